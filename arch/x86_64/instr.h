@@ -1,0 +1,96 @@
+/*
+ * One-line wrappers of single instructions. No policy here.
+ */
+#ifndef ARCH_INSTR_H
+#define ARCH_INSTR_H
+
+#include "arch/x86_64/types.h"
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+struct cpuid_regs { uint32_t eax, ebx, ecx, edx; };
+
+static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_regs r;
+    __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+    return r;
+}
+
+static inline uint64_t rdtsc(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+#define DEFINE_CR(n)                                                                                                          \
+    static inline uint64_t read_cr##n(void)                                                                                   \
+    {                                                                                                                         \
+        uint64_t v;                                                                                                           \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");                                                        \
+        return v;                                                                                                             \
+    }                                                                                                                         \
+    static inline void write_cr##n(uint64_t v) { __asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory"); }
+DEFINE_CR(0)
+DEFINE_CR(2)
+DEFINE_CR(3)
+DEFINE_CR(4)
+
+#define DEFINE_DR(n)                                                                                                          \
+    static inline uint64_t read_dr##n(void)                                                                                   \
+    {                                                                                                                         \
+        uint64_t v;                                                                                                           \
+        __asm__ volatile("mov %%db" #n ", %0" : "=r"(v));                                                                     \
+        return v;                                                                                                             \
+    }                                                                                                                         \
+    static inline void write_dr##n(uint64_t v) { __asm__ volatile("mov %0, %%db" #n : : "r"(v)); }
+DEFINE_DR(0)
+DEFINE_DR(1)
+DEFINE_DR(2)
+DEFINE_DR(3)
+DEFINE_DR(6)
+DEFINE_DR(7)
+
+static inline void out8(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
+static inline void out16(uint16_t port, uint16_t v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port)); }
+static inline uint8_t in8(uint16_t port)
+{
+    uint8_t v;
+    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+
+static inline uint64_t xgetbv(uint32_t index)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void xsetbv(uint32_t index, uint64_t v)
+{
+    __asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+
+static inline void invlpg(uint64_t va) { __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory"); }
+static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
+static inline void irq_disable(void) { __asm__ volatile("cli" : : : "memory"); }
+/* Lets pending interrupts in for exactly one instruction's length, then shuts them out again. */
+static inline void irq_window(void) { __asm__ volatile("sti; nop; cli" : : : "memory"); }
+/* Sleeps until an interrupt; STI's shadow covers HLT, so none is lost between. */
+static inline void irq_wait(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
+static inline void clear_ts(void) { __asm__ volatile("clts" : : : "memory"); }
+static inline void barrier(void) { __asm__ volatile("" : : : "memory"); }
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * Addresses of different kinds are different types: mixing them does not compile.
+ */
+#ifndef ARCH_TYPES_H
+#define ARCH_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct { uint64_t v; } hpa_t; /* host-physical */
+typedef struct { uint64_t v; } gpa_t; /* guest-physical */
+typedef struct { uint64_t v; } hva_t; /* host-virtual, ring 3's half: never dereferenced by ring 0 */
+
+static inline hpa_t hpa(uint64_t v) { return (hpa_t){v}; }
+static inline gpa_t gpa(uint64_t v) { return (gpa_t){v}; }
+static inline hva_t hva(uint64_t v) { return (hva_t){v}; }
+
+#define PAGE_SHIFT 12u
+#define PAGE_SIZE  4096ull
+#define PAGE_MASK  (PAGE_SIZE - 1)
+#define SIZE_2M    (1ull << 21)
+#define SIZE_1G    (1ull << 30)
+#define NEVER      (~0ull) /* a deadline that does not come */
+
+static inline uint64_t page_up(uint64_t v) { return (v + PAGE_MASK) & ~PAGE_MASK; }
+static inline uint64_t page_down(uint64_t v) { return v & ~PAGE_MASK; }
+static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+#define must_check  __attribute__((warn_unused_result))
+#define noreturn    __attribute__((noreturn))
+#define print_like(f, a) __attribute__((format(printf, f, a)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif

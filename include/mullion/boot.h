@@ -1,0 +1,66 @@
+/*
+ * What the kernel tells the first ring-3 program, root: a read-only run of pages at ROOT_BOOT_VA, and the handles named in it.
+ */
+#ifndef MULLION_BOOT_H
+#define MULLION_BOOT_H
+
+#include <stdint.h>
+#include "mullion/abi.h"
+
+#define ROOT_BOOT_MAGIC   0x4e4f494c4c554d31ull
+#define ROOT_BOOT_VA      0x0000000000100000ull /* root itself is linked at ROOT_IMAGE_VA */
+#define ROOT_IMAGE_VA     0x0000000000400000ull
+
+#define BOOT_RAM_MAX      64
+#define BOOT_MODULES_MAX  64
+#define BOOT_NAME_MAX     128 /* a module's string, with its NUL; longer ones are cut */
+#define BOOT_CMDLINE_MAX  1024
+
+/* Root's fixed slots. */
+enum {
+    ROOT_SLOT_SELF = 1, /* root's domain */
+    ROOT_SLOT_LOG,      /* OBJ_LOG */
+    ROOT_SLOT_LOG_RING, /* OBJ_MEMORY, read only: struct klog_ring */
+    ROOT_SLOT_SERIAL_PORTS, /* OBJ_PORTS of the kernel's serial port, 0 if there is none */
+    ROOT_SLOT_SERIAL_IRQ,   /* OBJ_IRQ */
+    ROOT_SLOT_RESET_PORTS,  /* OBJ_PORTS 0x64 and 0xcf9.. kept by root */
+    ROOT_SLOT_POWER_PORTS,  /* OBJ_PORTS of the ACPI PM1a control register, if found */
+    ROOT_SLOT_DEBUG_PORTS,  /* OBJ_PORTS: emulator exit ports (0x8900 Bochs, 0xf4 isa-debug-exit), if asked for on the command line */
+    ROOT_SLOT_FIRST_FREE = 16, /* RAM, modules and programs follow; their slots stand in the tables below */
+};
+
+struct boot_ram { uint64_t base, size; uint32_t slot; uint32_t reserved; };
+struct boot_module {
+    uint64_t base;   /* host-physical */
+    uint64_t size;   /* bytes; the memory object covers the whole pages */
+    uint32_t slot;
+    uint32_t reserved;
+    char name[BOOT_NAME_MAX]; /* first word of the module's string, its folders cut off */
+};
+
+struct root_boot {
+    uint64_t magic;
+    uint32_t abi_version;
+    uint32_t cpu_count;       /* CPUs that started; numbered 0.. */
+    uint32_t cpu_apic_id[MAX_CPUS];
+    uint64_t tsc_khz;
+    uint64_t kmem_pages;      /* kernel memory root may spend */
+    uint64_t entry_tsc;       /* TSC at the kernel's entry */
+    uint64_t ram_total;       /* bytes of usable RAM in the firmware's map */
+    char backend[16];         /* "VT-x" or "AMD-V"; empty if this machine can do neither */
+    char backend_error[128];  /* why not, in words */
+    char cmdline[BOOT_CMDLINE_MAX];
+    uint16_t serial_port, serial_irq;
+    uint16_t pm1a_port;       /* 0: not known */
+    uint16_t pm1a_sleep_type; /* value for S5 */
+    uint32_t ram_count, module_count, program_count, reserved;
+    struct boot_ram ram[BOOT_RAM_MAX];
+    struct boot_module module[BOOT_MODULES_MAX];
+    struct boot_module program[4]; /* "vmm", "console": ELF files inside the kernel image */
+};
+
+/* The kernel's log: text in a ring; `head` counts all bytes ever written. Written by ring 0 only. */
+#define KLOG_TEXT_BYTES (64 * 1024 - 64)
+struct klog_ring { uint64_t head; uint64_t reserved[7]; char text[KLOG_TEXT_BYTES]; };
+
+#endif

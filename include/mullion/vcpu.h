@@ -1,0 +1,165 @@
+/*
+ * The page that a vCPU shares with its monitor, and the exit record in it. Vendor-neutral: nothing here says VMX or SVM.
+ *
+ * Protocol. The monitor's thread fills or changes fields, sets the group's bit in `dirty`, and calls vcpu_run. The kernel takes one
+ * snapshot of each dirty group (another thread may be writing), checks it, loads it, clears `dirty`, and enters the guest. On an exit
+ * that the monitor must settle it writes the exit record, fills the groups that this exit's reason needs, names them in `valid`, and
+ * returns. Other groups are stale until vcpu_fetch. GPRs (but for rsp) are always live in the page: the entry path loads them
+ * from here and stores them here.
+ *
+ * A value that the CPU would refuse makes vcpu_run return with EXIT_BAD_STATE: that guest's problem alone.
+ */
+#ifndef MULLION_VCPU_H
+#define MULLION_VCPU_H
+
+#include <stdint.h>
+
+enum { /* order = the encoding in x86 instructions (Intel SDM vol. 2, 2.1.5; rsp's slot is not used here: see rsp) */
+    GPR_RAX = 0, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
+    GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15, GPR_COUNT
+};
+
+enum { SEG_ES = 0, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
+
+/* attr: the layout of VMX access rights: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16
+ * (Intel SDM vol. 3, 25.4.1). */
+struct segment {
+    uint16_t selector;
+    uint16_t reserved;
+    uint32_t attr;
+    uint32_t limit; /* in bytes, scaled */
+    uint32_t reserved2;
+    uint64_t base;
+};
+#define SEG_ATTR_UNUSABLE (1u << 16)
+#define SEG_ATTR_L        (1u << 13)
+#define SEG_ATTR_DB       (1u << 14)
+
+struct table_register { uint64_t base; uint32_t limit; uint32_t reserved; };
+
+/* State groups. */
+#define GROUP_RIP   0x01u /* rip, rsp, rflags, shadow */
+#define GROUP_SEG   0x02u /* seg[], gdtr, idtr */
+#define GROUP_CR    0x04u /* cr0, cr2, cr3, cr4, efer, xcr0, tpr */
+#define GROUP_MSR   0x08u /* star .. tsc_aux */
+#define GROUP_DR    0x10u /* dr0-3, dr6, dr7 */
+#define GROUP_TSC   0x20u /* tsc_offset (never filled by the kernel) */
+#define GROUPS_ALL  0x3fu
+
+enum exit_reason {
+    EXIT_NONE = 0,
+    EXIT_KICK,       /* vcpu_kick */
+    EXIT_DEADLINE,   /* host TSC has reached `deadline` */
+    EXIT_PORT,       /* IN/OUT: port; RIP filled. String forms: decode (SEG, CR filled) */
+    EXIT_MEMORY,     /* second-level fault: memory; RIP, SEG, CR filled */
+    EXIT_RDMSR,      /* msr; index is in rcx; RIP */
+    EXIT_WRMSR,      /* value in rdx:rax; RIP */
+    EXIT_CPUID,      /* a leaf with no settled entry; RIP */
+    EXIT_HLT,        /* RIP (rip still at the HLT) */
+    EXIT_HYPERCALL,  /* VMCALL or VMMCALL; RIP, SEG */
+    EXIT_CR_WRITE,   /* cr; RIP, CR */
+    EXIT_CR_READ,    /* cr; RIP, CR */
+    EXIT_XSETBV,     /* the kernel refused the value; RIP; the monitor injects #GP */
+    EXIT_EXCEPTION,  /* vector and error code of an exception that is intercepted */
+    EXIT_TRIPLE_FAULT, /* RIP, SEG, CR */
+    EXIT_TASK_SWITCH,  /* RIP, SEG, CR */
+    EXIT_INVALID_OPCODE_WANTED, /* VMX/SVM instruction or another that this machine does not offer: the monitor injects #UD; RIP */
+    EXIT_INVLPG_OR_PAUSE, /* not used at present */
+    EXIT_SHUTDOWN,   /* INIT or SHUTDOWN condition */
+    EXIT_BAD_STATE,  /* the CPU refused the state; detail = raw reason. All groups filled as far as possible */
+    EXIT_UNKNOWN,    /* detail = raw reason */
+    EXIT_WAITING,    /* statistics only: exits that served the host (interrupts, scheduling) */
+    EXIT_COUNT
+};
+
+struct vcpu_exit {
+    uint32_t reason;   /* enum exit_reason */
+    uint32_t insn_len; /* bytes; 0: not known, decode */
+    uint64_t detail;   /* raw hardware reason, for reports only */
+    union {
+        struct {
+            uint16_t port;
+            uint8_t size;   /* 1, 2, 4 */
+            uint8_t in;     /* 1: IN */
+            uint8_t string; /* INS/OUTS */
+            uint8_t rep;
+            uint8_t reserved[2];
+            uint64_t next_rip; /* 0: not known */
+        } port;
+        struct {
+            uint64_t gpa;
+            uint64_t gva;      /* valid if gva_valid */
+            uint8_t read, write, fetch, gva_valid;
+            uint8_t in_walk;   /* the access was the CPU's own walk of the guest's page tables */
+            uint8_t reserved[3];
+        } memory;
+        struct { uint32_t index; uint32_t reserved; } msr;
+        struct {
+            uint8_t number;    /* 0, 3, 4, 8 */
+            uint8_t gpr;       /* GPR_*, valid if insn_len != 0 */
+            uint8_t known;     /* 1: number/gpr/value below are valid; 0: decode the instruction */
+            uint8_t reserved[5];
+            uint64_t value;    /* CR_WRITE: the value the guest wants in the register */
+        } cr;
+        struct { uint32_t vector; uint32_t error_code; } exception;
+        uint64_t raw[4];
+    };
+};
+
+/* inject: an event the monitor wants delivered at the next entry, before any interrupt. Same layout as VMX interruption information
+ * (Intel SDM vol. 3, 25.8.3). The kernel clears it when it has taken it. */
+#define INJECT_VALID      0x80000000u
+#define INJECT_ERROR_CODE 0x00000800u
+#define INJECT_TYPE_NMI   (2u << 8)
+#define INJECT_TYPE_EXCEPTION (3u << 8)
+#define INJECT_VECTOR_MASK 0xffu
+/* irq: an external interrupt the monitor wants delivered as soon as the guest can take it; the kernel opens the interrupt window itself. */
+#define IRQ_VALID    0x80000000u /* set by the monitor, cleared by the kernel when the interrupt was delivered */
+#define IRQ_DELIVERED 0x40000000u /* set by the kernel together with clearing IRQ_VALID; the vector stays readable. */
+
+enum activity { ACTIVITY_RUN = 0, ACTIVITY_HALT /* vcpu_run sleeps until kick, deadline, or a deliverable irq/inject is present */ };
+
+#define SHADOW_STI    0x1u
+#define SHADOW_MOV_SS 0x2u
+#define SHADOW_NMI    0x8u
+
+struct vcpu_state {
+    /* GPRs first: the assembly's offsets are 8 * number. */
+    uint64_t gpr[GPR_COUNT];
+
+    /* control, written by the monitor */
+    uint32_t dirty;
+    uint32_t activity;
+    uint64_t deadline;     /* host TSC; ~0: none */
+    uint32_t inject;       /* INJECT_* */
+    uint32_t inject_error;
+    uint32_t irq;          /* IRQ_* | vector */
+    /* written by the kernel */
+    uint32_t valid;
+    struct vcpu_exit exit;
+    uint64_t exits_total;
+
+    /* GROUP_RIP */
+    uint64_t rip, rsp, rflags;
+    uint32_t shadow;       /* SHADOW_* */
+    uint32_t reserved0;
+    /* GROUP_CR */
+    uint64_t cr0, cr2, cr3, cr4, efer, xcr0, tpr; /* tpr: CR8's four bits */
+    /* GROUP_SEG */
+    struct segment seg[SEG_COUNT];
+    struct table_register gdtr, idtr;
+    /* GROUP_MSR */
+    uint64_t star, lstar, cstar, fmask, kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip, pat, tsc_aux;
+    /* GROUP_DR */
+    uint64_t dr[4], dr6, dr7;
+    /* GROUP_TSC: guest TSC = host TSC + offset */
+    uint64_t tsc_offset;
+
+    /* Interrupts pending for the local APIC model (its IRR). Any thread of the monitor sets bits atomically, then kicks. The kernel does not
+     * read it. */
+    uint64_t pending[4];
+};
+_Static_assert(sizeof(struct vcpu_state) <= 4096, "the state is one page");
+
+#endif

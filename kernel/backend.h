@@ -1,0 +1,106 @@
+/*
+ * The interface of the two backends (VT-x + EPT, AMD-V + NPT), and the part of a vCPU that they share with the kernel.
+ *
+ * All functions but probe run on the vCPU's home CPU with interrupts off. A vCPU never changes its CPU, so a VMCS never migrates.
+ * What the backend does not touch, because the kernel's common code does it when another vCPU becomes current on a CPU: FPU and XCR0, DR0-3,
+ * DR6, CR2, TSC_AUX. While a vCPU is current its values of these, and of STAR, LSTAR, CSTAR, SFMASK and KERNEL_GS_BASE, stay in the CPU even
+ * while ring 3 runs: ring 3 uses no FPU (CR0.TS is set), no SYSCALL (EFER.SCE is clear) and no SWAPGS, so none of them matters to it.
+ */
+#ifndef KERNEL_BACKEND_H
+#define KERNEL_BACKEND_H
+
+#include "arch/x86_64/types.h"
+#include "kernel/object.h"
+#include "mm/pagetable.h"
+#include "mullion/vcpu.h"
+
+struct cpu;
+struct thread;
+
+#define SETTLE_CPUID_MAX    96
+#define SETTLE_DOORBELL_MAX 32
+
+struct settled_cpuid { uint32_t leaf, subleaf, live, eax, ebx, ecx, edx; };
+struct settled_doorbell {
+    struct event *event;
+    uint64_t bits;
+    uint64_t base;  /* port or guest-physical address */
+    uint64_t size;  /* bytes */
+    bool memory;
+};
+
+/* A guest-physical address space. */
+struct space {
+    struct object object;
+    struct domain *payer;
+    struct pagetable tables;     /* EPT or NPT */
+    struct mapping *mappings;
+    uint64_t flush_generation;   /* raised by unmap; a vCPU that has seen less must flush before it enters */
+    uint32_t tag;                /* identifies the translations in the TLB: kernel-wide unique, never 0 */
+    uint32_t cpuid_count, doorbell_count;
+    struct settled_cpuid *cpuid;      /* one pool page each, made at first use */
+    struct settled_doorbell *doorbell;
+};
+
+struct vcpu {
+    struct object object;
+    struct vcpu_state *state;    /* the shared page, by its kernel address. Anything read from it may change at any time */
+    struct space *space;
+    struct thread *thread;
+    struct cpu *cpu;             /* home */
+    struct domain *payer;
+    void *hw;                    /* the backend's own structure */
+    struct vcpu_exit exit;       /* of the last run(), common form; exit.reason EXIT_WAITING: the host wanted the CPU, detail = vector or 0 */
+    uint64_t flush_seen;         /* of space->flush_generation */
+    uint32_t kicked;             /* atomic; set by anybody, cleared when it is reported */
+    bool in_guest_mode;          /* the thread's mode: inside vcpu_run */
+    bool halted;                 /* inside vcpu_run, asleep by ACTIVITY_HALT */
+    /* switched by common code, see above */
+    void *fpu;                   /* XSAVE area, one page */
+    uint64_t xcr0, cr2, dr[4], dr6, tsc_aux;
+    uint64_t exits[EXIT_COUNT];
+};
+
+struct backend {
+    const char *name; /* "VT-x", "AMD-V" */
+    const struct pt_format *format;
+
+    /* Can this CPU do it, with everything that we need? If not, `why` gets a sentence that names what is missing and what to do about it (for
+     * example the firmware's setting). Also called when the CPU has neither: then it must say so, not crash. */
+    enum error (*probe)(char *why, size_t why_size) must_check;
+    /* Turns the extension on, on the calling CPU (page for VMXON or host save area from the pool, kept in per-CPU arrays of the backend). */
+    enum error (*cpu_start)(unsigned cpu) must_check;
+
+    /* Makes / frees v->hw and everything behind it; pays from v->payer's quota. The vCPU starts in the architectural reset state. */
+    enum error (*vcpu_create)(struct vcpu *v) must_check;
+    void (*vcpu_destroy)(struct vcpu *v); /* after unload */
+
+    /* v becomes / stops being the CPU's current vCPU: VMPTRLD / VMCLEAR; STAR..KERNEL_GS_BASE and what else the hardware does not switch. */
+    void (*load)(struct vcpu *v);
+    void (*unload)(struct vcpu *v);
+
+    /* Copies groups between the shared page and the hardware structure. put: one snapshot, then check (reserved bits, canonical addresses, bits
+     * that must be set), then load; it never fails: what the CPU refuses shows as EXIT_BAD_STATE. xcr0, cr2, dr0-3, dr6, tsc_aux are done
+     * by the kernel, not here; dr7 is done here. Only called while v is current. */
+    void (*put)(struct vcpu *v, uint32_t groups);
+    void (*get)(struct vcpu *v, uint32_t groups);
+
+    /* Enters the guest once. Before: flushes if v->flush_seen is behind; delivers what was interrupted in delivery, else state->inject, else
+     * state->irq if the guest can take it now (otherwise opens the interrupt window; at the window's exit it delivers without anybody's
+     * help). Arms the CPU's own means (VMX preemption timer; always, at most 10 ms away when guest IF is 0) so that the guest is left when the
+     * TSC reaches deadline. After: v->exit is filled in the common form, EXIT_WAITING for everything that is the host's (external
+     * interrupt, NMI, timer expiry, window). Advances nothing. */
+    void (*run)(struct vcpu *v, uint64_t deadline_tsc);
+
+    /* For exits that the kernel settles. skip: rip += len, shadow cleared. */
+    void (*skip)(struct vcpu *v, uint32_t len);
+    uint64_t (*cr4)(struct vcpu *v);
+    void (*inject_gp)(struct vcpu *v); /* #GP(0) at the next entry */
+
+    /* Drops this CPU's cached translations of a second-level table (all contexts is fine). */
+    void (*flush)(struct space *s);
+};
+
+extern const struct backend vmx_backend, svm_backend;
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * The kernel's log and its last words. Text goes into the klog ring, and, until ring 3 has taken the serial port over, to serial and screen.
+ */
+#ifndef KERNEL_LOG_H
+#define KERNEL_LOG_H
+
+#include <stdarg.h>
+#include "arch/x86_64/types.h"
+
+enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* %s %c %d %u %x %lu %lx %ld %llu %llx %p %%, width, '0' and '-' flags. `klog` adds the newline. */
+void klog(enum log_level level, const char *format, ...) print_like(2, 3);
+/* As snprintf: always terminates when size > 0; returns the length the text would have. */
+int kformat(char *out, size_t size, const char *format, ...) print_like(3, 4);
+int kvformat(char *out, size_t size, const char *format, va_list arguments) print_like(3, 0);
+
+/* Prints what happened, where and what to do, on serial and screen, stops all CPUs. */
+noreturn void panic(const char *format, ...) print_like(1, 2);
+
+/* Compiled into every build; in unit tests it aborts. */
+#define kassert(condition)                                                                                                    \
+    do {                                                                                                                      \
+        if (__builtin_expect(!(condition), 0))                                                                                \
+            panic("assertion failed: %s, %s:%d", #condition, __FILE__, __LINE__);                                             \
+    } while (0)
+
+#endif

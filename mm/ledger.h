@@ -1,0 +1,30 @@
+/*
+ * The ownership ledger: which ranges of physical memory belong to somebody. Every frame has at most one owner. Kept as disjoint ranges in a
+ * balanced tree: its cost grows with the number of ranges, never with RAM. Pure; callers hold the kernel lock.
+ */
+#ifndef MM_LEDGER_H
+#define MM_LEDGER_H
+
+#include "arch/x86_64/types.h"
+#include "mullion/abi.h"
+
+/* Embedded in the owner's object; the ledger only links it. */
+struct ledger_range {
+    hpa_t base;
+    uint64_t size;   /* bytes, page multiple, > 0, does not wrap */
+    uint32_t tag;    /* TAG_* */
+    int32_t height;  /* private to the ledger */
+    struct ledger_range *left, *right; /* private */
+};
+
+struct ledger { struct ledger_range *root; uint64_t count; };
+
+/* E_ARG: misaligned, empty or wrapping; E_OVERLAP: some frame has an owner. */
+enum error ledger_insert(struct ledger *l, struct ledger_range *r) must_check;
+void ledger_remove(struct ledger *l, struct ledger_range *r);
+/* The range that holds `a`, or NULL. */
+struct ledger_range *ledger_find(const struct ledger *l, hpa_t a);
+/* The first range with base >= a, or NULL: for walking in order. */
+struct ledger_range *ledger_next(const struct ledger *l, hpa_t a);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * One walker for every four-level table of the x86 family: the host's own page tables, EPT and NPT. What differs between them
+ * is a `struct pt_format` of bits. Pure; callers hold the kernel lock and flush translations themselves.
+ */
+#ifndef MM_PAGETABLE_H
+#define MM_PAGETABLE_H
+
+#include "mm/pool.h"
+
+/* Rights of a leaf, besides RIGHT_READ/WRITE/EXEC of the ABI. */
+#define PT_USER     0x1000u /* host: ring 3 may use it */
+#define PT_GLOBAL   0x2000u
+#define PT_UNCACHED 0x4000u /* device memory of the host */
+
+struct pt_format {
+    const char *name;
+    unsigned max_leaf_level; /* 1: 4 KiB only, 2: 2 MiB too, 3: 1 GiB too */
+    uint64_t table_bits;     /* bits of an entry that points to a table */
+    uint64_t (*leaf)(hpa_t frame, unsigned level, uint32_t rights);
+    /* the reverse, for lookups: rights of a present leaf */
+    uint32_t (*rights)(uint64_t entry, unsigned level);
+    bool (*present)(uint64_t entry);
+    bool (*is_leaf)(uint64_t entry, unsigned level);
+};
+
+extern struct pt_format pt_host; /* Intel SDM vol. 3, 4.5 */
+extern struct pt_format pt_ept;  /* Intel SDM vol. 3, 29.3.2; memory type WB */
+extern struct pt_format pt_npt;  /* AMD APM vol. 2, 15.25: host format, always user */
+/* Boot code lowers max_leaf_level where the CPU has no 1 GiB (2 MiB) pages. */
+
+struct pagetable {
+    const struct pt_format *format;
+    uint64_t *root;      /* in the pool */
+    struct quota *quota; /* pays for the tables */
+    uint64_t tables;     /* pages used, root included */
+};
+
+enum error pt_create(struct pagetable *pt, const struct pt_format *format, struct quota *q) must_check;
+
+/* Maps [address, address+size) to [frame, ...) with the largest pages that alignment and format allow. All 4 KiB aligned, address+size must
+ * not exceed 2^48 and must not wrap. E_OVERLAP if anything in the range is mapped: nothing has changed then; E_QUOTA: undone.
+ * Entries become visible leaf last: a table is complete before it is linked, so a CPU that walks meanwhile never sees a half-built one. */
+enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights) must_check;
+
+/* Clears what pt_map made in the range (whole earlier mappings only). Tables stay until pt_free_step or the next map uses them. */
+void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size);
+
+/* Looks an address up. false: not mapped. Out parameters may be NULL; *size gets the page's size. */
+bool pt_lookup(const struct pagetable *pt, uint64_t address, hpa_t *frame, uint32_t *rights, uint64_t *size);
+
+/* Frees up to max_pages tables, from the bottom; true when all are gone (root included). First, top-level slots from `shared_from` (0..512)
+ * on are somebody else's tables and are only forgotten. */
+bool pt_free_step(struct pagetable *pt, unsigned shared_from, unsigned max_pages);
+
+#endif

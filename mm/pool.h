@@ -1,0 +1,39 @@
+/*
+ * Kernel memory: one contiguous run of physical memory, chosen at boot and mapped whole, from which every kernel object and every table
+ * comes; and the quotas that say which domain may use how much of it. Pure: no globals of the CPU, no locks (callers hold the kernel lock).
+ */
+#ifndef MM_POOL_H
+#define MM_POOL_H
+
+#include "arch/x86_64/types.h"
+#include "mullion/abi.h"
+
+/* What a payer may use, in bytes. Charged in the size classes of pool_alloc, or whole pages. */
+struct quota {
+    uint64_t limit_bytes;
+    uint64_t used_bytes;
+};
+
+/* The pool is [base, base+size), visible at virt. Both 4 KiB aligned. Called once at boot (unit tests: repeatedly). */
+void pool_init(hpa_t base, uint64_t size, void *virt);
+
+/* A zeroed, 4 KiB aligned page, or NULL when the quota or the pool is used up. */
+void *pool_page(struct quota *q) must_check;
+void pool_page_free(struct quota *q, void *page);
+
+/* A zeroed object of `size` bytes (1..4096; rounded up to a power of two >= 64, aligned to that), or NULL. Free with the same size. */
+void *pool_alloc(struct quota *q, size_t size) must_check;
+void pool_free(struct quota *q, void *object, size_t size);
+
+/* Between the pool's two views. The argument must lie in the pool; asserted. */
+hpa_t pool_hpa(const void *p);
+void *pool_ptr(hpa_t a);
+bool pool_contains(hpa_t a);
+
+uint64_t pool_pages_total(void);
+uint64_t pool_pages_free(void);
+
+/* Moves `bytes` of allowance from one quota to another; E_QUOTA if `from` has not that much unused. */
+enum error quota_move(struct quota *from, struct quota *to, uint64_t bytes) must_check;
+
+#endif
