@@ -25,6 +25,8 @@ CFLAGS3 := $(COMMON) -fno-stack-protector -fcf-protection=none -ffunction-sectio
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_FLAGS := -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen
 
+include ring3.mk
+
 .PHONY: all unit
 all:
 
