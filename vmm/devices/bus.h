@@ -1,0 +1,65 @@
+/*
+ * The guest's I/O: which device answers at which port and at which guest-physical address.
+ *
+ * Ranges are inclusive [first, last], never empty, never wrap, and never overlap (an overlapping one is refused). An access that
+ * lies in one range and is not wider than that range's `widest` goes to the device as it is; any other is cut into bytes, as
+ * the ISA and PCI buses do. What nobody claims reads as all ones and swallows writes.
+ *
+ * Lock: the VM's lock is held around every call. A handler may add and remove ranges (that is how PCI BARs move).
+ */
+#ifndef VMM_DEVICES_BUS_H
+#define VMM_DEVICES_BUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mullion/abi.h"
+
+/* C17 under clang 14 has no [[nodiscard]]. */
+#define NODISCARD __attribute__((warn_unused_result))
+
+#define BUS_PORT_RANGES   64u
+#define BUS_MEMORY_RANGES 64u
+
+/* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read, *value comes in
+ * as all ones of that size and what the handler leaves above the size is cut off. */
+typedef void (*bus_port_handler)(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value);
+typedef void (*bus_memory_handler)(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value);
+
+struct bus_port_range {
+    uint16_t first, last;
+    uint8_t widest;
+    bus_port_handler handler;
+    void *device;
+};
+
+struct bus_memory_range {
+    uint64_t first, last;
+    uint8_t widest;
+    bus_memory_handler handler;
+    void *device;
+};
+
+/* Sorted by `first`. */
+struct bus {
+    uint32_t ports, memories;
+    struct bus_port_range port[BUS_PORT_RANGES];
+    struct bus_memory_range memory[BUS_MEMORY_RANGES];
+};
+
+void bus_init(struct bus *bus);
+
+/* E_ARG: empty or wrapping range, bad width; E_OVERLAP; E_QUOTA: the table is full. */
+NODISCARD enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler, void *device);
+NODISCARD enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest, bus_memory_handler handler,
+                                        void *device);
+/* Remove the range that starts at `first` and belongs to `device`; nothing happens if there is none. */
+void bus_remove_ports(struct bus *bus, uint16_t first, const void *device);
+void bus_remove_memory(struct bus *bus, uint64_t first, const void *device);
+
+/* True if a device claimed at least one byte of it. On a read *value is always set (all ones where unclaimed, zero above size). A
+ * size other than 1, 2, 4 (8) is refused: false, *value all ones. */
+bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value);
+bool bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * The local APIC of one vCPU, with its xAPIC (MMIO) and x2APIC (MSR) faces (Intel SDM vol. 3, chapter 11), and the set of all of a VM's
+ * local APICs, through which messages find their CPUs.
+ *
+ * Threads. Functions that take a struct lapic are for its own vCPU's thread, without a lock, except lapic_post_*, which anybody may call. What
+ * others read of a lapic is atomic (`route_*`, pending, level, mail). apic_set_deliver may be called by any thread; it
+ * sets bits and calls set->kick for each target.
+ *
+ * Time is the host's TSC, given as `now`. The guest's TSC is now + tsc_offset.
+ *
+ * Use, before each entry:   lapic_advance(l, now);  v = lapic_highest_pending(l);
+ *                           if (v < 0 && lapic_accepts_pic(l)) v = pic_peek(..) (VM lock);  state->irq = IRQ_VALID | v or 0
+ *      after each exit, if IRQ_DELIVERED:  lapic_accept(l, v) or pic_accept(.., v)
+ *      mail = lapic_take_mail(l, &sipi) whenever kicked.
+ * Nothing is moved by highest_pending: an interrupt that was offered but not delivered is simply asked for anew.
+ */
+#ifndef VMM_DEVICES_LAPIC_H
+#define VMM_DEVICES_LAPIC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/vmm_boot.h"
+#include "vmm/devices/clock.h"
+#include "vmm/devices/irq.h"
+
+#define MSR_APIC_BASE     0x1bu
+#define MSR_TSC_DEADLINE  0x6e0u
+#define MSR_X2APIC_FIRST  0x800u
+#define MSR_X2APIC_LAST   0x8ffu
+
+#define LAPIC_VERSION     0x50014u /* version 0x14, six LVT entries, no EOI-broadcast suppression */
+
+enum lapic_lvt { LVT_TIMER = 0, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+
+/* Bits of the mail word. */
+#define LAPIC_MAIL_INIT   0x1u /* INIT arrived: reset the vCPU to wait-for-SIPI, and call lapic_reset(l, false) */
+#define LAPIC_MAIL_SIPI   0x2u /* start-up IPI (after INIT, if both): start at vector * 4096 if waiting for it */
+#define LAPIC_MAIL_NMI    0x4u
+#define LAPIC_MAIL_EXTINT 0x8u /* an ExtINT message: ask the PIC */
+
+struct apic_set;
+
+struct lapic {
+    /* read by other threads */
+    _Atomic uint32_t route_id;      /* xAPIC: 8 bits; x2APIC: 32 bits */
+    _Atomic uint32_t route_ldr;
+    _Atomic uint32_t route_dfr;     /* xAPIC: ~0 flat, else cluster */
+    _Atomic uint32_t route_mode;    /* enum lapic_mode, with LAPIC_ROUTE_SOFTWARE_ON */
+    _Atomic uint32_t mail;          /* LAPIC_MAIL_*; SIPI's vector in 15:8 */
+    _Atomic uint32_t errors;        /* ESR bits gathered since the last write to ESR */
+    _Atomic uint64_t level[4];      /* which pending or serviced vectors are level-triggered: TMR */
+    _Atomic uint64_t *pending;      /* IRR: struct vcpu_state's pending[4] */
+
+    /* own thread only */
+    struct apic_set *set;
+    uint32_t index;                 /* vCPU number = initial APIC ID */
+    uint64_t base_msr;
+    uint64_t isr[4];
+    uint32_t tpr, svr, esr, icr_low, icr_high;
+    uint32_t lvt[LVT_COUNT];
+    uint32_t divide, initial_count;
+    uint64_t timer_start;           /* host TSC at which the count began */
+    uint64_t timer_due;             /* host TSC; CLOCK_NEVER: not running */
+    uint64_t tsc_deadline;          /* guest TSC; 0: disarmed */
+    uint64_t tsc_offset;            /* set it whenever the guest's offset changes, before the guest runs: lapic_set_tsc_offset */
+    struct scale to_cycles, to_ticks; /* host TSC <-> LAYOUT_LAPIC_TIMER_HZ */
+};
+
+enum lapic_mode { LAPIC_OFF = 0, LAPIC_XAPIC = 1, LAPIC_X2APIC = 2 };
+#define LAPIC_ROUTE_SOFTWARE_ON 0x100u
+
+struct apic_set {
+    struct lapic *cpu[VMM_VCPUS_MAX]; /* all initialised before the first vCPU runs */
+    uint32_t count;
+    _Atomic uint32_t turn;            /* lowest-priority ties go round */
+    void *context;
+    /* Something new for this vCPU (it may be running, asleep, or the caller itself): make it look. Any thread, any lock state. */
+    void (*kick)(void *context, unsigned vcpu);
+    /* A level-triggered interrupt was ended: take the VM's lock and tell the I/O APIC. Called by a vCPU's thread that does NOT hold the VM's lock. */
+    void (*eoi)(void *context, uint8_t vector);
+};
+
+/* pending: (_Atomic uint64_t *)vcpu_state->pending. vCPU 0 is the BSP. Power-on state (SDM 11.4.7.1); enters the set at `index`. */
+void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, _Atomic uint64_t *pending, uint64_t tsc_khz);
+/* power_on: everything; otherwise INIT: keeps the APIC ID and IA32_APIC_BASE. Clears pending bits and mail other than SIPI. */
+void lapic_reset(struct lapic *l, bool power_on);
+/* What firmware leaves on the BSP of a PC: software-enabled, LINT0 = ExtINT (virtual wire), LINT1 = NMI. Others: LINT0 masked, LINT1 = NMI. */
+void lapic_firmware_state(struct lapic *l);
+void lapic_set_tsc_offset(struct lapic *l, uint64_t offset);
+
+/* True if gpa lies in the xAPIC page and the APIC answers there now. */
+bool lapic_decodes(const struct lapic *l, uint64_t gpa);
+/* offset within the page. Other sizes than 4 read the part asked for; writes of them are dropped. */
+void lapic_mmio(struct lapic *l, uint64_t now, uint32_t offset, unsigned size, bool is_write, uint64_t *value);
+/* IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800-0x8ff. False: #GP(0). */
+bool lapic_owns_msr(uint32_t index);
+bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value);
+bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value);
+
+uint8_t lapic_cr8(const struct lapic *l);
+void lapic_set_cr8(struct lapic *l, uint8_t cr8);
+
+/* The vector to deliver next (priority class above PPR), or -1. Does not change anything. */
+int lapic_highest_pending(const struct lapic *l);
+/* The vector was delivered: IRR -> ISR. A vector that is no longer in IRR is put into ISR all the same: the CPU has taken it. */
+void lapic_accept(struct lapic *l, uint8_t vector);
+/* Is there any pending bit above the current PPR? Cheap test for HLT. */
+bool lapic_has_work(const struct lapic *l);
+/* May the PIC's INTR reach this CPU now (LINT0 = ExtINT, or the APIC is off and this is the BSP)? */
+bool lapic_accepts_pic(const struct lapic *l);
+/* LINT1 / platform NMI line. */
+void lapic_nmi_line(struct lapic *l);
+
+/* Fires the timer if it is due. */
+void lapic_advance(struct lapic *l, uint64_t now);
+/* Host TSC of the timer's next expiry; CLOCK_NEVER. */
+uint64_t lapic_next_deadline(const struct lapic *l);
+
+/* Takes all mail: LAPIC_MAIL_* bits; *sipi_vector is set if SIPI is among them. Clears it. */
+uint32_t lapic_take_mail(struct lapic *l, uint8_t *sipi_vector);
+
+/* Any thread. They do not kick. */
+void lapic_post_fixed(struct lapic *l, uint8_t vector, bool level_triggered);
+void lapic_post_mail(struct lapic *l, uint32_t mail, uint8_t sipi_vector);
+
+/* Any thread: finds the targets, posts, kicks. No target: dropped. */
+void apic_set_deliver(struct apic_set *set, const struct interrupt_message *message);
+
+#endif
