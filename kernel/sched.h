@@ -16,6 +16,7 @@ struct sched_entity {
     uint64_t left;        /* of this period's budget */
     uint64_t refill_at;   /* absolute; valid when budget != 0 */
     uint64_t ran;         /* total ticks, statistics */
+    uint64_t slice_left;  /* of its round-robin slice, when it was preempted; 0: the next one is whole; private */
     uint8_t priority;     /* 0..SCHED_PRIORITIES-1, higher first */
     uint8_t state;        /* enum sched_state; private */
 };

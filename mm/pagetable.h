@@ -15,6 +15,7 @@
 struct pt_format {
     const char *name;
     unsigned max_leaf_level; /* 1: 4 KiB only, 2: 2 MiB too, 3: 1 GiB too */
+    bool canonical;          /* addresses are virtual: bits 63:48 repeat bit 47, anything else is E_ARG. Else 0..2^48 */
     uint64_t table_bits;     /* bits of an entry that points to a table */
     uint64_t (*leaf)(hpa_t frame, unsigned level, uint32_t rights);
     /* the reverse, for lookups: rights of a present leaf */
@@ -37,12 +38,14 @@ struct pagetable {
 
 enum error pt_create(struct pagetable *pt, const struct pt_format *format, struct quota *q) must_check;
 
-/* Maps [address, address+size) to [frame, ...) with the largest pages that alignment and format allow. All 4 KiB aligned, address+size must
- * not exceed 2^48 and must not wrap. E_OVERLAP if anything in the range is mapped: nothing has changed then; E_QUOTA: undone.
+/* Maps [address, address+size) to [frame, ...) with the largest pages that alignment and format allow (but an empty table that an earlier unmap
+ * left is used, not replaced). All 4 KiB aligned; E_ARG if not, if size is 0, or if the range leaves its half (host) or 2^48.
+ * E_OVERLAP: something in the range is mapped; E_QUOTA: the tables cannot be paid for. On any error nothing has changed.
  * Entries become visible leaf last: a table is complete before it is linked, so a CPU that walks meanwhile never sees a half-built one. */
 enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights) must_check;
 
-/* Clears what pt_map made in the range (whole earlier mappings only). Tables stay until pt_free_step or the next map uses them. */
+/* Clears what pt_map made in the range (whole earlier mappings only; in steps, lowest first or last first: a page that a step touches goes whole).
+ * Tables stay until pt_free_step or the next map uses them. */
 void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size);
 
 /* Looks an address up. false: not mapped. Out parameters may be NULL; *size gets the page's size. */
