@@ -1,0 +1,75 @@
+/*
+ * mullion.conf: text in, struct config out. Pure: it is given the text and what the machine has, and reports every mistake with its line
+ * number and with what would be allowed. A guest with a mistake is left out; the others are whole. It never reads past the text, whatever
+ * is in it. The same code runs in root and in the host command `mullion check`.
+ *
+ * The keys are described in docs/configuration.md.
+ */
+#ifndef ROOT_CONFIG_H
+#define ROOT_CONFIG_H
+
+#include "arch/x86_64/types.h"
+#include "lib/vmm_boot.h"
+#include "mullion/abi.h"
+
+#define CONFIG_GUESTS_MAX   24
+#define CONFIG_NAME_MAX     32   /* with the NUL */
+#define CONFIG_LINE_MAX     4096 /* bytes in a line */
+#define CONFIG_CMDLINE_MAX  2048 /* with the NUL; struct vmm_boot's */
+#define CONFIG_ARGS_MAX     256  /* with the NUL; struct vmm_module's */
+#define CONFIG_REPORTS_MAX  64   /* mistakes told one by one; the rest is counted */
+#define CONFIG_MEMORY_MIN   (1ull << 20)
+#define CONFIG_MEMORY_MAX   (1ull << 42)
+#define CONFIG_OVERHEAD     (1ull << 20)   /* memory that a guest's monitor needs beside the guest's own... */
+#define CONFIG_OVERHEAD_CPU (128ull << 10) /* ...and for each vCPU */
+
+struct config_module {
+    const char *name;
+    uint64_t size;
+};
+
+/* What the machine has. */
+struct config_machine {
+    unsigned cpus;         /* numbered 0.. */
+    uint64_t memory;       /* bytes that guests and their monitors may use */
+    unsigned module_count;
+    const struct config_module *module;
+};
+
+enum config_policy { POLICY_STOP = 0, POLICY_RESTART };
+
+struct config_guest {
+    char name[CONFIG_NAME_MAX];
+    unsigned line;                /* of its section's head */
+    unsigned cpu_count;           /* vCPUs */
+    uint8_t cpu[VMM_VCPUS_MAX];   /* vCPU i runs on cpu[i] */
+    bool shared;                  /* one vCPU on a shared CPU */
+    unsigned percent;             /* if shared */
+    uint32_t period_us;           /* if shared */
+    uint64_t memory;              /* bytes, whole pages */
+    unsigned module_count;        /* [0] the kernel; then initrd, or the Multiboot modules */
+    unsigned module[VMM_MODULES_MAX];                   /* index into config_machine.module */
+    char module_args[VMM_MODULES_MAX][CONFIG_ARGS_MAX]; /* name and arguments, as the guest is to see them */
+    char cmdline[CONFIG_CMDLINE_MAX];
+    enum config_policy on_crash, on_reboot;
+    bool autostart;
+    uint16_t debug_exit;          /* 0: none */
+};
+
+struct config {
+    bool console_serial, console_screen;
+    unsigned log_level;           /* 0 error .. 3 debug */
+    unsigned guest_count;
+    struct config_guest guest[CONFIG_GUESTS_MAX];
+    unsigned mistakes, left_out;  /* how many mistakes; how many guests were left out for one */
+};
+
+/* Called for each mistake, in the order found; `text` has no newline and only printable bytes. */
+typedef void config_report(void *context, unsigned line, const char *text);
+
+void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine, config_report *report, void *context);
+
+/* "512M", "96K", "1234": the largest unit that says it exactly. */
+const char *config_size_text(char *out, size_t size, uint64_t bytes);
+
+#endif

@@ -1,0 +1,122 @@
+/*
+ * Checks a mullion.conf on the developer's machine with the very code that root uses:
+ *
+ *     check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...
+ *
+ * Each mistake is printed as FILE:LINE: text. Exit status: 0 no mistake, 1 mistakes, 2 it could not be checked. SIZE is the machine's whole memory,
+ * with K, M or G; what the kernel, the services and the modules take is subtracted by a careful guess, since only a running machine knows exactly.
+ *
+ * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c services/root/config*.c lib/print.c lib/string.c -DUNIT_TEST
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "services/root/config.h"
+
+#define HOST_TAKES (20ull << 20) /* the kernel's image and pool, root and console, firmware's holes */
+
+static struct config config;
+static struct config_module modules[256];
+
+static void print_mistake(void *context, unsigned line, const char *text)
+{
+    printf("%s:%u: %s\n", (const char *)context, line, text);
+}
+
+static int usage(const char *why)
+{
+    fprintf(stderr, "check-config: %s\nusage: check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...\n", why);
+    return 2;
+}
+
+static char *read_file(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        return NULL;
+    char *text = NULL;
+    size_t used = 0, room = 0;
+    for (;;) {
+        if (used == room) {
+            room = room ? room * 2 : 65536;
+            char *more = realloc(text, room);
+            if (more == NULL)
+                break;
+            text = more;
+        }
+        size_t n = fread(text + used, 1, room - used, f);
+        if (n == 0)
+            break;
+        used += n;
+    }
+    bool good = !ferror(f) && text != NULL;
+    fclose(f);
+    if (!good) {
+        free(text);
+        return NULL;
+    }
+    *size = used;
+    return text;
+}
+
+static uint64_t size_argument(const char *text)
+{
+    char *end;
+    unsigned long long n = strtoull(text, &end, 10);
+    unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if (end == text || text[0] == '-' || (shift ? end[1] : end[0]) != 0 || n > (1ull << 50) >> shift)
+        return 0;
+    return n << shift;
+}
+
+int main(int argc, char **argv)
+{
+    const char *file = NULL;
+    struct config_machine machine = {.cpus = 0, .memory = 0, .module_count = 0, .module = modules};
+    uint64_t module_bytes = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (argv[i][0] != '-') {
+            if (file != NULL)
+                return usage("one FILE, please");
+            file = argv[i];
+            continue;
+        }
+        if (value == NULL)
+            return usage("the last option lacks its value");
+        i++;
+        if (strcmp(argv[i - 1], "--cpus") == 0) {
+            long n = strtol(value, NULL, 10);
+            if (n < 1 || n > MAX_CPUS)
+                return usage("--cpus: 1 to 64");
+            machine.cpus = (unsigned)n;
+        } else if (strcmp(argv[i - 1], "--memory") == 0) {
+            machine.memory = size_argument(value);
+        } else if (strcmp(argv[i - 1], "--module") == 0) {
+            char *name = strdup(value), *equals = name != NULL ? strrchr(name, '=') : NULL;
+            if (equals == NULL || machine.module_count == sizeof modules / sizeof modules[0])
+                return usage("--module NAME=BYTES, at most 256 of them");
+            *equals = 0;
+            modules[machine.module_count].name = name;
+            modules[machine.module_count].size = strtoull(equals + 1, NULL, 10);
+            module_bytes += modules[machine.module_count++].size;
+        } else {
+            return usage("unknown option");
+        }
+    }
+    if (file == NULL || machine.cpus == 0 || machine.memory == 0)
+        return usage("FILE, --cpus and --memory are needed");
+    machine.memory = machine.memory > HOST_TAKES + module_bytes ? machine.memory - HOST_TAKES - module_bytes : 0;
+
+    size_t size;
+    char *text = read_file(file, &size);
+    if (text == NULL) {
+        fprintf(stderr, "check-config: %s cannot be read\n", file);
+        return 2;
+    }
+    config_parse(&config, text, size, &machine, print_mistake, (void *)file);
+    free(text);
+    if (config.mistakes == 0 && config.guest_count == 0)
+        printf("%s: no guest is configured\n", file);
+    return config.mistakes != 0;
+}
