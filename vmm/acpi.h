@@ -1,6 +1,7 @@
 /*
- * The guest's ACPI tables: RSDP, XSDT, FADT, FACS, MADT, MCFG, DSDT (ACPI 6.4, chapters 5 and 20). They describe the machine that vmm/devices
- * models and are written once, before the guest starts, into [ACPI_AREA, GUEST_HOLE_END), which the memory map reserves.
+ * The guest's ACPI tables: RSDP, XSDT, FADT, FACS, MADT, MCFG, DSDT (ACPI 6.4, chapters 5 and 20). They describe the machine
+ * that vmm/devices models and are written once, before the guest starts, into [ACPI_AREA, GUEST_HOLE_END), which the memory
+ * map reserves.
  */
 #ifndef VMM_ACPI_H
 #define VMM_ACPI_H
@@ -36,11 +37,12 @@ struct acpi_machine {
     uint8_t power_button;   /* 1: fixed power button in PM1a */
 };
 
-/* Writes all tables into area[0, size), meant for guest-physical `gpa`. `rsdp` gets the RSDP's address. Returns the bytes used, 0 if it does not fit or
- * the machine is not describable. */
+/* Writes all tables into area[0, size), meant for guest-physical `gpa`. `rsdp` gets the RSDP's address. Returns the bytes
+ * used, 0 if it does not fit or the machine is not describable. */
 size_t acpi_write(uint8_t *area, size_t size, uint64_t gpa, const struct acpi_machine *machine, uint64_t *rsdp);
 
 /* The same into guest memory at ACPI_AREA. E_ARG: no RAM there; E_QUOTA: does not fit. */
-enum error acpi_install(const struct guest_memory *m, const struct acpi_machine *machine, uint64_t *rsdp) __attribute__((warn_unused_result));
+enum error acpi_install(const struct guest_memory *m, const struct acpi_machine *machine, uint64_t *rsdp)
+    __attribute__((warn_unused_result));
 
 #endif

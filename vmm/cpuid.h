@@ -1,8 +1,10 @@
 /*
- * The guest's CPUID: the host's answers seen through an allow-list, plus this machine's own topology and the paravirtual leaves.
+ * The guest's CPUID: the host's answers seen through an allow-list, plus this machine's own topology and the paravirtual
+ * leaves.
  *
- * Promises: a feature bit reaches the guest only if it is on the list here AND the host has it; a leaf that is not on the list reads as
- * zero. What the kernel may settle by itself and what the monitor must answer per vCPU is told by cpuid_settleable.
+ * Promises: a feature bit reaches the guest only if it is on the list here AND the host has it; a leaf that is not on the
+ * list reads as zero. What the kernel may settle by itself and what the monitor must answer per vCPU is told by
+ * cpuid_settleable.
  */
 #ifndef VMM_CPUID_H
 #define VMM_CPUID_H
@@ -47,15 +49,16 @@ struct cpuid_request {
 enum error cpuid_build(struct cpuid_table *t, cpuid_reader *read, void *context, const struct cpuid_request *request)
     __attribute__((warn_unused_result));
 
-/* May entries of this leaf be put into the kernel's table (which is one per space)? False where the answer differs between vCPUs, or follows
- * state that the kernel's table cannot follow (leaf 0xd: XCR0). */
+/* May entries of this leaf be put into the kernel's table (which is one per space)? False where the answer differs between
+ * vCPUs, or follows state that the kernel's table cannot follow (leaf 0xd: XCR0). */
 bool cpuid_settleable(uint32_t leaf, uint32_t vcpus);
 
 /* Does cpuid_lookup need the current CR4 and XCR0 (GROUP_CR) for this leaf? Otherwise pass 0. */
 bool cpuid_needs_state(uint32_t leaf);
 
-/* The monitor's own answer for any leaf, with the out-of-range rule of the vendor (Intel SDM vol. 2, CPUID: data of the highest basic leaf; AMD: zeros).
- */
-void cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf, uint64_t cr4, uint64_t xcr0, struct cpuid_regs *out);
+/* The monitor's own answer for any leaf, with the out-of-range rule of the vendor (Intel SDM vol. 2, CPUID: data of the
+ * highest basic leaf; AMD: zeros). */
+void cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
+                  uint64_t xcr0, struct cpuid_regs *out);
 
 #endif

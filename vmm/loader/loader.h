@@ -1,6 +1,7 @@
 /*
- * Guest loaders: put an operating system's image into guest memory and say in which state its first CPU starts. The format is found by looking
- * at the file. An image is never trusted: every offset, length and sum in it is checked before use, and what is wrong is told in a sentence.
+ * Guest loaders: put an operating system's image into guest memory and say in which state its first CPU starts. The format is
+ * found by looking at the file. An image is never trusted: every offset, length and sum in it is checked before use, and what
+ * is wrong is told in a sentence.
  *
  * The images are read only while load_guest runs and are not needed afterwards.
  */
@@ -48,8 +49,8 @@ struct load_result {
     struct table_register gdtr, idtr;
 };
 
-/* E_ARG: the image or the request is bad; E_UNSUPPORTED: a kind that is known but cannot be started; E_QUOTA: it does not fit in the memory. `why`
- * (why_size > 0) then holds one sentence. */
+/* E_ARG: the image or the request is bad; E_UNSUPPORTED: a kind that is known but cannot be started; E_QUOTA: it does not fit
+ * in the memory. `why` (why_size > 0) then holds one sentence. */
 enum error load_guest(struct guest_memory *m, const struct load_request *r, struct load_result *out, char *why, size_t why_size)
     __attribute__((warn_unused_result));
 
@@ -57,8 +58,8 @@ enum error load_guest(struct guest_memory *m, const struct load_request *r, stru
 enum guest_format load_format(const void *kernel, uint64_t size);
 const char *load_format_name(enum guest_format format);
 
-/* Put a first CPU's state, or that of an application processor after INIT and a start-up IPI with `vector`, into the page: all groups but GROUP_TSC,
- * marked dirty; activity runs; nothing pending for injection. */
+/* Put a first CPU's state, or that of an application processor after INIT and a start-up IPI with `vector`, into the page:
+ * all groups but GROUP_TSC, marked dirty; activity runs; nothing pending for injection. */
 void apply_initial_state(struct vcpu_state *s, const struct load_result *r);
 void apply_sipi_state(struct vcpu_state *s, uint8_t vector);
 
