@@ -2,8 +2,8 @@
  * The guest's I/O: which device answers at which port and at which guest-physical address.
  *
  * Ranges are inclusive [first, last], never empty, never wrap, and never overlap (an overlapping one is refused). An access that
- * lies in one range and is not wider than that range's `widest` goes to the device as it is; any other is cut into bytes, as
- * the ISA and PCI buses do. What nobody claims reads as all ones and swallows writes.
+ * lies in one range goes to the device as it is, or, if it is wider than the range's `widest`, in pieces of that width; one that leaves
+ * a range is cut into bytes. What nobody claims reads as all ones and swallows writes.
  *
  * Lock: the VM's lock is held around every call. A handler may add and remove ranges (that is how PCI BARs move).
  */
@@ -20,6 +20,7 @@
 
 #define BUS_PORT_RANGES   64u
 #define BUS_MEMORY_RANGES 64u
+#define BUS_BYTE_PORTS    4u
 
 /* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read, *value comes in
  * as all ones of that size and what the handler leaves above the size is cut off. */
@@ -42,9 +43,10 @@ struct bus_memory_range {
 
 /* Sorted by `first`. */
 struct bus {
-    uint32_t ports, memories;
+    uint32_t ports, memories, bytes;
     struct bus_port_range port[BUS_PORT_RANGES];
     struct bus_memory_range memory[BUS_MEMORY_RANGES];
+    struct bus_port_range byte[BUS_BYTE_PORTS];
 };
 
 void bus_init(struct bus *bus);
@@ -53,6 +55,8 @@ void bus_init(struct bus *bus);
 NODISCARD enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler, void *device);
 NODISCARD enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest, bus_memory_handler handler,
                                         void *device);
+/* A register that only single-byte accesses reach, though a wider register lies over it: 0xcf9 inside PCI's 0xcf8..0xcfb. */
+NODISCARD enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler handler, void *device);
 /* Remove the range that starts at `first` and belongs to `device`; nothing happens if there is none. */
 void bus_remove_ports(struct bus *bus, uint16_t first, const void *device);
 void bus_remove_memory(struct bus *bus, uint64_t first, const void *device);

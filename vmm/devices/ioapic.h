@@ -2,7 +2,7 @@
  * The I/O APIC (Intel 82093AA data sheet, version 0x20: with an EOI register), 24 pins. Lock: the VM's.
  *
  * Level-triggered: a message is sent when the line is up and remote IRR is clear; an EOI for the vector clears it, and sends again if the
- * line is still up.
+ * line is still up. An edge that comes while the pin is masked is lost, as in the chip.
  */
 #ifndef VMM_DEVICES_IOAPIC_H
 #define VMM_DEVICES_IOAPIC_H
@@ -18,7 +18,6 @@
 struct ioapic {
     uint64_t entry[IOAPIC_PINS];
     uint32_t lines;   /* levels */
-    uint32_t pending; /* edges that came while masked (kept, as the chip does not: see ioapic.c) */
     uint32_t id, select;
     void (*deliver)(void *context, const struct interrupt_message *message);
     void *context;

@@ -38,8 +38,8 @@ struct interrupt_message {
     bool level_triggered;
 };
 
-/* The message that a write of `data` to `address` (0xfee.....) means; Intel SDM vol. 3, 11.11. False: not an interrupt address. Bits 11:5 of
- * the address carry destination bits 14:8 (the extension that KVM's CPUID feature bit 15 announces). */
+/* The message that a write of `data` to `address` (0xfee.....) means; Intel SDM vol. 3, 11.11. False: not an
+ * interrupt address. */
 bool interrupt_message_of_msi(uint64_t address, uint32_t data, struct interrupt_message *out);
 
 struct pic;

@@ -39,6 +39,7 @@ enum lapic_lvt { LVT_TIMER = 0, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT
 #define LAPIC_MAIL_SIPI   0x2u /* start-up IPI (after INIT, if both): start at vector * 4096 if waiting for it */
 #define LAPIC_MAIL_NMI    0x4u
 #define LAPIC_MAIL_EXTINT 0x8u /* an ExtINT message: ask the PIC */
+#define LAPIC_MAIL_ERROR  0x10u /* never handed out: lapic_take_mail turns it into the error interrupt */
 
 struct apic_set;
 
@@ -62,6 +63,8 @@ struct lapic {
     uint32_t lvt[LVT_COUNT];
     uint32_t divide, initial_count;
     uint64_t timer_start;           /* host TSC at which the count began */
+    uint64_t seen;                  /* the latest `now` */
+    uint64_t tsc_khz;
     uint64_t timer_due;             /* host TSC; CLOCK_NEVER: not running */
     uint64_t tsc_deadline;          /* guest TSC; 0: disarmed */
     uint64_t tsc_offset;            /* set it whenever the guest's offset changes, before the guest runs: lapic_set_tsc_offset */

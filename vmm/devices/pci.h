@@ -16,7 +16,7 @@
 
 #define PCI_CONFIG_BYTES  256u
 #define PCI_FUNCTIONS_MAX 24u
-#define PCI_INTX_GSI(pin_number) (16u + (pin_number)) /* INTA..INTD of every device: GSI 16..19, without swizzle (the _PRT says so) */
+#define PCI_INTX_GSI(pin_number) (16u + (pin_number)) /* INTA (0) .. INTD of slot 0; slot s, pin p: (s + p) % 4 */
 
 enum pci_bar_kind { PCI_BAR_NONE = 0, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_UPPER /* high half of the one before */ };
 

@@ -21,7 +21,7 @@ struct pic_chip {
     uint8_t base;     /* vector of input 0 */
     uint8_t icw_step; /* 0: ready; else the ICW expected at the odd port */
     uint8_t lowest;   /* input with the lowest priority (rotation) */
-    bool icw4_needed, single, level_all, auto_eoi, rotate_on_aeoi, special_mask, special_nested, read_isr, poll;
+    bool icw4_needed, single, auto_eoi, rotate_on_aeoi, special_mask, special_nested, read_isr, poll;
 };
 
 struct pic {
@@ -36,5 +36,7 @@ NODISCARD enum error pic_init(struct pic *pic, struct bus *bus, void (*intr)(voi
 void pic_set(struct pic *pic, unsigned irq, bool level); /* irq 0..15 */
 int pic_peek(struct pic *pic);                           /* the vector that an INTA would get now; -1: INTR is low */
 void pic_accept(struct pic *pic, uint8_t vector);        /* the CPU took this vector */
+/* A whole INTA cycle at once: the vector, accepted; with no request left, the spurious input 7 (whose ISR bit stays clear). */
+uint8_t pic_inta(struct pic *pic);
 
 #endif

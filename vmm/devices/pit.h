@@ -17,19 +17,24 @@
 
 struct pit_channel {
     uint64_t start;     /* PIT cycle at which the running count was loaded */
-    uint64_t stopped;   /* gate low in modes 2, 3, 0, 4: cycles counted before it fell */
+    uint64_t stopped;   /* cycles counted when the gate fell; only while the gate is low */
     uint32_t reload;    /* 1..65536 */
     uint16_t latch;
-    uint8_t mode, access, status_latch;
-    uint8_t write_low, half; /* half: next read or write is the high byte */
+    uint8_t mode;       /* 0..5 */
+    uint8_t access;     /* 1: low byte, 2: high byte, 3: low, then high */
+    uint8_t status_latch, write_low;
     uint8_t latched;    /* bytes of the latch left to read: 0, 1, 2 */
-    bool bcd, gate, loaded, status_latched, write_half, latch_high;
+    bool bcd, gate, status_latched;
+    bool written;       /* a count was written since the control word */
+    bool loaded;        /* it counts: written, and in modes 1 and 5 the gate has risen since */
+    bool read_high, write_high; /* access 3: the next one is the high byte */
 };
 
 struct pit {
     struct pit_channel channel[3];
     uint64_t irq_seen;  /* PIT cycle up to which channel 0's edges were delivered */
-    bool speaker, line;
+    uint64_t not_before; /* host TSC: a guest with a tiny period gets no more than 10,000 interrupts a second */
+    uint8_t port61;     /* bits 3:0 as written */
     struct scale to_cycles, to_ticks;
     const struct clock *clock;
     struct irq_sink irq;

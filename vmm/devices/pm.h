@@ -19,7 +19,7 @@ struct pm {
     uint16_t status, enable, control;
     uint8_t gpe[4];
     uint8_t reset_control;
-    uint64_t base_tick, overflow_seen; /* overflow_seen: half-wraps of the 32-bit counter noticed */
+    uint64_t base_tick, overflow_seen; /* overflow_seen: how often bit 31 has toggled */
     bool sci;
     struct scale to_cycles, to_ticks;
     const struct clock *clock;

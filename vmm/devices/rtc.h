@@ -12,8 +12,9 @@
 #include "vmm/devices/irq.h"
 
 struct rtc {
-    uint8_t ram[128];      /* registers A, B, C and the time are held elsewhere */
-    uint8_t index, a, b, c, alarm[3];
+    uint8_t ram[128];      /* the time's bytes are valid here only while register B's SET bit is up */
+    uint8_t index, a, b, c;
+    bool line;
     int64_t base_seconds;  /* since 1970-01-01, at base_tick */
     uint64_t base_tick;
     uint64_t update_seen;  /* whole seconds since base whose update was delivered */

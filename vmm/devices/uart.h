@@ -23,7 +23,6 @@ struct uart {
     uint8_t ier, fcr, lcr, mcr, msr_delta, scr, dll, dlm;
     uint8_t lsr_errors;    /* overrun, break: cleared by reading LSR */
     bool thre_pending;     /* THRE interrupt raised and not yet seen */
-    bool timeout;          /* receive FIFO has bytes that nothing will follow */
     bool line;             /* interrupt output */
     uint16_t base;
     unsigned gsi;

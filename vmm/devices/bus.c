@@ -1,0 +1,207 @@
+/* Finds the device that an access is for; see bus.h. Ranges are kept sorted, so finding one is a binary search. */
+#include "vmm/devices/bus.h"
+
+#include "lib/string.h"
+
+void bus_init(struct bus *bus)
+{
+    memset(bus, 0, sizeof *bus);
+}
+
+static uint64_t ones(unsigned size)
+{
+    return size >= 8 ? UINT64_MAX : (1ull << (8 * size)) - 1;
+}
+
+static bool width_ok(unsigned width, unsigned most)
+{
+    return width != 0 && width <= most && (width & (width - 1)) == 0;
+}
+
+/* Index of the first range that ends at or after the address. */
+static uint32_t find_port(const struct bus *bus, uint32_t port)
+{
+    uint32_t low = 0, high = bus->ports;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (bus->port[middle].last < port)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint32_t find_memory(const struct bus *bus, uint64_t gpa)
+{
+    uint32_t low = 0, high = bus->memories;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (bus->memory[middle].last < gpa)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler, void *device)
+{
+    if (first > last || !width_ok(widest, 4) || !handler)
+        return E_ARG;
+    uint32_t at = find_port(bus, first);
+    if (at < bus->ports && bus->port[at].first <= last)
+        return E_OVERLAP;
+    if (bus->ports == BUS_PORT_RANGES)
+        return E_QUOTA;
+    memmove(&bus->port[at + 1], &bus->port[at], (bus->ports - at) * sizeof bus->port[0]);
+    bus->port[at] = (struct bus_port_range){ .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler, .device = device };
+    bus->ports++;
+    return OK;
+}
+
+enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest, bus_memory_handler handler, void *device)
+{
+    if (first > last || !width_ok(widest, 8) || !handler)
+        return E_ARG;
+    uint32_t at = find_memory(bus, first);
+    if (at < bus->memories && bus->memory[at].first <= last)
+        return E_OVERLAP;
+    if (bus->memories == BUS_MEMORY_RANGES)
+        return E_QUOTA;
+    memmove(&bus->memory[at + 1], &bus->memory[at], (bus->memories - at) * sizeof bus->memory[0]);
+    bus->memory[at] = (struct bus_memory_range){ .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler,
+                                                 .device = device };
+    bus->memories++;
+    return OK;
+}
+
+enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler handler, void *device)
+{
+    if (!handler)
+        return E_ARG;
+    for (uint32_t i = 0; i < bus->bytes; i++)
+        if (bus->byte[i].first == port)
+            return E_OVERLAP;
+    if (bus->bytes == BUS_BYTE_PORTS)
+        return E_QUOTA;
+    bus->byte[bus->bytes++] = (struct bus_port_range){ .first = port, .last = port, .widest = 1, .handler = handler, .device = device };
+    return OK;
+}
+
+void bus_remove_ports(struct bus *bus, uint16_t first, const void *device)
+{
+    uint32_t at = find_port(bus, first);
+    if (at >= bus->ports || bus->port[at].first != first || bus->port[at].device != device)
+        return;
+    bus->ports--;
+    memmove(&bus->port[at], &bus->port[at + 1], (bus->ports - at) * sizeof bus->port[0]);
+}
+
+void bus_remove_memory(struct bus *bus, uint64_t first, const void *device)
+{
+    uint32_t at = find_memory(bus, first);
+    if (at >= bus->memories || bus->memory[at].first != first || bus->memory[at].device != device)
+        return;
+    bus->memories--;
+    memmove(&bus->memory[at], &bus->memory[at + 1], (bus->memories - at) * sizeof bus->memory[0]);
+}
+
+/* One access that the device gets as it is. The range is copied: the handler may change the table. */
+static void port_piece(const struct bus_port_range *range, uint32_t port, unsigned size, bool is_write, uint32_t *value)
+{
+    struct bus_port_range r = *range;
+    uint32_t v = is_write ? *value & (uint32_t)ones(size) : (uint32_t)ones(size);
+    r.handler(r.device, (uint16_t)port, size, is_write, &v);
+    if (!is_write)
+        *value = v & (uint32_t)ones(size);
+}
+
+static bool port_range_of(struct bus *bus, uint32_t port, unsigned size, struct bus_port_range *out)
+{
+    if (size == 1)
+        for (uint32_t i = 0; i < bus->bytes; i++)
+            if (bus->byte[i].first == port) {
+                *out = bus->byte[i];
+                return true;
+            }
+    uint32_t at = find_port(bus, port);
+    if (at >= bus->ports || bus->port[at].first > port || port + size - 1 > bus->port[at].last)
+        return false;
+    *out = bus->port[at];
+    return true;
+}
+
+bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
+{
+    struct bus_port_range range;
+    if (!width_ok(size, 4)) {
+        if (!is_write)
+            *value = UINT32_MAX;
+        return false;
+    }
+    if (port_range_of(bus, port, size, &range) && size <= range.widest) {
+        port_piece(&range, port, size, is_write, value);
+        return true;
+    }
+    bool whole = port_range_of(bus, port, size, &range), claimed = false;
+    unsigned step = whole ? range.widest : 1;
+    uint32_t result = 0;
+    for (unsigned i = 0; i < size; i += step) {
+        uint32_t piece = is_write ? *value >> (8 * i) & (uint32_t)ones(step) : (uint32_t)ones(step);
+        /* A port number past 0xffff does not wrap: nobody is there. */
+        if ((uint32_t)port + i <= 0xffff && port_range_of(bus, (uint32_t)port + i, step, &range)) {
+            port_piece(&range, (uint32_t)port + i, step, is_write, &piece);
+            claimed = true;
+        }
+        result |= piece << (8 * i);
+    }
+    if (!is_write)
+        *value = result;
+    return claimed;
+}
+
+static bool memory_range_of(struct bus *bus, uint64_t gpa, unsigned size, struct bus_memory_range *out)
+{
+    uint32_t at = find_memory(bus, gpa);
+    if (at >= bus->memories || bus->memory[at].first > gpa || bus->memory[at].last - gpa < size - 1)
+        return false;
+    *out = bus->memory[at];
+    return true;
+}
+
+static void memory_piece(const struct bus_memory_range *r, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
+{
+    uint64_t v = is_write ? *value & ones(size) : ones(size);
+    r->handler(r->device, gpa - r->first, size, is_write, &v);
+    if (!is_write)
+        *value = v & ones(size);
+}
+
+bool bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
+{
+    struct bus_memory_range range;
+    if (!width_ok(size, 8)) {
+        if (!is_write)
+            *value = UINT64_MAX;
+        return false;
+    }
+    bool whole = memory_range_of(bus, gpa, size, &range), claimed = false;
+    if (whole && size <= range.widest) {
+        memory_piece(&range, gpa, size, is_write, value);
+        return true;
+    }
+    unsigned step = whole ? range.widest : 1;
+    uint64_t result = 0;
+    for (unsigned i = 0; i < size; i += step) {
+        uint64_t piece = is_write ? *value >> (8 * i) & ones(step) : ones(step);
+        if (gpa <= UINT64_MAX - i && memory_range_of(bus, gpa + i, step, &range)) {
+            memory_piece(&range, gpa + i, step, is_write, &piece);
+            claimed = true;
+        }
+        result |= piece << (8 * i);
+    }
+    if (!is_write)
+        *value = result;
+    return claimed;
+}
