@@ -93,7 +93,7 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i - 1], "--memory") == 0) {
             machine.memory = size_argument(value);
         } else if (strcmp(argv[i - 1], "--module") == 0) {
-            char *name = strdup(value), *equals = name != NULL ? strrchr(name, '=') : NULL;
+            char *name = argv[i], *equals = strrchr(name, '=');
             if (equals == NULL || machine.module_count == sizeof modules / sizeof modules[0])
                 return usage("--module NAME=BYTES, at most 256 of them");
             *equals = 0;
