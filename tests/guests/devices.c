@@ -1,0 +1,196 @@
+/* Checks the PC that a guest sees, with interrupts: one line per check, `ok` or `FAILED`, a sum at the end, and exit code 0 or 1. */
+#include "guest.h"
+
+#define COM1   0x3f8
+#define APIC   0xfee00000u
+#define IOAPIC 0xfec00000u
+
+static unsigned passed, failed;
+static volatile unsigned irq0, irq4, irq8, lapic_ticks, ioapic_ticks;
+
+static void check(const char *what, bool good, unsigned a, unsigned b)
+{
+    print("devices: %s %s (%u, %u)\n", good ? "ok    " : "FAILED", what, a, b);
+    if (good)
+        passed++;
+    else
+        failed++;
+}
+
+/* The condition first: it changes what the numbers show. */
+#define CHECK(what, condition, a, b)        \
+    do {                                    \
+        bool good_ = (condition);           \
+        check(what, good_, a, b);           \
+    } while (0)
+
+static volatile uint32_t *reg(uint32_t base, uint32_t offset)
+{
+    return (volatile uint32_t *)(uintptr_t)(base + offset);
+}
+static void ioapic_write(uint32_t index, uint32_t v)
+{
+    *reg(IOAPIC, 0) = index;
+    *reg(IOAPIC, 0x10) = v;
+}
+static uint32_t ioapic_read(uint32_t index)
+{
+    *reg(IOAPIC, 0) = index;
+    return *reg(IOAPIC, 0x10);
+}
+static uint8_t cmos(uint8_t index)
+{
+    outb(0x70, index);
+    return inb(0x71);
+}
+
+static void on_irq0(struct frame *f) { (void)f; irq0++; }
+static void on_irq4(struct frame *f)
+{
+    (void)f;
+    irq4++;
+    (void)inb(COM1 + 2);
+}
+static void on_irq8(struct frame *f)
+{
+    (void)f;
+    irq8++;
+    (void)cmos(0x0c);
+}
+static void on_lapic(struct frame *f)
+{
+    (void)f;
+    lapic_ticks++;
+    *reg(APIC, 0xb0) = 0;
+}
+static void on_ioapic(struct frame *f)
+{
+    (void)f;
+    ioapic_ticks++;
+    *reg(APIC, 0xb0) = 0;
+}
+static void on_spurious(struct frame *f) { (void)f; }
+
+/* Waits until *counter has reached n, at most about `ms` by PIT channel 2's gate-less countdown; interrupts on in between. */
+static bool reaches(volatile unsigned *counter, unsigned n, unsigned ms)
+{
+    while (ms-- && *counter < n) {
+        outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
+        outb(0x43, 0xb0); /* channel 2, mode 0 */
+        outb(0x42, (uint8_t)1193);
+        outb(0x42, (uint8_t)(1193 >> 8));
+        interrupts_on();
+        while (!(inb(0x61) & 0x20))
+            ;
+        interrupts_off();
+    }
+    return *counter >= n;
+}
+
+int guest_main(uint32_t magic, const struct multiboot *info)
+{
+    static volatile unsigned never;
+    (void)magic;
+    (void)info;
+    serial_init();
+    tables_init();
+    pic_init();
+    handle(0x20, on_irq0);
+    handle(0x24, on_irq4);
+    handle(0x28, on_irq8);
+    handle(0x40, on_lapic);
+    handle(0x41, on_ioapic);
+    handle(0xff, on_spurious);
+
+    CHECK("16550 scratch register", (outb(COM1 + 7, 0x5a), inb(COM1 + 7) == 0x5a), inb(COM1 + 7), 0);
+    CHECK("16550 has FIFOs", (inb(COM1 + 2) & 0xc0) == 0xc0, inb(COM1 + 2), 0);
+    CHECK("PIC mask reads back", (outb(0x21, 0xa5), inb(0x21) == 0xa5), inb(0x21), 0);
+    outb(0x21, 0xff);
+
+    uint64_t t0 = rdtsc();
+    reaches(&never, 1, 10);
+    uint64_t t1 = rdtsc();
+    CHECK("PIT channel 2 and the TSC run", t1 > t0, (unsigned)((t1 - t0) / 1024), 10);
+
+    pit_init(1000);
+    pic_unmask(0);
+    CHECK("PIT interrupt through the PIC", reaches(&irq0, 20, 500), irq0, 0);
+    outb(0x21, 0xff);
+
+    outb(COM1 + 1, 2); /* transmitter empty */
+    pic_unmask(4);
+    CHECK("16550 interrupt", reaches(&irq4, 1, 100), irq4, 0);
+    outb(COM1 + 1, 0);
+    outb(0x21, 0xff);
+
+    outb(0x70, 0x8b);
+    uint8_t b = inb(0x71);
+    outb(0x70, 0x8b);
+    outb(0x71, (uint8_t)(b | 0x40)); /* periodic */
+    outb(0x70, 0x8a);
+    outb(0x71, 0x26);                /* 1024 Hz */
+    (void)cmos(0x0c);
+    pic_unmask(8);
+    CHECK("RTC periodic interrupt", reaches(&irq8, 20, 500), irq8, 0);
+    outb(0x70, 0x0b);
+    outb(0x71, b);
+    outb(0x21, 0xff);
+    outb(0xa1, 0xff);
+    while (cmos(0x0a) & 0x80)
+        ;
+    uint8_t year = cmos(9), month = cmos(8);
+    CHECK("RTC has a date", year >= 0x16 && month >= 1 && month <= 0x12, year, month);
+
+    wrmsr(0x1b, rdmsr(0x1b) | 0x800);
+    CHECK("local APIC version", (*reg(APIC, 0x30) & 0xff) >= 0x10 && (*reg(APIC, 0x30) & 0xff) < 0x20, *reg(APIC, 0x30) & 0xff, 0);
+    *reg(APIC, 0xf0) = 0x1ff;
+    *reg(APIC, 0x80) = 0;
+    *reg(APIC, 0x3e0) = 0xb;           /* divide by 1 */
+    *reg(APIC, 0x320) = 0x40;          /* one-shot */
+    *reg(APIC, 0x380) = 100000;
+    bool one = reaches(&lapic_ticks, 1, 200);
+    reaches(&never, 1, 5);
+    CHECK("local APIC timer, one shot, once", one && lapic_ticks == 1, lapic_ticks, 0);
+    *reg(APIC, 0x320) = 0x40 | 1 << 17; /* periodic */
+    *reg(APIC, 0x380) = 200000;
+    CHECK("local APIC timer, periodic", reaches(&lapic_ticks, 6, 500), lapic_ticks, 0);
+    *reg(APIC, 0x320) = 1 << 16;
+    *reg(APIC, 0x380) = 0;
+    unsigned before = lapic_ticks;
+    *reg(APIC, 0x310) = 0;
+    *reg(APIC, 0x300) = 0x40 | 1 << 18; /* to itself */
+    CHECK("self IPI", reaches(&lapic_ticks, before + 1, 100), lapic_ticks, before);
+
+    uint32_t version = ioapic_read(1);
+    CHECK("I/O APIC version and 24 pins", (version >> 16 & 0xff) == 23, version & 0xff, version >> 16 & 0xff);
+    ioapic_write(0x10 + 2 * 2 + 1, *reg(APIC, 0x20) & 0xff000000u);
+    ioapic_write(0x10 + 2 * 2, 0x41); /* PIT comes in at pin 2, edge, high */
+    CHECK("PIT interrupt through the I/O APIC", reaches(&ioapic_ticks, 20, 500), ioapic_ticks, 0);
+    ioapic_write(0x10 + 2 * 2, 1 << 16 | 0x41);
+    before = ioapic_ticks;
+    reaches(&never, 1, 10);
+    CHECK("a masked pin is quiet", ioapic_ticks == before, ioapic_ticks, before);
+
+    outl(0xcf8, 0x80000000u);
+    uint32_t id = inl(0xcfc);
+    outl(0xcf8, 0x80000008u);
+    uint32_t class = inl(0xcfc);
+    CHECK("PCI host bridge", id != 0xffffffffu && id != 0 && class >> 16 == 0x0600, id & 0xffff, id >> 16);
+    outl(0xcf8, 0x8000f800u);
+    outl(0xcf8, 0x80ff0000u);
+    CHECK("an empty PCI slot reads ones", inl(0xcfc) == 0xffffffffu, 0, 0);
+    outl(0xcf8, 0);
+    CHECK("an empty port reads ones", inb(0x2e8 + 7) == 0xff, inb(0x2e8 + 7), 0);
+
+    CHECK("ACPI FADT", acpi_table("FACP") != NULL, 0, 0);
+    CHECK("ACPI MADT", acpi_table("APIC") != NULL, 0, 0);
+
+    uint32_t r[4];
+    cpuid(0x40000000, r);
+    if (r[1] == 0x4b4d564b) { /* "KVMK": only where somebody offers it */
+        cpuid(0x40000010, r);
+        CHECK("TSC frequency leaf", r[0] > 1000, r[0], r[1]);
+    }
+    print("devices: %u passed, %u failed\n", passed, failed);
+    guest_exit(failed ? 1 : 0);
+}
