@@ -1,0 +1,80 @@
+/*
+ * What the files of svm/ share. Nobody outside includes this: the kernel sees svm_backend alone.
+ */
+#ifndef SVM_SVM_H
+#define SVM_SVM_H
+
+#include "kernel/backend.h"
+#include "svm/vmcb.h"
+
+/* One read, of a page that ring 3 may be writing: what was checked is what is used. */
+#define ONCE(field) (*(const volatile __typeof__(field) *)&(field))
+
+/* ASIDs of one CPU. They are handed out in order; when they run out, a new generation starts with one flush of everything. */
+struct asid_pool {
+    uint64_t generation; /* from 1 */
+    uint32_t next, count; /* count: ASIDs are 1..count-1; 0 is the host's */
+    bool flush_all;      /* the next entry must flush everything */
+};
+struct asid_tag { uint64_t generation; uint32_t asid; };
+
+struct svm_cpu {
+    uint64_t host_vmcb; /* physical; what VMLOAD brings back after an exit */
+    struct asid_pool asids;
+};
+
+struct svm_vcpu {
+    struct vmcb *vmcb;
+    uint64_t vmcb_hpa;
+    struct svm_cpu *cpu;
+    struct asid_tag tag;
+    uint32_t clean;       /* what an entry may declare unchanged; 0 without the feature */
+    bool next_rip;        /* NRIPS */
+    bool flush_by_asid;
+    bool nmi_blocked;     /* between an injected NMI and its IRET */
+    bool nmi_iret_seen;
+    uint64_t nmi_iret_rip;
+};
+
+/* Words for what this CPU lacks, or NULL. Pure. */
+struct svm_abilities { bool svm, nx; uint64_t vm_cr; uint32_t features, asids; };
+const char *svm_lacks(const struct svm_abilities *a);
+/* Of the calling CPU. */
+struct svm_abilities svm_abilities(void);
+
+/* Builds both bitmaps; before the first vCPU. Their physical addresses are for the VMCB. */
+void svm_bitmaps_init(void);
+/* 15.10, 15.11: contiguous; shared by all vCPUs, never written after svm_bitmaps_init. */
+#define MSRPM_BYTES 0x2000u
+#define IOPM_BYTES  0x3000u
+extern uint8_t svm_msrpm[MSRPM_BYTES], svm_iopm[IOPM_BYTES];
+#define MSR_READ  1u
+#define MSR_WRITE 2u
+/* Opens an MSR in a bitmap; the MSR must lie in one of its three ranges (asserted). Pure. */
+void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights);
+
+/* Segment attributes between the VMCB's 12 bits and the ABI's VMX layout. Pure. */
+uint16_t svm_attributes(uint32_t attr);
+struct segment svm_segment(const struct vmcb_segment *s, unsigned number, uint8_t cpl);
+void svm_put(struct vcpu *v, uint32_t groups);
+void svm_get(struct vcpu *v, uint32_t groups);
+void svm_block_nmi(struct svm_vcpu *s, bool blocked);
+
+/* Turns the VMCB's exit into the common form. EXIT_NONE: the backend settles it itself (svm_run.c). Pure. */
+void svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out);
+/* What to inject at the next entry because an exit interrupted its delivery; 0: nothing. Pure. */
+uint64_t svm_interrupted_event(uint64_t exit_event);
+
+/* What an entry delivers. Pure. */
+struct svm_plan { uint64_t event; bool take_inject, take_irq, window; };
+struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bool irq_open);
+/* Sees that the tag is valid on its CPU; the answer is the entry's TLB_*. stale: the space was changed since the vCPU last entered. Pure. */
+uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bool flush_by_asid);
+/* Every tag of this CPU goes invalid. Pure. */
+void svm_asid_forget(struct asid_pool *p);
+void svm_run(struct vcpu *v, uint64_t deadline_tsc);
+
+/* svm_entry.asm: one round trip into the guest. gpr: the live registers but rax and rsp, which are in the VMCB. */
+void svm_enter(uint64_t *gpr, uint64_t vmcb_hpa, uint64_t host_vmcb_hpa);
+
+#endif

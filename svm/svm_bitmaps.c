@@ -1,0 +1,42 @@
+/*
+ * The MSR and port bitmaps: everything exits but the MSRs of the list below, each with its reason. Shared by all vCPUs of the machine, so
+ * nothing that only one guest may touch can ever stand here.
+ */
+#include "arch/x86_64/regs.h"
+#include "kernel/log.h"
+#include "svm/svm.h"
+
+uint8_t svm_msrpm[MSRPM_BYTES] __attribute__((aligned(4096)));
+uint8_t svm_iopm[IOPM_BYTES] __attribute__((aligned(4096)));
+
+static const struct { uint32_t msr; uint8_t rights; } allowed[] = {
+    {MSR_FS_BASE, MSR_READ | MSR_WRITE},        /* thread switches; VMLOAD and VMSAVE switch it */
+    {MSR_GS_BASE, MSR_READ | MSR_WRITE},        /* the same */
+    {MSR_KERNEL_GS_BASE, MSR_READ | MSR_WRITE}, /* the same */
+    {MSR_STAR, MSR_READ | MSR_WRITE},           /* system-call set-up; VMLOAD and VMSAVE switch it */
+    {MSR_LSTAR, MSR_READ | MSR_WRITE},          /* the same */
+    {MSR_CSTAR, MSR_READ | MSR_WRITE},          /* the same */
+    {MSR_FMASK, MSR_READ | MSR_WRITE},          /* the same */
+    {MSR_SYSENTER_CS, MSR_READ | MSR_WRITE},    /* the same; 32-bit kernels rewrite it at each process switch */
+    {MSR_SYSENTER_ESP, MSR_READ | MSR_WRITE},   /* the same */
+    {MSR_SYSENTER_EIP, MSR_READ | MSR_WRITE},   /* the same */
+    {MSR_PAT, MSR_READ | MSR_WRITE},            /* with nested paging it is the VMCB's G_PAT (APM vol. 2, 15.25.8) */
+    {MSR_TSC_AUX, MSR_READ | MSR_WRITE},        /* the kernel switches it with the vCPU; ring 3's RDTSCP relies on nothing in it */
+};
+
+void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights)
+{
+    /* Two bits for each MSR, read then write, in three runs of 8192 MSRs (15.11). */
+    uint32_t run = msr < 0x2000 ? 0 : msr >> 13 == 0xc0000000u >> 13 ? 1 : 2;
+    kassert(run != 2 || msr >> 13 == 0xc0010000u >> 13);
+    uint32_t bit = (run * 0x2000 + (msr & 0x1fff)) * 2;
+    map[bit / 8] = (uint8_t)(map[bit / 8] & ~((unsigned)rights << bit % 8));
+}
+
+void svm_bitmaps_init(void)
+{
+    __builtin_memset(svm_iopm, 0xff, sizeof svm_iopm);
+    __builtin_memset(svm_msrpm, 0xff, sizeof svm_msrpm);
+    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+        svm_msr_allow(svm_msrpm, allowed[i].msr, allowed[i].rights);
+}

@@ -1,0 +1,67 @@
+; void svm_enter(uint64_t *gpr, uint64_t vmcb_hpa, uint64_t host_vmcb_hpa): one round trip into the guest.
+;
+; Promises: interrupts are off on entry and on return; in between, CLGI holds them back until VMRUN, and IF=1 makes the CPU leave the
+; guest for them (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). They are still pending on return. What VMRUN does not switch (TR, LDTR, FS,
+; GS, STAR, ..., SYSENTER) goes through VMLOAD and VMSAVE, and the host's is back before STGI lets an NMI in: it needs TR for its stack.
+; Callee-saved registers are kept; everything else is the guest's on return.
+
+section .text
+bits 64
+
+%macro guest_registers 1    ; all but rax, rsp (in the VMCB) and rdi (the pointer)
+    %1 rcx, 1
+    %1 rdx, 2
+    %1 rbx, 3
+    %1 rbp, 5
+    %1 rsi, 6
+    %1 r8, 8
+    %1 r9, 9
+    %1 r10, 10
+    %1 r11, 11
+    %1 r12, 12
+    %1 r13, 13
+    %1 r14, 14
+    %1 r15, 15
+%endmacro
+%macro from_page 2
+    mov %1, [rdi + 8 * %2]
+%endmacro
+%macro to_page 2
+    mov [rdi + 8 * %2], %1
+%endmacro
+
+global svm_enter
+svm_enter:
+    push rbp
+    push rbx
+    push r12
+    push r13
+    push r14
+    push r15
+    push rdx
+    push rdi
+    mov rax, rsi
+    clgi
+    sti
+    vmload
+    guest_registers from_page
+    mov rdi, [rdi + 8 * 7]
+    vmrun                       ; rax, rsp and rflags are the host's again afterwards
+    push rdi
+    mov rdi, [rsp + 8]
+    guest_registers to_page
+    pop rcx
+    mov [rdi + 8 * 7], rcx
+    vmsave                      ; rax: the VMCB
+    pop rdi
+    pop rax
+    vmload                      ; the host's
+    cli
+    stgi
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    pop rbp
+    ret

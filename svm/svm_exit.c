@@ -1,0 +1,119 @@
+/*
+ * From the VMCB's exit fields to the common form. Pure: reads the VMCB, writes the record, changes nothing. An exit code that nobody asked for is
+ * EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
+ */
+#include "svm/svm.h"
+
+/* The instruction's length without prefixes, for CPUs that do not report the next RIP; 0: the monitor must decode. */
+static uint32_t length_of(uint64_t code)
+{
+    switch (code) {
+    case SVM_EXIT_HLT: return 1;
+    case SVM_EXIT_CPUID:
+    case SVM_EXIT_MSR:
+    case SVM_EXIT_INVD: return 2;
+    case SVM_EXIT_VMMCALL:
+    case SVM_EXIT_XSETBV: return 3;
+    default: return 0;
+    }
+}
+
+static void port(const struct vmcb_control *c, uint64_t rip, struct vcpu_exit *out)
+{
+    uint32_t info = (uint32_t)c->exit_info1;
+    out->raw[0] = 0;
+    out->port.port = (uint16_t)(info >> 16);
+    out->port.size = (uint8_t)(info >> 4 & 7);
+    out->port.in = (info & IO_IN) != 0;
+    out->port.string = (info & IO_STRING) != 0;
+    out->port.rep = (info & IO_REP) != 0;
+    out->port.next_rip = c->exit_info2; /* 15.10.2: the CPU always gives it here */
+    uint64_t length = c->exit_info2 - rip;
+    out->insn_len = length <= 15 ? (uint32_t)length : 0;
+    out->reason = EXIT_PORT;
+}
+
+static void memory(const struct vmcb_control *c, struct vcpu_exit *out)
+{
+    uint64_t info = c->exit_info1;
+    out->raw[2] = out->raw[3] = 0;
+    out->memory.gpa = c->exit_info2;
+    out->memory.gva = 0;
+    out->memory.write = (info & NPF_WRITE) != 0;
+    out->memory.fetch = (info & NPF_FETCH) != 0;
+    out->memory.read = !(info & (NPF_WRITE | NPF_FETCH));
+    out->memory.in_walk = (info & NPF_IN_WALK) != 0;
+    out->insn_len = 0; /* the next-RIP field is not valid for faults */
+    out->reason = EXIT_MEMORY;
+}
+
+static uint32_t reason_of(uint64_t code, uint64_t info1)
+{
+    switch (code) {
+    case SVM_EXIT_INTR:
+    case SVM_EXIT_NMI:
+    case SVM_EXIT_SMI: return EXIT_WAITING;
+    case SVM_EXIT_EXCEPTION + VECTOR_DB:
+    case SVM_EXIT_EXCEPTION + VECTOR_AC:
+    case SVM_EXIT_VINTR:
+    case SVM_EXIT_IRET:
+    case SVM_EXIT_INVD:
+    case SVM_EXIT_XSETBV: return EXIT_NONE;
+    case SVM_EXIT_CPUID: return EXIT_CPUID;
+    case SVM_EXIT_HLT: return EXIT_HLT;
+    case SVM_EXIT_MSR: return info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
+    case SVM_EXIT_VMMCALL: return EXIT_HYPERCALL;
+    case SVM_EXIT_INIT: return EXIT_SHUTDOWN;
+    case SVM_EXIT_SHUTDOWN: return EXIT_TRIPLE_FAULT;
+    case SVM_EXIT_TASK_SWITCH: return EXIT_TASK_SWITCH;
+    case SVM_EXIT_RDPMC:
+    case SVM_EXIT_INVLPGA:
+    case SVM_EXIT_VMRUN:
+    case SVM_EXIT_VMLOAD:
+    case SVM_EXIT_VMSAVE:
+    case SVM_EXIT_STGI:
+    case SVM_EXIT_CLGI:
+    case SVM_EXIT_SKINIT:
+    case SVM_EXIT_MONITOR:
+    case SVM_EXIT_MWAIT:
+    case SVM_EXIT_MWAIT_ARMED: return EXIT_INVALID_OPCODE_WANTED;
+    default: return EXIT_UNKNOWN;
+    }
+}
+
+void svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out)
+{
+    const struct vmcb_control *c = &b->control;
+    uint64_t code = c->exit_code;
+    out->detail = code;
+    if (code == SVM_EXIT_IOIO) {
+        port(c, b->save.rip, out);
+    } else if (code == SVM_EXIT_NPF) {
+        memory(c, out);
+    } else if ((uint32_t)code == SVM_EXIT_INVALID) {
+        out->reason = EXIT_BAD_STATE;
+        out->insn_len = 0;
+    } else {
+        out->reason = reason_of(code, c->exit_info1);
+        out->raw[0] = (uint32_t)rcx; /* msr.index; nothing else here has more to say */
+        if (out->reason == EXIT_WAITING)
+            out->detail = 0;
+        uint64_t length = next_rip && c->next_rip ? c->next_rip - b->save.rip : length_of(code);
+        out->insn_len = length <= 15 ? (uint32_t)length : 0;
+    }
+}
+
+uint64_t svm_interrupted_event(uint64_t exit_event)
+{
+    uint64_t vector = exit_event & EVENT_VECTOR, type = exit_event & EVENT_TYPE;
+    if (!(exit_event & EVENT_VALID))
+        return 0; /* the rest is stale then */
+    /* INT n, INT3 and INTO: RIP is still at the instruction, the guest simply does it again. */
+    if (type == EVENT_SOFTWARE || (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)))
+        return 0;
+    /* QEMU records a hardware interrupt that it delivered itself as an exception. */
+    if (type == EVENT_EXCEPTION && vector >= 32)
+        return EVENT_VALID | EVENT_INTERRUPT | vector;
+    uint64_t error = exit_event & EVENT_ERROR_CODE ? exit_event >> EVENT_ERROR_SHIFT << EVENT_ERROR_SHIFT | EVENT_ERROR_CODE : 0;
+    return EVENT_VALID | type | vector | error;
+}

@@ -1,0 +1,170 @@
+/*
+ * One entry into the guest: what must be flushed, what is delivered, the round trip, and what comes back. This is the hot path; what is rare
+ * stands in functions of its own. An event whose delivery an exit interrupted is dealt with here, for every exit: it waits in the VMCB's event
+ * field and goes before everything else at the next entry.
+ */
+#include "arch/x86_64/fpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "arch/x86_64/time.h"
+#include "svm/svm.h"
+
+#define rarely(x) __builtin_expect(!!(x), 0)
+
+void svm_asid_forget(struct asid_pool *p)
+{
+    p->generation++;
+    p->next = 1;
+    p->flush_all = true;
+}
+
+uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bool flush_by_asid)
+{
+    if (t->generation != p->generation) {
+        if (p->next >= p->count)
+            svm_asid_forget(p);
+        t->asid = p->next++;
+        t->generation = p->generation;
+        stale = false; /* nobody has used it since everything was flushed */
+    }
+    if (p->flush_all) {
+        p->flush_all = false;
+        return TLB_FLUSH_ALL;
+    }
+    return !stale ? TLB_KEEP : flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+}
+
+struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bool irq_open)
+{
+    struct svm_plan p = {.event = interrupted};
+    if (!p.event && (inject & INJECT_VALID)) {
+        /* The ABI's layout is EVENTINJ's. */
+        p.event = inject & (EVENT_VALID | EVENT_TYPE | EVENT_VECTOR);
+        if (inject & INJECT_ERROR_CODE)
+            p.event |= EVENT_ERROR_CODE | inject >> EVENT_ERROR_SHIFT << EVENT_ERROR_SHIFT;
+        p.take_inject = true;
+    }
+    if (irq & IRQ_VALID) {
+        p.take_irq = !p.event && irq_open;
+        p.window = !p.take_irq;
+        if (p.take_irq)
+            p.event = EVENT_VALID | EVENT_INTERRUPT | (irq & EVENT_VECTOR);
+    }
+    return p;
+}
+
+static __attribute__((noinline)) void prepare_events(struct vcpu *v, struct svm_vcpu *s)
+{
+    struct vmcb *b = s->vmcb;
+    struct vcpu_state *page = v->state;
+    uint32_t irq = ONCE(page->irq);
+    uint64_t inject = ONCE(page->inject) | (uint64_t)ONCE(page->inject_error) << EVENT_ERROR_SHIFT;
+    if (!(b->save.cr0 & CR0_PE))
+        inject &= ~(uint64_t)INJECT_ERROR_CODE; /* real mode has none */
+    struct svm_plan plan = svm_plan(b->control.event, inject, irq, (b->save.rflags & RFLAGS_IF) && !(b->control.shadow & 1));
+    b->control.event = plan.event;
+    if (plan.take_inject) {
+        page->inject = 0;
+        if ((plan.event & EVENT_TYPE) == EVENT_NMI)
+            svm_block_nmi(s, true);
+    }
+    if (plan.take_irq)
+        page->irq = (irq & ~(IRQ_VALID | IRQ_DELIVERED)) | IRQ_DELIVERED;
+    if (plan.window)
+        b->control.interrupt |= V_IRQ; /* never delivered: VINTR is intercepted */
+    else
+        b->control.interrupt &= ~V_IRQ;
+}
+
+static __attribute__((noinline)) void prepare_tlb(struct vcpu *v, struct svm_vcpu *s, uint64_t generation)
+{
+    struct vmcb_control *c = &s->vmcb->control;
+    c->tlb_control = svm_asid_prepare(&s->cpu->asids, &s->tag, v->flush_seen != generation, s->flush_by_asid);
+    c->asid = s->tag.asid;
+    c->clean &= ~CLEAN_ASID;
+    v->flush_seen = generation;
+}
+
+static void skip(struct vmcb *b, uint32_t length)
+{
+    b->save.rip += length;
+    b->control.shadow = 0;
+}
+
+/* The exits that neither the kernel nor the monitor need to know. */
+static __attribute__((noinline)) void own_exit(struct vcpu *v, struct svm_vcpu *s)
+{
+    struct vmcb *b = s->vmcb;
+    uint64_t code = v->exit.detail;
+    uint32_t length = v->exit.insn_len;
+    v->exit.reason = EXIT_WAITING;
+    v->exit.detail = 0;
+    v->exit.insn_len = 0;
+    switch (code) {
+    case SVM_EXIT_VINTR: /* the window is open: the next entry delivers */
+        b->control.interrupt &= ~V_IRQ;
+        break;
+    case SVM_EXIT_IRET:
+        s->nmi_iret_seen = true;
+        s->nmi_iret_rip = b->save.rip;
+        b->control.intercept1 &= ~INTERCEPT(SVM_EXIT_IRET);
+        b->control.clean = 0;
+        break;
+    case SVM_EXIT_INVD: /* it would throw away everybody's unwritten cache lines */
+        skip(b, length);
+        break;
+    case SVM_EXIT_XSETBV: {
+        uint64_t value = (uint32_t)b->save.rax | v->state->gpr[GPR_RDX] << 32;
+        if (b->save.cpl != 0 || !(b->save.cr4 & CR4_OSXSAVE) || (uint32_t)v->state->gpr[GPR_RCX] != 0 || !fpu_xcr0_valid(value)) {
+            v->exit.reason = EXIT_XSETBV;
+            v->exit.detail = code;
+            v->exit.insn_len = length;
+            break;
+        }
+        xsetbv(0, value);
+        v->xcr0 = value;
+        skip(b, length);
+        break;
+    }
+    default: /* #DB or #AC: intercepted only so that a guest that raises them endlessly while delivering them can be left */
+        if (!b->control.event) /* an interrupted event comes first; it will raise this again */
+            b->control.event = EVENT_VALID | EVENT_EXCEPTION | (code - SVM_EXIT_EXCEPTION) | (code == SVM_EXIT_EXCEPTION + VECTOR_AC ? EVENT_ERROR_CODE : 0);
+    }
+}
+
+void svm_run(struct vcpu *v, uint64_t deadline_tsc)
+{
+    struct svm_vcpu *s = v->hw;
+    struct vmcb *b = s->vmcb;
+    struct vcpu_state *page = v->state;
+    uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
+
+    timer_arm(deadline_tsc);
+    if (rarely(s->tag.generation != s->cpu->asids.generation || v->flush_seen != generation))
+        prepare_tlb(v, s, generation);
+    if (rarely((ONCE(page->inject) | ONCE(page->irq)) & INJECT_VALID))
+        prepare_events(v, s);
+    b->save.rax = page->gpr[GPR_RAX];
+    b->save.cr2 = v->cr2;
+    b->save.dr6 = v->dr6;
+
+    svm_enter(page->gpr, s->vmcb_hpa, s->cpu->host_vmcb);
+
+    page->gpr[GPR_RAX] = b->save.rax;
+    v->cr2 = b->save.cr2;
+    v->dr6 = b->save.dr6;
+    b->control.tlb_control = TLB_KEEP;
+    b->control.clean = s->clean;
+    b->control.event = 0;
+    if (rarely(b->control.exit_event & EVENT_VALID))
+        b->control.event = svm_interrupted_event(b->control.exit_event);
+    svm_translate(b, s->next_rip, page->gpr[GPR_RCX], &v->exit);
+    if (v->exit.reason == EXIT_NONE)
+        own_exit(v, s);
+    if (rarely(v->exit.reason == EXIT_BAD_STATE)) {
+        b->control.event = 0;
+        svm_asid_forget(&s->cpu->asids); /* a refused entry may not have flushed what it was told to */
+    }
+}
+_Static_assert(INJECT_VALID == IRQ_VALID && INJECT_ERROR_CODE == EVENT_ERROR_CODE && INJECT_TYPE_NMI == EVENT_NMI &&
+                   INJECT_TYPE_EXCEPTION == EVENT_EXCEPTION, "svm_plan relies on it");

@@ -1,0 +1,180 @@
+/*
+ * The groups of a vCPU's state between the shared page and the VMCB. Each field of the page is read once: another thread of the monitor may be
+ * writing. What VMRUN itself refuses is left to it (EXIT_BAD_STATE); here is only what could otherwise reach the host or break our own hold:
+ * SVME in EFER, and canonical addresses in the MSRs that VMLOAD loads.
+ */
+#include "arch/x86_64/regs.h"
+#include "svm/svm.h"
+
+#define ATTR_PRESENT (1u << 7)
+#define ATTR_G       (1u << 15)
+
+uint16_t svm_attributes(uint32_t attr)
+{
+    if (attr & SEG_ATTR_UNUSABLE)
+        attr &= ~ATTR_PRESENT; /* that is how the VMCB says it; DPL and the rest stay */
+    return (uint16_t)((attr & 0xff) | (attr >> 4 & 0xf00));
+}
+
+struct segment svm_segment(const struct vmcb_segment *s, unsigned number, uint8_t cpl)
+{
+    struct segment g = {.selector = s->selector, .limit = s->limit, .base = s->base};
+    uint32_t attr = (s->attributes & 0xffu) | (s->attributes & 0xf00u) << 4;
+    /* Where CPUs differ in what they keep of a descriptor, give what VMX would: CPL in SS, a busy task, G as the limit needs it. */
+    if (number == SEG_SS)
+        attr = (attr & ~0x60u) | (uint32_t)(cpl & 3) << 5;
+    if (number == SEG_TR)
+        attr |= 2;
+    if (number == SEG_CS && s->limit > 0xfffff)
+        attr |= ATTR_G;
+    if (!(attr & ATTR_PRESENT))
+        attr |= SEG_ATTR_UNUSABLE;
+    g.attr = attr;
+    return g;
+}
+
+static struct vmcb_segment *segment_of(struct vmcb_save *s, unsigned number)
+{
+    struct vmcb_segment *const table[SEG_COUNT] = {&s->es, &s->cs, &s->ss, &s->ds, &s->fs, &s->gs, &s->ldtr, &s->tr};
+    return table[number];
+}
+
+static uint64_t canonical(uint64_t address) { return (uint64_t)((int64_t)(address << 16) >> 16); }
+
+/* NMIs have no blocked state in the VMCB: the guest's IRET is watched instead. */
+void svm_block_nmi(struct svm_vcpu *s, bool blocked)
+{
+    struct vmcb_control *c = &s->vmcb->control;
+    s->nmi_blocked = blocked;
+    s->nmi_iret_seen = false;
+    c->intercept1 = blocked ? c->intercept1 | INTERCEPT(SVM_EXIT_IRET) : c->intercept1 & ~INTERCEPT(SVM_EXIT_IRET);
+    c->clean = 0;
+}
+
+static void put_rip(const struct vcpu_state *page, struct svm_vcpu *s)
+{
+    struct vmcb_save *save = &s->vmcb->save;
+    uint32_t shadow = ONCE(page->shadow);
+    save->rip = ONCE(page->rip);
+    save->rsp = ONCE(page->rsp);
+    save->rflags = ONCE(page->rflags) | RFLAGS_FIXED;
+    s->vmcb->control.shadow = (shadow & (SHADOW_STI | SHADOW_MOV_SS)) != 0;
+    if (((shadow & SHADOW_NMI) != 0) != s->nmi_blocked)
+        svm_block_nmi(s, shadow & SHADOW_NMI);
+}
+
+static void put_segments(const struct vcpu_state *page, struct vmcb_save *save)
+{
+    for (unsigned i = 0; i < SEG_COUNT; i++) {
+        const struct segment *from = &page->seg[i];
+        uint32_t attr = ONCE(from->attr);
+        *segment_of(save, i) = (struct vmcb_segment){ONCE(from->selector), svm_attributes(attr), ONCE(from->limit), ONCE(from->base)};
+        if (i == SEG_SS)
+            save->cpl = attr >> 5 & 3;
+    }
+    save->gdtr.base = ONCE(page->gdtr.base);
+    save->gdtr.limit = ONCE(page->gdtr.limit) & 0xffff;
+    save->idtr.base = ONCE(page->idtr.base);
+    save->idtr.limit = ONCE(page->idtr.limit) & 0xffff;
+}
+
+static void put_control(const struct vcpu_state *page, struct vmcb *b)
+{
+    uint64_t efer = ONCE(page->efer) & ~EFER_LMA;
+    b->save.cr0 = ONCE(page->cr0);
+    b->save.cr3 = ONCE(page->cr3);
+    b->save.cr4 = ONCE(page->cr4);
+    if ((efer & EFER_LME) && (b->save.cr0 & CR0_PG))
+        efer |= EFER_LMA;
+    b->save.efer = efer | EFER_SVME;
+    b->control.interrupt = (b->control.interrupt & ~V_TPR) | (ONCE(page->tpr) & V_TPR);
+}
+
+static void put_msrs(const struct vcpu_state *page, struct vmcb_save *save)
+{
+    save->star = ONCE(page->star);
+    save->lstar = canonical(ONCE(page->lstar));
+    save->cstar = canonical(ONCE(page->cstar));
+    save->sfmask = ONCE(page->fmask);
+    save->kernel_gs_base = canonical(ONCE(page->kernel_gs_base));
+    save->sysenter_cs = ONCE(page->sysenter_cs);
+    save->sysenter_esp = canonical(ONCE(page->sysenter_esp));
+    save->sysenter_eip = canonical(ONCE(page->sysenter_eip));
+    save->pat = ONCE(page->pat);
+}
+
+void svm_put(struct vcpu *v, uint32_t groups)
+{
+    struct svm_vcpu *s = v->hw;
+    struct vmcb *b = s->vmcb;
+    const uint32_t all_of_it = GROUP_RIP | GROUP_SEG | GROUP_CR;
+    if (groups & ~GROUP_RIP)
+        b->control.clean = 0;
+    if (groups & GROUP_RIP)
+        put_rip(v->state, s);
+    if (groups & GROUP_SEG)
+        put_segments(v->state, &b->save);
+    if (groups & GROUP_CR)
+        put_control(v->state, b);
+    if (groups & GROUP_MSR)
+        put_msrs(v->state, &b->save);
+    if (groups & GROUP_DR)
+        b->save.dr7 = ONCE(v->state->dr7);
+    if (groups & GROUP_TSC)
+        b->control.tsc_offset = ONCE(v->state->tsc_offset);
+    if ((groups & all_of_it) == all_of_it)
+        b->control.event = 0; /* another context: what was being delivered belonged to the old one */
+}
+
+static uint32_t shadow_of(const struct svm_vcpu *s)
+{
+    bool nmi = s->nmi_blocked && !(s->nmi_iret_seen && s->vmcb->save.rip != s->nmi_iret_rip);
+    return (s->vmcb->control.shadow & 1 ? SHADOW_STI : 0) | (nmi ? SHADOW_NMI : 0);
+}
+
+static void get_segments(struct vcpu_state *page, struct vmcb_save *save)
+{
+    for (unsigned i = 0; i < SEG_COUNT; i++)
+        page->seg[i] = svm_segment(segment_of(save, i), i, save->cpl);
+    page->gdtr = (struct table_register){save->gdtr.base, save->gdtr.limit, 0};
+    page->idtr = (struct table_register){save->idtr.base, save->idtr.limit, 0};
+}
+
+static void get_msrs(struct vcpu_state *page, const struct vmcb_save *save)
+{
+    page->star = save->star;
+    page->lstar = save->lstar;
+    page->cstar = save->cstar;
+    page->fmask = save->sfmask;
+    page->kernel_gs_base = save->kernel_gs_base;
+    page->sysenter_cs = save->sysenter_cs;
+    page->sysenter_esp = save->sysenter_esp;
+    page->sysenter_eip = save->sysenter_eip;
+    page->pat = save->pat;
+}
+
+void svm_get(struct vcpu *v, uint32_t groups)
+{
+    const struct svm_vcpu *s = v->hw;
+    struct vmcb_save *save = &s->vmcb->save;
+    struct vcpu_state *page = v->state;
+    if (groups & GROUP_RIP) {
+        page->rip = save->rip;
+        page->rsp = save->rsp;
+        page->rflags = save->rflags;
+        page->shadow = shadow_of(s);
+    }
+    if (groups & GROUP_SEG)
+        get_segments(page, save);
+    if (groups & GROUP_CR) {
+        page->cr0 = save->cr0;
+        page->cr3 = save->cr3;
+        page->cr4 = save->cr4;
+        page->efer = save->efer & ~EFER_SVME;
+        page->tpr = s->vmcb->control.interrupt & V_TPR;
+    }
+    if (groups & GROUP_MSR)
+        get_msrs(page, save);
+    if (groups & GROUP_DR)
+        page->dr7 = save->dr7;
+}

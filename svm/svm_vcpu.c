@@ -1,0 +1,172 @@
+/*
+ * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their VMCB in the reset state.
+ * Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start records them once, they must not change afterwards.
+ */
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "kernel/domain.h"
+#include "kernel/log.h"
+#include "svm/svm.h"
+
+static struct svm_cpu cpus[MAX_CPUS];
+static struct quota machine = {.limit_bytes = ~0ull}; /* two pages a CPU: the machine's own, no domain pays */
+
+static uint64_t image_hpa(const void *p) { return (uint64_t)p - KERNEL_BASE; }
+
+static enum error probe(char *why, size_t why_size)
+{
+    struct svm_abilities a = svm_abilities();
+    const char *lack = svm_lacks(&a);
+    (void)kformat(why, why_size, "%s", lack ? lack : "");
+    return lack ? E_UNSUPPORTED : OK;
+}
+
+static enum error cpu_start(unsigned number)
+{
+    struct svm_abilities a = svm_abilities();
+    if (number >= MAX_CPUS || svm_lacks(&a))
+        return E_UNSUPPORTED;
+    struct svm_cpu *c = &cpus[number];
+    void *host_save = pool_page(&machine), *host_vmcb = pool_page(&machine);
+    if (!host_save || !host_vmcb)
+        return E_QUOTA; /* at boot, the end anyway: nothing is given back */
+    if (a.vm_cr & VM_CR_SVMDIS)
+        wrmsr(MSR_VM_CR, a.vm_cr & ~VM_CR_SVMDIS); /* off, but not locked */
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+    wrmsr(MSR_VM_HSAVE_PA, pool_hpa(host_save).v);
+    c->host_vmcb = pool_hpa(host_vmcb).v;
+    __asm__ volatile("vmsave %0" : : "a"(c->host_vmcb) : "memory");
+    c->asids = (struct asid_pool){.generation = 0, .count = a.asids};
+    svm_asid_forget(&c->asids);
+    if (svm_iopm[0] == 0) /* the boot CPU comes first and alone */
+        svm_bitmaps_init();
+    return OK;
+}
+
+/* Words 1 and 2 of the intercepts, and why. */
+static const uint32_t intercepts1 =
+    INTERCEPT(SVM_EXIT_INTR) | INTERCEPT(SVM_EXIT_NMI) | INTERCEPT(SVM_EXIT_INIT) | /* the host's */
+    INTERCEPT(SVM_EXIT_VINTR) |                                     /* the interrupt window */
+    INTERCEPT(SVM_EXIT_CPUID) | INTERCEPT(SVM_EXIT_HLT) | INTERCEPT(SVM_EXIT_IOIO) | INTERCEPT(SVM_EXIT_MSR) | /* the guest's machine */
+    INTERCEPT(SVM_EXIT_RDPMC) |                                     /* would show the host's counters */
+    INTERCEPT(SVM_EXIT_INVD) |                                      /* would lose others' data */
+    INTERCEPT(SVM_EXIT_INVLPGA) |                                   /* not offered */
+    INTERCEPT(SVM_EXIT_TASK_SWITCH) |                               /* not done in hardware under SVM for us to rely on; rare */
+    INTERCEPT(SVM_EXIT_FERR_FREEZE) | INTERCEPT(SVM_EXIT_SHUTDOWN); /* would stop the CPU */
+static const uint32_t intercepts2 =
+    INTERCEPT(SVM_EXIT_VMRUN) | INTERCEPT(SVM_EXIT_VMMCALL) |       /* the first is mandatory (15.5.1) */
+    INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) | INTERCEPT(SVM_EXIT_STGI) | INTERCEPT(SVM_EXIT_CLGI) |
+    INTERCEPT(SVM_EXIT_SKINIT) |                                    /* would act on the host */
+    INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) | INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
+    INTERCEPT(SVM_EXIT_XSETBV);                                     /* XCR0 is not in the VMCB */
+
+static void controls(struct vmcb_control *c, const struct space *space)
+{
+    c->intercept1 = intercepts1;
+    c->intercept2 = intercepts2;
+    /* #DB and #AC against endless delivery (CVE-2015-8104, CVE-2015-5307); #MC is about the machine, not the guest. */
+    c->intercept_exceptions = 1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC;
+    c->iopm = image_hpa(svm_iopm);
+    c->msrpm = image_hpa(svm_msrpm);
+    c->interrupt = V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
+    c->nested = 1;
+    c->nested_cr3 = pool_hpa(space->tables.root).v;
+}
+
+/* APM vol. 2, 14.1.3 */
+static void reset_state(struct vmcb_save *s)
+{
+    const struct vmcb_segment data = {.attributes = 0x093, .limit = 0xffff};
+    s->es = s->ss = s->ds = s->fs = s->gs = data;
+    s->cs = (struct vmcb_segment){.selector = 0xf000, .attributes = 0x09b, .limit = 0xffff, .base = 0xffff0000};
+    s->ldtr = (struct vmcb_segment){.attributes = 0x082, .limit = 0xffff};
+    s->tr = (struct vmcb_segment){.attributes = 0x08b, .limit = 0xffff};
+    s->gdtr.limit = s->idtr.limit = 0xffff;
+    s->cr0 = CR0_CD | CR0_NW | CR0_ET;
+    s->efer = EFER_SVME; /* hidden from the guest */
+    s->rflags = RFLAGS_FIXED;
+    s->rip = 0xfff0;
+    s->dr6 = 0xffff0ff0;
+    s->dr7 = 0x400;
+    s->pat = PAT_RESET_VALUE;
+}
+
+static enum error vcpu_create(struct vcpu *v)
+{
+    struct svm_vcpu *s = pool_alloc(&v->payer->quota, sizeof *s);
+    struct vmcb *b = pool_page(&v->payer->quota);
+    if (!s || !b) {
+        if (s)
+            pool_free(&v->payer->quota, s, sizeof *s);
+        if (b)
+            pool_page_free(&v->payer->quota, b);
+        return E_QUOTA;
+    }
+    uint32_t features = svm_abilities().features;
+    s->vmcb = b;
+    s->vmcb_hpa = pool_hpa(b).v;
+    s->next_rip = features & SVM_FEATURE_NRIPS;
+    s->flush_by_asid = features & SVM_FEATURE_FLUSH_BY_ASID;
+    if (features & SVM_FEATURE_CLEAN)
+        s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES | CLEAN_SEGMENTS;
+    controls(&b->control, v->space);
+    reset_state(&b->save);
+    v->hw = s;
+    return OK;
+}
+
+static void vcpu_destroy(struct vcpu *v)
+{
+    struct svm_vcpu *s = v->hw;
+    v->hw = NULL;
+    pool_page_free(&v->payer->quota, s->vmcb);
+    pool_free(&v->payer->quota, s, sizeof *s);
+}
+
+static void load(struct vcpu *v)
+{
+    struct svm_vcpu *s = v->hw;
+    s->cpu = &cpus[this_cpu()->number];
+}
+
+static void unload(struct vcpu *v) { (void)v; } /* everything is in the VMCB already */
+
+static void skip(struct vcpu *v, uint32_t length)
+{
+    struct svm_vcpu *s = v->hw;
+    s->vmcb->save.rip += length;
+    s->vmcb->control.shadow = 0;
+}
+
+static uint64_t cr4(struct vcpu *v) { return ((struct svm_vcpu *)v->hw)->vmcb->save.cr4; }
+
+static void inject_gp(struct vcpu *v)
+{
+    struct vmcb *b = ((struct svm_vcpu *)v->hw)->vmcb;
+    b->control.event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_GP | (b->save.cr0 & CR0_PE ? EVENT_ERROR_CODE : 0);
+}
+
+static void flush(struct space *s)
+{
+    (void)s;
+    svm_asid_forget(&cpus[this_cpu()->number].asids);
+}
+
+const struct backend svm_backend = {
+    .name = "AMD-V",
+    .format = &pt_npt,
+    .probe = probe,
+    .cpu_start = cpu_start,
+    .vcpu_create = vcpu_create,
+    .vcpu_destroy = vcpu_destroy,
+    .load = load,
+    .unload = unload,
+    .put = svm_put,
+    .get = svm_get,
+    .run = svm_run,
+    .skip = skip,
+    .cr4 = cr4,
+    .inject_gp = inject_gp,
+    .flush = flush,
+};

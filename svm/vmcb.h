@@ -1,0 +1,170 @@
+/*
+ * The virtual machine control block and its encodings: layout and bits only. Source: AMD APM vol. 2 (24593), appendix B (layout),
+ * appendix C (exit codes), 15.5 to 15.25 (meaning).
+ */
+#ifndef SVM_VMCB_H
+#define SVM_VMCB_H
+
+#include "arch/x86_64/types.h"
+
+struct vmcb_segment {
+    uint16_t selector;
+    uint16_t attributes; /* descriptor bits 55:52 and 47:40, packed into 12 bits (15.5.1) */
+    uint32_t limit;
+    uint64_t base;
+};
+
+struct vmcb_control { /* table B-1 */
+    uint32_t intercept_cr, intercept_dr, intercept_exceptions;
+    uint32_t intercept1, intercept2, intercept3;
+    uint8_t reserved_18[0x3c - 0x18];
+    uint16_t pause_threshold, pause_count;
+    uint64_t iopm, msrpm, tsc_offset;
+    uint32_t asid;
+    uint8_t tlb_control;
+    uint8_t reserved_5d[3];
+    uint64_t interrupt;           /* V_* */
+    uint64_t shadow;              /* bit 0: interrupt shadow */
+    uint64_t exit_code, exit_info1, exit_info2;
+    uint64_t exit_event;          /* EXITINTINFO, layout EVENT_* */
+    uint64_t nested;              /* bit 0: nested paging */
+    uint8_t reserved_98[0xa8 - 0x98];
+    uint64_t event;               /* EVENTINJ, layout EVENT_* */
+    uint64_t nested_cr3;
+    uint64_t lbr_control;
+    uint32_t clean, reserved_c4;
+    uint64_t next_rip;            /* only with NRIPS; 0: not known */
+    uint8_t reserved_d0[0x400 - 0xd0];
+};
+
+struct vmcb_save { /* table B-2; + marks what VMLOAD and VMSAVE move, VMRUN and #VMEXIT the rest */
+    struct vmcb_segment es, cs, ss, ds, fs /* + */, gs /* + */, gdtr, ldtr /* + */, idtr, tr /* + */;
+    uint8_t reserved_a0[0xcb - 0xa0];
+    uint8_t cpl;
+    uint32_t reserved_cc;
+    uint64_t efer;
+    uint8_t reserved_d8[0x148 - 0xd8];
+    uint64_t cr4, cr3, cr0, dr7, dr6, rflags, rip;
+    uint8_t reserved_180[0x1d8 - 0x180];
+    uint64_t rsp;
+    uint8_t reserved_1e0[0x1f8 - 0x1e0];
+    uint64_t rax;
+    uint64_t star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip; /* + */
+    uint64_t cr2;
+    uint8_t reserved_248[0x268 - 0x248];
+    uint64_t pat, debugctl;
+    uint8_t reserved_278[0xc00 - 0x278];
+};
+
+struct vmcb {
+    struct vmcb_control control;
+    struct vmcb_save save;
+};
+
+#define VMCB_AT(member, offset) _Static_assert(offsetof(struct vmcb, member) == (offset), "APM vol. 2, appendix B")
+VMCB_AT(control.pause_threshold, 0x3c);
+VMCB_AT(control.iopm, 0x40);
+VMCB_AT(control.asid, 0x58);
+VMCB_AT(control.interrupt, 0x60);
+VMCB_AT(control.exit_code, 0x70);
+VMCB_AT(control.nested, 0x90);
+VMCB_AT(control.event, 0xa8);
+VMCB_AT(control.clean, 0xc0);
+VMCB_AT(control.next_rip, 0xc8);
+VMCB_AT(save.es, 0x400);
+VMCB_AT(save.tr, 0x490);
+VMCB_AT(save.cpl, 0x4cb);
+VMCB_AT(save.efer, 0x4d0);
+VMCB_AT(save.cr4, 0x548);
+VMCB_AT(save.rip, 0x578);
+VMCB_AT(save.rsp, 0x5d8);
+VMCB_AT(save.rax, 0x5f8);
+VMCB_AT(save.sysenter_eip, 0x638);
+VMCB_AT(save.cr2, 0x640);
+VMCB_AT(save.pat, 0x668);
+_Static_assert(sizeof(struct vmcb) == 4096, "APM vol. 2, 15.5.1");
+
+/* The exit codes of intercept words 1 and 2 are 0x60 and 0x80 plus the bit's number (appendix C), so one name serves for both. */
+enum svm_exit_code {
+    SVM_EXIT_READ_CR0 = 0x00,
+    SVM_EXIT_WRITE_CR0 = 0x10,
+    SVM_EXIT_EXCEPTION = 0x40, /* + vector */
+    SVM_EXIT_INTR = 0x60,
+    SVM_EXIT_NMI, SVM_EXIT_SMI, SVM_EXIT_INIT, SVM_EXIT_VINTR,
+    SVM_EXIT_RDPMC = 0x6f,
+    SVM_EXIT_CPUID = 0x72,
+    SVM_EXIT_IRET = 0x74,
+    SVM_EXIT_INVD = 0x76,
+    SVM_EXIT_HLT = 0x78,
+    SVM_EXIT_INVLPGA = 0x7a,
+    SVM_EXIT_IOIO, SVM_EXIT_MSR, SVM_EXIT_TASK_SWITCH, SVM_EXIT_FERR_FREEZE, SVM_EXIT_SHUTDOWN,
+    SVM_EXIT_VMRUN = 0x80,
+    SVM_EXIT_VMMCALL, SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT,
+    SVM_EXIT_MONITOR = 0x8a,
+    SVM_EXIT_MWAIT, SVM_EXIT_MWAIT_ARMED, SVM_EXIT_XSETBV,
+    SVM_EXIT_NPF = 0x400,
+};
+#define SVM_EXIT_INVALID 0xffffffffu /* VMEXIT_INVALID is -1; QEMU writes the low half only */
+#define INTERCEPT(code)  (1u << ((code) & 0x1fu))
+
+#define VECTOR_DB 1u
+#define VECTOR_NMI 2u
+#define VECTOR_BP 3u
+#define VECTOR_OF 4u
+#define VECTOR_GP 13u
+#define VECTOR_AC 17u
+#define VECTOR_MC 18u
+
+/* EVENTINJ and EXITINTINFO (15.20, 15.7.2) */
+#define EVENT_VECTOR     0xffull
+#define EVENT_TYPE       (7ull << 8)
+#define EVENT_INTERRUPT  (0ull << 8)
+#define EVENT_NMI        (2ull << 8)
+#define EVENT_EXCEPTION  (3ull << 8)
+#define EVENT_SOFTWARE   (4ull << 8)
+#define EVENT_ERROR_CODE (1ull << 11)
+#define EVENT_VALID      (1ull << 31)
+#define EVENT_ERROR_SHIFT 32
+
+/* control.interrupt (15.21) */
+#define V_TPR          0xfull
+#define V_IRQ          (1ull << 8)
+#define V_PRIORITY_MAX (0xfull << 16)
+#define V_IGNORE_TPR   (1ull << 20)
+#define V_INTR_MASKING (1ull << 24)
+
+/* control.tlb_control (15.16.1) */
+#define TLB_KEEP      0u
+#define TLB_FLUSH_ALL 1u
+#define TLB_FLUSH_ASID 3u /* only with FlushByAsid */
+
+/* control.clean (15.15.3): what software left unchanged since the last exit */
+#define CLEAN_INTERCEPTS (1u << 0)
+#define CLEAN_BITMAPS    (1u << 1)
+#define CLEAN_ASID       (1u << 2)
+#define CLEAN_NESTED     (1u << 4)
+#define CLEAN_CR         (1u << 5)
+#define CLEAN_TABLES     (1u << 7)
+#define CLEAN_SEGMENTS   (1u << 8)
+
+/* exit_info1 of an I/O exit (15.10.2); the port is in 31:16, the size in bytes in 6:4 */
+#define IO_IN     1u
+#define IO_STRING 4u
+#define IO_REP    8u
+/* exit_info1 of a nested page fault (15.25.6) */
+#define NPF_WRITE   (1ull << 1)
+#define NPF_FETCH   (1ull << 4)
+#define NPF_IN_WALK (1ull << 33)
+
+/* CPUID Fn8000_000A EDX */
+#define SVM_FEATURE_NPT           (1u << 0)
+#define SVM_FEATURE_NRIPS         (1u << 3)
+#define SVM_FEATURE_CLEAN         (1u << 5)
+#define SVM_FEATURE_FLUSH_BY_ASID (1u << 6)
+#define SVM_FEATURE_DECODE        (1u << 7)
+
+/* MSR VM_CR (15.30.1) */
+#define VM_CR_LOCK   (1ull << 3)
+#define VM_CR_SVMDIS (1ull << 4)
+
+#endif

@@ -1,0 +1,198 @@
+// sources: svm/svm_exit.c svm/svm_bitmaps.c svm/svm_probe.c
+/* AMD-V's pure decisions: exits in the common form, interrupted events, bitmaps, what a CPU lacks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86_64/regs.h"
+#include "svm/svm.h"
+
+static struct vmcb block;
+static struct vcpu_exit out;
+
+static struct vmcb *exit_with(uint64_t code, uint64_t info1, uint64_t info2)
+{
+    memset(&block, 0, sizeof block);
+    memset(&out, 0xa5, sizeof out);
+    block.control.exit_code = code;
+    block.control.exit_info1 = info1;
+    block.control.exit_info2 = info2;
+    block.save.rip = 0x1000;
+    return &block;
+}
+
+static void simple_exits(void **state)
+{
+    (void)state;
+    static const struct { uint64_t code, info1; uint32_t reason, length; } rows[] = {
+        {SVM_EXIT_CPUID, 0, EXIT_CPUID, 2},
+        {SVM_EXIT_HLT, 0, EXIT_HLT, 1},
+        {SVM_EXIT_MSR, 0, EXIT_RDMSR, 2},
+        {SVM_EXIT_MSR, 1, EXIT_WRMSR, 2},
+        {SVM_EXIT_VMMCALL, 0, EXIT_HYPERCALL, 3},
+        {SVM_EXIT_XSETBV, 0, EXIT_NONE, 3},
+        {SVM_EXIT_INVD, 0, EXIT_NONE, 2},
+        {SVM_EXIT_VINTR, 0, EXIT_NONE, 0},
+        {SVM_EXIT_INTR, 0, EXIT_WAITING, 0},
+        {SVM_EXIT_NMI, 0, EXIT_WAITING, 0},
+        {SVM_EXIT_SHUTDOWN, 0, EXIT_TRIPLE_FAULT, 0},
+        {SVM_EXIT_INIT, 0, EXIT_SHUTDOWN, 0},
+        {SVM_EXIT_TASK_SWITCH, 0, EXIT_TASK_SWITCH, 0},
+        {SVM_EXIT_VMRUN, 0, EXIT_INVALID_OPCODE_WANTED, 0},
+        {SVM_EXIT_RDPMC, 0, EXIT_INVALID_OPCODE_WANTED, 0},
+        {SVM_EXIT_MWAIT_ARMED, 0, EXIT_INVALID_OPCODE_WANTED, 0},
+        {SVM_EXIT_EXCEPTION + VECTOR_DB, 0, EXIT_NONE, 0},
+        {SVM_EXIT_EXCEPTION + VECTOR_MC, 0, EXIT_UNKNOWN, 0},
+        {SVM_EXIT_FERR_FREEZE, 0, EXIT_UNKNOWN, 0},
+        {0x7777, 0, EXIT_UNKNOWN, 0},
+        {0xffffffff, 0, EXIT_BAD_STATE, 0},          /* QEMU */
+        {0xffffffffffffffff, 0, EXIT_BAD_STATE, 0},  /* hardware */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        svm_translate(exit_with(rows[i].code, rows[i].info1, 0), false, 0x1c0000080, &out);
+        assert_int_equal(out.reason, rows[i].reason);
+        assert_int_equal(out.insn_len, rows[i].length);
+        if (out.reason == EXIT_WAITING)
+            assert_int_equal(out.detail, 0);
+        else
+            assert_int_equal(out.detail, rows[i].code);
+    }
+    svm_translate(exit_with(SVM_EXIT_MSR, 1, 0), false, 0x1c0000080, &out);
+    assert_int_equal(out.msr.index, 0xc0000080); /* ecx alone counts */
+}
+
+static void next_rip_gives_the_length(void **state)
+{
+    (void)state;
+    struct vmcb *b = exit_with(SVM_EXIT_CPUID, 0, 0);
+    b->control.next_rip = 0x1003; /* a prefix */
+    svm_translate(b, true, 0, &out);
+    assert_int_equal(out.insn_len, 3);
+    svm_translate(b, false, 0, &out); /* stale field on a CPU without it */
+    assert_int_equal(out.insn_len, 2);
+    b->control.next_rip = 0x2000; /* nonsense stays "not known" */
+    svm_translate(b, true, 0, &out);
+    assert_int_equal(out.insn_len, 0);
+}
+
+static void ports(void **state)
+{
+    (void)state;
+    svm_translate(exit_with(SVM_EXIT_IOIO, 0x03f8u << 16 | 1u << 4 | IO_IN, 0x1002), false, 0, &out);
+    assert_int_equal(out.reason, EXIT_PORT);
+    assert_int_equal(out.port.port, 0x3f8);
+    assert_int_equal(out.port.size, 1);
+    assert_int_equal(out.port.in, 1);
+    assert_int_equal(out.port.string, 0);
+    assert_int_equal(out.port.next_rip, 0x1002);
+    assert_int_equal(out.insn_len, 2);
+    svm_translate(exit_with(SVM_EXIT_IOIO, 0xcfcu << 16 | 4u << 4 | IO_STRING | IO_REP, 0x1003), false, 0, &out);
+    assert_int_equal(out.port.size, 4);
+    assert_int_equal(out.port.in, 0);
+    assert_int_equal(out.port.string, 1);
+    assert_int_equal(out.port.rep, 1);
+    assert_int_equal(out.insn_len, 3);
+}
+
+static void nested_page_faults(void **state)
+{
+    (void)state;
+    svm_translate(exit_with(SVM_EXIT_NPF, 1ull << 32 | 4, 0xfee00300), true, 0, &out);
+    assert_int_equal(out.reason, EXIT_MEMORY);
+    assert_int_equal(out.memory.gpa, 0xfee00300);
+    assert_int_equal(out.memory.read, 1);
+    assert_int_equal(out.memory.write, 0);
+    assert_int_equal(out.memory.fetch, 0);
+    assert_int_equal(out.memory.in_walk, 0);
+    assert_int_equal(out.memory.gva_valid, 0);
+    assert_int_equal(out.insn_len, 0);
+    svm_translate(exit_with(SVM_EXIT_NPF, NPF_IN_WALK | NPF_WRITE, 0x5000), true, 0, &out);
+    assert_int_equal(out.memory.write, 1);
+    assert_int_equal(out.memory.read, 0);
+    assert_int_equal(out.memory.in_walk, 1);
+    svm_translate(exit_with(SVM_EXIT_NPF, NPF_FETCH, 0x5000), true, 0, &out);
+    assert_int_equal(out.memory.fetch, 1);
+    assert_int_equal(out.memory.read, 0);
+}
+
+static void interrupted_events(void **state)
+{
+    (void)state;
+    assert_int_equal(svm_interrupted_event(0x5500000330), 0); /* stale: no valid bit */
+    uint64_t interrupt = EVENT_VALID | EVENT_INTERRUPT | 0x41;
+    assert_int_equal(svm_interrupted_event(interrupt), interrupt);
+    assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_NMI | 2), EVENT_VALID | EVENT_NMI | 2);
+    uint64_t fault = 6ull << 32 | EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | 14;
+    assert_int_equal(svm_interrupted_event(fault), fault);
+    assert_int_equal(svm_interrupted_event(6ull << 32 | EVENT_VALID | EVENT_EXCEPTION | 6), EVENT_VALID | EVENT_EXCEPTION | 6);
+    assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_SOFTWARE | 0x80), 0); /* done again by the guest */
+    assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_EXCEPTION | VECTOR_BP), 0);
+    assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_EXCEPTION | 0x30), EVENT_VALID | EVENT_INTERRUPT | 0x30);
+}
+
+static bool open_to(uint32_t bit, unsigned rights) { return ((unsigned)svm_msrpm[bit / 8] >> bit % 8 & 3) == (3 & ~rights); }
+
+static void bitmaps_deny_by_default(void **state)
+{
+    (void)state;
+    svm_bitmaps_init();
+    for (size_t i = 0; i < IOPM_BYTES; i++)
+        assert_int_equal(svm_iopm[i], 0xff);
+    assert_true(open_to(0x174 * 2, MSR_READ | MSR_WRITE));               /* SYSENTER_CS */
+    assert_true(open_to(0x4000 + 0x82 * 2, MSR_READ | MSR_WRITE));       /* LSTAR */
+    assert_true(open_to(0x4000 + 0x102 * 2, MSR_READ | MSR_WRITE));      /* KERNEL_GS_BASE */
+    assert_true(open_to(0x4000 + 0x80 * 2, 0));                          /* EFER */
+    assert_true(open_to(0x1b * 2, 0));                                   /* APIC_BASE */
+    assert_true(open_to(0x48 * 2, 0));                                   /* SPEC_CTRL */
+    assert_true(open_to(0x1d9 * 2, 0));                                  /* DEBUGCTL */
+    assert_true(open_to(0x8000 + 0x117 * 2, 0));                         /* VM_HSAVE_PA */
+    unsigned closed = 0;
+    for (uint32_t bit = 0; bit < MSRPM_BYTES * 8; bit += 2)
+        closed += open_to(bit, 0);
+    assert_int_equal(closed, MSRPM_BYTES * 4 - 12);
+    static uint8_t map[MSRPM_BYTES];
+    memset(map, 0xff, sizeof map);
+    svm_msr_allow(map, 0xc0010117, MSR_WRITE);
+    assert_int_equal(map[0x1000 + 0x117 / 4], 0x7f);
+    svm_msr_allow(map, 0x1fff, MSR_READ);
+    assert_int_equal(map[0x7ff], 0xbf);
+}
+
+static void what_is_lacking(void **state)
+{
+    (void)state;
+    struct svm_abilities a = {.svm = true, .nx = true, .features = SVM_FEATURE_NPT, .asids = 16};
+    assert_null(svm_lacks(&a));
+    a.vm_cr = VM_CR_SVMDIS; /* off, but we may turn it on */
+    assert_null(svm_lacks(&a));
+    a.vm_cr |= VM_CR_LOCK;
+    assert_non_null(strstr(svm_lacks(&a), "firmware"));
+    a.vm_cr = VM_CR_LOCK;
+    a.features = SVM_FEATURE_NRIPS;
+    assert_non_null(strstr(svm_lacks(&a), "nested paging"));
+    a.features = SVM_FEATURE_NPT;
+    a.asids = 1;
+    assert_non_null(strstr(svm_lacks(&a), "identifier"));
+    a.asids = 16;
+    a.nx = false;
+    assert_non_null(strstr(svm_lacks(&a), "NX"));
+    a.svm = false;
+    assert_non_null(strstr(svm_lacks(&a), "no AMD-V"));
+    assert_true(strlen(svm_lacks(&a)) < 128); /* fits struct root_boot */
+    a.svm = true;
+    a.nx = true;
+    a.vm_cr = VM_CR_LOCK | VM_CR_SVMDIS;
+    assert_true(strlen(svm_lacks(&a)) < 128);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(simple_exits),         cmocka_unit_test(next_rip_gives_the_length), cmocka_unit_test(ports),
+        cmocka_unit_test(nested_page_faults),   cmocka_unit_test(interrupted_events),        cmocka_unit_test(bitmaps_deny_by_default),
+        cmocka_unit_test(what_is_lacking),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

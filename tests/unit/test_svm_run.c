@@ -1,0 +1,266 @@
+// sources: svm/svm_run.c svm/svm_exit.c svm/svm_state.c
+/* One entry of AMD-V, with a CPU made of C: `svm_enter` looks at what the entry was given and plays the exit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86_64/regs.h"
+#include "svm/svm.h"
+
+static struct vmcb block, entered;
+static struct svm_cpu host;
+static struct svm_vcpu hw;
+static struct vcpu_state page;
+static struct space space;
+static struct vcpu cpu;
+static uint64_t exit_code, exit_event, armed;
+static bool xcr0_valid;
+
+void svm_enter(uint64_t *gpr, uint64_t vmcb_hpa, uint64_t host_vmcb_hpa)
+{
+    assert_ptr_equal(gpr, page.gpr);
+    assert_int_equal(vmcb_hpa, 0x7000);
+    assert_int_equal(host_vmcb_hpa, 0x9000);
+    entered = block;
+    block.control.exit_code = exit_code;
+    block.control.exit_event = exit_event;
+    block.save.rax++;
+}
+
+void timer_arm(uint64_t deadline) { armed = deadline; }
+bool fpu_xcr0_valid(uint64_t xcr0) { return (void)xcr0, xcr0_valid; }
+
+static int fresh(void **state)
+{
+    (void)state;
+    memset(&block, 0, sizeof block);
+    memset(&page, 0, sizeof page);
+    host = (struct svm_cpu){.host_vmcb = 0x9000, .asids = {.generation = 1, .next = 1, .count = 16, .flush_all = true}};
+    hw = (struct svm_vcpu){.vmcb = &block, .vmcb_hpa = 0x7000, .cpu = &host, .clean = 0x1b7};
+    space = (struct space){.flush_generation = 5};
+    cpu = (struct vcpu){.state = &page, .hw = &hw, .space = &space};
+    block.save.cr0 = CR0_PE;
+    block.save.rflags = RFLAGS_FIXED | RFLAGS_IF;
+    exit_code = SVM_EXIT_INTR;
+    exit_event = 0;
+    return 0;
+}
+
+static void run(void) { svm_run(&cpu, 1234); }
+
+static void registers_and_flushes(void **state)
+{
+    (void)state;
+    page.gpr[GPR_RAX] = 41;
+    cpu.cr2 = 0xdead000;
+    cpu.dr6 = 0xffff0ff0;
+    run();
+    assert_int_equal(armed, 1234);
+    assert_int_equal(entered.save.rax, 41);
+    assert_int_equal(page.gpr[GPR_RAX], 42);
+    assert_int_equal(entered.save.cr2, 0xdead000);
+    assert_int_equal(entered.save.dr6, 0xffff0ff0);
+    assert_int_equal(entered.control.asid, 1);
+    assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
+    assert_int_equal(entered.control.clean, 0);
+    assert_int_equal(cpu.flush_seen, 5);
+    assert_int_equal(cpu.exit.reason, EXIT_WAITING);
+    run();
+    assert_int_equal(entered.control.tlb_control, TLB_KEEP);
+    assert_int_equal(entered.control.clean, 0x1b7);
+    space.flush_generation = 6;
+    run();
+    assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL); /* QEMU has no flush by ASID */
+    assert_int_equal(entered.control.asid, 1);
+    hw.flush_by_asid = true;
+    space.flush_generation = 7;
+    run();
+    assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ASID);
+    svm_asid_forget(&host.asids);
+    run();
+    assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
+    exit_code = SVM_EXIT_INVALID;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_BAD_STATE);
+    exit_code = SVM_EXIT_INTR;
+    run();
+    assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
+}
+
+static void asids_are_never_shared(void **state)
+{
+    (void)state;
+    struct asid_tag tags[40] = {{0}};
+    host.asids.count = 8;
+    uint64_t flushed_in = 0;
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < 40; i++) {
+            uint64_t old = host.asids.generation;
+            uint8_t how = svm_asid_prepare(&host.asids, &tags[i], false, true);
+            assert_in_range(tags[i].asid, 1, 7);
+            assert_int_equal(tags[i].generation, host.asids.generation);
+            if (host.asids.generation != old || flushed_in == 0) {
+                assert_int_equal(how, TLB_FLUSH_ALL);
+                flushed_in = host.asids.generation;
+            }
+            for (unsigned j = 0; j < 40; j++)
+                if (j != i && tags[j].generation == tags[i].generation)
+                    assert_int_not_equal(tags[j].asid, tags[i].asid);
+        }
+}
+
+static void injection(void **state)
+{
+    (void)state;
+    page.inject = INJECT_VALID | INJECT_ERROR_CODE | INJECT_TYPE_EXCEPTION | 14;
+    page.inject_error = 6;
+    page.irq = IRQ_VALID | 0x41;
+    run();
+    assert_int_equal(entered.control.event, 6ull << 32 | EVENT_VALID | EVENT_ERROR_CODE | EVENT_EXCEPTION | 14);
+    assert_int_equal(page.inject, 0);
+    assert_int_equal(page.irq, IRQ_VALID | 0x41); /* waits for the window */
+    assert_true(entered.control.interrupt & V_IRQ);
+    exit_code = SVM_EXIT_VINTR;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_WAITING);
+    assert_int_equal(page.irq, IRQ_DELIVERED | 0x41);
+    assert_int_equal(entered.control.event, EVENT_VALID | 0x41);
+    assert_false(entered.control.interrupt & V_IRQ);
+    run();
+    assert_int_equal(entered.control.event, 0); /* once */
+}
+
+static void interrupts_wait_for_the_window(void **state)
+{
+    (void)state;
+    page.irq = IRQ_VALID | 0x30;
+    block.save.rflags = RFLAGS_FIXED;
+    run();
+    assert_int_equal(entered.control.event, 0);
+    assert_true(entered.control.interrupt & V_IRQ);
+    block.save.rflags |= RFLAGS_IF;
+    block.control.shadow = 1; /* STI */
+    run();
+    assert_int_equal(entered.control.event, 0);
+    block.control.shadow = 0;
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | 0x30);
+    assert_int_equal(page.irq, IRQ_DELIVERED | 0x30);
+}
+
+static void an_interrupted_event_goes_first(void **state)
+{
+    (void)state;
+    exit_code = SVM_EXIT_NPF;
+    exit_event = EVENT_VALID | EVENT_INTERRUPT | 0x41;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_MEMORY);
+    page.inject = INJECT_VALID | INJECT_TYPE_EXCEPTION | 6;
+    page.irq = IRQ_VALID | 0x50;
+    exit_code = SVM_EXIT_INTR;
+    exit_event = 0x41; /* stale, not valid */
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | 0x41);
+    assert_true(entered.control.interrupt & V_IRQ);
+    assert_int_equal(page.inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | 6);
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | EVENT_EXCEPTION | 6);
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | 0x50);
+}
+
+static void real_mode_has_no_error_codes(void **state)
+{
+    (void)state;
+    block.save.cr0 = 0;
+    page.inject = INJECT_VALID | INJECT_ERROR_CODE | INJECT_TYPE_EXCEPTION | 13;
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | EVENT_EXCEPTION | 13);
+}
+
+static void nmi_until_iret(void **state)
+{
+    (void)state;
+    page.inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | EVENT_NMI | 2);
+    assert_true(entered.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    exit_code = SVM_EXIT_IRET;
+    block.save.rip = 0x800;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_WAITING);
+    svm_get(&cpu, GROUP_RIP);
+    assert_int_equal(page.shadow, SHADOW_NMI);
+    block.save.rip = 0x900;
+    exit_code = SVM_EXIT_INTR;
+    run();
+    assert_false(entered.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    svm_get(&cpu, GROUP_RIP);
+    assert_int_equal(page.shadow, 0);
+}
+
+static void own_exits(void **state)
+{
+    (void)state;
+    exit_code = SVM_EXIT_INVD; /* skipped, never done */
+    block.save.rip = 0x100;
+    block.control.shadow = 1;
+    run();
+    assert_int_equal(block.save.rip, 0x102);
+    assert_int_equal(block.control.shadow, 0);
+    assert_int_equal(cpu.exit.reason, EXIT_WAITING);
+
+    exit_code = SVM_EXIT_EXCEPTION + VECTOR_AC;
+    run();
+    assert_int_equal(block.control.event, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | VECTOR_AC);
+    exit_code = SVM_EXIT_EXCEPTION + VECTOR_DB;
+    run();
+    assert_int_equal(entered.control.event & EVENT_VECTOR, VECTOR_AC);
+    assert_int_equal(block.control.event, EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB);
+    exit_event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB;
+    run();
+    assert_int_equal(block.control.event, EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB);
+}
+
+static void xsetbv_is_refused(void **state)
+{
+    (void)state;
+    exit_code = SVM_EXIT_XSETBV;
+    block.save.rip = 0x100;
+    block.save.cr4 = CR4_OSXSAVE;
+    xcr0_valid = false;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_XSETBV);
+    assert_int_equal(cpu.exit.insn_len, 3);
+    assert_int_equal(block.save.rip, 0x100);
+    xcr0_valid = true; /* but not in ring 3, nor another register, nor without OSXSAVE: the instruction itself is not reached here */
+    block.save.cpl = 3;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_XSETBV);
+    block.save.cpl = 0;
+    page.gpr[GPR_RCX] = 1;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_XSETBV);
+    page.gpr[GPR_RCX] = 0;
+    block.save.cr4 = 0;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_XSETBV);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(registers_and_flushes, fresh),
+        cmocka_unit_test_setup(asids_are_never_shared, fresh),
+        cmocka_unit_test_setup(injection, fresh),
+        cmocka_unit_test_setup(interrupts_wait_for_the_window, fresh),
+        cmocka_unit_test_setup(an_interrupted_event_goes_first, fresh),
+        cmocka_unit_test_setup(real_mode_has_no_error_codes, fresh),
+        cmocka_unit_test_setup(nmi_until_iret, fresh),
+        cmocka_unit_test_setup(own_exits, fresh),
+        cmocka_unit_test_setup(xsetbv_is_refused, fresh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,164 @@
+// sources: svm/svm_state.c
+/* A vCPU's state between the shared page and the VMCB. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86_64/regs.h"
+#include "svm/svm.h"
+
+static struct vmcb block;
+static struct svm_vcpu hw;
+static struct vcpu_state page;
+static struct vcpu cpu;
+
+static int fresh(void **state)
+{
+    (void)state;
+    memset(&block, 0, sizeof block);
+    memset(&page, 0, sizeof page);
+    hw = (struct svm_vcpu){.vmcb = &block};
+    cpu = (struct vcpu){.state = &page, .hw = &hw};
+    return 0;
+}
+
+static void attributes(void **state)
+{
+    (void)state;
+    assert_int_equal(svm_attributes(0xa09b), 0xa9b); /* 64-bit code */
+    assert_int_equal(svm_attributes(0xc0f3), 0xcf3); /* data, DPL 3 */
+    assert_int_equal(svm_attributes(0xc093 | SEG_ATTR_UNUSABLE), 0xc13);
+    assert_int_equal(svm_attributes(0xffffffffu & ~SEG_ATTR_UNUSABLE), 0xfff);
+    for (uint32_t attr = 0; attr < 0x1000; attr++) {
+        struct vmcb_segment s = {.attributes = (uint16_t)attr};
+        struct segment g = svm_segment(&s, SEG_DS, 0);
+        assert_int_equal(!(g.attr & SEG_ATTR_UNUSABLE), (attr & 0x80) != 0);
+        assert_int_equal(svm_attributes(g.attr), attr);
+    }
+    struct vmcb_segment s = {.attributes = 0xc93};
+    assert_int_equal(svm_segment(&s, SEG_SS, 3).attr, 0xc0f3); /* CPL, not what the descriptor said */
+    s.attributes = 0x089;
+    assert_int_equal(svm_segment(&s, SEG_TR, 0).attr, 0x8b);
+    s = (struct vmcb_segment){.attributes = 0x29b, .limit = 0xffffffff};
+    assert_int_equal(svm_segment(&s, SEG_CS, 0).attr, 0xa09b);
+}
+
+static void everything_round_trips(void **state)
+{
+    (void)state;
+    page.rip = 0xffffffff81000000;
+    page.rsp = 0xffffc90000003f58;
+    page.rflags = 0x246;
+    page.shadow = SHADOW_STI;
+    page.cr0 = CR0_PE | CR0_PG;
+    page.cr3 = 0x1234000;
+    page.cr4 = CR4_PAE;
+    page.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
+    page.tpr = 9;
+    for (unsigned i = 0; i < SEG_COUNT; i++)
+        page.seg[i] = (struct segment){.selector = (uint16_t)(8 * i), .attr = 0xc093, .limit = 0xfffff000 + i, .base = i << 20};
+    page.seg[SEG_SS].attr = 0xc0f3;
+    page.seg[SEG_TR].attr = 0x8b;
+    page.gdtr = (struct table_register){0xfffffe0000001000, 0x7f, 0};
+    page.idtr = (struct table_register){0xfffffe0000000000, 0xfff, 0};
+    uint64_t *msr = &page.star;
+    for (unsigned i = 0; i < 9; i++)
+        msr[i] = 0x100 + i;
+    page.dr7 = 0x455;
+    page.tsc_offset = 0x987654321;
+    struct vcpu_state before = page;
+
+    svm_put(&cpu, GROUPS_ALL);
+    assert_true(block.save.efer & EFER_SVME);
+    assert_int_equal(block.save.cpl, 3);
+    assert_int_equal(block.control.tsc_offset, 0x987654321);
+    assert_int_equal(block.control.interrupt, 9);
+    memset(&page.rip, 0, sizeof page - offsetof(struct vcpu_state, rip));
+    svm_get(&cpu, GROUPS_ALL);
+    before.tsc_offset = 0; /* never filled by the kernel */
+    assert_memory_equal(&page, &before, sizeof page);
+}
+
+static void only_the_named_groups(void **state)
+{
+    (void)state;
+    page.rip = 0x1000;
+    page.cr3 = 0x2000;
+    page.dr7 = 0x400;
+    block.control.clean = 0x1ff;
+    svm_put(&cpu, GROUP_RIP);
+    assert_int_equal(block.save.rip, 0x1000);
+    assert_int_equal(block.save.cr3, 0);
+    assert_int_equal(block.control.clean, 0x1ff); /* RIP is never cached */
+    svm_put(&cpu, GROUP_CR);
+    assert_int_equal(block.save.cr3, 0x2000);
+    assert_int_equal(block.control.clean, 0);
+    page.cr3 = 7;
+    svm_get(&cpu, GROUP_RIP);
+    assert_int_equal(page.cr3, 7);
+}
+
+static void what_the_monitor_cannot_do(void **state)
+{
+    (void)state;
+    page.efer = EFER_LMA; /* LMA follows LME and PG */
+    page.lstar = 0x0001800000000000;
+    page.kernel_gs_base = 0x8000000000000000;
+    page.tpr = 0xffff;
+    block.control.interrupt = V_INTR_MASKING;
+    svm_put(&cpu, GROUPS_ALL);
+    assert_int_equal(block.save.efer, EFER_SVME);
+    assert_int_equal(block.save.rflags, RFLAGS_FIXED);
+    assert_int_equal(block.save.lstar, 0xffff800000000000);
+    assert_int_equal(block.save.kernel_gs_base, 0);
+    assert_int_equal(block.control.interrupt, V_INTR_MASKING | 0xf);
+    svm_get(&cpu, GROUP_CR);
+    assert_int_equal(page.efer, 0);
+}
+
+static void a_new_context_drops_the_interrupted_event(void **state)
+{
+    (void)state;
+    block.control.event = EVENT_VALID | 0x41;
+    svm_put(&cpu, GROUP_RIP | GROUP_CR);
+    assert_int_equal(block.control.event, EVENT_VALID | 0x41);
+    svm_put(&cpu, GROUP_RIP | GROUP_CR | GROUP_SEG);
+    assert_int_equal(block.control.event, 0);
+}
+
+static void nmi_blocking(void **state)
+{
+    (void)state;
+    page.shadow = SHADOW_NMI | SHADOW_MOV_SS;
+    svm_put(&cpu, GROUP_RIP);
+    assert_true(block.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    assert_int_equal(block.control.shadow, 1);
+    svm_get(&cpu, GROUP_RIP);
+    assert_int_equal(page.shadow, SHADOW_NMI | SHADOW_STI);
+    hw.nmi_iret_seen = true; /* at the IRET: still blocked; past it: not */
+    hw.nmi_iret_rip = block.save.rip = 0x500;
+    block.control.shadow = 0;
+    svm_get(&cpu, GROUP_RIP);
+    assert_int_equal(page.shadow, SHADOW_NMI);
+    block.save.rip = 0x600;
+    svm_get(&cpu, GROUP_RIP);
+    assert_int_equal(page.shadow, 0);
+    svm_put(&cpu, GROUP_RIP);
+    assert_false(hw.nmi_blocked);
+    assert_false(block.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(attributes, fresh),
+        cmocka_unit_test_setup(everything_round_trips, fresh),
+        cmocka_unit_test_setup(only_the_named_groups, fresh),
+        cmocka_unit_test_setup(what_the_monitor_cannot_do, fresh),
+        cmocka_unit_test_setup(a_new_context_drops_the_interrupted_event, fresh),
+        cmocka_unit_test_setup(nmi_blocking, fresh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
