@@ -1,0 +1,103 @@
+/*
+ * What the loaders share: checked reading of an image, the list of guest memory already spoken for, and CPU start states.
+ */
+#ifndef VMM_LOADER_INTERNAL_H
+#define VMM_LOADER_INTERNAL_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include "arch/x86_64/types.h"
+#include "vmm/loader/loader.h"
+
+#define KIB 1024ull
+#define MIB (1024ull * 1024)
+#define GIB (1024ull * 1024 * 1024)
+#define PAGE 4096ull
+
+struct image {
+    const uint8_t *bytes;
+    uint64_t size;
+};
+
+static inline bool image_has(const struct image *i, uint64_t offset, uint64_t length)
+{
+    return offset <= i->size && length <= i->size - offset;
+}
+
+/* Little-endian fields; 0 where the image ends before them (callers check image_has for the whole structure first). */
+uint16_t image_le16(const struct image *i, uint64_t offset);
+uint32_t image_le32(const struct image *i, uint64_t offset);
+uint64_t image_le64(const struct image *i, uint64_t offset);
+
+#define LOAD_USED_MAX 128
+struct loading {
+    struct guest_memory *m;
+    const struct load_request *r;
+    struct load_result *out;
+    struct image kernel;
+    char *why;
+    size_t why_size;
+    struct { uint64_t base, end; } used[LOAD_USED_MAX]; /* guest memory below 4 GiB that is taken */
+    uint32_t used_count;
+};
+
+/* Writes the sentence and returns `e`. */
+enum error refuse(struct loading *l, enum error e, const char *text, ...) print_like(3, 4);
+
+/* Takes [base, base + size) of guest RAM below 4 GiB; refuses, naming `what`, if it is not RAM, is firmware's, or is taken. */
+enum error take(struct loading *l, uint64_t base, uint64_t size, const char *what) __attribute__((warn_unused_result));
+/* The lowest (highest) free place within [min, max) aligned to `align` (a power of two), taken. */
+enum error take_low(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
+                    uint64_t *base) __attribute__((warn_unused_result));
+enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
+                     uint64_t *base) __attribute__((warn_unused_result));
+
+/* Takes a low place for the bytes and writes them. */
+enum error put_bytes(struct loading *l, const void *bytes, uint64_t size, uint64_t align, const char *what, uint64_t *base)
+    __attribute__((warn_unused_result));
+/* The same for "first second" as one string; either may be NULL. */
+enum error put_string(struct loading *l, const char *first, const char *second, const char *what, uint64_t *base)
+    __attribute__((warn_unused_result));
+
+/* Every module at a free page above `min`; their places. */
+enum error put_modules(struct loading *l, uint64_t min, uint64_t base[VMM_MODULES_MAX]) __attribute__((warn_unused_result));
+
+/* ELF (System V ABI, gABI chapters 4 and 5; either class, little-endian, x86). */
+struct elf_segment { uint64_t type, offset, vaddr, paddr, file_size, mem_size, align; };
+struct elf {
+    bool class64;
+    uint64_t entry;
+    uint64_t ph_offset;
+    uint32_t ph_count, ph_size;
+};
+#define ELF_LOAD 1u
+#define ELF_NOTE 4u
+bool elf_magic(const struct image *i);
+/* Reads and checks the header and that all program headers lie in the file. */
+enum error elf_open(struct loading *l, struct elf *e) __attribute__((warn_unused_result));
+struct elf_segment elf_segment(const struct loading *l, const struct elf *e, uint32_t index);
+/* Copies every PT_LOAD to its physical address; *end: the highest address used. */
+enum error elf_load(struct loading *l, const struct elf *e, uint64_t *end) __attribute__((warn_unused_result));
+
+/* The formats. */
+bool linux_looks(const struct image *i);
+enum error linux_load(struct loading *l) __attribute__((warn_unused_result));
+/* *offset: of the header in the file. */
+bool multiboot_looks(const struct image *i, uint32_t *offset);
+enum error multiboot_load(struct loading *l) __attribute__((warn_unused_result));
+/* Looks for the note in an ELF without trusting it. */
+bool pvh_looks(const struct image *i, uint64_t *entry);
+enum error pvh_load(struct loading *l) __attribute__((warn_unused_result));
+bool sector_looks(const struct image *i);
+enum error sector_load(struct loading *l) __attribute__((warn_unused_result));
+
+/* Start states. The flat ones put a descriptor table with code at GDT_CODE and data at GDT_DATA into guest memory. */
+#define GDT_CODE 0x10
+#define GDT_DATA 0x18
+#define GDT_TASK 0x20
+enum error start_protected(struct loading *l, uint64_t entry) __attribute__((warn_unused_result));
+/* Also identity page tables of the first 4 GiB. */
+enum error start_long(struct loading *l, uint64_t entry) __attribute__((warn_unused_result));
+void start_real(struct load_result *out, uint16_t cs, uint16_t ip);
+
+#endif

@@ -1,0 +1,164 @@
+/*
+ * Linux bzImage by its 64-bit entry (Linux Documentation/arch/x86/boot.rst and zero-page.rst; offsets are theirs).
+ */
+#include "vmm/loader/internal.h"
+#include "lib/string.h"
+
+#define OFF_SETUP_SECTS    0x1f1u
+#define OFF_BOOT_FLAG      0x1feu
+#define OFF_JUMP_LENGTH    0x201u
+#define OFF_MAGIC          0x202u
+#define OFF_VERSION        0x206u
+#define OFF_LOADER_TYPE    0x210u
+#define OFF_LOADFLAGS      0x211u
+#define OFF_RAMDISK        0x218u
+#define OFF_RAMDISK_SIZE   0x21cu
+#define OFF_CMDLINE        0x228u
+#define OFF_INITRD_MAX     0x22cu
+#define OFF_ALIGNMENT      0x230u
+#define OFF_RELOCATABLE    0x234u
+#define OFF_XLOADFLAGS     0x236u
+#define OFF_CMDLINE_SIZE   0x238u
+#define OFF_PREF_ADDRESS   0x258u
+#define OFF_INIT_SIZE      0x260u
+#define OFF_HEADER_LEAST   0x264u /* end of what protocol 2.12 has */
+
+#define ZP_RSDP            0x070u
+#define ZP_E820_COUNT      0x1e8u
+#define ZP_HEADER_END      0x290u
+#define ZP_E820            0x2d0u
+#define ZP_E820_MAX        128u
+
+#define MAGIC_HDRS         0x53726448u
+#define LOADED_HIGH        0x01u
+#define XLF_KERNEL_64      0x01u
+#define LOADER_UNDEFINED   0xffu
+#define ENTRY_64           0x200u
+
+bool linux_looks(const struct image *i)
+{
+    return i->size >= OFF_MAGIC + 4 && image_le16(i, OFF_BOOT_FLAG) == 0xaa55 && image_le32(i, OFF_MAGIC) == MAGIC_HDRS;
+}
+
+static void put32(uint8_t *at, uint32_t value)
+{
+    memcpy(at, &value, sizeof(value));
+}
+
+static void put64(uint8_t *at, uint64_t value)
+{
+    memcpy(at, &value, sizeof(value));
+}
+
+struct plan { uint64_t offset, size, init_size, base, cmdline_max; };
+
+/* Everything the header says that must hold before anything is loaded. */
+static enum error check(struct loading *l, struct plan *p)
+{
+    const struct image *k = &l->kernel;
+    if (!image_has(k, 0, OFF_HEADER_LEAST))
+        return refuse(l, E_ARG, "the Linux image is cut short: it has %llu bytes, its header alone needs %u",
+                      (unsigned long long)k->size, OFF_HEADER_LEAST);
+    uint32_t version = image_le16(k, OFF_VERSION);
+    if (version < 0x20c)
+        return refuse(l, E_UNSUPPORTED, "the Linux image speaks boot protocol %u.%02u; 2.12 (Linux 3.8) or later is needed",
+                      version >> 8, version & 0xff);
+    if ((image_le16(k, OFF_XLOADFLAGS) & XLF_KERNEL_64) == 0)
+        return refuse(l, E_UNSUPPORTED, "the Linux image has no 64-bit entry; a 64-bit kernel is needed");
+    if ((k->bytes[OFF_LOADFLAGS] & LOADED_HIGH) == 0)
+        return refuse(l, E_UNSUPPORTED, "the Linux image is a zImage; a bzImage is needed");
+    uint32_t sectors = k->bytes[OFF_SETUP_SECTS];
+    p->offset = ((uint64_t)(sectors == 0 ? 4 : sectors) + 1) * 512;
+    if (k->size <= p->offset + ENTRY_64)
+        return refuse(l, E_ARG, "the Linux image is cut short: its setup part alone is %llu bytes, the file has %llu",
+                      (unsigned long long)p->offset, (unsigned long long)k->size);
+    p->size = k->size - p->offset;
+    p->init_size = image_le32(k, OFF_INIT_SIZE);
+    if (p->init_size < p->size)
+        p->init_size = p->size;
+    p->cmdline_max = image_le32(k, OFF_CMDLINE_SIZE);
+    uint64_t length = l->r->cmdline != NULL ? strlen(l->r->cmdline) : 0;
+    if (length > p->cmdline_max)
+        return refuse(l, E_ARG, "the command line has %llu characters; this Linux takes at most %llu", (unsigned long long)length,
+                      (unsigned long long)p->cmdline_max);
+    return OK;
+}
+
+/* Where the kernel wants to be. Loaded lower, a relocatable one moves itself up there all the same (pref_address in
+ * boot.rst), so its memory must be there in any case. Only one that names no place above 1 MiB is put at the lowest. */
+static enum error place(struct loading *l, struct plan *p)
+{
+    const struct image *k = &l->kernel;
+    uint64_t align = image_le32(k, OFF_ALIGNMENT), preferred = image_le64(k, OFF_PREF_ADDRESS);
+    if (align < PAGE || (align & (align - 1)) != 0)
+        return refuse(l, E_ARG, "the Linux image asks for alignment 0x%llx; a power of two of at least 0x1000 is allowed",
+                      (unsigned long long)align);
+    if (preferred >= MIB || k->bytes[OFF_RELOCATABLE] == 0) {
+        p->base = preferred;
+        return take(l, preferred, p->init_size, "the Linux kernel");
+    }
+    return take_low(l, p->init_size, align, MIB, GUEST_LOW_RAM_MAX, "the Linux kernel", &p->base);
+}
+
+static enum error zero_page(struct loading *l, uint64_t cmdline, uint64_t initrd, uint64_t *base)
+{
+    static const uint8_t none[4096];
+    const struct image *k = &l->kernel;
+    const struct e820_map *map = l->r->e820;
+    enum error e = put_bytes(l, none, sizeof(none), PAGE, "the Linux boot parameters", base);
+    uint8_t *page = e == OK ? guest_ptr(l->m, *base, PAGE) : NULL;
+    if (page == NULL)
+        return e != OK ? e : refuse(l, E_QUOTA, "the Linux boot parameters do not fit into the guest's memory");
+    /* The setup header ends where its first jump goes to; never beyond the next field of the zero page or the file. */
+    uint64_t end = OFF_MAGIC + (uint64_t)k->bytes[OFF_JUMP_LENGTH];
+    if (end > ZP_HEADER_END)
+        end = ZP_HEADER_END;
+    if (end > k->size)
+        end = k->size;
+    if (end > OFF_SETUP_SECTS)
+        memcpy(page + OFF_SETUP_SECTS, k->bytes + OFF_SETUP_SECTS, end - OFF_SETUP_SECTS);
+    page[OFF_LOADER_TYPE] = LOADER_UNDEFINED;
+    put32(page + OFF_CMDLINE, (uint32_t)cmdline);
+    put32(page + OFF_RAMDISK, (uint32_t)initrd);
+    put32(page + OFF_RAMDISK_SIZE, initrd != 0 ? (uint32_t)l->r->module[0].size : 0);
+    put64(page + ZP_RSDP, l->r->rsdp);
+    uint32_t count = map->count < ZP_E820_MAX ? map->count : ZP_E820_MAX;
+    if (count > E820_MAX)
+        return refuse(l, E_ARG, "the memory map has %u entries; at most %u are allowed", count, E820_MAX);
+    page[ZP_E820_COUNT] = (uint8_t)count;
+    memcpy(page + ZP_E820, map->entry, count * sizeof(map->entry[0]));
+    return OK;
+}
+
+static enum error put_initrd(struct loading *l, uint64_t *base)
+{
+    *base = 0;
+    if (l->r->module_count == 0 || l->r->module[0].size == 0)
+        return OK;
+    if (l->r->module_count > 1)
+        return refuse(l, E_ARG, "a Linux guest takes one module, its initrd; %u were given", l->r->module_count);
+    uint64_t limit = (uint64_t)image_le32(&l->kernel, OFF_INITRD_MAX) + 1, size = l->r->module[0].size;
+    enum error e = take_high(l, size, PAGE, MIB, limit, "the initrd", base);
+    return e != OK ? e : guest_write(l->m, *base, l->r->module[0].bytes, size);
+}
+
+enum error linux_load(struct loading *l)
+{
+    struct plan p = {0};
+    uint64_t cmdline = 0, initrd = 0, parameters = 0;
+    enum error e = check(l, &p);
+    if (e == OK)
+        e = place(l, &p);
+    if (e == OK)
+        e = put_initrd(l, &initrd);
+    if (e == OK)
+        e = guest_write(l->m, p.base, l->kernel.bytes + p.offset, p.size);
+    if (e == OK)
+        e = put_string(l, NULL, l->r->cmdline, "the command line", &cmdline);
+    if (e == OK)
+        e = zero_page(l, cmdline, initrd, &parameters);
+    if (e == OK)
+        e = start_long(l, p.base + ENTRY_64);
+    l->out->gpr[GPR_RSI] = parameters;
+    return e;
+}
