@@ -1,0 +1,121 @@
+/*
+ * What the files of the VT-x backend share. Nobody outside vmx/ includes this: the rest of the kernel sees kernel/backend.h only.
+ */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include "arch/x86_64/types.h"
+#include "kernel/backend.h"
+#include "vmx/vmcs.h"
+
+/* What this machine's CPUs can do, and the control values that follow from it. Filled by probe; every CPU that starts must agree. */
+struct vmx_machine {
+    uint32_t revision;
+    uint32_t pin, proc, proc2, exit, entry; /* proc: without windows */
+    uint32_t timer_shift;                   /* the preemption timer counts TSC >> this */
+    uint32_t reserved;
+    uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+    uint64_t ept_vpid;                      /* IA32_VMX_EPT_VPID_CAP */
+};
+extern struct vmx_machine vmx;
+extern uint64_t vmx_slice;      /* TSC ticks after which the guest is left in any case */
+
+/* What belongs to one CPU. */
+struct vmx_cpu {
+    void *vmxon;
+    uint64_t vpid_generation;
+    uint32_t vpid_next;
+    struct { uint16_t limit; uint64_t base; } __attribute__((packed)) gdtr;
+    uint16_t tr;
+};
+struct vmx_cpu *vmx_this_cpu(void);
+
+/* A vCPU's VT-x half. The first two members are known to vmx_entry.asm. */
+struct vmx_vcpu {
+    uint64_t host_rsp;          /* what HOST_RSP holds */
+    uint8_t launched;           /* VMRESUME from now on */
+    bool set_up;                /* the VMCS is filled */
+    bool fresh;                 /* has not been on its CPU yet */
+    bool reserved;
+    uint32_t proc;              /* CONTROL_PROC as last written */
+    uint32_t tpr_threshold;     /* as last written */
+    uint32_t event;             /* to be delivered first at the next entry: EVENT_* | vector; 0: nothing */
+    uint32_t event_error, event_length;
+    uint32_t refused;           /* groups that put() found to be impossible; no entry until they are replaced */
+    uint32_t vpid;
+    uint64_t vpid_generation;
+    struct vmx_cpu *cpu;
+    void *vmcs;
+    uint8_t *virtual_apic;
+    struct quota *quota;
+    uint64_t star, lstar, cstar, fmask, kernel_gs_base; /* while not loaded */
+};
+#define VMX_HOST_RSP_OFFSET 0
+#define VMX_LAUNCHED_OFFSET 8
+_Static_assert(offsetof(struct vmx_vcpu, host_rsp) == VMX_HOST_RSP_OFFSET && offsetof(struct vmx_vcpu, launched) == VMX_LAUNCHED_OFFSET,
+               "vmx_entry.asm has these offsets");
+_Static_assert(offsetof(struct vcpu_state, gpr) == 0, "vmx_entry.asm takes the state page for the registers");
+
+/* In the detail of an EXIT_BAD_STATE: not the CPU refused but put(); the low bits are the groups. */
+#define REFUSED_BY_PUT (1ull << 32)
+#define VIRTUAL_APIC_TPR 0x80 /* SDM vol. 3, 30.1.1 */
+
+static inline struct vmx_vcpu *vmx_of(struct vcpu *v) { return v->hw; }
+
+/* vmx_controls.c: pure. */
+enum control_wish { REQUIRED, WANTED, SWITCHED /* off at first, but can be turned on */, FORBIDDEN };
+struct control_row { uint8_t bit, wish; const char *name; };
+struct control_set { const char *name; uint32_t msr; uint32_t count; const struct control_row *rows; };
+enum { SET_PIN, SET_PROC, SET_PROC2, SET_EXIT, SET_ENTRY, SET_COUNT };
+extern const struct control_set vmx_control_sets[SET_COUNT];
+/* Resolves a set against its capability MSR (low half: must be 1; high half: may be 1). E_UNSUPPORTED: *lacking is the row that cannot be had. */
+enum error vmx_resolve(const struct control_set *set, uint64_t capability, uint32_t *value, const struct control_row **lacking) must_check;
+/* The words for the first thing that is missing, or NULL. */
+const char *vmx_basic_lacking(uint64_t basic);
+const char *vmx_ept_lacking(uint64_t ept_vpid);
+const char *vmx_feature_lacking(uint64_t feature_control);
+
+/* vmx_registers.c: pure but for `vmx`. */
+uint64_t vmx_cr0_mask(void);
+uint64_t vmx_cr4_mask(void);
+uint64_t vmx_cr0_real(uint64_t value);
+uint64_t vmx_cr4_real(uint64_t value);
+bool vmx_cr4_offered(uint64_t value);
+/* May a write of `value` be settled by changing the shadow's masked bits, after which the guest's instruction succeeds by itself? */
+bool vmx_cr_settles(unsigned number, uint64_t value, uint64_t shadow, uint64_t *new_shadow);
+bool vmx_canonical(uint64_t address);
+uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t slice, unsigned shift);
+struct cr_access { uint8_t number, write, gpr, lmsw, clts; uint16_t source; };
+struct cr_access vmx_cr_access(uint64_t qualification);
+void vmx_port_access(uint64_t qualification, struct vcpu_exit *e);
+void vmx_memory_access(uint64_t qualification, struct vcpu_exit *e);
+
+/* vmx_msr.c: fills a page with the MSR bitmap. */
+void vmx_msr_bitmap(uint8_t *page);
+extern void *vmx_msr_page;
+
+/* vmx_state.c */
+void vmx_put(struct vcpu *v, uint32_t groups);
+void vmx_get(struct vcpu *v, uint32_t groups);
+void vmx_skip(struct vcpu *v, uint32_t len);
+uint64_t vmx_cr4(struct vcpu *v);
+void vmx_inject_gp(struct vcpu *v);
+void vmx_save_msrs(struct vmx_vcpu *hw);
+void vmx_load_msrs(const struct vmx_vcpu *hw);
+
+/* vmx_run.c, vmx_exit.c, vmx_probe.c, vmx_vcpu.c */
+void vmx_run(struct vcpu *v, uint64_t deadline);
+void vmx_exit(struct vcpu *v, bool failed);
+enum error vmx_probe(char *why, size_t size) must_check;
+enum error vmx_cpu_start(unsigned cpu) must_check;
+enum error vmx_vcpu_create(struct vcpu *v) must_check;
+void vmx_vcpu_destroy(struct vcpu *v);
+void vmx_load(struct vcpu *v);
+void vmx_unload(struct vcpu *v);
+void vmx_flush(struct space *s);
+
+/* vmx_entry.asm: enters; true if the CPU refused before the guest's state was touched (VMfail). */
+bool vmx_enter(struct vmx_vcpu *hw, uint64_t *gpr);
+extern char vmx_exit_point[];
+
+#endif

@@ -1,0 +1,241 @@
+/*
+ * From a VM exit to the common form. No exit reason is ignored and none is fatal to the host: what is not known here ends with the monitor as
+ * EXIT_UNKNOWN, with the raw reason. Sources: Intel SDM vol. 3, 28.2 (information about exits), appendix C (reasons).
+ */
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/fpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "kernel/log.h"
+#include "vmx/vmx.h"
+#include "vmx/vmx_instr.h"
+
+enum { VECTOR_DB = 1, VECTOR_AC = 17, VECTOR_MC = 18 };
+
+static uint32_t instruction_length(void) { return vmread32(EXIT_INSTRUCTION_LENGTH); }
+
+static void report(struct vcpu *v, enum exit_reason reason, uint32_t length)
+{
+    v->exit.reason = reason;
+    v->exit.insn_len = length;
+}
+
+/* Settled here or none of the guest's business: the kernel enters again when it is done with its own work. */
+static void waiting(struct vcpu *v, uint64_t vector)
+{
+    report(v, EXIT_WAITING, 0);
+    v->exit.detail = vector;
+}
+
+static void skip_instruction(struct vcpu *v)
+{
+    vmx_skip(v, instruction_length());
+    waiting(v, 0);
+}
+
+/* The host's own NMI handler counts it; its IRET ends the blocking of NMIs that this exit began (SDM vol. 3, 28.5.5). */
+static void host_nmi(void)
+{
+#ifndef UNIT_TEST
+    __asm__ volatile("int $2" : : : "memory");
+#endif
+}
+
+/* Has the event delivered at the next entry as if it had never exited. */
+static void deliver_again(struct vmx_vcpu *hw, uint32_t info, vmcs32_t error_field)
+{
+    hw->event = info & EVENT_KEEP;
+    if (info & EVENT_ERROR)
+        hw->event_error = vmread32(error_field);
+    if (EVENT_TYPE(info) >= EVENT_SOFT_INTERRUPT)
+        hw->event_length = instruction_length();
+}
+
+/* The one place for events whose delivery an exit interrupted, whatever the exit's reason: they go first at the next entry. */
+static void interrupted_delivery(struct vmx_vcpu *hw, uint32_t idt_vectoring)
+{
+    deliver_again(hw, idt_vectoring, IDT_VECTORING_ERROR);
+    if (EVENT_TYPE(idt_vectoring) == EVENT_NMI) /* its delivery began the blocking that would now forbid it */
+        vmwrite32(GUEST_INTERRUPTIBILITY, vmread32(GUEST_INTERRUPTIBILITY) & ~BLOCKED_BY_NMI);
+}
+
+static void debug_exception(bool by_registers)
+{
+    if (by_registers) { /* not INT1 */
+        write_dr6((read_dr6() & ~0xfull) | (vmreadn(EXIT_QUALIFICATION) & 0x600f));
+        vmwriten(GUEST_DR7, vmreadn(GUEST_DR7) & ~(1ull << 13)); /* GD */
+    }
+    /* A step over STI: with TF set, the entry checks accept no shadow (SDM vol. 3, 27.3.1.5), and the delivery ends it anyway. */
+    vmwrite32(GUEST_INTERRUPTIBILITY, vmread32(GUEST_INTERRUPTIBILITY) & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+}
+
+/*
+ * #DB and #AC are intercepted only because their delivery can repeat without end inside one instruction, in which no interrupt would get in: one
+ * guest could keep a CPU for ever. They go straight back. Their side effects, which the exit left undone, come first (SDM vol. 3, 28.1).
+ */
+static void exception(struct vcpu *v, struct vmx_vcpu *hw)
+{
+    uint32_t info = vmread32(EXIT_EVENT), vector = info & INJECT_VECTOR_MASK;
+    if (EVENT_TYPE(info) == EVENT_NMI) {
+        host_nmi();
+        waiting(v, 0);
+    } else if (vector == VECTOR_AC || vector == VECTOR_DB) {
+        if (vector == VECTOR_DB)
+            debug_exception(EVENT_TYPE(info) == EVENT_EXCEPTION);
+        deliver_again(hw, info, EXIT_EVENT_ERROR);
+        waiting(v, 0);
+    } else {
+        if (vector == VECTOR_MC)
+            klog(LOG_ERROR, "VT-x: machine check while a guest ran on CPU %u", (unsigned)this_cpu()->number);
+        report(v, vector == VECTOR_MC ? EXIT_UNKNOWN : EXIT_EXCEPTION, 0);
+        v->exit.exception.vector = vector;
+        v->exit.exception.error_code = info & EVENT_ERROR ? vmread32(EXIT_EVENT_ERROR) : 0;
+    }
+}
+
+static void port(struct vcpu *v)
+{
+    uint32_t length = instruction_length();
+    report(v, EXIT_PORT, length);
+    vmx_port_access(vmreadn(EXIT_QUALIFICATION), &v->exit);
+    v->exit.port.next_rip = vmreadn(GUEST_RIP) + length;
+}
+
+static void memory(struct vcpu *v, uint32_t idt_vectoring)
+{
+    uint64_t q = vmreadn(EXIT_QUALIFICATION);
+    report(v, EXIT_MEMORY, 0); /* the length field is not defined for these exits */
+    vmx_memory_access(q, &v->exit);
+    v->exit.memory.gpa = vmread64(EXIT_GUEST_PHYSICAL);
+    v->exit.memory.gva = v->exit.memory.gva_valid ? vmreadn(EXIT_GUEST_LINEAR) : 0;
+    /* The access was made by an IRET that had already ended the blocking of NMIs (SDM vol. 3, 28.2.3): it runs again. */
+    if ((q >> 12 & 1) && !(idt_vectoring & EVENT_VALID))
+        vmwrite32(GUEST_INTERRUPTIBILITY, vmread32(GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
+}
+
+static void control_register(struct vcpu *v)
+{
+    struct cr_access a = vmx_cr_access(vmreadn(EXIT_QUALIFICATION));
+    uint32_t length = instruction_length();
+    uint64_t value = a.gpr == GPR_RSP ? vmreadn(GUEST_RSP) : __atomic_load_n(&v->state->gpr[a.gpr], __ATOMIC_RELAXED);
+    if (a.clts || a.lmsw) {
+        uint64_t mask = vmx_cr0_mask();
+        uint64_t cr0 = (vmreadn(GUEST_CR0) & ~mask) | (vmreadn(CONTROL_CR0_SHADOW) & mask);
+        /* LMSW sets PE but never clears it (SDM vol. 2). */
+        value = a.clts ? cr0 & ~CR0_TS : (cr0 & ~0xeull) | (a.source & 0xf);
+    }
+    if (a.write && (a.number == 0 || a.number == 4)) {
+        vmcsn_t shadow_field = a.number == 0 ? CONTROL_CR0_SHADOW : CONTROL_CR4_SHADOW;
+        uint64_t shadow;
+        if (vmx_cr_settles(a.number, value, vmreadn(shadow_field), &shadow)) {
+            vmwriten(shadow_field, shadow);
+            waiting(v, 0);
+            return;
+        }
+    }
+    report(v, a.write ? EXIT_CR_WRITE : EXIT_CR_READ, length);
+    v->exit.cr.number = a.number;
+    v->exit.cr.gpr = a.gpr;
+    v->exit.cr.known = 1;
+    v->exit.cr.value = a.write ? value : 0;
+}
+
+static void xsetbv_wanted(struct vcpu *v)
+{
+    const struct vcpu_state *s = v->state;
+    uint64_t index = __atomic_load_n(&s->gpr[GPR_RCX], __ATOMIC_RELAXED);
+    uint64_t low = __atomic_load_n(&s->gpr[GPR_RAX], __ATOMIC_RELAXED), high = __atomic_load_n(&s->gpr[GPR_RDX], __ATOMIC_RELAXED);
+    uint64_t value = high << 32 | (uint32_t)low;
+    if ((uint32_t)index != 0 || !fpu_xcr0_valid(value)) {
+        report(v, EXIT_XSETBV, instruction_length());
+        return;
+    }
+    xsetbv(0, value);
+    v->xcr0 = value;
+    skip_instruction(v);
+}
+
+/* The entry did not happen. What the monitor put into the state is its own affair; only a bad host state is this kernel's mistake. */
+#define ERROR_HOST_STATE 8 /* SDM vol. 3, 31.4 */
+static void entry_failed(struct vcpu *v, struct vmx_vcpu *hw, uint64_t detail)
+{
+    hw->event = 0;
+    vmwrite32(ENTRY_EVENT, 0);
+    report(v, EXIT_BAD_STATE, 0);
+    v->exit.detail = detail;
+    if (detail == ERROR_HOST_STATE)
+        klog(LOG_ERROR, "VT-x: CPU %u refused a VM entry because of its host state: a mistake in this kernel", (unsigned)this_cpu()->number);
+}
+
+static void other_exit(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint32_t idt_vectoring)
+{
+    v->exit.raw[0] = v->exit.raw[1] = v->exit.raw[2] = 0;
+    switch (reason) {
+    case REASON_EXCEPTION: exception(v, hw); break;
+    case REASON_INTERRUPT: waiting(v, vmread32(EXIT_EVENT) & INJECT_VECTOR_MASK); break;
+    case REASON_TIMER:
+    case REASON_INTERRUPT_WINDOW:
+    case REASON_NMI_WINDOW: waiting(v, 0); break;
+    case REASON_HLT: report(v, EXIT_HLT, instruction_length()); break;
+    case REASON_IO: port(v); break;
+    case REASON_EPT_VIOLATION: memory(v, idt_vectoring); break;
+    case REASON_RDMSR:
+    case REASON_WRMSR:
+        report(v, reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR, instruction_length());
+        v->exit.msr.index = (uint32_t)__atomic_load_n(&v->state->gpr[GPR_RCX], __ATOMIC_RELAXED);
+        break;
+    case REASON_CR: control_register(v); break;
+    case REASON_TPR_THRESHOLD: report(v, EXIT_KICK, 0); break;
+    case REASON_XSETBV: xsetbv_wanted(v); break;
+    case REASON_INVD: /* would throw away what other guests have in the caches */
+    case REASON_WBINVD: skip_instruction(v); break;
+    case REASON_VMCALL: report(v, EXIT_HYPERCALL, instruction_length()); break;
+    case REASON_TRIPLE_FAULT:
+        hw->event = 0;
+        report(v, EXIT_TRIPLE_FAULT, 0);
+        break;
+    case REASON_INIT: report(v, EXIT_SHUTDOWN, 0); break;
+    case REASON_TASK_SWITCH: report(v, EXIT_TASK_SWITCH, instruction_length()); break;
+    case REASON_GETSEC:
+    case REASON_RDPMC:
+    case REASON_MWAIT:
+    case REASON_MONITOR:
+    case REASON_INVEPT:
+    case REASON_RDTSCP:
+    case REASON_INVVPID:
+    case REASON_INVPCID:
+    case REASON_VMFUNC:
+    case REASON_XSAVES:
+    case REASON_XRSTORS: report(v, EXIT_INVALID_OPCODE_WANTED, instruction_length()); break;
+    default:
+        if (reason >= REASON_VMCLEAR && reason <= REASON_VMXON)
+            report(v, EXIT_INVALID_OPCODE_WANTED, instruction_length());
+        else
+            report(v, EXIT_UNKNOWN, 0);
+        break;
+    }
+}
+
+void vmx_exit(struct vcpu *v, bool failed)
+{
+    struct vmx_vcpu *hw = vmx_of(v);
+    if (__builtin_expect(failed, 0)) {
+        entry_failed(v, hw, vmread32(INSTRUCTION_ERROR));
+        return;
+    }
+    uint32_t reason = vmread32(EXIT_REASON);
+    if (__builtin_expect(reason & REASON_ENTRY_FAILED, 0)) {
+        entry_failed(v, hw, reason);
+        return;
+    }
+    hw->launched = 1;
+    v->exit.detail = reason;
+    v->state->tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4; /* the guest moves it without an exit */
+    uint32_t idt_vectoring = vmread32(IDT_VECTORING);
+    if (__builtin_expect(idt_vectoring & EVENT_VALID, 0))
+        interrupted_delivery(hw, idt_vectoring);
+    if (reason == REASON_CPUID)
+        report(v, EXIT_CPUID, instruction_length());
+    else
+        other_exit(v, hw, reason, idt_vectoring);
+}

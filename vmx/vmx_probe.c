@@ -1,0 +1,123 @@
+/*
+ * Can this CPU do it, and if not, what exactly is missing; and turning VMX operation on, on each CPU. The tables and the words are in
+ * vmx_controls.c; here are only the questions to the hardware.
+ */
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "arch/x86_64/time.h"
+#include "kernel/log.h"
+#include "kernel/string.h"
+#include "vmx/vmx.h"
+#include "vmx/vmx_instr.h"
+
+#define CPUID1_ECX_VMX (1u << 5)
+#define SLICE_MS       10 /* an interrupt for the host may go unseen that long in an emulator whose guest has interrupts off */
+
+static struct vmx_cpu cpus[MAX_CPUS];
+/* Pays for the VMXON pages and the MSR bitmap: one page per CPU and one more. */
+static struct quota own_pages = {.limit_bytes = (MAX_CPUS + 1) * PAGE_SIZE};
+
+struct vmx_cpu *vmx_this_cpu(void) { return &cpus[this_cpu()->number]; }
+
+void vmx_field_refused(const char *what, uint32_t field) { panic("VT-x: %s was refused, field or type 0x%x", what, field); }
+
+/* Asks the calling CPU. false: `why` has the sentence. */
+static bool read_machine(struct vmx_machine *m, char *why, size_t size)
+{
+    memset(m, 0, sizeof *m);
+    if (!(cpuid(1, 0).ecx & CPUID1_ECX_VMX)) {
+        kformat(why, size, "VT-x: this CPU has none (CPUID.1:ECX.VMX is clear)");
+        return false;
+    }
+    const char *lacking = vmx_feature_lacking(rdmsr(MSR_FEATURE_CONTROL));
+    if (lacking) {
+        kformat(why, size, "VT-x: %s", lacking);
+        return false;
+    }
+    uint64_t basic = rdmsr(MSR_VMX_BASIC);
+    lacking = vmx_basic_lacking(basic);
+    uint32_t *values[SET_COUNT] = {&m->pin, &m->proc, &m->proc2, &m->exit, &m->entry};
+    for (unsigned i = 0; !lacking && i < SET_COUNT; i++) { /* in this order: without secondary controls their MSR does not exist */
+        const struct control_set *set = &vmx_control_sets[i];
+        const struct control_row *row;
+        if (vmx_resolve(set, rdmsr(set->msr), values[i], &row) != OK) {
+            kformat(why, size, "VT-x: this CPU lacks '%s' (%s %u), without which Mullion cannot run guests", row->name, set->name, row->bit);
+            return false;
+        }
+    }
+    if (!lacking) {
+        m->ept_vpid = rdmsr(MSR_VMX_EPT_VPID);
+        lacking = vmx_ept_lacking(m->ept_vpid);
+    }
+    if (lacking) {
+        kformat(why, size, "VT-x: this CPU lacks %s, without which Mullion cannot run guests", lacking);
+        return false;
+    }
+    if (!(m->proc & BIT(PROC_TPR_SHADOW))) /* then the monitor hears of each access to CR8 */
+        m->proc |= BIT(PROC_CR8_LOAD) | BIT(PROC_CR8_STORE);
+    m->revision = (uint32_t)basic & 0x7fffffff;
+    m->timer_shift = rdmsr(MSR_VMX_MISC) & 0x1f;
+    m->cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0);
+    m->cr0_fixed1 = rdmsr(MSR_VMX_CR0_FIXED1);
+    m->cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0);
+    m->cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1);
+    return true;
+}
+
+enum error vmx_probe(char *why, size_t size)
+{
+    if (!read_machine(&vmx, why, size))
+        return E_UNSUPPORTED;
+    unsigned largest = vmx.ept_vpid >> 17 & 1 ? 3 : vmx.ept_vpid >> 16 & 1 ? 2 : 1;
+    if (pt_ept.max_leaf_level > largest)
+        pt_ept.max_leaf_level = largest;
+    return OK;
+}
+
+enum error vmx_cpu_start(unsigned cpu)
+{
+    struct vmx_machine here;
+    char why[192];
+    if (cpu >= MAX_CPUS)
+        return E_ARG;
+    if (!read_machine(&here, why, sizeof why)) {
+        klog(LOG_ERROR, "CPU %u: %s", cpu, why);
+        return E_UNSUPPORTED;
+    }
+    if (memcmp(&here, &vmx, sizeof here) != 0) {
+        klog(LOG_ERROR, "CPU %u: VT-x: its capabilities differ from the first CPU's", cpu);
+        return E_UNSUPPORTED;
+    }
+    struct vmx_cpu *c = &cpus[cpu];
+    if (!c->vmxon)
+        c->vmxon = pool_page(&own_pages);
+    if (!vmx_msr_page && (vmx_msr_page = pool_page(&own_pages)))
+        vmx_msr_bitmap(vmx_msr_page);
+    if (!c->vmxon || !vmx_msr_page)
+        return E_QUOTA;
+    vmx_slice = SLICE_MS * tsc_khz;
+
+    struct host_tables t;
+    cpu_host_tables(&t);
+    c->gdtr.limit = t.gdt_limit;
+    c->gdtr.base = t.gdt_base;
+    c->tr = t.tr;
+    kassert(t.idt_limit == 256 * 16 - 1); /* see restore_tables */
+
+    uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
+    if (!(feature & FEATURE_LOCKED))
+        wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_LOCKED | FEATURE_VMX_NO_SMX);
+    write_cr4(read_cr4() | CR4_VMXE);
+    memcpy(c->vmxon, &vmx.revision, sizeof vmx.revision);
+    if (!vmxon(pool_hpa(c->vmxon))) {
+        klog(LOG_ERROR, "CPU %u: VMXON was refused (CR0 0x%lx, CR4 0x%lx)", cpu, (unsigned long)read_cr0(), (unsigned long)read_cr4());
+        write_cr4(read_cr4() & ~CR4_VMXE);
+        return E_UNSUPPORTED;
+    }
+    invept(INVALIDATE_ALL, 0);
+    invvpid(INVALIDATE_ALL, 0);
+    c->vpid_generation = 1;
+    c->vpid_next = 1;
+    return OK;
+}

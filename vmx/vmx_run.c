@@ -1,0 +1,130 @@
+/*
+ * One entry into the guest: what must be delivered, when to come back, then in. Written to be short on the common path, on which nothing is to
+ * be delivered and no control changes: what was last written is remembered and not written again.
+ */
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "vmx/vmx.h"
+#include "vmx/vmx_instr.h"
+
+uint64_t vmx_slice;
+
+static void set_proc(struct vmx_vcpu *hw, uint32_t value)
+{
+    if (hw->proc != value) {
+        hw->proc = value;
+        vmwrite32(CONTROL_PROC, value);
+    }
+}
+
+static void deliver(uint32_t info, uint32_t error, uint32_t length)
+{
+    if (info & EVENT_ERROR) {
+        if (vmreadn(GUEST_CR0) & CR0_PE)
+            vmwrite32(ENTRY_EVENT_ERROR, error & 0xffff);
+        else
+            info &= ~EVENT_ERROR; /* real mode has no error codes (SDM vol. 3, 27.2.1.3) */
+    }
+    if (length)
+        vmwrite32(ENTRY_EVENT_LENGTH, length);
+    vmwrite32(ENTRY_EVENT, info);
+}
+
+/* What the monitor wants injected. false: not now; *proc got the window that says when. */
+static bool deliver_inject(struct vcpu_state *s, uint32_t info, uint32_t *proc)
+{
+    uint32_t error = __atomic_load_n(&s->inject_error, __ATOMIC_RELAXED);
+    if (EVENT_TYPE(info) == EVENT_NMI) {
+        if (vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_NMI | BLOCKED_BY_MOV_SS | BLOCKED_BY_STI)) {
+            *proc |= BIT(PROC_NMI_WINDOW);
+            return false;
+        }
+        info = EVENT_VALID | INJECT_TYPE_NMI | 2;
+    } else {
+        info = EVENT_VALID | INJECT_TYPE_EXCEPTION | (info & (EVENT_ERROR | INJECT_VECTOR_MASK));
+    }
+    __atomic_store_n(&s->inject, 0, __ATOMIC_RELAXED);
+    deliver(info, error, 0);
+    return true;
+}
+
+static bool takes_interrupts(void)
+{
+    return (vmreadn(GUEST_RFLAGS) & RFLAGS_IF) && !(vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+}
+
+/* One event at most can go with an entry: first what was interrupted in its delivery, then the monitor's event, then its interrupt. */
+static void deliver_events(struct vmx_vcpu *hw, struct vcpu_state *s, uint32_t inject, uint32_t irq)
+{
+    uint32_t proc = vmx.proc;
+    bool taken = false;
+    if (hw->event) {
+        deliver(hw->event, hw->event_error, hw->event_length);
+        hw->event = hw->event_length = 0;
+        taken = true;
+    } else if (inject & INJECT_VALID) {
+        taken = deliver_inject(s, inject, &proc);
+    }
+    if (irq & IRQ_VALID) {
+        if (!taken && takes_interrupts()) {
+            uint32_t vector = irq & INJECT_VECTOR_MASK;
+            __atomic_store_n(&s->irq, IRQ_DELIVERED | vector, __ATOMIC_RELAXED);
+            deliver(EVENT_VALID | EVENT_INTERRUPT << 8 | vector, 0, 0);
+        } else {
+            proc |= BIT(PROC_INTERRUPT_WINDOW);
+        }
+    }
+    set_proc(hw, proc);
+}
+
+/* A lowered TPR may let an interrupt through that the monitor's local APIC holds back: it must hear of that, and only of that. */
+static void watch_tpr(struct vmx_vcpu *hw)
+{
+    uint32_t tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4;
+    if (hw->tpr_threshold != tpr) {
+        hw->tpr_threshold = tpr;
+        vmwrite32(CONTROL_TPR_THRESHOLD, tpr);
+    }
+}
+
+#ifdef UNIT_TEST
+static void restore_tables(const struct vmx_cpu *c) { (void)c; }
+#else
+/*
+ * An exit leaves the GDT's limit at 64 KiB, through which ring 3 could load whatever lies behind the table as a descriptor, and the TSS's without
+ * its I/O bitmap (SDM vol. 3, 28.5.2). The IDT's limit does not matter: the table has all 256 vectors.
+ */
+static void restore_tables(const struct vmx_cpu *c)
+{
+    uint8_t *type = (uint8_t *)(c->gdtr.base + c->tr + 5);
+    *type &= (uint8_t)~2u; /* not busy, or LTR faults */
+    __asm__ volatile("lgdt %0; ltr %1" : : "m"(c->gdtr), "m"(c->tr) : "memory");
+}
+#endif
+
+void vmx_run(struct vcpu *v, uint64_t deadline)
+{
+    struct vmx_vcpu *hw = vmx_of(v);
+    struct vcpu_state *s = v->state;
+    if (__builtin_expect(hw->refused, 0)) {
+        v->exit = (struct vcpu_exit){.reason = EXIT_BAD_STATE, .detail = REFUSED_BY_PUT | hw->refused};
+        return;
+    }
+    uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
+    if (__builtin_expect(v->flush_seen != generation, 0)) {
+        v->flush_seen = generation;
+        vmx_flush(v->space);
+    }
+    uint32_t inject = __atomic_load_n(&s->inject, __ATOMIC_RELAXED), irq = __atomic_load_n(&s->irq, __ATOMIC_RELAXED);
+    if (__builtin_expect((hw->event | inject | irq) & EVENT_VALID, 0))
+        deliver_events(hw, s, inject, irq);
+    else
+        set_proc(hw, vmx.proc);
+    if (vmx.proc & BIT(PROC_TPR_SHADOW))
+        watch_tpr(hw);
+    vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(rdtsc(), deadline, vmx_slice, vmx.timer_shift));
+
+    bool failed = vmx_enter(hw, s->gpr);
+    restore_tables(hw->cpu);
+    vmx_exit(v, failed);
+}

@@ -1,0 +1,216 @@
+/*
+ * State groups between the shared page and the VMCS of the current vCPU, and the small changes that the kernel makes itself.
+ *
+ * The page may change at any moment: each field is read once, by TAKE. What the VM-entry checks find wrong is left for them to find; what would
+ * hurt before that (a WRMSR of a bad value) or would silently be something else marks the group as refused, and run() then does not enter.
+ */
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "vmx/vmx.h"
+#include "vmx/vmx_instr.h"
+
+#define TAKE(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+static void put_rip(const struct vcpu_state *s)
+{
+    uint64_t rflags = TAKE(s->rflags) | RFLAGS_FIXED;
+    uint32_t shadow = TAKE(s->shadow) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI);
+    vmwriten(GUEST_RIP, TAKE(s->rip));
+    vmwriten(GUEST_RSP, TAKE(s->rsp));
+    vmwriten(GUEST_RFLAGS, rflags);
+    vmwrite32(GUEST_INTERRUPTIBILITY, shadow);
+    /* In a shadow with TF set the single step must be pending already (SDM vol. 3, 27.3.1.5). */
+    bool step = (shadow & (SHADOW_STI | SHADOW_MOV_SS)) && (rflags & RFLAGS_TF);
+    vmwriten(GUEST_PENDING_DEBUG, step ? PENDING_DEBUG_BS : 0);
+}
+
+static void get_rip(struct vcpu_state *s)
+{
+    s->rip = vmreadn(GUEST_RIP);
+    s->rsp = vmreadn(GUEST_RSP);
+    s->rflags = vmreadn(GUEST_RFLAGS);
+    s->shadow = vmread32(GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI);
+}
+
+static void put_segments(const struct vcpu_state *s)
+{
+    for (unsigned i = 0; i < SEG_COUNT; i++) {
+        vmwrite16(GUEST_SELECTOR(i), TAKE(s->seg[i].selector));
+        vmwrite32(GUEST_LIMIT(i), TAKE(s->seg[i].limit));
+        vmwrite32(GUEST_ATTR(i), TAKE(s->seg[i].attr));
+        vmwriten(GUEST_BASE(i), TAKE(s->seg[i].base));
+    }
+    vmwriten(GUEST_GDTR_BASE, TAKE(s->gdtr.base));
+    vmwrite32(GUEST_GDTR_LIMIT, TAKE(s->gdtr.limit));
+    vmwriten(GUEST_IDTR_BASE, TAKE(s->idtr.base));
+    vmwrite32(GUEST_IDTR_LIMIT, TAKE(s->idtr.limit));
+}
+
+static void get_segments(struct vcpu_state *s)
+{
+    for (unsigned i = 0; i < SEG_COUNT; i++)
+        s->seg[i] = (struct segment){.selector = vmread16(GUEST_SELECTOR(i)),
+                                     .attr = vmread32(GUEST_ATTR(i)),
+                                     .limit = vmread32(GUEST_LIMIT(i)),
+                                     .base = vmreadn(GUEST_BASE(i))};
+    s->gdtr = (struct table_register){.base = vmreadn(GUEST_GDTR_BASE), .limit = vmread32(GUEST_GDTR_LIMIT)};
+    s->idtr = (struct table_register){.base = vmreadn(GUEST_IDTR_BASE), .limit = vmread32(GUEST_IDTR_LIMIT)};
+}
+
+/* Writes a register that address translation hangs on; true if it was different. */
+static bool change(vmcsn_t field, uint64_t value)
+{
+    bool differs = vmreadn(field) != value;
+    if (differs)
+        vmwriten(field, value);
+    return differs;
+}
+
+static void put_cr(struct vmx_vcpu *hw, const struct vcpu_state *s)
+{
+    uint64_t cr0 = TAKE(s->cr0), cr4 = TAKE(s->cr4), efer = TAKE(s->efer);
+    if (!vmx_cr4_offered(cr4)) {
+        hw->refused |= GROUP_CR;
+        return;
+    }
+    /* LMA is not the monitor's to choose: it follows from LME and PG, and the entry control from it. */
+    bool lma = (efer & EFER_LME) && (cr0 & CR0_PG);
+    efer = lma ? efer | EFER_LMA : efer & ~EFER_LMA;
+
+    bool differs = change(GUEST_CR0, vmx_cr0_real(cr0));
+    differs |= change(GUEST_CR3, TAKE(s->cr3));
+    differs |= change(GUEST_CR4, vmx_cr4_real(cr4));
+    if (vmread64(GUEST_EFER) != efer) {
+        vmwrite64(GUEST_EFER, efer);
+        vmwrite32(CONTROL_ENTRY, lma ? vmx.entry | BIT(ENTRYC_GUEST_64) : vmx.entry);
+        differs = true;
+    }
+    vmwriten(CONTROL_CR0_SHADOW, cr0);
+    vmwriten(CONTROL_CR4_SHADOW, cr4);
+    hw->virtual_apic[VIRTUAL_APIC_TPR] = (uint8_t)(TAKE(s->tpr) << 4);
+    if (differs) /* entries keep the translations of a VPID */
+        invvpid(INVALIDATE_SINGLE, hw->vpid);
+}
+
+static void get_cr(const struct vmx_vcpu *hw, struct vcpu_state *s)
+{
+    uint64_t mask0 = vmx_cr0_mask(), mask4 = vmx_cr4_mask();
+    s->cr0 = (vmreadn(GUEST_CR0) & ~mask0) | (vmreadn(CONTROL_CR0_SHADOW) & mask0);
+    s->cr3 = vmreadn(GUEST_CR3);
+    s->cr4 = (vmreadn(GUEST_CR4) & ~mask4) | (vmreadn(CONTROL_CR4_SHADOW) & mask4);
+    s->efer = vmread64(GUEST_EFER);
+    s->tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4;
+}
+
+void vmx_save_msrs(struct vmx_vcpu *hw)
+{
+    hw->star = rdmsr(MSR_STAR);
+    hw->lstar = rdmsr(MSR_LSTAR);
+    hw->cstar = rdmsr(MSR_CSTAR);
+    hw->fmask = rdmsr(MSR_FMASK);
+    hw->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+}
+
+void vmx_load_msrs(const struct vmx_vcpu *hw)
+{
+    wrmsr(MSR_STAR, hw->star);
+    wrmsr(MSR_LSTAR, hw->lstar);
+    wrmsr(MSR_CSTAR, hw->cstar);
+    wrmsr(MSR_FMASK, hw->fmask);
+    wrmsr(MSR_KERNEL_GS_BASE, hw->kernel_gs_base);
+}
+
+static void put_msrs(struct vmx_vcpu *hw, const struct vcpu_state *s)
+{
+    hw->star = TAKE(s->star);
+    hw->lstar = TAKE(s->lstar);
+    hw->cstar = TAKE(s->cstar);
+    hw->fmask = TAKE(s->fmask);
+    hw->kernel_gs_base = TAKE(s->kernel_gs_base);
+    if (!vmx_canonical(hw->lstar) || !vmx_canonical(hw->cstar) || !vmx_canonical(hw->kernel_gs_base) || hw->fmask >> 32) {
+        vmx_save_msrs(hw);
+        hw->refused |= GROUP_MSR;
+        return;
+    }
+    vmx_load_msrs(hw);
+    vmwrite32(GUEST_SYSENTER_CS, (uint32_t)TAKE(s->sysenter_cs));
+    vmwriten(GUEST_SYSENTER_ESP, TAKE(s->sysenter_esp));
+    vmwriten(GUEST_SYSENTER_EIP, TAKE(s->sysenter_eip));
+    vmwrite64(GUEST_PAT, TAKE(s->pat));
+}
+
+static void get_msrs(struct vmx_vcpu *hw, struct vcpu_state *s)
+{
+    vmx_save_msrs(hw);
+    s->star = hw->star;
+    s->lstar = hw->lstar;
+    s->cstar = hw->cstar;
+    s->fmask = hw->fmask;
+    s->kernel_gs_base = hw->kernel_gs_base;
+    s->sysenter_cs = vmread32(GUEST_SYSENTER_CS);
+    s->sysenter_esp = vmreadn(GUEST_SYSENTER_ESP);
+    s->sysenter_eip = vmreadn(GUEST_SYSENTER_EIP);
+    s->pat = vmread64(GUEST_PAT);
+}
+
+#define GROUPS_OF_A_RESET (GROUP_RIP | GROUP_SEG | GROUP_CR)
+
+void vmx_put(struct vcpu *v, uint32_t groups)
+{
+    struct vmx_vcpu *hw = vmx_of(v);
+    const struct vcpu_state *s = v->state;
+    hw->refused &= ~groups;
+    if ((groups & GROUPS_OF_A_RESET) == GROUPS_OF_A_RESET)
+        hw->event = 0; /* a new start: what the old life was interrupted in is gone */
+    if (groups & GROUP_RIP)
+        put_rip(s);
+    if (groups & GROUP_SEG)
+        put_segments(s);
+    if (groups & GROUP_CR)
+        put_cr(hw, s);
+    if (groups & GROUP_MSR)
+        put_msrs(hw, s);
+    if (groups & GROUP_DR)
+        vmwriten(GUEST_DR7, TAKE(s->dr7));
+    if (groups & GROUP_TSC)
+        vmwrite64(CONTROL_TSC_OFFSET, TAKE(s->tsc_offset));
+}
+
+void vmx_get(struct vcpu *v, uint32_t groups)
+{
+    struct vmx_vcpu *hw = vmx_of(v);
+    struct vcpu_state *s = v->state;
+    if (groups & GROUP_RIP)
+        get_rip(s);
+    if (groups & GROUP_SEG)
+        get_segments(s);
+    if (groups & GROUP_CR)
+        get_cr(hw, s);
+    if (groups & GROUP_MSR)
+        get_msrs(hw, s);
+    if (groups & GROUP_DR)
+        s->dr7 = vmreadn(GUEST_DR7);
+}
+
+void vmx_skip(struct vcpu *v, uint32_t len)
+{
+    (void)v;
+    vmwriten(GUEST_RIP, vmreadn(GUEST_RIP) + len);
+    uint32_t blocked = vmread32(GUEST_INTERRUPTIBILITY);
+    if (blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))
+        vmwrite32(GUEST_INTERRUPTIBILITY, blocked & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+}
+
+uint64_t vmx_cr4(struct vcpu *v)
+{
+    (void)v;
+    uint64_t mask = vmx_cr4_mask();
+    return (vmreadn(GUEST_CR4) & ~mask) | (vmreadn(CONTROL_CR4_SHADOW) & mask);
+}
+
+void vmx_inject_gp(struct vcpu *v)
+{
+    struct vmx_vcpu *hw = vmx_of(v);
+    hw->event = EVENT_VALID | EVENT_ERROR | EVENT_EXCEPTION << 8 | 13;
+    hw->event_error = 0;
+}
