@@ -24,15 +24,99 @@ CFLAGS3 := $(COMMON) -fno-stack-protector -fcf-protection=none -ffunction-sectio
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_FLAGS := -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen
+UNIT_SOURCES = $< tests/unit/host_stubs.c $$(sed -n 's,^// sources: ,,p' $<)
+
+.PHONY: all kernel unit tcb check run test image clean setup setup-test default-guests
+.DELETE_ON_ERROR:
+all: kernel guests $(BUILD)/check-config
 
 include ring3.mk
+include tests/guests/guests.mk
 
-.PHONY: all unit
-all:
+# ---- The kernel: RING0 -> mullion.elf (64-bit, for debuggers) -> flat binary -> mullion (the bootable 32-bit ELF).
+
+OBJ0 := $(RING0:%=$(BUILD)/obj/%.o)
+
+kernel: $(BUILD)/mullion
+
+$(BUILD)/obj/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS0) -MMD -MP -c -o $@ $<
+
+# nasm's -MD leaves out what is %included: the dependencies are made by a run of their own.
+$(BUILD)/obj/%.asm.o: %.asm
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"' -MT $@ -M $< > $@.d
+	$(NASM) -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"' -o $@ $<
+
+$(BUILD)/obj/boot/programs.asm.o: $(BUILD)/root.elf $(BUILD)/vmm.elf $(BUILD)/console.elf
+
+$(BUILD)/mullion.elf: $(OBJ0) linker.ld
+	ld -nostdlib -static -T linker.ld -z max-page-size=4096 -z noexecstack --build-id=none -o $@ $(OBJ0)
+
+$(BUILD)/mullion.bin: $(BUILD)/mullion.elf
+	$(OBJCOPY) -O binary $< $@
+
+symbol = 0x$$(nm $(BUILD)/mullion.elf | sed -n 's/^\([0-9a-f]*\) . $(1)$$/\1/p')
+$(BUILD)/mullion: $(BUILD)/mullion.bin boot/image.asm
+	@mkdir -p $(BUILD)/obj/boot
+	$(NASM) -f elf32 -DKERNEL_BIN='"$(BUILD)/mullion.bin"' -DBSS_SIZE=$(call symbol,bss_size) -DENTRY=$(call symbol,boot_entry) \
+	  -o $(BUILD)/obj/boot/image.o boot/image.asm
+	ld -m elf_i386 -nostdlib -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --build-id=none --section-start=.image=0x100000 \
+	  -e $(call symbol,boot_entry) -o $@ $(BUILD)/obj/boot/image.o
+	@grub-file --is-x86-multiboot $@ && grub-file --is-x86-multiboot2 $@ || { echo "$@: a Multiboot header is missing" >&2; exit 1; }
+
+-include $(OBJ0:.o=.d) $(wildcard $(BUILD)/obj/*/*.asm.o.d $(BUILD)/obj/*/*/*.asm.o.d)
+
+# ---- On the developer's machine.
+
+$(BUILD)/check-config: tools/check-config.c $(wildcard services/root/config*.c services/root/config*.h lib/*.h) lib/print.c lib/string.c
+	@mkdir -p $(@D)
+	$(HOSTCC) -std=c17 -O1 -g -Wall -Wextra -I. -Iinclude -DUNIT_TEST -o $@ tools/check-config.c $(wildcard services/root/config*.c) lib/print.c lib/string.c
+
+setup:
+	@tools/setup.sh build
+setup-test:
+	@tools/setup.sh test
+
+$(BUILD)/guests/versions.txt: | setup
+	@tools/fetch-kernels.sh $(BUILD)/guests
+$(BUILD)/guests/initrd.gz: $(BUILD)/guests/versions.txt tools/make-initrd.sh tools/initrd-init.sh
+	tools/make-initrd.sh $(BUILD)/guests/busybox $@
+default-guests: $(BUILD)/guests/initrd.gz
+
+# `make run`: everything from a fresh Debian 12 machine to the default configuration on this terminal. ON=bochs: VT-x instead of AMD-V.
+ON   ?= qemu
+CONF ?= mullion.conf
+run: setup
+	@$(MAKE) --no-print-directory all default-guests
+	@./mullion run $(CONF) --on $(ON) --build $(BUILD)
+
+image: setup
+	@$(MAKE) --no-print-directory all default-guests
+	@./mullion image $(CONF) -o $(BUILD)/mullion.iso --build $(BUILD)
+
+# ---- Tests.
 
 $(BUILD)/unit/%: tests/unit/%.c tests/unit/host_stubs.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(UNIT_FLAGS) -MMD -MF $@.d -o $@ $< tests/unit/host_stubs.c $$(sed -n 's,^// sources: ,,p' $<) $$(sed -n 's,^// libs: ,,p' $<) -lcmocka
+	@$(HOSTCC) $(UNIT_FLAGS) -MM -MP -MT $@ $(UNIT_SOURCES) > $@.d
+	$(HOSTCC) $(UNIT_FLAGS) -o $@ $(UNIT_SOURCES) $$(sed -n 's,^// libs: ,,p' $<) -lcmocka
+-include $(wildcard $(BUILD)/unit/*.d)
 
 unit: $(UNIT_TESTS)
 	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; exit $$failed
+
+tcb:
+	@/usr/bin/python3 tools/tcb.py 8000 $(RING0)
+
+check: setup-test
+	@RING0='$(RING0)' CFLAGS0='$(CFLAGS0)' CFLAGS3='$(CFLAGS3)' tools/check.sh $(BUILD)
+
+# Everything: builds, unit tests, the system tests in both emulators. T=... limits the system tests (pytest's -k).
+test: setup-test
+	@$(MAKE) --no-print-directory all default-guests
+	@/usr/bin/python3 tools/run-tests.py $(BUILD) $(if $(T),-k '$(T)')
+
+clean:
+	rm -rf $(BUILD)
