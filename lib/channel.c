@@ -8,6 +8,13 @@
 #define MASK (CHANNEL_RING_BYTES - 1)
 _Static_assert((CHANNEL_RING_BYTES & MASK) == 0, "indices wrap at 2^32, so the size divides it");
 
+/* Own index first, then the other's: who finds the ring empty (full) and goes to sleep, and who then asks "is it asleep?" by looking at the
+ * indices, must not both see the old state. */
+static void fence(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
 static uint32_t used(const struct channel_ring *r)
 {
     uint32_t head = atomic_load_explicit(&r->head, memory_order_acquire);
@@ -42,6 +49,7 @@ size_t channel_write(struct channel_ring *r, const void *bytes, size_t count)
     memcpy(r->data + (head & MASK), bytes, first);
     memcpy(r->data, (const uint8_t *)bytes + first, count - first);
     atomic_store_explicit(&r->head, head + (uint32_t)count, memory_order_release);
+    fence();
     return count;
 }
 
@@ -55,5 +63,6 @@ size_t channel_read(struct channel_ring *r, void *bytes, size_t count)
     memcpy(bytes, r->data + (tail & MASK), first);
     memcpy((uint8_t *)bytes + first, r->data, count - first);
     atomic_store_explicit(&r->tail, tail + (uint32_t)count, memory_order_release);
+    fence();
     return count;
 }

@@ -1,0 +1,384 @@
+/* Instructions on device memory, string port I/O, control-register decoding: against a fake bus. */
+// sources: vmm/emulate.c vmm/decode.c vmm/flags.c vmm/walk.c vmm/access.c vmm/memory.c
+// libs: -lZydis
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "arch/x86_64/regs.h"
+#include "vmm/emulate.h"
+#include "vmm/flags.h"
+
+#define RAM    (1u << 20)
+#define DEVICE 0x10000000ull /* not RAM */
+#define CODE   0x1000u
+
+static uint8_t *ram;
+static struct guest_memory memory;
+static struct vcpu_state s;
+static struct guest_cpu cpu;
+static struct guest_fault fault;
+static struct instruction_bytes seen;
+static uint8_t registers[4096]; /* the device: plain bytes */
+static unsigned reads, writes, last_size;
+
+static void device(void *context, uint64_t gpa, unsigned size, bool write, uint64_t *value)
+{
+    (void)context;
+    assert_in_range(gpa, DEVICE, DEVICE + sizeof registers - size);
+    assert_true(size == 1 || size == 2 || size == 4 || size == 8);
+    last_size = size;
+    if (write) {
+        writes++;
+        memcpy(registers + (gpa - DEVICE), value, size);
+    } else {
+        reads++;
+        *value = 0;
+        memcpy(value, registers + (gpa - DEVICE), size);
+    }
+}
+
+static void descriptor(unsigned seg, uint32_t attr) { s.seg[seg] = (struct segment){.attr = attr, .limit = 0xffffffff}; }
+
+/* Protected mode without paging: linear is physical. 64-bit tests use identity tables. */
+static int setup32(void **unused)
+{
+    (void)unused;
+    ram = aligned_alloc(4096, RAM);
+    memset(ram, 0, RAM);
+    memory = (struct guest_memory){0};
+    assert_int_equal(guest_memory_add(&memory, 0, RAM, ram), OK);
+    memset(&s, 0, sizeof s);
+    memset(registers, 0, sizeof registers);
+    reads = writes = 0;
+    s.cr0 = CR0_PE;
+    s.rip = CODE;
+    s.rflags = 2;
+    for (unsigned i = 0; i < SEG_LDTR; i++)
+        descriptor(i, 0xc093);
+    descriptor(SEG_CS, 0xc09b);
+    cpu = (struct guest_cpu){&s, &memory, device, NULL};
+    return 0;
+}
+
+static void put(uint64_t gpa, uint64_t v) { memcpy(ram + gpa, &v, 8); }
+
+static int setup64(void **unused)
+{
+    setup32(unused);
+    put(0x8000, 0x9000 | 3);
+    put(0x9000, 0xa000 | 3);
+    put(0xa000, 0x0 | 0x83);                             /* 0..2 MiB */
+    put(0xa000 + 8 * (DEVICE >> 21), DEVICE | 0x83);
+    put(0x9000 + 8 * 3, 0xb000 | 3);                     /* 3 GiB: 4 KiB pages */
+    put(0xb000, 0xc000 | 3);
+    put(0xc000, 0x20000 | 3);                            /* one page, the next is not there */
+    s.cr0 = CR0_PE | CR0_PG | CR0_WP;
+    s.cr3 = 0x8000;
+    s.cr4 = CR4_PAE;
+    s.efer = EFER_LME | EFER_LMA;
+    s.seg[SEG_CS].attr = 0xa09b;
+    return 0;
+}
+
+static int teardown(void **unused) { (void)unused; free(ram); return 0; }
+
+#define RUN(...) run((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+static enum verdict run(const uint8_t *code, size_t n)
+{
+    memset(ram + CODE, 0x90, 32);
+    memcpy(ram + CODE, code, n);
+    s.rip = CODE;
+    s.dirty = 0;
+    s.shadow = SHADOW_STI;
+    enum verdict v = emulate_memory(&cpu, &seen, &fault);
+    if (v == VERDICT_DONE) {
+        assert_int_equal(s.rip, CODE + n);
+        assert_int_equal(s.shadow, 0);
+        assert_true(s.dirty & GROUP_RIP);
+    } else {
+        assert_int_equal(s.rip, CODE);
+    }
+    return v;
+}
+
+static uint32_t reg32(unsigned at) { uint32_t v; memcpy(&v, registers + at, 4); return v; }
+static void set32(unsigned at, uint32_t v) { memcpy(registers + at, &v, 4); }
+
+static void moves(void **unused)
+{
+    (void)unused;
+    s.gpr[GPR_RAX] = 0x1111222233334444;
+    s.gpr[GPR_RBX] = DEVICE;
+    s.gpr[GPR_RCX] = 2;
+    assert_int_equal(RUN(0x89, 0x43, 0x10), VERDICT_DONE);             /* mov [rbx+10h], eax */
+    assert_int_equal(reg32(0x10), 0x33334444);
+    assert_int_equal(RUN(0x48, 0x89, 0x44, 0x8b, 0x20), VERDICT_DONE); /* mov [rbx+rcx*4+20h], rax */
+    assert_int_equal(reg32(0x2c), 0x11112222);
+    assert_int_equal(RUN(0xc7, 0x03, 0x78, 0x56, 0x34, 0xf2), VERDICT_DONE); /* mov dword [rbx], 0xf2345678 */
+    assert_int_equal(reg32(0), 0xf2345678);
+    s.gpr[GPR_RDX] = ~0ull;
+    assert_int_equal(RUN(0x8b, 0x13), VERDICT_DONE);                   /* mov edx, [rbx]: clears the upper half */
+    assert_true(s.gpr[GPR_RDX] == 0xf2345678);
+    s.gpr[GPR_RDX] = ~0ull;
+    assert_int_equal(RUN(0x8a, 0x73, 0x01), VERDICT_DONE);             /* mov dh, [rbx+1] */
+    assert_true(s.gpr[GPR_RDX] == 0xffffffffffff56ff);
+    assert_int_equal(RUN(0x0f, 0xb6, 0x53, 0x03), VERDICT_DONE);       /* movzx edx, byte [rbx+3] */
+    assert_true(s.gpr[GPR_RDX] == 0xf2);
+    assert_int_equal(RUN(0x48, 0x0f, 0xbe, 0x53, 0x03), VERDICT_DONE); /* movsx rdx, byte [rbx+3] */
+    assert_true(s.gpr[GPR_RDX] == 0xfffffffffffffff2);
+    assert_int_equal(RUN(0x48, 0x63, 0x13), VERDICT_DONE);             /* movsxd rdx, dword [rbx] */
+    assert_true(s.gpr[GPR_RDX] == 0xfffffffff2345678);
+    assert_int_equal(RUN(0x48, 0xc7, 0x03, 0xff, 0xff, 0xff, 0xff), VERDICT_DONE); /* mov qword [rbx], -1 */
+    assert_int_equal(reg32(4), 0xffffffff);
+    /* moffs: mov eax, [abs64] */
+    set32(8, 0x12121212);
+    assert_int_equal(RUN(0xa1, 8, 0, 0, 0x10, 0, 0, 0, 0), VERDICT_DONE);
+    assert_true(s.gpr[GPR_RAX] == 0x12121212);
+    /* rsp as a base, and as a source */
+    s.rsp = DEVICE + 0x40;
+    assert_int_equal(RUN(0x48, 0x89, 0x24, 0x24), VERDICT_DONE);       /* mov [rsp], rsp */
+    assert_int_equal(reg32(0x40), DEVICE + 0x40);
+    /* rip-relative: from the next instruction */
+    int32_t away = (int32_t)(DEVICE + 0x50 - (CODE + 6));
+    uint8_t code[6] = {0x89, 0x05};
+    memcpy(code + 2, &away, 4);
+    assert_int_equal(run(code, 6), VERDICT_DONE);
+    assert_int_equal(reg32(0x50), 0x12121212);
+    /* fs base */
+    s.seg[SEG_FS].base = DEVICE + 0x60;
+    assert_int_equal(RUN(0x64, 0x89, 0x04, 0x25, 4, 0, 0, 0), VERDICT_DONE);
+    assert_int_equal(reg32(0x64), 0x12121212);
+}
+
+static void arithmetic(void **unused)
+{
+    (void)unused;
+    s.gpr[GPR_RBX] = DEVICE;
+    set32(0, 0x80000001);
+    s.gpr[GPR_RAX] = 0x80000000;
+    assert_int_equal(RUN(0x21, 0x03), VERDICT_DONE); /* and [rbx], eax */
+    assert_int_equal(reg32(0), 0x80000000);
+    assert_int_equal(s.rflags & FLAGS_ARITHMETIC, FLAG_SF | FLAG_PF);
+    assert_int_equal(RUN(0x01, 0x03), VERDICT_DONE); /* add: 8000_0000 + 8000_0000 */
+    assert_int_equal(reg32(0), 0);
+    assert_int_equal(s.rflags & FLAGS_ARITHMETIC, FLAG_ZF | FLAG_PF | FLAG_CF | FLAG_OF);
+    assert_int_equal(RUN(0x83, 0x1b, 0x00), VERDICT_DONE); /* sbb dword [rbx], 0 with carry */
+    assert_int_equal(reg32(0), 0xffffffff);
+    assert_true(s.rflags & FLAG_CF);
+    assert_int_equal(RUN(0xff, 0x03), VERDICT_DONE); /* inc: CF stays */
+    assert_int_equal(reg32(0), 0);
+    assert_true(s.rflags & FLAG_CF && s.rflags & FLAG_ZF);
+    assert_int_equal(RUN(0x83, 0x0b, 0xf0), VERDICT_DONE); /* or dword [rbx], -16 */
+    assert_int_equal(reg32(0), 0xfffffff0);
+    writes = 0;
+    assert_int_equal(RUN(0x81, 0x3b, 0xf0, 0xff, 0xff, 0xff), VERDICT_DONE); /* cmp dword [rbx], 0xfffffff0 */
+    assert_true(s.rflags & FLAG_ZF);
+    assert_int_equal(RUN(0xf6, 0x03, 0x10), VERDICT_DONE); /* test byte [rbx], 10h */
+    assert_false(s.rflags & FLAG_ZF);
+    assert_int_equal(writes, 0);
+    assert_int_equal(RUN(0x3b, 0x03), VERDICT_DONE); /* cmp eax, [rbx] */
+    assert_int_equal(writes, 0);
+    s.gpr[GPR_RCX] = 0x12345678;
+    assert_int_equal(RUN(0x87, 0x0b), VERDICT_DONE); /* xchg [rbx], ecx */
+    assert_int_equal(reg32(0), 0x12345678);
+    assert_true(s.gpr[GPR_RCX] == 0xfffffff0);
+    s.gpr[GPR_RAX] = 0x12345678;
+    s.gpr[GPR_RDX] = 5;
+    assert_int_equal(RUN(0xf0, 0x0f, 0xb1, 0x13), VERDICT_DONE); /* lock cmpxchg [rbx], edx */
+    assert_int_equal(reg32(0), 5);
+    assert_int_equal(RUN(0xf0, 0x0f, 0xb1, 0x0b), VERDICT_DONE); /* differs */
+    assert_true(s.gpr[GPR_RAX] == 5);
+    s.gpr[GPR_RDX] = 7;
+    assert_int_equal(RUN(0xf0, 0x0f, 0xc1, 0x13), VERDICT_DONE); /* lock xadd [rbx], edx */
+    assert_int_equal(reg32(0), 12);
+    assert_true(s.gpr[GPR_RDX] == 5);
+    assert_int_equal(RUN(0xf7, 0x13), VERDICT_DONE); /* not */
+    assert_int_equal(reg32(0), ~12u);
+}
+
+static void bits(void **unused)
+{
+    (void)unused;
+    s.gpr[GPR_RBX] = DEVICE + 0x100;
+    assert_int_equal(RUN(0x0f, 0xba, 0x2b, 0x03), VERDICT_DONE); /* bts dword [rbx], 3 */
+    assert_int_equal(reg32(0x100), 8);
+    assert_false(s.rflags & FLAG_CF);
+    s.gpr[GPR_RAX] = 35;
+    assert_int_equal(RUN(0x0f, 0xab, 0x03), VERDICT_DONE); /* bts [rbx], eax: bit 3 of the next dword */
+    assert_int_equal(reg32(0x104), 8);
+    s.gpr[GPR_RAX] = 0xffffffff; /* bit -1 */
+    assert_int_equal(RUN(0x0f, 0xab, 0x03), VERDICT_DONE);
+    assert_int_equal(reg32(0xfc), 0x80000000);
+    writes = 0;
+    assert_int_equal(RUN(0x0f, 0xa3, 0x03), VERDICT_DONE); /* bt */
+    assert_true(s.rflags & FLAG_CF);
+    assert_int_equal(writes, 0);
+    assert_int_equal(RUN(0x0f, 0xb3, 0x03), VERDICT_DONE); /* btr */
+    assert_int_equal(reg32(0xfc), 0);
+}
+
+static void strings(void **unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < 4096; i++)
+        ram[0x40000 + i] = (uint8_t)(i * 7);
+    s.gpr[GPR_RSI] = 0x40000;
+    s.gpr[GPR_RDI] = DEVICE + 8;
+    s.gpr[GPR_RCX] = 64;
+    assert_int_equal(RUN(0xf3, 0xa5), VERDICT_DONE); /* rep movsd */
+    assert_memory_equal(registers + 8, ram + 0x40000, 256);
+    assert_int_equal(last_size, 4);
+    assert_true(s.gpr[GPR_RCX] == 0 && s.gpr[GPR_RSI] == 0x40100 && s.gpr[GPR_RDI] == DEVICE + 0x108);
+    /* bounded: the rest is left to the next exit */
+    s.gpr[GPR_RAX] = 0xaa;
+    s.gpr[GPR_RDI] = DEVICE;
+    s.gpr[GPR_RCX] = EMULATE_ROUNDS + 10;
+    assert_int_equal(RUN(0xf3, 0xaa), VERDICT_AGAIN); /* rep stosb */
+    assert_true(s.gpr[GPR_RCX] == 10);
+    assert_int_equal(RUN(0xf3, 0xaa), VERDICT_DONE);
+    assert_int_equal(registers[EMULATE_ROUNDS + 9], 0xaa);
+    /* backwards */
+    s.rflags |= FLAG_DF;
+    s.gpr[GPR_RDI] = DEVICE + 6;
+    s.gpr[GPR_RCX] = 3;
+    s.gpr[GPR_RAX] = 0x1234;
+    assert_int_equal(RUN(0x66, 0xf3, 0xab), VERDICT_DONE); /* rep stosw */
+    assert_memory_equal(registers + 2, "\x34\x12\x34\x12\x34\x12", 6);
+    s.rflags &= ~FLAG_DF;
+    /* repe cmpsb stops at the difference */
+    memset(ram + 0x41000, 0, 16);
+    memset(registers, 0, 16);
+    registers[5] = 1;
+    s.gpr[GPR_RSI] = 0x41000;
+    s.gpr[GPR_RDI] = DEVICE;
+    s.gpr[GPR_RCX] = 16;
+    assert_int_equal(RUN(0xf3, 0xa6), VERDICT_DONE);
+    assert_true(s.gpr[GPR_RCX] == 10);
+    assert_false(s.rflags & FLAG_ZF);
+    /* a page that is not there: what was done stays done, and the fault tells the address */
+    s.gpr[GPR_RSI] = DEVICE;
+    s.gpr[GPR_RDI] = 0xc0000ff8;
+    s.gpr[GPR_RCX] = 4;
+    assert_int_equal(RUN(0xf3, 0xa5), VERDICT_FAULT);
+    assert_true(s.gpr[GPR_RCX] == 2 && s.gpr[GPR_RDI] == 0xc0001000);
+    assert_true(fault.vector == 14 && fault.address == 0xc0001000 && fault.code == 2);
+}
+
+static void refused(void **unused)
+{
+    (void)unused;
+    s.gpr[GPR_RBX] = DEVICE;
+    assert_int_equal(RUN(0x0f, 0x6f, 0x03), VERDICT_UNSUPPORTED); /* movq mm0, [rbx] */
+    assert_int_equal(RUN(0xf3, 0x0f, 0x6f, 0x03), VERDICT_UNSUPPORTED); /* movdqu xmm0, [rbx] */
+    assert_int_equal(RUN(0xff, 0x13), VERDICT_UNSUPPORTED); /* call [rbx] */
+    assert_int_equal(RUN(0x06), VERDICT_UNSUPPORTED);       /* not an instruction here */
+    assert_int_equal(seen.bytes[0], 0x06);
+    s.rip = 0x70000000; /* not mapped */
+    assert_int_equal(emulate_memory(&cpu, &seen, &fault), VERDICT_UNSUPPORTED);
+    assert_int_equal(seen.count, 0);
+}
+
+static uint8_t port_bytes[2048];
+static unsigned port_at;
+static void port_io(void *context, uint16_t port, unsigned size, bool write, uint32_t *value)
+{
+    (void)context;
+    assert_int_equal(port, 0x1f0);
+    if (write)
+        memcpy(port_bytes + port_at, value, size);
+    else
+        memcpy(value, port_bytes + port_at, size);
+    port_at += size;
+}
+
+static enum verdict string_io(const uint8_t *code, size_t n, unsigned size)
+{
+    memcpy(ram + CODE, code, n);
+    s.rip = CODE;
+    port_at = 0;
+    return emulate_string_io(&cpu, 0x1f0, size, port_io, &seen, &fault);
+}
+
+static void port_strings(void **unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < sizeof port_bytes; i++)
+        port_bytes[i] = (uint8_t)(i * 3);
+    s.gpr[GPR_RDI] = 0x40000;
+    s.gpr[GPR_RCX] = 256;
+    assert_int_equal(string_io((const uint8_t[]){0xf3, 0x66, 0x6d}, 3, 2), VERDICT_DONE); /* rep insw */
+    assert_memory_equal(ram + 0x40000, port_bytes, 512);
+    assert_int_equal(s.rip, CODE + 3);
+    s.gpr[GPR_RSI] = 0x40001;
+    assert_int_equal(string_io((const uint8_t[]){0x6e}, 1, 1), VERDICT_DONE); /* outsb */
+    assert_true(port_bytes[0] == 3 && s.gpr[GPR_RSI] == 0x40002);
+    /* a page fault comes before the port loses a byte */
+    s.gpr[GPR_RDI] = 0xc0001000;
+    s.gpr[GPR_RCX] = 1;
+    assert_int_equal(string_io((const uint8_t[]){0xf3, 0x6c}, 2, 1), VERDICT_FAULT);
+    assert_int_equal(port_at, 0);
+    assert_int_equal(string_io((const uint8_t[]){0x90}, 1, 1), VERDICT_UNSUPPORTED);
+}
+
+static void real_mode(void **unused)
+{
+    (void)unused;
+    s.cr0 = 0;
+    descriptor(SEG_CS, 0x9b);
+    s.seg[SEG_CS].base = 0x10000;
+    s.seg[SEG_DS].base = 0x20000;
+    s.seg[SEG_ES].base = DEVICE; /* unreal */
+    memcpy(ram + 0x10000 + 0x100, "\x26\xa2\x34\x00", 4); /* mov es:[0034h], al */
+    s.rip = 0x100;
+    s.gpr[GPR_RAX] = 0x5a;
+    assert_int_equal(emulate_memory(&cpu, &seen, &fault), VERDICT_DONE);
+    assert_int_equal(registers[0x34], 0x5a);
+    assert_int_equal(s.rip, 0x104);
+    /* rep movsb with 16-bit registers: the upper halves stay */
+    memcpy(ram + 0x10000 + 0x200, "\xf3\xa4", 2);
+    memset(ram + 0x20000, 0x77, 8);
+    s.rip = 0x200;
+    s.gpr[GPR_RSI] = 0xabcd0000;
+    s.gpr[GPR_RDI] = 0xabcd0040;
+    s.gpr[GPR_RCX] = 0xabcd0004;
+    assert_int_equal(emulate_memory(&cpu, &seen, &fault), VERDICT_DONE);
+    assert_true(s.gpr[GPR_RCX] == 0xabcd0000 && s.gpr[GPR_RDI] == 0xabcd0044);
+    assert_int_equal(registers[0x43], 0x77);
+}
+
+static void control_registers(void **unused)
+{
+    (void)unused;
+    struct cr_access a;
+    s.cr0 |= CR0_TS;
+    s.gpr[GPR_R9] = 0x1234;
+    memcpy(ram + CODE, "\x45\x0f\x22\xc1", 4); /* mov cr8, r9 */
+    assert_int_equal(decode_cr(&cpu, &a, &seen, &fault), VERDICT_DONE);
+    assert_true(a.write && a.number == 8 && a.value == 0x1234 && a.length == 4);
+    memcpy(ram + CODE, "\x0f\x20\xc3", 3); /* mov rbx, cr0 */
+    assert_int_equal(decode_cr(&cpu, &a, &seen, &fault), VERDICT_DONE);
+    assert_true(!a.write && a.number == 0 && a.gpr == GPR_RBX && a.length == 3);
+    memcpy(ram + CODE, "\x0f\x06", 2); /* clts */
+    assert_int_equal(decode_cr(&cpu, &a, &seen, &fault), VERDICT_DONE);
+    assert_true(a.write && a.number == 0 && a.value == (s.cr0 & ~CR0_TS) && a.length == 2);
+    s.gpr[GPR_RAX] = 0xfffffff2;
+    memcpy(ram + CODE, "\x0f\x01\xf0", 3); /* lmsw ax: PE stays */
+    assert_int_equal(decode_cr(&cpu, &a, &seen, &fault), VERDICT_DONE);
+    assert_true(a.write && a.value == ((s.cr0 & ~0xeull) | 2));
+    memcpy(ram + CODE, "\x0f\x32", 2);
+    assert_int_equal(decode_cr(&cpu, &a, &seen, &fault), VERDICT_UNSUPPORTED);
+    assert_int_equal(decode_length(&cpu, &seen), 2);
+}
+
+#define T64(f) cmocka_unit_test_setup_teardown(f, setup64, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T64(moves), T64(arithmetic), T64(bits), T64(strings), T64(refused), T64(port_strings), T64(control_registers),
+        cmocka_unit_test_setup_teardown(real_mode, setup32, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

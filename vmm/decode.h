@@ -1,0 +1,26 @@
+/*
+ * The one place that sets Zydis up: fetches the bytes at rip and decodes them for the mode that the guest is in; registers and addresses of the
+ * decoded operands. Included by the emulator's files only.
+ */
+#ifndef VMM_DECODE_H
+#define VMM_DECODE_H
+
+#include <Zydis/Zydis.h>
+#include "vmm/emulate.h"
+
+struct decoded {
+    ZydisDecodedInstruction insn;
+    ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+/* False: the bytes cannot be had, or mean nothing. `seen` gets the bytes in any case. */
+bool decode(const struct guest_cpu *c, struct decoded *d, struct instruction_bytes *seen);
+
+/* An integer register of any width, segment registers included (write: not those). False: another kind. */
+bool register_get(const struct vcpu_state *s, ZydisRegister r, uint64_t *value);
+bool register_set(struct vcpu_state *s, ZydisRegister r, uint64_t value);
+
+/* The linear address of a memory operand. False: not a plain one. */
+bool operand_linear(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra, uint64_t *linear);
+
+#endif
