@@ -254,7 +254,7 @@ static void random_run(unsigned seed, unsigned lateness, int steps)
                 others += j != k && entity[j].priority == entity[k].priority;
             if (entity[k].state != SCHED_READY)
                 model[k].waiting_since_turns = 0;
-            /* each equal has one turn at most before k's, each of them late by `lateness` at most (twice, if preempted: it resumes) */
+            /* each equal has at most one turn before k, late by `lateness` at most (twice, if it was preempted) */
             if (model[k].waiting_since_turns > (uint64_t)others * (SLICE + 2 * lateness))
                 fail_msg("step %d: %d starves", step, k);
         }
