@@ -8,11 +8,32 @@
 #include "arch/x86_64/types.h"
 #include "mullion/abi.h"
 
+struct domain;
+
 struct object {
     uint8_t type; /* enum object_type */
     bool dead;
     uint16_t reserved;
     uint32_t references;
 };
+
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+/* Kernel lock held for all of these. */
+void kernel_lock(void);
+void kernel_unlock(void);
+
+static inline void object_init(struct object *o, enum object_type type) { *o = (struct object){.type = (uint8_t)type, .references = 1}; }
+static inline void object_get(struct object *o) { o->references++; }
+/* Drops a reference; the last one frees the object. */
+void object_put(struct object *o);
+
+/* A new object of `size` bytes, zeroed, paid by `payer` (which gets a reference); NULL: quota. And its end. */
+void *object_new(struct domain *payer, size_t size) must_check;
+void object_free(struct domain *payer, void *p, size_t size);
+
+struct result { enum error error; uint64_t value; };
+static inline struct result failed(enum error e) { return (struct result){e, 0}; }
+static inline struct result done(uint64_t value) { return (struct result){OK, value}; }
 
 #endif

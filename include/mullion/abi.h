@@ -91,8 +91,8 @@ enum syscall {
     SYS_THREAD_EXIT,
     /* memory_carve(ram (RIGHT_MAP), offset_bytes, size_bytes, tag): makes the memory object [offset, offset+size) of a RAM
      * object; E_OVERLAP if any of it belongs to somebody. `tag` is a number of the caller's that names the owner in
-     * reports (TAG_*). Value: handle, all rights. Contents are zero for every range that was destroyed before or that
-     * firmware left; the carve itself does no work proportional to size. */
+     * reports (TAG_*). Value: handle, all rights. A range that somebody had before is zero; one that nobody has had since power-on
+     * holds what firmware left there. The carve itself does no work proportional to size. */
     SYS_MEMORY_CARVE,
     /* map(target (domain or space, RIGHT_MAP), address, memory, offset, size, rights): target's [address, +size) shows
      * memory's [offset, +size) with rights (subset of READ|WRITE|EXEC that the memory handle carries). All 4 KiB aligned;
@@ -165,6 +165,7 @@ enum query {
     QUERY_MEMORY_BASE,      /* host-physical address (RIGHT_MANAGE) */
     QUERY_MEMORY_SIZE,
     QUERY_MEMORY_RESERVED,  /* RAM object: for index i, the i-th carved range: offset | 1; 0 when there is none */
+    QUERY_MEMORY_RESERVED_SIZE, /* its size in bytes */
 };
 
 enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAULTED, DOMAIN_DYING };

@@ -23,9 +23,10 @@ enum {
     ROOT_SLOT_LOG_RING, /* OBJ_MEMORY, read only: struct klog_ring */
     ROOT_SLOT_SERIAL_PORTS, /* OBJ_PORTS of the kernel's serial port, 0 if there is none */
     ROOT_SLOT_SERIAL_IRQ,   /* OBJ_IRQ */
-    ROOT_SLOT_RESET_PORTS,  /* OBJ_PORTS 0x64 and 0xcf9.. kept by root */
+    ROOT_SLOT_RESET_PORTS,  /* OBJ_PORTS: 0xcf9, the reset control register */
     ROOT_SLOT_POWER_PORTS,  /* OBJ_PORTS of the ACPI PM1a control register, if found */
-    ROOT_SLOT_DEBUG_PORTS,  /* OBJ_PORTS: emulator exit ports (0x8900 Bochs, 0xf4 isa-debug-exit), if asked for on the command line */
+    ROOT_SLOT_QEMU_EXIT_PORTS,  /* OBJ_PORTS: 0xf4 (isa-debug-exit), if `debug-exit` is on the command line */
+    ROOT_SLOT_BOCHS_EXIT_PORTS, /* OBJ_PORTS: 0x8900 (Bochs), likewise */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM, modules and programs follow; their slots stand in the tables below */
 };
 

@@ -1,0 +1,27 @@
+/*
+ * The CPU's local APIC: x2APIC where there is one, else the memory-mapped xAPIC. Source: Intel SDM vol. 3, chapter 11.
+ */
+#ifndef ARCH_APIC_H
+#define ARCH_APIC_H
+
+#include "arch/x86_64/types.h"
+
+/* Finds the mode and maps the registers (`base` from ACPI); boot CPU, once. Also masks both 8259s. */
+void apic_setup(hpa_t base);
+/* On each CPU: enables it, spurious vector, timer entry masked. */
+void apic_init(void);
+uint32_t apic_id(void);
+void apic_eoi(void);
+void apic_ipi(uint32_t apic_id, uint8_t vector);
+void apic_init_ipi(uint32_t apic_id);
+void apic_startup_ipi(uint32_t apic_id, uint8_t page);
+/* To all but the caller: how a panic stops the machine. */
+void apic_nmi_others(void);
+/* One shot, in the APIC timer's own ticks (divider 1); 0 stops it. */
+void apic_timer(uint32_t ticks);
+uint32_t apic_timer_left(void);
+/* TSC-deadline mode, where apic_has_deadline. */
+void apic_timer_deadline(uint64_t tsc);
+extern bool apic_has_deadline;
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * Per-CPU areas, descriptor tables and control registers. Sources: Intel SDM vol. 3, 3.4.5 (descriptors), 8.7 (64-bit TSS), 2.5 (control
+ * registers).
+ */
+#include "arch/x86_64/cpu.h"
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/fpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "arch/x86_64/traps.h"
+#include "kernel/log.h"
+#include "kernel/string.h"
+#include "mm/hostmap.h"
+
+unsigned cpu_count;
+bool cpu_has_1g_pages;
+
+/* In 4-byte units: the hardware layout puts 64-bit fields on 4-byte boundaries. */
+struct tss {
+    uint32_t reserved0;
+    uint32_t rsp[3][2];
+    uint32_t reserved1[2];
+    uint32_t ist[7][2];
+    uint32_t reserved2[2];
+    uint16_t reserved3;
+    uint16_t iomap_base;
+    uint8_t iomap[65536 / 8 + 1];
+};
+_Static_assert(offsetof(struct tss, iomap) == 104, "Intel SDM vol. 3, figure 8-11");
+_Static_assert(sizeof(struct tss) <= 3 * 4096, "three pages of the area");
+
+static struct tss *tss_of(struct cpu *c) { return (struct tss *)((uintptr_t)c + AREA_TSS); }
+
+static void set_pointer(uint32_t field[2], uint64_t v)
+{
+    field[0] = (uint32_t)v;
+    field[1] = (uint32_t)(v >> 32);
+}
+
+enum error cpu_area_create(unsigned number, uint32_t apic_id)
+{
+    uint64_t va = CPU_AREAS_VA + number * CPU_AREA_SIZE;
+    for (uint64_t at = 0; at < CPU_AREA_SIZE; at += PAGE_SIZE) {
+        if (at == AREA_GUARD)
+            continue;
+        enum error e = hostmap_pool_page(va + at);
+        if (e != OK)
+            return e;
+    }
+    struct cpu *c = cpu_by_number(number);
+    c->number = number;
+    c->apic_id = apic_id;
+    c->timer_armed = NEVER;
+
+    struct tss *t = tss_of(c);
+    set_pointer(t->rsp[0], va + CPU_AREA_SIZE);
+    set_pointer(t->ist[0], va + AREA_STACK_DF);
+    set_pointer(t->ist[1], va + AREA_STACK_NMI);
+    set_pointer(t->ist[2], va + AREA_STACK_MC);
+    t->iomap_base = offsetof(struct tss, iomap);
+    memset(t->iomap, 0xff, sizeof t->iomap);
+
+    uint64_t base = (uint64_t)t, limit = sizeof *t - 1;
+    c->gdt[SEL_KERNEL_CODE / 8] = 0x00af9b000000ffff;
+    c->gdt[SEL_KERNEL_DATA / 8] = 0x00cf93000000ffff;
+    c->gdt[SEL_USER_DATA / 8] = 0x00cff3000000ffff;
+    c->gdt[SEL_USER_CODE / 8] = 0x00affb000000ffff;
+    c->gdt[SEL_TSS / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (limit >> 16) << 48 | (base >> 24 & 0xff) << 56;
+    c->gdt[SEL_TSS / 8 + 1] = base >> 32;
+    return OK;
+}
+
+void cpu_host_tables(struct host_tables *out)
+{
+    struct cpu *c = this_cpu();
+    *out = (struct host_tables){.gdt_base = (uint64_t)c->gdt,
+                                .idt_base = idt_base(),
+                                .tss_base = (uint64_t)tss_of(c),
+                                .cs = SEL_KERNEL_CODE,
+                                .ss = SEL_KERNEL_DATA,
+                                .tr = SEL_TSS,
+                                .gdt_limit = sizeof c->gdt - 1,
+                                .idt_limit = IDT_LIMIT};
+}
+
+void cpu_init(void)
+{
+    struct cpu *c = this_cpu();
+    struct { uint16_t limit; uint64_t base; } __attribute__((packed)) pointer = {sizeof c->gdt - 1, (uint64_t)c->gdt};
+    __asm__ volatile("lgdt %0" : : "m"(pointer) : "memory");
+    __asm__ volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:" : : "i"(SEL_KERNEL_CODE) : "rax", "memory");
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss; mov %1, %%fs; mov %1, %%gs" : : "r"(SEL_KERNEL_DATA), "r"(0) : "memory");
+    pointer.limit = IDT_LIMIT;
+    pointer.base = idt_base();
+    __asm__ volatile("lidt %0" : : "m"(pointer) : "memory");
+    c->gdt[SEL_TSS / 8] &= ~(2ull << 40); /* not busy, should this CPU start twice */
+    __asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
+    __asm__ volatile("lldt %w0" : : "r"(0));
+
+    struct cpuid_regs seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_regs){0};
+    uint64_t cr4 = CR4_PAE | CR4_PGE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    if (seven.ebx & 1u << 7)
+        cr4 |= CR4_SMEP;
+    if (seven.ebx & 1u << 20)
+        cr4 |= CR4_SMAP;
+    if (seven.ecx & 1u << 2)
+        cr4 |= CR4_UMIP;
+    if (cpuid(1, 0).ecx & 1u << 26)
+        cr4 |= CR4_OSXSAVE;
+    write_cr4(cr4);
+    write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG | CR0_TS);
+    /* No SYSCALL in ring 3: see mullion/abi.h. No SYSENTER either. */
+    wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~EFER_SCE) | EFER_NXE);
+    wrmsr(MSR_SYSENTER_CS, 0);
+    wrmsr(MSR_PAT, PAT_RESET_VALUE);
+    fpu_init();
+}
+
+void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { set_pointer(tss_of(c)->rsp[0], thread_frame_end); }
+
+void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open)
+{
+    uint8_t *map = tss_of(c)->iomap;
+    for (uint32_t p = first; p <= last; p++)
+        map[p / 8] = open ? (uint8_t)(map[p / 8] & ~(1u << p % 8)) : (uint8_t)(map[p / 8] | 1u << p % 8);
+}
+
+void cpu_post(struct cpu *c, uint32_t work)
+{
+    __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST);
+    if (c != this_cpu())
+        apic_ipi(c->apic_id, VECTOR_IPI);
+}

@@ -1,0 +1,97 @@
+/*
+ * What belongs to one CPU: its area in the kernel's address space, its descriptor tables, its scheduler and its mailbox.
+ *
+ * The area is CPU_AREA_SIZE bytes, aligned to that: struct cpu in the first page, TSS and I/O bitmap, one stack each for #DF, NMI and #MC,
+ * an unmapped guard page, the kernel stack. So this_cpu() is the stack pointer with its low bits cleared: ring 0 uses no segment base, and the
+ * guest's GS and KERNEL_GS_BASE can stay in the CPU.
+ */
+#ifndef ARCH_CPU_H
+#define ARCH_CPU_H
+
+#include "arch/x86_64/types.h"
+#include "kernel/sched.h"
+#include "mullion/abi.h"
+
+/* The kernel's half of every address space: the last 2 GiB. */
+#define KERNEL_BASE   0xffffffff80000000ull /* the image, at + its physical address */
+#define CPU_AREAS_VA  0xffffffffa0000000ull
+#define DEVICES_VA    0xffffffffb0000000ull /* registers of host devices, uncached */
+#define WINDOWS_VA    0xffffffffb8000000ull /* one 2 MiB window per CPU, for scrubbing */
+#define POOL_VA       0xffffffffc0000000ull /* kernel memory */
+
+#define CPU_AREA_SIZE  0x10000ull
+#define AREA_TSS       0x1000ull
+#define AREA_STACK_DF  0x5000ull /* each stack: one page, the value is its end */
+#define AREA_STACK_NMI 0x6000ull
+#define AREA_STACK_MC  0x7000ull
+#define AREA_GUARD     0x7000ull
+#define AREA_STACK     0x8000ull /* the kernel stack: from here to the area's end */
+
+#define SEL_KERNEL_CODE 0x08
+#define SEL_KERNEL_DATA 0x10
+#define SEL_USER_DATA   0x1b
+#define SEL_USER_CODE   0x23
+#define SEL_TSS         0x28
+
+#define VECTOR_IRQ_BASE 0x30 /* irq objects: 0x30 + number */
+#define VECTOR_IRQ_COUNT 32
+#define VECTOR_TIMER    0xf0
+#define VECTOR_IPI      0xf1
+#define VECTOR_SPURIOUS 0xff
+
+/* Work that others leave for a CPU; it is looked at before ring 3 or a guest is entered. */
+#define WORK_WAKE     1u /* threads in the wake list */
+#define WORK_FLUSH    2u /* translations are stale: see kernel/memory.c */
+#define WORK_RESCHED  4u
+#define WORK_STOP     8u /* panic elsewhere */
+
+struct thread;
+struct vcpu;
+struct domain;
+
+struct cpu {
+    uint32_t number;
+    uint32_t apic_id;
+    uint32_t work;               /* atomic; WORK_* */
+    uint32_t online;             /* atomic */
+    struct thread *current;      /* runs in ring 3 or in its guest */
+    struct domain *domain;       /* whose page tables and ports are loaded; NULL: the kernel's own */
+    struct vcpu *vcpu;           /* whose state is in the CPU */
+    struct thread *wake_list;    /* atomic; pushed by anybody, taken by this CPU */
+    struct thread *timeouts;     /* blocked with a deadline; this CPU's own */
+    uint64_t timer_armed;        /* TSC at which the local APIC's timer fires; NEVER: not armed */
+    uint64_t flush_seen;         /* atomic; the newest flush generation this CPU has carried out */
+    uint64_t nmi_count, spurious_count, idle_ticks;
+    struct sched sched;
+    uint64_t gdt[8];
+    uint32_t open_ports;         /* ranges of `domain` open in the I/O bitmap */
+};
+_Static_assert(sizeof(struct cpu) <= 4096, "one page");
+
+static inline struct cpu *this_cpu(void)
+{
+    return (struct cpu *)((uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(CPU_AREA_SIZE - 1));
+}
+
+static inline struct cpu *cpu_by_number(unsigned number) { return (struct cpu *)(CPU_AREAS_VA + number * CPU_AREA_SIZE); }
+
+extern unsigned cpu_count;       /* CPUs online, numbered 0.. */
+extern uint64_t cpu_xcr0_mask;   /* XCR0 bits that guests may use; 0: no XSAVE */
+extern bool cpu_has_1g_pages;
+
+struct host_tables { uint64_t gdt_base, idt_base, tss_base; uint16_t cs, ss, tr, gdt_limit, idt_limit; };
+void cpu_host_tables(struct host_tables *out);
+
+/* Allocates and maps the area of CPU `number`. Boot CPU only. */
+enum error cpu_area_create(unsigned number, uint32_t apic_id) must_check;
+/* Loads descriptor tables and control registers; on the CPU itself, on its own kernel stack. */
+void cpu_init(void);
+/* Hangs `thread_frame_end` into the TSS: where an interrupt from ring 3 pushes. */
+void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end);
+/* Opens or closes ports [first, last] in the CPU's I/O bitmap. */
+void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open);
+
+/* Leaves work for a CPU and makes it look: an IPI if it is not the caller's. Any context. */
+void cpu_post(struct cpu *c, uint32_t work);
+
+#endif

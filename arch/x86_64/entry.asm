@@ -1,0 +1,109 @@
+; Entries into ring 0 through the IDT, and the way back to ring 3.
+;
+; From ring 3 the CPU pushes straight into the thread (RSP0 = end of the frame at its head); the stub pushes the rest, takes the CPU's kernel
+; stack, which struct thread names right behind the frame, and never returns here: C ends in user_resume. From ring 0 (idle loop, interrupt
+; window, faults of our own, NMI) the frame is on the stack and the stub returns.
+section .text
+bits 64
+
+FRAME_SIZE   equ 176
+FRAME_CS     equ 18 * 8
+THREAD_STACK equ FRAME_SIZE     ; asserted in kernel/thread.c
+
+extern trap_from_user, trap_from_kernel, syscall_entry
+global user_resume, trap_stubs, syscall_stub
+
+%macro push_all 0
+    push rax
+    push rbx
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push rbp
+    push r8
+    push r9
+    push r10
+    push r11
+    push r12
+    push r13
+    push r14
+    push r15
+%endmacro
+%macro pop_all 0
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rbp
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop rbx
+    pop rax
+%endmacro
+
+align 16
+trap_common:
+    push_all
+    cld
+    mov rdi, rsp
+    test byte [rdi + FRAME_CS], 3
+    jz .kernel
+    cmp dword [rdi + 15 * 8], 2     ; NMI, #DF and #MC have stacks of their own: the frame is not in a thread
+    je .kernel
+    cmp dword [rdi + 15 * 8], 8
+    je .kernel
+    cmp dword [rdi + 15 * 8], 18
+    je .kernel
+    mov rsp, [rdi + THREAD_STACK]
+    xor ebp, ebp
+    call trap_from_user
+    ud2
+.kernel:
+    mov rbx, rsp
+    and rsp, -16
+    call trap_from_kernel
+    mov rsp, rbx
+    pop_all
+    add rsp, 16
+    iretq
+
+align 16
+syscall_stub:
+    push qword 0
+    push qword 0x80
+    push_all
+    cld
+    mov rdi, rsp
+    mov rsp, [rdi + THREAD_STACK]
+    xor ebp, ebp
+    call syscall_entry
+    ud2
+
+align 16
+user_resume:
+    mov rsp, rdi
+    pop_all
+    add rsp, 16
+    iretq
+
+; One stub per vector, 16 bytes each. Vectors 8, 10-14, 17, 21, 29, 30 push an error code (Intel SDM vol. 3, 6.3.1; AMD APM vol. 2, 8.2).
+align 16
+trap_stubs:
+%assign v 0
+%rep 256
+    align 16
+%if v == 8 || (v >= 10 && v <= 14) || v == 17 || v == 21 || v == 29 || v == 30
+%else
+    push qword 0
+%endif
+    push qword v
+    jmp trap_common
+%assign v v + 1
+%endrep

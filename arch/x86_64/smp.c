@@ -1,0 +1,87 @@
+/* Source: Intel SDM vol. 3, 9.4 (MP initialization: INIT, 10 ms, two STARTUPs 200 us apart). */
+#include "arch/x86_64/smp.h"
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/time.h"
+#include "kernel/log.h"
+#include "kernel/string.h"
+#include "mm/hostmap.h"
+
+#define ANSWER_MS 500u
+
+struct trampoline_data {
+    uint64_t cr3, stack, entry;
+    uint32_t long_mode;
+    uint16_t gdt_limit;
+    uint32_t gdt_base;
+} __attribute__((packed));
+
+extern char trampoline_start[], trampoline_end[], trampoline_data[];
+
+static void (*continue_with)(void);
+
+static void ap_entry(void)
+{
+    write_cr3(pool_hpa(kernel_tables.root).v);
+    cpu_init();
+    apic_init();
+    smp_online();
+    continue_with();
+}
+
+void smp_online(void) { __atomic_store_n(&this_cpu()->online, 1u, __ATOMIC_SEQ_CST); }
+
+static bool start_one(struct cpu *c, uint64_t page, struct trampoline_data *data)
+{
+    data->stack = (uint64_t)c + CPU_AREA_SIZE;
+    barrier();
+    apic_init_ipi(c->apic_id);
+    delay_us(10000);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        apic_startup_ipi(c->apic_id, (uint8_t)(page >> 12));
+        for (unsigned us = 0; us < (attempt ? ANSWER_MS * 1000 : 400); us += 100) {
+            if (__atomic_load_n(&c->online, __ATOMIC_SEQ_CST))
+                return true;
+            delay_us(100);
+        }
+    }
+    return __atomic_load_n(&c->online, __ATOMIC_SEQ_CST);
+}
+
+void smp_start(const struct acpi_facts *facts, uint64_t page, void (*entry)(void))
+{
+    uint32_t self = apic_id();
+    continue_with = entry;
+
+    /* Tables for the way in: the kernel's half, and the first 2 MiB one to one. */
+    struct pagetable way_in;
+    if (pt_create(&way_in, &pt_host, &kernel_quota) != OK || pt_map(&way_in, 0, hpa(0), SIZE_2M, RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC) != OK)
+        panic("no kernel memory to start the other CPUs");
+    way_in.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
+
+    char *copy = window_open(hpa(page));
+    memcpy(copy, trampoline_start, (size_t)(trampoline_end - trampoline_start));
+    struct trampoline_data *data = (struct trampoline_data *)(copy + (trampoline_data - trampoline_start));
+    data->cr3 = pool_hpa(way_in.root).v;
+    data->entry = (uint64_t)ap_entry;
+    data->long_mode += (uint32_t)page;
+    data->gdt_base += (uint32_t)page;
+
+    for (unsigned i = 0; i < facts->cpu_count; i++) {
+        if (facts->cpu_apic_id[i] == self)
+            continue;
+        if (cpu_count == MAX_CPUS || cpu_area_create(cpu_count, facts->cpu_apic_id[i]) != OK) {
+            klog(LOG_WARN, "CPU with APIC id %u left out: no kernel memory for it", facts->cpu_apic_id[i]);
+            continue;
+        }
+        if (start_one(cpu_by_number(cpu_count), page, data))
+            cpu_count++;
+        else
+            klog(LOG_WARN, "CPU with APIC id %u does not answer; going on without it", facts->cpu_apic_id[i]);
+    }
+    window_close();
+    while (!pt_free_step(&way_in, 256, 64)) {
+    }
+}

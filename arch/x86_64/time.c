@@ -1,0 +1,64 @@
+/* Sources: 8254 data sheet (PIT channel 2, mode 0, gate at port 0x61); Intel SDM vol. 3, 11.5.4 (APIC timer). */
+#include "arch/x86_64/time.h"
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "kernel/log.h"
+
+#define PIT_HZ      1193182u
+#define MEASURE_MS  20u
+
+uint64_t tsc_khz;
+static uint64_t apic_khz;
+
+void time_init(void)
+{
+    uint16_t count = PIT_HZ * MEASURE_MS / 1000;
+    uint8_t gate = in8(0x61) & 0xfc;
+    out8(0x61, gate);            /* gate low: counting stops, speaker off */
+    out8(0x43, 0xb0);            /* channel 2, low then high byte, mode 0 */
+    out8(0x42, (uint8_t)count);
+    out8(0x42, (uint8_t)(count >> 8));
+    if (!apic_has_deadline)
+        apic_timer(~0u);
+    uint64_t start = rdtsc();
+    out8(0x61, gate | 1);        /* gate high: off it goes */
+    while (!(in8(0x61) & 0x20))
+        if (rdtsc() - start > 1ull << 36)
+            panic("the PIT (ports 0x42, 0x43, 0x61) does not count; Mullion needs it to measure the CPU's clock");
+    uint64_t ticks = rdtsc() - start;
+    uint32_t left = apic_has_deadline ? 0 : apic_timer_left();
+    out8(0x61, gate);
+    tsc_khz = ticks / MEASURE_MS;
+    if (!apic_has_deadline) {
+        apic_timer(0);
+        apic_khz = (~0u - left) / MEASURE_MS;
+    }
+    if (tsc_khz == 0 || (!apic_has_deadline && apic_khz == 0))
+        panic("the CPU's clocks stand still: TSC %lu kHz, local APIC timer %lu kHz", tsc_khz, apic_khz);
+}
+
+void timer_arm(uint64_t deadline)
+{
+    struct cpu *c = this_cpu();
+    if (deadline >= c->timer_armed)
+        return;
+    c->timer_armed = deadline;
+    if (apic_has_deadline) {
+        apic_timer_deadline(deadline ? deadline : 1);
+        return;
+    }
+    uint64_t now = rdtsc(), ticks = 1;
+    if (deadline > now) {
+        uint64_t us = min_u64(min_u64(deadline - now, tsc_khz * 1000) * 1000 / tsc_khz + 1, 1000000); /* far ones are armed again when this one has fired */
+        ticks = us * apic_khz / 1000;
+    }
+    apic_timer((uint32_t)min_u64(max_u64(ticks, 1), ~0u));
+}
+
+void delay_us(uint64_t us)
+{
+    for (uint64_t end = rdtsc() + us_to_ticks(us); rdtsc() < end;)
+        cpu_pause();
+}

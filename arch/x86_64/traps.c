@@ -1,0 +1,96 @@
+/*
+ * The IDT and the C side of every entry through it. A fault in ring 3 ends that domain, nobody else; a fault in ring 0 is a panic with its
+ * place and registers.
+ */
+#include "arch/x86_64/traps.h"
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/time.h"
+#include "kernel/domain.h"
+#include "kernel/irq.h"
+#include "kernel/log.h"
+#include "kernel/thread.h"
+
+struct gate { uint64_t low, high; };
+static struct gate idt[256] __attribute__((aligned(16)));
+
+extern char trap_stubs[], syscall_stub[];
+void trap_from_user(struct thread *t);
+void trap_from_kernel(struct frame *f);
+
+#define STUB_BYTES 16
+enum { TRAP_NMI = 2, TRAP_DF = 8, TRAP_PF = 14, TRAP_MC = 18 };
+
+uint64_t idt_base(void) { return (uint64_t)idt; }
+
+/* 64-bit interrupt gate (Intel SDM vol. 3, 6.14.1). */
+static void set_gate(unsigned vector, const char *handler, unsigned ist, unsigned dpl)
+{
+    uint64_t a = (uint64_t)handler;
+    idt[vector].low = (a & 0xffff) | (uint64_t)SEL_KERNEL_CODE << 16 | (uint64_t)ist << 32 | 0x8e00ull << 32 | (uint64_t)dpl << 45 | (a >> 16 & 0xffff) << 48;
+    idt[vector].high = a >> 32;
+}
+
+void traps_init(void)
+{
+    for (unsigned v = 0; v < 256; v++)
+        set_gate(v, trap_stubs + v * STUB_BYTES, v == TRAP_DF ? 1 : v == TRAP_NMI ? 2 : v == TRAP_MC ? 3 : 0, 0);
+    set_gate(SYSCALL_VECTOR, syscall_stub, 0, 3);
+}
+
+void irq_dispatch(unsigned vector)
+{
+    struct cpu *c = this_cpu();
+    if (vector == VECTOR_TIMER) {
+        c->timer_armed = NEVER;
+        __atomic_fetch_or(&c->work, WORK_RESCHED, __ATOMIC_RELAXED);
+        apic_eoi();
+    } else if (vector == VECTOR_IPI) {
+        apic_eoi(); /* who sent it left word in c->work */
+    } else if (vector >= VECTOR_IRQ_BASE && vector < VECTOR_IRQ_BASE + VECTOR_IRQ_COUNT) {
+        irq_arrived(vector - VECTOR_IRQ_BASE);
+        apic_eoi();
+    } else {
+        c->spurious_count++; /* no EOI: a spurious interrupt has no bit in service (Intel SDM vol. 3, 11.9) */
+    }
+}
+
+void trap_from_user(struct thread *t)
+{
+    if (t->frame.vector >= 32)
+        irq_dispatch((unsigned)t->frame.vector);
+    else
+        domain_fault(t, t->frame.vector == TRAP_PF ? read_cr2() : 0);
+    cpu_run();
+}
+
+static const char *const names[32] = {
+    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "device not available", "double fault", "9",
+    "invalid TSS", "segment not present", "stack fault", "general protection", "page fault", "15", "x87", "alignment check",
+    "machine check", "SIMD", "virtualization", "control protection"};
+
+void trap_from_kernel(struct frame *f)
+{
+    if (f->vector >= 32) {
+        irq_dispatch((unsigned)f->vector);
+        return;
+    }
+    if (f->vector == TRAP_NMI) {
+        struct cpu *c = this_cpu();
+        c->nmi_count++;
+        if (__atomic_load_n(&c->work, __ATOMIC_RELAXED) & WORK_STOP)
+            for (;;)
+                __asm__ volatile("cli; hlt");
+        return;
+    }
+    const char *name = names[f->vector] ? names[f->vector] : "exception";
+    panic("%s (vector %lu, error 0x%lx) in ring %lu at 0x%lx\n"
+          "  cr2 0x%lx  rsp 0x%lx  rflags 0x%lx\n"
+          "  rax 0x%lx  rbx 0x%lx  rcx 0x%lx  rdx 0x%lx\n"
+          "  rsi 0x%lx  rdi 0x%lx  rbp 0x%lx  r8 0x%lx\n"
+          "  r9 0x%lx  r10 0x%lx  r11 0x%lx  r12 0x%lx",
+          name, f->vector, f->error, f->cs & 3, f->rip, read_cr2(), f->rsp, f->rflags, f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi,
+          f->rbp, f->r8, f->r9, f->r10, f->r11, f->r12);
+}

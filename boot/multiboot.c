@@ -1,0 +1,140 @@
+/*
+ * Multiboot information, versions 1 and 2. Sources: Multiboot Specification 0.6.96, 3.3; Multiboot2 Specification 2.0, 3.6.
+ */
+#include "boot/multiboot.h"
+
+#include "kernel/string.h"
+
+#define MAGIC1 0x2badb002u
+#define MAGIC2 0x36d76289u
+#define REACH  0x100000000ull
+
+static uint64_t get(uint64_t at, unsigned bytes)
+{
+    const uint8_t *p = (const uint8_t *)at;
+    uint64_t v = 0;
+    for (unsigned i = 0; i < bytes; i++)
+        v |= (uint64_t)p[i] << (8 * i);
+    return v;
+}
+
+static void copy_text(char *out, size_t size, uint64_t at)
+{
+    size_t i = 0;
+    for (; at && at + i < REACH && i + 1 < size && *(const char *)(at + i); i++)
+        out[i] = *(const char *)(at + i);
+    out[i] = 0;
+}
+
+/* First word, without its folders. */
+static void add_module(struct boot_facts *f, uint64_t start, uint64_t end, uint64_t text)
+{
+    if (start >= end || end > REACH)
+        return;
+    if (f->module_count == BOOT_MODULES_MAX) {
+        f->modules_left_out++;
+        return;
+    }
+    f->module[f->module_count].range = (struct boot_range){start, end - start};
+    char *name = f->module[f->module_count++].name;
+    copy_text(name, BOOT_NAME_MAX, text);
+    size_t from = 0, n = 0;
+    for (size_t i = 0; name[i] && name[i] != ' '; i++)
+        if (name[i] == '/')
+            from = i + 1;
+    for (; name[from + n] && name[from + n] != ' '; n++)
+        name[n] = name[from + n];
+    name[n] = 0;
+}
+
+/* Firmware maps may be in any order and overlap; what anybody calls unusable is unusable. Two passes: add, then remove. */
+static void memory_entry(struct boot_facts *f, uint64_t base, uint64_t size, uint64_t type, bool removing)
+{
+    if (size == 0 || base + size < base)
+        return;
+    enum error e = OK;
+    if (!removing && type == 1) {
+        f->ram_total += size;
+        uint64_t start = page_up(base), end = page_down(base + size);
+        if (start < end)
+            e = ranges_add(f->ram, &f->ram_count, BOOT_RAM_MAX, (struct boot_range){start, end - start});
+    } else if (removing && type != 1) {
+        uint64_t start = page_down(base), end = base + size > ~PAGE_MASK ? ~PAGE_MASK : page_up(base + size);
+        e = ranges_remove(f->ram, &f->ram_count, BOOT_RAM_MAX, (struct boot_range){start, end - start});
+    }
+    if (e != OK)
+        f->ranges_left_out++;
+}
+
+static void read1(uint64_t info, struct boot_facts *f)
+{
+    uint64_t flags = get(info, 4);
+    if (flags & 1u << 2)
+        copy_text(f->cmdline, sizeof f->cmdline, get(info + 16, 4));
+    if (flags & 1u << 3) {
+        uint64_t count = min_u64(get(info + 20, 4), 4096), at = get(info + 24, 4);
+        for (uint64_t i = 0; i < count && at + 16 <= REACH; i++, at += 16)
+            add_module(f, get(at, 4), get(at + 4, 4), get(at + 8, 4));
+    }
+    if (flags & 1u << 6) {
+        uint64_t start = get(info + 48, 4), end = start + get(info + 44, 4);
+        for (int removing = 0; removing < 2; removing++)
+            for (uint64_t at = start, step; at + 24 <= end && end <= REACH; at += step) {
+                step = get(at, 4) + 4;
+                if (step < 24)
+                    break;
+                memory_entry(f, get(at + 4, 8), get(at + 12, 8), get(at + 20, 4), removing);
+            }
+    } else if (flags & 1) {
+        memory_entry(f, 0, get(info + 4, 4) * 1024, 1, false);
+        memory_entry(f, 0x100000, get(info + 8, 4) * 1024, 1, false);
+    }
+}
+
+static void read2(uint64_t info, struct boot_facts *f)
+{
+    uint64_t end = info + get(info, 4);
+    for (int pass = 0; pass < 2; pass++)
+        for (uint64_t at = info + 8, size; at + 8 <= end && end <= REACH; at += (size + 7) & ~7ull) {
+            uint64_t type = get(at, 4);
+            size = get(at + 4, 4);
+            if (type == 0 || size < 8 || at + size > end)
+                break;
+            if (type == 6 && size >= 16) {
+                uint64_t entry = get(at + 8, 4);
+                for (uint64_t e = at + 16; entry >= 24 && e + entry <= at + size; e += entry)
+                    memory_entry(f, get(e, 8), get(e + 8, 8), get(e + 16, 4), pass == 1);
+            }
+            if (pass == 1)
+                continue;
+            if (type == 1)
+                copy_text(f->cmdline, sizeof f->cmdline, at + 8);
+            else if (type == 3 && size >= 17)
+                add_module(f, get(at + 8, 4), get(at + 12, 4), at + 16);
+            else if (type == 15 || (type == 14 && f->rsdp == 0)) /* ACPI 2.0's pointer wins */
+                f->rsdp = at + 8;
+            else if (type == 8 && size >= 31) {
+                f->screen.address = get(at + 8, 8);
+                f->screen.pitch = (uint32_t)get(at + 16, 4);
+                f->screen.width = (uint32_t)get(at + 20, 4);
+                f->screen.height = (uint32_t)get(at + 24, 4);
+                f->screen.bits = (uint8_t)get(at + 28, 1);
+                f->screen.type = (uint8_t)get(at + 29, 1);
+            }
+        }
+}
+
+enum error multiboot_read(uint32_t magic, uint64_t info, struct boot_facts *f)
+{
+    memset(f, 0, sizeof *f);
+    f->screen.type = 0xff;
+    if (info == 0 || info >= REACH - 128)
+        return E_ARG;
+    if (magic == MAGIC1)
+        read1(info, f);
+    else if (magic == MAGIC2)
+        read2(info, f);
+    else
+        return E_ARG;
+    return OK;
+}

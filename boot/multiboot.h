@@ -1,0 +1,25 @@
+/*
+ * What the boot loader told us, in one form for Multiboot 1 and 2, copied out of its memory, checked and bounded.
+ */
+#ifndef BOOT_MULTIBOOT_H
+#define BOOT_MULTIBOOT_H
+
+#include "arch/x86_64/types.h"
+#include "boot/ranges.h"
+#include "mullion/boot.h"
+
+struct boot_facts {
+    char cmdline[BOOT_CMDLINE_MAX];
+    uint64_t rsdp;                            /* physical; 0: not told */
+    uint64_t ram_total;                       /* bytes the firmware calls usable */
+    unsigned ram_count, module_count;
+    unsigned ranges_left_out, modules_left_out; /* beyond the tables below */
+    struct boot_range ram[BOOT_RAM_MAX];      /* usable, page aligned, ascending, disjoint; still holds image and modules */
+    struct { struct boot_range range; char name[BOOT_NAME_MAX]; } module[BOOT_MODULES_MAX];
+    struct { uint64_t address; uint32_t pitch, width, height; uint8_t bits, type; } screen; /* type 2: text; 1: pixels; 0xff: not told */
+};
+
+/* Reads through the one-to-one map. E_ARG: `magic` is nobody's. */
+enum error multiboot_read(uint32_t magic, uint64_t info, struct boot_facts *out) must_check;
+
+#endif

@@ -1,0 +1,227 @@
+#include "kernel/domain.h"
+
+#include "arch/x86_64/instr.h"
+#include "kernel/event.h"
+#include "kernel/log.h"
+#include "kernel/memory.h"
+#include "kernel/thread.h"
+#include "kernel/vcpu.h"
+#include "mm/hostmap.h"
+
+#define HANDLES_PER_STEP 32
+#define TABLES_PER_STEP  64
+enum { PHASE_ALIVE = 0, PHASE_STOPPING, PHASE_FLUSHING, PHASE_HANDLES, PHASE_TABLES, PHASE_GONE };
+
+static uint32_t domains_made;
+
+struct domain *domain_new(struct domain *parent, uint64_t quota_bytes, enum error *e)
+{
+    *e = E_QUOTA;
+    struct domain *d = parent ? object_new(parent, sizeof *d) : pool_alloc(&kernel_quota, sizeof *d);
+    if (!d)
+        return NULL;
+    object_init(&d->object, OBJ_DOMAIN);
+    d->parent = parent;
+    d->tag = ++domains_made;
+    if (quota_move(parent ? &parent->quota : &kernel_quota, &d->quota, quota_bytes) != OK)
+        goto no_quota;
+    if (pt_create(&d->tables, &pt_host, &d->quota) != OK)
+        goto no_tables;
+    d->tables.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
+    *e = OK;
+    return d;
+no_tables:
+    (void)!quota_move(&d->quota, parent ? &parent->quota : &kernel_quota, quota_bytes);
+no_quota:
+    if (parent)
+        object_free(parent, d, sizeof *d);
+    else
+        pool_free(&kernel_quota, d, sizeof *d);
+    return NULL;
+}
+
+void domain_free(struct domain *d)
+{
+    struct domain *parent = d->parent;
+    kassert(d->phase == PHASE_GONE && d->quota.used_bytes == 0 && parent);
+    (void)!quota_move(&d->quota, &parent->quota, d->quota.limit_bytes);
+    object_free(parent, d, sizeof *d);
+}
+
+static struct handle *entry_of(struct domain *d, uint64_t slot)
+{
+    if (slot == 0 || slot >= MAX_HANDLES || !d->handles[slot / HANDLES_PER_PAGE])
+        return NULL;
+    return &d->handles[slot / HANDLES_PER_PAGE][slot % HANDLES_PER_PAGE];
+}
+
+enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint32_t *slot)
+{
+    uint32_t at = *slot ? *slot : 1;
+    for (; at < MAX_HANDLES; at++) {
+        struct handle **page = &d->handles[at / HANDLES_PER_PAGE];
+        if (!*page && !(*page = pool_page(&d->quota)))
+            return E_QUOTA;
+        struct handle *h = entry_of(d, at);
+        if (!h->object) {
+            *h = (struct handle){o, rights};
+            *slot = at;
+            return OK;
+        }
+        if (*slot)
+            return E_BUSY;
+    }
+    return *slot ? E_ARG : E_QUOTA;
+}
+
+enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct object **out, uint32_t *rights_out)
+{
+    struct handle *h = entry_of(d, slot);
+    if (!h || !h->object)
+        return E_HANDLE;
+    if ((h->rights & rights) != rights)
+        return E_RIGHTS;
+    *out = h->object;
+    if (rights_out)
+        *rights_out = (uint32_t)h->rights;
+    return OK;
+}
+
+enum error handle_get(struct domain *d, uint64_t slot, enum object_type type, uint32_t rights, struct object **out)
+{
+    struct handle *h = entry_of(d, slot);
+    if (!h || !h->object)
+        return E_HANDLE;
+    if (type != OBJ_NONE && h->object->type != type)
+        return E_TYPE;
+    if (h->object->dead)
+        return E_DEAD;
+    return handle_any(d, slot, rights, out, NULL);
+}
+
+enum error handle_close(struct domain *d, uint64_t slot)
+{
+    struct handle *h = entry_of(d, slot);
+    if (!h || !h->object)
+        return E_HANDLE;
+    struct object *o = h->object;
+    *h = (struct handle){0};
+    object_put(o);
+    return OK;
+}
+
+void domain_switch(struct cpu *c, struct domain *d)
+{
+    if (c->domain)
+        for (uint32_t i = 0; i < c->open_ports; i++)
+            cpu_ports(c, c->domain->ports[i].first, c->domain->ports[i].last, false);
+    c->domain = d;
+    c->open_ports = d ? d->port_count : 0;
+    for (uint32_t i = 0; i < c->open_ports; i++)
+        cpu_ports(c, d->ports[i].first, d->ports[i].last, true);
+    write_cr3(pool_hpa(d ? d->tables.root : kernel_tables.root).v);
+}
+
+void domain_stop(struct domain *d, enum domain_state state)
+{
+    if (!domain_runs(d))
+        return;
+    __atomic_store_n(&d->state, state, __ATOMIC_SEQ_CST);
+    for (struct thread *t = d->threads; t; t = t->next)
+        thread_wake(t);
+    if (d->death)
+        event_signal(d->death, d->death_bits);
+}
+
+void domain_fault(struct thread *t, uint64_t cr2)
+{
+    kernel_lock();
+    struct domain *d = t->domain;
+    if (domain_runs(d)) {
+        d->fault[0] = (t->frame.vector & 0xff) | t->frame.error << 32;
+        d->fault[1] = t->frame.rip;
+        d->fault[2] = cr2;
+        d->fault[3] = t->frame.rsp;
+        klog(LOG_WARN, "domain %u stopped: exception %lu (error 0x%lx) at 0x%lx, address 0x%lx", d->tag, t->frame.vector, t->frame.error,
+             t->frame.rip, cr2);
+        domain_stop(d, DOMAIN_FAULTED);
+        if (!d->parent)
+            panic("root, the first ring-3 program, has crashed at 0x%lx (exception %lu, address 0x%lx)", t->frame.rip, t->frame.vector, cr2);
+    }
+    kernel_unlock();
+}
+
+static bool all_parked(const struct domain *d)
+{
+    for (struct thread *t = d->threads; t; t = t->next)
+        if (__atomic_load_n(&t->block, __ATOMIC_ACQUIRE) != BLOCK_PARKED || __atomic_load_n(&t->wake_queued, __ATOMIC_SEQ_CST))
+            return false;
+    return true;
+}
+
+static void free_threads(struct domain *d)
+{
+    while (d->threads) {
+        struct thread *t = d->threads;
+        d->threads = t->next;
+        t->object.dead = true;
+        if (t->vcpu) {
+            struct object *v = vcpu_object(t->vcpu);
+            t->vcpu = NULL;
+            object_put(v);
+        }
+        object_put(&t->object);
+    }
+}
+
+enum error domain_destroy_step(struct domain *d)
+{
+    switch (d->phase) {
+    case PHASE_ALIVE:
+        if (!d->parent)
+            return E_STATE;
+        d->object.dead = true;
+        if (d->death)
+            object_put(&d->death->object);
+        d->death = NULL;
+        domain_stop(d, DOMAIN_DYING);
+        d->phase = PHASE_STOPPING;
+        return E_AGAIN;
+    case PHASE_STOPPING:
+        if (!all_parked(d))
+            return E_AGAIN;
+        d->flush_target = flush_request();
+        d->phase = PHASE_FLUSHING;
+        return E_AGAIN;
+    case PHASE_FLUSHING: /* every CPU has emptied its wake list and its translations since */
+        if (!flush_done(d->flush_target))
+            return E_AGAIN;
+        free_threads(d);
+        d->phase = PHASE_HANDLES;
+        return E_AGAIN;
+    case PHASE_HANDLES:
+        for (unsigned n = 0; n < HANDLES_PER_STEP; n++, d->next_handle++) {
+            if (d->next_handle == MAX_HANDLES) {
+                for (unsigned i = 0; i < ARRAY_SIZE(d->handles); i++)
+                    if (d->handles[i])
+                        pool_page_free(&d->quota, d->handles[i]);
+                d->phase = PHASE_TABLES;
+                return E_AGAIN;
+            }
+            if (!d->handles[d->next_handle / HANDLES_PER_PAGE])
+                d->next_handle |= HANDLES_PER_PAGE - 1;
+            else
+                (void)!handle_close(d, d->next_handle);
+        }
+        return E_AGAIN;
+    case PHASE_TABLES:
+        for (unsigned n = 0; n < HANDLES_PER_STEP && d->mappings; n++)
+            mapping_free(d->mappings);
+        if (d->mappings || !pt_free_step(&d->tables, 256, TABLES_PER_STEP))
+            return E_AGAIN;
+        d->phase = PHASE_GONE;
+        return OK;
+    default:
+        return E_DEAD;
+    }
+}

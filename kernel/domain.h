@@ -1,0 +1,62 @@
+/*
+ * A domain: a ring-3 address space, its handle table, its quota of kernel memory, its threads. Kernel lock held unless said otherwise.
+ */
+#ifndef KERNEL_DOMAIN_H
+#define KERNEL_DOMAIN_H
+
+#include "kernel/object.h"
+#include "mm/pagetable.h"
+
+struct thread;
+struct event;
+struct mapping;
+struct cpu;
+
+struct handle { struct object *object; uint64_t rights; };
+#define HANDLES_PER_PAGE (PAGE_SIZE / sizeof(struct handle))
+#define DOMAIN_PORTS_MAX 4
+
+struct domain {
+    struct object object;
+    struct domain *parent;      /* whose quota was split; NULL: root */
+    struct quota quota;
+    struct pagetable tables;
+    struct handle *handles[MAX_HANDLES / HANDLES_PER_PAGE];
+    struct thread *threads;
+    struct mapping *mappings;
+    uint64_t cpu_mask;
+    uint32_t state;             /* enum domain_state; atomic: read by every CPU */
+    uint32_t live_threads;
+    struct event *death;
+    uint64_t death_bits;
+    uint64_t fault[4];
+    struct { uint16_t first, last; } ports[DOMAIN_PORTS_MAX];
+    uint32_t port_count;
+    uint32_t tag;               /* for the log: its number of creation */
+    /* destruction: how far it has come */
+    uint32_t phase;
+    uint32_t next_handle;
+    uint64_t flush_target;
+};
+
+struct domain *domain_new(struct domain *parent, uint64_t quota_bytes, enum error *e);
+enum error domain_destroy_step(struct domain *d) must_check; /* E_AGAIN until it is gone */
+void domain_free(struct domain *d);                          /* from object_put */
+
+/* Puts a handle in; `slot` 0: the first free one. It takes over the caller's reference on success only. */
+enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint32_t *slot) must_check;
+/* The object behind a handle of this type with these rights, alive. `type` OBJ_NONE: any. */
+enum error handle_get(struct domain *d, uint64_t slot, enum object_type type, uint32_t rights, struct object **out) must_check;
+/* As handle_get, but a destroyed object is found too. */
+enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct object **out, uint32_t *rights_out) must_check;
+enum error handle_close(struct domain *d, uint64_t slot) must_check;
+
+/* Takes the lock itself: a thread of a domain has faulted, or its last thread ends. All its threads stop. */
+void domain_fault(struct thread *t, uint64_t cr2);
+void domain_stop(struct domain *d, enum domain_state state);
+static inline bool domain_runs(const struct domain *d) { return __atomic_load_n(&d->state, __ATOMIC_RELAXED) <= DOMAIN_RUNNING; }
+
+/* No lock: loads page tables and ports on this CPU. NULL: the kernel's own. */
+void domain_switch(struct cpu *c, struct domain *d);
+
+#endif

@@ -1,0 +1,14 @@
+/* The parts of the log that only the kernel's own start and system calls use. */
+#ifndef KERNEL_KLOG_RING_H
+#define KERNEL_KLOG_RING_H
+
+#include "kernel/log.h"
+#include "mullion/boot.h"
+
+extern struct klog_ring klog_ring; /* whole pages of the image; mapped read-only into the console */
+extern enum log_level log_level;
+void log_append(const char *text, size_t count);
+/* Ring 3 owns the serial port from now on. */
+void log_serial_taken(void);
+
+#endif

@@ -1,0 +1,90 @@
+#include "kernel/log.h"
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "drivers/screen.h"
+#include "drivers/serial.h"
+#include "kernel/klog_ring.h"
+#include "kernel/lock.h"
+
+#define LINE_MAX 1024
+
+struct klog_ring klog_ring __attribute__((section(".bss.page"), aligned(4096)));
+enum log_level log_level = LOG_INFO;
+
+static struct lock ring_lock;
+static bool serial_taken;
+static uint32_t panicking;
+
+void log_serial_taken(void) { serial_taken = true; }
+
+void log_append(const char *text, size_t count)
+{
+    lock(&ring_lock);
+    uint64_t head = klog_ring.head;
+    for (size_t i = 0; i < count; i++) {
+        klog_ring.text[(head + i) % KLOG_TEXT_BYTES] = text[i];
+        if (!serial_taken) {
+            if (text[i] == '\n')
+                serial_write('\r');
+            serial_write(text[i]);
+        }
+        screen_write(text[i]);
+    }
+    __atomic_store_n(&klog_ring.head, head + count, __ATOMIC_RELEASE);
+    unlock(&ring_lock);
+}
+
+void klog(enum log_level level, const char *format, ...)
+{
+    if (level > log_level)
+        return;
+    char line[LINE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = kvformat(line, sizeof line - 1, format, arguments);
+    va_end(arguments);
+    size_t length = n < 0 ? 0 : n > (int)sizeof line - 2 ? sizeof line - 2 : (size_t)n;
+    line[length++] = '\n';
+    log_append(line, length);
+}
+
+static void panic_text(const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '\n')
+            serial_write('\r');
+        serial_write(*s);
+        screen_write(*s);
+    }
+}
+
+void panic(const char *format, ...)
+{
+    irq_disable();
+    if (__atomic_fetch_add(&panicking, 1, __ATOMIC_SEQ_CST) == 0) {
+        for (unsigned i = 0; i < cpu_count; i++)
+            __atomic_fetch_or(&cpu_by_number(i)->work, WORK_STOP, __ATOMIC_SEQ_CST);
+        if (cpu_count > 1)
+            apic_nmi_others();
+        char text[LINE_MAX];
+        va_list arguments;
+        va_start(arguments, format);
+        kvformat(text, sizeof text, format, arguments);
+        va_end(arguments);
+        panic_text("\n\nmullion: PANIC: ");
+        panic_text(text);
+        if (cpu_count > 0) {
+            kformat(text, sizeof text, "\n  on CPU %u, called from 0x%lx", this_cpu()->number, (uint64_t)__builtin_return_address(0));
+            panic_text(text);
+        }
+        panic_text("\nThe machine is stopped; no guest runs any more. Please note the lines above and switch it off and on.\n");
+    }
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}
+
+uintptr_t __stack_chk_guard = 0x5bd1e995a3c47f00;
+noreturn void __stack_chk_fail(void);
+void __stack_chk_fail(void) { panic("a kernel stack frame was overrun, near 0x%lx", (uint64_t)__builtin_return_address(0)); }

@@ -1,0 +1,172 @@
+/*
+ * From the boot loader's hand-over to the CPU loop: read what there is, take the machine over, start the other CPUs, start root.
+ */
+#include "arch/x86_64/acpi.h"
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/ioapic.h"
+#include "arch/x86_64/smp.h"
+#include "arch/x86_64/time.h"
+#include "arch/x86_64/traps.h"
+#include "boot/multiboot.h"
+#include "drivers/screen.h"
+#include "drivers/serial.h"
+#include "kernel/klog_ring.h"
+#include "kernel/options.h"
+#include "kernel/root.h"
+#include "kernel/string.h"
+#include "kernel/thread.h"
+#include "kernel/vcpu.h"
+#include "mm/hostmap.h"
+
+#define IMAGE_BASE      0x100000ull
+#define LOW_MEMORY      0x100000ull /* left to firmware: real-mode tables, the other CPUs' way in */
+#define DEFAULT_SERIAL  0x3f8
+#define SLICE_US        10000u
+#define VGA_TEXT        0xb8000ull
+
+extern char kernel_end[];
+
+
+static struct boot_facts facts;
+static struct acpi_facts acpi;
+static struct root_setup setup;
+static uint64_t trampoline_page;
+static char why_no_backend[160];
+
+void boot_main(uint32_t magic, uint64_t info);
+
+static void options_early(void)
+{
+    char value[32];
+    uint16_t port = DEFAULT_SERIAL;
+    if (option(facts.cmdline, "serial", value, sizeof value))
+        port = !strcmp(value, "none") ? 0 : !strcmp(value, "0x2f8") ? 0x2f8 : DEFAULT_SERIAL;
+    serial_init(port);
+    if (option(facts.cmdline, "log", value, sizeof value))
+        log_level = !strcmp(value, "debug") ? LOG_DEBUG : !strcmp(value, "warn") ? LOG_WARN : !strcmp(value, "error") ? LOG_ERROR : LOG_INFO;
+}
+
+/* A page below 640 KiB that is usable and holds none of the loader's things, for the other CPUs' first steps. */
+static uint64_t find_low_page(uint64_t info)
+{
+    for (unsigned i = 0; i < facts.ram_count; i++)
+        for (uint64_t page = max_u64(facts.ram[i].base, 0x1000); page + PAGE_SIZE <= min_u64(facts.ram[i].base + facts.ram[i].size, 0xa0000);
+             page += PAGE_SIZE) {
+            bool free = page_down(info) != page && page + PAGE_SIZE > 0x8000;
+            for (unsigned j = 0; j < facts.module_count; j++)
+                free &= page + PAGE_SIZE <= facts.module[j].range.base || page >= facts.module[j].range.base + facts.module[j].range.size;
+            if (free)
+                return page;
+        }
+    return 0;
+}
+
+static void plan_memory(void)
+{
+    static struct boot_range taken[BOOT_MODULES_MAX + 2], pool;
+    unsigned n = 0;
+    taken[n++] = (struct boot_range){0, LOW_MEMORY};
+    taken[n++] = (struct boot_range){IMAGE_BASE, page_up((uint64_t)kernel_end - KERNEL_BASE) - IMAGE_BASE};
+    for (unsigned i = 0; i < facts.module_count; i++)
+        taken[n++] = (struct boot_range){page_down(facts.module[i].range.base), page_up(facts.module[i].range.size + PAGE_MASK)};
+    hostmap_init(facts.ram, facts.ram_count, taken, n, &pool);
+
+    memcpy(setup.ram, facts.ram, sizeof setup.ram);
+    setup.ram_count = facts.ram_count;
+    enum error e = ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, taken[0]);
+    e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, taken[1]) : e;
+    e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, pool) : e;
+    if (e != OK)
+        klog(LOG_WARN, "the firmware's memory map is in too many pieces; some memory stays unused");
+    klog(LOG_INFO, "memory: %lu MiB usable in %u pieces, kernel pool %lu MiB at 0x%lx, %u modules", facts.ram_total >> 20, facts.ram_count,
+         pool.size >> 20, pool.base, facts.module_count);
+}
+
+static void screen_setup(void)
+{
+    /* Text where the loader says so, and where a BIOS loader says nothing. */
+    if (facts.screen.type == 2)
+        screen_init(hostmap_device(hpa(facts.screen.address), facts.screen.width * facts.screen.height * 2), facts.screen.width,
+                    facts.screen.height);
+    else if (facts.screen.type == 0xff && facts.rsdp == 0)
+        screen_init(hostmap_device(hpa(VGA_TEXT), 80 * 25 * 2), 80, 25);
+}
+
+/* Each CPU but the boot CPU, once it is set up. */
+static void cpu_begin(void)
+{
+    struct cpu *c = this_cpu();
+    sched_init(&c->sched, us_to_ticks(SLICE_US));
+    if (backend && backend->cpu_start(c->number) != OK)
+        panic("CPU %u cannot turn on %s although the boot CPU could", c->number, backend->name);
+    cpu_run();
+}
+
+static void choose_backend(void)
+{
+    static const struct backend *const all[] = {&vmx_backend, &svm_backend};
+    char why[2][sizeof why_no_backend];
+    for (unsigned i = 0; i < 2; i++)
+        if (all[i]->probe(why[i], sizeof why[i]) == OK) {
+            backend = all[i];
+            klog(LOG_INFO, "guests run by %s", backend->name);
+            return;
+        }
+    /* Intel's reason on Intel, AMD's on AMD. */
+    bool amd = cpuid(0, 0).ebx == 0x68747541 || cpuid(0, 0).ebx == 0x6f677948;
+    copy_string(why_no_backend, sizeof why_no_backend, why[amd]);
+    klog(LOG_ERROR, "this machine cannot run guests: %s", why_no_backend);
+}
+
+/* On the boot CPU's own stack. */
+static noreturn void boot_continue(void)
+{
+    cpu_init();
+    apic_setup(hpa(acpi.apic_base));
+    apic_init();
+    this_cpu()->apic_id = apic_id();
+    smp_online();
+    time_init();
+    for (unsigned i = 0; i < acpi.ioapic_count; i++)
+        ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
+    screen_setup();
+    choose_backend();
+    sched_init(&this_cpu()->sched, us_to_ticks(SLICE_US));
+    if (backend && backend->cpu_start(0) != OK)
+        panic("the boot CPU cannot turn on %s", backend->name);
+    if (trampoline_page)
+        smp_start(&acpi, trampoline_page, cpu_begin);
+    else
+        klog(LOG_WARN, "no free page below 640 KiB: the other CPUs cannot be started");
+    klog(LOG_INFO, "%u CPUs at %lu.%03lu MHz", cpu_count, tsc_khz / 1000, tsc_khz % 1000);
+    setup.boot = &facts;
+    setup.acpi = &acpi;
+    setup.backend_error = why_no_backend;
+    root_create(&setup);
+    cpu_run();
+}
+
+void boot_main(uint32_t magic, uint64_t info)
+{
+    setup.entry_tsc = rdtsc();
+    enum error e = multiboot_read(magic, info, &facts);
+    options_early();
+    klog(LOG_INFO, "Mullion, a hypervisor of many panes");
+    if (e != OK)
+        panic("not started by a Multiboot loader (magic 0x%x): boot Mullion by GRUB's `multiboot2` or `multiboot`, or by `qemu -kernel`", magic);
+    if (facts.ranges_left_out || facts.modules_left_out)
+        klog(LOG_WARN, "left out: %u pieces of memory and %u modules beyond what Mullion keeps", facts.ranges_left_out, facts.modules_left_out);
+    acpi_read(facts.rsdp, &acpi);
+    if (acpi.cpu_count == 0)
+        acpi.cpu_count = 1;
+    trampoline_page = find_low_page(info);
+    plan_memory();
+    traps_init();
+    if (cpu_area_create(0, 0) != OK)
+        panic("no kernel memory for the boot CPU");
+    cpu_count = 1;
+    __asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1" : : "r"((uint64_t)cpu_by_number(0) + CPU_AREA_SIZE), "r"(boot_continue) : "memory");
+    __builtin_unreachable();
+}

@@ -1,0 +1,186 @@
+/*
+ * Ownership and mappings of physical memory. A memory object that is destroyed goes through: out of all tables, flushed from all CPUs, zeroed,
+ * back to free. Frames are free again only after the last of these.
+ */
+#include "kernel/memory.h"
+
+#include "kernel/domain.h"
+#include "kernel/log.h"
+#include "kernel/string.h"
+#include "kernel/thread.h"
+#include "mm/hostmap.h"
+
+#define SCRUB_STEP        (1ull << 20)
+#define MAPPINGS_PER_STEP 16u
+enum { PHASE_ALIVE = 0, PHASE_UNMAPPING, PHASE_FLUSHING, PHASE_SCRUBBING, PHASE_GONE };
+
+static struct ledger ledger;
+
+struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint32_t tag, bool is_ram, enum error *e)
+{
+    *e = E_QUOTA;
+    struct memory *m = object_new(payer, sizeof *m);
+    if (!m)
+        return NULL;
+    object_init(&m->object, OBJ_MEMORY);
+    m->payer = payer;
+    m->is_ram = is_ram;
+    m->range = (struct ledger_range){.base = base, .size = size, .tag = tag};
+    *e = is_ram ? OK : ledger_insert(&ledger, &m->range);
+    if (*e == OK)
+        return m;
+    object_free(payer, m, sizeof *m);
+    return NULL;
+}
+
+/* The last handle has gone. Memory that nobody destroyed keeps its place in the ledger, and so its shell: the frames were not zeroed, so nobody
+ * may get them. */
+void memory_free(struct memory *m)
+{
+    if (m->phase == PHASE_GONE)
+        object_free(m->payer, m, sizeof *m);
+    else
+        klog(LOG_WARN, "memory 0x%lx+0x%lx was abandoned without being destroyed; it stays out of use", m->range.base.v, m->range.size);
+}
+
+struct result memory_carve(struct domain *caller, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag)
+{
+    if (!ram->is_ram)
+        return failed(E_TYPE);
+    if (size == 0 || ((offset | size) & PAGE_MASK) || offset >= ram->range.size || size > ram->range.size - offset)
+        return failed(E_ARG);
+    enum error e;
+    struct memory *m = memory_new(caller, hpa(ram->range.base.v + offset), size, tag, false, &e);
+    if (!m)
+        return failed(e);
+    uint32_t slot = 0;
+    e = handle_put(caller, &m->object, RIGHTS_ALL, &slot);
+    if (e == OK)
+        return done(slot);
+    ledger_remove(&ledger, &m->range);
+    m->phase = PHASE_GONE;
+    object_put(&m->object);
+    return failed(e);
+}
+
+bool memory_carved(struct memory *ram, uint64_t index, uint64_t *offset, uint64_t *size)
+{
+    uint64_t end = ram->range.base.v + ram->range.size;
+    struct ledger_range *r = ledger_next(&ledger, ram->range.base);
+    while (r && r->base.v < end && index-- > 0)
+        r = ledger_next(&ledger, hpa(r->base.v + 1));
+    if (!r || r->base.v >= end)
+        return false;
+    *offset = r->base.v - ram->range.base.v;
+    *size = r->size;
+    return true;
+}
+
+enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m, uint64_t address,
+                        uint64_t offset, uint64_t size, uint32_t rights)
+{
+    if (m->is_ram)
+        return E_TYPE;
+    if (size == 0 || ((address | offset | size) & PAGE_MASK) || offset >= m->range.size || size > m->range.size - offset)
+        return E_ARG;
+    struct mapping *x = object_new(payer, sizeof *x);
+    if (!x)
+        return E_QUOTA;
+    enum error e = pt_map(tables, address, hpa(m->range.base.v + offset), size, rights);
+    if (e != OK) {
+        object_free(payer, x, sizeof *x);
+        return e;
+    }
+    *x = (struct mapping){.memory = m, .payer = payer, .tables = tables, .address = address, .size = size};
+    object_get(&m->object);
+    x->memory_next = m->mappings;
+    x->memory_back = &m->mappings;
+    x->target_next = *list;
+    x->target_back = list;
+    if (x->memory_next)
+        x->memory_next->memory_back = &x->memory_next;
+    if (x->target_next)
+        x->target_next->target_back = &x->target_next;
+    m->mappings = x;
+    *list = x;
+    return OK;
+}
+
+void mapping_free(struct mapping *x)
+{
+    *x->memory_back = x->memory_next;
+    if (x->memory_next)
+        x->memory_next->memory_back = x->memory_back;
+    *x->target_back = x->target_next;
+    if (x->target_next)
+        x->target_next->target_back = x->target_back;
+    object_put(&x->memory->object);
+    object_free(x->payer, x, sizeof *x);
+}
+
+enum error mapping_remove_step(struct mapping *list, uint64_t address)
+{
+    struct mapping *x = list;
+    while (x && x->address != address)
+        x = x->target_next;
+    if (!x)
+        return E_ARG;
+    if (x->flush_target == 0) {
+        pt_unmap(x->tables, x->address, x->size);
+        x->flush_target = flush_request();
+        return E_AGAIN;
+    }
+    if (!flush_done(x->flush_target))
+        return E_AGAIN;
+    mapping_free(x);
+    return OK;
+}
+
+static void scrub(struct memory *m)
+{
+    uint64_t at = m->range.base.v + m->scrubbed;
+    uint64_t bytes = min_u64(min_u64(m->range.size - m->scrubbed, SCRUB_STEP), SIZE_2M - (at & (SIZE_2M - 1)));
+    memset(window_open(hpa(at)), 0, bytes);
+    window_close();
+    m->scrubbed += bytes;
+}
+
+enum error memory_destroy_step(struct memory *m)
+{
+    if (m->keep || m->is_ram)
+        return E_STATE;
+    switch (m->phase) {
+    case PHASE_ALIVE:
+        m->object.dead = true; /* no new mapping from here on */
+        m->phase = PHASE_UNMAPPING;
+        return E_AGAIN;
+    case PHASE_UNMAPPING:
+        for (unsigned n = 0; m->mappings; n++) {
+            if (n == MAPPINGS_PER_STEP)
+                return E_AGAIN;
+            struct mapping *x = m->mappings;
+            if (x->flush_target == 0)
+                pt_unmap(x->tables, x->address, x->size);
+            mapping_free(x);
+        }
+        m->flush_target = flush_request();
+        m->phase = PHASE_FLUSHING;
+        return E_AGAIN;
+    case PHASE_FLUSHING:
+        if (!flush_done(m->flush_target))
+            return E_AGAIN;
+        m->phase = PHASE_SCRUBBING;
+        return E_AGAIN;
+    case PHASE_SCRUBBING:
+        if (m->scrubbed < m->range.size) {
+            scrub(m);
+            return E_AGAIN;
+        }
+        ledger_remove(&ledger, &m->range);
+        m->phase = PHASE_GONE;
+        klog(LOG_DEBUG, "memory 0x%lx+0x%lx zeroed and free", m->range.base.v, m->range.size);
+        return OK;
+    default:
+        return E_DEAD;
+    }
+}

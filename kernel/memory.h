@@ -1,0 +1,51 @@
+/*
+ * Memory objects: runs of physical memory with one owner each, and where they are mapped. Kernel lock held.
+ */
+#ifndef KERNEL_MEMORY_H
+#define KERNEL_MEMORY_H
+
+#include "kernel/object.h"
+#include "mm/ledger.h"
+#include "mm/pagetable.h"
+
+struct mapping;
+struct space;
+
+struct memory {
+    struct object object;
+    struct domain *payer;
+    struct ledger_range range;  /* linked in the ledger, unless is_ram */
+    bool is_ram;                /* a piece of the firmware's map: only carved from, never mapped */
+    bool keep;                  /* part of the kernel's image: read-only, never destroyed */
+    uint8_t phase;              /* of destruction */
+    struct mapping *mappings;
+    uint64_t flush_target, scrubbed;
+};
+
+/* One mapping of one memory object into one table. */
+struct mapping {
+    struct memory *memory;
+    struct domain *payer;
+    struct pagetable *tables;
+    uint64_t address, size;
+    uint64_t flush_target;      /* != 0: taken out of the table, waits for the flush */
+    struct mapping *memory_next, **memory_back;
+    struct mapping *target_next, **target_back;
+};
+
+/* An object over [base, base+size): enters the ledger, unless `is_ram`. */
+struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint32_t tag, bool is_ram, enum error *e);
+void memory_free(struct memory *m);
+enum error memory_destroy_step(struct memory *m) must_check;
+struct result memory_carve(struct domain *caller, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag);
+/* The index-th carved range inside a RAM object: its offset and size; false: there are fewer. */
+bool memory_carved(struct memory *ram, uint64_t index, uint64_t *offset, uint64_t *size);
+
+enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m, uint64_t address,
+                        uint64_t offset, uint64_t size, uint32_t rights) must_check;
+/* Steps: E_AGAIN. */
+enum error mapping_remove_step(struct mapping *list, uint64_t address) must_check;
+/* Forgets a mapping whose table is already dead or flushed. */
+void mapping_free(struct mapping *m);
+
+#endif

@@ -1,0 +1,50 @@
+#include "kernel/object.h"
+
+#include "kernel/domain.h"
+#include "kernel/event.h"
+#include "kernel/irq.h"
+#include "kernel/lock.h"
+#include "kernel/log.h"
+#include "kernel/memory.h"
+#include "kernel/space.h"
+#include "kernel/thread.h"
+#include "kernel/vcpu.h"
+
+static struct lock the_lock;
+
+void kernel_lock(void) { lock(&the_lock); }
+void kernel_unlock(void) { unlock(&the_lock); }
+
+void *object_new(struct domain *payer, size_t size)
+{
+    void *p = pool_alloc(&payer->quota, size);
+    if (p)
+        object_get(&payer->object);
+    return p;
+}
+
+void object_free(struct domain *payer, void *p, size_t size)
+{
+    pool_free(&payer->quota, p, size);
+    object_put(&payer->object);
+}
+
+void object_put(struct object *o)
+{
+    kassert(o->references > 0);
+    if (--o->references > 0)
+        return;
+    switch (o->type) {
+    case OBJ_DOMAIN: domain_free(container_of(o, struct domain, object)); break;
+    case OBJ_THREAD: thread_free(container_of(o, struct thread, object)); break;
+    case OBJ_SPACE: space_free(container_of(o, struct space, object)); break;
+    case OBJ_VCPU: vcpu_free(container_of(o, struct vcpu, object)); break;
+    case OBJ_EVENT: {
+        struct event *e = container_of(o, struct event, object);
+        object_free(e->payer, e, sizeof *e);
+        break;
+    }
+    case OBJ_MEMORY: memory_free(container_of(o, struct memory, object)); break;
+    default: panic("object of type %u freed: it should live for ever", o->type);
+    }
+}

@@ -1,0 +1,20 @@
+/* Makes root, the first ring-3 program, and hands it everything there is. */
+#ifndef KERNEL_ROOT_H
+#define KERNEL_ROOT_H
+
+#include "arch/x86_64/acpi.h"
+#include "boot/multiboot.h"
+
+struct root_setup {
+    const struct boot_facts *boot;
+    const struct acpi_facts *acpi;
+    struct boot_range ram[BOOT_RAM_MAX]; /* free for root to carve from; modules lie inside */
+    unsigned ram_count;
+    const char *backend_error;
+    uint64_t entry_tsc;
+};
+
+/* Boot CPU, once, interrupts off. Panics in words if it cannot be done. */
+void root_create(const struct root_setup *s);
+
+#endif

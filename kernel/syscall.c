@@ -1,0 +1,374 @@
+/*
+ * System calls. Each one reads: find and check every argument, then act. Arguments are numbers; ring 3's memory is never touched.
+ */
+#include "kernel/syscall.h"
+
+#include "arch/x86_64/instr.h"
+#include "drivers/serial.h"
+#include "kernel/domain.h"
+#include "kernel/event.h"
+#include "kernel/irq.h"
+#include "kernel/klog_ring.h"
+#include "kernel/memory.h"
+#include "kernel/space.h"
+#include "kernel/thread.h"
+#include "kernel/vcpu.h"
+
+struct object log_object = {.type = OBJ_LOG, .references = 1};
+
+struct arguments { struct thread *t; struct domain *d; uint64_t a[6]; };
+
+/* Finds handle argument `n`, which must be of OBJ_<kind> with `rights`, into variable `v` of struct <kind>; or returns the error. */
+#define ARGUMENT(v, n, kind, type, rights)                                                                                    \
+    struct object *v##_object;                                                                                                \
+    enum error v##_error = handle_get(x->d, x->a[n], type, rights, &v##_object);                                              \
+    if (v##_error != OK)                                                                                                      \
+        return failed(v##_error);                                                                                             \
+    struct kind *v = container_of(v##_object, struct kind, object)
+
+/* Gives the caller a handle to a new object; if there is no slot, the object goes. */
+static struct result give(struct domain *d, struct object *o, uint32_t rights)
+{
+    uint32_t slot = 0;
+    enum error e = handle_put(d, o, rights, &slot);
+    if (e == OK)
+        return done(slot);
+    object_put(o);
+    return failed(e);
+}
+
+static struct result sys_handle_close(const struct arguments *x) { return failed(handle_close(x->d, x->a[0])); }
+
+static struct result sys_handle_grant(const struct arguments *x)
+{
+    ARGUMENT(target, 0, domain, OBJ_DOMAIN, RIGHT_MANAGE);
+    struct object *o;
+    uint32_t has;
+    enum error e = handle_any(x->d, x->a[1], RIGHT_GRANT, &o, &has);
+    if (e != OK)
+        return failed(e);
+    uint32_t slot = (uint32_t)x->a[3];
+    if (x->a[3] >= MAX_HANDLES)
+        return failed(E_ARG);
+    if (o->dead || target->phase)
+        return failed(E_DEAD);
+    e = handle_put(target, o, has & (uint32_t)x->a[2], &slot);
+    if (e != OK)
+        return failed(e);
+    object_get(o);
+    return done(slot);
+}
+
+static struct result sys_destroy(const struct arguments *x)
+{
+    struct object *o;
+    enum error e = handle_any(x->d, x->a[0], RIGHT_DESTROY, &o, NULL);
+    if (e != OK)
+        return failed(e);
+    switch (o->type) {
+    case OBJ_DOMAIN: {
+        struct domain *d = container_of(o, struct domain, object);
+        return failed(d == x->d ? E_STATE : domain_destroy_step(d));
+    }
+    case OBJ_MEMORY: return failed(memory_destroy_step(container_of(o, struct memory, object)));
+    case OBJ_EVENT:
+        if (o->dead)
+            return failed(E_DEAD);
+        event_destroy(container_of(o, struct event, object));
+        return done(0);
+    default: return failed(E_TYPE);
+    }
+}
+
+static struct result sys_domain_create(const struct arguments *x)
+{
+    struct event *death = NULL;
+    if (x->a[2]) {
+        ARGUMENT(event, 2, event, OBJ_EVENT, RIGHT_SIGNAL);
+        death = event;
+    }
+    if (x->a[0] > pool_pages_total() || x->a[1] & ~x->d->cpu_mask)
+        return failed(E_ARG);
+    enum error e;
+    struct domain *d = domain_new(x->d, x->a[0] * PAGE_SIZE, &e);
+    if (!d)
+        return failed(e);
+    d->cpu_mask = x->a[1];
+    d->death = death;
+    d->death_bits = x->a[3];
+    if (death)
+        object_get(&death->object);
+    uint32_t slot = 0;
+    e = handle_put(x->d, &d->object, RIGHTS_ALL, &slot);
+    if (e == OK)
+        return done(slot);
+    while (domain_destroy_step(d) == E_AGAIN) { /* it never ran: nobody to wait for but the flush, which we need not */
+        d->flush_target = 0;
+    }
+    object_put(&d->object);
+    return failed(e);
+}
+
+static struct result sys_thread_create(const struct arguments *x)
+{
+    ARGUMENT(d, 0, domain, OBJ_DOMAIN, RIGHT_MANAGE);
+    struct thread *t;
+    enum error e = thread_create(d, x->a[1], x->a[2], x->a[3], x->a[4] & 0xff, x->a[4] >> 8 & 0xff, x->a[5] & 0xffffffff, x->a[5] >> 32, &t);
+    return e == OK ? give(x->d, &t->object, RIGHTS_ALL) : failed(e);
+}
+
+static struct result sys_memory_carve(const struct arguments *x)
+{
+    ARGUMENT(ram, 0, memory, OBJ_MEMORY, RIGHT_MAP);
+    return memory_carve(x->d, ram, x->a[1], x->a[2], (uint32_t)x->a[3]);
+}
+
+static struct result sys_map(const struct arguments *x)
+{
+    struct object *o;
+    enum error e = handle_get(x->d, x->a[0], OBJ_NONE, RIGHT_MAP, &o);
+    if (e != OK)
+        return failed(e);
+    uint64_t address = x->a[1], size = x->a[4], rights = x->a[5];
+    if (!(rights & RIGHT_READ) || (rights & ~(uint64_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)))
+        return failed(E_ARG);
+    ARGUMENT(m, 2, memory, OBJ_MEMORY, (uint32_t)rights);
+    if (o->type == OBJ_DOMAIN) {
+        struct domain *d = container_of(o, struct domain, object);
+        if (address < USER_VA_MIN || address >= USER_VA_MAX || size > USER_VA_MAX - address)
+            return failed(E_ARG);
+        if ((rights & RIGHT_WRITE) && (rights & RIGHT_EXEC)) /* never both in ring 3 */
+            return failed(E_ARG);
+        return failed(mapping_make(d, &d->tables, &d->mappings, m, address, x->a[3], size, (uint32_t)rights | PT_USER));
+    }
+    if (o->type == OBJ_SPACE) {
+        struct space *s = container_of(o, struct space, object);
+        return failed(mapping_make(s->payer, &s->tables, &s->mappings, m, address, x->a[3], size, (uint32_t)rights));
+    }
+    return failed(E_TYPE);
+}
+
+static struct result sys_unmap(const struct arguments *x)
+{
+    struct object *o;
+    enum error e = handle_get(x->d, x->a[0], OBJ_NONE, RIGHT_MAP, &o);
+    if (e != OK)
+        return failed(e);
+    if (o->type == OBJ_DOMAIN)
+        return failed(mapping_remove_step(container_of(o, struct domain, object)->mappings, x->a[1]));
+    if (o->type == OBJ_SPACE)
+        return failed(mapping_remove_step(container_of(o, struct space, object)->mappings, x->a[1]));
+    return failed(E_TYPE);
+}
+
+static struct result sys_event_create(const struct arguments *x)
+{
+    struct event *e = event_new(x->d);
+    return e ? give(x->d, &e->object, RIGHTS_ALL) : failed(E_QUOTA);
+}
+
+static struct result sys_event_signal(const struct arguments *x)
+{
+    ARGUMENT(e, 0, event, OBJ_EVENT, RIGHT_SIGNAL);
+    event_signal(e, x->a[1]);
+    return done(0);
+}
+
+static struct result sys_event_wait(const struct arguments *x)
+{
+    ARGUMENT(e, 0, event, OBJ_EVENT, RIGHT_WAIT);
+    return event_wait(e, x->t, x->a[1], x->a[2]);
+}
+
+static struct result sys_irq_bind(const struct arguments *x)
+{
+    ARGUMENT(i, 0, irq, OBJ_IRQ, RIGHT_SIGNAL);
+    ARGUMENT(e, 1, event, OBJ_EVENT, RIGHT_SIGNAL);
+    return failed(irq_bind(i, e, x->a[2]));
+}
+
+static struct result sys_irq_ack(const struct arguments *x)
+{
+    ARGUMENT(i, 0, irq, OBJ_IRQ, RIGHT_SIGNAL);
+    irq_ack(i);
+    return done(0);
+}
+
+static struct result sys_ports_open(const struct arguments *x)
+{
+    ARGUMENT(d, 0, domain, OBJ_DOMAIN, RIGHT_MAP);
+    ARGUMENT(p, 1, ports, OBJ_PORTS, RIGHT_MAP);
+    if (d->port_count == DOMAIN_PORTS_MAX)
+        return failed(E_QUOTA);
+    d->ports[d->port_count].first = p->first;
+    d->ports[d->port_count].last = p->last;
+    d->port_count++;
+    if (serial_port() && p->first <= serial_port() && serial_port() <= p->last)
+        log_serial_taken();
+    if (this_cpu()->domain == d) /* others load the ports when they next switch to it */
+        domain_switch(this_cpu(), d);
+    return done(0);
+}
+
+static struct result sys_space_create(const struct arguments *x)
+{
+    if (!backend)
+        return failed(E_UNSUPPORTED);
+    struct space *s = space_new(x->d);
+    return s ? give(x->d, &s->object, RIGHTS_ALL) : failed(E_QUOTA);
+}
+
+static struct result sys_vcpu_create(const struct arguments *x)
+{
+    ARGUMENT(s, 0, space, OBJ_SPACE, RIGHT_MANAGE);
+    struct vcpu *v;
+    enum error e = vcpu_new(x->t, s, x->a[1], &v);
+    return e == OK ? give(x->d, &v->object, RIGHTS_ALL) : failed(e);
+}
+
+static struct result sys_vcpu_fetch(const struct arguments *x)
+{
+    if (!x->t->vcpu)
+        return failed(E_STATE);
+    vcpu_fetch(this_cpu(), x->t->vcpu, (uint32_t)x->a[0]);
+    return done(0);
+}
+
+static struct result sys_vcpu_kick(const struct arguments *x)
+{
+    ARGUMENT(v, 0, vcpu, OBJ_VCPU, RIGHT_SIGNAL);
+    vcpu_kick(v);
+    return done(0);
+}
+
+static struct result sys_settle(const struct arguments *x)
+{
+    ARGUMENT(s, 0, space, OBJ_SPACE, RIGHT_MANAGE);
+    if (x->a[1] == SETTLE_CPUID)
+        return failed(space_settle_cpuid(s, x->a[2], x->a[3], x->a[4], x->a[5]));
+    if (x->a[1] != SETTLE_DOORBELL_PORT && x->a[1] != SETTLE_DOORBELL_MEMORY)
+        return failed(E_ARG);
+    ARGUMENT(e, 4, event, OBJ_EVENT, RIGHT_SIGNAL);
+    return failed(space_settle_doorbell(s, x->a[1] == SETTLE_DOORBELL_MEMORY, x->a[2], x->a[3], e, x->a[5]));
+}
+
+static struct result query_memory(struct memory *m, uint64_t what, uint64_t index)
+{
+    uint64_t offset, size;
+    switch (what) {
+    case QUERY_MEMORY_BASE: return done(m->range.base.v);
+    case QUERY_MEMORY_SIZE: return done(m->range.size);
+    case QUERY_MEMORY_RESERVED: return done(m->is_ram && memory_carved(m, index, &offset, &size) ? offset | 1 : 0);
+    case QUERY_MEMORY_RESERVED_SIZE: return done(m->is_ram && memory_carved(m, index, &offset, &size) ? size : 0);
+    default: return failed(E_ARG);
+    }
+}
+
+static struct result sys_query(const struct arguments *x)
+{
+    uint64_t what = x->a[1], index = x->a[2];
+    if (what == QUERY_VCPU_EXITS) {
+        struct vcpu *v = x->t->vcpu;
+        if (x->a[0]) {
+            ARGUMENT(named, 0, vcpu, OBJ_VCPU, RIGHT_MANAGE);
+            v = named;
+        }
+        if (!v || index > EXIT_COUNT)
+            return failed(E_ARG);
+        return done(index == EXIT_COUNT ? v->state->exits_total : v->exits[index]);
+    }
+    struct object *o;
+    enum error e = handle_get(x->d, x->a[0], OBJ_NONE, RIGHT_MANAGE, &o);
+    if (e != OK)
+        return failed(e);
+    if (o->type == OBJ_MEMORY)
+        return query_memory(container_of(o, struct memory, object), what, index);
+    if (o->type == OBJ_THREAD && what == QUERY_THREAD_TICKS)
+        return done(__atomic_load_n(&container_of(o, struct thread, object)->entity.ran, __ATOMIC_RELAXED));
+    if (o->type != OBJ_DOMAIN)
+        return failed(E_TYPE);
+    struct domain *d = container_of(o, struct domain, object);
+    switch (what) {
+    case QUERY_DOMAIN_STATE: return done(d->state);
+    case QUERY_DOMAIN_FAULT: return index < 4 ? done(d->fault[index]) : failed(E_ARG);
+    case QUERY_DOMAIN_KMEM_USED: return done(d->quota.used_bytes / PAGE_SIZE);
+    case QUERY_DOMAIN_KMEM_QUOTA: return done(d->quota.limit_bytes / PAGE_SIZE);
+    default: return failed(E_ARG);
+    }
+}
+
+static struct result sys_log(const struct arguments *x)
+{
+    struct object *o;
+    enum error e = handle_get(x->d, x->a[0], OBJ_LOG, RIGHT_SIGNAL, &o);
+    if (e != OK)
+        return failed(e);
+    char text[32];
+    if (x->a[1] == 0 || x->a[1] > sizeof text)
+        return failed(E_ARG);
+    for (unsigned i = 0; i < x->a[1]; i++) {
+        char c = (char)(x->a[2 + i / 8] >> (i % 8 * 8));
+        text[i] = c == '\n' || c == '\t' || (c >= 32 && c < 127) ? c : '?';
+    }
+    log_append(text, x->a[1]);
+    return done(0);
+}
+
+typedef struct result (*handler)(const struct arguments *x);
+static const handler handlers[SYS_COUNT] = {
+    [SYS_HANDLE_CLOSE] = sys_handle_close,   [SYS_HANDLE_GRANT] = sys_handle_grant, [SYS_DESTROY] = sys_destroy,
+    [SYS_DOMAIN_CREATE] = sys_domain_create, [SYS_THREAD_CREATE] = sys_thread_create,
+    [SYS_MEMORY_CARVE] = sys_memory_carve,   [SYS_MAP] = sys_map,                   [SYS_UNMAP] = sys_unmap,
+    [SYS_EVENT_CREATE] = sys_event_create,   [SYS_EVENT_SIGNAL] = sys_event_signal, [SYS_EVENT_WAIT] = sys_event_wait,
+    [SYS_IRQ_BIND] = sys_irq_bind,           [SYS_IRQ_ACK] = sys_irq_ack,           [SYS_PORTS_OPEN] = sys_ports_open,
+    [SYS_SPACE_CREATE] = sys_space_create,   [SYS_VCPU_CREATE] = sys_vcpu_create,   [SYS_VCPU_FETCH] = sys_vcpu_fetch,
+    [SYS_VCPU_KICK] = sys_vcpu_kick,         [SYS_SETTLE] = sys_settle,             [SYS_QUERY] = sys_query,
+    [SYS_LOG] = sys_log,
+};
+
+static noreturn void thread_exit(struct thread *t)
+{
+    t->exited = true;
+    kernel_lock();
+    if (--t->domain->live_threads == 0)
+        domain_stop(t->domain, DOMAIN_EXITED);
+    kernel_unlock();
+    thread_wake(t);
+    cpu_run();
+}
+
+/* From entry.asm: the frame is saved, we are on the CPU's stack. */
+noreturn void syscall_entry(struct thread *t);
+noreturn void syscall_entry(struct thread *t)
+{
+    struct cpu *c = this_cpu();
+    uint64_t number = t->frame.rax;
+    if (number == SYS_VCPU_RUN) { /* the hot one: no lock, no table */
+        if (t->vcpu) {
+            t->vcpu->in_guest_mode = true;
+            if (!vcpu_enter(c, t->vcpu) || __atomic_load_n(&c->work, __ATOMIC_RELAXED))
+                cpu_run();
+            user_resume(&t->frame);
+        }
+        t->frame.rax = E_STATE;
+        user_resume(&t->frame);
+    }
+    if (number == SYS_THREAD_EXIT)
+        thread_exit(t);
+    struct result r = failed(E_NOSYS);
+    struct arguments x = {t, t->domain, {t->frame.rdi, t->frame.rsi, t->frame.rdx, t->frame.rcx, t->frame.r8, t->frame.r9}};
+    if (number < SYS_COUNT && handlers[number]) {
+        kernel_lock();
+        r = handlers[number](&x);
+        kernel_unlock();
+    }
+    if (number == SYS_EVENT_WAIT && r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps already on another CPU */
+        thread_block(t, BLOCK_EVENT, x.a[2]);
+        cpu_run();
+    }
+    t->frame.rax = r.error;
+    t->frame.rdx = r.value;
+    if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
+        cpu_run();
+    user_resume(&t->frame);
+}

@@ -1,0 +1,222 @@
+/*
+ * Threads and the CPU loop. A thread belongs to its CPU; other CPUs only push it onto that CPU's wake list.
+ */
+#include "kernel/thread.h"
+
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "arch/x86_64/time.h"
+#include "kernel/domain.h"
+#include "kernel/event.h"
+#include "kernel/log.h"
+#include "kernel/vcpu.h"
+#include "mm/hostmap.h"
+
+_Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame),
+               "entry.asm relies on both");
+
+static uint64_t flush_generation;
+static uint64_t next_deadline[MAX_CPUS];
+
+enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu, unsigned priority, uint64_t budget_us,
+                         uint64_t period_us, struct thread **out)
+{
+    if (cpu >= cpu_count || priority >= SCHED_PRIORITIES || entry >= USER_VA_MAX || stack >= USER_VA_MAX || !(d->cpu_mask >> cpu & 1))
+        return E_ARG;
+    if (budget_us != 0 && (period_us < 100 || budget_us > period_us))
+        return E_ARG;
+    if (!domain_runs(d))
+        return E_STATE;
+    struct thread *t = object_new(d, sizeof *t);
+    if (!t)
+        return E_QUOTA;
+    object_init(&t->object, OBJ_THREAD);
+    t->cpu = cpu_by_number(cpu);
+    t->kernel_stack = (uint64_t)t->cpu + CPU_AREA_SIZE;
+    t->domain = d;
+    t->frame.rip = entry;
+    t->frame.rsp = stack;
+    t->frame.rdi = arg;
+    t->frame.cs = SEL_USER_CODE;
+    t->frame.ss = SEL_USER_DATA;
+    t->frame.rflags = RFLAGS_FIXED | RFLAGS_IF;
+    t->entity.priority = (uint8_t)priority;
+    t->entity.budget = us_to_ticks(budget_us);
+    t->entity.period = us_to_ticks(period_us);
+    t->next = d->threads;
+    d->threads = t;
+    d->live_threads++;
+    __atomic_store_n(&d->state, DOMAIN_RUNNING, __ATOMIC_RELAXED);
+    object_get(&t->object); /* the domain's own reference, beside the creator's */
+    thread_wake(t);
+    *out = t;
+    return OK;
+}
+
+void thread_free(struct thread *t) { object_free(t->domain, t, sizeof *t); }
+
+void thread_wake(struct thread *t)
+{
+    struct cpu *c = t->cpu;
+    if (__atomic_exchange_n(&t->wake_queued, 1, __ATOMIC_SEQ_CST) == 0) {
+        t->wake_next = __atomic_load_n(&c->wake_list, __ATOMIC_RELAXED);
+        while (!__atomic_compare_exchange_n(&c->wake_list, &t->wake_next, t, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        }
+    }
+    cpu_post(c, WORK_WAKE);
+}
+
+static void timeout_remove(struct thread *t)
+{
+    if (!t->timed)
+        return;
+    struct thread **at = &t->cpu->timeouts;
+    while (*at != t)
+        at = &(*at)->timeout_next;
+    *at = t->timeout_next;
+    t->timed = false;
+}
+
+void thread_block(struct thread *t, enum block why, uint64_t deadline)
+{
+    struct cpu *c = t->cpu;
+    t->block = why;
+    sched_block(&c->sched, &t->entity, rdtsc());
+    if (deadline == NEVER)
+        return;
+    t->deadline = deadline;
+    t->timed = true;
+    struct thread **at = &c->timeouts;
+    while (*at && (*at)->deadline <= deadline)
+        at = &(*at)->timeout_next;
+    t->timeout_next = *at;
+    *at = t;
+}
+
+static void unblock(struct thread *t)
+{
+    timeout_remove(t);
+    t->block = BLOCK_NONE;
+    sched_wake(&t->cpu->sched, &t->entity, rdtsc());
+}
+
+/* Its domain has stopped, or it has ended: this CPU forgets it. */
+static void park(struct cpu *c, struct thread *t)
+{
+    if (t->block == BLOCK_PARKED)
+        return;
+    timeout_remove(t);
+    kernel_lock();
+    event_forget(t);
+    kernel_unlock();
+    sched_block(&c->sched, &t->entity, rdtsc());
+    if (t->vcpu && c->vcpu == t->vcpu)
+        vcpu_make_current(c, NULL);
+    if (c->domain == t->domain)
+        domain_switch(c, NULL);
+    if (c->current == t)
+        c->current = NULL;
+    __atomic_store_n(&t->block, BLOCK_PARKED, __ATOMIC_RELEASE);
+}
+
+static void look_at(struct cpu *c, struct thread *t)
+{
+    if (t->exited || !domain_runs(t->domain))
+        park(c, t);
+    else if (t->block == BLOCK_HALT || (t->block == BLOCK_EVENT && !__atomic_load_n(&t->waiting, __ATOMIC_ACQUIRE)) ||
+             (t->block == BLOCK_NONE && t->entity.state == SCHED_BLOCKED))
+        unblock(t);
+}
+
+static void take_work(struct cpu *c)
+{
+    uint32_t work = __atomic_exchange_n(&c->work, 0, __ATOMIC_SEQ_CST);
+    if (work & WORK_STOP)
+        for (;;)
+            __asm__ volatile("cli; hlt");
+    if (work & WORK_FLUSH) {
+        uint64_t generation = __atomic_load_n(&flush_generation, __ATOMIC_SEQ_CST);
+        write_cr3(read_cr3());
+        vcpu_flush_cpu();
+        __atomic_store_n(&c->flush_seen, generation, __ATOMIC_SEQ_CST);
+    }
+    if (work & WORK_WAKE) {
+        struct thread *t = __atomic_exchange_n(&c->wake_list, NULL, __ATOMIC_SEQ_CST);
+        while (t) {
+            struct thread *next = t->wake_next;
+            __atomic_store_n(&t->wake_queued, 0, __ATOMIC_SEQ_CST);
+            look_at(c, t);
+            t = next;
+        }
+    }
+}
+
+static void expire_timeouts(struct cpu *c, uint64_t now)
+{
+    while (c->timeouts && c->timeouts->deadline <= now) {
+        struct thread *t = c->timeouts;
+        timeout_remove(t);
+        if (t->block == BLOCK_EVENT) {
+            kernel_lock();
+            if (event_forget(t)) {
+                t->frame.rax = E_TIMEOUT;
+                t->frame.rdx = 0;
+            }
+            kernel_unlock();
+        }
+        unblock(t);
+    }
+}
+
+uint64_t cpu_next_deadline(void) { return next_deadline[this_cpu()->number]; }
+
+noreturn void cpu_run(void)
+{
+    struct cpu *c = this_cpu();
+    for (;;) {
+        if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
+            take_work(c);
+        uint64_t now = rdtsc();
+        expire_timeouts(c, now);
+        struct sched_entity *e = sched_pick(&c->sched, now);
+        uint64_t next = min_u64(sched_deadline(&c->sched), c->timeouts ? c->timeouts->deadline : NEVER);
+        next_deadline[c->number] = next;
+        if (!e) {
+            c->current = NULL;
+            timer_arm(next);
+            if (!__atomic_load_n(&c->work, __ATOMIC_SEQ_CST))
+                irq_wait();
+            c->idle_ticks += rdtsc() - now;
+            continue;
+        }
+        struct thread *t = container_of(e, struct thread, entity);
+        if (c->current != t) {
+            c->current = t;
+            cpu_set_rsp0(c, (uint64_t)(&t->frame + 1));
+            if (c->domain != t->domain)
+                domain_switch(c, t->domain);
+        }
+        if (t->vcpu && t->vcpu->in_guest_mode && !vcpu_enter(c, t->vcpu))
+            continue;
+        if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
+            continue;
+        timer_arm(next);
+        user_resume(&t->frame);
+    }
+}
+
+uint64_t flush_request(void)
+{
+    uint64_t generation = __atomic_add_fetch(&flush_generation, 1, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < cpu_count; i++)
+        cpu_post(cpu_by_number(i), WORK_FLUSH);
+    return generation;
+}
+
+bool flush_done(uint64_t generation)
+{
+    for (unsigned i = 0; i < cpu_count; i++)
+        if (__atomic_load_n(&cpu_by_number(i)->flush_seen, __ATOMIC_SEQ_CST) < generation)
+            return false;
+    return true;
+}

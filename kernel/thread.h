@@ -1,0 +1,57 @@
+/*
+ * Threads, and the loop in which each CPU decides what runs next.
+ */
+#ifndef KERNEL_THREAD_H
+#define KERNEL_THREAD_H
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/traps.h"
+#include "kernel/object.h"
+#include "kernel/sched.h"
+
+struct event;
+struct vcpu;
+
+enum block { BLOCK_NONE = 0, BLOCK_EVENT, BLOCK_HALT /* in vcpu_run */, BLOCK_PARKED /* its domain has stopped */ };
+
+struct thread {
+    struct frame frame;       /* first: RSP0 points at its end */
+    uint64_t kernel_stack;    /* second: entry.asm takes it from here */
+    struct object object;
+    struct sched_entity entity;
+    struct cpu *cpu;          /* home, for good */
+    struct domain *domain;
+    struct thread *next;      /* in the domain */
+    struct vcpu *vcpu;
+    /* waiting; `waiting` under the kernel lock, the rest the home CPU's */
+    struct event *waiting;
+    uint64_t wait_mask;
+    uint32_t block;
+    bool timed, exited;
+    uint64_t deadline;
+    struct thread *timeout_next;
+    /* the wake list of the home CPU; atomic */
+    struct thread *wake_next;
+    uint32_t wake_queued;
+};
+
+/* Kernel lock held. The thread is made ready on its CPU. */
+enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu, unsigned priority, uint64_t budget_us,
+                         uint64_t period_us, struct thread **out) must_check;
+void thread_free(struct thread *t);
+
+/* Makes the thread's CPU look at it again: what it waited for has come, it was kicked, or its domain has stopped. Any CPU, any context. */
+void thread_wake(struct thread *t);
+/* Home CPU: the current thread waits. deadline NEVER: none. */
+void thread_block(struct thread *t, enum block why, uint64_t deadline);
+
+/* Runs whatever is due on this CPU, for ever. Called at the bottom of the kernel stack with nothing held. */
+noreturn void cpu_run(void);
+/* The earliest thing the host wants this CPU for; valid while a thread runs. */
+uint64_t cpu_next_deadline(void);
+
+/* Raises the flush generation and makes every CPU drop its translations; flush_done tells when all have. */
+uint64_t flush_request(void);
+bool flush_done(uint64_t generation);
+
+#endif

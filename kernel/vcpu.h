@@ -1,0 +1,33 @@
+/*
+ * Running a guest: what both backends share. struct vcpu is in kernel/backend.h. Everything here runs on the vCPU's home CPU, without a lock,
+ * unless said otherwise.
+ */
+#ifndef KERNEL_VCPU_H
+#define KERNEL_VCPU_H
+
+#include "kernel/backend.h"
+
+struct cpu;
+struct thread;
+
+/* The one chosen at boot; NULL: this machine can run no guests. */
+extern const struct backend *backend;
+
+/* Kernel lock held. The page appears at state_va in the thread's domain. */
+enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct vcpu **out) must_check;
+void vcpu_free(struct vcpu *v);
+struct object *vcpu_object(struct vcpu *v);
+
+/* Makes v (NULL: nobody) the one whose state is in this CPU. */
+void vcpu_make_current(struct cpu *c, struct vcpu *v);
+/* Runs the current thread's vCPU. True: an exit for the monitor; the thread continues in ring 3 with its record. False: the host wants the CPU, or
+ * the guest sleeps. */
+bool vcpu_enter(struct cpu *c, struct vcpu *v);
+/* vcpu_fetch's work; the vCPU's thread calls. */
+void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups);
+/* Any CPU. */
+void vcpu_kick(struct vcpu *v);
+/* Drops this CPU's second-level translations. */
+void vcpu_flush_cpu(void);
+
+#endif

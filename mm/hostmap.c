@@ -1,0 +1,131 @@
+#include "mm/hostmap.h"
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "kernel/log.h"
+#include "kernel/string.h"
+
+#define POOL_MIN      (4ull << 20)
+#define POOL_MAX      (64ull << 20)
+#define KERNEL_PAGES  2048u /* pages of the pool the kernel keeps for itself: tables, CPU areas, backend */
+#define ENTRY_PRESENT 0x1ull
+#define ENTRY_WRITE   0x2ull
+#define ENTRY_USED    0x60ull /* accessed, dirty: the CPU need not write them */
+#define ENTRY_LARGE   0x80ull
+#define ENTRY_NX      (1ull << 63)
+#define ENTRY_ADDRESS 0x000ffffffffff000ull
+
+extern char text_start[], text_end[], rodata_end[], programs_end[], data_start[], kernel_end[];
+extern uint64_t boot_pdpt_high_va[]; /* the boot tables, by their address in the kernel's half: linker.ld */
+
+struct pagetable kernel_tables;
+struct quota kernel_quota;
+
+static uint64_t early_pool_directory[512] __attribute__((aligned(4096)));
+static uint64_t *window_entries; /* one per CPU */
+static uint64_t next_device_va = DEVICES_VA;
+
+hpa_t image_hpa(const void *p) { return hpa((uint64_t)p - KERNEL_BASE); }
+
+static bool meets(struct boot_range a, uint64_t base, uint64_t size) { return base < a.base + a.size && a.base < base + size; }
+
+/* From the top down: low memory is dear to firmware and to old devices. */
+static bool choose_pool(const struct boot_range *ram, unsigned ram_count, const struct boot_range *taken, unsigned taken_count, uint64_t size,
+                        uint64_t *base)
+{
+    for (unsigned i = ram_count; i-- > 0;) {
+        uint64_t end = min_u64(ram[i].base + ram[i].size, 0x100000000ull) & ~(SIZE_2M - 1);
+        while (end >= size && end - size >= ram[i].base) {
+            uint64_t at = end - size, next = end;
+            for (unsigned j = 0; j < taken_count; j++)
+                if (meets(taken[j], at, size))
+                    next = min_u64(next, taken[j].base & ~(SIZE_2M - 1));
+            if (next == end) {
+                *base = at;
+                return true;
+            }
+            end = next;
+        }
+    }
+    return false;
+}
+
+static void map_kernel(uint64_t va, hpa_t frame, uint64_t size, uint32_t rights)
+{
+    enum error e = pt_map(&kernel_tables, va, frame, size, rights | PT_GLOBAL);
+    if (e != OK)
+        panic("cannot map the kernel's own memory at 0x%lx (error %d)", va, e);
+}
+
+static void map_image(const char *from, const char *to, uint32_t rights)
+{
+    map_kernel((uint64_t)from, image_hpa(from), (uint64_t)(to - from), rights);
+}
+
+void hostmap_init(const struct boot_range *ram, unsigned ram_count, const struct boot_range *taken, unsigned taken_count,
+                  struct boot_range *pool)
+{
+    uint64_t total = 0, base = 0;
+    for (unsigned i = 0; i < ram_count; i++)
+        total += ram[i].size;
+    uint64_t size = max_u64(POOL_MIN, min_u64(total / 32, POOL_MAX)) & ~(SIZE_2M - 1);
+    while (!choose_pool(ram, ram_count, taken, taken_count, size, &base)) {
+        size -= SIZE_2M;
+        if (size < POOL_MIN)
+            panic("no %u MiB of free memory in one piece below 4 GiB; Mullion needs a machine with at least 64 MiB", (unsigned)(POOL_MIN >> 20));
+    }
+    *pool = (struct boot_range){base, size};
+
+    for (uint64_t i = 0; i < size / SIZE_2M; i++)
+        early_pool_directory[i] = (base + i * SIZE_2M) | ENTRY_PRESENT | ENTRY_WRITE | ENTRY_LARGE;
+    boot_pdpt_high_va[511] = image_hpa(early_pool_directory).v | ENTRY_PRESENT | ENTRY_WRITE;
+    pool_init(hpa(base), size, (void *)POOL_VA);
+
+    kernel_quota.limit_bytes = min_u64(KERNEL_PAGES * PAGE_SIZE, size / 2);
+    if (pt_create(&kernel_tables, &pt_host, &kernel_quota) != OK)
+        panic("no memory for the kernel's page table");
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+    map_image(text_start, text_end, RIGHT_READ | RIGHT_EXEC);
+    map_image(text_end, programs_end, RIGHT_READ);
+    map_image(data_start, kernel_end, RIGHT_READ | RIGHT_WRITE);
+    map_kernel(POOL_VA, hpa(base), size, RIGHT_READ | RIGHT_WRITE);
+    const uint64_t *top = pool_ptr(hpa(kernel_tables.root[KERNEL_SLOT] & ENTRY_ADDRESS));
+    uint64_t *directory = pool_ptr(hpa(top[510] & ENTRY_ADDRESS));
+    window_entries = directory + ((WINDOWS_VA >> 21) & 511);
+    write_cr3(pool_hpa(kernel_tables.root).v);
+}
+
+enum error hostmap_pool_page(uint64_t va)
+{
+    void *page = pool_page(&kernel_quota);
+    if (!page)
+        return E_QUOTA;
+    return pt_map(&kernel_tables, va, pool_hpa(page), PAGE_SIZE, RIGHT_READ | RIGHT_WRITE | PT_GLOBAL);
+}
+
+void *hostmap_device(hpa_t base, uint64_t size)
+{
+    uint64_t offset = base.v & PAGE_MASK, bytes = page_up(size + offset), va = next_device_va;
+    if (bytes > WINDOWS_VA - va)
+        panic("no room to map the device at 0x%lx", base.v);
+    map_kernel(va, hpa(base.v - offset), bytes, RIGHT_READ | RIGHT_WRITE | PT_UNCACHED);
+    next_device_va += bytes;
+    return (void *)(va + offset);
+}
+
+void *window_open(hpa_t a)
+{
+    unsigned cpu = this_cpu()->number;
+    uint64_t va = WINDOWS_VA + cpu * SIZE_2M;
+    window_entries[cpu] = (a.v & ~(SIZE_2M - 1)) | ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USED | ENTRY_LARGE | ENTRY_NX;
+    barrier();
+    return (void *)(va + (a.v & (SIZE_2M - 1)));
+}
+
+void window_close(void)
+{
+    unsigned cpu = this_cpu()->number;
+    window_entries[cpu] = 0;
+    invlpg(WINDOWS_VA + cpu * SIZE_2M);
+}
