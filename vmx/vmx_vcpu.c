@@ -1,6 +1,7 @@
 /*
- * A vCPU's VMCS: made, filled, made current, freed. A VMCS never leaves its CPU, so it is cleared there once, when it dies. Sources: Intel SDM
- * vol. 3, 25.11 (using VMCS regions), 27.2.2-27.2.4 (host state), 10.1.1 (state after reset).
+ * A vCPU's VMCS: made, filled, made current, freed. It is always used on the same CPU, and cleared when it stops being current: then the CPU holds
+ * nothing of it, and its page may be freed from anywhere. Sources: Intel SDM vol. 3, 25.11 (using VMCS regions), 27.2.2-27.2.4 (host state),
+ * 10.1.1 (state after reset).
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
@@ -42,12 +43,8 @@ void vmx_vcpu_destroy(struct vcpu *v)
     struct vmx_vcpu *hw = vmx_of(v);
     if (!hw)
         return;
-    if (hw->vmcs) {
-        /* The CPU may hold parts of it and write them back at any time; only then is the page free. */
-        if (!vmclear(pool_hpa(hw->vmcs)))
-            panic("VT-x: VMCLEAR of a dying VMCS was refused");
+    if (hw->vmcs)
         pool_page_free(hw->quota, hw->vmcs);
-    }
     if (hw->virtual_apic)
         pool_page_free(hw->quota, hw->virtual_apic);
     v->hw = NULL;
@@ -184,7 +181,14 @@ void vmx_load(struct vcpu *v)
     vmx_load_msrs(hw);
 }
 
-void vmx_unload(struct vcpu *v) { vmx_save_msrs(vmx_of(v)); }
+void vmx_unload(struct vcpu *v)
+{
+    struct vmx_vcpu *hw = vmx_of(v);
+    vmx_save_msrs(hw);
+    if (!vmclear(pool_hpa(hw->vmcs)))
+        panic("VT-x: VMCLEAR was refused");
+    hw->launched = 0;
+}
 
 void vmx_flush(struct space *s)
 {

@@ -1,0 +1,191 @@
+// sources: vmx/vmx_controls.c vmx/vmx_registers.c vmx/vmx_msr.c
+/* VT-x: what is asked of the CPU, and the arithmetic of CR0, CR4, the timer, the qualifications and the MSR bitmap. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86_64/regs.h"
+#include "vmx/vmx.h"
+
+#define ALL_MAY 0xffffffff00000000ull
+
+static void resolves(void **state)
+{
+    (void)state;
+    const struct control_row *row = NULL;
+    uint32_t value = 0;
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC], ALL_MAY | 0x04006172, &value, &row), OK);
+    assert_true(value & BIT(PROC_HLT));
+    assert_true(value & BIT(PROC_TPR_SHADOW)); /* wanted */
+    assert_true(value & 0x100);                /* insisted on, not known here */
+    assert_false(value & (BIT(PROC_INTERRUPT_WINDOW) | BIT(PROC_NMI_WINDOW) | BIT(PROC_CR3_LOAD)));
+
+    /* a wish may go unfulfilled */
+    uint64_t without = ALL_MAY & ~((uint64_t)BIT(PROC2_INVPCID) << 32);
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC2], without, &value, &row), OK);
+    assert_false(value & BIT(PROC2_INVPCID));
+    assert_true(value & BIT(PROC2_RDTSCP));
+}
+
+static void refuses_with_a_name(void **state)
+{
+    (void)state;
+    const struct control_row *row = NULL;
+    uint32_t value = 0;
+    uint64_t without = ALL_MAY & ~((uint64_t)BIT(PROC2_UNRESTRICTED) << 32);
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC2], without, &value, &row), E_UNSUPPORTED);
+    assert_string_equal(row->name, "unrestricted guest");
+    /* forbidden, but insisted on */
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC], ALL_MAY | BIT(PROC_CR3_LOAD), &value, &row), E_UNSUPPORTED);
+    assert_int_equal(row->bit, PROC_CR3_LOAD);
+    /* must be switchable: stuck at 1, stuck at 0 */
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC], ALL_MAY | BIT(PROC_INTERRUPT_WINDOW), &value, &row), E_UNSUPPORTED);
+    without = ALL_MAY & ~((uint64_t)BIT(ENTRYC_GUEST_64) << 32);
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_ENTRY], without, &value, &row), E_UNSUPPORTED);
+    assert_int_equal(row->bit, ENTRYC_GUEST_64);
+    for (unsigned i = 0; i < SET_COUNT; i++) /* a CPU that may nothing */
+        assert_int_equal(vmx_resolve(&vmx_control_sets[i], 0, &value, &row), E_UNSUPPORTED);
+}
+
+static void words(void **state)
+{
+    (void)state;
+    uint64_t basic = 1ull << 55 | 6ull << 50 | 1024ull << 32 | 1;
+    assert_null(vmx_basic_lacking(basic));
+    assert_non_null(vmx_basic_lacking(basic & ~(1ull << 55)));
+    assert_non_null(vmx_basic_lacking(basic & ~(6ull << 50)));
+    assert_non_null(vmx_basic_lacking(basic | 1ull << 48));
+    assert_null(vmx_ept_lacking(0xf0106334141ull));
+    assert_string_equal(vmx_ept_lacking(0xf0106334141ull & ~(1ull << 32)), "INVVPID");
+    assert_null(vmx_feature_lacking(0));
+    assert_null(vmx_feature_lacking(FEATURE_LOCKED | FEATURE_VMX_NO_SMX));
+    assert_non_null(strstr(vmx_feature_lacking(FEATURE_LOCKED), "firmware's set-up"));
+}
+
+static int fixed_bits(void **state)
+{
+    (void)state;
+    vmx.cr0_fixed0 = 0x80000021;
+    vmx.cr0_fixed1 = 0xffffffff;
+    vmx.cr4_fixed0 = CR4_VMXE;
+    vmx.cr4_fixed1 = 0x3767ff;
+    return 0;
+}
+
+static void control_registers(void **state)
+{
+    (void)state;
+    uint64_t mask = vmx_cr0_mask();
+    assert_int_equal(mask & 0xffffffff, CR0_NE | CR0_CD | CR0_NW);
+    assert_int_equal(mask >> 32, 0xffffffff);
+    assert_int_equal(vmx_cr0_real(CR0_CD | CR0_NW | CR0_ET), CR0_ET | CR0_NE);
+    assert_int_equal(vmx_cr0_real(CR0_PG | CR0_PE), CR0_PG | CR0_PE | CR0_NE);
+    assert_true(vmx_cr4_offered(CR4_PAE | CR4_SMEP | CR4_OSXSAVE));
+    assert_false(vmx_cr4_offered(CR4_VMXE));
+    assert_false(vmx_cr4_offered(CR4_PKE));
+    assert_false(vmx_cr4_offered(CR4_UMIP)); /* not in fixed1 */
+    assert_int_equal(vmx_cr4_real(CR4_PAE), CR4_PAE | CR4_VMXE | CR4_MCE);
+    assert_true(vmx_cr4_mask() & CR4_MCE);
+    assert_false(vmx_cr4_mask() & CR4_PAE);
+}
+
+static void shadow_writes(void **state)
+{
+    (void)state;
+    uint64_t out = 0;
+    /* a 32-bit kernel turns paging, WP and NE on in one write */
+    assert_true(vmx_cr_settles(0, 0x80050033, 0x60000010, &out));
+    assert_int_equal(out & vmx_cr0_mask(), CR0_NE);
+    assert_true(vmx_cr_settles(0, 0xc0050033, 0x80050033, &out));
+    assert_false(vmx_cr_settles(0, 0xa0050033, 0x80050033, &out)); /* NW without CD faults */
+    assert_false(vmx_cr_settles(0, 0x180050033, 0x80050033, &out)); /* upper half faults */
+    assert_false(vmx_cr_settles(0, 0x80050033, 0x80050033, &out)); /* nothing to settle: must not loop */
+    assert_true(vmx_cr_settles(4, CR4_MCE | CR4_PAE, CR4_PAE, &out));
+    assert_false(vmx_cr_settles(4, CR4_VMXE | CR4_PAE, CR4_PAE, &out));
+    assert_false(vmx_cr_settles(4, CR4_MCE | CR4_PKE, 0, &out));
+}
+
+static void timer(void **state)
+{
+    (void)state;
+    assert_int_equal(vmx_timer_value(1000, 1000, 5000, 0), 1);
+    assert_int_equal(vmx_timer_value(1000, 900, 5000, 0), 1); /* passed */
+    assert_int_equal(vmx_timer_value(1000, 1100, 5000, 0), 101);
+    assert_int_equal(vmx_timer_value(1000, ~0ull, 5000, 0), 5001);
+    assert_int_equal(vmx_timer_value(1000, 1033, 5000, 5), 3);
+    assert_int_equal(vmx_timer_value(0, ~0ull, 1ull << 40, 0), UINT32_MAX);
+    /* never early: the first count may come at once */
+    for (unsigned shift = 0; shift < 8; shift++)
+        for (uint64_t now = 0; now < 300; now += 7)
+            for (uint64_t wait = 0; wait < 700; wait += 13) {
+                uint64_t steps = vmx_timer_value(now, now + wait, 100000, shift);
+                uint64_t fires = ((now >> shift) + steps) << shift;
+                assert_true(fires >= now + wait);
+                assert_true(fires <= now + wait + (2ull << shift));
+            }
+}
+
+static void qualifications(void **state)
+{
+    (void)state;
+    struct cr_access a = vmx_cr_access(0x1234ull << 16 | 0xb << 8 | 3 << 4 | 0);
+    assert_true(a.lmsw && a.write && !a.clts);
+    assert_int_equal(a.source, 0x1234);
+    a = vmx_cr_access(4 << 8 | 1 << 4 | 8);
+    assert_true(!a.write && a.number == 8 && a.gpr == GPR_RSP);
+
+    struct vcpu_exit e = {0};
+    vmx_port_access(0x3f8ull << 16 | 1 << 3, &e);
+    assert_int_equal(e.port.port, 0x3f8);
+    assert_int_equal(e.port.size, 1);
+    assert_int_equal(e.port.in, 1);
+    assert_int_equal(e.port.string | e.port.rep, 0);
+    vmx_port_access(0xcf8ull << 16 | 3 | 1 << 4 | 1 << 5, &e);
+    assert_int_equal(e.port.size, 4);
+    assert_int_equal(e.port.string & e.port.rep & !e.port.in, 1);
+
+    e = (struct vcpu_exit){0};
+    vmx_memory_access(0x182, &e); /* a write, linear address known, final access */
+    assert_true(e.memory.write && !e.memory.read && e.memory.gva_valid && !e.memory.in_walk);
+    vmx_memory_access(0x81, &e);
+    assert_true(e.memory.read && e.memory.in_walk);
+    vmx_memory_access(0x01, &e); /* no linear address: nothing is said about a walk */
+    assert_false(e.memory.in_walk || e.memory.gva_valid);
+
+    assert_true(vmx_canonical(0x00007fffffffffff) && vmx_canonical(0xffff800000000000));
+    assert_false(vmx_canonical(0x0000800000000000) || vmx_canonical(0xfffe800000000000));
+}
+
+static bool exits(const uint8_t *page, uint32_t msr, bool write)
+{
+    const uint8_t *half = page + (msr >= 0xc0000000 ? 1024 : 0) + (write ? 2048 : 0);
+    return half[(msr & 0x1fff) / 8] >> (msr & 7) & 1;
+}
+
+static void msr_bitmap(void **state)
+{
+    (void)state;
+    static uint8_t page[4096];
+    vmx_msr_bitmap(page);
+    unsigned open = 0;
+    for (unsigned i = 0; i < sizeof page; i++)
+        open += 8 - (unsigned)__builtin_popcount(page[i]);
+    assert_int_equal(open, 1 + 2 * (3 + 1 + 1 + 4 + 2 + 1 + 1));
+    assert_false(exits(page, MSR_TSC, false));
+    assert_true(exits(page, MSR_TSC, true));
+    assert_false(exits(page, MSR_EFER, true) || exits(page, MSR_LSTAR, true) || exits(page, MSR_KERNEL_GS_BASE, false));
+    assert_true(exits(page, MSR_APIC_BASE, false) && exits(page, MSR_FEATURE_CONTROL, true) && exits(page, MSR_X2APIC_BASE + 8, true));
+    assert_true(exits(page, MSR_SPEC_CTRL, true) && exits(page, MSR_DEBUGCTL, true) && exits(page, MSR_XSS, true));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resolves), cmocka_unit_test(refuses_with_a_name), cmocka_unit_test(words), cmocka_unit_test(control_registers),
+        cmocka_unit_test(shadow_writes), cmocka_unit_test(timer), cmocka_unit_test(qualifications), cmocka_unit_test(msr_bitmap),
+    };
+    return cmocka_run_group_tests(tests, fixed_bits, NULL);
+}

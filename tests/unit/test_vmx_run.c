@@ -1,0 +1,395 @@
+// sources: vmx/vmx_run.c vmx/vmx_exit.c vmx/vmx_state.c vmx/vmx_registers.c kernel/string.c
+/* VT-x: what goes into an entry and what comes out of an exit, on a made-up VMCS and a made-up CPU. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/fpu.h"
+#include "arch/x86_64/regs.h"
+#include "tests/unit/fake_vmcs.h"
+#include "vmx/vmx.h"
+
+static struct vcpu v;
+static struct vcpu_state page;
+static struct vmx_vcpu hw;
+static struct space space;
+static struct vmx_cpu cpu;
+static uint8_t virtual_apic[4096];
+
+/* What the made-up CPU does at the next entry. */
+static struct made_up { bool refuse; uint32_t reason, idt, event, error, length; uint64_t qualification; } next;
+static uint32_t entered_event, entered_proc;
+static unsigned entries;
+
+bool vmx_enter(struct vmx_vcpu *h, uint64_t *gpr)
+{
+    assert_ptr_equal(gpr, page.gpr);
+    assert_ptr_equal(h, &hw);
+    entries++;
+    entered_event = (uint32_t)FIELD(ENTRY_EVENT);
+    entered_proc = (uint32_t)FIELD(CONTROL_PROC);
+    if (next.refuse)
+        return true;
+    FIELD(ENTRY_EVENT) &= ~(uint64_t)EVENT_VALID;
+    FIELD(EXIT_REASON) = next.reason;
+    FIELD(IDT_VECTORING) = next.idt;
+    FIELD(IDT_VECTORING_ERROR) = next.error;
+    FIELD(EXIT_EVENT) = next.event;
+    FIELD(EXIT_EVENT_ERROR) = next.error;
+    FIELD(EXIT_INSTRUCTION_LENGTH) = next.length;
+    FIELD(EXIT_QUALIFICATION) = next.qualification;
+    return false;
+}
+
+bool fpu_xcr0_valid(uint64_t x) { return x & 1 && x < 8; }
+void vmx_flush(struct space *s)
+{
+    (void)s;
+    fake_flushes[0]++;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    fake_clear();
+    memset(&v, 0, sizeof v);
+    memset(&page, 0, sizeof page);
+    memset(&hw, 0, sizeof hw);
+    memset(&next, 0, sizeof next);
+    memset(virtual_apic, 0, sizeof virtual_apic);
+    entries = 0;
+    vmx = (struct vmx_machine){.proc = BIT(PROC_HLT) | BIT(PROC_TPR_SHADOW), .cr0_fixed0 = 0x80000021, .cr0_fixed1 = 0xffffffff,
+                               .cr4_fixed0 = CR4_VMXE, .cr4_fixed1 = 0x3767ff, .entry = 0x11ff};
+    vmx_slice = 1000000;
+    v.state = &page;
+    v.space = &space;
+    v.hw = &hw;
+    hw.cpu = &cpu;
+    hw.proc = vmx.proc;
+    hw.virtual_apic = virtual_apic;
+    next.reason = REASON_TIMER;
+    FIELD(CONTROL_PROC) = vmx.proc;
+    FIELD(GUEST_CR0) = CR0_PE;
+    FIELD(GUEST_RFLAGS) = RFLAGS_FIXED | RFLAGS_IF;
+    FIELD(GUEST_RIP) = 0x1000;
+    return 0;
+}
+
+static void common_path_writes_only_the_timer(void **state)
+{
+    (void)state;
+    next.reason = REASON_CPUID;
+    next.length = 2;
+    vmx_run(&v, NEVER);
+    unsigned writes = 0;
+    for (unsigned i = 0; i < 0x8000; i++)
+        writes += fake_writes[i];
+    assert_int_equal(writes, 1);
+    assert_int_equal(fake_writes[GUEST_PREEMPTION_TIMER.code], 1);
+    assert_int_equal(v.exit.reason, EXIT_CPUID);
+    assert_int_equal(v.exit.insn_len, 2);
+    vmx_skip(&v, 2);
+    assert_int_equal(FIELD(GUEST_RIP), 0x1002);
+    assert_true(hw.launched);
+}
+
+static void interrupt_now_or_by_window(void **state)
+{
+    (void)state;
+    page.irq = IRQ_VALID | 0x31;
+    FIELD(GUEST_RFLAGS) = RFLAGS_FIXED;
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event & EVENT_VALID, 0);
+    assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    assert_int_equal(page.irq, IRQ_VALID | 0x31);
+    next.reason = REASON_INTERRUPT_WINDOW;
+    FIELD(GUEST_RFLAGS) |= RFLAGS_IF;
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_WAITING);
+    assert_int_equal(entered_event, EVENT_VALID | 0x31);
+    assert_false(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    assert_int_equal(page.irq, IRQ_DELIVERED | 0x31);
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event & EVENT_VALID, 0);
+    /* an STI shadow holds it back too */
+    page.irq = IRQ_VALID | 0x32;
+    FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_STI;
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event & EVENT_VALID, 0);
+    assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+}
+
+static void order_of_events(void **state)
+{
+    (void)state;
+    /* an EPT violation while a software interrupt is delivered */
+    next.reason = REASON_EPT_VIOLATION;
+    next.idt = EVENT_VALID | EVENT_SOFT_INTERRUPT << 8 | 0x80 | 1u << 12;
+    next.length = 2;
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_MEMORY);
+    assert_int_equal(v.exit.insn_len, 0);
+    page.inject = INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13;
+    page.inject_error = 0x12340010;
+    page.irq = IRQ_VALID | 0x40;
+    memset(&next, 0, sizeof next);
+    next.reason = REASON_TIMER;
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, EVENT_VALID | EVENT_SOFT_INTERRUPT << 8 | 0x80);
+    assert_int_equal(FIELD(ENTRY_EVENT_LENGTH), 2);
+    assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    assert_true(page.inject & INJECT_VALID);
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, EVENT_VALID | INJECT_TYPE_EXCEPTION | EVENT_ERROR | 13);
+    assert_int_equal(FIELD(ENTRY_EVENT_ERROR), 0x10);
+    assert_int_equal(page.inject, 0);
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, EVENT_VALID | 0x40);
+}
+
+static void nmi(void **state)
+{
+    (void)state;
+    page.inject = INJECT_VALID | INJECT_TYPE_NMI | 0x77;
+    FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_NMI;
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event & EVENT_VALID, 0);
+    assert_true(entered_proc & BIT(PROC_NMI_WINDOW));
+    FIELD(GUEST_INTERRUPTIBILITY) = 0;
+    /* it is interrupted in its delivery: blocking began, and must end before it goes again */
+    next.reason = REASON_EPT_VIOLATION;
+    next.idt = EVENT_VALID | EVENT_NMI << 8 | 2;
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, EVENT_VALID | EVENT_NMI << 8 | 2);
+    FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_NMI;
+    vmx_exit(&v, false);
+    assert_int_equal(FIELD(GUEST_INTERRUPTIBILITY), 0);
+    next.idt = 0;
+    next.qualification = 1u << 12 | 2; /* an IRET's fault: blocking goes on */
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, EVENT_VALID | EVENT_NMI << 8 | 2);
+    assert_int_equal(FIELD(GUEST_INTERRUPTIBILITY), BLOCKED_BY_NMI);
+    /* the host's NMI */
+    next = (struct made_up){.reason = REASON_EXCEPTION, .event = EVENT_VALID | EVENT_NMI << 8 | 2};
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_WAITING);
+    assert_int_equal(v.exit.detail, 0);
+}
+
+static void real_mode_has_no_error_code(void **state)
+{
+    (void)state;
+    FIELD(GUEST_CR0) = 0;
+    vmx_inject_gp(&v);
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, EVENT_VALID | EVENT_EXCEPTION << 8 | 13);
+}
+
+static void alignment_check_goes_back(void **state)
+{
+    (void)state;
+    next = (struct made_up){.reason = REASON_EXCEPTION, .event = EVENT_VALID | EVENT_ERROR | EVENT_EXCEPTION << 8 | 17};
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_WAITING);
+    vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, EVENT_VALID | EVENT_ERROR | EVENT_EXCEPTION << 8 | 17);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    next.refuse = true;
+    FIELD(INSTRUCTION_ERROR) = 7;
+    page.inject = INJECT_VALID | INJECT_TYPE_EXCEPTION | 6;
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_BAD_STATE);
+    assert_int_equal(v.exit.detail, 7);
+    assert_int_equal(FIELD(ENTRY_EVENT), 0);
+    assert_false(hw.launched);
+    next.refuse = false;
+    next.reason = REASON_ENTRY_FAILED | REASON_BAD_GUEST;
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_BAD_STATE);
+    assert_int_equal(v.exit.detail, REASON_ENTRY_FAILED | REASON_BAD_GUEST);
+    assert_false(hw.launched);
+    /* put() refuses by itself: no entry until the group is replaced */
+    unsigned before = entries;
+    page.cr4 = CR4_VMXE;
+    vmx_put(&v, GROUP_CR);
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_BAD_STATE);
+    assert_int_equal(entries, before);
+    page.cr4 = CR4_PAE;
+    vmx_put(&v, GROUP_CR);
+    next.reason = REASON_HLT;
+    next.length = 1;
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_HLT);
+    assert_int_equal(v.exit.insn_len, 1);
+}
+
+static void control_registers_there_and_back(void **state)
+{
+    (void)state;
+    page.cr0 = 0xe0050033; /* CD, NW as the guest sees them */
+    page.cr3 = 0x5000;
+    page.cr4 = CR4_PAE | CR4_PGE;
+    page.efer = EFER_LME | EFER_SCE;
+    page.tpr = 5;
+    vmx_put(&v, GROUP_CR);
+    assert_int_equal(FIELD(GUEST_CR0), 0x80050033);
+    assert_int_equal(FIELD(GUEST_CR4), CR4_PAE | CR4_PGE | CR4_VMXE | CR4_MCE);
+    assert_int_equal(FIELD(GUEST_EFER), EFER_LME | EFER_LMA | EFER_SCE);
+    assert_int_equal(FIELD(CONTROL_ENTRY), vmx.entry | BIT(ENTRYC_GUEST_64));
+    assert_int_equal(virtual_apic[VIRTUAL_APIC_TPR], 0x50);
+    assert_int_equal(fake_flushes[1], 1);
+    vmx_put(&v, GROUP_CR);
+    assert_int_equal(fake_flushes[1], 1); /* nothing changed */
+    FIELD(GUEST_CR0) |= CR0_TS;           /* the guest's own */
+    memset(&page, 0, sizeof page);
+    vmx_get(&v, GROUP_CR);
+    assert_int_equal(page.cr0, 0xe005003b);
+    assert_int_equal(page.cr3, 0x5000);
+    assert_int_equal(page.cr4, CR4_PAE | CR4_PGE);
+    assert_int_equal(page.efer, EFER_LME | EFER_LMA | EFER_SCE);
+    assert_int_equal(page.tpr, 5);
+    assert_int_equal(vmx_cr4(&v), CR4_PAE | CR4_PGE);
+    page.cr0 = 0x10;
+    vmx_put(&v, GROUP_CR); /* back to real mode */
+    assert_int_equal(FIELD(GUEST_EFER), EFER_LME | EFER_SCE);
+    assert_int_equal(FIELD(CONTROL_ENTRY), vmx.entry);
+}
+
+static void control_register_exits(void **state)
+{
+    (void)state;
+    /* MOV CR0, RBX with NE new: settled by the shadow, the guest tries again */
+    FIELD(CONTROL_CR0_SHADOW) = 0x60000010;
+    page.gpr[GPR_RBX] = 0x80000031;
+    next = (struct made_up){.reason = REASON_CR, .length = 3, .qualification = GPR_RBX << 8};
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_WAITING);
+    assert_int_equal(FIELD(CONTROL_CR0_SHADOW) & (CR0_NE | CR0_CD | CR0_NW), CR0_NE);
+    assert_int_equal(FIELD(GUEST_RIP), 0x1000);
+    /* MOV CR4, RSP with VMXE */
+    FIELD(GUEST_RSP) = CR4_VMXE;
+    next.qualification = GPR_RSP << 8 | 4;
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_CR_WRITE);
+    assert_int_equal(v.exit.cr.number, 4);
+    assert_int_equal(v.exit.cr.known, 1);
+    assert_int_equal(v.exit.cr.value, CR4_VMXE);
+    /* LMSW cannot clear PE */
+    FIELD(GUEST_CR0) = CR0_PE | CR0_TS;
+    FIELD(CONTROL_CR0_SHADOW) = CR0_NE;
+    next.qualification = 0xfff4ull << 16 | 3 << 4;
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_CR_WRITE);
+    assert_int_equal(v.exit.cr.value, CR0_PE | CR0_EM | CR0_NE);
+}
+
+static void tpr(void **state)
+{
+    (void)state;
+    virtual_apic[VIRTUAL_APIC_TPR] = 0x70;
+    vmx_run(&v, NEVER);
+    assert_int_equal(FIELD(CONTROL_TPR_THRESHOLD), 7);
+    assert_int_equal(page.tpr, 7);
+    virtual_apic[VIRTUAL_APIC_TPR] = 0x20; /* the guest lowered it */
+    next.reason = REASON_TPR_THRESHOLD;
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_KICK);
+    assert_int_equal(page.tpr, 2);
+    assert_int_equal(FIELD(CONTROL_TPR_THRESHOLD), 2);
+}
+
+static void exits_by_reason(void **state)
+{
+    (void)state;
+    static const struct { uint32_t raw, reason; } table[] = {
+        {REASON_TRIPLE_FAULT, EXIT_TRIPLE_FAULT}, {REASON_INIT, EXIT_SHUTDOWN}, {REASON_TASK_SWITCH, EXIT_TASK_SWITCH},
+        {REASON_VMCALL, EXIT_HYPERCALL}, {REASON_VMXON, EXIT_INVALID_OPCODE_WANTED}, {21, EXIT_INVALID_OPCODE_WANTED},
+        {REASON_GETSEC, EXIT_INVALID_OPCODE_WANTED}, {REASON_MWAIT, EXIT_INVALID_OPCODE_WANTED}, {REASON_RDPMC, EXIT_INVALID_OPCODE_WANTED},
+        {REASON_EPT_MISCONFIG, EXIT_UNKNOWN}, {37, EXIT_UNKNOWN}, {62, EXIT_UNKNOWN}, {1000, EXIT_UNKNOWN}, {REASON_WBINVD, EXIT_WAITING},
+        {REASON_INVD, EXIT_WAITING}, {REASON_RDMSR, EXIT_RDMSR}, {REASON_WRMSR, EXIT_WRMSR},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+        next = (struct made_up){.reason = table[i].raw, .length = 2};
+        vmx_run(&v, NEVER);
+        assert_int_equal(v.exit.reason, table[i].reason);
+        if (v.exit.reason != EXIT_WAITING)
+            assert_int_equal(v.exit.detail, table[i].raw);
+    }
+    assert_int_equal(FIELD(GUEST_RIP), 0x1004); /* WBINVD and INVD were skipped */
+    next = (struct made_up){.reason = REASON_INTERRUPT, .event = EVENT_VALID | 0xf1};
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_WAITING);
+    assert_int_equal(v.exit.detail, 0xf1);
+    next = (struct made_up){.reason = REASON_IO, .length = 2, .qualification = 0x3f8ull << 16 | 8};
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_PORT);
+    assert_int_equal(v.exit.port.next_rip, 0x1006);
+    page.gpr[GPR_RAX] = 0x10; /* no x87 */
+    next = (struct made_up){.reason = REASON_XSETBV, .length = 3};
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_XSETBV);
+    page.gpr[GPR_RAX] = 1;
+    page.gpr[GPR_RCX] = 1; /* no such register */
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_XSETBV);
+}
+
+static void groups(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SEG_COUNT; i++)
+        page.seg[i] = (struct segment){.selector = (uint16_t)(8 * i), .attr = 0x93 + i, .limit = 0xffff + i, .base = 0x1000 * i};
+    page.rip = 0x7c00;
+    page.rsp = 0x7000;
+    page.rflags = RFLAGS_TF;
+    page.shadow = SHADOW_MOV_SS;
+    page.dr7 = 0x401;
+    page.tsc_offset = 77;
+    hw.event = EVENT_VALID | 0x30;
+    struct vcpu_state was = page;
+    vmx_put(&v, GROUP_RIP | GROUP_SEG | GROUP_DR | GROUP_TSC);
+    assert_true(hw.event);
+    assert_int_equal(FIELD(GUEST_PENDING_DEBUG), PENDING_DEBUG_BS);
+    assert_int_equal(FIELD(CONTROL_TSC_OFFSET), 77);
+    assert_int_equal(FIELD(GUEST_SELECTOR(SEG_TR)), 56);
+    memset(&page, 0, sizeof page);
+    vmx_get(&v, GROUP_RIP | GROUP_SEG | GROUP_DR);
+    assert_memory_equal(page.seg, was.seg, sizeof page.seg);
+    assert_int_equal(page.rflags, RFLAGS_TF | RFLAGS_FIXED);
+    assert_int_equal(page.shadow, SHADOW_MOV_SS);
+    assert_int_equal(page.dr7, 0x401);
+    page.cr0 = CR0_ET;
+    vmx_put(&v, GROUP_RIP | GROUP_SEG | GROUP_CR); /* a reset */
+    assert_int_equal(hw.event, 0);
+}
+
+static void flush_when_behind(void **state)
+{
+    (void)state;
+    space.flush_generation = 3;
+    vmx_run(&v, NEVER);
+    vmx_run(&v, NEVER);
+    assert_int_equal(fake_flushes[0], 1);
+    assert_int_equal(v.flush_seen, 3);
+    space.flush_generation = 0;
+}
+
+#define T(f) cmocka_unit_test_setup(f, fresh)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(common_path_writes_only_the_timer), T(interrupt_now_or_by_window), T(order_of_events), T(nmi), T(real_mode_has_no_error_code),
+        T(alignment_check_goes_back), T(refusals), T(control_registers_there_and_back), T(control_register_exits), T(tpr), T(exits_by_reason),
+        T(groups), T(flush_when_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
