@@ -1,0 +1,528 @@
+/*
+ * One vCPU's local APIC: priorities, the timer, the registers and their two faces; see lapic.h. How messages travel is in lapic_route.c.
+ *
+ * Registers by number (xAPIC offset / 16 = x2APIC MSR - 0x800; Intel SDM vol. 3, tables 11-1 and 11-6).
+ */
+#include "vmm/devices/lapic.h"
+
+#include "lib/string.h"
+#include "vmm/devices/layout.h"
+#include "vmm/devices/lapic_route.h"
+
+enum {
+    REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_APR = 0x09, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_RRD = 0x0c, REG_LDR = 0x0d,
+    REG_DFR = 0x0e, REG_SVR = 0x0f, REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28, REG_ICR_LOW = 0x30, REG_ICR_HIGH = 0x31,
+    REG_LVT_FIRST = 0x32, REG_LVT_LAST = 0x37, REG_INITIAL = 0x38, REG_CURRENT = 0x39, REG_DIVIDE = 0x3e, REG_SELF_IPI = 0x3f
+};
+
+#define BASE_BSP     (1ull << 8)
+#define BASE_EXTD    (1ull << 10)
+#define BASE_ENABLE  (1ull << 11)
+#define BASE_ADDRESS 0x000ffffffffff000ull
+
+#define SVR_ENABLE   0x100u
+#define SVR_WRITABLE 0x1ffu
+#define LVT_MASK     0x10000u
+#define LVT_MODE(v)  ((v) >> 8 & 7)
+#define TIMER_MODE(v) ((v) >> 17 & 3)
+enum { TIMER_ONE_SHOT = 0, TIMER_PERIODIC = 1, TIMER_DEADLINE = 2 };
+#define ICR_WRITABLE 0x000ccfffu /* without delivery status */
+
+static const uint32_t lvt_writable[LVT_COUNT] = {
+    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff, [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff, [LVT_ERROR] = 0x100ff,
+};
+#define LVT_READ_ONLY 0x5000u /* delivery status, remote IRR: a written value is ignored */
+
+static enum lapic_mode mode_of(uint64_t base)
+{
+    return !(base & BASE_ENABLE) ? LAPIC_OFF : base & BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
+}
+
+/* Tells the other threads how this APIC is to be addressed now. */
+static void publish(struct lapic *l)
+{
+    uint32_t mode = (uint32_t)mode_of(l->base_msr);
+    if (mode == LAPIC_X2APIC)
+        atomic_store_explicit(&l->route_ldr, (l->index >> 4) << 16 | 1u << (l->index & 15), memory_order_relaxed);
+    atomic_store_explicit(&l->route_id, l->index, memory_order_relaxed);
+    atomic_store_explicit(&l->route_mode, mode | (l->svr & SVR_ENABLE ? LAPIC_ROUTE_SOFTWARE_ON : 0), memory_order_release);
+}
+
+static void timer_stop(struct lapic *l)
+{
+    l->timer_due = CLOCK_NEVER;
+    l->tsc_deadline = 0;
+}
+
+static void reset_registers(struct lapic *l)
+{
+    memset(l->isr, 0, sizeof l->isr);
+    for (unsigned i = 0; i < 4; i++) {
+        atomic_store(&l->pending[i], 0);
+        atomic_store(&l->level[i], 0);
+    }
+    l->tpr = l->esr = l->icr_low = l->icr_high = 0;
+    l->svr = 0xff;
+    for (unsigned i = 0; i < LVT_COUNT; i++)
+        l->lvt[i] = LVT_MASK;
+    l->divide = l->initial_count = 0;
+    timer_stop(l);
+    atomic_store(&l->errors, 0);
+    atomic_store(&l->route_ldr, 0);
+    atomic_store(&l->route_dfr, UINT32_MAX);
+    publish(l);
+}
+
+void lapic_reset(struct lapic *l, bool power_on)
+{
+    if (power_on)
+        l->base_msr = LAYOUT_LAPIC_BASE | BASE_ENABLE | (l->index == 0 ? BASE_BSP : 0);
+    reset_registers(l);
+    if (power_on)
+        atomic_store(&l->mail, 0);
+    else /* a start-up IPI may already have followed the INIT */
+        atomic_fetch_and(&l->mail, ~(uint32_t)(LAPIC_MAIL_INIT | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT | LAPIC_MAIL_ERROR));
+}
+
+void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, _Atomic uint64_t *pending, uint64_t tsc_khz)
+{
+    memset(l, 0, sizeof *l);
+    l->set = set;
+    l->index = index;
+    l->pending = pending;
+    l->tsc_khz = tsc_khz;
+    l->to_cycles = clock_to_cycles(tsc_khz, LAYOUT_LAPIC_TIMER_HZ);
+    l->to_ticks = clock_to_ticks(tsc_khz, LAYOUT_LAPIC_TIMER_HZ);
+    lapic_reset(l, true);
+    if (index < VMM_VCPUS_MAX) {
+        set->cpu[index] = l;
+        if (set->count <= index)
+            set->count = index + 1;
+    }
+}
+
+void lapic_firmware_state(struct lapic *l)
+{
+    l->svr = 0xff | SVR_ENABLE;
+    if (l->index == 0)
+        l->lvt[LVT_LINT0] = DELIVER_EXTINT << 8;
+    l->lvt[LVT_LINT1] = DELIVER_NMI << 8;
+    publish(l);
+}
+
+/* ---- priorities ---- */
+
+static int highest_of(const uint64_t bits[4])
+{
+    for (int word = 3; word >= 0; word--)
+        if (bits[word])
+            return word * 64 + 63 - __builtin_clzll(bits[word]);
+    return -1;
+}
+
+static uint32_t processor_priority(const struct lapic *l)
+{
+    int serving = highest_of(l->isr);
+    uint32_t class = serving < 0 ? 0 : (uint32_t)serving & 0xf0;
+    return (l->tpr & 0xf0) >= class ? l->tpr : class;
+}
+
+int lapic_highest_pending(const struct lapic *l)
+{
+    uint64_t irr[4];
+    for (unsigned i = 0; i < 4; i++)
+        irr[i] = atomic_load_explicit(&l->pending[i], memory_order_acquire);
+    int vector = highest_of(irr);
+    if (vector < 0 || mode_of(l->base_msr) == LAPIC_OFF)
+        return -1;
+    return ((uint32_t)vector & 0xf0) > (processor_priority(l) & 0xf0) ? vector : -1;
+}
+
+bool lapic_has_work(const struct lapic *l)
+{
+    return lapic_highest_pending(l) >= 0;
+}
+
+void lapic_accept(struct lapic *l, uint8_t vector)
+{
+    uint64_t bit = 1ull << (vector & 63);
+    atomic_fetch_and(&l->pending[vector >> 6], ~bit);
+    l->isr[vector >> 6] |= bit;
+}
+
+static void end_of_interrupt(struct lapic *l)
+{
+    int vector = highest_of(l->isr);
+    if (vector < 0)
+        return;
+    uint64_t bit = 1ull << (vector & 63);
+    l->isr[vector >> 6] &= ~bit;
+    if ((atomic_load(&l->level[vector >> 6]) & bit) && l->set->eoi)
+        l->set->eoi(l->set->context, (uint8_t)vector);
+}
+
+uint8_t lapic_cr8(const struct lapic *l)
+{
+    return (uint8_t)(l->tpr >> 4);
+}
+
+void lapic_set_cr8(struct lapic *l, uint8_t cr8)
+{
+    l->tpr = (cr8 & 0xfu) << 4;
+}
+
+/* ---- local interrupts ---- */
+
+static void local_interrupt(struct lapic *l, enum lapic_lvt which)
+{
+    uint32_t entry = l->lvt[which];
+    if (entry & LVT_MASK)
+        return;
+    if (which == LVT_ERROR && (entry & 0xff) < 16)
+        return; /* an illegal vector here would announce itself for ever */
+    unsigned mode = which == LVT_TIMER || which == LVT_ERROR ? DELIVER_FIXED : LVT_MODE(entry);
+    if (mode == DELIVER_NMI)
+        lapic_post_mail(l, LAPIC_MAIL_NMI, 0);
+    else if (mode == DELIVER_FIXED)
+        lapic_post_fixed(l, (uint8_t)entry, false);
+}
+
+static void local_error(struct lapic *l, uint32_t bit)
+{
+    atomic_fetch_or(&l->errors, bit);
+    local_interrupt(l, LVT_ERROR);
+}
+
+bool lapic_accepts_pic(const struct lapic *l)
+{
+    if (mode_of(l->base_msr) == LAPIC_OFF)
+        return l->index == 0;
+    return !(l->lvt[LVT_LINT0] & LVT_MASK) && LVT_MODE(l->lvt[LVT_LINT0]) == DELIVER_EXTINT;
+}
+
+void lapic_nmi_line(struct lapic *l)
+{
+    if (LVT_MODE(l->lvt[LVT_LINT1]) == DELIVER_NMI)
+        local_interrupt(l, LVT_LINT1);
+}
+
+uint32_t lapic_take_mail(struct lapic *l, uint8_t *sipi_vector)
+{
+    uint32_t mail = atomic_exchange(&l->mail, 0);
+    if (mail & LAPIC_MAIL_SIPI)
+        *sipi_vector = (uint8_t)(mail >> 8);
+    if (mail & LAPIC_MAIL_ERROR)
+        local_interrupt(l, LVT_ERROR);
+    return mail & (LAPIC_MAIL_INIT | LAPIC_MAIL_SIPI | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT);
+}
+
+/* ---- timer ---- */
+
+static unsigned divisor_shift(const struct lapic *l)
+{
+    unsigned code = (l->divide & 3) | (l->divide >> 1 & 4);
+    return (code + 1) & 7;
+}
+
+/* The whole count, in host ticks. A periodic timer gets at least 20 us: a shorter one would leave its guest no time to run in. */
+static uint64_t count_ticks(const struct lapic *l)
+{
+    uint64_t ticks = clock_tick_of(l->to_cycles, l->to_ticks, (uint64_t)l->initial_count << divisor_shift(l));
+    uint64_t least = l->tsc_khz / 50 + 1;
+    return TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC && ticks < least ? least : ticks;
+}
+
+static void timer_start(struct lapic *l, uint64_t now)
+{
+    l->timer_due = CLOCK_NEVER;
+    if (l->initial_count == 0 || TIMER_MODE(l->lvt[LVT_TIMER]) > TIMER_PERIODIC)
+        return;
+    l->timer_start = now;
+    l->timer_due = now + count_ticks(l);
+}
+
+static uint32_t current_count(const struct lapic *l, uint64_t now)
+{
+    if (l->timer_due == CLOCK_NEVER || TIMER_MODE(l->lvt[LVT_TIMER]) > TIMER_PERIODIC || now < l->timer_start)
+        return 0;
+    uint64_t gone = scale_apply(l->to_cycles, now - l->timer_start) >> divisor_shift(l);
+    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC)
+        gone %= l->initial_count ? l->initial_count : 1;
+    return gone >= l->initial_count ? 0 : l->initial_count - (uint32_t)gone;
+}
+
+/* timer_due for the armed deadline. */
+static void deadline_arm(struct lapic *l, uint64_t now)
+{
+    l->timer_due = CLOCK_NEVER;
+    if (l->tsc_deadline == 0)
+        return;
+    uint64_t guest_now = now + l->tsc_offset;
+    uint64_t left = l->tsc_deadline > guest_now ? l->tsc_deadline - guest_now : 0;
+    l->timer_due = left >= CLOCK_NEVER - now ? CLOCK_NEVER - 1 : now + left;
+}
+
+void lapic_set_tsc_offset(struct lapic *l, uint64_t offset)
+{
+    l->tsc_offset = offset;
+    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_DEADLINE)
+        deadline_arm(l, l->seen);
+}
+
+void lapic_advance(struct lapic *l, uint64_t now)
+{
+    l->seen = now;
+    if (now < l->timer_due)
+        return;
+    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC) {
+        uint64_t period = count_ticks(l), passed = (now - l->timer_start) / period;
+        l->timer_start += passed * period;
+        l->timer_due = l->timer_start + period;
+    } else {
+        timer_stop(l);
+    }
+    local_interrupt(l, LVT_TIMER);
+}
+
+uint64_t lapic_next_deadline(const struct lapic *l)
+{
+    return l->timer_due;
+}
+
+/* ---- registers ---- */
+
+static uint32_t half_of(uint64_t words_value, unsigned n)
+{
+    return (uint32_t)(words_value >> (n & 1 ? 32 : 0));
+}
+
+static bool read_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t *value)
+{
+    bool x2 = mode_of(l->base_msr) == LAPIC_X2APIC;
+    *value = 0;
+    switch (reg) {
+    case REG_ID: *value = x2 ? l->index : l->index << 24; return true;
+    case REG_VERSION: *value = LAPIC_VERSION; return true;
+    case REG_TPR: *value = l->tpr; return true;
+    case REG_PPR: *value = processor_priority(l); return true;
+    case REG_APR: case REG_RRD: case REG_EOI: return !x2;
+    case REG_LDR: *value = atomic_load_explicit(&l->route_ldr, memory_order_relaxed); return true;
+    case REG_DFR: *value = atomic_load_explicit(&l->route_dfr, memory_order_relaxed); return !x2;
+    case REG_SVR: *value = l->svr; return true;
+    case REG_ESR: *value = l->esr; return true;
+    case REG_ICR_LOW: *value = l->icr_low; return true;
+    case REG_ICR_HIGH: *value = l->icr_high; return !x2;
+    case REG_INITIAL: *value = l->initial_count; return true;
+    case REG_CURRENT: *value = current_count(l, now); return true;
+    case REG_DIVIDE: *value = l->divide; return true;
+    default: break;
+    }
+    if (reg >= REG_LVT_FIRST && reg <= REG_LVT_LAST) {
+        *value = l->lvt[reg - REG_LVT_FIRST];
+        return true;
+    }
+    if (reg >= REG_ISR && reg < REG_TMR) {
+        *value = half_of(l->isr[(reg - REG_ISR) / 2], reg);
+        return true;
+    }
+    if (reg >= REG_TMR && reg < REG_IRR) {
+        *value = half_of(atomic_load(&l->level[(reg - REG_TMR) / 2]), reg);
+        return true;
+    }
+    if (reg >= REG_IRR && reg < REG_ESR) {
+        *value = half_of(atomic_load(&l->pending[(reg - REG_IRR) / 2]), reg);
+        return true;
+    }
+    return false;
+}
+
+static void write_lvt(struct lapic *l, uint64_t now, unsigned which, uint32_t value)
+{
+    uint32_t old = l->lvt[which];
+    value &= lvt_writable[which];
+    if (!(l->svr & SVR_ENABLE))
+        value |= LVT_MASK;
+    l->lvt[which] = value;
+    if (which != LVT_TIMER || TIMER_MODE(old) == TIMER_MODE(value))
+        return;
+    /* To or from TSC-deadline mode disarms (SDM 11.5.4.1); between the other two the count goes on. */
+    if (TIMER_MODE(old) > TIMER_PERIODIC || TIMER_MODE(value) > TIMER_PERIODIC) {
+        timer_stop(l);
+        l->initial_count = 0;
+    } else if (l->timer_due != CLOCK_NEVER) {
+        l->timer_due = l->timer_start + count_ticks(l);
+        if (l->timer_due < now)
+            l->timer_due = now;
+    }
+}
+
+static void write_svr(struct lapic *l, uint32_t value)
+{
+    l->svr = value & SVR_WRITABLE;
+    if (!(value & SVR_ENABLE))
+        for (unsigned i = 0; i < LVT_COUNT; i++)
+            l->lvt[i] |= LVT_MASK;
+    publish(l);
+}
+
+/* Bits of a register that an x2APIC write may carry; the others are reserved and fault (SDM 11.12.1.2). */
+static uint32_t allowed_bits(unsigned reg)
+{
+    switch (reg) {
+    case REG_TPR: return 0xff;
+    case REG_SVR: return SVR_WRITABLE | 0x200;
+    case REG_EOI: case REG_ESR: return 0;
+    case REG_DIVIDE: return 0xb;
+    case REG_SELF_IPI: return 0xff;
+    default: break;
+    }
+    if (reg >= REG_LVT_FIRST && reg <= REG_LVT_LAST)
+        return lvt_writable[reg - REG_LVT_FIRST] | LVT_READ_ONLY;
+    return UINT32_MAX;
+}
+
+/* False: no such register, or read-only. */
+static bool write_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t value)
+{
+    bool x2 = mode_of(l->base_msr) == LAPIC_X2APIC;
+    switch (reg) {
+    case REG_TPR: l->tpr = value & 0xff; return true;
+    case REG_EOI: end_of_interrupt(l); return true;
+    case REG_LDR: case REG_DFR:
+        if (x2)
+            return false;
+        if (reg == REG_LDR)
+            atomic_store(&l->route_ldr, value & 0xff000000u);
+        else
+            atomic_store(&l->route_dfr, value | 0x0fffffffu);
+        return true;
+    case REG_SVR: write_svr(l, value); return true;
+    case REG_ESR: l->esr = atomic_exchange(&l->errors, 0); return true;
+    case REG_ICR_LOW:
+        l->icr_low = value & ICR_WRITABLE;
+        if (!lapic_send_icr(l, x2, l->icr_low, x2 ? l->icr_high : l->icr_high >> 24))
+            local_error(l, LAPIC_ERROR_SEND_VECTOR);
+        return true;
+    case REG_ICR_HIGH:
+        if (x2)
+            return false;
+        l->icr_high = value & 0xff000000u;
+        return true;
+    case REG_INITIAL:
+        if (TIMER_MODE(l->lvt[LVT_TIMER]) != TIMER_DEADLINE) {
+            l->initial_count = value;
+            timer_start(l, now);
+        }
+        return true;
+    case REG_DIVIDE:
+        l->divide = value & 0xb;
+        if (l->timer_due != CLOCK_NEVER)
+            timer_start(l, now);
+        return true;
+    case REG_SELF_IPI:
+        if (x2 && !lapic_send_icr(l, true, SHORTHAND_SELF << 18 | (value & 0xff), 0))
+            local_error(l, LAPIC_ERROR_SEND_VECTOR);
+        return x2;
+    default: break;
+    }
+    if (reg >= REG_LVT_FIRST && reg <= REG_LVT_LAST) {
+        write_lvt(l, now, reg - REG_LVT_FIRST, value);
+        return true;
+    }
+    return false;
+}
+
+/* ---- faces ---- */
+
+bool lapic_decodes(const struct lapic *l, uint64_t gpa)
+{
+    return mode_of(l->base_msr) == LAPIC_XAPIC && (gpa & ~0xfffull) == (l->base_msr & BASE_ADDRESS);
+}
+
+void lapic_mmio(struct lapic *l, uint64_t now, uint32_t offset, unsigned size, bool is_write, uint64_t *value)
+{
+    unsigned reg = offset >> 4 & 0xff, byte = offset & 0xf;
+    lapic_advance(l, now);
+    if (is_write) {
+        if (size != 4 || byte != 0)
+            return;
+        if (!write_register(l, now, reg, (uint32_t)*value) && (reg > REG_DIVIDE || reg < REG_ID))
+            local_error(l, LAPIC_ERROR_REGISTER);
+        return;
+    }
+    uint32_t whole = 0;
+    if (!read_register(l, now, reg, &whole))
+        local_error(l, LAPIC_ERROR_REGISTER);
+    *value = byte < 4 ? whole >> (8 * byte) : 0;
+}
+
+bool lapic_owns_msr(uint32_t index)
+{
+    return index == MSR_APIC_BASE || index == MSR_TSC_DEADLINE || (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST);
+}
+
+bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value)
+{
+    uint32_t low = 0;
+    lapic_advance(l, now);
+    if (index == MSR_APIC_BASE) {
+        *value = l->base_msr;
+        return true;
+    }
+    if (index == MSR_TSC_DEADLINE) {
+        *value = l->tsc_deadline;
+        return true;
+    }
+    if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST || mode_of(l->base_msr) != LAPIC_X2APIC)
+        return false;
+    if (!read_register(l, now, index - MSR_X2APIC_FIRST, &low))
+        return false;
+    *value = index - MSR_X2APIC_FIRST == REG_ICR_LOW ? (uint64_t)l->icr_high << 32 | low : low;
+    return true;
+}
+
+/* IA32_APIC_BASE: the transitions of SDM vol. 3, figure 11-27. */
+static bool write_base(struct lapic *l, uint64_t value)
+{
+    enum lapic_mode from = mode_of(l->base_msr), to = mode_of(value);
+    if (value & ~(BASE_ADDRESS | BASE_BSP | BASE_EXTD | BASE_ENABLE))
+        return false;
+    if (!(value & BASE_ENABLE) && (value & BASE_EXTD))
+        return false;
+    if ((from == LAPIC_OFF && to == LAPIC_X2APIC) || (from == LAPIC_X2APIC && to == LAPIC_XAPIC))
+        return false;
+    l->base_msr = (value & ~BASE_BSP) | (l->base_msr & BASE_BSP);
+    if (to == LAPIC_OFF && from != LAPIC_OFF) {
+        reset_registers(l);
+    } else {
+        if (from == LAPIC_XAPIC && to == LAPIC_X2APIC)
+            l->icr_high = 0;
+        publish(l);
+    }
+    return true;
+}
+
+bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value)
+{
+    lapic_advance(l, now);
+    if (index == MSR_APIC_BASE)
+        return write_base(l, value);
+    if (index == MSR_TSC_DEADLINE) {
+        if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_DEADLINE) {
+            l->tsc_deadline = value;
+            deadline_arm(l, now);
+        }
+        return true;
+    }
+    if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST || mode_of(l->base_msr) != LAPIC_X2APIC)
+        return false;
+    unsigned reg = index - MSR_X2APIC_FIRST;
+    if (reg == REG_ICR_LOW) {
+        if ((uint32_t)value & ~(ICR_WRITABLE | 0x1000u))
+            return false;
+        l->icr_high = (uint32_t)(value >> 32);
+    } else if (value >> 32 || ((uint32_t)value & ~allowed_bits(reg))) {
+        return false;
+    }
+    return write_register(l, now, reg, (uint32_t)value);
+}

@@ -1,0 +1,290 @@
+/*
+ * PCI bus 0; see pci.h.
+ *
+ * 0xcf8: configuration address, 32-bit accesses only: enable 31, bus 23:16, device and function 15:8, register 7:2. 0xcfc..0xcff: data.
+ * ECAM: bus 27:20, device and function 19:12, register 11:0.
+ */
+#include "vmm/devices/pci.h"
+
+#include "lib/string.h"
+#include "vmm/devices/layout.h"
+
+enum { CFG_VENDOR = 0x00, CFG_DEVICE = 0x02, CFG_COMMAND = 0x04, CFG_STATUS = 0x06, CFG_REVISION = 0x08, CFG_CLASS = 0x09, CFG_HEADER = 0x0e,
+       CFG_BAR = 0x10, CFG_BAR_END = 0x28, CFG_SUBSYSTEM = 0x2c, CFG_CAPABILITIES = 0x34, CFG_INT_LINE = 0x3c, CFG_INT_PIN = 0x3d, CFG_FREE = 0x40 };
+#define COMMAND_IO       0x0001u
+#define COMMAND_MEMORY   0x0002u
+#define COMMAND_WRITABLE 0x0547u /* I/O, memory, bus master, parity, SERR, INTx off */
+#define COMMAND_INTX_OFF 0x0400u
+#define STATUS_INTX      0x0008u
+#define STATUS_CAPABILITIES 0x0010u
+
+static void put(struct pci_function *f, unsigned offset, unsigned bytes, uint32_t value)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        f->config[offset + i] = (uint8_t)(value >> (8 * i));
+}
+
+void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision,
+                       uint16_t subsystem_vendor, uint16_t subsystem)
+{
+    memset(f, 0, sizeof *f);
+    put(f, CFG_VENDOR, 2, vendor);
+    put(f, CFG_DEVICE, 2, device);
+    put(f, CFG_REVISION, 1, revision);
+    put(f, CFG_CLASS, 3, class_code);
+    put(f, CFG_SUBSYSTEM, 2, subsystem_vendor);
+    put(f, CFG_SUBSYSTEM + 2, 2, subsystem);
+    f->writable[CFG_COMMAND] = COMMAND_WRITABLE & 0xff;
+    f->writable[CFG_COMMAND + 1] = COMMAND_WRITABLE >> 8;
+    f->writable[0x0c] = 0xff; /* cache line size: only remembered */
+    f->writable[CFG_INT_LINE] = 0xff;
+    f->capability_end = CFG_FREE;
+}
+
+enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable, uint64_t size, uint64_t address,
+                        bus_port_handler port, bus_memory_handler memory, void *device)
+{
+    bool io = kind == PCI_BAR_IO, wide = kind == PCI_BAR_MEM64;
+    if (index >= 6 || kind == PCI_BAR_NONE || kind == PCI_BAR_UPPER || (wide && index == 5))
+        return E_ARG;
+    if (f->bar[index].kind != PCI_BAR_NONE || (wide && f->bar[index + 1].kind != PCI_BAR_NONE))
+        return E_OVERLAP;
+    if (size == 0 || (size & (size - 1)) || (address & (size - 1)))
+        return E_ARG;
+    if (io ? (size < 4 || size > 256 || !port || address > 0xffff) : (size < 16 || !memory))
+        return E_ARG;
+    if (!io && !wide && (size > 0x80000000u || address > UINT32_MAX))
+        return E_ARG;
+    f->bar[index] = (struct pci_bar){ .kind = (uint8_t)kind, .prefetchable = prefetchable, .size = size, .port = port, .memory = memory,
+                                      .device = device };
+    uint32_t flags = io ? 1u : (wide ? 4u : 0u) | (prefetchable ? 8u : 0u);
+    uint64_t mask = ~(size - 1);
+    unsigned at = CFG_BAR + 4 * index;
+    put(f, at, 4, (uint32_t)address | flags);
+    for (unsigned i = 0; i < (wide ? 8u : 4u); i++)
+        f->writable[at + i] = (uint8_t)(mask >> (8 * i));
+    if (wide) {
+        f->bar[index + 1].kind = PCI_BAR_UPPER;
+        put(f, at + 4, 4, (uint32_t)(address >> 32));
+    }
+    return OK;
+}
+
+unsigned pci_capability(struct pci_function *f, uint8_t id, const uint8_t *body, const uint8_t *writable_body, unsigned bytes)
+{
+    unsigned at = (f->capability_end + 3u) & ~3u;
+    if (bytes < 2 || bytes > PCI_CONFIG_BYTES || at < CFG_FREE || at + bytes > PCI_CONFIG_BYTES - 4)
+        return 0;
+    /* Appended: the order of discovery is the order of adding. */
+    unsigned link = CFG_CAPABILITIES;
+    for (unsigned guard = 0; f->config[link] && guard < 64; guard++)
+        link = f->config[link] + 1u;
+    f->config[link] = (uint8_t)at;
+    f->config[at] = id;
+    f->config[at + 1] = 0;
+    if (body)
+        memcpy(&f->config[at + 2], body, bytes - 2);
+    if (writable_body)
+        memcpy(&f->writable[at + 2], writable_body, bytes - 2);
+    f->config[CFG_STATUS] |= STATUS_CAPABILITIES;
+    f->capability_end = (uint8_t)(at + bytes);
+    return at;
+}
+
+static struct pci_function *function_at(struct pci *pci, unsigned bus, unsigned devfn)
+{
+    if (bus != 0)
+        return NULL;
+    for (unsigned i = 0; i < pci->count; i++)
+        if (pci->function[i]->devfn == devfn)
+            return pci->function[i];
+    return NULL;
+}
+
+/* ---- INTx ---- */
+
+static void update_intx(struct pci *pci, unsigned index)
+{
+    struct pci_function *f = pci->function[index];
+    unsigned pin = f->config[CFG_INT_PIN];
+    if (f->intx)
+        f->config[CFG_STATUS] |= STATUS_INTX;
+    else
+        f->config[CFG_STATUS] &= (uint8_t)~STATUS_INTX;
+    if (pin < 1 || pin > 4)
+        return;
+    unsigned line = ((f->devfn >> 3) + pin - 1u) & 3u;
+    uint32_t before = pci->intx_lines[line], bit = 1u << index;
+    bool on = f->intx && !(pci_config16(f, CFG_COMMAND) & COMMAND_INTX_OFF);
+    pci->intx_lines[line] = on ? before | bit : before & ~bit;
+    if ((before != 0) != (pci->intx_lines[line] != 0))
+        irq_set(&pci->irq, PCI_INTX_GSI(line), pci->intx_lines[line] != 0);
+}
+
+void pci_intx(struct pci_function *f, bool level)
+{
+    f->intx = level;
+    for (unsigned i = 0; f->pci && i < f->pci->count; i++)
+        if (f->pci->function[i] == f)
+            update_intx(f->pci, i);
+}
+
+/* ---- BARs ---- */
+
+/* Where the BAR wants to be now. False: it does not decode. */
+static bool bar_wanted(const struct pci_function *f, unsigned index, uint64_t *base)
+{
+    const struct pci_bar *bar = &f->bar[index];
+    unsigned command = pci_config16(f, CFG_COMMAND), at = CFG_BAR + 4 * index;
+    uint64_t address = (uint64_t)pci_config16(f, at) | (uint64_t)pci_config16(f, at + 2) << 16;
+    if (bar->kind == PCI_BAR_MEM64)
+        address |= (uint64_t)pci_config16(f, at + 4) << 32 | (uint64_t)pci_config16(f, at + 6) << 48;
+    address &= ~(bar->size - 1);
+    *base = address;
+    if (!(command & (bar->kind == PCI_BAR_IO ? COMMAND_IO : COMMAND_MEMORY)) || address == 0)
+        return false;
+    /* All ones is the sizing pattern, not a place. */
+    uint64_t last = bar->kind == PCI_BAR_IO ? 0xffff : bar->kind == PCI_BAR_MEM32 ? UINT32_MAX : UINT64_MAX;
+    return address <= last && last - address > bar->size - 1;
+}
+
+static void unmap(struct pci *pci, struct pci_bar *bar)
+{
+    if (!bar->mapped)
+        return;
+    if (bar->kind == PCI_BAR_IO)
+        bus_remove_ports(pci->bus, (uint16_t)bar->base, bar->device);
+    else
+        bus_remove_memory(pci->bus, bar->base, bar->device);
+    bar->mapped = false;
+}
+
+/* Puts BARs where the guest wants them: first all that move are taken off, so that two can change places. A place that is taken is refused by
+ * the bus, and the BAR answers nowhere until the guest writes again. */
+static void place_bars(struct pci *pci, struct pci_function *f)
+{
+    uint64_t base;
+    for (unsigned i = 0; i < 6; i++)
+        if (f->bar[i].size && (!bar_wanted(f, i, &base) || base != f->bar[i].base))
+            unmap(pci, &f->bar[i]);
+    for (unsigned i = 0; i < 6; i++) {
+        struct pci_bar *bar = &f->bar[i];
+        if (!bar->size || bar->mapped || !bar_wanted(f, i, &base))
+            continue;
+        enum error e = bar->kind == PCI_BAR_IO
+                           ? bus_add_ports(pci->bus, (uint16_t)base, (uint16_t)(base + bar->size - 1), 4, bar->port, bar->device)
+                           : bus_add_memory(pci->bus, base, base + bar->size - 1, 8, bar->memory, bar->device);
+        bar->base = base;
+        bar->mapped = e == OK;
+    }
+}
+
+/* ---- configuration space ---- */
+
+static uint32_t config_read(struct pci *pci, unsigned bus, unsigned devfn, unsigned offset, unsigned size)
+{
+    struct pci_function *f = function_at(pci, bus, devfn);
+    uint32_t value = 0;
+    if (!f)
+        return UINT32_MAX;
+    if (offset >= PCI_CONFIG_BYTES)
+        return 0; /* no extended capabilities */
+    if (f->reading)
+        f->reading(f->context, offset, size);
+    for (unsigned i = 0; i < size && offset + i < PCI_CONFIG_BYTES; i++)
+        value |= (uint32_t)f->config[offset + i] << (8 * i);
+    return value;
+}
+
+static void config_write(struct pci *pci, unsigned bus, unsigned devfn, unsigned offset, unsigned size, uint32_t value)
+{
+    struct pci_function *f = function_at(pci, bus, devfn);
+    if (!f || offset >= PCI_CONFIG_BYTES)
+        return;
+    if (size > PCI_CONFIG_BYTES - offset)
+        size = PCI_CONFIG_BYTES - offset;
+    for (unsigned i = 0; i < size; i++) {
+        unsigned at = offset + i;
+        uint8_t byte = (uint8_t)(value >> (8 * i));
+        f->config[at] = (uint8_t)((f->config[at] & ~f->writable[at]) | (byte & f->writable[at]));
+        f->config[at] &= (uint8_t)~(byte & f->clear[at]);
+    }
+    if (offset < CFG_BAR_END && offset + size > CFG_COMMAND) {
+        place_bars(pci, f);
+        for (unsigned i = 0; i < pci->count; i++)
+            if (pci->function[i] == f)
+                update_intx(pci, i);
+    }
+    if (f->written)
+        f->written(f->context, offset, size);
+}
+
+static void config_port(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value)
+{
+    struct pci *pci = device;
+    if (port < 0xcfc) {
+        if (port != 0xcf8 || size != 4)
+            return; /* narrower accesses are not for the address register */
+        if (is_write)
+            pci->address = *value & 0x80fffffcu;
+        else
+            *value = pci->address;
+        return;
+    }
+    if (!(pci->address & 0x80000000u))
+        return;
+    unsigned offset = (pci->address & 0xfc) + (port & 3u), bus = pci->address >> 16 & 0xff, devfn = pci->address >> 8 & 0xff;
+    if (is_write)
+        config_write(pci, bus, devfn, offset, size, *value);
+    else
+        *value = config_read(pci, bus, devfn, offset, size);
+}
+
+static void ecam_access(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
+{
+    unsigned bus = (unsigned)(offset >> 20), devfn = (unsigned)(offset >> 12) & 0xff, reg = (unsigned)offset & 0xfff;
+    if (is_write)
+        config_write(device, bus, devfn, reg, size, (uint32_t)*value);
+    else
+        *value = config_read(device, bus, devfn, reg, size);
+}
+
+enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsigned interrupt_pin)
+{
+    if (interrupt_pin > 4)
+        return E_ARG;
+    if (function_at(pci, 0, devfn))
+        return E_OVERLAP;
+    if (pci->count == PCI_FUNCTIONS_MAX)
+        return E_QUOTA;
+    f->pci = pci;
+    f->devfn = devfn;
+    f->config[CFG_INT_PIN] = (uint8_t)interrupt_pin;
+    pci->function[pci->count++] = f;
+    /* A device with functions other than 0 says so in function 0's header type. */
+    struct pci_function *first = function_at(pci, 0, devfn & 0xf8u);
+    for (unsigned i = 0; first && i < pci->count; i++)
+        if ((pci->function[i]->devfn ^ devfn) < 8 && (pci->function[i]->devfn & 7))
+            first->config[CFG_HEADER] |= 0x80;
+    place_bars(pci, f);
+    return OK;
+}
+
+enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq)
+{
+    memset(pci, 0, sizeof *pci);
+    pci->bus = bus;
+    pci->irq = *irq;
+    /* Ids on which no operating system hangs chipset-specific work: the generic PCIe host bridge of virtual machines, and a bridge that is told by
+     * its class only. */
+    pci_function_init(&pci->host, 0x1b36, 0x0008, 0x060000, 0, 0x1af4, 0x1100);
+    pci_function_init(&pci->isa, 0x1b36, 0x0ff0, 0x060100, 0, 0x1af4, 0x1100);
+    enum error e = pci_add(pci, &pci->host, 0x00, 0);
+    if (e == OK)
+        e = pci_add(pci, &pci->isa, 0x1f << 3, 0);
+    if (e == OK)
+        e = bus_add_ports(bus, 0xcf8, 0xcff, 4, config_port, pci);
+    if (e == OK)
+        e = bus_add_memory(bus, LAYOUT_ECAM_BASE, LAYOUT_ECAM_BASE + LAYOUT_ECAM_BYTES - 1, 4, ecam_access, pci);
+    return e;
+}
