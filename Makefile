@@ -8,12 +8,12 @@ OBJCOPY := objcopy
 
 # The ONE list of what runs in ring 0. `make tcb` counts exactly these and the headers they include.
 RING0 := \
-  boot/entry.asm boot/multiboot.c boot/programs.asm \
+  boot/entry.asm boot/multiboot.c boot/ranges.c boot/programs.asm \
   arch/x86_64/acpi.c arch/x86_64/apic.c arch/x86_64/cpu.c arch/x86_64/entry.asm arch/x86_64/fpu.c arch/x86_64/smp.c arch/x86_64/time.c \
   arch/x86_64/trampoline.asm arch/x86_64/traps.c arch/x86_64/ioapic.c \
   drivers/serial.c drivers/screen.c \
-  mm/hostmap.c mm/ledger.c mm/pagetable.c mm/pool.c mm/window.c \
-  kernel/main.c kernel/log.c kernel/format.c kernel/string.c kernel/object.c kernel/domain.c kernel/thread.c kernel/event.c kernel/memory.c \
+  mm/hostmap.c mm/ledger.c mm/pagetable.c mm/pool.c \
+  kernel/main.c kernel/log.c kernel/options.c kernel/format.c kernel/string.c kernel/object.c kernel/domain.c kernel/thread.c kernel/event.c kernel/memory.c \
   kernel/space.c kernel/vcpu.c kernel/irq.c kernel/sched.c kernel/syscall.c kernel/root.c \
   $(sort $(wildcard vmx/*.c vmx/*.asm svm/*.c svm/*.asm))
 
