@@ -1,0 +1,101 @@
+"""What the host command must know of a mullion.conf: which files it names, and how much machine it wants. What a configuration means, and whether it
+is right, is decided by root's own code (build/check-config, the same sources): this reader takes a broken file as it comes."""
+import os
+import re
+import subprocess
+
+UNITS = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30}
+
+
+class UsageError(Exception):
+    """Something the user must change; exit status 1."""
+
+
+def parse_size(text):
+    m = re.fullmatch(r'(\d+)([kmgKMG]?)[bB]?', text.strip())
+    if not m or int(m.group(1)) == 0:
+        raise UsageError(f"'{text}' is not a size; a number with K, M or G, like 512M, is allowed")
+    return int(m.group(1)) * UNITS[m.group(2).lower()]
+
+
+class Conf:
+    """path; text (bytes); modules: name -> file, in the order of the configuration; missing: [(line, name)]; cpus, memory: wanted."""
+
+    def __init__(self, path, folders):
+        self.path = path
+        try:
+            with open(path, 'rb') as f:
+                self.text = f.read()
+        except OSError as e:
+            raise UsageError(f'{path}: {e.strerror}') from e
+        self.modules, self.missing = {}, []
+        self.cpus, self.memory = 1, 0
+        where = [os.path.dirname(os.path.abspath(path))] + list(folders)
+        for number, line in enumerate(self.text.decode('utf-8', 'replace').split('\n'), 1):
+            m = re.match(r'\s*([a-z-]+)\s*=\s*(.*)$', line)
+            if m:
+                self._key(number, m.group(1), re.split(r'\s[;#]', ' ' + m.group(2))[0].strip(), where)
+
+    def _key(self, number, key, value, where):
+        value = value.strip('"')
+        if key in ('kernel', 'initrd'):
+            self._module(number, value, where)
+        elif key == 'modules':
+            for item in value.split(','):
+                self._module(number, item, where)
+        elif key == 'cpus':
+            numbers = [int(n) for n in re.findall(r'\d{1,4}', value)]
+            self.cpus = max([self.cpus] + [n + 1 for n in numbers if n < 64])
+        elif key == 'share':
+            m = re.search(r'cpu\s*(\d{1,4})', value, re.I)
+            if m and int(m.group(1)) < 64:
+                self.cpus = max(self.cpus, int(m.group(1)) + 1)
+        elif key == 'memory':
+            try:
+                size = parse_size(value)
+            except UsageError:
+                return
+            if size <= 1 << 40:
+                self.memory += size
+
+    def _module(self, number, item, where):
+        words = item.split()
+        if not words or words[0] in self.modules:
+            return
+        name = words[0]
+        if '/' not in name and '\0' not in name:
+            for folder in where:
+                candidate = os.path.join(folder, name)
+                if os.path.isfile(candidate):
+                    self.modules[name] = candidate
+                    return
+        self.missing.append((number, name))
+
+    def wanted_memory(self):
+        """Bytes of RAM for a machine that runs all of it: the guests, their modules, and 96 MiB, in whole 64 MiB."""
+        files = sum(os.path.getsize(f) for f in self.modules.values())
+        return (self.memory + files + (96 << 20) + (64 << 20) - 1) & ~((64 << 20) - 1)
+
+    def mistakes(self, build, cpus, memory):
+        """Every mistake as FILE:LINE: text, [] if there is none."""
+        found = []
+        for number, name in self.missing:
+            if '/' in name:
+                found.append((number, f"'{name}' is a path; a file name is allowed: put the file beside the configuration, or name its folder "
+                                      f"with --modules"))
+        checker = os.path.join(build, 'check-config')
+        if os.access(checker, os.X_OK):
+            command = [checker, self.path, '--cpus', str(cpus), '--memory', f'{memory >> 10}K']
+            for name, file in self.modules.items():
+                command += ['--module', f'{name}={os.path.getsize(file)}']
+            run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+            lines = run.stdout.decode('utf-8', 'replace').splitlines()
+            if run.returncode == 1 and lines:
+                return [f'{self.path}:{n}: {t}' for n, t in found] + lines
+            if run.returncode != 0:
+                raise UsageError(f'{checker}: {run.stderr.decode("utf-8", "replace").strip()}')
+            return [f'{self.path}:{n}: {t}' for n, t in found]
+        for number, name in self.missing:
+            if '/' not in name:
+                found.append((number, f"no file '{name}' beside the configuration or in {build}/guests"))
+        return [f'{self.path}:{n}: {t}' for n, t in sorted(found)]

@@ -1,0 +1,66 @@
+"""Makes the bootable image: a hybrid of CD, disk and USB stick, for BIOS and UEFI, by Debian's grub-mkrescue."""
+import os
+import shutil
+import subprocess
+import tempfile
+
+from .conf import UsageError
+
+GRUB_CFG = '''# Mullion's GRUB menu. The serial lines do nothing where there is no serial port.
+if serial --unit=0 --speed=115200; then
+    terminal_input console serial
+    terminal_output console serial
+fi
+insmod all_video
+set default={default}
+set timeout={timeout}
+
+menuentry "Mullion" {{
+    multiboot2 /boot/mullion {options}
+{modules2}}}
+menuentry "Mullion (by Multiboot 1)" {{
+    multiboot /boot/mullion {options}
+{modules1}}}
+'''
+
+# What the image needs of GRUB; the whole set would make it three times as large.
+GRUB_MODULES = ('multiboot multiboot2 normal configfile iso9660 part_msdos part_gpt fat serial terminal all_video gfxterm minicmd echo test '
+                'reboot halt sleep')
+
+
+def quote(word):
+    """One word for grub.cfg."""
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def make_image(conf, kernel, out, options='', timeout=3, multiboot1=False):
+    """Writes the image to `out`. Module names are what root sees."""
+    if not os.path.isfile(kernel):
+        raise UsageError(f'{kernel} is not there; run `make` first')
+    if not shutil.which('grub-mkrescue'):
+        raise UsageError('grub-mkrescue is not installed; run tools/setup.sh')
+    with tempfile.TemporaryDirectory(prefix='mullion-image-') as work:
+        boot = os.path.join(work, 'boot')
+        os.makedirs(os.path.join(boot, 'grub'))
+        shutil.copy(kernel, os.path.join(boot, 'mullion'))
+        with open(os.path.join(boot, 'mullion.conf'), 'wb') as f:
+            f.write(conf.text)
+        grafts, lines = [], [('/boot/mullion.conf', 'mullion.conf')]
+        for number, (name, file) in enumerate(conf.modules.items()):
+            if not os.access(file, os.R_OK):
+                raise UsageError(f'{file} cannot be read')
+            # xorriso takes the file from where it is; = and \\ have a meaning there.
+            grafts.append(f'/boot/modules/m{number}=' + os.path.abspath(file).replace('\\', '\\\\').replace('=', '\\='))
+            lines.append((f'/boot/modules/m{number}', name))
+        with open(os.path.join(boot, 'grub', 'grub.cfg'), 'w', encoding='utf-8') as f:
+            f.write(GRUB_CFG.format(
+                timeout=timeout, options=options, default=1 if multiboot1 else 0,
+                modules2=''.join(f'    module2 {path} {quote(name)}\n' for path, name in lines),
+                modules1=''.join(f'    module {path} {quote(name)}\n' for path, name in lines)))
+        temporary = out + '.part'
+        command = ['grub-mkrescue', '-o', temporary, f'--install-modules={GRUB_MODULES}', '--locales=', '--fonts=', '--themes=', work,
+                   *grafts, '--', '-volid', 'MULLION']
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if run.returncode != 0 or not os.path.isfile(temporary):
+            raise UsageError('grub-mkrescue failed:\n' + run.stdout.decode('utf-8', 'replace')[-2000:])
+        os.replace(temporary, out)
