@@ -1,0 +1,257 @@
+/*
+ * The console's domain, and the conversation with it. See root.h and lib/console_boot.h.
+ *
+ * If the console crashes it is started again, with its channels as they are: the guests do not notice.
+ */
+#include "lib/console_boot.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "services/root/root.h"
+
+#define CONSOLE_SHARED_VA (ROOT_SHARED_VA + CONFIG_GUESTS_MAX * ROOT_SHARED_STRIDE)
+#define SHARED_BOOT    0ull
+#define SHARED_CHANNEL PAGE_SIZE
+#define SHARED_BYTES   (PAGE_SIZE + CHANNEL_BYTES)
+#define LOG_RING_VA    (CONSOLE_SHARED_VA + ROOT_SHARED_STRIDE)
+#define OUTBOX_LINES   128
+#define RESTARTS_MAX   3
+_Static_assert(CONFIG_GUESTS_MAX <= CONSOLE_GUESTS_MAX, "the console knows all guests");
+
+uint64_t console_event;
+
+static uint64_t domain, memory, shared, private_hpa, private_bytes;
+static unsigned starts;
+static bool drained, alive;
+static struct control_reader reader;
+
+/* What waits for room in the channel. */
+static struct { enum control_kind kind; uint32_t guest, value; char text[CONTROL_TEXT_MAX + 1]; } outbox[OUTBOX_LINES];
+static unsigned outbox_first, outbox_count;
+
+static struct console_boot *boot_page(void) { return (struct console_boot *)(CONSOLE_SHARED_VA + SHARED_BOOT); }
+static struct channel *channel(void) { return (struct channel *)(CONSOLE_SHARED_VA + SHARED_CHANNEL); }
+
+static void flush(void)
+{
+    bool sent = false;
+    while (outbox_count > 0) {
+        unsigned i = outbox_first % OUTBOX_LINES;
+        if (!control_send(&channel()->to_guest, outbox[i].kind, outbox[i].guest, outbox[i].value, outbox[i].text))
+            break;
+        outbox_first++;
+        outbox_count--;
+        sent = true;
+    }
+    if (sent)
+        (void)sys_event_signal(console_event, CONSOLE_EVENT_CONTROL);
+}
+
+static void queue(enum control_kind kind, uint32_t guest, uint32_t value, const char *text)
+{
+    if (!alive)
+        return;
+    if (outbox_count == OUTBOX_LINES)
+        flush();
+    if (outbox_count == OUTBOX_LINES) /* a console that does not read: the newest is dropped */
+        return;
+    unsigned i = (outbox_first + outbox_count++) % OUTBOX_LINES;
+    outbox[i].kind = kind;
+    outbox[i].guest = guest;
+    outbox[i].value = value;
+    string_copy(outbox[i].text, text, sizeof outbox[i].text);
+}
+
+void console_answer(const char *text, ...)
+{
+    char line[CONTROL_TEXT_MAX + 1];
+    va_list arguments;
+    va_start(arguments, text);
+    format_list(line, sizeof line, text, arguments);
+    va_end(arguments);
+    queue(CONTROL_TEXT, 0, 0, line);
+}
+
+void console_note(unsigned guest, enum guest_state state, const char *text)
+{
+    queue(CONTROL_NOTE, guest, state, text);
+    flush();
+}
+
+void console_drain(void)
+{
+    drained = false;
+    queue(CONTROL_DRAIN, 0, 0, "");
+    flush();
+}
+
+bool console_drained(void)
+{
+    return drained || !alive;
+}
+
+void console_init(void)
+{
+    struct syscall_result event = sys_event_create();
+    const struct program *p = program_find("console");
+    if (event.error != OK || p == NULL)
+        return;
+    console_event = event.value;
+    shared = ram_shared(CONSOLE_SHARED_VA, SHARED_BYTES, TAG_SHARED);
+    private_bytes = program_private_bytes(p) + CONSOLE_STACK_BYTES;
+    private_hpa = ram_place_private(private_bytes);
+    if (private_hpa == 0)
+        root_log(LOG_ERROR, "no memory for the console (%lluK)", (unsigned long long)(private_bytes >> 10));
+    if (sys_map(ROOT_SLOT_SELF, LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ) != OK)
+        root_log(LOG_WARN, "the kernel's log cannot be read");
+}
+
+static void fill_boot(void)
+{
+    const struct root_boot *b = ROOT_BOOT;
+    struct console_boot *c = boot_page();
+    memset(c, 0, sizeof *c);
+    c->magic = CONSOLE_BOOT_MAGIC;
+    c->tsc_khz = b->tsc_khz;
+    c->root_bits = ROOT_EVENT_CONSOLE;
+    c->serial_port = root_config.console_serial ? b->serial_port : 0;
+    c->serial_irq = b->serial_irq;
+    c->guest_count = root_config.guest_count;
+    c->mirror = root_config.console_screen || c->serial_port == 0;
+    memcpy(c->backend, b->backend, sizeof c->backend - 1);
+    for (unsigned n = 0; n < root_config.guest_count; n++)
+        string_copy(c->guest[n], root_config.guest[n].name, sizeof c->guest[n]);
+    /* What stands in the log so far has been written to the port by the kernel. */
+    c->log_start = starts == 1 ? __atomic_load_n(&((const struct klog_ring *)LOG_RING_VA)->head, __ATOMIC_ACQUIRE) : ~0ull;
+}
+
+static enum error make(const struct program *p)
+{
+    if ((memory = ram_carve(private_hpa, private_bytes, TAG_CONSOLE)) == 0)
+        return E_QUOTA;
+    uint64_t image = program_private_bytes(p);
+    struct syscall_result r = sys_domain_create(96 + program_table_pages(p) + CONFIG_GUESTS_MAX, 1, root_event, ROOT_EVENT_CONSOLE_DEATH);
+    if (r.error != OK)
+        return r.error;
+    domain = r.value;
+    enum error e;
+    if ((e = sys_handle_grant(domain, domain, RIGHT_MAP, CONSOLE_SLOT_SELF).error) != OK ||
+        (e = sys_handle_grant(domain, ROOT_SLOT_LOG, RIGHT_SIGNAL, CONSOLE_SLOT_LOG).error) != OK ||
+        (e = sys_handle_grant(domain, console_event, RIGHT_WAIT | RIGHT_SIGNAL, CONSOLE_SLOT_EVENT).error) != OK ||
+        (e = sys_handle_grant(domain, root_event, RIGHT_SIGNAL, CONSOLE_SLOT_ROOT_EVENT).error) != OK)
+        return e;
+    if (boot_page()->serial_port != 0) {
+        if ((e = sys_handle_grant(domain, ROOT_SLOT_SERIAL_PORTS, RIGHT_MAP, CONSOLE_SLOT_PORTS).error) != OK)
+            return e;
+        if (sys_handle_grant(domain, ROOT_SLOT_SERIAL_IRQ, RIGHT_SIGNAL, CONSOLE_SLOT_IRQ).error != OK)
+            root_log(LOG_WARN, "the serial port has no interrupt; it is polled");
+    }
+    for (unsigned n = 0; n < root_config.guest_count; n++) {
+        if (guest_event(n) == 0 || guest_shared(n) == 0)
+            continue;
+        if ((e = sys_handle_grant(domain, guest_event(n), RIGHT_SIGNAL, CONSOLE_SLOT_GUEST_EVENT + n).error) != OK ||
+            (e = sys_map(domain, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guest_shared(n), GUEST_SHARED_CHANNEL, CHANNEL_BYTES,
+                         RIGHT_READ | RIGHT_WRITE)) != OK)
+            return e;
+    }
+    if ((e = program_load(p, domain, memory, 0)) != OK ||
+        (e = sys_map(domain, CONSOLE_BOOT_VA, shared, SHARED_BOOT, PAGE_SIZE, RIGHT_READ)) != OK ||
+        (e = sys_map(domain, CONSOLE_CONTROL_VA, shared, SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK ||
+        (e = sys_map(domain, CONSOLE_LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ)) != OK ||
+        (e = sys_map(domain, CONSOLE_STACK_TOP - CONSOLE_STACK_BYTES, memory, image, CONSOLE_STACK_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
+        return e;
+    r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, 0, 0);
+    if (r.error == OK)
+        (void)sys_handle_close(r.value); /* the domain keeps it */
+    return r.error;
+}
+
+/* The console has few pages: destroying it is not worth steps. */
+static void unmake(void)
+{
+    alive = false;
+    if (domain != 0) {
+        (void)sys_destroy(domain);
+        (void)sys_handle_close(domain);
+    }
+    if (memory != 0) {
+        (void)sys_destroy(memory);
+        (void)sys_handle_close(memory);
+    }
+    domain = memory = 0;
+}
+
+void console_start(void)
+{
+    const struct program *p = program_find("console");
+    if (p == NULL || private_hpa == 0 || shared == 0)
+        return;
+    starts++;
+    fill_boot();
+    struct channel *c = channel();
+    memset(c, 0, sizeof *c); /* nobody else has it now */
+    reader.have = 0;
+    outbox_count = 0;
+    enum error e = make(p);
+    alive = e == OK;
+    if (!alive) {
+        root_log(LOG_ERROR, "the console cannot be started: %s", error_text(e));
+        unmake();
+    }
+}
+
+static bool known_guest(uint32_t n)
+{
+    if (n < root_config.guest_count)
+        return true;
+    console_answer("There is no such guest.");
+    return false;
+}
+
+static void request(const struct control_message *m)
+{
+    switch (m->kind) {
+    case CONTROL_LIST: guests_list(); break;
+    case CONTROL_MEMORY: guests_memory(); break;
+    case CONTROL_START:
+        if (known_guest(m->guest))
+            guest_start(m->guest);
+        break;
+    case CONTROL_STOP:
+        if (known_guest(m->guest))
+            guest_stop(m->guest, m->value != 0);
+        break;
+    case CONTROL_RESTART:
+        if (known_guest(m->guest))
+            guest_restart(m->guest);
+        break;
+    case CONTROL_FAULT:
+        if (known_guest(m->guest))
+            guest_fault(m->guest);
+        break;
+    case CONTROL_POWEROFF: power_off(); break;
+    case CONTROL_REBOOT: power_reset(); break;
+    case CONTROL_EXIT: power_exit((uint8_t)m->value); break;
+    case CONTROL_DRAINED:
+        drained = true;
+        return;
+    default: console_answer("The console asked for something unknown (%u).", m->kind); break;
+    }
+    queue(CONTROL_DONE, 0, 0, "");
+}
+
+void console_work(uint64_t bits)
+{
+    if ((bits & ROOT_EVENT_CONSOLE_DEATH) != 0 && domain != 0) {
+        root_log(LOG_ERROR, "the console has crashed at 0x%llx%s", (unsigned long long)sys_query(domain, QUERY_DOMAIN_FAULT, 1).value,
+                 starts <= RESTARTS_MAX ? "; it is started again" : " too often; it stays away, the guests run on");
+        unmake();
+        if (starts <= RESTARTS_MAX)
+            console_start();
+    }
+    if (!alive)
+        return;
+    for (unsigned i = 0; i < 16 && control_receive(&reader, &channel()->from_guest); i++)
+        request(&reader.message);
+    flush();
+}

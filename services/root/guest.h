@@ -1,0 +1,56 @@
+/*
+ * One guest as root knows it. Shared by guests.c (its life), guest_make.c (what it is given) and guest_report.c (what the shell shows).
+ */
+#ifndef ROOT_GUEST_H
+#define ROOT_GUEST_H
+
+#include "services/root/root.h"
+
+#define RESTARTS_MAX       5      /* more than these... */
+#define RESTARTS_WINDOW_MS 10000  /* ...within this time: it is left stopped */
+#define STOP_WAIT_MS       5000   /* after the power button: how long a guest may take to switch itself off */
+
+enum guest_phase {
+    PHASE_OFF = 0,  /* it holds nothing but its place in RAM */
+    PHASE_ON,       /* its monitor lives */
+    PHASE_STOPPING, /* the same, and the power button was pressed */
+    PHASE_ENDING,   /* its monitor and memory are being destroyed, step by step */
+};
+
+struct guest {
+    const struct config_guest *config;
+    enum guest_phase phase;
+    /* for good */
+    bool placed;
+    struct guest_memory ram;
+    uint64_t private_hpa, private_bytes; /* the monitor's data and stacks */
+    uint64_t shared, event;              /* handles: boot, control and channel pages; the monitor's event */
+    /* while its monitor lives: handles, 0 = none */
+    uint64_t domain, private_memory, memory[VMM_PIECES_MAX];
+    uint64_t thread[1 + VMM_VCPUS_MAX];
+    uint64_t deadline;                   /* PHASE_STOPPING */
+    uint32_t seen_state;                 /* the last of control->state that was acted upon */
+    /* what the shell shows */
+    enum guest_state shown;
+    char reason[160];
+    uint64_t ticks, exits;               /* of monitors that are gone */
+    bool restart_wanted;
+    uint32_t restarts;
+    uint64_t restart_at[RESTARTS_MAX];   /* a ring: when the last ones were */
+};
+
+extern struct guest guests[CONFIG_GUESTS_MAX];
+
+static inline struct vmm_control *guest_control(unsigned n)
+{
+    return (struct vmm_control *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_CONTROL);
+}
+
+/* guest_make.c. Finds a place in RAM for good; false (and logged): there is none. */
+bool guest_place(unsigned n);
+/* Gives it memory and a monitor, and starts that. On failure `why` is filled, and what was made so far is left in g for the destroyer. */
+bool guest_make(unsigned n, char *why, size_t why_size);
+/* Ticks that its threads have run, while it lives. */
+uint64_t guest_ticks(const struct guest *g);
+
+#endif

@@ -1,0 +1,213 @@
+/*
+ * What a guest is given: memory, a monitor in a domain of its own, and exactly the handles and mappings that lib/vmm_boot.h promises.
+ */
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "services/root/guest.h"
+#include <stdatomic.h>
+
+static struct vmm_boot *boot_page(unsigned n)
+{
+    return (struct vmm_boot *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_BOOT);
+}
+
+static struct channel *channel_of(unsigned n)
+{
+    return (struct channel *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_CHANNEL);
+}
+
+bool guest_place(unsigned n)
+{
+    struct guest *g = &guests[n];
+    const struct program *vmm = program_find("vmm");
+    if (vmm == NULL)
+        return false;
+    g->private_bytes = program_private_bytes(vmm) + (1ull + g->config->cpu_count) * VMM_STACK_BYTES;
+    g->shared = ram_shared(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE, GUEST_SHARED_BYTES, TAG_SHARED);
+    struct syscall_result event = sys_event_create();
+    if (g->shared == 0 || event.error != OK)
+        return false;
+    g->event = event.value;
+    g->private_hpa = ram_place_private(g->private_bytes);
+    g->placed = g->private_hpa != 0 && ram_place_guest(g->config->memory, &g->ram);
+    if (!g->placed)
+        root_log(LOG_ERROR, "guest %s: its memory (%lluM, and %lluK for its monitor) finds no place: %lluM are free", g->config->name,
+                 (unsigned long long)(g->config->memory >> 20), (unsigned long long)(g->private_bytes >> 10),
+                 (unsigned long long)(ram_free_bytes() >> 20));
+    return g->placed;
+}
+
+uint64_t guest_ticks(const struct guest *g)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i <= g->config->cpu_count; i++) {
+        struct syscall_result r = g->thread[i] != 0 ? sys_query(g->thread[i], QUERY_THREAD_TICKS, 0) : (struct syscall_result){OK, 0};
+        if (r.error == OK)
+            sum += r.value;
+    }
+    return sum;
+}
+
+/* Where module i of this guest is mapped: low bits as in physical memory, so that large pages are possible. */
+static uint64_t module_va(const struct config_guest *c, unsigned i)
+{
+    uint64_t va = VMM_MODULES_VA;
+    for (unsigned k = 0;; k++) {
+        const struct boot_module *m = &ROOT_BOOT->module[c->module[k]];
+        va += (m->base - va) & (SIZE_2M - 1);
+        if (k == i)
+            return va;
+        va = page_up(va + m->size);
+    }
+}
+
+static uint64_t quota_pages(const struct guest *g, const struct program *vmm)
+{
+    const struct config_guest *c = g->config;
+    uint64_t pages = 96 + 24ull * c->cpu_count + program_table_pages(vmm);
+    for (unsigned i = 0; i < g->ram.count; i++) /* twice: in the monitor, and in the guest's own tables */
+        pages += 2 * table_pages(VMM_GUEST_VA + g->ram.piece[i].gpa, g->ram.piece[i].hpa, g->ram.piece[i].size);
+    for (unsigned i = 0; i < c->module_count; i++) {
+        const struct boot_module *m = &ROOT_BOOT->module[c->module[i]];
+        pages += table_pages(page_down(module_va(c, i)), page_down(m->base), page_up((m->base & PAGE_MASK) + m->size));
+    }
+    return pages;
+}
+
+static void fill_boot(unsigned n)
+{
+    const struct guest *g = &guests[n];
+    const struct config_guest *c = g->config;
+    struct vmm_boot *b = boot_page(n);
+    memset(b, 0, sizeof *b);
+    b->magic = VMM_BOOT_MAGIC;
+    string_copy(b->name, c->name, sizeof b->name);
+    b->index = n;
+    b->vcpus = c->cpu_count;
+    b->memory_bytes = c->memory;
+    b->tsc_khz = ROOT_BOOT->tsc_khz;
+    b->root_bits = 1ull << n;
+    b->console_bits = 1ull << n;
+    memcpy(b->vendor, ROOT_BOOT->backend, sizeof b->vendor - 1);
+    b->piece_count = g->ram.count;
+    for (unsigned i = 0; i < g->ram.count; i++)
+        b->piece[i] = (struct vmm_piece){g->ram.piece[i].gpa, g->ram.piece[i].size};
+    b->module_count = c->module_count;
+    for (unsigned i = 0; i < c->module_count; i++) {
+        b->module[i].va = module_va(c, i);
+        b->module[i].size = ROOT_BOOT->module[c->module[i]].size;
+        string_copy(b->module[i].cmdline, c->module_args[i], sizeof b->module[i].cmdline);
+    }
+    string_copy(b->cmdline, c->cmdline, sizeof b->cmdline);
+    b->debug_exit_port = c->debug_exit;
+    b->restart_count = g->restarts;
+
+    memset(guest_control(n), 0, sizeof(struct vmm_control));
+    struct channel *ch = channel_of(n);
+    /* No monitor lives: what the last one left in the indices must not stop the next. Output that the console has not read stays. */
+    atomic_store(&ch->to_guest.tail, atomic_load(&ch->to_guest.head));
+    if (atomic_load(&ch->from_guest.head) - atomic_load(&ch->from_guest.tail) > CHANNEL_RING_BYTES)
+        atomic_store(&ch->from_guest.head, atomic_load(&ch->from_guest.tail));
+    (void)sys_event_wait(g->event, ~0ull, 0);
+}
+
+static bool step(enum error e, const char *what, char *why, size_t why_size)
+{
+    if (e == OK)
+        return true;
+    format(why, why_size, "%s: %s", what, error_text(e));
+    return false;
+}
+
+static bool grant(struct guest *g, uint64_t handle, uint64_t rights, uint64_t slot, char *why, size_t why_size)
+{
+    return step(sys_handle_grant(g->domain, handle, rights, slot).error, "its handles cannot be given", why, why_size);
+}
+
+static bool make_threads(struct guest *g, const struct program *vmm, char *why, size_t why_size)
+{
+    const struct config_guest *c = g->config;
+    uint64_t stacks = program_private_bytes(vmm);
+    for (unsigned i = 0; i <= c->cpu_count; i++) {
+        uint64_t top = VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE;
+        if (!step(sys_map(g->domain, top - VMM_STACK_BYTES, g->private_memory, stacks + i * VMM_STACK_BYTES, VMM_STACK_BYTES, RIGHT_READ | RIGHT_WRITE),
+                  "its stacks cannot be mapped", why, why_size))
+            return false;
+    }
+    /* vCPUs first: a monitor whose thread 0 runs finds them all there. */
+    for (unsigned k = 0; k <= c->cpu_count; k++) {
+        unsigned i = k == c->cpu_count ? 0 : k + 1;
+        unsigned cpu = i == 0 ? c->cpu[0] : c->cpu[i - 1];
+        uint32_t budget = 0, period = 0;
+        if (c->shared) { /* the devices' thread gets a small allowance on top, so that it can keep a busy guest's console alive */
+            period = c->period_us;
+            budget = i == 0 ? (uint32_t)max_u64(period / 20, 100) : (uint32_t)((uint64_t)period * c->percent / 100);
+        }
+        struct syscall_result t = sys_thread_create(g->domain, program_entry(vmm), VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE, i, cpu,
+                                                    i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, budget, period);
+        if (!step(t.error, "its threads cannot be made", why, why_size))
+            return false;
+        g->thread[i] = t.value;
+    }
+    return true;
+}
+
+static bool map_memory(unsigned n, const struct program *vmm, char *why, size_t why_size)
+{
+    struct guest *g = &guests[n];
+    const struct config_guest *c = g->config;
+    static const char what[] = "its memory cannot be mapped";
+    for (unsigned i = 0; i < g->ram.count; i++)
+        if (!step(sys_map(g->domain, VMM_GUEST_VA + g->ram.piece[i].gpa, g->memory[i], 0, g->ram.piece[i].size, RIGHT_READ | RIGHT_WRITE), what, why,
+                  why_size) ||
+            !grant(g, g->memory[i], RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC, VMM_SLOT_MEMORY + i, why, why_size))
+            return false;
+    for (unsigned i = 0; i < c->module_count; i++) {
+        const struct boot_module *m = &ROOT_BOOT->module[c->module[i]];
+        if (!step(sys_map(g->domain, page_down(module_va(c, i)), m->slot, 0, page_up((m->base & PAGE_MASK) + m->size), RIGHT_READ),
+                  "its modules cannot be mapped", why, why_size))
+            return false;
+    }
+    return step(program_load(vmm, g->domain, g->private_memory, 0), "its monitor cannot be loaded", why, why_size) &&
+           step(sys_map(g->domain, VMM_BOOT_VA, g->shared, GUEST_SHARED_BOOT, page_up(sizeof(struct vmm_boot)), RIGHT_READ), what, why, why_size) &&
+           step(sys_map(g->domain, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, PAGE_SIZE, RIGHT_READ | RIGHT_WRITE), what, why, why_size) &&
+           step(sys_map(g->domain, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE), what, why, why_size);
+}
+
+bool guest_make(unsigned n, char *why, size_t why_size)
+{
+    struct guest *g = &guests[n];
+    const struct program *vmm = program_find("vmm");
+    if (vmm == NULL || !g->placed) {
+        format(why, why_size, "there is no memory for it");
+        return false;
+    }
+    fill_boot(n);
+    g->seen_state = GUEST_OFF;
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < g->config->cpu_count; i++)
+        mask |= 1ull << g->config->cpu[i];
+    for (unsigned i = 0; i < g->ram.count; i++)
+        if ((g->memory[i] = ram_carve(g->ram.piece[i].hpa, g->ram.piece[i].size, TAG_GUEST(n))) == 0) {
+            format(why, why_size, "its memory cannot be taken");
+            return false;
+        }
+    if ((g->private_memory = ram_carve(g->private_hpa, g->private_bytes, TAG_MONITOR(n))) == 0) {
+        format(why, why_size, "its monitor's memory cannot be taken");
+        return false;
+    }
+    uint64_t quota = quota_pages(g, vmm);
+    struct syscall_result domain = sys_domain_create(quota, mask, root_event, 1ull << (ROOT_EVENT_DEATH_SHIFT + n));
+    if (domain.error != OK) {
+        format(why, why_size, "its monitor's domain cannot be made (%llu pages of kernel memory): %s", (unsigned long long)quota,
+               error_text(domain.error));
+        return false;
+    }
+    g->domain = domain.value;
+    return grant(g, g->domain, RIGHT_MAP, VMM_SLOT_SELF, why, why_size) && grant(g, ROOT_SLOT_LOG, RIGHT_SIGNAL, VMM_SLOT_LOG, why, why_size) &&
+           grant(g, g->event, RIGHT_WAIT | RIGHT_SIGNAL, VMM_SLOT_EVENT, why, why_size) &&
+           grant(g, console_event, RIGHT_SIGNAL, VMM_SLOT_CONSOLE_EVENT, why, why_size) &&
+           grant(g, root_event, RIGHT_SIGNAL, VMM_SLOT_ROOT_EVENT, why, why_size) && map_memory(n, vmm, why, why_size) &&
+           make_threads(g, vmm, why, why_size);
+}

@@ -1,0 +1,324 @@
+/*
+ * The guests' lives: start, what their monitors say, what the configuration wants done then, and the end. See root.h.
+ *
+ * Destroying takes time proportional to the guest's memory, since that is zeroed. It is done in steps between other work, so that neither the shell
+ * nor another guest on this CPU waits for it.
+ */
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "services/root/guest.h"
+#include <stdatomic.h>
+
+#define WORK_SLICE_US 500 /* of destroying, before others get as long */
+
+struct guest guests[CONFIG_GUESTS_MAX];
+
+uint64_t guest_event(unsigned n) { return guests[n].event; }
+uint64_t guest_shared(unsigned n) { return guests[n].shared; }
+
+void guests_init(void)
+{
+    for (unsigned n = 0; n < root_config.guest_count; n++) {
+        guests[n].config = &root_config.guest[n];
+        if (!guest_place(n)) {
+            guests[n].shown = GUEST_FAILED;
+            format(guests[n].reason, sizeof guests[n].reason, "there is no memory for it");
+        }
+    }
+}
+
+static void note(unsigned n, enum guest_state state, const char *text)
+{
+    struct guest *g = &guests[n];
+    g->shown = state;
+    string_copy(g->reason, text, sizeof g->reason);
+    console_note(n, state, text);
+}
+
+/* Its monitor stops now; the rest follows in steps. */
+static void end(unsigned n, enum guest_state shown, const char *reason)
+{
+    struct guest *g = &guests[n];
+    g->ticks += guest_ticks(g);
+    g->exits += guest_control(n)->exits;
+    for (unsigned i = 0; i <= g->config->cpu_count; i++)
+        if (g->thread[i] != 0) {
+            (void)sys_handle_close(g->thread[i]);
+            g->thread[i] = 0;
+        }
+    g->phase = PHASE_ENDING;
+    note(n, shown, reason);
+}
+
+static void start(unsigned n)
+{
+    struct guest *g = &guests[n];
+    char why[128];
+    if (guest_make(n, why, sizeof why)) {
+        g->phase = PHASE_ON;
+        root_log(LOG_INFO, "guest %s: its monitor starts, %u vCPU%s from CPU %u on, %lluM in %u piece%s%s", g->config->name, g->config->cpu_count,
+                 g->config->cpu_count == 1 ? "" : "s", g->config->cpu[0], (unsigned long long)(g->config->memory >> 20), g->ram.count,
+                 g->ram.count == 1 ? "" : "s", g->restarts ? " (again)" : "");
+        note(n, GUEST_STARTING, "");
+        return;
+    }
+    root_log(LOG_ERROR, "guest %s: cannot be started: %s", g->config->name, why);
+    g->restart_wanted = false;
+    end(n, GUEST_FAILED, why);
+}
+
+/* True: it may be restarted once more, and that is counted. */
+static bool may_restart(struct guest *g)
+{
+    uint64_t now = tsc_now(), *oldest = &g->restart_at[g->restarts % RESTARTS_MAX];
+    if (*oldest != 0 && now - *oldest < ticks_of_ms(RESTARTS_WINDOW_MS))
+        return false;
+    *oldest = now;
+    g->restarts++;
+    return true;
+}
+
+/* The guest has ended by itself; `policy` says what its configuration wants then. */
+static void ended(unsigned n, enum guest_state shown, enum config_policy policy, const char *key, const char *words)
+{
+    struct guest *g = &guests[n];
+    enum log_level level = shown == GUEST_POWEROFF || shown == GUEST_RESET ? LOG_INFO : LOG_WARN;
+    g->restart_wanted = false;
+    if (g->phase == PHASE_STOPPING || policy == POLICY_STOP) {
+        root_log(level, "guest %s: %s", g->config->name, words);
+    } else if (may_restart(g)) {
+        root_log(level, "guest %s: %s; it is started again (%s = restart)", g->config->name, words, key);
+        g->restart_wanted = true;
+    } else {
+        root_log(LOG_WARN, "guest %s: %s; that is the %dth time in %d s, so it stays stopped ('start %s' starts it)", g->config->name, words,
+                 RESTARTS_MAX + 1, RESTARTS_WINDOW_MS / 1000, g->config->name);
+    }
+    end(n, shown, words);
+}
+
+static void copy_reason(unsigned n, char *out, size_t size)
+{
+    const volatile char *from = guest_control(n)->reason;
+    size_t i = 0;
+    for (; i + 1 < size && i < sizeof guest_control(n)->reason; i++) {
+        char c = from[i]; /* one read: the monitor may be writing */
+        if (c == 0)
+            break;
+        out[i] = c >= 0x20 && c < 0x7f ? c : '?';
+    }
+    out[i] = 0;
+    if (i == 0)
+        string_copy(out, "no reason given", size);
+}
+
+static const char *exception_name(uint64_t vector)
+{
+    static const char *const name[] = {"divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "no FPU", "double fault",
+                                       "", "invalid TSS", "segment not present", "stack fault", "general protection", "page fault"};
+    return vector < ARRAY_SIZE(name) ? name[vector] : "exception";
+}
+
+/* Its domain has stopped without a word. */
+static void monitor_died(unsigned n, uint64_t domain_state)
+{
+    struct guest *g = &guests[n];
+    char words[160];
+    if (domain_state == DOMAIN_FAULTED) {
+        uint64_t f[3] = {0};
+        for (unsigned i = 0; i < 3; i++)
+            f[i] = sys_query(g->domain, QUERY_DOMAIN_FAULT, i).value;
+        format(words, sizeof words, "its monitor crashed: %s (exception %u, error 0x%x) at 0x%llx, address 0x%llx", exception_name(f[0] & 0xff),
+               (unsigned)(f[0] & 0xff), (unsigned)(f[0] >> 32), (unsigned long long)f[1], (unsigned long long)f[2]);
+    } else {
+        format(words, sizeof words, "its monitor ended by itself");
+    }
+    ended(n, GUEST_CRASHED, g->config->on_crash, "on-crash", words);
+}
+
+static void look(unsigned n)
+{
+    struct guest *g = &guests[n];
+    const struct root_boot *b = ROOT_BOOT;
+    char reason[128], words[160];
+    struct syscall_result domain = sys_query(g->domain, QUERY_DOMAIN_STATE, 0);
+    uint32_t state = atomic_load(&guest_control(n)->state);
+    if (state != g->seen_state) {
+        g->seen_state = state;
+        switch (state) {
+        case GUEST_RUNNING: {
+            uint64_t ticks = guest_control(n)->first_entry_tsc - b->entry_tsc;
+            root_log(LOG_INFO, "guest %s: runs; first instruction %llu ticks (%llu ms) after the kernel's entry", g->config->name,
+                     (unsigned long long)ticks, (unsigned long long)(b->tsc_khz ? ticks / b->tsc_khz : 0));
+            if (g->phase == PHASE_ON)
+                note(n, GUEST_RUNNING, "");
+            break;
+        }
+        case GUEST_POWEROFF: {
+            uint32_t code = guest_control(n)->exit_code;
+            format(words, sizeof words, "it has switched itself off");
+            if (code != 0)
+                format(words, sizeof words, "it has switched itself off, with exit code %u", code);
+            ended(n, GUEST_POWEROFF, POLICY_STOP, "", words);
+            return;
+        }
+        case GUEST_RESET:
+            ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", "it has asked for a reset");
+            return;
+        case GUEST_CRASHED:
+            copy_reason(n, reason, sizeof reason);
+            format(words, sizeof words, "crashed: %s", reason);
+            ended(n, GUEST_CRASHED, g->config->on_crash, "on-crash", words);
+            return;
+        case GUEST_FAILED:
+            copy_reason(n, reason, sizeof reason);
+            format(words, sizeof words, "could not be started: %s", reason);
+            ended(n, GUEST_FAILED, POLICY_STOP, "", words);
+            return;
+        default:
+            break;
+        }
+    }
+    if (domain.error != OK || (domain.value != DOMAIN_RUNNING && domain.value != DOMAIN_EMPTY)) {
+        monitor_died(n, domain.value);
+        return;
+    }
+    if (g->phase == PHASE_STOPPING && tsc_now() >= g->deadline) {
+        root_log(LOG_INFO, "guest %s: did not switch itself off in time and is stopped", g->config->name);
+        end(n, GUEST_OFF, "stopped by the user, after it had not switched itself off in time");
+    }
+}
+
+/* One step of destroying *handle. True: it is gone. */
+static bool destroy_step(uint64_t *handle)
+{
+    if (*handle == 0)
+        return true;
+    enum error e = syscall6(SYS_DESTROY, *handle, 0, 0, 0, 0, 0).error;
+    if (e == E_AGAIN)
+        return false;
+    if (e != OK && e != E_DEAD)
+        root_log(LOG_ERROR, "something cannot be destroyed: %s", error_text(e));
+    (void)sys_handle_close(*handle);
+    *handle = 0;
+    return true;
+}
+
+/* True: the guest is gone altogether. */
+static bool end_step(struct guest *g)
+{
+    if (!destroy_step(&g->domain))
+        return false;
+    for (unsigned i = 0; i < g->ram.count; i++)
+        if (!destroy_step(&g->memory[i]))
+            return false;
+    return destroy_step(&g->private_memory);
+}
+
+uint64_t guests_work(uint64_t bits)
+{
+    (void)bits; /* hints: a monitor may set anybody's, so everybody is looked at */
+    uint64_t again = NEVER;
+    uint64_t slice_end = tsc_now() + ROOT_BOOT->tsc_khz * WORK_SLICE_US / 1000;
+    for (unsigned n = 0; n < root_config.guest_count; n++) {
+        struct guest *g = &guests[n];
+        if (g->phase == PHASE_ON || g->phase == PHASE_STOPPING)
+            look(n);
+        while (g->phase == PHASE_ENDING) {
+            if (end_step(g)) {
+                g->phase = PHASE_OFF;
+                root_log(LOG_DEBUG, "guest %s: its memory is zeroed and returned", g->config->name);
+                if (g->restart_wanted) {
+                    g->restart_wanted = false;
+                    start(n);
+                } else {
+                    console_note(n, g->shown, g->reason);
+                }
+            } else if (tsc_now() >= slice_end) {
+                again = 0;
+                break;
+            }
+        }
+        if (g->phase == PHASE_STOPPING)
+            again = min_u64(again, g->deadline);
+    }
+    return again;
+}
+
+void guests_autostart(void)
+{
+    for (unsigned n = 0; n < root_config.guest_count; n++)
+        if (guests[n].config->autostart && guests[n].placed && ROOT_BOOT->backend[0] != 0)
+            start(n);
+}
+
+void guest_start(unsigned n)
+{
+    struct guest *g = &guests[n];
+    if (ROOT_BOOT->backend[0] == 0)
+        console_answer("This machine cannot run guests: %.100s", ROOT_BOOT->backend_error);
+    else if (!g->placed)
+        console_answer("Guest %s found no memory when the machine started.", g->config->name);
+    else if (g->phase == PHASE_ENDING) {
+        g->restart_wanted = true;
+        console_answer("Guest %s is being cleared away; it starts right after.", g->config->name);
+    } else if (g->phase != PHASE_OFF)
+        console_answer("Guest %s is on already.", g->config->name);
+    else {
+        memset(g->restart_at, 0, sizeof g->restart_at);
+        start(n);
+        console_answer(g->phase == PHASE_ON ? "Guest %s starts." : "Guest %s cannot be started: %s", g->config->name, g->reason);
+    }
+}
+
+void guest_stop(unsigned n, bool at_once)
+{
+    struct guest *g = &guests[n];
+    if (g->phase == PHASE_ENDING) {
+        g->restart_wanted = false;
+        console_answer("Guest %s is being cleared away.", g->config->name);
+    } else if (g->phase == PHASE_OFF) {
+        console_answer("Guest %s is off already.", g->config->name);
+    } else if (at_once) {
+        g->restart_wanted = false;
+        root_log(LOG_INFO, "guest %s: stopped by the user", g->config->name);
+        end(n, GUEST_OFF, "stopped by the user");
+        console_answer("Guest %s is stopped.", g->config->name);
+    } else if (g->phase == PHASE_STOPPING) {
+        console_answer("Guest %s has been asked already; 'stop %s now' does not ask.", g->config->name, g->config->name);
+    } else {
+        g->phase = PHASE_STOPPING;
+        g->deadline = tsc_now() + ticks_of_ms(STOP_WAIT_MS);
+        atomic_store(&guest_control(n)->command, COMMAND_STOP);
+        (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
+        console_answer("Guest %s's power button is pressed; it has %d s, then it is stopped.", g->config->name, STOP_WAIT_MS / 1000);
+    }
+}
+
+void guest_restart(unsigned n)
+{
+    struct guest *g = &guests[n];
+    if (g->phase == PHASE_OFF) {
+        guest_start(n);
+        return;
+    }
+    if (g->phase != PHASE_ENDING)
+        end(n, GUEST_OFF, "restarted by the user");
+    g->restart_wanted = true;
+    g->restarts++;
+    memset(g->restart_at, 0, sizeof g->restart_at);
+    root_log(LOG_INFO, "guest %s: restarted by the user", g->config->name);
+    console_answer("Guest %s is restarted.", g->config->name);
+}
+
+void guest_fault(unsigned n)
+{
+    struct guest *g = &guests[n];
+    if (g->phase != PHASE_ON && g->phase != PHASE_STOPPING) {
+        console_answer("Guest %s is off: it has no monitor that could crash.", g->config->name);
+        return;
+    }
+    atomic_store(&guest_control(n)->command, COMMAND_CRASH);
+    (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
+    console_answer("Guest %s's monitor is made to crash.", g->config->name);
+}

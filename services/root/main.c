@@ -1,0 +1,132 @@
+/*
+ * Root: the first ring-3 program. Reads the configuration, starts the console and the guests, and then waits for what they have to say.
+ */
+#include "lib/log.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "services/root/root.h"
+
+#define CONFIG_NAME "mullion.conf"
+
+struct config root_config;
+uint64_t root_event;
+
+void thread_main(uint64_t argument);
+
+void root_log(enum log_level level, const char *text, ...)
+{
+    if (level > root_config.log_level)
+        return;
+    char line[400];
+    va_list arguments;
+    va_start(arguments, text);
+    format_list(line, sizeof line, text, arguments);
+    va_end(arguments);
+    log_printf(ROOT_SLOT_LOG, "%s%s\n", level == LOG_ERROR ? "error: " : level == LOG_WARN ? "warning: " : "", line);
+}
+
+const char *error_text(enum error e)
+{
+    static const char *const text[E_COUNT] = {
+        [OK] = "no error", [E_ARG] = "an argument is out of range", [E_HANDLE] = "no such handle", [E_TYPE] = "the handle is of another type",
+        [E_RIGHTS] = "the handle lacks the right", [E_DEAD] = "the object was destroyed", [E_QUOTA] = "kernel memory is used up",
+        [E_OVERLAP] = "the range overlaps another", [E_STATE] = "not in this state", [E_BUSY] = "it is taken", [E_AGAIN] = "not finished yet",
+        [E_TIMEOUT] = "the time is over", [E_UNSUPPORTED] = "this machine cannot do it", [E_NOSYS] = "the kernel does not know that call",
+    };
+    return (unsigned)e < E_COUNT && text[e] != NULL ? text[e] : "unknown error";
+}
+
+uint64_t ticks_of_ms(uint64_t ms)
+{
+    return ROOT_BOOT->tsc_khz * ms;
+}
+
+static void print_mistake(void *context, unsigned line, const char *text)
+{
+    (void)context;
+    log_printf(ROOT_SLOT_LOG, CONFIG_NAME ":%u: %s\n", line, text);
+}
+
+static const struct boot_module *find_config(void)
+{
+    const struct root_boot *b = ROOT_BOOT;
+    for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
+        if (strncmp(b->module[i].name, CONFIG_NAME, BOOT_NAME_MAX) == 0)
+            return &b->module[i];
+    return NULL;
+}
+
+static void read_config(void)
+{
+    static struct config_module modules[BOOT_MODULES_MAX];
+    const struct root_boot *b = ROOT_BOOT;
+    uint64_t reserve = 4ull << 20; /* the console and root's own shared pages */
+    uint64_t memory = ram_free_bytes();
+    struct config_machine machine = {.cpus = b->cpu_count, .memory = memory > reserve ? memory - reserve : 0, .module = modules};
+    for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
+        modules[machine.module_count++] = (struct config_module){b->module[i].name, b->module[i].size};
+
+    root_config.console_serial = true;
+    root_config.log_level = LOG_INFO;
+    const struct boot_module *m = find_config();
+    if (m == NULL) {
+        root_log(LOG_WARN, "no module is called '" CONFIG_NAME "', so no guest is configured; only the shell runs");
+        return;
+    }
+    uint64_t skew = m->base & PAGE_MASK;
+    enum error e = m->size == 0 ? OK : sys_map(ROOT_SLOT_SELF, ROOT_CONFIG_VA, m->slot, 0, page_up(skew + m->size), RIGHT_READ);
+    if (e != OK) {
+        root_log(LOG_ERROR, "'" CONFIG_NAME "' cannot be read: %s", error_text(e));
+        return;
+    }
+    config_parse(&root_config, (const char *)ROOT_CONFIG_VA + skew, m->size, &machine, print_mistake, NULL);
+    if (root_config.mistakes != 0)
+        root_log(LOG_WARN, "%s has %u mistake%s; %u guest%s left out, %u stand%s", CONFIG_NAME, root_config.mistakes,
+                 root_config.mistakes == 1 ? "" : "s", root_config.left_out, root_config.left_out == 1 ? " is" : "s are", root_config.guest_count,
+                 root_config.guest_count == 1 ? "s" : "");
+    else if (root_config.guest_count == 0)
+        root_log(LOG_WARN, CONFIG_NAME " describes no guest; only the shell runs");
+    for (unsigned n = 0; n < root_config.guest_count; n++)
+        for (unsigned i = 0; i < root_config.guest[n].cpu_count; i++)
+            if (root_config.guest[n].cpu[i] == 0 && !root_config.guest[n].shared)
+                root_log(LOG_INFO, "guest %s runs on CPU 0, where root and the console come first", root_config.guest[n].name);
+}
+
+void thread_main(uint64_t argument)
+{
+    (void)argument;
+    const struct root_boot *b = ROOT_BOOT;
+    root_config.log_level = LOG_INFO;
+    if (b->magic != ROOT_BOOT_MAGIC || b->abi_version != MULLION_ABI_VERSION) {
+        log_printf(ROOT_SLOT_LOG, "error: root and the kernel are of different versions; nothing can be started\n");
+        return;
+    }
+    struct syscall_result event = sys_event_create();
+    if (event.error != OK) {
+        root_log(LOG_ERROR, "cannot make an event: %s", error_text(event.error));
+        return;
+    }
+    root_event = event.value;
+    power_init();
+    ram_init();
+    read_config();
+    if (b->backend[0] == 0)
+        root_log(LOG_ERROR, "this machine cannot run guests: %.120s", b->backend_error);
+    console_init();
+    guests_init();
+    console_start();
+    guests_autostart();
+    root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",
+             (unsigned long long)(b->tsc_khz ? (tsc_now() - b->entry_tsc) / b->tsc_khz : 0));
+
+    uint64_t bits = 0;
+    for (;;) {
+        uint64_t again = guests_work(bits);
+        console_work(bits);
+        /* `again` 0: as long a rest as the work took, so that what shares this CPU runs meanwhile. */
+        uint64_t deadline = again == 0 ? tsc_now() + b->tsc_khz / 2 : again;
+        struct syscall_result r = sys_event_wait(root_event, ~0ull, deadline);
+        bits = r.error == OK ? r.value : 0;
+    }
+}

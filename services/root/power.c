@@ -1,0 +1,90 @@
+/*
+ * The machine off, or started anew. See root.h. The console gets a moment to put its last lines on the wire.
+ *
+ * ACPI Specification 6.4, 4.8.3.2.1 (PM1 control: SLP_TYPx in bits 12:10, SLP_EN bit 13) and 4.8.3.6 (reset register); Bochs: the text "Shutdown"
+ * to port 0x8900; QEMU: isa-debug-exit, exit status value * 2 + 1.
+ */
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "services/root/root.h"
+
+#define PM1_SLP_EN       (1u << 13)
+#define PORT_BOCHS_EXIT  0x8900
+#define PORT_QEMU_EXIT   0xf4
+#define PORT_RESET       0xcf9
+#define DRAIN_MS         3000
+
+static bool can_power, can_reset, can_qemu, can_bochs;
+
+void power_init(void)
+{
+    can_power = ROOT_BOOT->pm1a_port != 0 && sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_POWER_PORTS) == OK;
+    can_reset = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_RESET_PORTS) == OK;
+    can_qemu = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_QEMU_EXIT_PORTS) == OK;
+    can_bochs = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_BOCHS_EXIT_PORTS) == OK;
+}
+
+static void let_console_finish(void)
+{
+    uint64_t end = tsc_now() + ticks_of_ms(DRAIN_MS);
+    console_drain();
+    while (!console_drained() && tsc_now() < end) {
+        struct syscall_result r = sys_event_wait(root_event, ROOT_EVENT_CONSOLE | ROOT_EVENT_CONSOLE_DEATH, end);
+        console_work(r.error == OK ? r.value : 0);
+    }
+}
+
+static void pause_ms(uint64_t ms)
+{
+    (void)sys_event_wait(root_event, 1ull << 63, tsc_now() + ticks_of_ms(ms)); /* nobody sets that bit */
+}
+
+static void bochs_exit(void)
+{
+    for (const char *s = "Shutdown"; can_bochs && *s; s++)
+        port_out8(PORT_BOCHS_EXIT, (uint8_t)*s);
+}
+
+static void acpi_off(void)
+{
+    if (can_power) {
+        port_out16(ROOT_BOOT->pm1a_port, (uint16_t)((ROOT_BOOT->pm1a_sleep_type & 7u) << 10 | PM1_SLP_EN));
+        pause_ms(500);
+    }
+}
+
+void power_off(void)
+{
+    root_log(LOG_INFO, "the machine is switched off");
+    let_console_finish();
+    bochs_exit();
+    acpi_off();
+    if (can_qemu)
+        port_out8(PORT_QEMU_EXIT, 0);
+    console_answer("This machine cannot be switched off by software. All guests run on.");
+}
+
+void power_exit(uint8_t code)
+{
+    if (!can_qemu && !can_bochs) {
+        console_answer("There is no emulator's exit port (it is used with debug-exit on the kernel's command line).");
+        return;
+    }
+    let_console_finish();
+    if (can_qemu)
+        port_out8(PORT_QEMU_EXIT, code);
+    bochs_exit();
+    console_answer("The emulator did not end.");
+}
+
+void power_reset(void)
+{
+    root_log(LOG_INFO, "the machine is started anew");
+    let_console_finish();
+    if (can_reset) {
+        port_out8(PORT_RESET, 0x02);
+        port_out8(PORT_RESET, 0x06);
+        pause_ms(100);
+    }
+    console_answer("This machine cannot be reset by software. All guests run on.");
+}
