@@ -21,6 +21,8 @@ struct acpi_machine {
     uint16_t pm1a_event;    /* 4 bytes: status, enable */
     uint16_t pm1a_control;  /* 2 bytes */
     uint16_t pm_timer;      /* 4 bytes; 0: none */
+    uint16_t gpe0;          /* 0: none */
+    uint8_t gpe0_bytes;     /* status and enable together: even */
     uint8_t s5_type;        /* SLP_TYP of S5 */
     uint16_t reset_port;    /* byte register; 0: none */
     uint8_t reset_value;
@@ -36,6 +38,9 @@ struct acpi_machine {
     uint8_t com1_irq;
     uint8_t power_button;   /* 1: fixed power button in PM1a */
 };
+
+/* The machine of vmm/devices/layout.h. */
+void acpi_standard(struct acpi_machine *machine, uint32_t vcpus);
 
 /* Writes all tables into area[0, size), meant for guest-physical `gpa`. `rsdp` gets the RSDP's address. Returns the bytes
  * used, 0 if it does not fit or the machine is not describable. */

@@ -1,7 +1,8 @@
-// sources: vmm/loader/load.c vmm/loader/start.c vmm/loader/elf.c vmm/loader/linux.c vmm/loader/multiboot.c vmm/loader/pvh.c vmm/loader/sector.c vmm/memory.c vmm/e820.c lib/print.c lib/string.c
+// sources: vmm/loader/load.c vmm/loader/start.c vmm/loader/elf.c vmm/loader/linux.c vmm/loader/multiboot.c
+// sources: vmm/loader/pvh.c vmm/loader/sector.c vmm/memory.c vmm/e820.c lib/print.c lib/string.c
 /*
- * Guest loaders, on images made here: what a good one starts with, that every truncation and thousands of mutations are survived and that
- * a refusal always has its sentence. Real kernels are tried if the build has fetched any.
+ * Guest loaders, on images made here: what a good one starts with, that every truncation and thousands of mutations are
+ * survived and that a refusal always has its sentence. Real kernels are tried if the build has fetched any.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -579,8 +580,10 @@ static void mutations(void **state)
 {
     (void)state;
     static struct sample s[7];
-    static const uint64_t nasty[] = {0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffff000, 0x9ffff, 0xa0000,
-                                     0xfffff, RAM, RAM - 1, UINT64_MAX, UINT64_MAX - 0xfff, 0x8000000000000000ull, 0x100000000ull};
+    static const uint64_t nasty[] = {
+        0,       1,       0x7f, 0x80,    0xff,       0xffff,             0x7fffffff,            0x80000000,    0xffffffff,
+        0xfffff000,
+        0x9ffff, 0xa0000, RAM,  RAM - 1, UINT64_MAX, UINT64_MAX - 0xfff, 0x8000000000000000ull, 0x100000000ull};
     unsigned n = make_samples(s), accepted = 0;
     struct rig g;
     rig_start(&g, RAM);
@@ -652,14 +655,16 @@ static void try_kernel(const char *path)
     long size = ftell(f);
     rewind(f);
     uint8_t *bytes = size > 0 ? malloc((size_t)size) : NULL;
-    if (bytes != NULL && fread(bytes, 1, (size_t)size, f) == (size_t)size && load_format(bytes, (uint64_t)size) != FORMAT_UNKNOWN) {
+    bool all = bytes != NULL && fread(bytes, 1, (size_t)size, f) == (size_t)size;
+    if (all && load_format(bytes, (uint64_t)size) != FORMAT_UNKNOWN) {
         struct rig g;
         rig_start(&g, 128u << 20);
         g.r.cmdline = "console=ttyS0";
         g.r.kernel = bytes;
         g.r.kernel_size = (uint64_t)size;
         enum error e = load_guest(&g.m, &g.r, &g.out, g.why, sizeof(g.why));
-        print_message("%s: %s, starts at 0x%llx %s\n", path, load_format_name(g.out.format), (unsigned long long)g.out.rip, g.why);
+        print_message("%s: %s, starts at 0x%llx %s\n", path, load_format_name(g.out.format), (unsigned long long)g.out.rip,
+                      g.why);
         assert_int_equal(e, OK);
         rig_end(&g);
     }
