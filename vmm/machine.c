@@ -1,0 +1,355 @@
+/*
+ * Builds and runs the guest's platform: wires the devices, keeps their timers, moves console bytes. See vmm/machine.h.
+ *
+ * Platform timers (PIT, RTC, ACPI PM) are served by vCPU 0's own thread, whose vcpu_run takes the next due time as its deadline. The alternative, thread
+ * 0 waiting with a timeout, would cost a wake-up of another thread and a kick for each tick; this way a tick is one exit of
+ * the CPU that takes the interrupt anyway, and it is accounted to the guest.
+ */
+#include "vmm/machine.h"
+#include "lib/log.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "vmm/acpi.h"
+#include "vmm/cr.h"
+#include "vmm/devices/layout.h"
+#include "vmm/kvmclock.h"
+#include "vmm/loader/loader.h"
+
+void vm_lock(struct vm *vm)
+{
+    lock_take(&vm->lock);
+    vm->clock.now = tsc_now();
+}
+
+void vm_unlock(struct vm *vm)
+{
+    uint64_t next = pit_next_event(&vm->pit), rtc = rtc_next_event(&vm->rtc), pm = pm_next_event(&vm->pm);
+    next = rtc < next ? rtc : next;
+    next = pm < next ? pm : next;
+    uint64_t before = atomic_exchange(&vm->next_event, next);
+    lock_release(&vm->lock);
+    if (next < before)
+        vm_kick(vm, 0);
+}
+
+void vm_kick(void *context, unsigned index)
+{
+    struct vm *vm = context;
+    if (index >= vm->vcpus || thread_self() == index + 1) /* itself: it looks before it enters */
+        return;
+    (void)sys_vcpu_kick(vm->vcpu[index].handle); /* fails only while the vCPU is not made yet, or is gone */
+}
+
+void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
+{
+    if (!atomic_exchange(&vm->ending, true)) {
+        va_list arguments;
+        va_start(arguments, reason);
+        if (reason != NULL)
+            format_list(vm->control->reason, sizeof vm->control->reason, reason, arguments);
+        else
+            vm->control->reason[0] = 0;
+        va_end(arguments);
+        vm->control->exit_code = exit_code;
+        atomic_store(&vm->control->state, (uint32_t)state);
+        (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, vm->boot->root_bits);
+    }
+    for (unsigned i = 0; i < vm->vcpus; i++)
+        vm_kick(vm, i);
+    (void)sys_event_signal(VMM_SLOT_EVENT, VMM_EVENT_END);
+}
+
+/* --- hooks of the devices; all run under the lock --- */
+
+static void on_gsi(void *context, unsigned gsi, bool level)
+{
+    irq_router_gsi(context, gsi, level);
+}
+
+static void on_pic_output(void *context, bool level)
+{
+    if (level)
+        vm_kick(context, 0);
+}
+
+static void on_ioapic_message(void *context, const struct interrupt_message *message)
+{
+    struct vm *vm = context;
+    apic_set_deliver(&vm->apics, message);
+}
+
+static void on_eoi(void *context, uint8_t vector) /* not under the lock */
+{
+    struct vm *vm = context;
+    vm_lock(vm);
+    ioapic_eoi(&vm->ioapic, vector);
+    vm_unlock(vm);
+}
+
+static void on_poweroff(void *context)
+{
+    vm_end(context, GUEST_POWEROFF, 0, NULL);
+}
+
+static void on_reset(void *context)
+{
+    vm_end(context, GUEST_RESET, 0, NULL);
+}
+
+static void on_debug_exit(void *context, uint32_t code)
+{
+    vm_end(context, GUEST_POWEROFF, code, NULL);
+}
+
+/* The console is woken when it may be asleep: when it had taken everything before these bytes, or when it must make room. */
+static size_t on_output(void *context, const uint8_t *bytes, size_t count)
+{
+    struct vm *vm = context;
+    struct channel_ring *ring = &vm->channel->from_guest;
+    uint32_t before = atomic_load(&ring->head);
+    size_t n = channel_write(ring, bytes, count);
+    if (n < count || atomic_load(&ring->tail) == before || channel_space(ring) < CHANNEL_RING_BYTES / 2)
+        (void)sys_event_signal(VMM_SLOT_CONSOLE_EVENT, vm->boot->console_bits);
+    return n;
+}
+
+void machine_console_input(struct vm *vm)
+{
+    uint8_t bytes[UART_FIFO];
+    size_t room, taken = 0;
+    while ((room = uart_room(&vm->uart)) > 0) {
+        size_t n = channel_read(&vm->channel->to_guest, bytes, room < sizeof bytes ? room : sizeof bytes);
+        if (n == 0)
+            break;
+        uart_receive(&vm->uart, bytes, n);
+        taken += n;
+    }
+    if (taken > 0) /* there is room in the channel again */
+        (void)sys_event_signal(VMM_SLOT_CONSOLE_EVENT, vm->boot->console_bits);
+}
+
+void machine_timers(struct vm *vm)
+{
+    vm_lock(vm);
+    pit_advance(&vm->pit);
+    rtc_advance(&vm->rtc);
+    pm_advance(&vm->pm);
+    vm_unlock(vm);
+}
+
+/* --- MSR hooks --- */
+
+static uint64_t msr_host_tsc(void *context)
+{
+    (void)context;
+    return tsc_now();
+}
+
+static bool msr_apic_read(void *context, uint32_t vcpu, uint32_t index, uint64_t *value)
+{
+    struct vm *vm = context;
+    return lapic_rdmsr(&vm->vcpu[vcpu].lapic, tsc_now(), index, value);
+}
+
+static bool msr_apic_write(void *context, uint32_t vcpu, uint32_t index, uint64_t value)
+{
+    struct vm *vm = context;
+    return lapic_wrmsr(&vm->vcpu[vcpu].lapic, tsc_now(), index, value);
+}
+
+/* The clock page shows 0 ns at the guest TSC that this vCPU had when the machine started. */
+static bool fill_clock(struct vm *vm, const struct vm_vcpu *v)
+{
+    return v->clock_gpa == 0 || kvmclock_fill(&vm->memory, v->clock_gpa, vm->boot->tsc_khz, vm->boot_tsc + v->state->tsc_offset, 0) == OK;
+}
+
+static void msr_tsc_changed(void *context, uint32_t vcpu)
+{
+    struct vm *vm = context;
+    struct vm_vcpu *v = &vm->vcpu[vcpu];
+    lapic_set_tsc_offset(&v->lapic, v->state->tsc_offset);
+    (void)fill_clock(vm, v); /* the page was good when it was set */
+}
+
+static bool msr_clock_set(void *context, uint32_t vcpu, uint64_t gpa, bool enabled)
+{
+    struct vm *vm = context;
+    vm->vcpu[vcpu].clock_gpa = enabled ? gpa : 0;
+    return fill_clock(vm, &vm->vcpu[vcpu]);
+}
+
+static bool msr_wall_clock(void *context, uint64_t gpa)
+{
+    struct vm *vm = context;
+    return kvmclock_wall(&vm->memory, gpa, (uint64_t)GUEST_EPOCH * 1000000000u) == OK;
+}
+
+static void msr_log(void *context, uint32_t vcpu, uint32_t index, bool write, uint64_t value)
+{
+    (void)context;
+    if (write)
+        log_printf(VMM_SLOT_LOG, "vCPU %u: write of unknown MSR 0x%x = 0x%lx: #GP\n", vcpu, index, value);
+    else
+        log_printf(VMM_SLOT_LOG, "vCPU %u: read of unknown MSR 0x%x: #GP\n", vcpu, index);
+}
+
+const struct msr_ops machine_msr_ops = {msr_host_tsc, msr_apic_read, msr_apic_write, msr_tsc_changed, msr_clock_set, msr_wall_clock, msr_log};
+
+/* --- construction --- */
+
+static void execute_cpuid(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+    (void)context;
+    __asm__ volatile("cpuid" : "=a"(out->eax), "=b"(out->ebx), "=c"(out->ecx), "=d"(out->edx) : "a"(leaf), "c"(subleaf));
+}
+
+static enum error build_cpuid(struct vm *vm)
+{
+    const struct cpuid_request request = {
+        .vcpus = vm->vcpus, .tsc_khz = vm->boot->tsc_khz, .apic_khz = LAYOUT_LAPIC_TIMER_HZ / 1000, .tsc_deadline = true, .x2apic = true};
+    enum error error = cpuid_build(&vm->cpuid, execute_cpuid, NULL, &request);
+    if (error != OK)
+        return error;
+    struct cpuid_regs one, seven, sizes;
+    cpuid_lookup(&vm->cpuid, 0, 1, 0, 0, 0, &one);
+    cpuid_lookup(&vm->cpuid, 0, 7, 0, 0, 0, &seven);
+    cpuid_lookup(&vm->cpuid, 0, 0x80000008u, 0, 0, 0, &sizes);
+    /* OSXSAVE (leaf 1, ecx 27) mirrors CR4, XSAVE (26) is the offer. */
+    vm->cr4_allowed = cr4_allowed(one.ecx, one.edx, seven.ebx, seven.ecx);
+    vm->physical_bits = (sizes.eax & 0xff) >= 32 && (sizes.eax & 0xff) <= 52 ? sizes.eax & 0xff : 36;
+    return OK;
+}
+
+enum error machine_init(struct vm *vm, char *why, size_t why_size)
+{
+    const struct power_sink power = {vm, on_poweroff, on_reset, on_debug_exit};
+    const struct irq_sink irq = {on_gsi, &vm->router};
+    uint64_t low = guest_low_end(&vm->memory), total = guest_total(&vm->memory);
+
+    enum error error = build_cpuid(vm);
+    if (error != OK) {
+        format(why, why_size, "this CPU's CPUID cannot be offered to a guest (error %d)", (int)error);
+        return error;
+    }
+    vm->apics.context = vm;
+    vm->apics.kick = vm_kick;
+    vm->apics.eoi = on_eoi;
+    vm->clock = (struct clock){tsc_now(), vm->boot->tsc_khz};
+    vm->router = (struct irq_router){&vm->pic, &vm->ioapic};
+    bus_init(&vm->bus);
+    const char *part = "8259";
+    error = pic_init(&vm->pic, &vm->bus, on_pic_output, vm);
+    if (error == OK)
+        part = "I/O APIC", error = ioapic_init(&vm->ioapic, &vm->bus, LAYOUT_IOAPIC_BASE, on_ioapic_message, vm);
+    if (error == OK)
+        part = "PIT", error = pit_init(&vm->pit, &vm->bus, &vm->clock, &irq);
+    if (error == OK)
+        part = "RTC", error = rtc_init(&vm->rtc, &vm->bus, &vm->clock, &irq, GUEST_EPOCH, low, total - low);
+    if (error == OK)
+        part = "serial port", error = uart_init(&vm->uart, &vm->bus, LAYOUT_PORT_COM1, LAYOUT_IRQ_COM1, &irq, on_output, vm);
+    if (error == OK)
+        part = "ACPI hardware", error = pm_init(&vm->pm, &vm->bus, &vm->clock, &irq, &power);
+    if (error == OK)
+        part = "keyboard controller", error = kbd_init(&vm->kbd, &vm->bus, &power);
+    if (error == OK)
+        part = "legacy ports", error = ignored_ports_init(&vm->ignored, &vm->bus);
+    if (error == OK)
+        part = "PCI host bridge", error = pci_init(&vm->pci, &vm->bus, &irq);
+    if (error == OK && vm->boot->debug_exit_port != 0)
+        part = "debug-exit port", error = debug_exit_init(&vm->debug_exit, &vm->bus, (uint16_t)vm->boot->debug_exit_port, &power);
+    if (error != OK)
+        format(why, why_size, "the machine's %s cannot be made (error %d)", part, (int)error);
+    return error;
+}
+
+void machine_vcpu_init(struct vm *vm, unsigned index)
+{
+    struct vm_vcpu *v = &vm->vcpu[index];
+    struct cpuid_regs extended, seven;
+    cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0, &extended);
+    cpuid_lookup(&vm->cpuid, index, 7, 0, 0, 0, &seven);
+    lapic_init(&v->lapic, &vm->apics, index, (_Atomic uint64_t *)v->state->pending, vm->boot->tsc_khz);
+    lapic_firmware_state(&v->lapic);
+    msr_init(&v->msr, &machine_msr_ops, vm, v->state, index, vm->cpuid.intel, (uint8_t)vm->physical_bits);
+    v->msr.nx = (extended.edx >> 20 & 1) != 0;
+    v->msr.gbpages = (extended.edx >> 26 & 1) != 0;
+    v->msr.tsc_adjust_offered = (seven.ebx >> 1 & 1) != 0;
+    v->wait_sipi = index != 0;
+    v->state->tsc_offset = 0 - vm->boot_tsc; /* the guest's TSC starts near 0, the same on every vCPU */
+    v->state->dirty |= GROUP_TSC;
+    lapic_set_tsc_offset(&v->lapic, v->state->tsc_offset);
+}
+
+static const struct acpi_machine *describe(const struct vm *vm)
+{
+    static struct acpi_machine a;
+    a = (struct acpi_machine){
+        .vcpus = vm->vcpus,
+        .lapic_base = LAYOUT_LAPIC_BASE,
+        .ioapic_base = LAYOUT_IOAPIC_BASE,
+        .ioapic_id = LAYOUT_IOAPIC_ID,
+        .sci_irq = LAYOUT_IRQ_SCI,
+        .pm1a_event = LAYOUT_PM1A_EVT,
+        .pm1a_control = LAYOUT_PM1A_CNT,
+        .pm_timer = LAYOUT_PM_TMR,
+        .s5_type = LAYOUT_SLP_TYP_S5,
+        .reset_port = LAYOUT_RESET_PORT,
+        .reset_value = LAYOUT_RESET_VALUE,
+        .rtc_century = 0x32,
+        .ecam_base = LAYOUT_ECAM_BASE,
+        .mmio_base = LAYOUT_PCI_MMIO_BASE,
+        .mmio_size = LAYOUT_PCI_MMIO_LAST - LAYOUT_PCI_MMIO_BASE + 1,
+        .pci_io_base = LAYOUT_PCI_IO_BASE,
+        .pci_io_size = LAYOUT_PCI_IO_LAST - LAYOUT_PCI_IO_BASE + 1,
+        .pci_gsi = {PCI_INTX_GSI(0), PCI_INTX_GSI(1), PCI_INTX_GSI(2), PCI_INTX_GSI(3)},
+        .pci_slots = 1, /* no function here uses INTx yet */
+        .com1_port = LAYOUT_PORT_COM1,
+        .com1_irq = LAYOUT_IRQ_COM1,
+        .power_button = 1,
+    };
+    return &a;
+}
+
+enum error machine_load(struct vm *vm, char *why, size_t why_size)
+{
+    static const struct e820_range reserved[] = {
+        {LAYOUT_ECAM_BASE, LAYOUT_ECAM_BYTES}, {LAYOUT_IOAPIC_BASE, 4096}, {LAYOUT_LAPIC_BASE, 4096}};
+    static struct e820_map e820;
+    static struct load_request request;
+    static struct load_result result;
+    const struct vmm_boot *b = vm->boot;
+    uint64_t rsdp = 0;
+
+    enum error error = acpi_install(&vm->memory, describe(vm), &rsdp);
+    if (error != OK) {
+        format(why, why_size, "the ACPI tables do not fit into the guest's memory (error %d)", (int)error);
+        return error;
+    }
+    error = e820_build(&e820, &vm->memory, reserved, sizeof reserved / sizeof reserved[0]);
+    if (error != OK) {
+        format(why, why_size, "the guest's memory map cannot be made (error %d)", (int)error);
+        return error;
+    }
+    if (b->module_count < 1 || b->module_count > VMM_MODULES_MAX) {
+        format(why, why_size, "the guest has no kernel image");
+        return E_ARG;
+    }
+    request = (struct load_request){
+        .kernel = (const void *)b->module[0].va,
+        .kernel_size = b->module[0].size,
+        .cmdline = b->cmdline,
+        .module_count = b->module_count - 1,
+        .e820 = &e820,
+        .rsdp = rsdp,
+    };
+    for (uint32_t i = 1; i < b->module_count; i++)
+        request.module[i - 1] = (struct load_module){(const void *)b->module[i].va, b->module[i].size, b->module[i].cmdline};
+    error = load_guest(&vm->memory, &request, &result, why, why_size);
+    if (error != OK)
+        return error;
+    log_printf(VMM_SLOT_LOG, "guest image: %s, entry 0x%lx, %lu MiB, %u vCPU%s\n", load_format_name(result.format), result.rip,
+               guest_total(&vm->memory) >> 20, vm->vcpus, vm->vcpus == 1 ? "" : "s");
+    apply_initial_state(vm->vcpu[0].state, &result);
+    return OK;
+}

@@ -1,0 +1,111 @@
+/*
+ * One guest's machine: its memory, its devices, its vCPUs, and what ties them together. There is one per monitor process.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include "lib/channel.h"
+#include "lib/vmm_boot.h"
+#include "mullion/vcpu.h"
+#include "vmm/cpuid.h"
+#include "vmm/devices/bus.h"
+#include "vmm/devices/clock.h"
+#include "vmm/devices/ioapic.h"
+#include "vmm/devices/lapic.h"
+#include "vmm/devices/legacy.h"
+#include "vmm/devices/pci.h"
+#include "vmm/devices/pic.h"
+#include "vmm/devices/pit.h"
+#include "vmm/devices/pm.h"
+#include "vmm/devices/rtc.h"
+#include "vmm/devices/uart.h"
+#include "vmm/lock.h"
+#include "vmm/memory.h"
+#include "vmm/msr.h"
+
+#define VMM_EVENT_END 0x100ull /* own bit of VMM_EVENT_INTERNAL: the guest has ended */
+
+/* Nobody tells a monitor the date yet: every guest's clock starts at 2026-01-01 00:00 UTC. */
+#define GUEST_EPOCH 1767225600ll
+
+struct vm;
+
+/* Only its own thread touches it, but for what the other threads reach through lapic_post_* and the atomics. */
+struct vm_vcpu {
+    struct vm *vm;
+    unsigned index;
+    uint64_t handle;
+    struct vcpu_state *state;
+    struct lapic lapic;
+    struct msr_cpu msr;
+    uint32_t have;          /* state groups that are good in the page now */
+    bool wait_sipi, halted, halted_if, nmi, extint;
+    _Atomic bool unhalt;    /* a paravirtual kick came */
+    bool irq_from_pic;
+    uint64_t clock_gpa;     /* KVM clock page; 0: off */
+    uint64_t stuck_gpa;
+    unsigned stuck;         /* second-level faults in a row on memory that is there */
+};
+
+struct vm {
+    const struct vmm_boot *boot;
+    struct vmm_control *control;
+    struct channel *channel;
+    struct guest_memory memory;
+    uint64_t space;         /* handle */
+    uint64_t boot_tsc;      /* host TSC at which the guest's clocks start */
+    struct cpuid_table cpuid;
+    uint64_t cr4_allowed;
+    unsigned physical_bits;
+    unsigned vcpus;
+    struct vm_vcpu vcpu[VMM_VCPUS_MAX];
+    struct apic_set apics;
+    _Atomic bool ending;
+    _Atomic uint64_t next_event; /* host TSC at which a platform timer is due; vCPU 0 serves it */
+
+    struct vm_lock lock;    /* guards everything below */
+    struct clock clock;
+    struct bus bus;
+    struct irq_router router;
+    struct pic pic;
+    struct ioapic ioapic;
+    struct pit pit;
+    struct rtc rtc;
+    struct uart uart;
+    struct pm pm;
+    struct kbd kbd;
+    struct ignored_ports ignored;
+    struct debug_exit debug_exit;
+    struct pci pci;
+    unsigned unclaimed;     /* accesses that no device took */
+};
+
+/* Before and after every call into the devices. vm_unlock also settles when the platform timers are due next. */
+void vm_lock(struct vm *vm);
+void vm_unlock(struct vm *vm);
+
+/* Builds the devices (boot, control, channel and memory are set). What is wrong goes into `why`. */
+enum error machine_init(struct vm *vm, char *why, size_t why_size) __attribute__((warn_unused_result));
+/* Writes the ACPI tables and loads the guest's image; vCPU 0's state is set. */
+enum error machine_load(struct vm *vm, char *why, size_t why_size) __attribute__((warn_unused_result));
+/* A vCPU's local APIC and MSRs, once its state page is there. */
+void machine_vcpu_init(struct vm *vm, unsigned index);
+
+/* vCPU 0, when next_event has come. */
+void machine_timers(struct vm *vm);
+/* Under the lock: input that waits in the channel goes to the serial port as far as it has room. */
+void machine_console_input(struct vm *vm);
+
+/* Makes a vCPU look at its interrupts and mail. Any thread. */
+void vm_kick(void *vm, unsigned vcpu);
+
+/* The guest has come to an end: the first call decides. Any thread, under the lock or not; returns. `reason` NULL: none. */
+void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...) __attribute__((format(printf, 4, 5)));
+
+/* The hooks of vmm/msr.h. */
+extern const struct msr_ops machine_msr_ops;
+
+/* A vCPU's thread, from its first to its last guest instruction. */
+void vcpu_loop(struct vm_vcpu *v);
+
+#endif

@@ -1,0 +1,222 @@
+/*
+ * The monitor of one guest. Root starts thread 0 and one thread per vCPU, all here.
+ *
+ * Thread 0 builds the machine in this order: space and memory; then every vCPU's thread makes its own vCPU (the kernel binds the two); then
+ * the state pages exist and the APICs, the tables and the guest's image are set up; then the vCPUs go. After that thread 0 serves the console
+ * and root's commands. A thread that has nothing left to do returns; when the last has, root hears of it.
+ */
+#include "lib/log.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "vmm/exits.h"
+
+#define BOOT    ((const struct vmm_boot *)VMM_BOOT_VA)
+#define CONTROL ((struct vmm_control *)VMM_CONTROL_VA)
+#define CHANNEL ((struct channel *)VMM_CHANNEL_VA)
+
+#define POLL_TICKS 200000u /* while the other threads come up, a few times in a guest's life */
+
+static struct vm vm;
+static _Atomic uint32_t vcpus_made;
+
+void thread_main(uint64_t arg);
+
+/* --- vCPU threads --- */
+
+static bool own_event(unsigned thread)
+{
+    struct syscall_result r = sys_event_create();
+    if (r.error != OK)
+        vm_end(&vm, GUEST_FAILED, 0, "no event for thread %u (error %d)", thread, (int)r.error);
+    else
+        atomic_store(&vm.lock.thread[thread].event, r.value);
+    return r.error == OK;
+}
+
+/* Waits until thread 0 lets this thread go on. */
+static bool wait_for_go(unsigned thread)
+{
+    for (;;) {
+        struct syscall_result r = sys_event_wait(atomic_load(&vm.lock.thread[thread].event), THREAD_EVENT_GO, NEVER);
+        if (r.error == OK)
+            return !atomic_load(&vm.ending);
+        if (r.error != E_TIMEOUT && r.error != E_AGAIN)
+            return false;
+    }
+}
+
+static void find_pages(void) /* every thread: none knows whether it is the first */
+{
+    vm.boot = BOOT;
+    vm.control = CONTROL;
+    vm.channel = CHANNEL;
+}
+
+static void vcpu_thread(unsigned index)
+{
+    find_pages();
+    if (index >= VMM_VCPUS_MAX || !own_event(index + 1) || atomic_load(&vm.ending) || !wait_for_go(index + 1))
+        return;
+    struct vm_vcpu *v = &vm.vcpu[index];
+    uint64_t page = VMM_STATE_VA + index * 4096ull;
+    struct syscall_result r = sys_vcpu_create(vm.space, page);
+    if (r.error != OK) {
+        vm_end(&vm, GUEST_FAILED, 0, "vCPU %u cannot be made (error %d)", index, (int)r.error);
+        return;
+    }
+    v->vm = &vm;
+    v->index = index;
+    v->handle = r.value;
+    v->state = (struct vcpu_state *)page;
+    atomic_fetch_add(&vcpus_made, 1);
+    if (wait_for_go(index + 1))
+        vcpu_loop(v);
+}
+
+/* --- thread 0 --- */
+
+static void pause_a_little(void)
+{
+    (void)sys_event_wait(atomic_load(&vm.lock.thread[0].event), THREAD_EVENT_GO, tsc_now() + POLL_TICKS);
+}
+
+static void let_go(void)
+{
+    for (unsigned i = 1; i <= vm.vcpus; i++) {
+        uint64_t event;
+        while ((event = atomic_load(&vm.lock.thread[i].event)) == 0 && !atomic_load(&vm.ending))
+            pause_a_little();
+        if (event != 0)
+            (void)sys_event_signal(event, THREAD_EVENT_GO);
+    }
+}
+
+static enum error map_memory(char *why, size_t why_size)
+{
+    struct syscall_result space = sys_space_create();
+    if (space.error != OK) {
+        format(why, why_size, "no guest-physical address space (error %d)", (int)space.error);
+        return space.error;
+    }
+    vm.space = space.value;
+    for (uint32_t i = 0; i < BOOT->piece_count && i < VMM_PIECES_MAX; i++) {
+        const struct vmm_piece *p = &BOOT->piece[i];
+        enum error error = sys_map(vm.space, p->gpa, VMM_SLOT_MEMORY + i, 0, p->size, RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC);
+        if (error == OK)
+            error = guest_memory_add(&vm.memory, p->gpa, p->size, (void *)(VMM_GUEST_VA + p->gpa));
+        if (error != OK) {
+            format(why, why_size, "memory at 0x%lx, %lu KiB, cannot be given to the guest (error %d)", p->gpa, p->size >> 10, (int)error);
+            return error;
+        }
+    }
+    return OK;
+}
+
+/* Ring 0 answers what is the same on every vCPU; a leaf that does not fit there exits to us, which is only slower. */
+static void settle_cpuid(void)
+{
+    for (uint32_t i = 0; i < vm.cpuid.count && i < CPUID_MAX; i++) {
+        const struct cpuid_entry *e = &vm.cpuid.entry[i];
+        if (!cpuid_settleable(e->leaf, vm.vcpus))
+            continue;
+        if (sys_settle(vm.space, SETTLE_CPUID, e->leaf | (uint64_t)e->subleaf << 32, e->regs.eax | (uint64_t)e->regs.ebx << 32,
+                       e->regs.ecx | (uint64_t)e->regs.edx << 32, e->live) != OK)
+            return;
+    }
+}
+
+static enum error build(char *why, size_t why_size)
+{
+    enum error error = map_memory(why, why_size);
+    if (error != OK)
+        return error;
+    error = machine_init(&vm, why, why_size);
+    if (error != OK)
+        return error;
+    settle_cpuid();
+    let_go();
+    while (atomic_load(&vcpus_made) < vm.vcpus) {
+        if (atomic_load(&vm.ending))
+            return E_STATE;
+        pause_a_little();
+    }
+    vm.boot_tsc = tsc_now();
+    for (unsigned i = 0; i < vm.vcpus; i++)
+        machine_vcpu_init(&vm, i);
+    return machine_load(&vm, why, why_size);
+}
+
+static void crash_here(void)
+{
+    volatile uintptr_t nowhere = 8; /* volatile: the compiler must not reason about it */
+    *(volatile int *)nowhere = 0;
+}
+
+static void obey(void)
+{
+    switch (atomic_exchange(&CONTROL->command, COMMAND_NONE)) {
+    case COMMAND_STOP:
+        vm_lock(&vm);
+        pm_power_button(&vm.pm);
+        vm_unlock(&vm);
+        break;
+    case COMMAND_CRASH: /* asked for by a test: this process dies of it, and nobody else */
+        crash_here();
+        break;
+    default:
+        break;
+    }
+}
+
+static void serve(void)
+{
+    while (!atomic_load(&vm.ending)) {
+        struct syscall_result r = sys_event_wait(VMM_SLOT_EVENT, VMM_EVENT_INPUT | VMM_EVENT_CONTROL | VMM_EVENT_END, NEVER);
+        if (r.error == E_TIMEOUT)
+            continue;
+        if (r.error != OK) {
+            log_printf(VMM_SLOT_LOG, "no more console: waiting failed (error %d)\n", (int)r.error);
+            return;
+        }
+        if (r.value & VMM_EVENT_CONTROL)
+            obey();
+        if (r.value & VMM_EVENT_INPUT) {
+            vm_lock(&vm);
+            machine_console_input(&vm);
+            uart_pump(&vm.uart);
+            vm_unlock(&vm);
+        }
+    }
+}
+
+static void device_thread(void)
+{
+    char why[200] = "";
+    find_pages();
+    if (!own_event(0))
+        return;
+    if (BOOT->magic != VMM_BOOT_MAGIC || BOOT->vcpus < 1 || BOOT->vcpus > VMM_VCPUS_MAX) {
+        vm_end(&vm, GUEST_FAILED, 0, "root's description of the guest is not one");
+        return;
+    }
+    vm.vcpus = BOOT->vcpus;
+    atomic_store(&CONTROL->state, GUEST_STARTING);
+    if (build(why, sizeof why) != OK) {
+        vm_end(&vm, GUEST_FAILED, 0, "%s", why);
+        let_go(); /* they see that it is over */
+        return;
+    }
+    atomic_store(&CONTROL->state, GUEST_RUNNING);
+    (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, BOOT->root_bits);
+    let_go();
+    serve();
+}
+
+void thread_main(uint64_t arg)
+{
+    if (arg == 0)
+        device_thread();
+    else
+        vcpu_thread((unsigned)(arg - 1));
+}
