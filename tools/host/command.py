@@ -81,6 +81,14 @@ def banner(arguments, conf, cpus, memory):
             f'  Ctrl-A x ends the emulator at once.\n\n')
 
 
+def kernel_modules(conf, work):
+    """Files for -kernel: root goes by their names, and the configuration's is mullion.conf there."""
+    path = os.path.join(work, 'mullion.conf')
+    with open(path, 'wb') as f:
+        f.write(conf.text)
+    return [path] + list(conf.modules.values())
+
+
 def run(arguments):
     conf, cpus, memory, mistakes = load(arguments)
     for line in mistakes:
@@ -105,7 +113,7 @@ def run(arguments):
         sys.stdout.write(banner(arguments, conf, cpus, memory))
         sys.stdout.flush()
         machine = Machine(on=arguments.on, cpus=cpus, memory=memory, boot=arguments.boot, uefi=arguments.uefi, image=image, kernel=kernel,
-                          options=arguments.options, modules=[('mullion.conf', conf.path)] + list(conf.modules.items()))
+                          options=arguments.options, modules=kernel_modules(conf, work))
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             machine.start()

@@ -123,9 +123,9 @@ class Machine:
         if self.boot == 'kernel':
             command += ['-kernel', self.kernel, '-append', self.options]
             if self.modules:
-                command += ['-initrd', ','.join(f'{file} {name}'.replace(',', ',,') for name, file in self.modules)]
+                command += ['-initrd', ','.join(file.replace(',', ',,') for file in self.modules)]
         elif self.boot == 'disk':
-            command += ['-drive', f'file={self.image},format=raw,if=none,id=disk,readonly=on', '-device', 'ide-hd,drive=disk,bootindex=0']
+            command += ['-drive', f'file={self.image},format=raw,if=none,id=disk,snapshot=on', '-device', 'ide-hd,drive=disk,bootindex=0']
         else:
             command += ['-drive', f'file={self.image},format=raw,if=none,id=cd,media=cdrom,readonly=on', '-device', 'ide-cd,drive=cd,bootindex=0']
         self._spawn(command + self.extra)
