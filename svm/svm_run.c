@@ -145,14 +145,10 @@ void svm_run(struct vcpu *v, uint64_t deadline_tsc)
     if (rarely((ONCE(page->inject) | ONCE(page->irq)) & INJECT_VALID))
         prepare_events(v, s);
     b->save.rax = page->gpr[GPR_RAX];
-    b->save.cr2 = v->cr2;
-    b->save.dr6 = v->dr6;
 
     svm_enter(page->gpr, s->vmcb_hpa, s->cpu->host_vmcb);
 
     page->gpr[GPR_RAX] = b->save.rax;
-    v->cr2 = b->save.cr2;
-    v->dr6 = b->save.dr6;
     b->control.tlb_control = TLB_KEEP;
     b->control.clean = s->clean;
     b->control.event = 0;
@@ -162,6 +158,8 @@ void svm_run(struct vcpu *v, uint64_t deadline_tsc)
     if (v->exit.reason == EXIT_NONE)
         own_exit(v, s);
     if (rarely(v->exit.reason == EXIT_BAD_STATE)) {
+        if (b->control.exit_code == SVM_EXIT_INVALID)
+            svm_reset(&b->save); /* QEMU has put the host's own registers there */
         b->control.event = 0;
         svm_asid_forget(&s->cpu->asids); /* a refused entry may not have flushed what it was told to */
     }

@@ -1,13 +1,33 @@
 /*
  * The groups of a vCPU's state between the shared page and the VMCB. Each field of the page is read once: another thread of the monitor may be
  * writing. What VMRUN itself refuses is left to it (EXIT_BAD_STATE); here is only what could otherwise reach the host or break our own hold:
- * SVME in EFER, and canonical addresses in the MSRs that VMLOAD loads.
+ * SVME in EFER, and canonical addresses in the MSRs that VMLOAD loads. CR2 and DR6 are the kernel's to pass through v->cr2 and v->dr6, but VMRUN
+ * switches them: while a vCPU is loaded, the VMCB has the true ones.
  */
 #include "arch/x86_64/regs.h"
 #include "svm/svm.h"
 
 #define ATTR_PRESENT (1u << 7)
 #define ATTR_G       (1u << 15)
+
+/* APM vol. 2, 14.1.3 */
+void svm_reset(struct vmcb_save *s)
+{
+    *s = (struct vmcb_save){0};
+    const struct vmcb_segment data = {.attributes = 0x093, .limit = 0xffff};
+    s->es = s->ss = s->ds = s->fs = s->gs = data;
+    s->cs = (struct vmcb_segment){.selector = 0xf000, .attributes = 0x09b, .limit = 0xffff, .base = 0xffff0000};
+    s->ldtr = (struct vmcb_segment){.attributes = 0x082, .limit = 0xffff};
+    s->tr = (struct vmcb_segment){.attributes = 0x08b, .limit = 0xffff};
+    s->gdtr.limit = s->idtr.limit = 0xffff;
+    s->cr0 = CR0_CD | CR0_NW | CR0_ET;
+    s->efer = EFER_SVME; /* hidden from the guest */
+    s->rflags = RFLAGS_FIXED;
+    s->rip = 0xfff0;
+    s->dr6 = 0xffff0ff0;
+    s->dr7 = 0x400;
+    s->pat = PAT_RESET_VALUE;
+}
 
 uint16_t svm_attributes(uint32_t attr)
 {
@@ -78,10 +98,11 @@ static void put_segments(const struct vcpu_state *page, struct vmcb_save *save)
     save->idtr.limit = ONCE(page->idtr.limit) & 0xffff;
 }
 
-static void put_control(const struct vcpu_state *page, struct vmcb *b)
+static void put_control(const struct vcpu_state *page, struct vmcb *b, uint64_t cr2)
 {
     uint64_t efer = ONCE(page->efer) & ~EFER_LMA;
     b->save.cr0 = ONCE(page->cr0);
+    b->save.cr2 = cr2;
     b->save.cr3 = ONCE(page->cr3);
     b->save.cr4 = ONCE(page->cr4);
     if ((efer & EFER_LME) && (b->save.cr0 & CR0_PG))
@@ -115,11 +136,13 @@ void svm_put(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_SEG)
         put_segments(v->state, &b->save);
     if (groups & GROUP_CR)
-        put_control(v->state, b);
+        put_control(v->state, b, v->cr2);
     if (groups & GROUP_MSR)
         put_msrs(v->state, &b->save);
-    if (groups & GROUP_DR)
+    if (groups & GROUP_DR) {
+        b->save.dr6 = v->dr6;
         b->save.dr7 = ONCE(v->state->dr7);
+    }
     if (groups & GROUP_TSC)
         b->control.tsc_offset = ONCE(v->state->tsc_offset);
     if ((groups & all_of_it) == all_of_it)
@@ -167,6 +190,7 @@ void svm_get(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_SEG)
         get_segments(page, save);
     if (groups & GROUP_CR) {
+        v->cr2 = save->cr2;
         page->cr0 = save->cr0;
         page->cr3 = save->cr3;
         page->cr4 = save->cr4;
@@ -175,6 +199,8 @@ void svm_get(struct vcpu *v, uint32_t groups)
     }
     if (groups & GROUP_MSR)
         get_msrs(page, save);
-    if (groups & GROUP_DR)
+    if (groups & GROUP_DR) {
+        v->dr6 = save->dr6;
         page->dr7 = save->dr7;
+    }
 }

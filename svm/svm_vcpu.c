@@ -59,7 +59,7 @@ static const uint32_t intercepts2 =
     INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) | INTERCEPT(SVM_EXIT_STGI) | INTERCEPT(SVM_EXIT_CLGI) |
     INTERCEPT(SVM_EXIT_SKINIT) |                                    /* would act on the host */
     INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) | INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
-    INTERCEPT(SVM_EXIT_XSETBV);                                     /* XCR0 is not in the VMCB */
+    INTERCEPT(SVM_EXIT_XSETBV); /* XCR0 is not in the VMCB. QEMU 7.2 ignores this one: there the kernel reads XCR0 back when it switches vCPUs */
 
 static void controls(struct vmcb_control *c, const struct space *space)
 {
@@ -72,24 +72,6 @@ static void controls(struct vmcb_control *c, const struct space *space)
     c->interrupt = V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
     c->nested = 1;
     c->nested_cr3 = pool_hpa(space->tables.root).v;
-}
-
-/* APM vol. 2, 14.1.3 */
-static void reset_state(struct vmcb_save *s)
-{
-    const struct vmcb_segment data = {.attributes = 0x093, .limit = 0xffff};
-    s->es = s->ss = s->ds = s->fs = s->gs = data;
-    s->cs = (struct vmcb_segment){.selector = 0xf000, .attributes = 0x09b, .limit = 0xffff, .base = 0xffff0000};
-    s->ldtr = (struct vmcb_segment){.attributes = 0x082, .limit = 0xffff};
-    s->tr = (struct vmcb_segment){.attributes = 0x08b, .limit = 0xffff};
-    s->gdtr.limit = s->idtr.limit = 0xffff;
-    s->cr0 = CR0_CD | CR0_NW | CR0_ET;
-    s->efer = EFER_SVME; /* hidden from the guest */
-    s->rflags = RFLAGS_FIXED;
-    s->rip = 0xfff0;
-    s->dr6 = 0xffff0ff0;
-    s->dr7 = 0x400;
-    s->pat = PAT_RESET_VALUE;
 }
 
 static enum error vcpu_create(struct vcpu *v)
@@ -111,7 +93,7 @@ static enum error vcpu_create(struct vcpu *v)
     if (features & SVM_FEATURE_CLEAN)
         s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES | CLEAN_SEGMENTS;
     controls(&b->control, v->space);
-    reset_state(&b->save);
+    svm_reset(&b->save);
     v->hw = s;
     return OK;
 }
@@ -128,9 +110,18 @@ static void load(struct vcpu *v)
 {
     struct svm_vcpu *s = v->hw;
     s->cpu = &cpus[this_cpu()->number];
+    s->vmcb->save.dr6 = v->dr6;
 }
 
-static void unload(struct vcpu *v) { (void)v; } /* everything is in the VMCB already */
+/* Everything is in the VMCB already. The kernel took DR6 from the CPU, which has the host's after an exit. */
+static void unload(struct vcpu *v) { v->dr6 = ((struct svm_vcpu *)v->hw)->vmcb->save.dr6; }
+
+static void get(struct vcpu *v, uint32_t groups)
+{
+    svm_get(v, groups);
+    if (groups & GROUP_DR)
+        write_dr6(v->dr6); /* the kernel reads it there */
+}
 
 static void skip(struct vcpu *v, uint32_t length)
 {
@@ -163,7 +154,7 @@ const struct backend svm_backend = {
     .load = load,
     .unload = unload,
     .put = svm_put,
-    .get = svm_get,
+    .get = get,
     .run = svm_run,
     .skip = skip,
     .cr4 = cr4,

@@ -54,14 +54,10 @@ static void registers_and_flushes(void **state)
 {
     (void)state;
     page.gpr[GPR_RAX] = 41;
-    cpu.cr2 = 0xdead000;
-    cpu.dr6 = 0xffff0ff0;
     run();
     assert_int_equal(armed, 1234);
     assert_int_equal(entered.save.rax, 41);
     assert_int_equal(page.gpr[GPR_RAX], 42);
-    assert_int_equal(entered.save.cr2, 0xdead000);
-    assert_int_equal(entered.save.dr6, 0xffff0ff0);
     assert_int_equal(entered.control.asid, 1);
     assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
     assert_int_equal(entered.control.clean, 0);
@@ -84,6 +80,7 @@ static void registers_and_flushes(void **state)
     exit_code = SVM_EXIT_INVALID;
     run();
     assert_int_equal(cpu.exit.reason, EXIT_BAD_STATE);
+    assert_int_equal(block.save.rip, 0xfff0); /* not what QEMU leaves there */
     exit_code = SVM_EXIT_INTR;
     run();
     assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
