@@ -84,7 +84,16 @@ bool vmx_cr4_offered(uint64_t value);
 /* May a write of `value` be settled by changing the shadow's masked bits, after which the guest's instruction succeeds by itself? */
 bool vmx_cr_settles(unsigned number, uint64_t value, uint64_t shadow, uint64_t *new_shadow);
 bool vmx_canonical(uint64_t address);
-uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t slice, unsigned shift);
+/*
+ * The timer counts when bit `shift` of the TSC changes (SDM vol. 3, 26.5.1): its first count can be short by nearly a whole step, hence the one
+ * more. The guest is left at the deadline or a little after it, so the deadline's owner never comes back early and has to enter once more.
+ * `slice` is far below 2^32 steps.
+ */
+static inline uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t slice, unsigned shift)
+{
+    uint64_t wait = deadline > now ? min_u64(deadline - now, slice) : 0;
+    return (uint32_t)((wait + (1ull << shift) - 1) >> shift) + 1;
+}
 struct cr_access { uint8_t number, write, gpr, lmsw, clts; uint16_t source; };
 struct cr_access vmx_cr_access(uint64_t qualification);
 void vmx_port_access(uint64_t qualification, struct vcpu_exit *e);
@@ -105,7 +114,8 @@ void vmx_load_msrs(const struct vmx_vcpu *hw);
 
 /* vmx_run.c, vmx_exit.c, vmx_probe.c, vmx_vcpu.c */
 void vmx_run(struct vcpu *v, uint64_t deadline);
-void vmx_exit(struct vcpu *v, bool failed);
+void vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring);
+void vmx_entry_failed(struct vcpu *v, uint64_t detail);
 enum error vmx_probe(char *why, size_t size) must_check;
 enum error vmx_cpu_start(unsigned cpu) must_check;
 enum error vmx_vcpu_create(struct vcpu *v) must_check;

@@ -157,9 +157,9 @@ static void xsetbv_wanted(struct vcpu *v)
 
 /* The entry did not happen. What the monitor put into the state is its own affair; only a bad host state is this kernel's mistake. */
 #define ERROR_HOST_STATE 8 /* SDM vol. 3, 31.4 */
-static void entry_failed(struct vcpu *v, struct vmx_vcpu *hw, uint64_t detail)
+void vmx_entry_failed(struct vcpu *v, uint64_t detail)
 {
-    hw->event = 0;
+    vmx_of(v)->event = 0;
     vmwrite32(ENTRY_EVENT, 0);
     report(v, EXIT_BAD_STATE, 0);
     v->exit.detail = detail;
@@ -167,7 +167,7 @@ static void entry_failed(struct vcpu *v, struct vmx_vcpu *hw, uint64_t detail)
         klog(LOG_ERROR, "VT-x: CPU %u refused a VM entry because of its host state: a mistake in this kernel", (unsigned)this_cpu()->number);
 }
 
-static void other_exit(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint32_t idt_vectoring)
+static void by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint32_t idt_vectoring)
 {
     v->exit.raw[0] = v->exit.raw[1] = v->exit.raw[2] = 0;
     switch (reason) {
@@ -176,6 +176,7 @@ static void other_exit(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uin
     case REASON_TIMER:
     case REASON_INTERRUPT_WINDOW:
     case REASON_NMI_WINDOW: waiting(v, 0); break;
+    case REASON_CPUID: report(v, EXIT_CPUID, instruction_length()); break;
     case REASON_HLT: report(v, EXIT_HLT, instruction_length()); break;
     case REASON_IO: port(v); break;
     case REASON_EPT_VIOLATION: memory(v, idt_vectoring); break;
@@ -216,26 +217,15 @@ static void other_exit(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uin
     }
 }
 
-void vmx_exit(struct vcpu *v, bool failed)
+void vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
 {
     struct vmx_vcpu *hw = vmx_of(v);
-    if (__builtin_expect(failed, 0)) {
-        entry_failed(v, hw, vmread32(INSTRUCTION_ERROR));
-        return;
-    }
-    uint32_t reason = vmread32(EXIT_REASON);
     if (__builtin_expect(reason & REASON_ENTRY_FAILED, 0)) {
-        entry_failed(v, hw, reason);
+        vmx_entry_failed(v, reason);
         return;
     }
     hw->launched = 1;
-    v->exit.detail = reason;
-    v->state->tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4; /* the guest moves it without an exit */
-    uint32_t idt_vectoring = vmread32(IDT_VECTORING);
     if (__builtin_expect(idt_vectoring & EVENT_VALID, 0))
         interrupted_delivery(hw, idt_vectoring);
-    if (reason == REASON_CPUID)
-        report(v, EXIT_CPUID, instruction_length());
-    else
-        other_exit(v, hw, reason, idt_vectoring);
+    by_reason(v, hw, reason, idt_vectoring);
 }

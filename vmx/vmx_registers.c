@@ -1,5 +1,5 @@
 /*
- * Pure arithmetic: what really stands in a guest's CR0 and CR4, how an exit qualification reads, and how long the preemption timer runs.
+ * Pure arithmetic: what really stands in a guest's CR0 and CR4, and how an exit qualification reads.
  *
  * CR0 and CR4 belong to the guest but for a few bits, the masked ones. Those have a fixed value in the register; what the guest thinks they are
  * stands in the read shadow. A guest's write that would change a masked bit exits, every other one does not.
@@ -47,17 +47,6 @@ bool vmx_cr_settles(unsigned number, uint64_t value, uint64_t shadow, uint64_t *
 }
 
 bool vmx_canonical(uint64_t address) { return (uint64_t)((int64_t)(address << 16) >> 16) == address; }
-
-/*
- * The timer counts when bit `shift` of the TSC changes (SDM vol. 3, 26.5.1): its first count can be short by nearly a whole step, hence the one
- * more. The guest is left at the deadline or a little after it, so the deadline's owner never comes back early and has to enter once more.
- */
-uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t slice, unsigned shift)
-{
-    uint64_t wait = deadline > now ? min_u64(deadline - now, slice) : 0;
-    uint64_t steps = ((wait + (1ull << shift) - 1) >> shift) + 1;
-    return (uint32_t)min_u64(steps, UINT32_MAX);
-}
 
 /* SDM vol. 3, table 28-3. */
 struct cr_access vmx_cr_access(uint64_t q)

@@ -54,8 +54,9 @@ static bool takes_interrupts(void)
 }
 
 /* One event at most can go with an entry: first what was interrupted in its delivery, then the monitor's event, then its interrupt. */
-static void deliver_events(struct vmx_vcpu *hw, struct vcpu_state *s, uint32_t inject, uint32_t irq)
+static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
+    uint32_t inject = __atomic_load_n(&s->inject, __ATOMIC_RELAXED), irq = __atomic_load_n(&s->irq, __ATOMIC_RELAXED);
     uint32_t proc = vmx.proc;
     bool taken = false;
     if (hw->event) {
@@ -115,9 +116,8 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
         v->flush_seen = generation;
         vmx_flush(v->space);
     }
-    uint32_t inject = __atomic_load_n(&s->inject, __ATOMIC_RELAXED), irq = __atomic_load_n(&s->irq, __ATOMIC_RELAXED);
-    if (__builtin_expect((hw->event | inject | irq) & EVENT_VALID, 0))
-        deliver_events(hw, s, inject, irq);
+    if (__builtin_expect((hw->event | __atomic_load_n(&s->inject, __ATOMIC_RELAXED) | __atomic_load_n(&s->irq, __ATOMIC_RELAXED)) & EVENT_VALID, 0))
+        deliver_events(hw, s);
     else
         set_proc(hw, vmx.proc);
     if (vmx.proc & BIT(PROC_TPR_SHADOW))
@@ -126,5 +126,18 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
 
     bool failed = vmx_enter(hw, s->gpr);
     restore_tables(hw->cpu);
-    vmx_exit(v, failed);
+    if (__builtin_expect(failed, 0)) {
+        vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
+        return;
+    }
+    uint32_t reason = vmread32(EXIT_REASON), idt_vectoring = vmread32(IDT_VECTORING);
+    v->exit.detail = reason;
+    s->tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4; /* the guest moves it without an exit */
+    if (reason == REASON_CPUID && !(idt_vectoring & EVENT_VALID)) { /* the one exit that is always the kernel's and often */
+        hw->launched = 1;
+        v->exit.reason = EXIT_CPUID;
+        v->exit.insn_len = vmread32(EXIT_INSTRUCTION_LENGTH);
+        return;
+    }
+    vmx_exit(v, reason, idt_vectoring);
 }

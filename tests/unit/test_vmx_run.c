@@ -166,7 +166,7 @@ static void nmi(void **state)
     vmx_run(&v, NEVER);
     assert_int_equal(entered_event, EVENT_VALID | EVENT_NMI << 8 | 2);
     FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_NMI;
-    vmx_exit(&v, false);
+    vmx_exit(&v, REASON_EPT_VIOLATION, (uint32_t)FIELD(IDT_VECTORING));
     assert_int_equal(FIELD(GUEST_INTERRUPTIBILITY), 0);
     next.idt = 0;
     next.qualification = 1u << 12 | 2; /* an IRET's fault: blocking goes on */
