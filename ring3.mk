@@ -1,4 +1,5 @@
-# The ring-3 programs: $(BUILD)/vmm.elf, root.elf, console.elf (stripped: these go into the image); with symbols: $(BUILD)/ring3/NAME.elf.
+# The ring-3 programs: $(BUILD)/vmm.elf, root.elf, console.elf (stripped: these go into the image); with symbols:
+# $(BUILD)/ring3/NAME.elf.
 # What a program is made of is found by wildcard: no list to keep.
 
 LD    ?= ld
@@ -11,12 +12,14 @@ CONSOLE3 := $(sort $(wildcard services/console/*.c)) $(LIB3)
 
 R3  := $(BUILD)/ring3
 obj3 = $(patsubst %.c,$(R3)/%.o,$(1)) $(R3)/lib/start.o
-LDFLAGS3 := -nostdlib -static -T lib/ring3.ld -z max-page-size=4096 -z noexecstack --gc-sections --no-warn-rwx-segments --build-id=none
+LDFLAGS3 := -nostdlib -static -T lib/ring3.ld -z max-page-size=4096 -z noexecstack --gc-sections --no-warn-rwx-segments \
+  --build-id=none
 
 # Instruction decoding: Zydis from Debian's source package, with the headers of libzycore-dev. No libc, no formatter, no encoder.
 ZYDIS       := $(BUILD)/src/zydis
 ZYDIS_LIB   := $(BUILD)/lib/libzydis.a
-ZYDIS_DEFS  := -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD -DZYDIS_DISABLE_FORMATTER -DZYDIS_DISABLE_ENCODER
+ZYDIS_DEFS  := -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD -DZYDIS_DISABLE_FORMATTER \
+  -DZYDIS_DISABLE_ENCODER
 ZYDIS_FLAGS := -std=c17 -O2 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -fno-asynchronous-unwind-tables -fno-stack-protector \
   -fcf-protection=none -ffunction-sections -fdata-sections -w $(ZYDIS_DEFS) -I$(ZYDIS)/include -I$(ZYDIS)/src
 

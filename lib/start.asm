@@ -1,4 +1,5 @@
-; The entry of every ring-3 program and of each of its threads: rdi = the thread's argument, rsp = the top of its stack. The first thread of
+; The entry of every ring-3 program and of each of its threads: rdi = the thread's argument, rsp = the top of its stack. The
+; first thread of
 ; root is started by the kernel with rsp = 0: it has nobody who could map a stack for it and uses the one here.
 bits 64
 default rel

@@ -1,6 +1,6 @@
 /*
- * See lib/string.h. Copies use the string instructions: every CPU that can run this has fast ones, and no vector register is touched (a
- * monitor must leave the guest's FPU state where it is).
+ * See lib/string.h. Copies use the string instructions: every CPU that can run this has fast ones, and no vector register is
+ * touched (a monitor must leave the guest's FPU state where it is).
  */
 #include "lib/string.h"
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /*
- * System calls for ring-3 programs: one inline stub per call of mullion/abi.h, and nothing else. A stub never interprets an error; the two
- * exceptions are destroy and unmap, which work in bounded steps: their stubs repeat while the kernel says E_AGAIN.
+ * System calls for ring-3 programs: one inline stub per call of mullion/abi.h, and nothing else. A stub never interprets an
+ * error; the two exceptions are destroy and unmap, which work in bounded steps: their stubs repeat while the kernel says
+ * E_AGAIN.
  */
 #ifndef LIB_SYSCALL_H
 #define LIB_SYSCALL_H
@@ -13,7 +14,8 @@ struct syscall_result {
     uint64_t value;
 };
 
-static inline struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+static inline struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                                             uint64_t f)
 {
     register uint64_t r8 __asm__("r8") = e;
     register uint64_t r9 __asm__("r9") = f;
@@ -51,8 +53,8 @@ static inline struct syscall_result sys_domain_create(uint64_t quota_pages, uint
 }
 
 /* budget_us and period_us 0: not capped. */
-static inline struct syscall_result sys_thread_create(uint64_t domain, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu, unsigned priority,
-                                                      uint32_t budget_us, uint32_t period_us)
+static inline struct syscall_result sys_thread_create(uint64_t domain, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu,
+                                                      unsigned priority, uint32_t budget_us, uint32_t period_us)
 {
     return syscall6(SYS_THREAD_CREATE, domain, entry, stack, arg, (uint64_t)(cpu & 0xff) | (uint64_t)(priority & 0xff) << 8,
                     (uint64_t)budget_us | (uint64_t)period_us << 32);
@@ -69,7 +71,8 @@ static inline struct syscall_result sys_memory_carve(uint64_t ram, uint64_t offs
     return syscall6(SYS_MEMORY_CARVE, ram, offset, size, tag, 0, 0);
 }
 
-static inline enum error sys_map(uint64_t target, uint64_t address, uint64_t memory, uint64_t offset, uint64_t size, uint64_t rights)
+static inline enum error sys_map(uint64_t target, uint64_t address, uint64_t memory, uint64_t offset, uint64_t size,
+                                 uint64_t rights)
 {
     return syscall6(SYS_MAP, target, address, memory, offset, size, rights).error;
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fetches a Debian source package that tools/packages.lock pins and unpacks it:  tools/fetch-source.sh PACKAGE BUILD_DIR
-# Result: BUILD_DIR/src/PACKAGE (made whole or not at all). The machine's own apt configuration is neither used for the lists nor changed: the
-# deb-src list, the downloaded indices and the cache live in BUILD_DIR/apt. What is already unpacked is not fetched again.
+# Result: BUILD_DIR/src/PACKAGE (made whole or not at all). The machine's own apt configuration is neither used for the lists
+# nor changed: the deb-src list, the downloaded indices and the cache live in BUILD_DIR/apt. What is already unpacked is not
+# fetched again.
 set -eu
 
 if [ $# -ne 2 ]; then
@@ -54,5 +55,6 @@ if ! sums_match; then
     sums_match || fail "a file differs from its sum in $lock"
 fi
 rm -rf "$target.part"
-dpkg-source --no-check -q -x "$files/${package}_$version.dsc" "$target.part" || dpkg-source -x "$files/${package}_$version.dsc" "$target.part"
+# The sums above are the check; a second one by dpkg-source would need the developers' keys.
+dpkg-source --no-check -q -x "$files/${package}_$version.dsc" "$target.part"
 mv "$target.part" "$target"

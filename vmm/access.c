@@ -1,6 +1,6 @@
 /*
- * See vmm/access.h. Segment limits are not checked again: the CPU did before it gave the exit, but for INS and OUTS, whose reach is
- * the guest's own memory in any case.
+ * See vmm/access.h. Segment limits are not checked again: the CPU did before it gave the exit, but for INS and OUTS, whose
+ * reach is the guest's own memory in any case.
  */
 #include "vmm/access.h"
 #include "arch/x86_64/regs.h"
@@ -33,7 +33,8 @@ static enum verdict fault_of(const struct walk_result *w, uint64_t linear, struc
 {
     switch (w->outcome) {
     case WALK_PAGE_FAULT:
-        *fault = (struct guest_fault){.vector = VECTOR_PF, .has_code = true, .is_page_fault = true, .code = w->error_code, .address = linear};
+        *fault = (struct guest_fault){
+            .vector = VECTOR_PF, .has_code = true, .is_page_fault = true, .code = w->error_code, .address = linear};
         return VERDICT_FAULT;
     case WALK_GENERAL:
         *fault = (struct guest_fault){.vector = VECTOR_GP, .has_code = true};
@@ -67,8 +68,8 @@ static void move(const struct guest_cpu *c, uint64_t gpa, unsigned size, bool wr
 }
 
 /* An access touches one page or two; both must be there before anything is done. */
-static enum verdict translate(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, struct walk_result part[2], unsigned *low,
-                              struct guest_fault *fault)
+static enum verdict translate(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, struct walk_result part[2],
+                              unsigned *low, struct guest_fault *fault)
 {
     uint32_t how = (write ? ACCESS_WRITE : 0) | (access_cpl(c->state) == 3 ? ACCESS_USER : 0);
     part[0] = walk(c->memory, c->state, linear, how);
@@ -88,7 +89,8 @@ enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned s
     return translate(c, linear, size, write, part, &low, fault);
 }
 
-enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value, struct guest_fault *fault)
+enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value,
+                           struct guest_fault *fault)
 {
     struct walk_result part[2];
     unsigned low = 0;

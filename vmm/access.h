@@ -1,6 +1,6 @@
 /*
- * Memory as a guest's instruction names it: a linear address, cut at page borders, translated by the guest's tables, and served by its RAM or by
- * the device that lies there. Pure, but for the device hook.
+ * Memory as a guest's instruction names it: a linear address, cut at page borders, translated by the guest's tables, and
+ * served by its RAM or by the device that lies there. Pure, but for the device hook.
  */
 #ifndef VMM_ACCESS_H
 #define VMM_ACCESS_H
@@ -35,7 +35,8 @@ struct guest_fault {
 #define VECTOR_PF 14u
 
 /* Moves size (1, 2, 4, 8) bytes between *value and linear. */
-enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value, struct guest_fault *fault);
+enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value,
+                           struct guest_fault *fault);
 
 /* Whether such an access would go through; moves nothing. */
 enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, struct guest_fault *fault);

@@ -45,7 +45,8 @@ void gpr_set(struct vcpu_state *s, unsigned number, uint64_t value)
     }
 }
 
-/* Which of the 16 registers, how many bytes of it, and where they start (AH..BH: 8). Zydis numbers AL..BL, AH..BH, SPL..R15B, then AX.. etc. */
+/* Which of the 16 registers, how many bytes of it, and where they start (AH..BH: 8). Zydis numbers AL..BL, AH..BH, SPL..R15B,
+ * then AX.. etc. */
 static bool locate(ZydisRegister r, unsigned *number, unsigned *size, unsigned *shift)
 {
     *shift = 0;
@@ -99,7 +100,8 @@ bool register_set(struct vcpu_state *s, ZydisRegister r, uint64_t value)
     return true;
 }
 
-bool operand_linear(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra, uint64_t *linear)
+bool operand_linear(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra,
+                    uint64_t *linear)
 {
     if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->mem.type != ZYDIS_MEMOP_TYPE_MEM)
         return false;
@@ -142,7 +144,8 @@ static bool control_number(ZydisRegister r, uint8_t *number)
     return true;
 }
 
-enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct instruction_bytes *seen, struct guest_fault *fault)
+enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct instruction_bytes *seen,
+                       struct guest_fault *fault)
 {
     struct decoded d;
     if (!decode(c, &d, seen))

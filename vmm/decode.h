@@ -1,6 +1,6 @@
 /*
- * The one place that sets Zydis up: fetches the bytes at rip and decodes them for the mode that the guest is in; registers and addresses of the
- * decoded operands. Included by the emulator's files only.
+ * The one place that sets Zydis up: fetches the bytes at rip and decodes them for the mode that the guest is in; registers and
+ * addresses of the decoded operands. Included by the emulator's files only.
  */
 #ifndef VMM_DECODE_H
 #define VMM_DECODE_H
@@ -21,6 +21,7 @@ bool register_get(const struct vcpu_state *s, ZydisRegister r, uint64_t *value);
 bool register_set(struct vcpu_state *s, ZydisRegister r, uint64_t value);
 
 /* The linear address of a memory operand. False: not a plain one. */
-bool operand_linear(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra, uint64_t *linear);
+bool operand_linear(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra,
+                    uint64_t *linear);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * See vmm/emulate.h. Every instruction here is: read the sources, compute, write the destination, and only then change registers and flags, so
- * a fault half-way leaves the guest as it was.
+ * See vmm/emulate.h. Every instruction here is: read the sources, compute, write the destination, and only then change
+ * registers and flags, so a fault half-way leaves the guest as it was.
  */
 #include "vmm/emulate.h"
 #include "lib/string.h"
@@ -185,7 +185,8 @@ static enum verdict do_bit(struct run *r)
     default:
         break;
     }
-    if (r->d.insn.mnemonic != ZYDIS_MNEMONIC_BT && (v = access_linear(r->c, linear, size, true, &result, r->fault)) != VERDICT_DONE)
+    if (r->d.insn.mnemonic != ZYDIS_MNEMONIC_BT &&
+        (v = access_linear(r->c, linear, size, true, &result, r->fault)) != VERDICT_DONE)
         return v;
     set_flags(s, (s->rflags & ~FLAG_CF) | (value & bit ? FLAG_CF : 0));
     return VERDICT_DONE;
@@ -246,7 +247,8 @@ static const ZydisDecodedOperand *memory_by(const struct decoded *d, unsigned gp
         const ZydisDecodedOperand *o = &d->operand[i];
         unsigned base = (unsigned)o->mem.base;
         if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
-            (base == (unsigned)ZYDIS_REGISTER_AX + gpr || base == (unsigned)ZYDIS_REGISTER_EAX + gpr || base == (unsigned)ZYDIS_REGISTER_RAX + gpr))
+            (base == (unsigned)ZYDIS_REGISTER_AX + gpr || base == (unsigned)ZYDIS_REGISTER_EAX + gpr ||
+             base == (unsigned)ZYDIS_REGISTER_RAX + gpr))
             return o;
     }
     return NULL;
@@ -346,7 +348,8 @@ static enum verdict do_string(struct run *r, struct string *t)
     struct vcpu_state *s = r->c->state;
     const ZydisInstructionAttributes a = r->d.insn.attributes;
     t->address_bytes = r->d.insn.address_width / 8u;
-    t->repeat = (a & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPZ | ZYDIS_ATTRIB_HAS_REPNE | ZYDIS_ATTRIB_HAS_REPNZ)) != 0;
+    t->repeat = (a & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPZ | ZYDIS_ATTRIB_HAS_REPNE |
+                      ZYDIS_ATTRIB_HAS_REPNZ)) != 0;
     bool compares = (r->d.insn.opcode & 0xfe) == 0xa6 || (r->d.insn.opcode & 0xfe) == 0xae;
     t->while_different = compares && (a & (ZYDIS_ATTRIB_HAS_REPNE | ZYDIS_ATTRIB_HAS_REPNZ));
     t->while_equal = compares && t->repeat && !t->while_different;
@@ -423,8 +426,8 @@ enum verdict emulate_memory(const struct guest_cpu *c, struct instruction_bytes 
     return v;
 }
 
-enum verdict emulate_string_io(const struct guest_cpu *c, uint16_t port, unsigned size, emulate_port *io, struct instruction_bytes *seen,
-                               struct guest_fault *fault)
+enum verdict emulate_string_io(const struct guest_cpu *c, uint16_t port, unsigned size, emulate_port *io,
+                               struct instruction_bytes *seen, struct guest_fault *fault)
 {
     struct run r = {.c = c, .fault = fault};
     if (!decode(c, &r.d, seen) || (r.d.insn.opcode & 0xfc) != 0x6c || r.d.insn.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)

@@ -1,9 +1,9 @@
 /*
- * Executes one guest instruction in place of the CPU: those that touch device memory, string port I/O, and the moves to and from control registers
- * that a CPU without decode assists reports without details. Decoding is Zydis'. Pure but for the hooks.
+ * Executes one guest instruction in place of the CPU: those that touch device memory, string port I/O, and the moves to and
+ * from control registers that a CPU without decode assists reports without details. Decoding is Zydis'. Pure but for the hooks.
  *
- * Promises: on DONE the instruction has retired (rip moved, registers and flags changed, groups marked dirty); on FAULT and UNSUPPORTED
- * nothing but device reads has happened, except that a repeated string instruction keeps the rounds that were done.
+ * Promises: on DONE the instruction has retired (rip moved, registers and flags changed, groups marked dirty); on FAULT and
+ * UNSUPPORTED nothing but device reads has happened, except that a repeated string instruction keeps the rounds that were done.
  */
 #ifndef VMM_EMULATE_H
 #define VMM_EMULATE_H
@@ -23,8 +23,8 @@ enum verdict emulate_memory(const struct guest_cpu *c, struct instruction_bytes 
 
 /* INS and OUTS. `io` moves one element. */
 typedef void emulate_port(void *context, uint16_t port, unsigned size, bool write, uint32_t *value);
-enum verdict emulate_string_io(const struct guest_cpu *c, uint16_t port, unsigned size, emulate_port *io, struct instruction_bytes *seen,
-                               struct guest_fault *fault);
+enum verdict emulate_string_io(const struct guest_cpu *c, uint16_t port, unsigned size, emulate_port *io,
+                               struct instruction_bytes *seen, struct guest_fault *fault);
 
 /* What an instruction that touches a control register wants. */
 struct cr_access {
@@ -34,7 +34,8 @@ struct cr_access {
     uint64_t value;  /* of a write: LMSW and CLTS are already merged with the old CR0 */
     unsigned length;
 };
-enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct instruction_bytes *seen, struct guest_fault *fault);
+enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct instruction_bytes *seen,
+                       struct guest_fault *fault);
 
 /* Length of the instruction at rip; 0: cannot be fetched or decoded. */
 unsigned decode_length(const struct guest_cpu *c, struct instruction_bytes *seen);

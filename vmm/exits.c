@@ -1,6 +1,6 @@
 /*
- * See vmm/exits.h. One function per exit reason; each ends in one of: the instruction has retired, the guest re-executes it, the guest gets a
- * fault, the guest is ended with a reason.
+ * See vmm/exits.h. One function per exit reason; each ends in one of: the instruction has retired, the guest re-executes it,
+ * the guest gets a fault, the guest is ended with a reason.
  */
 #include "vmm/exits.h"
 #include "lib/log.h"
@@ -31,8 +31,8 @@ static void crash(struct vm_vcpu *v, const char *what)
 {
     struct vcpu_state *s = v->state;
     if (exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
-        vm_end(v->vm, GUEST_CRASHED, 0, "vCPU %u: %s at rip 0x%lx (cs 0x%x, cr0 0x%lx, cr3 0x%lx, cr4 0x%lx, exit detail 0x%lx)", v->index, what, s->rip,
-               s->seg[SEG_CS].selector, s->cr0, s->cr3, s->cr4, s->exit.detail);
+        vm_end(v->vm, GUEST_CRASHED, 0, "vCPU %u: %s at rip 0x%lx (cs 0x%x, cr0 0x%lx, cr3 0x%lx, cr4 0x%lx, exit detail 0x%lx)",
+               v->index, what, s->rip, s->seg[SEG_CS].selector, s->cr0, s->cr3, s->cr4, s->exit.detail);
 }
 
 static void inject(struct vm_vcpu *v, const struct guest_fault *f)
@@ -75,7 +75,8 @@ static void port_access(void *context, uint16_t port, unsigned size, bool write,
     struct vm_vcpu *v = context;
     struct vm *vm = v->vm;
     vm_lock(vm);
-    (void)bus_port(&vm->bus, port, size, write, value); /* unclaimed ports float high and swallow writes, as on a PC: guests probe */
+    /* Unclaimed ports float high and swallow writes, as on a PC: guests probe. */
+    (void)bus_port(&vm->bus, port, size, write, value);
     if (port == vm->uart.base && channel_used(&vm->channel->to_guest) > 0)
         machine_console_input(vm); /* the FIFO may have room now */
     vm_unlock(vm);
@@ -87,7 +88,8 @@ static struct guest_cpu cpu_of(struct vm_vcpu *v)
 }
 
 /* What the emulator could not do ends the guest, with everything that is needed to add it. */
-static void settle(struct vm_vcpu *v, enum verdict verdict, const struct guest_fault *fault, const struct instruction_bytes *seen, const char *what)
+static void settle(struct vm_vcpu *v, enum verdict verdict, const struct guest_fault *fault, const struct instruction_bytes *seen,
+                   const char *what)
 {
     if (verdict == VERDICT_FAULT) {
         inject(v, fault);
@@ -247,7 +249,11 @@ static void hypercall_exit(struct vm_vcpu *v)
 static void cr_exit(struct vm_vcpu *v, bool write)
 {
     struct vcpu_state *s = v->state;
-    struct cr_access a = {.number = s->exit.cr.number, .write = write, .gpr = s->exit.cr.gpr, .value = s->exit.cr.value, .length = s->exit.insn_len};
+    struct cr_access a = {.number = s->exit.cr.number,
+                          .write = write,
+                          .gpr = s->exit.cr.gpr,
+                          .value = s->exit.cr.value,
+                          .length = s->exit.insn_len};
     if (!exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
         return;
     if (!s->exit.cr.known || a.length == 0) {

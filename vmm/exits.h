@@ -11,7 +11,8 @@ void exits_handle(struct vm_vcpu *v);
 /* Makes these state groups good in the page. False: the kernel refused, and the guest has been ended. */
 bool exits_need(struct vm_vcpu *v, uint32_t groups);
 
-/* Paravirtual calls (Linux Documentation/virt/kvm/x86/hypercalls.rst): number in rax, arguments in rbx, rcx, rdx, rsi; the result for rax. */
+/* Paravirtual calls (Linux Documentation/virt/kvm/x86/hypercalls.rst): number in rax, arguments in rbx, rcx, rdx, rsi; the
+ * result for rax. */
 uint64_t hypercall(struct vm_vcpu *v, uint64_t number, const uint64_t argument[4]);
 
 #endif

@@ -6,7 +6,8 @@
 static uint64_t result_flags(uint64_t result, unsigned size)
 {
     uint64_t sign = 1ull << (8 * size - 1);
-    return (result == 0 ? FLAG_ZF : 0) | (result & sign ? FLAG_SF : 0) | (__builtin_parity((unsigned)(result & 0xff)) ? 0 : FLAG_PF);
+    return (result == 0 ? FLAG_ZF : 0) | (result & sign ? FLAG_SF : 0) |
+           (__builtin_parity((unsigned)(result & 0xff)) ? 0 : FLAG_PF);
 }
 
 uint64_t alu_add(uint64_t a, uint64_t b, unsigned carry, unsigned size, uint64_t *flags)

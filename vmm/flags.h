@@ -1,5 +1,6 @@
 /*
- * Arithmetic of the x86 integer instructions with their flags (Intel SDM vol. 1, 3.4.3.1, and each instruction in vol. 2). Pure.
+ * Arithmetic of the x86 integer instructions with their flags (Intel SDM vol. 1, 3.4.3.1, and each instruction in vol. 2).
+ * Pure.
  */
 #ifndef VMM_FLAGS_H
 #define VMM_FLAGS_H

@@ -1,6 +1,7 @@
 /*
- * See vmm/lock.h. A waiter announces itself and then tries again; the releaser frees the lock and then looks for waiters. Both orders are
- * sequentially consistent, so one of the two always sees the other and no wake-up is lost. The timeout is a second net only.
+ * See vmm/lock.h. A waiter announces itself and then tries again; the releaser frees the lock and then looks for waiters. Both
+ * orders are sequentially consistent, so one of the two always sees the other and no wake-up is lost. The timeout is a second
+ * net only.
  */
 #include "vmm/lock.h"
 #include "lib/syscall.h"
@@ -23,7 +24,8 @@ void lock_take(struct vm_lock *l)
         atomic_store(&me->waiting, 1);
         if (try_take(l))
             break;
-        (void)sys_event_wait(atomic_load(&me->event), THREAD_EVENT_LOCK, tsc_now() + WAIT_TICKS); /* woken or timed out: try again */
+        (void)sys_event_wait(atomic_load(&me->event), THREAD_EVENT_LOCK,
+                             tsc_now() + WAIT_TICKS); /* woken or timed out: try again */
     }
     atomic_store(&me->waiting, 0);
     atomic_fetch_sub(&l->waiters, 1);

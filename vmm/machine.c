@@ -1,9 +1,9 @@
 /*
  * Builds and runs the guest's platform: wires the devices, keeps their timers, moves console bytes. See vmm/machine.h.
  *
- * Platform timers (PIT, RTC, ACPI PM) are served by vCPU 0's own thread, whose vcpu_run takes the next due time as its deadline. The alternative, thread
- * 0 waiting with a timeout, would cost a wake-up of another thread and a kick for each tick; this way a tick is one exit of
- * the CPU that takes the interrupt anyway, and it is accounted to the guest.
+ * Platform timers (PIT, RTC, ACPI PM) are served by vCPU 0's own thread, whose vcpu_run takes the next due time as its
+ * deadline. The alternative, thread 0 waiting with a timeout, would cost a wake-up of another thread and a kick for each tick;
+ * this way a tick is one exit of the CPU that takes the interrupt anyway, and it is accounted to the guest.
  */
 #include "vmm/machine.h"
 #include "lib/log.h"
@@ -161,7 +161,8 @@ static bool msr_apic_write(void *context, uint32_t vcpu, uint32_t index, uint64_
 /* The clock page shows 0 ns at the guest TSC that this vCPU had when the machine started. */
 static bool fill_clock(struct vm *vm, const struct vm_vcpu *v)
 {
-    return v->clock_gpa == 0 || kvmclock_fill(&vm->memory, v->clock_gpa, vm->boot->tsc_khz, vm->boot_tsc + v->state->tsc_offset, 0) == OK;
+    return v->clock_gpa == 0 ||
+           kvmclock_fill(&vm->memory, v->clock_gpa, vm->boot->tsc_khz, vm->boot_tsc + v->state->tsc_offset, 0) == OK;
 }
 
 static void msr_tsc_changed(void *context, uint32_t vcpu)
@@ -194,7 +195,8 @@ static void msr_log(void *context, uint32_t vcpu, uint32_t index, bool write, ui
         log_printf(VMM_SLOT_LOG, "vCPU %u: read of unknown MSR 0x%x: #GP\n", vcpu, index);
 }
 
-const struct msr_ops machine_msr_ops = {msr_host_tsc, msr_apic_read, msr_apic_write, msr_tsc_changed, msr_clock_set, msr_wall_clock, msr_log};
+const struct msr_ops machine_msr_ops = {msr_host_tsc,  msr_apic_read,  msr_apic_write, msr_tsc_changed,
+                                        msr_clock_set, msr_wall_clock, msr_log};
 
 /* --- construction --- */
 
@@ -206,8 +208,11 @@ static void execute_cpuid(void *context, uint32_t leaf, uint32_t subleaf, struct
 
 static enum error build_cpuid(struct vm *vm)
 {
-    const struct cpuid_request request = {
-        .vcpus = vm->vcpus, .tsc_khz = vm->boot->tsc_khz, .apic_khz = LAYOUT_LAPIC_TIMER_HZ / 1000, .tsc_deadline = true, .x2apic = true};
+    const struct cpuid_request request = {.vcpus = vm->vcpus,
+                                          .tsc_khz = vm->boot->tsc_khz,
+                                          .apic_khz = LAYOUT_LAPIC_TIMER_HZ / 1000,
+                                          .tsc_deadline = true,
+                                          .x2apic = true};
     enum error error = cpuid_build(&vm->cpuid, execute_cpuid, NULL, &request);
     if (error != OK)
         return error;

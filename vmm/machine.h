@@ -100,7 +100,8 @@ void machine_console_input(struct vm *vm);
 void vm_kick(void *vm, unsigned vcpu);
 
 /* The guest has come to an end: the first call decides. Any thread, under the lock or not; returns. `reason` NULL: none. */
-void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...) __attribute__((format(printf, 4, 5)));
+void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* The hooks of vmm/msr.h. */
 extern const struct msr_ops machine_msr_ops;

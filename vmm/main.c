@@ -1,9 +1,10 @@
 /*
  * The monitor of one guest. Root starts thread 0 and one thread per vCPU, all here.
  *
- * Thread 0 builds the machine in this order: space and memory; then every vCPU's thread makes its own vCPU (the kernel binds the two); then
- * the state pages exist and the APICs, the tables and the guest's image are set up; then the vCPUs go. After that thread 0 serves the console
- * and root's commands. A thread that has nothing left to do returns; when the last has, root hears of it.
+ * Thread 0 builds the machine in this order: space and memory; then every vCPU's thread makes its own vCPU (the kernel binds
+ * the two); then the state pages exist and the APICs, the tables and the guest's image are set up; then the vCPUs go. After
+ * that thread 0 serves the console and root's commands. A thread that has nothing left to do returns; when the last has, root
+ * hears of it.
  */
 #include "lib/log.h"
 #include "lib/print.h"
@@ -106,7 +107,8 @@ static enum error map_memory(char *why, size_t why_size)
         if (error == OK)
             error = guest_memory_add(&vm.memory, p->gpa, p->size, (void *)(VMM_GUEST_VA + p->gpa));
         if (error != OK) {
-            format(why, why_size, "memory at 0x%lx, %lu KiB, cannot be given to the guest (error %d)", p->gpa, p->size >> 10, (int)error);
+            format(why, why_size, "memory at 0x%lx, %lu KiB, cannot be given to the guest (error %d)", p->gpa, p->size >> 10,
+                   (int)error);
             return error;
         }
     }

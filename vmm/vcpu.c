@@ -1,8 +1,8 @@
 /*
  * A vCPU's thread: before each entry its APIC, timers and mail; then the guest runs; then its exit is settled in vmm/exits.c.
  *
- * No wake-up is lost: whoever has something for this vCPU first posts it and then kicks; this loop looks at everything that can be posted and
- * then runs, and a kick that came in between makes vcpu_run come back at once.
+ * No wake-up is lost: whoever has something for this vCPU first posts it and then kicks; this loop looks at everything that can
+ * be posted and then runs, and a kick that came in between makes vcpu_run come back at once.
  */
 #include "vmm/exits.h"
 #include "lib/syscall.h"
@@ -36,7 +36,8 @@ static void take_mail(struct vm_vcpu *v)
         v->extint = true;
 }
 
-/* An NMI goes in if the guest can take one now; otherwise it is tried again at the next exit, at the latest after NMI_RETRY_TICKS. */
+/* An NMI goes in if the guest can take one now; otherwise it is tried again at the next exit, at the latest after
+ * NMI_RETRY_TICKS. */
 #define NMI_RETRY_TICKS 1000000u
 static bool offer_nmi(struct vm_vcpu *v)
 {

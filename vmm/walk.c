@@ -122,7 +122,8 @@ struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s
                 return page_fault(access, true, s);
             for (unsigned l = mode.levels; l >= level; l--)
                 if (seen[l].markable)
-                    entry_mark(seen[l].where, mode.entry_bytes, PTE_ACCESSED | (l == level && (access & ACCESS_WRITE) ? PTE_DIRTY : 0));
+                    entry_mark(seen[l].where, mode.entry_bytes,
+                               PTE_ACCESSED | (l == level && (access & ACCESS_WRITE) ? PTE_DIRTY : 0));
         }
         uint64_t inside = (1ull << shift) - 1;
         uint64_t frame = entry & PTE_FRAME & ~inside;

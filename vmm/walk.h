@@ -1,9 +1,10 @@
 /*
- * The walk through a guest's own page tables: linear address -> guest-physical address, in every paging mode that the machine offers (none, 32-bit,
- * PAE, four-level; Intel SDM vol. 3, chapter 4). Pure.
+ * The walk through a guest's own page tables: linear address -> guest-physical address, in every paging mode that the machine
+ * offers (none, 32-bit, PAE, four-level; Intel SDM vol. 3, chapter 4). Pure.
  *
- * Promises: reads and writes nothing outside the guest's RAM, whatever the tables say. Sets accessed and dirty bits as the CPU does, so a page that
- * the monitor wrote for the guest is not lost to the guest's swapper. Does not know: reserved bits, protection keys, PCIDs.
+ * Promises: reads and writes nothing outside the guest's RAM, whatever the tables say. Sets accessed and dirty bits as the CPU
+ * does, so a page that the monitor wrote for the guest is not lost to the guest's swapper. Does not know: reserved bits,
+ * protection keys, PCIDs.
  */
 #ifndef VMM_WALK_H
 #define VMM_WALK_H

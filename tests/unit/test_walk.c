@@ -177,9 +177,12 @@ static void crossing(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(no_paging, setup, teardown), cmocka_unit_test_setup_teardown(four_levels, setup, teardown),
-        cmocka_unit_test_setup_teardown(rights, setup, teardown), cmocka_unit_test_setup_teardown(pae, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_levels, setup, teardown), cmocka_unit_test_setup_teardown(tables_outside_ram, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_paging, setup, teardown),
+        cmocka_unit_test_setup_teardown(four_levels, setup, teardown),
+        cmocka_unit_test_setup_teardown(rights, setup, teardown),
+        cmocka_unit_test_setup_teardown(pae, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_levels, setup, teardown),
+        cmocka_unit_test_setup_teardown(tables_outside_ram, setup, teardown),
         cmocka_unit_test_setup_teardown(crossing, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
