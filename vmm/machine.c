@@ -271,15 +271,12 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
 void machine_vcpu_init(struct vm *vm, unsigned index)
 {
     struct vm_vcpu *v = &vm->vcpu[index];
-    struct cpuid_regs extended, seven;
+    struct cpuid_regs extended;
     cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0, &extended);
-    cpuid_lookup(&vm->cpuid, index, 7, 0, 0, 0, &seven);
     lapic_init(&v->lapic, &vm->apics, index, (_Atomic uint64_t *)v->state->pending, vm->boot->tsc_khz);
     lapic_firmware_state(&v->lapic);
     msr_init(&v->msr, &machine_msr_ops, vm, v->state, index, vm->cpuid.intel, (uint8_t)vm->physical_bits);
     v->msr.nx = (extended.edx >> 20 & 1) != 0;
-    v->msr.gbpages = (extended.edx >> 26 & 1) != 0;
-    v->msr.tsc_adjust_offered = (seven.ebx >> 1 & 1) != 0;
     v->wait_sipi = index != 0;
     v->state->tsc_offset = 0 - vm->boot_tsc; /* the guest's TSC starts near 0, the same on every vCPU */
     v->state->dirty |= GROUP_TSC;
