@@ -18,15 +18,12 @@ struct asid_pool {
 };
 struct asid_tag { uint64_t generation; uint32_t asid; };
 
-struct svm_cpu {
-    uint64_t host_vmcb; /* physical; what VMLOAD brings back after an exit */
-    struct asid_pool asids;
-};
-
 struct svm_vcpu {
-    struct vmcb *vmcb;
+    uint64_t *gpr;        /* of the shared page */
     uint64_t vmcb_hpa;
-    struct svm_cpu *cpu;
+    uint64_t host_vmcb;   /* physical; what VMLOAD brings back after an exit */
+    struct vmcb *vmcb;
+    struct asid_pool *asids; /* the CPU's */
     struct asid_tag tag;
     uint32_t clean;       /* what an entry may declare unchanged; 0 without the feature */
     bool next_rip;        /* NRIPS */
@@ -35,6 +32,9 @@ struct svm_vcpu {
     bool nmi_iret_seen;
     uint64_t nmi_iret_rip;
 };
+
+_Static_assert(offsetof(struct svm_vcpu, gpr) == 0 && offsetof(struct svm_vcpu, vmcb_hpa) == 8 && offsetof(struct svm_vcpu, host_vmcb) == 16,
+               "svm_entry.asm knows these");
 
 /* Words for what this CPU lacks, or NULL. Pure. */
 struct svm_abilities { bool svm, nx; uint64_t vm_cr; uint32_t features, asids; };
@@ -74,9 +74,10 @@ struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bo
 uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bool flush_by_asid);
 /* Every tag of this CPU goes invalid. Pure. */
 void svm_asid_forget(struct asid_pool *p);
-void svm_run(struct vcpu *v, uint64_t deadline_tsc);
 
-/* svm_entry.asm: one round trip into the guest. gpr: the live registers but rax and rsp, which are in the VMCB. */
-void svm_enter(uint64_t *gpr, uint64_t vmcb_hpa, uint64_t host_vmcb_hpa);
+/* svm_entry.asm: backend.run. It calls the other two, before and after. */
+void svm_run(struct vcpu *v, uint64_t deadline_tsc);
+struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc);
+void svm_finish(struct vcpu *v);
 
 #endif

@@ -1,14 +1,18 @@
-; void svm_enter(uint64_t *gpr, uint64_t vmcb_hpa, uint64_t host_vmcb_hpa): one round trip into the guest.
+; void svm_run(struct vcpu *v, uint64_t deadline_tsc): one round trip into the guest.
 ;
 ; Promises: interrupts are off on entry and on return; in between, CLGI holds them back until VMRUN, and IF=1 makes the CPU leave the
 ; guest for them (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). They are still pending on return. What VMRUN does not switch (TR, LDTR, FS,
 ; GS, STAR, ..., SYSENTER) goes through VMLOAD and VMSAVE, and the host's is back before STGI lets an NMI in: it needs TR for its stack.
-; Callee-saved registers are kept; everything else is the guest's on return.
+
+SVM_GPR       equ 0             ; of struct svm_vcpu; asserted in svm.h
+SVM_VMCB      equ 8
+SVM_HOST_VMCB equ 16
 
 section .text
 bits 64
+extern svm_prepare, svm_finish
 
-%macro guest_registers 1    ; all but rax, rsp (in the VMCB) and rdi (the pointer)
+%macro guest_registers 1        ; all but rax, rsp (in the VMCB) and rdi (the pointer)
     %1 rcx, 1
     %1 rdx, 2
     %1 rbx, 3
@@ -30,17 +34,19 @@ bits 64
     mov [rdi + 8 * %2], %1
 %endmacro
 
-global svm_enter
-svm_enter:
+global svm_run
+svm_run:
     push rbp
     push rbx
     push r12
     push r13
     push r14
     push r15
-    push rdx
-    push rdi
-    mov rax, rsi
+    push rdi                    ; v
+    call svm_prepare            ; the struct svm_vcpu
+    push rax
+    mov rdi, [rax + SVM_GPR]
+    mov rax, [rax + SVM_VMCB]
     clgi
     sti
     vmload
@@ -49,19 +55,21 @@ svm_enter:
     vmrun                       ; rax, rsp and rflags are the host's again afterwards
     push rdi
     mov rdi, [rsp + 8]
+    mov rdi, [rdi + SVM_GPR]
     guest_registers to_page
     pop rcx
     mov [rdi + 8 * 7], rcx
     vmsave                      ; rax: the VMCB
-    pop rdi
-    pop rax
-    vmload                      ; the host's
+    pop rcx
+    mov rax, [rcx + SVM_HOST_VMCB]
+    vmload
     cli
     stgi
+    pop rdi                     ; v
     pop r15
     pop r14
     pop r13
     pop r12
     pop rbx
     pop rbp
-    ret
+    jmp svm_finish

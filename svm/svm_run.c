@@ -1,8 +1,9 @@
 /*
- * One entry into the guest: what must be flushed, what is delivered, the round trip, and what comes back. This is the hot path; what is rare
- * stands in functions of its own. An event whose delivery an exit interrupted is dealt with here, for every exit: it waits in the VMCB's event
+ * Both ends of one round trip into the guest (svm_entry.asm): what must be flushed and delivered, and what came back. This is the hot path; what
+ * is rare stands in functions of its own. An event whose delivery an exit interrupted is dealt with here, for every exit: it waits in the VMCB's event
  * field and goes before everything else at the next entry.
  */
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
@@ -53,7 +54,7 @@ struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bo
     return p;
 }
 
-static __attribute__((noinline)) void prepare_events(struct vcpu *v, struct svm_vcpu *s)
+static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
     struct vcpu_state *page = v->state;
@@ -76,10 +77,10 @@ static __attribute__((noinline)) void prepare_events(struct vcpu *v, struct svm_
         b->control.interrupt &= ~V_IRQ;
 }
 
-static __attribute__((noinline)) void prepare_tlb(struct vcpu *v, struct svm_vcpu *s, uint64_t generation)
+static void prepare_tlb(struct vcpu *v, struct svm_vcpu *s, uint64_t generation)
 {
     struct vmcb_control *c = &s->vmcb->control;
-    c->tlb_control = svm_asid_prepare(&s->cpu->asids, &s->tag, v->flush_seen != generation, s->flush_by_asid);
+    c->tlb_control = svm_asid_prepare(s->asids, &s->tag, v->flush_seen != generation, s->flush_by_asid);
     c->asid = s->tag.asid;
     c->clean &= ~CLEAN_ASID;
     v->flush_seen = generation;
@@ -132,37 +133,57 @@ static __attribute__((noinline)) void own_exit(struct vcpu *v, struct svm_vcpu *
     }
 }
 
-void svm_run(struct vcpu *v, uint64_t deadline_tsc)
+static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vcpu *s, uint64_t deadline, uint64_t generation)
+{
+    timer_arm(deadline);
+    if (s->tag.generation != s->asids->generation || v->flush_seen != generation)
+        prepare_tlb(v, s, generation);
+    if ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)
+        prepare_events(v, s);
+}
+
+struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
+{
+    struct svm_vcpu *s = v->hw;
+    uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
+    s->vmcb->save.rax = s->gpr[GPR_RAX];
+    if (rarely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation || v->flush_seen != generation ||
+               ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)))
+        prepare_more(v, s, deadline_tsc, generation);
+    return s;
+}
+
+static __attribute__((noinline)) void finish_more(struct vcpu *v, struct svm_vcpu *s)
+{
+    struct vmcb *b = s->vmcb;
+    b->control.event = svm_interrupted_event(b->control.exit_event);
+    svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->exit);
+    if (v->exit.reason == EXIT_NONE)
+        own_exit(v, s);
+    if (v->exit.reason != EXIT_BAD_STATE)
+        return;
+    if (b->control.exit_code == SVM_EXIT_INVALID)
+        svm_reset(&b->save); /* QEMU has put the host's own registers there */
+    b->control.event = 0;
+    svm_asid_forget(s->asids); /* a refused entry may not have flushed what it was told to */
+}
+
+void svm_finish(struct vcpu *v)
 {
     struct svm_vcpu *s = v->hw;
     struct vmcb *b = s->vmcb;
-    struct vcpu_state *page = v->state;
-    uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
-
-    timer_arm(deadline_tsc);
-    if (rarely(s->tag.generation != s->cpu->asids.generation || v->flush_seen != generation))
-        prepare_tlb(v, s, generation);
-    if (rarely((ONCE(page->inject) | ONCE(page->irq)) & INJECT_VALID))
-        prepare_events(v, s);
-    b->save.rax = page->gpr[GPR_RAX];
-
-    svm_enter(page->gpr, s->vmcb_hpa, s->cpu->host_vmcb);
-
-    page->gpr[GPR_RAX] = b->save.rax;
+    s->gpr[GPR_RAX] = b->save.rax;
     b->control.tlb_control = TLB_KEEP;
     b->control.clean = s->clean;
     b->control.event = 0;
-    if (rarely(b->control.exit_event & EVENT_VALID))
-        b->control.event = svm_interrupted_event(b->control.exit_event);
-    svm_translate(b, s->next_rip, page->gpr[GPR_RCX], &v->exit);
-    if (v->exit.reason == EXIT_NONE)
-        own_exit(v, s);
-    if (rarely(v->exit.reason == EXIT_BAD_STATE)) {
-        if (b->control.exit_code == SVM_EXIT_INVALID)
-            svm_reset(&b->save); /* QEMU has put the host's own registers there */
-        b->control.event = 0;
-        svm_asid_forget(&s->cpu->asids); /* a refused entry may not have flushed what it was told to */
+    /* The exit that guests cause most, and measure by, does without the tables. */
+    if (b->control.exit_code == SVM_EXIT_CPUID && !s->next_rip && !(b->control.exit_event & EVENT_VALID)) {
+        v->exit.reason = EXIT_CPUID;
+        v->exit.insn_len = 2;
+        v->exit.detail = SVM_EXIT_CPUID;
+        return;
     }
+    finish_more(v, s);
 }
 _Static_assert(INJECT_VALID == IRQ_VALID && INJECT_ERROR_CODE == EVENT_ERROR_CODE && INJECT_TYPE_NMI == EVENT_NMI &&
                    INJECT_TYPE_EXCEPTION == EVENT_EXCEPTION, "svm_plan relies on it");

@@ -9,7 +9,7 @@
 #include "kernel/log.h"
 #include "svm/svm.h"
 
-static struct svm_cpu cpus[MAX_CPUS];
+static struct { uint64_t host_vmcb; struct asid_pool asids; } cpus[MAX_CPUS];
 static struct quota machine = {.limit_bytes = ~0ull}; /* two pages a CPU: the machine's own, no domain pays */
 
 static uint64_t image_hpa(const void *p) { return (uint64_t)p - KERNEL_BASE; }
@@ -27,7 +27,6 @@ static enum error cpu_start(unsigned number)
     struct svm_abilities a = svm_abilities();
     if (number >= MAX_CPUS || svm_lacks(&a))
         return E_UNSUPPORTED;
-    struct svm_cpu *c = &cpus[number];
     void *host_save = pool_page(&machine), *host_vmcb = pool_page(&machine);
     if (!host_save || !host_vmcb)
         return E_QUOTA; /* at boot, the end anyway: nothing is given back */
@@ -35,10 +34,10 @@ static enum error cpu_start(unsigned number)
         wrmsr(MSR_VM_CR, a.vm_cr & ~VM_CR_SVMDIS); /* off, but not locked */
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, pool_hpa(host_save).v);
-    c->host_vmcb = pool_hpa(host_vmcb).v;
-    __asm__ volatile("vmsave %0" : : "a"(c->host_vmcb) : "memory");
-    c->asids = (struct asid_pool){.generation = 0, .count = a.asids};
-    svm_asid_forget(&c->asids);
+    cpus[number].host_vmcb = pool_hpa(host_vmcb).v;
+    __asm__ volatile("vmsave %0" : : "a"(cpus[number].host_vmcb) : "memory");
+    cpus[number].asids = (struct asid_pool){.generation = 0, .count = a.asids};
+    svm_asid_forget(&cpus[number].asids);
     if (svm_iopm[0] == 0) /* the boot CPU comes first and alone */
         svm_bitmaps_init();
     return OK;
@@ -109,7 +108,10 @@ static void vcpu_destroy(struct vcpu *v)
 static void load(struct vcpu *v)
 {
     struct svm_vcpu *s = v->hw;
-    s->cpu = &cpus[this_cpu()->number];
+    unsigned number = this_cpu()->number;
+    s->gpr = v->state->gpr;
+    s->host_vmcb = cpus[number].host_vmcb;
+    s->asids = &cpus[number].asids;
     s->vmcb->save.dr6 = v->dr6;
 }
 

@@ -1,16 +1,18 @@
 // sources: svm/svm_run.c svm/svm_exit.c svm/svm_state.c
-/* One entry of AMD-V, with a CPU made of C: `svm_enter` looks at what the entry was given and plays the exit. */
+/* One entry of AMD-V, with a CPU made of C: `svm_run` looks at what the entry was given and plays the exit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/regs.h"
 #include "svm/svm.h"
 
 static struct vmcb block, entered;
-static struct svm_cpu host;
+static struct asid_pool asids;
+static struct cpu home;
 static struct svm_vcpu hw;
 static struct vcpu_state page;
 static struct space space;
@@ -18,15 +20,14 @@ static struct vcpu cpu;
 static uint64_t exit_code, exit_event, armed;
 static bool xcr0_valid;
 
-void svm_enter(uint64_t *gpr, uint64_t vmcb_hpa, uint64_t host_vmcb_hpa)
+void svm_run(struct vcpu *v, uint64_t deadline_tsc)
 {
-    assert_ptr_equal(gpr, page.gpr);
-    assert_int_equal(vmcb_hpa, 0x7000);
-    assert_int_equal(host_vmcb_hpa, 0x9000);
+    assert_ptr_equal(svm_prepare(v, deadline_tsc), &hw);
     entered = block;
     block.control.exit_code = exit_code;
     block.control.exit_event = exit_event;
     block.save.rax++;
+    svm_finish(v);
 }
 
 void timer_arm(uint64_t deadline) { armed = deadline; }
@@ -37,10 +38,11 @@ static int fresh(void **state)
     (void)state;
     memset(&block, 0, sizeof block);
     memset(&page, 0, sizeof page);
-    host = (struct svm_cpu){.host_vmcb = 0x9000, .asids = {.generation = 1, .next = 1, .count = 16, .flush_all = true}};
-    hw = (struct svm_vcpu){.vmcb = &block, .vmcb_hpa = 0x7000, .cpu = &host, .clean = 0x1b7};
+    asids = (struct asid_pool){.generation = 1, .next = 1, .count = 16, .flush_all = true};
+    home.timer_armed = NEVER;
+    hw = (struct svm_vcpu){.gpr = page.gpr, .vmcb = &block, .asids = &asids, .clean = 0x1b7};
     space = (struct space){.flush_generation = 5};
-    cpu = (struct vcpu){.state = &page, .hw = &hw, .space = &space};
+    cpu = (struct vcpu){.state = &page, .hw = &hw, .space = &space, .cpu = &home};
     block.save.cr0 = CR0_PE;
     block.save.rflags = RFLAGS_FIXED | RFLAGS_IF;
     exit_code = SVM_EXIT_INTR;
@@ -74,7 +76,7 @@ static void registers_and_flushes(void **state)
     space.flush_generation = 7;
     run();
     assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ASID);
-    svm_asid_forget(&host.asids);
+    svm_asid_forget(&asids);
     run();
     assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
     exit_code = SVM_EXIT_INVALID;
@@ -90,17 +92,17 @@ static void asids_are_never_shared(void **state)
 {
     (void)state;
     struct asid_tag tags[40] = {{0}};
-    host.asids.count = 8;
+    asids.count = 8;
     uint64_t flushed_in = 0;
     for (unsigned round = 0; round < 3; round++)
         for (unsigned i = 0; i < 40; i++) {
-            uint64_t old = host.asids.generation;
-            uint8_t how = svm_asid_prepare(&host.asids, &tags[i], false, true);
+            uint64_t old = asids.generation;
+            uint8_t how = svm_asid_prepare(&asids, &tags[i], false, true);
             assert_in_range(tags[i].asid, 1, 7);
-            assert_int_equal(tags[i].generation, host.asids.generation);
-            if (host.asids.generation != old || flushed_in == 0) {
+            assert_int_equal(tags[i].generation, asids.generation);
+            if (asids.generation != old || flushed_in == 0) {
                 assert_int_equal(how, TLB_FLUSH_ALL);
-                flushed_in = host.asids.generation;
+                flushed_in = asids.generation;
             }
             for (unsigned j = 0; j < 40; j++)
                 if (j != i && tags[j].generation == tags[i].generation)
