@@ -40,8 +40,7 @@ struct msr_cpu {
     struct vcpu_state *state;
     uint32_t vcpu;
     bool intel;
-    bool nx, gbpages;       /* EFER bits the guest's CPUID offers */
-    bool tsc_adjust_offered;
+    bool nx;                /* the guest has EFER.NXE; msr_init says yes */
     uint8_t physical_bits;
     uint32_t logged;
     uint64_t tsc_adjust, misc_enable;

@@ -580,10 +580,9 @@ static void mutations(void **state)
 {
     (void)state;
     static struct sample s[7];
-    static const uint64_t nasty[] = {
-        0,       1,       0x7f, 0x80,    0xff,       0xffff,             0x7fffffff,            0x80000000,    0xffffffff,
-        0xfffff000,
-        0x9ffff, 0xa0000, RAM,  RAM - 1, UINT64_MAX, UINT64_MAX - 0xfff, 0x8000000000000000ull, 0x100000000ull};
+    static const uint64_t nasty[] = {0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x9ffff, 0xa0000, 0xfffff, RAM, RAM - 1, 0x7fffffff,
+                                     0x80000000, 0xffffffff, 0xfffff000, 0x100000000ull, 0x8000000000000000ull,
+                                     UINT64_MAX - 0xfff, UINT64_MAX};
     unsigned n = make_samples(s), accepted = 0;
     struct rig g;
     rig_start(&g, RAM);

@@ -1,0 +1,335 @@
+// sources: vmm/cpuid.c
+/* The guest's CPUID: what must never show, what must agree with what, and the table's use. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "vmm/cpuid.h"
+
+/* A CPU that has everything. */
+static void everything(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+    bool intel = *(bool *)context;
+    *out = (struct cpuid_regs){0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff};
+    if (leaf == 0) {
+        out->eax = 0x20;
+        memcpy(&out->ebx, intel ? "Genu" : "Auth", 4);
+        memcpy(&out->edx, intel ? "ineI" : "enti", 4);
+        memcpy(&out->ecx, intel ? "ntel" : "cAMD", 4);
+    } else if (leaf == 0x80000000) {
+        out->eax = 0x80000028;
+    } else if ((leaf == 4 || leaf == 0x8000001d) && subleaf < 4) {
+        const uint32_t type[4] = {0x21, 0x22, 0x43, 0x63};
+        out->eax = 0xffffc000u | type[subleaf];
+    } else if (leaf == 4 || leaf == 0x8000001d) {
+        out->eax = 0;
+    } else if (leaf == 0xd && subleaf >= 2) {
+        const struct cpuid_regs r[8] = {[2] = {256, 576, 0, 0},    [3] = {64, 960, 0, 0},    [4] = {64, 1024, 0, 0},
+                                        [5] = {64, 1088, 0, 0},    [6] = {512, 1152, 0, 0},  [7] = {1024, 1664, 0, 0}};
+        *out = subleaf < 8 ? r[subleaf] : (struct cpuid_regs){8, 2688, 0, 0};
+    }
+}
+
+/* The plainest 64-bit CPU. */
+static void plain(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+    (void)context;
+    (void)subleaf;
+    *out = (struct cpuid_regs){0};
+    if (leaf == 0)
+        *out = (struct cpuid_regs){1, 0x756e6547, 0x6c65746e, 0x49656e69};
+    if (leaf == 1)
+        *out = (struct cpuid_regs){0x600, 0x800, 1u << 28, 0x078bfbff};
+    if (leaf == 0x80000000)
+        out->eax = 0x80000001;
+    if (leaf == 0x80000001)
+        out->edx = 1u << 29;
+}
+
+static void the_host(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+    (void)context;
+    __asm__ volatile("cpuid" : "=a"(out->eax), "=b"(out->ebx), "=c"(out->ecx), "=d"(out->edx) : "a"(leaf), "c"(subleaf));
+}
+
+static struct cpuid_regs ask(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_regs r;
+    cpuid_lookup(t, vcpu, leaf, subleaf, 0, 1, &r);
+    return r;
+}
+
+static struct cpuid_request request(uint32_t vcpus)
+{
+    return (struct cpuid_request){.vcpus = vcpus, .tsc_khz = 2000000, .apic_khz = 25000, .tsc_deadline = true, .x2apic = true};
+}
+
+static bool bit(uint32_t word, unsigned n)
+{
+    return word >> n & 1;
+}
+
+static void nothing_forbidden_shows(void **state)
+{
+    (void)state;
+    for (int intel = 0; intel < 2; intel++) {
+        bool is_intel = intel;
+        struct cpuid_table t;
+        struct cpuid_request q = request(4);
+        assert_int_equal(cpuid_build(&t, everything, &is_intel, &q), OK);
+        assert_int_equal(t.intel, intel);
+        struct cpuid_regs r = ask(&t, 0, 1, 0);
+        const unsigned hidden_1c[] = {2, 3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 16, 18, 27};
+        for (unsigned i = 0; i < sizeof(hidden_1c) / sizeof(unsigned); i++)
+            assert_false(bit(r.ecx, hidden_1c[i]));
+        const unsigned hidden_1d[] = {10, 18, 20, 21, 22, 29, 30, 31};
+        for (unsigned i = 0; i < sizeof(hidden_1d) / sizeof(unsigned); i++)
+            assert_false(bit(r.edx, hidden_1d[i]));
+        assert_true(bit(r.ecx, 31) && bit(r.ecx, 21) && bit(r.ecx, 24) && bit(r.ecx, 26) && bit(r.ecx, 28));
+        r = ask(&t, 0, 7, 0);
+        assert_int_equal(r.eax, 0);
+        const unsigned hidden_7b[] = {2, 4, 11, 12, 14, 15, 22, 25};
+        for (unsigned i = 0; i < sizeof(hidden_7b) / sizeof(unsigned); i++)
+            assert_false(bit(r.ebx, hidden_7b[i]));
+        const unsigned hidden_7c[] = {3, 4, 5, 7, 13, 16, 23, 24, 26, 29, 30, 31};
+        for (unsigned i = 0; i < sizeof(hidden_7c) / sizeof(unsigned); i++)
+            assert_false(bit(r.ecx, hidden_7c[i]));
+        const unsigned hidden_7d[] = {5, 20, 22, 24, 25, 26, 27, 28, 29, 30, 31};
+        for (unsigned i = 0; i < sizeof(hidden_7d) / sizeof(unsigned); i++)
+            assert_false(bit(r.edx, hidden_7d[i]));
+        assert_true(bit(r.ebx, 5) && bit(r.ebx, 16) && bit(r.ebx, 7) && bit(r.ebx, 20));
+        const uint32_t zero[] = {3, 5, 9, 0xa, 0xc, 0xf, 0x10, 0x12, 0x14, 0x8000000a, 0x8000001b, 0x8000001c};
+        for (unsigned i = 0; i < sizeof(zero) / sizeof(uint32_t); i++) {
+            r = ask(&t, 0, zero[i], 0);
+            if (zero[i] >= 0x80000000 && intel)
+                continue; /* out of range there */
+            if (!intel && zero[i] < 0x80000000 && zero[i] > t.max_basic)
+                continue;
+            assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
+        }
+        r = ask(&t, 0, 6, 0);
+        assert_int_equal(r.eax, 4);
+        assert_int_equal(r.ebx | r.ecx | r.edx, 0);
+        r = ask(&t, 0, 0xd, 1);
+        assert_int_equal(r.eax, 7);
+        assert_int_equal(r.ecx | r.edx, 0);
+        for (uint32_t i = 8; i < 64; i++)
+            assert_int_equal(ask(&t, 0, 0xd, i).eax, 0);
+        r = ask(&t, 0, 0x80000001, 0);
+        assert_false(bit(r.ecx, 2) || bit(r.ecx, 3) || bit(r.ecx, 10) || bit(r.ecx, 12) || bit(r.ecx, 29) || bit(r.edx, 25));
+        assert_true(bit(r.edx, 29) && bit(r.edx, 20) && bit(r.edx, 11));
+        r = ask(&t, 0, 0x80000008, 0);
+        assert_int_equal(r.eax >> 8 & 0xff, 48);
+        assert_int_equal(r.ebx, intel ? 0 : 0x205);
+        assert_int_equal(ask(&t, 0, 0x80000007, 0).edx, 0x100);
+        assert_int_equal(ask(&t, 0, 0x80000007, 0).eax, 0);
+        assert_true(t.count <= CPUID_MAX);
+    }
+}
+
+static void topology_agrees(void **state)
+{
+    (void)state;
+    const uint32_t counts[] = {1, 2, 3, 4, 5, 8, 33, 64};
+    for (unsigned n = 0; n < sizeof(counts) / sizeof(counts[0]); n++) {
+        for (int intel = 0; intel < 2; intel++) {
+            bool is_intel = intel;
+            struct cpuid_table t;
+            uint32_t vcpus = counts[n], shift = 0;
+            while (1u << shift < vcpus)
+                shift++;
+            struct cpuid_request q = request(vcpus);
+            assert_int_equal(cpuid_build(&t, everything, &is_intel, &q), OK);
+            for (uint32_t v = 0; v < vcpus; v++) {
+                struct cpuid_regs one = ask(&t, v, 1, 0), core = ask(&t, v, 0xb, 1);
+                assert_int_equal(one.ebx >> 24, v);
+                assert_int_equal(one.ebx >> 16 & 0xff, 1u << shift);
+                assert_int_equal(bit(one.edx, 28), vcpus > 1);
+                assert_int_equal(ask(&t, v, 0xb, 0).edx, v);
+                assert_int_equal(ask(&t, v, 0xb, 0).ecx, 0x100);
+                assert_int_equal(core.eax, shift);
+                assert_int_equal(core.ebx, vcpus);
+                assert_int_equal(core.ecx, 0x201);
+                assert_int_equal(core.edx, v);
+                struct cpuid_regs past = ask(&t, v, 0xb, 2);
+                assert_int_equal(past.eax | past.ebx, 0);
+                assert_int_equal(past.ecx, 2);
+                assert_int_equal(past.edx, v);
+                if (!intel) {
+                    assert_int_equal(ask(&t, v, 0x8000001e, 0).eax, v);
+                    assert_int_equal(ask(&t, v, 0x8000001e, 0).ebx, v);
+                }
+            }
+            uint32_t leaf = intel ? 4 : 0x8000001d;
+            assert_int_equal(ask(&t, 0, leaf, 0).eax >> 14 & 0xfff, 0);
+            assert_int_equal(ask(&t, 0, leaf, 2).eax >> 14 & 0xfff, 0);
+            assert_int_equal(ask(&t, 0, leaf, 3).eax >> 14 & 0xfff, (1u << shift) - 1);
+            assert_int_equal(ask(&t, 0, leaf, 4).eax & 0x1f, 0);
+            if (intel)
+                assert_int_equal(ask(&t, 0, 4, 0).eax >> 26, (1u << shift) - 1);
+            else
+                assert_int_equal(ask(&t, 0, 0x80000008, 0).ecx, shift << 12 | (vcpus - 1));
+        }
+    }
+}
+
+static void xsave_follows_xcr0(void **state)
+{
+    (void)state;
+    bool intel = true;
+    struct cpuid_table t;
+    struct cpuid_request q = request(1);
+    struct cpuid_regs r;
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
+    assert_int_equal(t.xcr0_allowed, 0xe7);
+    cpuid_lookup(&t, 0, 0xd, 0, 0, 3, &r);
+    assert_int_equal(r.eax, 0xe7);
+    assert_int_equal(r.ebx, 576);
+    assert_int_equal(r.ecx, 2688);
+    assert_int_equal(r.edx, 0);
+    cpuid_lookup(&t, 0, 0xd, 0, 0, 7, &r);
+    assert_int_equal(r.ebx, 832);
+    cpuid_lookup(&t, 0, 0xd, 1, 0, 0xe7, &r);
+    assert_int_equal(r.ebx, 576 + 256 + 64 + 512 + 1024);
+    cpuid_lookup(&t, 0, 0xd, 2, 0, 7, &r);
+    assert_int_equal(r.eax, 256);
+    assert_int_equal(r.ebx, 576);
+    assert_int_equal(ask(&t, 0, 0xd, 3).eax, 0); /* MPX */
+    cpuid_lookup(&t, 0, 1, 0, 1u << 18, 1, &r);
+    assert_true(bit(r.ecx, 27));
+    cpuid_lookup(&t, 0, 1, 0, 0, 1, &r);
+    assert_false(bit(r.ecx, 27));
+
+    assert_int_equal(cpuid_build(&t, plain, NULL, &q), OK);
+    assert_int_equal(t.xcr0_allowed, 0);
+    cpuid_lookup(&t, 0, 1, 0, 1u << 18, 1, &r);
+    assert_false(bit(r.ecx, 26) || bit(r.ecx, 27) || bit(r.ecx, 28)); /* AVX without XSAVE makes no sense */
+    assert_int_equal(ask(&t, 0, 0xd, 0).eax, 0);
+    assert_int_equal(ask(&t, 0, 0x80000008, 0).eax, 0x3024);
+}
+
+static void clock_rates(void **state)
+{
+    (void)state;
+    bool intel = true;
+    struct cpuid_table t;
+    const uint64_t rates[] = {1000, 50000, 999999, 1000000, 2000000, 2394123, 3999999, 6000000};
+    const uint32_t crystals[] = {25000, 24000, 1000000};
+    for (unsigned i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+        for (unsigned c = 0; c < 3; c++) {
+            struct cpuid_request q = request(1);
+            q.tsc_khz = rates[i];
+            q.apic_khz = crystals[c];
+            assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
+            struct cpuid_regs r = ask(&t, 0, 0x15, 0);
+            assert_int_equal(r.ecx, crystals[c] * 1000);
+            /* As Linux multiplies it: 32 bits wide. */
+            uint64_t product = (uint64_t)crystals[c] * r.ebx;
+            assert_true(product <= UINT32_MAX);
+            uint64_t khz = product / r.eax;
+            uint64_t off = khz > rates[i] ? khz - rates[i] : rates[i] - khz;
+            assert_true(off <= 1 + rates[i] / 100000);
+            r = ask(&t, 0, 0x40000010, 0);
+            assert_int_equal(r.eax, rates[i]);
+            assert_int_equal(r.ebx, crystals[c]);
+            assert_int_equal(ask(&t, 0, 0x16, 0).eax, (rates[i] + 500) / 1000);
+        }
+    }
+}
+
+static void hypervisor_leaves(void **state)
+{
+    (void)state;
+    bool intel = false;
+    struct cpuid_table t;
+    struct cpuid_request q = request(2);
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
+    struct cpuid_regs r = ask(&t, 0, 0x40000000, 0);
+    assert_int_equal(r.eax, 0x40000010);
+    assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
+    assert_int_equal(ask(&t, 0, 0x40000001, 0).eax, 0x0100000b);
+    assert_int_equal(ask(&t, 0, 0x40000002, 0).eax, 0);
+    assert_int_equal(ask(&t, 0, 0x40000100, 0).eax, 0);
+}
+
+static void out_of_range(void **state)
+{
+    (void)state;
+    for (int intel = 0; intel < 2; intel++) {
+        bool is_intel = intel;
+        struct cpuid_table t;
+        struct cpuid_request q = request(2);
+        assert_int_equal(cpuid_build(&t, everything, &is_intel, &q), OK);
+        struct cpuid_regs highest = ask(&t, 0, t.max_basic, 0), r = ask(&t, 0, 0x1f, 0);
+        if (intel) {
+            assert_memory_equal(&r, &highest, sizeof(r));
+            r = ask(&t, 0, 0x80000009, 0);
+            assert_memory_equal(&r, &highest, sizeof(r));
+            r = ask(&t, 0, 0xffffffff, 0);
+            assert_memory_equal(&r, &highest, sizeof(r));
+        } else {
+            assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
+            r = ask(&t, 0, 0x8000001f, 0);
+            assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
+        }
+    }
+}
+
+static void settling(void **state)
+{
+    (void)state;
+    const uint32_t per_vcpu[] = {1, 0xb, 0x1f, 0x8000001e};
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(cpuid_settleable(per_vcpu[i], 1));
+        assert_false(cpuid_settleable(per_vcpu[i], 2));
+    }
+    assert_false(cpuid_settleable(0xd, 1));
+    assert_true(cpuid_settleable(0, 64));
+    assert_true(cpuid_needs_state(1) && cpuid_needs_state(0xd) && !cpuid_needs_state(7));
+    /* What would be settled for one vCPU is what lookup says, with CR4 clear. */
+    bool intel = true;
+    struct cpuid_table t;
+    struct cpuid_request q = request(1);
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
+    for (uint32_t i = 0; i < t.count; i++) {
+        if (!cpuid_settleable(t.entry[i].leaf, 1))
+            continue;
+        struct cpuid_regs r = ask(&t, 0, t.entry[i].leaf, t.entry[i].subleaf == CPUID_ANY ? 0 : t.entry[i].subleaf);
+        assert_memory_equal(&r, &t.entry[i].regs, sizeof(r));
+        assert_int_equal(t.entry[i].live, t.entry[i].leaf == 1 ? CPUID_LIVE_OSXSAVE : 0);
+    }
+}
+
+static void refusals_and_the_real_cpu(void **state)
+{
+    (void)state;
+    bool intel = true;
+    struct cpuid_table t;
+    struct cpuid_request q = request(0);
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), E_ARG);
+    q = request(65);
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), E_ARG);
+    q = request(1);
+    q.tsc_khz = 0;
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), E_ARG);
+    q = request(1);
+    q.apic_khz = 0;
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), E_ARG);
+    q = request(4);
+    assert_int_equal(cpuid_build(&t, the_host, NULL, &q), OK);
+    assert_true(t.count > 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_forbidden_shows), cmocka_unit_test(topology_agrees),   cmocka_unit_test(xsave_follows_xcr0),
+        cmocka_unit_test(clock_rates),             cmocka_unit_test(hypervisor_leaves), cmocka_unit_test(out_of_range),
+        cmocka_unit_test(settling),                cmocka_unit_test(refusals_and_the_real_cpu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,312 @@
+// sources: vmm/msr.c
+/* The monitor's MSRs: what is stored, what is refused and changes nothing, what reaches the APIC, the clock and the TSC. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "vmm/msr.h"
+
+static struct vcpu_state page;
+static struct msr_cpu cpu;
+static uint64_t now, apic_value, clock_gpa, wall_gpa;
+static int apic_calls, tsc_changes, logs, clock_calls;
+static bool clock_on, accept = true;
+
+static uint64_t host_tsc(void *context)
+{
+    assert_ptr_equal(context, &now);
+    return now;
+}
+
+static bool apic_read(void *context, uint32_t vcpu, uint32_t index, uint64_t *value)
+{
+    (void)context;
+    assert_int_equal(vcpu, 3);
+    *value = apic_value + index;
+    apic_calls++;
+    return accept;
+}
+
+static bool apic_write(void *context, uint32_t vcpu, uint32_t index, uint64_t value)
+{
+    (void)context;
+    (void)vcpu;
+    (void)index;
+    apic_value = value;
+    apic_calls++;
+    return accept;
+}
+
+static void tsc_changed(void *context, uint32_t vcpu)
+{
+    (void)context;
+    (void)vcpu;
+    tsc_changes++;
+}
+
+static bool clock_set(void *context, uint32_t vcpu, uint64_t gpa, bool enabled)
+{
+    (void)context;
+    (void)vcpu;
+    clock_gpa = gpa;
+    clock_on = enabled;
+    clock_calls++;
+    return accept;
+}
+
+static bool wall_clock(void *context, uint64_t gpa)
+{
+    (void)context;
+    wall_gpa = gpa;
+    return accept;
+}
+
+static void log_unknown(void *context, uint32_t vcpu, uint32_t index, bool write, uint64_t value)
+{
+    (void)context;
+    (void)vcpu;
+    (void)index;
+    (void)write;
+    (void)value;
+    logs++;
+}
+
+static const struct msr_ops ops = {host_tsc, apic_read, apic_write, tsc_changed, clock_set, wall_clock, log_unknown};
+
+static void start(bool intel)
+{
+    memset(&page, 0, sizeof(page));
+    now = 1000000;
+    apic_calls = tsc_changes = logs = clock_calls = 0;
+    accept = true;
+    msr_init(&cpu, &ops, &now, &page, 3, intel, 40);
+}
+
+static uint64_t rd(uint32_t index)
+{
+    uint64_t v;
+    assert_true(msr_read(&cpu, index, &v));
+    return v;
+}
+
+static bool gp_read(uint32_t index)
+{
+    uint64_t v;
+    return !msr_read(&cpu, index, &v);
+}
+
+static void timestamp(void **state)
+{
+    (void)state;
+    start(true);
+    page.tsc_offset = (uint64_t)-400000;
+    assert_int_equal(rd(0x10), 600000);
+    assert_true(msr_write(&cpu, 0x10, 0));
+    assert_int_equal(page.tsc_offset, (uint64_t)-1000000);
+    assert_int_equal(page.dirty, GROUP_TSC);
+    assert_int_equal(rd(0x3b), (uint64_t)-600000);
+    now += 50;
+    assert_int_equal(rd(0x10), 50);
+    assert_true(msr_write(&cpu, 0x3b, 0));
+    assert_int_equal(rd(0x10), 600050);
+    assert_int_equal(tsc_changes, 2);
+}
+
+static void efer(void **state)
+{
+    (void)state;
+    start(false);
+    assert_int_equal(msr_groups(0xc0000080), GROUP_CR);
+    assert_true(msr_write(&cpu, 0xc0000080, 0xd01));
+    assert_int_equal(page.efer, 0x901); /* LMA is not software's */
+    assert_int_equal(page.dirty, GROUP_CR);
+    page.efer |= 0x400;
+    page.cr0 = 0x80000001;
+    assert_false(msr_write(&cpu, 0xc0000080, 0x801)); /* LME with paging on */
+    assert_true(msr_write(&cpu, 0xc0000080, 0x900));
+    assert_int_equal(page.efer, 0xd00);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        uint64_t value = 0x100 | 1ull << bit;
+        bool allowed = bit == 0 || bit == 8 || bit == 10 || bit == 11;
+        assert_int_equal(msr_write(&cpu, 0xc0000080, value), allowed);
+    }
+    cpu.nx = false;
+    assert_false(msr_write(&cpu, 0xc0000080, 0x900));
+}
+
+static void backed_by_the_page(void **state)
+{
+    (void)state;
+    start(true);
+    const uint32_t index[] = {0x174, 0x175, 0x176, 0x277, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103};
+    for (unsigned i = 0; i < sizeof(index) / sizeof(index[0]); i++) {
+        uint64_t value = index[i] == 0x277 ? 0x0007010600070106ull : 0x12345670 + i;
+        page.dirty = 0;
+        assert_int_equal(msr_groups(index[i]), GROUP_MSR);
+        assert_true(msr_write(&cpu, index[i], value));
+        assert_int_equal(page.dirty, GROUP_MSR);
+        assert_int_equal(rd(index[i]), value);
+    }
+    assert_int_equal(page.lstar, 0x12345675);
+    assert_true(msr_write(&cpu, 0xc0000100, 0xffff800000000000ull));
+    assert_int_equal(page.seg[SEG_FS].base, 0xffff800000000000ull);
+    assert_false(msr_write(&cpu, 0xc0000100, 0x0000800000000000ull));
+    assert_false(msr_write(&cpu, 0xc0000082, 0x8000000000000000ull));
+    assert_false(msr_write(&cpu, 0x176, 0xffff7fffffffffffull));
+    assert_false(msr_write(&cpu, 0xc0000084, 1ull << 32));
+    for (unsigned type = 0; type < 256; type++)
+        assert_int_equal(msr_write(&cpu, 0x277, (uint64_t)type << 24),
+                         type == 0 || type == 1 || (type >= 4 && type <= 7));
+}
+
+static void mtrrs(void **state)
+{
+    (void)state;
+    start(true);
+    assert_int_equal(rd(0xfe), 0x508);
+    assert_int_equal(rd(0x2ff), 0xc06);
+    assert_int_equal(rd(0x200), 0xc0000000);
+    assert_int_equal(rd(0x201), 0xffc0000800ull);
+    assert_int_equal(rd(0x259), 0);
+    assert_false(msr_write(&cpu, 0xfe, 0x508));
+    assert_true(msr_write(&cpu, 0x20e, 0xff00000006ull));
+    assert_int_equal(rd(0x20e), 0xff00000006ull);
+    assert_false(msr_write(&cpu, 0x20e, 0x10000000000ull)); /* above the CPU's 40 bits */
+    assert_false(msr_write(&cpu, 0x20e, 0x100));
+    assert_false(msr_write(&cpu, 0x20e, 2));
+    assert_false(msr_write(&cpu, 0x20f, 1));
+    assert_true(msr_write(&cpu, 0x20f, 0xfffffff800ull));
+    assert_true(gp_read(0x210));
+    assert_false(msr_write(&cpu, 0x2ff, 0x100));
+    assert_false(msr_write(&cpu, 0x2ff, 7));
+    assert_true(msr_write(&cpu, 0x2ff, 0));
+    const uint32_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x26f};
+    for (unsigned i = 0; i < 5; i++) {
+        assert_true(msr_write(&cpu, fixed[i], 0x0600010405060001ull));
+        assert_int_equal(rd(fixed[i]), 0x0600010405060001ull);
+        assert_false(msr_write(&cpu, fixed[i], 0x0700000000000000ull));
+    }
+    assert_true(gp_read(0x251));
+    assert_true(gp_read(0x270));
+}
+
+static void apic_and_deadline(void **state)
+{
+    (void)state;
+    start(true);
+    apic_value = 0x1000;
+    const uint32_t index[] = {0x1b, 0x6e0, 0x800, 0x802, 0x8ff};
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(rd(index[i]), 0x1000 + index[i]);
+    assert_true(msr_write(&cpu, 0x80b, 7));
+    assert_int_equal(apic_value, 7);
+    assert_int_equal(apic_calls, 6);
+    accept = false;
+    assert_true(gp_read(0x802));
+    assert_false(msr_write(&cpu, 0x830, 1));
+}
+
+static void kvm_clock(void **state)
+{
+    (void)state;
+    const uint32_t time[] = {0x4b564d01, 0x12}, wall[] = {0x4b564d00, 0x11};
+    for (unsigned i = 0; i < 2; i++) {
+        start(true);
+        assert_true(msr_write(&cpu, time[i], 0x12340001));
+        assert_int_equal(clock_gpa, 0x12340000);
+        assert_true(clock_on);
+        assert_int_equal(rd(time[i]), 0x12340001);
+        assert_true(msr_write(&cpu, time[i], 0));
+        assert_false(clock_on);
+        assert_int_equal(clock_calls, 2);
+        assert_false(msr_write(&cpu, time[i], 0x12340003));
+        accept = false;
+        assert_false(msr_write(&cpu, time[i], 0x50001));
+        assert_int_equal(rd(time[i]), 0);
+        assert_false(msr_write(&cpu, wall[i], 0x6000));
+        accept = true;
+        assert_true(msr_write(&cpu, wall[i], 0x6000));
+        assert_int_equal(wall_gpa, 0x6000);
+        assert_false(msr_write(&cpu, wall[i], 0x6001));
+    }
+    assert_true(gp_read(0x4b564d02));
+    assert_false(msr_write(&cpu, 0x4b564d04, 1));
+}
+
+static void intel_only(void **state)
+{
+    (void)state;
+    start(true);
+    assert_int_equal(rd(0x17), 0);
+    assert_int_equal(rd(0x3a), 1);
+    assert_false(msr_write(&cpu, 0x3a, 5));
+    assert_int_equal(rd(0x1a0), 0x1801);
+    assert_true(msr_write(&cpu, 0x1a0, 0x51800));
+    assert_int_equal(rd(0x1a0), 0x1800);
+    assert_false(msr_write(&cpu, 0x1a0, 0x400000)); /* CPUID limit */
+    assert_false(msr_write(&cpu, 0x1a0, 1ull << 34 | 0x1801)); /* no NX */
+    assert_true(rd(0x8b) >> 32 != 0);
+    assert_true(msr_write(&cpu, 0x8b, 0));
+    assert_true(rd(0x8b) >> 32 != 0);
+    assert_int_equal(rd(0x179), 0);
+    assert_int_equal(rd(0x17a), 0);
+    assert_true(gp_read(0x400));
+    assert_int_equal(rd(0x1d9), 0);
+    assert_true(msr_write(&cpu, 0x1d9, 0));
+    assert_false(msr_write(&cpu, 0x1d9, 1));
+    const uint32_t none[] = {0x48, 0x49, 0x10a, 0x10b, 0x186, 0x38f, 0x480, 0x570, 0xda0, 0xc0010015, 0xc0010114, 0xc0011029};
+    for (unsigned i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        assert_true(gp_read(none[i]));
+}
+
+static void amd_only(void **state)
+{
+    (void)state;
+    start(false);
+    assert_int_equal(rd(0xc0010015), 1u << 24);
+    assert_true(msr_write(&cpu, 0xc0010015, 1u << 24 | 1u << 3));
+    assert_false(msr_write(&cpu, 0xc0010015, 1));
+    assert_int_equal(rd(0xc0010010), 0);
+    assert_true(msr_write(&cpu, 0xc0010010, 0x40000));
+    assert_int_equal(rd(0xc0010010), 0x40000);
+    assert_false(msr_write(&cpu, 0xc0010010, 1u << 23)); /* memory encryption */
+    assert_int_equal(rd(0xc0011029), 2);
+    assert_true(msr_write(&cpu, 0xc0011029, 2));
+    assert_int_equal(rd(0xc0010114), 0x18);
+    assert_false(msr_write(&cpu, 0xc0010114, 0));
+    assert_true(gp_read(0xc0010117));
+    assert_false(msr_write(&cpu, 0xc0010117, 0x1000));
+    assert_true(rd(0x8b) != 0);
+    for (uint32_t i = 0xc0010000; i <= 0xc0010007; i++) {
+        assert_true(msr_write(&cpu, i, 0x530076));
+        assert_int_equal(rd(i), 0);
+    }
+    assert_true(gp_read(0x1a0));
+    assert_true(gp_read(0xc0010200));
+    assert_true(gp_read(0xc0000104));
+}
+
+static void unknown_is_logged_a_little(void **state)
+{
+    (void)state;
+    start(true);
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_true(gp_read(0xdead0000 + i));
+        assert_false(msr_write(&cpu, 0xdead0000 + i, i));
+    }
+    assert_int_equal(logs, MSR_LOG_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(timestamp), cmocka_unit_test(efer),      cmocka_unit_test(backed_by_the_page),
+        cmocka_unit_test(mtrrs),     cmocka_unit_test(apic_and_deadline), cmocka_unit_test(kvm_clock),
+        cmocka_unit_test(intel_only), cmocka_unit_test(amd_only), cmocka_unit_test(unknown_is_logged_a_little),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
