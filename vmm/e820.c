@@ -2,7 +2,6 @@
  * See vmm/e820.h.
  */
 #include "vmm/e820.h"
-#include "vmm/devices/layout.h"
 
 static enum error put(struct e820_map *map, uint64_t base, uint64_t end, uint32_t type)
 {
@@ -57,11 +56,4 @@ enum error e820_build(struct e820_map *map, const struct guest_memory *m, const 
         e = put(map, reserved[i].base, reserved[i].base + reserved[i].size, E820_RESERVED);
     }
     return e;
-}
-
-enum error e820_standard(struct e820_map *map, const struct guest_memory *m)
-{
-    static const struct e820_range outside[] = {
-        {LAYOUT_ECAM_BASE, LAYOUT_ECAM_BYTES}, {LAYOUT_IOAPIC_BASE, 0x1000}, {LAYOUT_LAPIC_BASE, 0x1000}};
-    return e820_build(map, m, outside, sizeof(outside) / sizeof(outside[0]));
 }

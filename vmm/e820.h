@@ -31,7 +31,4 @@ enum error e820_build(struct e820_map *map, const struct guest_memory *m, const 
                       uint32_t reserved_count)
     __attribute__((warn_unused_result));
 
-/* With what vmm/devices/layout.h puts outside of RAM: ECAM and the APIC windows. */
-enum error e820_standard(struct e820_map *map, const struct guest_memory *m) __attribute__((warn_unused_result));
-
 #endif
