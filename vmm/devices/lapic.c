@@ -1,5 +1,6 @@
 /*
- * One vCPU's local APIC: priorities, the timer, the registers and their two faces; see lapic.h. How messages travel is in lapic_route.c.
+ * One vCPU's local APIC: priorities, local interrupts, the registers and their two faces; see lapic.h. How messages
+ * travel is in lapic_route.c, the timer in lapic_timer.c.
  *
  * Registers by number (xAPIC offset / 16 = x2APIC MSR - 0x800; Intel SDM vol. 3, tables 11-1 and 11-6).
  */
@@ -7,7 +8,7 @@
 
 #include "lib/string.h"
 #include "vmm/devices/layout.h"
-#include "vmm/devices/lapic_route.h"
+#include "vmm/devices/lapic_internal.h"
 
 enum {
     REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_APR = 0x09, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_RRD = 0x0c, REG_LDR = 0x0d,
@@ -22,10 +23,6 @@ enum {
 
 #define SVR_ENABLE   0x100u
 #define SVR_WRITABLE 0x1ffu
-#define LVT_MASK     0x10000u
-#define LVT_MODE(v)  ((v) >> 8 & 7)
-#define TIMER_MODE(v) ((v) >> 17 & 3)
-enum { TIMER_ONE_SHOT = 0, TIMER_PERIODIC = 1, TIMER_DEADLINE = 2 };
 #define ICR_WRITABLE 0x000ccfffu /* without delivery status */
 
 static const uint32_t lvt_writable[LVT_COUNT] = {
@@ -48,12 +45,6 @@ static void publish(struct lapic *l)
     atomic_store_explicit(&l->route_mode, mode | (l->svr & SVR_ENABLE ? LAPIC_ROUTE_SOFTWARE_ON : 0), memory_order_release);
 }
 
-static void timer_stop(struct lapic *l)
-{
-    l->timer_due = CLOCK_NEVER;
-    l->tsc_deadline = 0;
-}
-
 static void reset_registers(struct lapic *l)
 {
     memset(l->isr, 0, sizeof l->isr);
@@ -66,7 +57,7 @@ static void reset_registers(struct lapic *l)
     for (unsigned i = 0; i < LVT_COUNT; i++)
         l->lvt[i] = LVT_MASK;
     l->divide = l->initial_count = 0;
-    timer_stop(l);
+    lapic_timer_stop(l);
     atomic_store(&l->errors, 0);
     atomic_store(&l->route_ldr, 0);
     atomic_store(&l->route_dfr, UINT32_MAX);
@@ -173,7 +164,7 @@ void lapic_set_cr8(struct lapic *l, uint8_t cr8)
 
 /* ---- local interrupts ---- */
 
-static void local_interrupt(struct lapic *l, enum lapic_lvt which)
+void lapic_local_interrupt(struct lapic *l, enum lapic_lvt which)
 {
     uint32_t entry = l->lvt[which];
     if (entry & LVT_MASK)
@@ -190,7 +181,7 @@ static void local_interrupt(struct lapic *l, enum lapic_lvt which)
 static void local_error(struct lapic *l, uint32_t bit)
 {
     atomic_fetch_or(&l->errors, bit);
-    local_interrupt(l, LVT_ERROR);
+    lapic_local_interrupt(l, LVT_ERROR);
 }
 
 bool lapic_accepts_pic(const struct lapic *l)
@@ -203,7 +194,7 @@ bool lapic_accepts_pic(const struct lapic *l)
 void lapic_nmi_line(struct lapic *l)
 {
     if (LVT_MODE(l->lvt[LVT_LINT1]) == DELIVER_NMI)
-        local_interrupt(l, LVT_LINT1);
+        lapic_local_interrupt(l, LVT_LINT1);
 }
 
 uint32_t lapic_take_mail(struct lapic *l, uint8_t *sipi_vector)
@@ -212,81 +203,8 @@ uint32_t lapic_take_mail(struct lapic *l, uint8_t *sipi_vector)
     if (mail & LAPIC_MAIL_SIPI)
         *sipi_vector = (uint8_t)(mail >> 8);
     if (mail & LAPIC_MAIL_ERROR)
-        local_interrupt(l, LVT_ERROR);
+        lapic_local_interrupt(l, LVT_ERROR);
     return mail & (LAPIC_MAIL_INIT | LAPIC_MAIL_SIPI | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT);
-}
-
-/* ---- timer ---- */
-
-static unsigned divisor_shift(const struct lapic *l)
-{
-    unsigned code = (l->divide & 3) | (l->divide >> 1 & 4);
-    return (code + 1) & 7;
-}
-
-/* The whole count, in host ticks. A periodic timer gets at least 20 us: a shorter one would leave its guest no time to run in. */
-static uint64_t count_ticks(const struct lapic *l)
-{
-    uint64_t ticks = clock_tick_of(l->to_cycles, l->to_ticks, (uint64_t)l->initial_count << divisor_shift(l));
-    uint64_t least = l->tsc_khz / 50 + 1;
-    return TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC && ticks < least ? least : ticks;
-}
-
-static void timer_start(struct lapic *l, uint64_t now)
-{
-    l->timer_due = CLOCK_NEVER;
-    if (l->initial_count == 0 || TIMER_MODE(l->lvt[LVT_TIMER]) > TIMER_PERIODIC)
-        return;
-    l->timer_start = now;
-    l->timer_due = now + count_ticks(l);
-}
-
-static uint32_t current_count(const struct lapic *l, uint64_t now)
-{
-    if (l->timer_due == CLOCK_NEVER || TIMER_MODE(l->lvt[LVT_TIMER]) > TIMER_PERIODIC || now < l->timer_start)
-        return 0;
-    uint64_t gone = scale_apply(l->to_cycles, now - l->timer_start) >> divisor_shift(l);
-    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC)
-        gone %= l->initial_count ? l->initial_count : 1;
-    return gone >= l->initial_count ? 0 : l->initial_count - (uint32_t)gone;
-}
-
-/* timer_due for the armed deadline. */
-static void deadline_arm(struct lapic *l, uint64_t now)
-{
-    l->timer_due = CLOCK_NEVER;
-    if (l->tsc_deadline == 0)
-        return;
-    uint64_t guest_now = now + l->tsc_offset;
-    uint64_t left = l->tsc_deadline > guest_now ? l->tsc_deadline - guest_now : 0;
-    l->timer_due = left >= CLOCK_NEVER - now ? CLOCK_NEVER - 1 : now + left;
-}
-
-void lapic_set_tsc_offset(struct lapic *l, uint64_t offset)
-{
-    l->tsc_offset = offset;
-    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_DEADLINE)
-        deadline_arm(l, l->seen);
-}
-
-void lapic_advance(struct lapic *l, uint64_t now)
-{
-    l->seen = now;
-    if (now < l->timer_due)
-        return;
-    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC) {
-        uint64_t period = count_ticks(l), passed = (now - l->timer_start) / period;
-        l->timer_start += passed * period;
-        l->timer_due = l->timer_start + period;
-    } else {
-        timer_stop(l);
-    }
-    local_interrupt(l, LVT_TIMER);
-}
-
-uint64_t lapic_next_deadline(const struct lapic *l)
-{
-    return l->timer_due;
 }
 
 /* ---- registers ---- */
@@ -313,7 +231,7 @@ static bool read_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t 
     case REG_ICR_LOW: *value = l->icr_low; return true;
     case REG_ICR_HIGH: *value = l->icr_high; return !x2;
     case REG_INITIAL: *value = l->initial_count; return true;
-    case REG_CURRENT: *value = current_count(l, now); return true;
+    case REG_CURRENT: *value = lapic_timer_count(l, now); return true;
     case REG_DIVIDE: *value = l->divide; return true;
     default: break;
     }
@@ -343,17 +261,8 @@ static void write_lvt(struct lapic *l, uint64_t now, unsigned which, uint32_t va
     if (!(l->svr & SVR_ENABLE))
         value |= LVT_MASK;
     l->lvt[which] = value;
-    if (which != LVT_TIMER || TIMER_MODE(old) == TIMER_MODE(value))
-        return;
-    /* To or from TSC-deadline mode disarms (SDM 11.5.4.1); between the other two the count goes on. */
-    if (TIMER_MODE(old) > TIMER_PERIODIC || TIMER_MODE(value) > TIMER_PERIODIC) {
-        timer_stop(l);
-        l->initial_count = 0;
-    } else if (l->timer_due != CLOCK_NEVER) {
-        l->timer_due = l->timer_start + count_ticks(l);
-        if (l->timer_due < now)
-            l->timer_due = now;
-    }
+    if (which == LVT_TIMER && TIMER_MODE(old) != TIMER_MODE(value))
+        lapic_timer_mode(l, now, old);
 }
 
 static void write_svr(struct lapic *l, uint32_t value)
@@ -411,13 +320,13 @@ static bool write_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t
     case REG_INITIAL:
         if (TIMER_MODE(l->lvt[LVT_TIMER]) != TIMER_DEADLINE) {
             l->initial_count = value;
-            timer_start(l, now);
+            lapic_timer_start(l, now);
         }
         return true;
     case REG_DIVIDE:
         l->divide = value & 0xb;
         if (l->timer_due != CLOCK_NEVER)
-            timer_start(l, now);
+            lapic_timer_start(l, now);
         return true;
     case REG_SELF_IPI:
         if (x2 && !lapic_send_icr(l, true, SHORTHAND_SELF << 18 | (value & 0xff), 0))
@@ -508,10 +417,7 @@ bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value)
     if (index == MSR_APIC_BASE)
         return write_base(l, value);
     if (index == MSR_TSC_DEADLINE) {
-        if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_DEADLINE) {
-            l->tsc_deadline = value;
-            deadline_arm(l, now);
-        }
+        lapic_timer_deadline(l, now, value);
         return true;
     }
     if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST || mode_of(l->base_msr) != LAPIC_X2APIC)

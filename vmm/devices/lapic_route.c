@@ -3,7 +3,7 @@
  * this, so it touches only the atomic members of a struct lapic. A target that changes its address meanwhile is matched by the old or
  * the new one, as on a real bus.
  */
-#include "vmm/devices/lapic_route.h"
+#include "vmm/devices/lapic_internal.h"
 
 void lapic_post_fixed(struct lapic *l, uint8_t vector, bool level_triggered)
 {

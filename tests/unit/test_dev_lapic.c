@@ -1,0 +1,544 @@
+/* The local APIC: both faces, priorities, the timer's three modes, and how messages find their CPUs. */
+// sources: vmm/devices/lapic.c vmm/devices/lapic_route.c vmm/devices/lapic_timer.c vmm/devices/clock.c
+#include "dev_test.h"
+#include "vmm/devices/lapic.h"
+#include "vmm/devices/layout.h"
+
+#define KHZ 2500000ull /* 100 ticks in a cycle of the timer's 25 MHz */
+#define CPUS 20
+#define TICKS 100ull
+
+static struct lapic cpu[CPUS];
+static _Atomic uint64_t irr[CPUS][4];
+static struct apic_set set;
+static unsigned kicks[CPUS], eois;
+static uint8_t eoi_vector;
+
+static void on_kick(void *context, unsigned vcpu)
+{
+    (void)context;
+    kicks[vcpu]++;
+}
+
+static void on_eoi(void *context, uint8_t vector)
+{
+    (void)context;
+    eois++;
+    eoi_vector = vector;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&set, 0, sizeof set);
+    memset(kicks, 0, sizeof kicks);
+    eois = 0;
+    set.kick = on_kick;
+    set.eoi = on_eoi;
+    for (unsigned i = 0; i < CPUS; i++)
+        lapic_init(&cpu[i], &set, i, irr[i], KHZ);
+    return 0;
+}
+
+static uint32_t rd(struct lapic *l, uint32_t offset)
+{
+    uint64_t v = 0;
+    lapic_mmio(l, l->seen, offset, 4, false, &v);
+    return (uint32_t)v;
+}
+
+static void wr(struct lapic *l, uint32_t offset, uint32_t value)
+{
+    uint64_t v = value;
+    lapic_mmio(l, l->seen, offset, 4, true, &v);
+}
+
+static bool rdmsr(struct lapic *l, uint32_t index, uint64_t *v)
+{
+    return lapic_rdmsr(l, l->seen, index, v);
+}
+
+static bool wrmsr(struct lapic *l, uint32_t index, uint64_t v)
+{
+    return lapic_wrmsr(l, l->seen, index, v);
+}
+
+static void all_on(void)
+{
+    for (unsigned i = 0; i < CPUS; i++)
+        wr(&cpu[i], 0xf0, 0x1ff);
+}
+
+static void all_x2apic(void)
+{
+    for (unsigned i = 0; i < CPUS; i++) {
+        assert_true(wrmsr(&cpu[i], MSR_APIC_BASE, cpu[i].base_msr | 0xc00));
+        assert_true(wrmsr(&cpu[i], 0x80f, 0x1ff));
+    }
+}
+
+static bool pending(unsigned n, uint8_t vector)
+{
+    return irr[n][vector >> 6] >> (vector & 63) & 1;
+}
+
+/* A bit for each CPU that has the vector pending; clears it. */
+static uint32_t who(uint8_t vector)
+{
+    uint32_t set_of = 0;
+    for (unsigned i = 0; i < CPUS; i++)
+        if (pending(i, vector)) {
+            set_of |= 1u << i;
+            irr[i][vector >> 6] &= ~(1ull << (vector & 63));
+        }
+    return set_of;
+}
+
+static void power_on(void **state)
+{
+    (void)state;
+    uint64_t v;
+    assert_true(rdmsr(&cpu[0], MSR_APIC_BASE, &v));
+    assert_int_equal(v, 0xfee00900);
+    assert_true(rdmsr(&cpu[1], MSR_APIC_BASE, &v));
+    assert_int_equal(v, 0xfee00800);
+    assert_int_equal(rd(&cpu[3], 0x20), 3u << 24);
+    assert_int_equal(rd(&cpu[0], 0x30), 0x50014);
+    assert_int_equal(rd(&cpu[0], 0xf0), 0xff);
+    assert_int_equal(rd(&cpu[0], 0xe0), 0xffffffff);
+    for (unsigned r = 0x320; r <= 0x370; r += 0x10) {
+        wr(&cpu[0], r, 0xef); /* cannot be unmasked while software-disabled */
+        assert_int_equal(rd(&cpu[0], r), 0x100ef);
+    }
+    assert_true(lapic_decodes(&cpu[0], 0xfee00fff));
+    assert_false(lapic_decodes(&cpu[0], 0xfee01000));
+    assert_false(lapic_accepts_pic(&cpu[0]));
+    lapic_firmware_state(&cpu[0]);
+    lapic_firmware_state(&cpu[1]);
+    assert_true(lapic_accepts_pic(&cpu[0]));
+    assert_false(lapic_accepts_pic(&cpu[1]));
+    lapic_nmi_line(&cpu[0]);
+    uint8_t sipi;
+    assert_int_equal(lapic_take_mail(&cpu[0], &sipi), LAPIC_MAIL_NMI);
+    /* every offset can be touched, in every size */
+    for (uint32_t offset = 0; offset < 0x1000; offset++)
+        for (unsigned size = 1; size <= 8; size *= 2) {
+            lapic_mmio(&cpu[2], 0, offset, size, false, &v);
+            v = UINT64_MAX;
+            lapic_mmio(&cpu[2], 0, offset, size, true, &v);
+        }
+    lapic_mmio(&cpu[0], 0, 0x32, 1, false, &v);
+    assert_int_equal(v & 0xff, 0x05);
+}
+
+static void priorities(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[0];
+    all_on();
+    assert_int_equal(lapic_highest_pending(l), -1);
+    lapic_post_fixed(l, 0x31, false);
+    lapic_post_fixed(l, 0x45, false);
+    assert_int_equal(lapic_highest_pending(l), 0x45);
+    lapic_accept(l, 0x45);
+    assert_int_equal(rd(l, 0x120), 0x20);          /* ISR 0x45 */
+    assert_int_equal(rd(l, 0xa0), 0x40);           /* PPR */
+    assert_int_equal(lapic_highest_pending(l), -1); /* 0x31 is below */
+    lapic_post_fixed(l, 0x4f, false);
+    assert_int_equal(lapic_highest_pending(l), -1); /* the same class */
+    lapic_post_fixed(l, 0xf1, false);
+    assert_int_equal(lapic_highest_pending(l), 0xf1);
+    lapic_accept(l, 0xf1);
+    wr(l, 0xb0, 0);
+    assert_int_equal(rd(l, 0xa0), 0x40);
+    wr(l, 0xb0, 0);
+    assert_int_equal(lapic_highest_pending(l), 0x4f);
+    lapic_set_cr8(l, 4);
+    assert_int_equal(rd(l, 0x80), 0x40);
+    assert_int_equal(lapic_highest_pending(l), -1);
+    assert_false(lapic_has_work(l));
+    wr(l, 0x80, 0x3f);
+    assert_int_equal(lapic_cr8(l), 3);
+    assert_int_equal(lapic_highest_pending(l), 0x4f);
+    wr(l, 0x80, 0x00);
+    assert_int_equal(rd(l, 0x210), 0x20000); /* IRR 0x31 */
+    /* an end with nothing in service does nothing */
+    wr(l, 0xb0, 0);
+    wr(l, 0xb0, 0);
+    assert_int_equal(eois, 0);
+}
+
+static void level_triggered(void **state)
+{
+    (void)state;
+    struct interrupt_message m = { .dest = 1, .delivery_mode = DELIVER_FIXED, .vector = 0x61, .level = true, .level_triggered = true };
+    all_on();
+    apic_set_deliver(&set, &m);
+    assert_int_equal(kicks[1], 1);
+    assert_int_equal(lapic_highest_pending(&cpu[1]), 0x61);
+    assert_int_equal(rd(&cpu[1], 0x1b0), 0x2); /* TMR */
+    lapic_accept(&cpu[1], 0x61);
+    wr(&cpu[1], 0xb0, 0);
+    assert_int_equal(eois, 1);
+    assert_int_equal(eoi_vector, 0x61);
+    m.level_triggered = false;
+    apic_set_deliver(&set, &m);
+    lapic_accept(&cpu[1], 0x61);
+    wr(&cpu[1], 0xb0, 0);
+    assert_int_equal(eois, 1);
+}
+
+static void base_transitions(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[1];
+    uint64_t v, xapic = 0xfee00800, x2 = 0xfee00c00, off = 0xfee00000;
+    assert_false(rdmsr(l, 0x802, &v)); /* not in x2APIC mode */
+    assert_false(wrmsr(l, MSR_APIC_BASE, off | 0x400));
+    assert_false(wrmsr(l, MSR_APIC_BASE, xapic | 1));
+    assert_false(wrmsr(l, MSR_APIC_BASE, xapic | 1ull << 60));
+    assert_true(wrmsr(l, MSR_APIC_BASE, x2));
+    assert_false(lapic_decodes(l, 0xfee00000));
+    assert_true(rdmsr(l, 0x802, &v));
+    assert_int_equal(v, 1);
+    assert_true(rdmsr(l, 0x80d, &v));
+    assert_int_equal(v, 2);
+    assert_false(wrmsr(l, MSR_APIC_BASE, xapic));
+    assert_true(wrmsr(l, MSR_APIC_BASE, x2));
+    assert_true(wrmsr(l, MSR_APIC_BASE, off));
+    assert_false(wrmsr(l, MSR_APIC_BASE, x2));
+    assert_int_equal(lapic_highest_pending(l), -1);
+    assert_true(wrmsr(l, MSR_APIC_BASE, xapic));
+    assert_int_equal(rd(l, 0xf0), 0xff); /* as after reset */
+    assert_true(wrmsr(l, MSR_APIC_BASE, 0x1fee00000 | 0x800)); /* moved */
+    assert_true(lapic_decodes(l, 0x1fee00080));
+    assert_true(wrmsr(&cpu[0], MSR_APIC_BASE, off));
+    assert_true(rdmsr(&cpu[0], MSR_APIC_BASE, &v));
+    assert_int_equal(v, 0xfee00100); /* the BSP stays the BSP */
+    assert_true(lapic_accepts_pic(&cpu[0]));
+}
+
+static void x2apic_registers(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[17];
+    uint64_t v;
+    all_x2apic();
+    assert_true(rdmsr(l, 0x80d, &v));
+    assert_int_equal(v, 0x10002);
+    /* write-only, read-only, absent */
+    assert_false(rdmsr(l, 0x80b, &v));
+    assert_false(rdmsr(l, 0x83f, &v));
+    assert_false(wrmsr(l, 0x802, 1));
+    assert_false(wrmsr(l, 0x803, 1));
+    assert_false(wrmsr(l, 0x80a, 0));
+    assert_false(wrmsr(l, 0x80d, 0));
+    assert_false(wrmsr(l, 0x839, 0));
+    for (uint32_t i = 0x810; i < 0x828; i++) {
+        assert_true(rdmsr(l, i, &v));
+        assert_false(wrmsr(l, i, 0));
+    }
+    for (uint32_t i = 0x840; i < 0x900; i++)
+        assert_true(!rdmsr(l, i, &v) && !wrmsr(l, i, 0));
+    assert_false(rdmsr(l, 0x80e, &v));
+    assert_false(rdmsr(l, 0x809, &v));
+    assert_false(rdmsr(l, 0x831, &v));
+    assert_false(wrmsr(l, 0x831, 0xff000000));
+    assert_int_equal(l->icr_high, 0);
+    /* reserved bits */
+    assert_false(wrmsr(l, 0x808, 0x100));
+    assert_false(wrmsr(l, 0x80b, 1));
+    assert_false(wrmsr(l, 0x80f, 0x10000));
+    assert_false(wrmsr(l, 0x828, 1));
+    assert_true(wrmsr(l, 0x828, 0));
+    assert_false(wrmsr(l, 0x83e, 4));
+    assert_false(wrmsr(l, 0x832, 0x800ff));
+    assert_false(wrmsr(l, 0x830, 0x100000));
+    assert_false(wrmsr(l, 0x808, 1ull << 32));
+    assert_false(wrmsr(l, 0x83f, 0x100));
+    /* self IPI */
+    assert_true(wrmsr(l, 0x83f, 0x42));
+    assert_int_equal(lapic_highest_pending(l), 0x42);
+    lapic_accept(l, 0x42);
+    assert_true(wrmsr(l, 0x80b, 0));
+    assert_true(rdmsr(l, 0x812, &v));
+    assert_int_equal(v, 0);
+    /* the ICR is one register */
+    assert_true(wrmsr(l, 0x830, 5ull << 32 | 0x4043));
+    assert_true(rdmsr(l, 0x830, &v));
+    assert_int_equal(v, 5ull << 32 | 0x4043);
+    assert_int_equal(who(0x43), 1u << 5);
+    assert_false(lapic_owns_msr(0x7ff));
+    assert_true(lapic_owns_msr(0x8ff));
+    assert_false(lapic_owns_msr(0x900));
+}
+
+static void ipi_xapic(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[2];
+    all_on();
+    /* physical, all, others, self */
+    wr(l, 0x310, 7u << 24);
+    wr(l, 0x300, 0x4051);
+    assert_int_equal(who(0x51), 1u << 7);
+    wr(l, 0x310, 0xffu << 24);
+    wr(l, 0x300, 0x4051);
+    assert_int_equal(who(0x51), 0xfffff);
+    wr(l, 0x300, 0x80051);
+    assert_int_equal(who(0x51), 0xfffff);
+    wr(l, 0x300, 0xc0051);
+    assert_int_equal(who(0x51), 0xfffff & ~4u);
+    wr(l, 0x300, 0x40051);
+    assert_int_equal(who(0x51), 4);
+    assert_int_equal(rd(l, 0x300), 0x40051);
+    /* flat logical */
+    for (unsigned i = 0; i < 8; i++)
+        wr(&cpu[i], 0xd0, 1u << (24 + i));
+    wr(l, 0x310, 0x83u << 24);
+    wr(l, 0x300, 0x4852);
+    assert_int_equal(who(0x52), 0x83);
+    /* cluster logical: cluster 2 has CPUs 0..3, cluster 3 CPUs 4..7 */
+    for (unsigned i = 0; i < 8; i++) {
+        wr(&cpu[i], 0xe0, 0x0fffffff);
+        wr(&cpu[i], 0xd0, (i < 4 ? 0x20u : 0x30u) << 24 | 1u << (24 + i % 4));
+    }
+    wr(l, 0x310, 0x35u << 24);
+    wr(l, 0x300, 0x4853);
+    assert_int_equal(who(0x53), 0x50);
+    /* lowest priority: one of them, in turn, and only those that listen */
+    wr(&cpu[4], 0xf0, 0xff);
+    uint32_t seen = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        wr(l, 0x310, 0x37u << 24);
+        wr(l, 0x300, 0x4954);
+        uint32_t one = who(0x54);
+        assert_int_equal(__builtin_popcount(one), 1);
+        seen |= one;
+    }
+    assert_int_equal(seen, 0x60);
+    /* nobody there */
+    wr(l, 0x310, 0x33000000);
+    wr(l, 0x300, 0x4055);
+    assert_int_equal(who(0x55), 0);
+}
+
+static void ipi_x2apic(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[2];
+    all_x2apic();
+    assert_true(wrmsr(l, 0x830, 19ull << 32 | 0x4051));
+    assert_int_equal(who(0x51), 1u << 19);
+    assert_true(wrmsr(l, 0x830, 0xffull << 32 | 0x4051)); /* 255 is an ordinary ID here */
+    assert_int_equal(who(0x51), 0);
+    assert_true(wrmsr(l, 0x830, 0xffffffffull << 32 | 0x4051));
+    assert_int_equal(who(0x51), 0xfffff);
+    assert_true(wrmsr(l, 0x830, 0x10005ull << 32 | 0x4851)); /* cluster 1: CPUs 16, 18 */
+    assert_int_equal(who(0x51), 0x50000);
+    assert_true(wrmsr(l, 0x830, 0x8001ull << 32 | 0x4851));
+    assert_int_equal(who(0x51), 0x8001);
+    /* the I/O APIC's 8 bits */
+    struct interrupt_message m = { .dest = 0xff, .vector = 0x61, .level = true };
+    apic_set_deliver(&set, &m);
+    assert_int_equal(who(0x61), 0xfffff);
+    m.dest = 9;
+    apic_set_deliver(&set, &m);
+    assert_int_equal(who(0x61), 1u << 9);
+}
+
+static void init_sipi_nmi(void **state)
+{
+    (void)state;
+    uint8_t vector = 0;
+    all_on();
+    wr(&cpu[1], 0x80, 0x20);
+    lapic_post_fixed(&cpu[1], 0x77, false);
+    wr(&cpu[0], 0x310, 1u << 24);
+    wr(&cpu[0], 0x300, 0xc500); /* INIT, level assert */
+    wr(&cpu[0], 0x300, 0x8500); /* de-assert: nothing */
+    assert_int_equal(kicks[1], 1);
+    wr(&cpu[0], 0x300, 0x4699);
+    assert_int_equal(kicks[1], 2);
+    assert_int_equal(lapic_take_mail(&cpu[1], &vector), LAPIC_MAIL_INIT | LAPIC_MAIL_SIPI);
+    assert_int_equal(vector, 0x99);
+    lapic_reset(&cpu[1], false);
+    assert_int_equal(rd(&cpu[1], 0x80), 0);
+    assert_int_equal(rd(&cpu[1], 0x20), 1u << 24);
+    assert_false(pending(1, 0x77));
+    assert_int_equal(lapic_take_mail(&cpu[1], &vector), 0);
+    /* a start-up IPI that comes while the INIT is being handled stays */
+    wr(&cpu[0], 0x300, 0xc500);
+    assert_int_equal(lapic_take_mail(&cpu[1], &vector), LAPIC_MAIL_INIT);
+    wr(&cpu[0], 0x300, 0x4612);
+    lapic_reset(&cpu[1], false);
+    assert_int_equal(lapic_take_mail(&cpu[1], &vector), LAPIC_MAIL_SIPI);
+    assert_int_equal(vector, 0x12);
+    /* a later INIT voids an earlier start-up */
+    wr(&cpu[0], 0x300, 0x4612);
+    wr(&cpu[0], 0x300, 0xc500);
+    assert_int_equal(lapic_take_mail(&cpu[1], &vector), LAPIC_MAIL_INIT);
+    /* NMI reaches a software-disabled APIC, a fixed interrupt does not */
+    lapic_reset(&cpu[1], false);
+    wr(&cpu[0], 0x300, 0x4400);
+    wr(&cpu[0], 0x300, 0x4055);
+    assert_int_equal(lapic_take_mail(&cpu[1], &vector), LAPIC_MAIL_NMI);
+    assert_int_equal(who(0x55), 0);
+    struct interrupt_message m = { .dest = 0, .delivery_mode = DELIVER_EXTINT, .level = true };
+    apic_set_deliver(&set, &m);
+    assert_int_equal(lapic_take_mail(&cpu[0], &vector), LAPIC_MAIL_EXTINT);
+}
+
+static void errors(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[0];
+    uint8_t vector;
+    all_on();
+    wr(l, 0x370, 0xfe);
+    wr(l, 0x300, 0x40005); /* illegal vector to itself */
+    assert_int_equal(lapic_highest_pending(l), 0xfe);
+    assert_int_equal(rd(l, 0x280), 0);
+    wr(l, 0x280, 0);
+    assert_int_equal(rd(l, 0x280), 0x20);
+    wr(l, 0x280, 0);
+    assert_int_equal(rd(l, 0x280), 0);
+    (void)rd(l, 0x3f0);
+    wr(l, 0x280, 0);
+    assert_int_equal(rd(l, 0x280), 0x80);
+    irr[0][3] = 0;
+    struct interrupt_message m = { .dest = 0, .vector = 3, .level = true };
+    apic_set_deliver(&set, &m);
+    assert_int_equal(lapic_take_mail(l, &vector), 0);
+    assert_int_equal(lapic_highest_pending(l), 0xfe);
+    wr(l, 0x280, 0);
+    assert_int_equal(rd(l, 0x280), 0x40);
+    /* an illegal error vector does not go round */
+    wr(l, 0x370, 0x03);
+    apic_set_deliver(&set, &m);
+    assert_int_equal(lapic_take_mail(l, &vector), 0);
+    assert_int_equal(atomic_load(&l->mail), 0);
+}
+
+static void timer_one_shot(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[0];
+    uint64_t v;
+    all_on();
+    lapic_advance(l, 1000000);
+    wr(l, 0x320, 0xec);
+    wr(l, 0x3e0, 0x3); /* by 16 */
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+    wr(l, 0x380, 1000);
+    assert_int_equal(lapic_next_deadline(l), 1000000 + 16000 * TICKS);
+    lapic_mmio(l, 1000000 + 1600 * TICKS, 0x390, 4, false, &v);
+    assert_int_equal(v, 900);
+    lapic_advance(l, 1000000 + 16000 * TICKS - 1);
+    assert_int_equal(lapic_highest_pending(l), -1);
+    lapic_advance(l, 1000000 + 16000 * TICKS);
+    assert_int_equal(lapic_highest_pending(l), 0xec);
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+    assert_int_equal(rd(l, 0x390), 0);
+    assert_int_equal(rd(l, 0x380), 1000);
+    /* masked: it counts, but does not interrupt; 0 stops it; divide by one */
+    irr[0][3] = 0;
+    wr(l, 0x320, 0x100ec);
+    wr(l, 0x3e0, 0xb);
+    wr(l, 0x380, 10);
+    assert_int_equal(lapic_next_deadline(l), l->seen + 10 * TICKS);
+    lapic_advance(l, l->seen + 1000);
+    assert_int_equal(lapic_highest_pending(l), -1);
+    wr(l, 0x380, 0xffffffff);
+    assert_int_not_equal(lapic_next_deadline(l), CLOCK_NEVER);
+    wr(l, 0x380, 0);
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+}
+
+static void timer_periodic(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[0];
+    uint64_t period = 100000 * TICKS, start = 5000000;
+    all_on();
+    lapic_advance(l, start);
+    wr(l, 0x320, 0x200ec);
+    wr(l, 0x3e0, 0xb);
+    wr(l, 0x380, 100000);
+    for (unsigned i = 1; i <= 5; i++) {
+        assert_int_equal(lapic_next_deadline(l), start + i * period);
+        lapic_advance(l, start + i * period + 77);
+        assert_int_equal(lapic_highest_pending(l), 0xec);
+        lapic_accept(l, 0xec);
+        wr(l, 0xb0, 0);
+    }
+    lapic_advance(l, start + 105 * period + period / 2); /* a hundred missed: one comes, in phase */
+    assert_int_equal(lapic_highest_pending(l), 0xec);
+    assert_int_equal(lapic_next_deadline(l), start + 106 * period);
+    assert_in_range(rd(l, 0x390), 49999, 50001);
+    /* a tiny period is stretched */
+    wr(l, 0x380, 1);
+    assert_true(lapic_next_deadline(l) - l->seen >= KHZ / 50);
+    (void)rd(l, 0x390);
+    /* to one-shot: the count goes on and ends */
+    wr(l, 0x320, 0xec);
+    lapic_advance(l, l->seen + KHZ);
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+}
+
+static void timer_deadline(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[0];
+    uint64_t v, now = 10000000, offset = (uint64_t)-9000000; /* the guest's TSC is 1,000,000 */
+    all_on();
+    lapic_set_tsc_offset(l, offset);
+    lapic_advance(l, now);
+    assert_true(wrmsr(l, MSR_TSC_DEADLINE, 2000000)); /* ignored in the other modes */
+    assert_true(rdmsr(l, MSR_TSC_DEADLINE, &v));
+    assert_int_equal(v, 0);
+    wr(l, 0x320, 0x400ec);
+    wr(l, 0x380, 1000); /* ignored in this one */
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+    assert_true(wrmsr(l, MSR_TSC_DEADLINE, 2000000));
+    assert_int_equal(lapic_next_deadline(l), 11000000);
+    assert_true(rdmsr(l, MSR_TSC_DEADLINE, &v));
+    assert_int_equal(v, 2000000);
+    lapic_set_tsc_offset(l, offset + 500000); /* the guest moved its TSC on */
+    assert_int_equal(lapic_next_deadline(l), 10500000);
+    lapic_advance(l, 10500000);
+    assert_int_equal(lapic_highest_pending(l), 0xec);
+    assert_true(rdmsr(l, MSR_TSC_DEADLINE, &v));
+    assert_int_equal(v, 0);
+    lapic_accept(l, 0xec);
+    wr(l, 0xb0, 0);
+    assert_true(wrmsr(l, MSR_TSC_DEADLINE, 1)); /* long past: now */
+    assert_true(lapic_next_deadline(l) <= l->seen);
+    lapic_advance(l, l->seen);
+    assert_int_equal(lapic_highest_pending(l), 0xec);
+    irr[0][3] = 0;
+    assert_true(wrmsr(l, MSR_TSC_DEADLINE, UINT64_MAX)); /* never, in practice */
+    lapic_advance(l, l->seen + 1);
+    assert_int_equal(lapic_highest_pending(l), -1);
+    assert_true(wrmsr(l, MSR_TSC_DEADLINE, 0));
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+    assert_true(wrmsr(l, MSR_TSC_DEADLINE, 1u << 30));
+    wr(l, 0x320, 0xec); /* leaving the mode disarms */
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+    wr(l, 0x320, 0x600ec); /* reserved mode: no timer */
+    wr(l, 0x380, 5);
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(power_on, setup),         cmocka_unit_test_setup(priorities, setup),
+        cmocka_unit_test_setup(level_triggered, setup),  cmocka_unit_test_setup(base_transitions, setup),
+        cmocka_unit_test_setup(x2apic_registers, setup), cmocka_unit_test_setup(ipi_xapic, setup),
+        cmocka_unit_test_setup(ipi_x2apic, setup),       cmocka_unit_test_setup(init_sipi_nmi, setup),
+        cmocka_unit_test_setup(errors, setup),           cmocka_unit_test_setup(timer_one_shot, setup),
+        cmocka_unit_test_setup(timer_periodic, setup),   cmocka_unit_test_setup(timer_deadline, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,32 @@
+/*
+ * What lapic.c (registers), lapic_timer.c and lapic_route.c share; nobody else includes it.
+ */
+#ifndef VMM_DEVICES_LAPIC_INTERNAL_H
+#define VMM_DEVICES_LAPIC_INTERNAL_H
+
+#include "vmm/devices/lapic.h"
+
+/* ESR bits (Intel SDM vol. 3, 11.5.3) */
+#define LAPIC_ERROR_SEND_VECTOR    0x20u
+#define LAPIC_ERROR_RECEIVE_VECTOR 0x40u
+#define LAPIC_ERROR_REGISTER       0x80u
+
+#define LVT_MASK      0x10000u
+#define LVT_MODE(v)   ((v) >> 8 & 7)
+#define TIMER_MODE(v) ((v) >> 17 & 3)
+enum { TIMER_ONE_SHOT = 0, TIMER_PERIODIC = 1, TIMER_DEADLINE = 2 };
+
+/* What a write of the ICR asks for; `dest` has 8 bits, or 32 if x2. False: an illegal vector. */
+bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest);
+
+/* Posts what the LVT entry says, unless it is masked. */
+void lapic_local_interrupt(struct lapic *l, enum lapic_lvt which);
+
+void lapic_timer_stop(struct lapic *l);
+void lapic_timer_start(struct lapic *l, uint64_t now);
+/* The LVT entry was changed from `old`. */
+void lapic_timer_mode(struct lapic *l, uint64_t now, uint32_t old);
+void lapic_timer_deadline(struct lapic *l, uint64_t now, uint64_t guest_tsc);
+uint32_t lapic_timer_count(const struct lapic *l, uint64_t now);
+
+#endif
