@@ -26,6 +26,7 @@ enum control_kind {
     CONTROL_TEXT,     /* one line to print */
     CONTROL_DONE,
     CONTROL_NOTE,     /* guest, value = enum guest_state: it has changed; text says why */
+    CONTROL_OFF,      /* guest is off and stays off; text says why */
     CONTROL_DRAIN,    /* print what you have, then say DRAINED */
     CONTROL_KIND_COUNT
 };

@@ -78,6 +78,12 @@ void console_note(unsigned guest, enum guest_state state, const char *text)
     flush();
 }
 
+void console_guest_off(unsigned guest, const char *text)
+{
+    queue(CONTROL_OFF, guest, 0, text);
+    flush();
+}
+
 void console_drain(void)
 {
     drained = false;

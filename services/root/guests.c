@@ -232,7 +232,7 @@ uint64_t guests_work(uint64_t bits)
                     g->restart_wanted = false;
                     start(n);
                 } else {
-                    console_note(n, g->shown, g->reason);
+                    console_guest_off(n, g->reason);
                 }
             } else if (tsc_now() >= slice_end) {
                 again = 0;

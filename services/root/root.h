@@ -91,6 +91,7 @@ void console_work(uint64_t bits);
 /* One line of the answer to the command being carried out; cut at CONTROL_TEXT_MAX. */
 void console_answer(const char *text, ...) print_like(1, 2);
 void console_note(unsigned guest, enum guest_state state, const char *text);
+void console_guest_off(unsigned guest, const char *text);
 void console_drain(void);        /* asks it to print what it has; console_drained tells */
 bool console_drained(void);
 

@@ -1,0 +1,122 @@
+/*
+ * See command.h.
+ */
+#include "services/console/command.h"
+#include "lib/print.h"
+#include "lib/string.h"
+
+enum { WANTS_NOTHING, WANTS_GUEST, WANTS_GUEST_NOW, WANTS_LOG, WANTS_CODE };
+
+static const struct { const char *name; enum command_kind kind; int wants; const char *usage; } commands[] = {
+    {"help", SHELL_HELP, WANTS_NOTHING, "help                 this list"},
+    {"list", SHELL_LIST, WANTS_NOTHING, "list                 all guests: state, CPUs, memory, CPU time, exits"},
+    {"attach", SHELL_ATTACH, WANTS_GUEST, "attach NAME          this terminal becomes that guest's; Ctrl-] comes back here"},
+    {"start", SHELL_START, WANTS_GUEST, "start NAME           starts a guest that is off"},
+    {"stop", SHELL_STOP, WANTS_GUEST_NOW, "stop NAME [now]      presses its power button, and stops it 5 s later; now: at once"},
+    {"restart", SHELL_RESTART, WANTS_GUEST, "restart NAME         stops it at once and starts it again"},
+    {"log", SHELL_LOG, WANTS_LOG, "log [NAME] [LINES]   the last lines that a guest, or Mullion itself, has written"},
+    {"memory", SHELL_MEMORY, WANTS_NOTHING, "memory               who owns which memory"},
+    {"fault", SHELL_FAULT, WANTS_GUEST, "fault NAME           crashes that guest's monitor: a test that nobody else notices"},
+    {"reboot", SHELL_REBOOT, WANTS_NOTHING, "reboot               starts the whole machine anew, with all guests"},
+    {"poweroff", SHELL_POWEROFF, WANTS_NOTHING, "poweroff             switches the whole machine off, with all guests"},
+    {"exit", SHELL_EXIT, WANTS_CODE, "exit [CODE]          ends the emulator, if this is one and 'debug-exit' was given"},
+};
+
+const char *command_help(unsigned i)
+{
+    return i < ARRAY_SIZE(commands) ? commands[i].usage : NULL;
+}
+
+/* Copies the next word, cut to fit, and returns what is behind it. */
+static const char *next_word(const char *s, char *word, size_t size)
+{
+    size_t n = 0;
+    while (*s == ' ' || *s == '\t')
+        s++;
+    for (; *s != 0 && *s != ' ' && *s != '\t'; s++)
+        if (n + 1 < size)
+            word[n++] = *s;
+    word[n] = 0;
+    return s;
+}
+
+static bool number(const char *word, unsigned most, unsigned *out)
+{
+    unsigned n = 0;
+    for (const char *s = word; *s; s++) {
+        if (*s < '0' || *s > '9' || n > most)
+            return false;
+        n = n * 10 + (unsigned)(*s - '0');
+    }
+    *out = n;
+    return word[0] != 0 && n <= most;
+}
+
+static bool find_guest(const char *word, const char (*guests)[32], unsigned count, unsigned *out, char *why, size_t why_size)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(word, guests[i]) == 0) {
+            *out = i;
+            return true;
+        }
+    size_t n = (size_t)format(why, why_size, "No guest is called '%s'; ", word);
+    if (n < why_size)
+        n += (size_t)format(why + n, why_size - n, count == 0 ? "there is none" : "there are: ");
+    for (unsigned i = 0; i < count && n < why_size; i++)
+        n += (size_t)format(why + n, why_size - n, "%s%s", i ? ", " : "", guests[i]);
+    return false;
+}
+
+bool command_parse(const char *line, const char (*guests)[32], unsigned guest_count, struct command *out, char *why, size_t why_size)
+{
+    char verb[40], word[2][40], rest[40];
+    line = next_word(line, verb, sizeof verb);
+    line = next_word(line, word[0], sizeof word[0]);
+    line = next_word(line, word[1], sizeof word[1]);
+    next_word(line, rest, sizeof rest);
+    *out = (struct command){SHELL_NOTHING, COMMAND_NO_GUEST, 0};
+    if (verb[0] == 0)
+        return true;
+    unsigned i = 0;
+    while (i < ARRAY_SIZE(commands) && strcmp(verb, commands[i].name) != 0)
+        i++;
+    if (i == ARRAY_SIZE(commands)) {
+        format(why, why_size, "Unknown command '%s'; 'help' lists what there is.", verb);
+        return false;
+    }
+    out->kind = commands[i].kind;
+    bool good = rest[0] == 0;
+    switch (commands[i].wants) {
+    case WANTS_NOTHING:
+        good = good && word[0][0] == 0;
+        break;
+    case WANTS_CODE:
+        good = good && word[1][0] == 0 && (word[0][0] == 0 || number(word[0], 255, &out->value));
+        break;
+    case WANTS_LOG: {
+        const char *lines = word[1];
+        out->value = 20;
+        if (word[0][0] != 0 && word[1][0] == 0 && number(word[0], 1000, &out->value))
+            break;
+        if (word[0][0] != 0 && strcmp(word[0], "mullion") != 0 && !find_guest(word[0], guests, guest_count, &out->guest, why, why_size))
+            return false;
+        good = good && (lines[0] == 0 || number(lines, 1000, &out->value));
+        break;
+    }
+    default:
+        if (word[0][0] == 0) {
+            good = false;
+            break;
+        }
+        if (!find_guest(word[0], guests, guest_count, &out->guest, why, why_size))
+            return false;
+        if (commands[i].wants == WANTS_GUEST_NOW && strcmp(word[1], "now") == 0)
+            out->value = 1;
+        else
+            good = good && word[1][0] == 0;
+        break;
+    }
+    if (!good)
+        format(why, why_size, "Not understood. Usage: %s", commands[i].usage);
+    return good;
+}

@@ -1,0 +1,28 @@
+/*
+ * The shell's command lines, read. Pure.
+ */
+#ifndef CONSOLE_COMMAND_H
+#define CONSOLE_COMMAND_H
+
+#include "arch/x86_64/types.h"
+
+enum command_kind {
+    SHELL_NOTHING = 0, /* an empty line */
+    SHELL_HELP, SHELL_LIST, SHELL_ATTACH, SHELL_START, SHELL_STOP, SHELL_RESTART, SHELL_LOG, SHELL_FAULT, SHELL_MEMORY, SHELL_POWEROFF,
+    SHELL_REBOOT, SHELL_EXIT,
+};
+
+struct command {
+    enum command_kind kind;
+    unsigned guest; /* number of the guest named; COMMAND_NO_GUEST: none */
+    unsigned value; /* stop: 1 = now; exit: code; log: lines */
+};
+#define COMMAND_NO_GUEST (~0u)
+
+/* False: it is not understood, and `why` says in words what would be. */
+bool command_parse(const char *line, const char (*guests)[32], unsigned guest_count, struct command *out, char *why, size_t why_size);
+
+/* The i-th line of the help text; NULL after the last. */
+const char *command_help(unsigned i);
+
+#endif

@@ -1,0 +1,198 @@
+/*
+ * See editor.h. Typing at the end echoes one byte, and rubbing out there three, so that a transcript stays readable; all else draws the line anew.
+ */
+#include "services/console/editor.h"
+#include "lib/print.h"
+#include "lib/string.h"
+
+enum { KEY_PLAIN = 0, KEY_ESCAPE, KEY_SEQUENCE };
+#define CTRL(c) ((c) & 0x1f)
+
+void editor_init(struct editor *e, const char *prompt, void (*show)(void *, const char *, size_t), void *context)
+{
+    memset(e, 0, sizeof *e);
+    e->prompt = prompt;
+    e->show = show;
+    e->context = context;
+}
+
+static void put(struct editor *e, const char *text)
+{
+    e->show(e->context, text, strlen(text));
+}
+
+void editor_hide(struct editor *e)
+{
+    put(e, "\r\x1b[K");
+}
+
+void editor_draw(struct editor *e)
+{
+    editor_hide(e);
+    put(e, e->prompt);
+    put(e, e->text);
+    if (e->cursor < e->length) {
+        char back[16];
+        format(back, sizeof back, "\x1b[%uD", e->length - e->cursor);
+        put(e, back);
+    }
+}
+
+void editor_clear(struct editor *e)
+{
+    e->length = e->cursor = e->history_at = 0;
+    e->text[0] = 0;
+}
+
+static void insert(struct editor *e, char c)
+{
+    if (e->length + 1 >= EDITOR_BYTES) {
+        put(e, "\a");
+        return;
+    }
+    memmove(e->text + e->cursor + 1, e->text + e->cursor, e->length - e->cursor + 1);
+    e->text[e->cursor++] = c;
+    e->length++;
+    if (e->cursor == e->length)
+        e->show(e->context, &c, 1);
+    else
+        editor_draw(e);
+}
+
+static void remove_at(struct editor *e, unsigned at, unsigned count)
+{
+    memmove(e->text + at, e->text + at + count, e->length - at - count + 1);
+    e->length -= count;
+    e->cursor = at;
+}
+
+static void rub_out(struct editor *e)
+{
+    if (e->cursor == 0)
+        return;
+    bool at_end = e->cursor == e->length;
+    remove_at(e, e->cursor - 1, 1);
+    if (at_end)
+        put(e, "\b \b");
+    else
+        editor_draw(e);
+}
+
+static void rub_word(struct editor *e)
+{
+    unsigned at = e->cursor;
+    while (at > 0 && e->text[at - 1] == ' ')
+        at--;
+    while (at > 0 && e->text[at - 1] != ' ')
+        at--;
+    remove_at(e, at, e->cursor - at);
+    editor_draw(e);
+}
+
+static void move(struct editor *e, unsigned to)
+{
+    if (to <= e->length && to != e->cursor) {
+        e->cursor = to;
+        editor_draw(e);
+    }
+}
+
+static void recall(struct editor *e, int step)
+{
+    unsigned have = e->history_count < EDITOR_HISTORY ? e->history_count : EDITOR_HISTORY;
+    if ((step > 0 && e->history_at == have) || (step < 0 && e->history_at == 0))
+        return;
+    e->history_at = step > 0 ? e->history_at + 1 : e->history_at - 1;
+    const char *line = e->history_at == 0 ? "" : e->history[(e->history_count - e->history_at) % EDITOR_HISTORY];
+    e->length = e->cursor = (unsigned)string_copy(e->text, line, sizeof e->text);
+    editor_draw(e);
+}
+
+static void keep(struct editor *e)
+{
+    if (e->length == 0 || (e->history_count != 0 && strcmp(e->history[(e->history_count - 1) % EDITOR_HISTORY], e->text) == 0))
+        return;
+    string_copy(e->history[e->history_count++ % EDITOR_HISTORY], e->text, EDITOR_BYTES);
+}
+
+static void sequence_end(struct editor *e, uint8_t key)
+{
+    e->escape = KEY_PLAIN;
+    if (key == 'A')
+        recall(e, 1);
+    else if (key == 'B')
+        recall(e, -1);
+    else if (key == 'C')
+        move(e, e->cursor + 1);
+    else if (key == 'D' && e->cursor > 0)
+        move(e, e->cursor - 1);
+    else if (key == 'H' || (key == '~' && (e->parameter == 1 || e->parameter == 7)))
+        move(e, 0);
+    else if (key == 'F' || (key == '~' && (e->parameter == 4 || e->parameter == 8)))
+        move(e, e->length);
+    else if (key == '~' && e->parameter == 3 && e->cursor < e->length) {
+        remove_at(e, e->cursor, 1);
+        editor_draw(e);
+    }
+}
+
+static bool escape_key(struct editor *e, uint8_t key)
+{
+    if (key == 0x1b) {
+        e->escape = KEY_ESCAPE;
+        e->parameter = 0;
+        return true;
+    }
+    if (e->escape == KEY_PLAIN)
+        return false;
+    if (key < 0x20) { /* broken off: the key counts for itself */
+        e->escape = KEY_PLAIN;
+        return false;
+    }
+    if (e->escape == KEY_ESCAPE) {
+        e->escape = key == '[' || key == 'O' ? KEY_SEQUENCE : KEY_PLAIN;
+        return true;
+    }
+    if (key >= '0' && key <= '9')
+        e->parameter = (uint8_t)(e->parameter * 10u + (key - (unsigned)'0'));
+    else if (key >= 0x40)
+        sequence_end(e, key);
+    return true;
+}
+
+enum editor_result editor_key(struct editor *e, uint8_t key)
+{
+    bool second_half = key == '\n' && e->after_return;
+    e->after_return = key == '\r';
+    if (second_half || escape_key(e, key))
+        return EDITOR_MORE;
+    switch (key) {
+    case '\r':
+    case '\n':
+        keep(e);
+        e->history_at = 0;
+        return EDITOR_LINE;
+    case CTRL('c'): return EDITOR_CANCEL;
+    case 0x7f:
+    case '\b': rub_out(e); break;
+    case CTRL('u'):
+        remove_at(e, 0, e->cursor);
+        editor_draw(e);
+        break;
+    case CTRL('k'):
+        remove_at(e, e->cursor, e->length - e->cursor);
+        editor_draw(e);
+        break;
+    case CTRL('w'): rub_word(e); break;
+    case CTRL('a'): move(e, 0); break;
+    case CTRL('e'): move(e, e->length); break;
+    case CTRL('p'): recall(e, 1); break;
+    case CTRL('n'): recall(e, -1); break;
+    case CTRL('l'): editor_draw(e); break;
+    default:
+        if (key >= 0x20 && key < 0x7f)
+            insert(e, (char)key);
+        break;
+    }
+    return EDITOR_MORE;
+}

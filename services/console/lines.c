@@ -1,0 +1,229 @@
+/*
+ * See lines.h. Escape sequences: ECMA-48 (5th edition) 5.4 (CSI: parameters 0x30-0x3f, intermediates 0x20-0x2f, final 0x40-0x7e), 5.6 (strings).
+ */
+#include "services/console/lines.h"
+#include "lib/string.h"
+
+enum { TEXT = 0, ESCAPE, SEQUENCE, STRING, STRING_ESCAPE };
+
+void lines_init(struct lines *l, void (*show)(void *, const char *, size_t), void (*keep)(void *, unsigned, const char *, size_t), void *context)
+{
+    memset(l, 0, sizeof *l);
+    l->show = show;
+    l->keep = keep;
+    l->context = context;
+    l->open = -1;
+}
+
+unsigned lines_add(struct lines *l, const char *name)
+{
+    string_copy(l->source[l->count].name, name, sizeof l->source[0].name);
+    return l->count++;
+}
+
+static void put(struct lines *l, const char *text, size_t size)
+{
+    if (size != 0)
+        l->show(l->context, text, size);
+}
+
+void lines_close(struct lines *l)
+{
+    if (l->open >= 0)
+        put(l, "\r\n", 2);
+    l->open = -1;
+}
+
+/* Shows what the terminal has not got of the source's line. */
+static void show_rest(struct lines *l, unsigned i)
+{
+    struct line_source *s = &l->source[i];
+    if (l->open != (int)i) {
+        lines_close(l);
+        put(l, "[", 1);
+        put(l, s->name, strlen(s->name));
+        put(l, "] ", 2);
+        l->open = (int)i;
+    }
+    put(l, s->text + s->shown, s->length - s->shown);
+    s->shown = s->length;
+}
+
+static void finish(struct lines *l, unsigned i)
+{
+    struct line_source *s = &l->source[i];
+    if (!l->silent) {
+        show_rest(l, i);
+        lines_close(l);
+    }
+    l->keep(l->context, i, s->text, s->length);
+    s->length = s->shown = 0;
+}
+
+static bool ends_with(const char *text, unsigned length, const char *tail)
+{
+    size_t n = strlen(tail);
+    return length >= n && memcmp(text + length - n, tail, n) == 0;
+}
+
+/* Would ']' now complete another source's prefix? */
+static bool forges(const struct lines *l, unsigned i)
+{
+    const struct line_source *s = &l->source[i];
+    for (unsigned other = 0; other < l->count; other++) {
+        size_t n = strlen(l->source[other].name);
+        if (other != i && ends_with(s->text, s->length, l->source[other].name) && s->length > n && s->text[s->length - n - 1] == '[')
+            return true;
+    }
+    return false;
+}
+
+static void add(struct lines *l, unsigned i, const char *bytes, unsigned size)
+{
+    struct line_source *s = &l->source[i];
+    if (s->length + size > LINE_BYTES)
+        finish(l, i);
+    memcpy(s->text + s->length, bytes, size);
+    s->length += size;
+}
+
+/* A whole character of two to four bytes. */
+static void add_wide(struct lines *l, unsigned i, const uint8_t *c, unsigned size)
+{
+    uint32_t code = size == 2 ? c[0] & 0x1fu : size == 3 ? c[0] & 0x0fu : c[0] & 0x07u;
+    for (unsigned k = 1; k < size; k++)
+        code = code << 6 | (c[k] & 0x3fu);
+    bool overlong = code < (size == 2 ? 0x80u : size == 3 ? 0x800u : 0x10000u);
+    bool surrogate = code >= 0xd800 && code <= 0xdfff;
+    bool control = code < 0xa0 || code == 0xfeff;
+    bool direction = (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f);
+    if (overlong || surrogate || control || direction || code > 0x10ffff)
+        add(l, i, "?", 1);
+    else
+        add(l, i, (const char *)c, size);
+}
+
+static void backspace(struct line_source *s)
+{
+    if (s->length <= s->shown)
+        return;
+    do
+        s->length--;
+    while (s->length > s->shown && ((uint8_t)s->text[s->length] & 0xc0) == 0x80);
+}
+
+static void text_byte(struct lines *l, unsigned i, uint8_t c)
+{
+    struct line_source *s = &l->source[i];
+    if (s->partial_need != 0) {
+        if ((c & 0xc0) == 0x80) {
+            s->partial[s->partial_have++] = c;
+            if (s->partial_have == s->partial_need) {
+                s->partial_need = 0;
+                add_wide(l, i, s->partial, s->partial_have);
+            }
+            return;
+        }
+        s->partial_need = 0;
+        add(l, i, "?", 1);
+    }
+    if (c >= 0x80) {
+        uint8_t need = c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+        if (need == 0) {
+            add(l, i, "?", 1);
+            return;
+        }
+        s->partial[0] = c;
+        s->partial_have = 1;
+        s->partial_need = need;
+    } else if (c == '\n') {
+        finish(l, i);
+    } else if (c == '\b') {
+        backspace(s);
+    } else if (c == 0x1b) {
+        s->escape = ESCAPE;
+    } else if (c == ']' && forges(l, i)) {
+        add(l, i, ")", 1);
+    } else if ((c >= 0x20 && c < 0x7f) || c == '\t') {
+        char text = (char)c;
+        add(l, i, &text, 1);
+    }
+}
+
+static void escape_byte(struct line_source *s, uint8_t c)
+{
+    if (c == 0x1b) {
+        s->escape = s->escape == STRING ? STRING_ESCAPE : ESCAPE;
+        return;
+    }
+    switch (s->escape) {
+    case ESCAPE:
+        s->escape = c == '[' ? SEQUENCE : c == ']' || c == 'P' || c == 'X' || c == '^' || c == '_' ? STRING : c >= 0x20 && c <= 0x2f ? ESCAPE : TEXT;
+        break;
+    case SEQUENCE:
+        if (c < 0x20 || c > 0x3f)
+            s->escape = TEXT;
+        break;
+    case STRING:
+        if (c == 0x07)
+            s->escape = TEXT;
+        break;
+    default: /* STRING_ESCAPE: the string's terminator is ESC \ */
+        s->escape = c == '\\' ? TEXT : STRING;
+        break;
+    }
+}
+
+static void feed_byte(struct lines *l, unsigned i, uint8_t c)
+{
+    struct line_source *s = &l->source[i];
+    /* A carriage return that no line feed follows starts the line anew: what stands there is a line of its own for us. More than one in a row is
+     * the same as one; before an escape sequence (shells redraw their line like that) it is kept in mind. */
+    if (c == '\r') {
+        s->carriage_return = true;
+        return;
+    }
+    if (c == '\n') { /* also ends whatever was unfinished */
+        s->escape = TEXT;
+        s->carriage_return = false;
+        text_byte(l, i, c);
+        return;
+    }
+    if (s->escape != TEXT) {
+        escape_byte(s, c);
+        return;
+    }
+    if (s->carriage_return && c >= 0x20) {
+        s->carriage_return = false;
+        if (s->length != 0)
+            finish(l, i);
+    }
+    text_byte(l, i, c);
+}
+
+void lines_feed(struct lines *l, unsigned source, const void *bytes, size_t size, uint64_t now)
+{
+    const uint8_t *b = bytes;
+    for (size_t k = 0; k < size; k++)
+        feed_byte(l, source, b[k]);
+    if (size != 0)
+        l->source[source].touched = now;
+}
+
+void lines_idle(struct lines *l, uint64_t since)
+{
+    for (unsigned i = 0; i < l->count && !l->silent; i++) {
+        struct line_source *s = &l->source[i];
+        if (s->length > s->shown && s->touched <= since)
+            show_rest(l, i);
+    }
+}
+
+uint64_t lines_waiting(const struct lines *l)
+{
+    uint64_t oldest = NEVER;
+    for (unsigned i = 0; i < l->count && !l->silent; i++)
+        if (l->source[i].length > l->source[i].shown)
+            oldest = min_u64(oldest, l->source[i].touched);
+    return oldest;
+}

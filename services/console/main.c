@@ -1,0 +1,463 @@
+/*
+ * The console: owns the serial port, shows every guest's lines with its name in front, and runs the shell, which asks root for what it may not do
+ * itself. One thread. Guests can garble their own lines and nothing else: see lines.h.
+ *
+ * The terminal is in one of two modes. Shell: lines of all sources, and below them the prompt, drawn again when nothing has come for a moment.
+ * Attached: one guest's bytes as they are, both ways; the others' lines are kept for `log` meanwhile.
+ */
+#include "lib/channel.h"
+#include "lib/console_boot.h"
+#include "lib/control.h"
+#include "lib/log.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "lib/vmm_boot.h"
+#include "mullion/boot.h"
+#include "services/console/command.h"
+#include "services/console/editor.h"
+#include "services/console/lines.h"
+#include "services/console/scrollback.h"
+#include "services/console/uart.h"
+#include <stdatomic.h>
+
+#define BOOT    ((const struct console_boot *)CONSOLE_BOOT_VA)
+#define CONTROL ((struct channel *)CONSOLE_CONTROL_VA)
+#define KLOG    ((const struct klog_ring *)CONSOLE_LOG_RING_VA)
+#define PROMPT  "mullion> "
+#define ESCAPE_KEY   0x1d /* Ctrl-] */
+#define NO_GUEST     (~0u)
+#define FEED_BYTES   64u   /* read from a source at a time... */
+#define BACKLOG_MAX  2048u /* ...while no more than this waits for the wire: so typing is answered at once */
+#define IDLE_MS      200   /* an unfinished line is shown after */
+#define PROMPT_MS    120   /* the prompt is drawn again when nothing has come for */
+#define PROMPT_MOST_MS 600 /* and at the latest after */
+#define POLL_MS      50    /* the kernel's log has no bell */
+#define POLL_BARE_MS 4     /* a serial port without an interrupt */
+#define ANSWER_MS    5000  /* root is given to answer a command */
+_Static_assert(CONSOLE_GUESTS_MAX + 1 <= SOURCES_MAX, "all guests and the host");
+
+void thread_main(uint64_t argument);
+
+static struct lines lines;
+static struct editor editor;
+static struct scrollback kept[SOURCES_MAX];
+static struct control_reader reader;
+static unsigned guest_count, host; /* host: the kernel log's source number */
+static bool have_irq, have_port;
+static uint64_t klog_tail;
+static unsigned attached = NO_GUEST, last_attached = NO_GUEST;
+static bool just_left;             /* the key before was Ctrl-], which left a guest: the next one sends it */
+static bool prompt_shown, waiting; /* waiting: for root's answer */
+static uint64_t waiting_until, hidden_since, last_output;
+static bool draining;
+static unsigned missed;            /* lines of the host's log that came while a guest was attached */
+static char pending_input[256];    /* typed for the attached guest, and its channel is full */
+static unsigned pending_count;
+
+static uint64_t ms(uint64_t n) { return n * BOOT->tsc_khz; }
+
+static struct channel *guest_channel(unsigned n)
+{
+    return (struct channel *)(CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE);
+}
+
+/* Everything that goes to the terminal passes here. */
+static void show(void *context, const char *text, size_t size)
+{
+    (void)context;
+    uart_write(text, size);
+}
+
+static void hide_prompt(void)
+{
+    if (prompt_shown) {
+        editor_hide(&editor);
+        prompt_shown = false;
+        hidden_since = tsc_now();
+    }
+}
+
+static void show_prompt(void)
+{
+    if (attached == NO_GUEST && !waiting && !prompt_shown) {
+        lines_close(&lines);
+        editor_draw(&editor);
+        prompt_shown = true;
+    }
+}
+
+/* Lines of guests and the log: the prompt makes room for them. */
+static void show_line(void *context, const char *text, size_t size)
+{
+    (void)context;
+    hide_prompt();
+    last_output = tsc_now();
+    uart_write(text, size);
+}
+
+static void keep_line(void *context, unsigned source, const char *text, size_t size)
+{
+    (void)context;
+    scrollback_keep(&kept[source], text, size);
+    if (attached != NO_GUEST && source == host)
+        missed++;
+    if (BOOT->mirror && source != host) { /* in one piece: the kernel's log is written to by others too */
+        char line[LINE_BYTES + 40];
+        int n = format(line, sizeof line, "[%s] %.*s\n", lines.source[source].name, (int)size, text);
+        log_bytes(CONSOLE_SLOT_LOG, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+    }
+}
+
+static void say(const char *text, ...) print_like(1, 2);
+static void say(const char *text, ...)
+{
+    char line[400];
+    va_list arguments;
+    va_start(arguments, text);
+    format_list(line, sizeof line, text, arguments);
+    va_end(arguments);
+    hide_prompt();
+    lines_close(&lines);
+    uart_write(line, strlen(line));
+    uart_write("\r\n", 2);
+}
+
+/* ---- the kernel's log ---- */
+
+/* A line that this console has put there itself, for the screen. */
+static bool is_mirrored(const char *line)
+{
+    if (!BOOT->mirror || line[0] != '[')
+        return false;
+    for (unsigned n = 0; n < guest_count; n++) {
+        size_t length = strlen(BOOT->guest[n]);
+        if (strncmp(line + 1, BOOT->guest[n], length) == 0 && line[1 + length] == ']')
+            return true;
+    }
+    return false;
+}
+
+static void read_log(uint64_t now)
+{
+    static char line[LINE_BYTES];
+    static unsigned length;
+    uint64_t head = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
+    if (head - klog_tail > KLOG_TEXT_BYTES) {
+        static const char lost[] = "(some lines of the log came too fast and are lost)\n";
+        lines_feed(&lines, host, lost, sizeof lost - 1, now);
+        klog_tail = head - KLOG_TEXT_BYTES / 2;
+        length = 0;
+    }
+    while (klog_tail != head && uart_backlog() < BACKLOG_MAX) {
+        char c = KLOG->text[klog_tail++ % KLOG_TEXT_BYTES];
+        if (c != '\n' && length < sizeof line - 2) {
+            line[length++] = c;
+            continue;
+        }
+        line[length] = 0;
+        if (!is_mirrored(line)) {
+            line[length++] = '\n';
+            lines_feed(&lines, host, line, length, now);
+        }
+        length = 0;
+    }
+}
+
+/* ---- guests ---- */
+
+static void send_input(void)
+{
+    if (attached == NO_GUEST || pending_count == 0)
+        return;
+    size_t sent = channel_write(&guest_channel(attached)->to_guest, pending_input, pending_count);
+    memmove(pending_input, pending_input + sent, pending_count - sent);
+    pending_count -= (unsigned)sent;
+    if (sent != 0)
+        (void)sys_event_signal(CONSOLE_SLOT_GUEST_EVENT + attached, VMM_EVENT_INPUT);
+}
+
+static void read_guests(uint64_t now)
+{
+    bool more = true;
+    /* Some from each in turn, until all are empty or the wire is busy. */
+    for (unsigned round = 0; more && round < CHANNEL_RING_BYTES / FEED_BYTES; round++) {
+        more = false;
+        for (unsigned n = 0; n < guest_count; n++) {
+            uint8_t bytes[FEED_BYTES];
+            struct channel_ring *r = &guest_channel(n)->from_guest;
+            if (uart_backlog() >= BACKLOG_MAX && (attached == NO_GUEST || attached == n))
+                continue;
+            size_t before = channel_used(r);
+            size_t count = channel_read(r, bytes, sizeof bytes);
+            if (count == 0)
+                continue;
+            if (before >= CHANNEL_RING_BYTES / 2) /* it may wait for room */
+                (void)sys_event_signal(CONSOLE_SLOT_GUEST_EVENT + n, VMM_EVENT_INPUT);
+            if (attached == n) {
+                uart_write((const char *)bytes, count);
+                lines_feed(&lines, n, bytes, count, now);
+                lines.source[n].shown = lines.source[n].length;
+            } else {
+                lines_feed(&lines, n, bytes, count, now);
+            }
+            more = more || channel_used(r) != 0;
+        }
+        uart_service(now);
+    }
+}
+
+static void attach(unsigned n)
+{
+    struct line_source *s = &lines.source[n];
+    say("Attached to %s; Ctrl-] comes back to the shell.", BOOT->guest[n]);
+    /* The line it stands in, as far as it is known: its prompt, most often. */
+    uart_write(s->text, s->length);
+    s->shown = s->length;
+    attached = last_attached = n;
+    pending_count = missed = 0;
+    lines.silent = true;
+}
+
+static void detach(const char *why)
+{
+    uart_write("\r\n", 2);
+    attached = NO_GUEST;
+    lines.silent = false;
+    lines.open = -1;
+    if (why != NULL)
+        say("%s", why);
+    if (missed != 0)
+        say("(%u line%s in Mullion's own log meanwhile: 'log' shows them)", missed, missed == 1 ? "" : "s");
+    show_prompt();
+}
+
+/* ---- the shell ---- */
+
+static void ask(enum control_kind kind, unsigned guest, unsigned value)
+{
+    if (!control_send(&CONTROL->from_guest, kind, guest, value, NULL)) {
+        say("Root does not answer.");
+        return;
+    }
+    (void)sys_event_signal(CONSOLE_SLOT_ROOT_EVENT, BOOT->root_bits);
+    if (kind != CONTROL_DRAINED) {
+        waiting = true;
+        waiting_until = tsc_now() + ms(ANSWER_MS);
+    }
+}
+
+static void run(const char *line)
+{
+    struct command c;
+    char why[300];
+    if (!command_parse(line, BOOT->guest, guest_count, &c, why, sizeof why)) {
+        say("%s", why);
+        return;
+    }
+    switch (c.kind) {
+    case SHELL_NOTHING: break;
+    case SHELL_HELP:
+        for (unsigned i = 0; command_help(i) != NULL; i++)
+            say("  %s", command_help(i));
+        say("Keys: Ctrl-U empties the line, Ctrl-C drops it, up and down recall earlier ones; Ctrl-] leaves a guest, twice sends it one.");
+        break;
+    case SHELL_ATTACH: attach(c.guest); break;
+    case SHELL_LOG: {
+        unsigned source = c.guest == COMMAND_NO_GUEST ? host : c.guest;
+        scrollback_show(&kept[source], c.value, show, NULL);
+        if (lines.source[source].length != 0)
+            say("%.*s", (int)min_u64(lines.source[source].length, 390), lines.source[source].text);
+        break;
+    }
+    case SHELL_LIST: ask(CONTROL_LIST, 0, 0); break;
+    case SHELL_START: ask(CONTROL_START, c.guest, 0); break;
+    case SHELL_STOP: ask(CONTROL_STOP, c.guest, c.value); break;
+    case SHELL_RESTART: ask(CONTROL_RESTART, c.guest, 0); break;
+    case SHELL_FAULT: ask(CONTROL_FAULT, c.guest, 0); break;
+    case SHELL_MEMORY: ask(CONTROL_MEMORY, 0, 0); break;
+    case SHELL_POWEROFF: ask(CONTROL_POWEROFF, 0, 0); break;
+    case SHELL_REBOOT: ask(CONTROL_REBOOT, 0, 0); break;
+    case SHELL_EXIT: ask(CONTROL_EXIT, 0, c.value); break;
+    }
+}
+
+static void shell_key(uint8_t key)
+{
+    if (key == ESCAPE_KEY) {
+        if (just_left && last_attached != NO_GUEST) { /* Ctrl-] twice: the guest gets it */
+            unsigned n = last_attached;
+            hide_prompt();
+            attached = n;
+            lines.silent = true;
+            lines_close(&lines);
+            uart_write(lines.source[n].text, lines.source[n].length);
+            lines.source[n].shown = lines.source[n].length;
+            pending_input[0] = ESCAPE_KEY;
+            pending_count = 1;
+            send_input();
+        }
+        just_left = false;
+        return;
+    }
+    just_left = false;
+    show_prompt(); /* it may be hidden by output: what is typed must be seen */
+    enum editor_result r = editor_key(&editor, key);
+    if (r == EDITOR_MORE)
+        return;
+    prompt_shown = false; /* the line stays as it stands */
+    uart_write(r == EDITOR_CANCEL ? "^C\r\n" : "\r\n", r == EDITOR_CANCEL ? 4 : 2);
+    char line[EDITOR_BYTES];
+    string_copy(line, editor.text, sizeof line);
+    editor_clear(&editor);
+    if (r == EDITOR_LINE)
+        run(line);
+    show_prompt();
+}
+
+static void guest_key(uint8_t key)
+{
+    if (key == ESCAPE_KEY) {
+        just_left = true;
+        detach(NULL);
+    } else if (pending_count < sizeof pending_input) {
+        pending_input[pending_count++] = (char)key;
+    } else {
+        uart_write("\a", 1);
+    }
+}
+
+static void read_keys(void)
+{
+    uint8_t key;
+    while (!waiting && uart_backlog() < 2 * BACKLOG_MAX && uart_read(&key)) {
+        if (attached == NO_GUEST)
+            shell_key(key);
+        else
+            guest_key(key);
+    }
+    send_input();
+}
+
+/* ---- root ---- */
+
+static void root_message(const struct control_message *m)
+{
+    switch (m->kind) {
+    case CONTROL_TEXT: say("%s", m->text); break;
+    case CONTROL_DONE:
+        waiting = false;
+        show_prompt();
+        break;
+    case CONTROL_OFF:
+        if (m->guest < guest_count && m->guest == attached) {
+            char why[300];
+            read_guests(tsc_now()); /* its last words */
+            format(why, sizeof why, "Guest %s is off: %s.", BOOT->guest[m->guest], m->text);
+            detach(why);
+        }
+        break;
+    case CONTROL_DRAIN: draining = true; break;
+    default: break; /* CONTROL_NOTE: root's log says the same in words */
+    }
+}
+
+static void root_work(uint64_t now)
+{
+    for (unsigned i = 0; i < 32 && uart_backlog() < 4 * BACKLOG_MAX && control_receive(&reader, &CONTROL->to_guest); i++)
+        root_message(&reader.message);
+    if (waiting && now > waiting_until) {
+        waiting = false;
+        say("Root has not answered in %d s.", ANSWER_MS / 1000);
+    }
+}
+
+/* Root waits with power-off until all that was said is on the wire. */
+static void drain(void)
+{
+    if (draining && klog_tail == __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE) && uart_idle()) {
+        draining = false;
+        ask(CONTROL_DRAINED, 0, 0);
+    }
+}
+
+/* ---- */
+
+static void start(void)
+{
+    const struct console_boot *b = BOOT;
+    guest_count = b->guest_count <= CONSOLE_GUESTS_MAX ? b->guest_count : CONSOLE_GUESTS_MAX;
+    lines_init(&lines, show_line, keep_line, NULL);
+    editor_init(&editor, PROMPT, show, NULL);
+    for (unsigned n = 0; n < guest_count; n++)
+        lines_add(&lines, b->guest[n]);
+    host = lines_add(&lines, "mullion");
+
+    /* The log from power-on is kept for `log`; what the kernel has put on the wire already is not shown again. */
+    uint64_t head = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
+    uint64_t shown = b->log_start < head ? b->log_start : head;
+    klog_tail = shown > KLOG_TEXT_BYTES / 2 ? shown - KLOG_TEXT_BYTES / 2 : 0;
+    if (b->serial_port != 0 && sys_ports_open(CONSOLE_SLOT_SELF, CONSOLE_SLOT_PORTS) == OK)
+        have_port = uart_init(b->serial_port, b->tsc_khz);
+    if (b->log_start != ~0ull) /* the kernel went on until the port was taken */
+        shown = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
+    lines.silent = true;
+    uint64_t until = shown;
+    char line[LINE_BYTES];
+    unsigned length = 0;
+    for (; klog_tail < until; klog_tail++) {
+        char c = KLOG->text[klog_tail % KLOG_TEXT_BYTES];
+        line[length++] = c;
+        if (c == '\n' || length == sizeof line) {
+            lines_feed(&lines, host, line, length, 0);
+            length = 0;
+        }
+    }
+    lines_feed(&lines, host, line, length, 0);
+    lines.silent = false;
+    have_irq = have_port && sys_irq_bind(CONSOLE_SLOT_IRQ, CONSOLE_SLOT_EVENT, CONSOLE_EVENT_IRQ) == OK;
+    last_output = hidden_since = tsc_now();
+    say("%s", "");
+    say("Mullion's shell. %u guest%s; 'help' lists the commands, 'attach NAME' talks to a guest, Ctrl-] comes back.", guest_count,
+        guest_count == 1 ? "" : "s");
+}
+
+static uint64_t next_deadline(uint64_t now)
+{
+    uint64_t next = now + ms(have_port && !have_irq ? POLL_BARE_MS : POLL_MS);
+    uint64_t idle = lines_waiting(&lines);
+    if (idle != NEVER)
+        next = min_u64(next, idle + ms(IDLE_MS));
+    if (!prompt_shown && attached == NO_GUEST && !waiting)
+        next = min_u64(next, max_u64(now + ms(1), min_u64(last_output + ms(PROMPT_MS), hidden_since + ms(PROMPT_MOST_MS))));
+    if (draining || uart_backlog() != 0)
+        next = min_u64(next, now + ms(10));
+    return next;
+}
+
+void thread_main(uint64_t argument)
+{
+    (void)argument;
+    if (BOOT->magic != CONSOLE_BOOT_MAGIC) {
+        log_printf(CONSOLE_SLOT_LOG, "console: root's page is of another version\n");
+        return;
+    }
+    start();
+    for (;;) {
+        uint64_t now = tsc_now();
+        uart_service(now);
+        root_work(now);
+        read_keys();
+        read_log(now);
+        read_guests(now);
+        if (now > ms(IDLE_MS))
+            lines_idle(&lines, now - ms(IDLE_MS));
+        if (!prompt_shown && (now >= last_output + ms(PROMPT_MS) || now >= hidden_since + ms(PROMPT_MOST_MS)))
+            show_prompt();
+        uart_service(tsc_now());
+        drain();
+        if (have_irq)
+            (void)sys_irq_ack(CONSOLE_SLOT_IRQ);
+        (void)sys_event_wait(CONSOLE_SLOT_EVENT, ~0ull, next_deadline(now));
+    }
+}

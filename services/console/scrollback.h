@@ -1,0 +1,20 @@
+/*
+ * The last lines that a source has written, for the shell's `log`. Pure.
+ */
+#ifndef CONSOLE_SCROLLBACK_H
+#define CONSOLE_SCROLLBACK_H
+
+#include "arch/x86_64/types.h"
+
+#define SCROLLBACK_BYTES 16384u
+
+struct scrollback {
+    uint64_t head; /* bytes ever kept; each line ends with '\n' */
+    char text[SCROLLBACK_BYTES];
+};
+
+void scrollback_keep(struct scrollback *s, const char *line, size_t size);
+/* Shows at most the last `lines` lines, each ended with CR LF. */
+void scrollback_show(const struct scrollback *s, unsigned lines, void (*show)(void *context, const char *text, size_t size), void *context);
+
+#endif

@@ -1,0 +1,234 @@
+// sources: services/console/lines.c services/console/scrollback.c lib/string.c
+/* The multiplexer: whole lines behind their names, no trick of a guest's comes through, unfinished lines are shown in time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "services/console/lines.h"
+#include "services/console/scrollback.h"
+
+static struct lines l;
+static char shown[65536], kept[65536];
+static size_t shown_size;
+
+static void show(void *context, const char *text, size_t size)
+{
+    (void)context;
+    assert_true(shown_size + size < sizeof shown);
+    memcpy(shown + shown_size, text, size);
+    shown_size += size;
+    shown[shown_size] = 0;
+}
+
+static void keep(void *context, unsigned source, const char *text, size_t size)
+{
+    (void)context;
+    size_t n = strlen(kept);
+    snprintf(kept + n, sizeof kept - n, "%u:%.*s\n", source, (int)size, text);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    lines_init(&l, show, keep, NULL);
+    lines_add(&l, "a");
+    lines_add(&l, "bob");
+    lines_add(&l, "mullion");
+    shown_size = 0;
+    shown[0] = kept[0] = 0;
+    return 0;
+}
+
+static void feed(unsigned source, const char *text)
+{
+    lines_feed(&l, source, text, strlen(text), 100);
+}
+
+static void expect(const char *text)
+{
+    assert_string_equal(shown, text);
+    shown_size = 0;
+    shown[0] = 0;
+}
+
+static void test_lines(void **state)
+{
+    (void)state;
+    feed(0, "hel");
+    feed(1, "one\r\ntwo\ntail");
+    expect("[bob] one\r\n[bob] two\r\n");
+    feed(0, "lo\n\n");
+    expect("[a] hello\r\n[a] \r\n");
+    assert_string_equal(kept, "1:one\n1:two\n0:hello\n0:\n");
+}
+
+static void test_unfinished(void **state)
+{
+    (void)state;
+    feed(0, "login: ");
+    assert_int_equal(lines_waiting(&l), 100);
+    lines_idle(&l, 99);
+    expect("");
+    lines_idle(&l, 100);
+    expect("[a] login: ");
+    assert_int_equal(lines_waiting(&l), NEVER);
+    feed(0, "root\n"); /* goes on where it stood */
+    expect("root\r\n");
+    feed(0, "# ");
+    lines_idle(&l, 100);
+    feed(1, "x\n"); /* another writes: on a line of its own */
+    expect("[a] # \r\n[bob] x\r\n");
+    feed(0, "ls\n");
+    expect("[a] ls\r\n");
+    assert_string_equal(kept, "0:login: root\n1:x\n0:# ls\n");
+    feed(0, "# ");
+    lines_idle(&l, 100);
+    lines_close(&l);
+    expect("[a] # \r\n");
+    lines_close(&l);
+    expect("");
+}
+
+static void test_controls(void **state)
+{
+    (void)state;
+    feed(0, "\x1b[2J\x1b[1;1Hclear\x1b[31m red\x1b(B\x1b]0;title\x07\x1bP1q\x1b\\ x\x1b\x37\x07\x0e\x7f end\n");
+    expect("[a] clear red x end\r\n");
+    feed(0, "abc\b\bd\n");
+    expect("[a] ad\r\n");
+    feed(0, "10%\r20%\r\r\n");
+    expect("[a] 10%\r\n[a] 20%\r\n");
+    feed(0, "~ # \r\x1b[K~ # ls\n"); /* a shell that redraws its line */
+    expect("[a] ~ # \r\n[a] ~ # ls\r\n");
+    feed(0, "\x1b]never ends\nnext\n"); /* a string without end hides that line only */
+    expect("[a] \r\n[a] next\r\n");
+    feed(0, "tab\there\n");
+    expect("[a] tab\there\r\n");
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    feed(0, "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n");
+    expect("[a] caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\r\n");
+    feed(0, "\xff \x9b" "31m \xc3( \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80\n"); /* not UTF-8; 0x9b is CSI on an 8-bit terminal */
+    expect("[a] ? ?31m ?( ?? ? ?\r\n");
+    feed(0, "\xc2\x9b" "31m \xe2\x80\xae" "evil\n"); /* the same, encoded; and right-to-left override */
+    expect("[a] ?31m ?evil\r\n");
+    feed(0, "\xe2\x82\n");
+    expect("[a] ?\r\n");
+}
+
+static void test_forged(void **state)
+{
+    (void)state;
+    feed(0, "          [bob] I am bob [mullion] halt [a] me [bobby] x\n");
+    expect("[a]           [bob) I am bob [mullion) halt [a] me [bobby] x\r\n");
+    feed(0, "[bo");
+    lines_idle(&l, 100);
+    feed(0, "b] split\n");
+    expect("[a] [bob) split\r\n");
+}
+
+static void test_long(void **state)
+{
+    (void)state;
+    char line[1300];
+    memset(line, 'x', sizeof line);
+    line[1299] = 0;
+    feed(0, line);
+    feed(0, "\n");
+    unsigned ends = 0;
+    for (char *s = shown; (s = strstr(s, "\r\n")) != NULL; s++)
+        ends++;
+    assert_int_equal(ends, 3);
+    shown_size = 0;
+    /* a wide character is not cut in two at the edge */
+    memset(line, 'y', 511);
+    strcpy(line + 511, "\xe2\x82\xac\n");
+    feed(0, line);
+    assert_non_null(strstr(shown, "y\r\n[a] \xe2\x82\xac\r\n"));
+}
+
+static void test_silent(void **state)
+{
+    (void)state;
+    l.silent = true;
+    feed(0, "one\ntwo");
+    lines_idle(&l, 100);
+    assert_int_equal(lines_waiting(&l), NEVER);
+    expect("");
+    l.silent = false;
+    lines_idle(&l, 100);
+    expect("[a] two");
+    assert_string_equal(kept, "0:one\n");
+}
+
+/* Whatever three guests write: only printable text, tabs and our own line ends come out, and each line starts with a name. */
+static void test_noise(void **state)
+{
+    (void)state;
+    srand(3);
+    for (int round = 0; round < 3000; round++) {
+        char bytes[64];
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (char)(rand() % 4 ? rand() : "\x1b[]\r\n\b bob"[rand() % 10]);
+        lines_feed(&l, (unsigned)rand() % 3, bytes, (size_t)rand() % 65, 5);
+        if (rand() % 3 == 0)
+            lines_idle(&l, 5);
+        kept[0] = 0;
+        if (shown_size > 30000) {
+            shown_size = 0;
+            shown[0] = 0;
+            lines_close(&l);
+        }
+        if (round % 500 != 499)
+            continue;
+        lines_close(&l);
+        char *start = strchr(shown, '[');
+        while (start != NULL && *start) {
+            char *end = strstr(start, "\r\n");
+            assert_non_null(end);
+            assert_true(strncmp(start, "[a] ", 4) == 0 || strncmp(start, "[bob] ", 6) == 0 || strncmp(start, "[mullion] ", 10) == 0);
+            for (char *s = start; s < end; s++)
+                assert_true((uint8_t)*s >= 0x20 || *s == '\t');
+            start = end + 2;
+        }
+        shown_size = 0;
+        shown[0] = 0;
+    }
+}
+
+static void test_scrollback(void **state)
+{
+    (void)state;
+    static struct scrollback s;
+    scrollback_show(&s, 10, show, NULL);
+    expect("");
+    for (int i = 0; i < 5000; i++) {
+        char line[32];
+        int n = snprintf(line, sizeof line, "line %d", i);
+        scrollback_keep(&s, line, (size_t)n);
+    }
+    scrollback_show(&s, 2, show, NULL);
+    expect("line 4998\r\nline 4999\r\n");
+    scrollback_show(&s, 0, show, NULL);
+    expect("");
+    scrollback_show(&s, 100000, show, NULL); /* as far as it is whole */
+    assert_true(strncmp(shown, "line ", 5) == 0);
+    assert_true(shown_size <= SCROLLBACK_BYTES + 5000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_lines, setup),  cmocka_unit_test_setup(test_unfinished, setup), cmocka_unit_test_setup(test_controls, setup),
+        cmocka_unit_test_setup(test_utf8, setup),   cmocka_unit_test_setup(test_forged, setup),     cmocka_unit_test_setup(test_long, setup),
+        cmocka_unit_test_setup(test_silent, setup), cmocka_unit_test_setup(test_noise, setup),      cmocka_unit_test_setup(test_scrollback, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,237 @@
+// sources: services/console/editor.c services/console/command.c lib/control.c lib/channel.c lib/print.c lib/string.c
+/* The shell: line editing, history, commands in and out of words; and the messages between console and root. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "lib/control.h"
+#include "services/console/command.h"
+#include "services/console/editor.h"
+
+static struct editor e;
+static char shown[1 << 20];
+static size_t shown_size;
+
+static void show(void *context, const char *text, size_t size)
+{
+    (void)context;
+    if (shown_size + size >= sizeof shown)
+        shown_size = 0;
+    memcpy(shown + shown_size, text, size);
+    shown_size += size;
+    shown[shown_size] = 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    editor_init(&e, "> ", show, NULL);
+    shown_size = 0;
+    shown[0] = 0;
+    return 0;
+}
+
+static enum editor_result keys(const char *text)
+{
+    enum editor_result r = EDITOR_MORE;
+    for (; *text; text++)
+        r = editor_key(&e, (uint8_t)*text);
+    return r;
+}
+
+static void line(const char *text, const char *want)
+{
+    assert_int_equal(keys(text), EDITOR_LINE);
+    assert_string_equal(e.text, want);
+    editor_clear(&e);
+}
+
+static void test_typing(void **state)
+{
+    (void)state;
+    line("list\r", "list");
+    assert_string_equal(shown, "list");
+    line("\nlisx\x7ft\r", "list"); /* the LF of a CR LF is nothing */
+    line("abc\x15xyz\r", "xyz");
+    line("start web\x17vm\r", "start vm");
+    line("bc\x01" "a\x05" "d\r", "abcd");
+    line("abcd\x1b[D\x1b[D\x7f\r", "acd");
+    line("abcd\x1b[D\x1b[D\x1b[3~\r", "abd");
+    line("abcd\x1b[H\x0b" "x\r", "x");
+    line("\x7f\x7f\r", "");
+    line("a\x1b[99;5Rb\x02\x80\xff\r", "ab");
+    assert_int_equal(keys("abc\x03"), EDITOR_CANCEL);
+}
+
+static void test_history(void **state)
+{
+    (void)state;
+    line("one\r", "one");
+    line("two\r", "two");
+    line("two\r", "two");
+    line("\x1b[A\r", "two");
+    line("\x1b[A\x1b[A\r", "one");
+    line("\x1b[A\x1b[A\x1b[A\x1b[B!\r", "two!");
+    line("\x1b[B\r", "");
+    for (int i = 0; i < 40; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "l%d\r", i);
+        keys(text);
+        editor_clear(&e);
+    }
+    for (int i = 0; i < 100; i++)
+        keys("\x1b[A");
+    assert_string_equal(e.text, "l24");
+}
+
+static void test_too_long(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        keys("x");
+    assert_int_equal(e.length, EDITOR_BYTES - 1);
+    assert_int_equal(strlen(e.text), EDITOR_BYTES - 1);
+    assert_non_null(strchr(shown, '\a'));
+}
+
+static void test_noise(void **state)
+{
+    (void)state;
+    srand(5);
+    for (int i = 0; i < 100000; i++) {
+        uint8_t key = (uint8_t)(rand() % 3 ? rand() : "\x1b[ABCDHF~3\r"[rand() % 11]);
+        if (editor_key(&e, key) != EDITOR_MORE)
+            editor_clear(&e);
+        assert_true(e.cursor <= e.length && e.length < EDITOR_BYTES && strlen(e.text) == e.length);
+    }
+}
+
+static const char guests[2][32] = {"web", "batch"};
+static struct command c;
+static char why[300];
+
+static bool parse(const char *text)
+{
+    why[0] = 0;
+    return command_parse(text, guests, 2, &c, why, sizeof why);
+}
+
+static void test_commands(void **state)
+{
+    (void)state;
+    assert_true(parse("") && c.kind == SHELL_NOTHING);
+    assert_true(parse("  \t ") && c.kind == SHELL_NOTHING);
+    assert_true(parse("help") && c.kind == SHELL_HELP);
+    assert_true(parse(" list ") && c.kind == SHELL_LIST);
+    assert_true(parse("attach batch") && c.kind == SHELL_ATTACH && c.guest == 1);
+    assert_true(parse("stop web") && c.kind == SHELL_STOP && c.guest == 0 && c.value == 0);
+    assert_true(parse("stop web now") && c.value == 1);
+    assert_true(parse("log") && c.kind == SHELL_LOG && c.guest == COMMAND_NO_GUEST && c.value == 20);
+    assert_true(parse("log 7") && c.guest == COMMAND_NO_GUEST && c.value == 7);
+    assert_true(parse("log web 5") && c.guest == 0 && c.value == 5);
+    assert_true(parse("log mullion") && c.guest == COMMAND_NO_GUEST);
+    assert_true(parse("exit 3") && c.kind == SHELL_EXIT && c.value == 3);
+    assert_true(parse("exit") && c.value == 0);
+    for (unsigned i = 0; command_help(i) != NULL; i++)
+        assert_true(strlen(command_help(i)) < 90);
+}
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    assert_false(parse("lsit"));
+    assert_string_equal(why, "Unknown command 'lsit'; 'help' lists what there is.");
+    assert_false(parse("attach"));
+    assert_non_null(strstr(why, "Usage: attach NAME"));
+    assert_false(parse("attach bob"));
+    assert_string_equal(why, "No guest is called 'bob'; there are: web, batch");
+    assert_false(parse("attach web batch"));
+    assert_false(parse("stop web later"));
+    assert_false(parse("list all"));
+    assert_false(parse("exit 256"));
+    assert_false(parse("exit 99999999999999"));
+    assert_false(parse("exit -1"));
+    assert_false(parse("log web x"));
+    assert_false(parse("log web 5 6"));
+    char text[300];
+    memset(text, 'z', sizeof text);
+    text[299] = 0;
+    assert_false(parse(text));
+    assert_false(command_parse("start x", guests, 0, &c, why, sizeof why));
+    assert_string_equal(why, "No guest is called 'x'; there is none");
+    char small[10];
+    assert_false(command_parse("start nobody", guests, 2, &c, small, sizeof small));
+    assert_int_equal(strlen(small), 9);
+}
+
+static void test_messages(void **state)
+{
+    (void)state;
+    static struct channel_ring r;
+    static struct control_reader reader;
+    assert_false(control_receive(&reader, &r));
+    assert_true(control_send(&r, CONTROL_TEXT, 3, 9, "hello"));
+    assert_true(control_send(&r, CONTROL_DONE, 0, 0, NULL));
+    assert_true(control_receive(&reader, &r));
+    assert_int_equal(reader.message.kind, CONTROL_TEXT);
+    assert_int_equal(reader.message.guest, 3);
+    assert_int_equal(reader.message.value, 9);
+    assert_string_equal(reader.message.text, "hello");
+    assert_true(control_receive(&reader, &r));
+    assert_int_equal(reader.message.kind, CONTROL_DONE);
+    assert_string_equal(reader.message.text, "");
+    assert_false(control_receive(&reader, &r));
+    /* in pieces */
+    uint8_t bytes[300];
+    assert_true(control_send(&r, CONTROL_NOTE, 1, 2, "in pieces"));
+    size_t n = channel_read(&r, bytes, sizeof bytes);
+    for (size_t i = 0; i + 1 < n; i++) {
+        channel_write(&r, bytes + i, 1);
+        assert_false(control_receive(&reader, &r));
+    }
+    channel_write(&r, bytes + n - 1, 1);
+    assert_true(control_receive(&reader, &r));
+    assert_string_equal(reader.message.text, "in pieces");
+    /* full: whole or not at all */
+    char text[400];
+    memset(text, 't', sizeof text);
+    text[399] = 0;
+    unsigned sent = 0;
+    while (control_send(&r, CONTROL_TEXT, sent, 0, text))
+        sent++;
+    assert_int_equal(sent, CHANNEL_RING_BYTES / (16 + CONTROL_TEXT_MAX));
+    for (unsigned i = 0; i < sent; i++) {
+        assert_true(control_receive(&reader, &r));
+        assert_int_equal(reader.message.guest, i);
+        assert_int_equal(strlen(reader.message.text), CONTROL_TEXT_MAX);
+    }
+    /* nonsense empties the ring */
+    memset(bytes, 0xff, sizeof bytes);
+    channel_write(&r, bytes, sizeof bytes);
+    assert_false(control_receive(&reader, &r));
+    assert_int_equal(channel_used(&r), 0);
+    assert_true(control_send(&r, CONTROL_DONE, 0, 0, NULL));
+    assert_true(control_receive(&reader, &r));
+    srand(9);
+    for (int i = 0; i < 20000; i++) {
+        for (size_t k = 0; k < sizeof bytes; k++)
+            bytes[k] = (uint8_t)(rand() % 3 ? 0 : rand() % 14);
+        channel_write(&r, bytes, (size_t)rand() % sizeof bytes);
+        if (control_receive(&reader, &r))
+            assert_true(strlen(reader.message.text) <= CONTROL_TEXT_MAX);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_typing, setup), cmocka_unit_test_setup(test_history, setup), cmocka_unit_test_setup(test_too_long, setup),
+        cmocka_unit_test_setup(test_noise, setup),  cmocka_unit_test(test_commands),             cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_messages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
