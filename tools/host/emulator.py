@@ -18,7 +18,7 @@ BOCHS_SHARE = '/usr/share/bochs'
 
 BOCHSRC = '''config_interface: textconfig
 display_library: rfb, options="timeout=0"
-cpu: model=corei7_skylake_x, count={cpus}, ips={ips}, reset_on_triple_fault=0
+cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0
 memory: guest={megs}, host={megs}
 romimage: file={share}/BIOS-bochs-latest
 vgaromimage: file={share}/VGABIOS-lgpl-latest
@@ -48,10 +48,12 @@ class Machine:
     ram_file: QEMU only, the guest-physical RAM as a file that others may map. qmp: QEMU's control socket, None for Bochs."""
 
     def __init__(self, on='qemu', cpus=1, memory=512 << 20, boot='cd', uefi=False, image=None, kernel=None, options='', modules=(), extra=(),
-                 ram_file=None, qemu_cpu=None, machine='q35', bochs_ips=50_000_000, no_reboot=True):
+                 ram_file=None, qemu_cpu=None, machine='q35', bochs_ips=50_000_000, bochs_model='corei7_skylake_x',
+                 no_reboot=True):
         self.on, self.cpus, self.memory, self.boot, self.uefi = on, cpus, memory, boot, uefi
         self.image, self.kernel, self.options, self.modules, self.extra = image, kernel, options, list(modules), list(extra)
         self.ram_file, self.qemu_cpu, self.machine, self.bochs_ips, self.no_reboot = ram_file, qemu_cpu, machine, bochs_ips, no_reboot
+        self.bochs_model = bochs_model
         self.process = self.serial = self.qmp = None
         self.how_it_ended = None   # 'off', 'reset', 'failed', 'stopped'
         self.work = tempfile.mkdtemp(prefix='mullion-run-')
@@ -151,7 +153,7 @@ class Machine:
             drive = f'ata0-master: type=cdrom, path={image}, status=inserted'
         rc = os.path.join(self.work, 'bochsrc')
         with open(rc, 'w', encoding='utf-8') as f:
-            f.write(BOCHSRC.format(cpus=self.cpus, ips=self.bochs_ips, megs=self.memory >> 20, share=BOCHS_SHARE, drive=drive, work=self.work,
+            f.write(BOCHSRC.format(cpus=self.cpus, model=self.bochs_model, ips=self.bochs_ips, megs=self.memory >> 20, share=BOCHS_SHARE, drive=drive, work=self.work,
                                    boot='disk' if self.boot == 'disk' else 'cdrom', port=listener.getsockname()[1]))
         start = os.path.join(self.work, 'debugger')
         with open(start, 'w', encoding='utf-8') as f:

@@ -1,0 +1,189 @@
+"""A running Mullion under test: boots a configuration in an emulator, reads what its serial port says, types into it."""
+import os
+import re
+import select
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, 'tools'))
+from host.conf import Conf  # noqa: E402
+from host.emulator import Machine  # noqa: E402
+from host.image import make_image  # noqa: E402
+
+BUILD = os.path.join(ROOT, os.environ.get('BUILD', 'build'))
+PROMPT = r'mullion> '
+PANIC = 'mullion: PANIC'
+DETACH = '\x1d'
+# How much longer things take than in QEMU.
+SLOWER = {'qemu': 1.0, 'bochs': 6.0}
+
+
+class Failure(AssertionError):
+    pass
+
+
+def printable(text):
+    return re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', text).replace('\r', '')
+
+
+class Box:
+    """conf: a configuration's text (bytes or str), or None for the default mullion.conf. Everything else: host.emulator.Machine."""
+
+    def __init__(self, conf=None, on='qemu', boot=None, cpus=None, memory=None, options='', multiboot1=False, ram_file=False, kernel=None, **more):
+        self.on = on
+        self.work = tempfile.TemporaryDirectory(prefix='mullion-test-')
+        self.text = ''
+        self.mark = 0
+        self.started = time.monotonic()
+        path = os.path.join(self.work.name, 'mullion.conf')
+        if conf is None:
+            with open(os.path.join(ROOT, 'mullion.conf'), 'rb') as f:
+                conf = f.read()
+        with open(path, 'wb') as f:
+            f.write(conf.encode() if isinstance(conf, str) else conf)
+        self.conf = Conf(path, [os.path.join(BUILD, 'guests'), os.path.join(ROOT, 'tests', 'guests')])
+        boot = boot or ('cd' if on == 'bochs' else 'kernel')
+        kernel = kernel or os.path.join(BUILD, 'mullion')
+        image = os.path.join(self.work.name, 'mullion.iso')
+        if boot != 'kernel':
+            make_image(self.conf, kernel, image, options, timeout=0, multiboot1=multiboot1)
+        self.memory = memory or self.conf.wanted_memory()
+        self.ram_file = None
+        if ram_file and on == 'qemu':
+            folder = '/dev/shm' if os.access('/dev/shm', os.W_OK) else self.work.name
+            self.ram_file = os.path.join(folder, f'mullion-ram-{os.getpid()}-{id(self):x}')
+        self.machine = Machine(on=on, boot=boot, cpus=cpus or self.conf.cpus, memory=self.memory, image=image, kernel=kernel, options=options,
+                               modules=[path] + list(self.conf.modules.values()), ram_file=self.ram_file, **more)
+        try:
+            self.machine.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if getattr(self, 'machine', None):
+            self.machine.stop()
+        if self.ram_file and os.path.exists(self.ram_file):
+            os.unlink(self.ram_file)
+        self.work.cleanup()
+
+    # -- output
+
+    def pump(self, seconds):
+        """Reads what comes; False at the machine's end."""
+        if not select.select([self.machine], [], [], seconds)[0]:
+            return self.machine.poll()
+        data = self.machine.read()
+        self.text += printable(data.decode('utf-8', 'replace'))
+        return bool(data)
+
+    def wait(self, pattern, timeout=60, why=''):
+        """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more."""
+        regex = re.compile(pattern, re.M)
+        end = time.monotonic() + timeout * SLOWER[self.on]
+        alive = True
+        while True:
+            m = regex.search(self.text, self.mark)
+            if m:
+                self.mark = m.end()
+                return m
+            if PANIC in self.text and PANIC not in pattern:
+                self.pump(1)
+                raise Failure(f'the kernel panicked while waiting for {pattern!r} {why}\n{self.tail()}')
+            if not alive:
+                raise Failure(f'the machine ended ({self.machine.finish()}) while waiting for {pattern!r} {why}\n{self.tail()}\n'
+                              f'{self.machine.emulator_log()[-1000:]}')
+            if time.monotonic() > end:
+                raise Failure(f'no {pattern!r} within {timeout * SLOWER[self.on]:.0f} s {why}\n{self.tail()}')
+            alive = self.pump(0.5)
+
+    def wait_all(self, patterns, timeout=60):
+        """All of the patterns, in any order, after the last match."""
+        start, last = self.mark, self.mark
+        end = time.monotonic() + timeout * SLOWER[self.on]
+        for p in patterns:
+            self.mark = start
+            self.wait(p, max(0.1, (end - time.monotonic()) / SLOWER[self.on]), f'(one of {patterns})')
+            last = max(last, self.mark)
+        self.mark = last
+
+    def tail(self, lines=60):
+        return '--- serial output, last lines:\n' + '\n'.join(self.text.splitlines()[-lines:]) + '\n---'
+
+    # -- input
+
+    def type(self, text):
+        self.machine.write(text.encode())
+
+    def settle(self, seconds=0.3):
+        """Reads until it has been quiet for a moment; what was printed so far is behind us."""
+        quiet = time.monotonic()
+        size = len(self.text)
+        while time.monotonic() < quiet + seconds and self.pump(0.1):
+            if len(self.text) != size:
+                size, quiet = len(self.text), time.monotonic()
+        self.mark = len(self.text)
+
+    def shell(self, command, pattern, timeout=20):
+        """A command to Mullion's own shell and what it must answer."""
+        self.mark = len(self.text)
+        self.type(command + '\r')
+        return self.wait(pattern, timeout, f'after `{command}`')
+
+    def attach(self, name):
+        self.mark = len(self.text)
+        self.type(f'attach {name}\r')
+        self.wait(r'[Aa]ttached to .*' + re.escape(name), 20)
+
+    def detach(self):
+        self.mark = len(self.text)
+        self.type(DETACH)
+        self.wait(PROMPT, 20)
+
+    def in_guest(self, name, command, pattern, timeout=30):
+        """Attaches, types a command, waits for its answer, comes back."""
+        self.attach(name)
+        self.type('\r')
+        self.pump(0.2)
+        self.mark = len(self.text)
+        self.type(command + '\r')
+        m = self.wait(pattern, timeout, f'after `{command}` in {name}')
+        self.detach()
+        return m
+
+    def state(self, name):
+        """The guest's line of `list`, as words."""
+        return self.shell('list', rf'^\s*{re.escape(name)} +(.*)$').group(1).split()
+
+    def wait_state(self, name, state, timeout=30):
+        end = time.monotonic() + timeout * SLOWER[self.on]
+        while True:
+            words = self.state(name)
+            if words[0] == state:
+                return words
+            if time.monotonic() > end:
+                raise Failure(f'{name} is {words[0]}, not {state}\n{self.tail()}')
+            time.sleep(0.3)
+
+    def ends(self, timeout=30):
+        """Waits for the machine's own end: 'off', 'reset' or 'failed'."""
+        end = time.monotonic() + timeout * SLOWER[self.on]
+        while time.monotonic() < end:
+            if not self.pump(0.5):
+                return self.machine.finish()
+        raise Failure(f'the machine did not end within {timeout * SLOWER[self.on]:.0f} s\n{self.tail()}')
+
+
+def guest(name, kernel, where='share = 20% of cpu 0', memory='16M', **keys):
+    """A [guest] section."""
+    lines = [f'[guest {name}]', where, f'memory = {memory}', f'kernel = {kernel}']
+    lines += [f'{k.replace("_", "-")} = {v}' for k, v in keys.items()]
+    return '\n'.join(lines) + '\n\n'

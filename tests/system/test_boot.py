@@ -1,0 +1,70 @@
+"""Ways to boot, sizes of machine, and machines that cannot."""
+import pytest
+
+from harness import Box, guest
+
+TINY = guest('tiny', 'tiny.elf', 'share = 50% of cpu 0')
+
+
+def to_the_prompt(box):
+    box.wait(r'\[tiny\] tiny ready', 60)
+    box.in_guest('tiny', 'hello', r'you typed: hello')
+    box.settle()
+    box.type('poweroff\r')
+    assert box.ends() == 'off'
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize('boot, how', [('cd', {}), ('cd', {'multiboot1': True}), ('disk', {}), ('kernel', {}), ('cd', {'uefi': True}),
+                                       ('disk', {'uefi': True}), ('cd', {'machine': 'pc'})], ids=str)
+def test_qemu_boot(boot, how):
+    with Box(TINY, boot=boot, cpus=2, memory=256 << 20, **how) as box:
+        to_the_prompt(box)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize('cpus', [1, 2, 4, 8])
+def test_qemu_cpus(cpus):
+    last = cpus - 1
+    conf = TINY + (guest('far', 'counter.elf', f'cpus = {last}') if last else '')
+    with Box(conf, cpus=cpus, memory=192 << 20) as box:
+        if last:
+            box.wait(r'\[far\] count 3', 30)
+            box.mark = 0
+        to_the_prompt(box)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize('megs', [64, 3000, 8192])
+def test_qemu_memory(megs):
+    conf = TINY + (guest('big', 'counter.elf', 'share = 10% of cpu 0', memory=f'{megs - 700}M') if megs > 1000 else '')
+    with Box(conf, memory=megs << 20) as box:
+        if megs > 1000:
+            box.wait(r'\[big\] count 3', 60)
+            box.mark = 0
+        to_the_prompt(box)
+
+
+@pytest.mark.bochs
+@pytest.mark.parametrize('boot, cpus, megs', [('disk', 1, 64), ('cd', 2, 3000)])
+def test_bochs_boot(boot, cpus, megs):
+    conf = TINY + (guest('far', 'counter.elf', f'cpus = {cpus - 1}') if cpus > 1 else '')
+    with Box(conf, on='bochs', boot=boot, cpus=cpus, memory=megs << 20) as box:
+        if cpus > 1:
+            box.wait(r'\[far\] count 3', 30)
+            box.mark = 0
+        to_the_prompt(box)
+
+
+@pytest.mark.qemu
+def test_a_cpu_that_can_do_neither():
+    with Box(TINY, qemu_cpu='max,-svm', memory=128 << 20) as box:
+        box.wait(r'(?i)(neither|no) .*(VT-x|AMD-V)', 30)
+        assert 'tiny ready' not in box.text
+
+
+@pytest.mark.bochs
+def test_vtx_without_unrestricted_guest():
+    with Box(TINY, on='bochs', bochs_model='core2_penryn_t9600', memory=128 << 20) as box:
+        box.wait(r'(?i)(EPT|unrestricted)', 30)
+        assert 'tiny ready' not in box.text

@@ -1,0 +1,89 @@
+"""The ./mullion command as a user and a script meet it."""
+import os
+import subprocess
+
+import pexpect
+import pytest
+
+from harness import BUILD, ROOT, guest
+
+MULLION = os.path.join(ROOT, 'mullion')
+pytestmark = pytest.mark.qemu
+
+
+@pytest.fixture
+def conf(tmp_path):
+    path = tmp_path / 'one.conf'
+    path.write_text(guest('tiny', 'tiny.elf', 'share = 50% of cpu 0'))
+    return str(path)
+
+
+def run(*arguments, timeout=60):
+    return subprocess.run([MULLION, *arguments, '--build', BUILD], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=timeout, check=False)
+
+
+def test_check(conf, tmp_path):
+    assert run('check', conf).returncode == 0
+    bad = tmp_path / 'bad.conf'
+    bad.write_text(guest('tiny', 'tiny.elf', 'share = 50% of cpu 0', colour='blue'))
+    result = run('check', str(bad))
+    assert result.returncode == 1
+    assert b'bad.conf:5: ' in result.stdout and b"unknown key 'colour'" in result.stdout
+
+
+def test_default_configuration_is_right():
+    assert run('check', os.path.join(ROOT, 'mullion.conf')).returncode == 0
+
+
+@pytest.mark.parametrize('arguments', [('check', '/no/such.conf'), ('run', '/no/such.conf'), ('image', '/no/such.conf', '-o', '/tmp/x.iso')])
+def test_no_such_file(arguments):
+    result = run(*arguments)
+    assert result.returncode == 1 and b'/no/such.conf' in result.stdout
+
+
+def test_usage_errors(conf):
+    for arguments in (('run', conf, '--cpus', '0'), ('run', conf, '--memory', 'much'), ('run', conf, '--on', 'vax'), ('fly', conf),
+                      ('run', conf, '--on', 'bochs', '--boot', 'kernel')):
+        assert run(*arguments).returncode == 1, arguments
+
+
+def test_timeout_and_serial_file_without_a_terminal(conf, tmp_path):
+    serial = tmp_path / 'serial.txt'
+    result = run('run', conf, '--boot', 'kernel', '--timeout', '8', '--serial', str(serial))
+    assert result.returncode == 124
+    assert b'tiny ready' in serial.read_bytes()
+    assert b'tiny ready' in result.stdout
+
+
+def test_image(conf, tmp_path):
+    out = tmp_path / 'x.iso'
+    assert run('image', conf, '-o', str(out)).returncode == 0
+    assert out.stat().st_size > 1 << 20
+
+
+def test_terminal(conf):
+    child = pexpect.spawn(MULLION, ['run', conf, '--build', BUILD], timeout=60, encoding='utf-8', codec_errors='replace')
+    child.expect('attach NAME')
+    child.expect('tiny ready')
+    child.send('\r')
+    child.expect('mullion> ')
+    child.send('attach tiny\r')
+    child.expect('ttached')
+    child.send('hello\r')
+    child.expect('you typed: hello')
+    child.send('\x1d')
+    child.expect('mullion> ')
+    child.send('poweroff\r')
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_leaving(conf):
+    child = pexpect.spawn(MULLION, ['run', conf, '--boot', 'kernel', '--build', BUILD], timeout=30, encoding='utf-8', codec_errors='replace')
+    child.expect('tiny ready')
+    child.send('\x01x')
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0

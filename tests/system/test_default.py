@@ -1,0 +1,135 @@
+"""The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to their prompts, typed into,
+rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
+import os
+import time
+
+import pytest
+
+from harness import BUILD, PROMPT, Box
+from walker import BochsRam, Isolation, QemuRam
+
+READY = {'cloud': r'\[cloud\] guest cloud ready: Linux \S+cloud-amd64', 'debian': r'\[debian\] guest debian ready: Linux \S+-amd64',
+         'tiny': r'\[tiny\] tiny ready'}
+
+
+@pytest.fixture(scope='module')
+def box(on):
+    # From GRUB, as in life.
+    with Box(on=on, boot='cd', ram_file=True) as b:
+        yield b
+        print(b.text)
+
+
+def look_from_outside(box):
+    """Stops the machine, walks its tables, lets it run again."""
+    elf = os.path.join(BUILD, 'mullion.elf')
+    if box.on == 'qemu':
+        box.machine.qmp.command('stop')
+        ram = QemuRam(box.ram_file, box.memory)
+    else:
+        os.kill(box.machine.process.pid, 19)
+        ram = BochsRam(box.machine.process.pid, box.machine.emulator_log(), box.memory)
+    try:
+        seen = Isolation(ram, elf)
+        return seen.violations(), seen
+    finally:
+        ram.close()
+        if box.on == 'qemu':
+            box.machine.qmp.command('cont')
+        else:
+            os.kill(box.machine.process.pid, 18)
+
+
+def test_three_prompts(box):
+    start = time.monotonic()
+    box.wait_all(READY.values(), 90)
+    print(f'{box.on}: all three at their prompts after {time.monotonic() - start:.1f} s of wall time')
+
+
+def test_shell_and_list(box):
+    box.type('\r')
+    box.wait(PROMPT, 20)
+    box.shell('help', r'attach NAME')
+    for name, vcpus in (('cloud', '1'), ('debian', '2'), ('tiny', '1')):
+        words = box.wait_state(name, 'running')
+        assert words[1] == vcpus
+    box.shell('nonsense', r"Unknown command 'nonsense'")
+    box.shell('attach nobody', r"No guest is called 'nobody'")
+
+
+@pytest.mark.parametrize('name, cpus', [('cloud', 1), ('debian', 2)])
+def test_type_into_linux(box, name, cpus):
+    box.in_guest(name, 'echo $((6*7)) is the answer', r'^42 is the answer')
+    box.in_guest(name, 'nproc', rf'^{cpus}$')
+    box.in_guest(name, 'uname -r', r'^6\.\S+amd64')
+
+
+def test_type_into_tiny(box):
+    box.in_guest('tiny', 'hello there', r'you typed: hello there')
+
+
+def test_linux_finds_its_machine(box):
+    box.in_guest('debian', 'dmesg | grep -c "kvm-clock: Using msrs"; cat /sys/devices/system/clocksource/clocksource0/current_clocksource',
+                 r'^(kvm-clock|tsc)$')
+    box.in_guest('debian', 'grep -E "timer|ttyS0" /proc/interrupts | wc -l', r'^[1-9]')
+    box.in_guest('debian', 'ls /sys/bus/pci/devices | head -n 1', r'^0000:00:00.0')
+    box.in_guest('debian', "dmesg | grep -ciE 'BUG:|Oops|call trace|unchecked MSR'", r'^0$')
+
+
+def test_isolation_from_outside(box):
+    violations, seen = look_from_outside(box)
+    print(seen.summary())
+    assert len(seen.spaces) == 3
+    assert len(seen.domains) >= 5   # root, console, three monitors
+    assert not violations, '\n'.join(violations)
+
+
+def test_reboot_of_one(box):
+    before = float(box.in_guest('debian', 'cut -d" " -f1 /proc/uptime', r'^(\d+\.\d+)$').group(1))
+    box.attach('cloud')
+    box.type('\rreboot\r')
+    time.sleep(0.5)
+    box.detach()
+    box.wait(READY['cloud'], 60)
+    after = float(box.in_guest('debian', 'cut -d" " -f1 /proc/uptime', r'^(\d+\.\d+)$').group(1))
+    assert after > before
+    box.in_guest('cloud', 'echo $((6*7)) again', r'^42 again')
+
+
+def test_poweroff_and_start_of_one(box):
+    box.attach('debian')
+    box.type('\rpoweroff\r')
+    time.sleep(0.5)
+    box.detach()
+    box.wait_state('debian', 'off')
+    box.in_guest('cloud', 'echo still $((40+2))', r'^still 42')
+    box.in_guest('tiny', 'still', r'you typed: still')
+    box.shell('start debian', READY['debian'], 60)
+
+
+def test_monitor_crash_stays_inside(box):
+    box.shell('fault cloud', r'cloud')
+    box.wait_state('cloud', 'crashed')
+    box.in_guest('debian', 'echo untouched $((40+2))', r'^untouched 42')
+    box.in_guest('tiny', 'crash', r'triple fault now')   # on-crash = restart
+    box.wait(READY['tiny'], 30)
+    box.shell('start cloud', READY['cloud'], 60)
+
+
+def test_isolation_after_crashes(box):
+    violations, seen = look_from_outside(box)
+    assert len(seen.spaces) == 3
+    assert not violations, '\n'.join(violations)
+
+
+def test_log_and_memory(box):
+    box.shell('log tiny 5', r'tiny')
+    box.shell('memory', r'free: ')
+
+
+def test_stop_and_poweroff(box):
+    box.shell('stop tiny now', r'tiny')
+    box.wait_state('tiny', 'off')
+    box.settle()
+    box.type('poweroff\r')
+    assert box.ends() == 'off'

@@ -1,0 +1,375 @@
+"""Reads the physical memory of a stopped emulated machine from outside and walks every page table in it, host and second-level, with nothing of
+the kernel's own code. What it takes from the kernel: the addresses of four symbols (kernel_tables, ledger, pt_host, pt_ept, pt_npt) and the layout
+of struct pagetable and struct ledger_range. What it proves: Isolation.violations() is empty."""
+import array
+import mmap
+import os
+import re
+import struct
+import subprocess
+
+PAGE = 4096
+ADDRESS = 0x000ffffffffff000
+KERNEL_BASE = 0xffffffff80000000
+TAG_GUEST, TAG_MONITOR = 0x100, 0x200
+
+
+class QemuRam:
+    """QEMU's RAM file (q35: what is above 2 GiB moves above 4 GiB when there is 2.75 GiB or more)."""
+
+    def __init__(self, path, size):
+        self.size = size
+        self.low = size if size < 0xb0000000 else 0x80000000
+        self.file = open(path, 'rb')
+        self.map = mmap.mmap(self.file.fileno(), size, prot=mmap.PROT_READ)
+
+    def page(self, pa):
+        if pa >= 1 << 32:
+            pa = pa - (1 << 32) + self.low
+        elif pa >= self.low:
+            return None
+        return self.map[pa:pa + PAGE] if pa + PAGE <= self.size else None
+
+    def frames(self):
+        yield from range(0, self.low, PAGE)
+        yield from range(1 << 32, (1 << 32) + self.size - self.low, PAGE)
+
+    def close(self):
+        self.map.close()
+        self.file.close()
+
+
+class BochsRam:
+    """Bochs' RAM in its process' memory: blocks of 128 KiB in the order of first touch; `blocks`, an array of pointers, says which is where."""
+
+    def __init__(self, pid, log, size):
+        self.size = size
+        self.mem = os.open(f'/proc/{pid}/mem', os.O_RDONLY)
+        vector = int(re.search(r'vector=0x([0-9a-f]+)', log).group(1), 16)
+        self.block = int(re.search(r'mem block size = 0x([0-9a-f]+)', log).group(1), 16)
+        count = size // self.block
+        self.blocks = self._find_blocks(pid, vector, count)
+
+    def _find_blocks(self, pid, vector, count):
+        with open(f'/proc/{pid}/maps', encoding='ascii') as f:
+            maps = [line.split() for line in f]
+        ends = vector + count * self.block
+        best = None
+        for m in maps:
+            if not m[1].startswith('rw'):
+                continue
+            start, end = (int(x, 16) for x in m[0].split('-'))
+            if start <= vector < end and end - start >= count * self.block:
+                continue  # the RAM itself
+            if end - start > 256 << 20:
+                continue
+            try:
+                words = array.array('Q', os.pread(self.mem, end - start, start)[:(end - start) & ~7])
+            except OSError:
+                continue
+            run = used = 0
+            for i, w in enumerate(words):
+                if w == 0 or (vector <= w < ends and (w - vector) % self.block == 0):
+                    run += 1
+                    used += w != 0
+                    continue
+                if run >= count and used:
+                    best = self._exact(words, i - run, run, count, vector, best)
+                run = used = 0
+            if run >= count and used:
+                best = self._exact(words, len(words) - run, run, count, vector, best)
+        if best is None:
+            raise RuntimeError("Bochs' table of memory blocks was not found")
+        return best
+
+    @staticmethod
+    def _exact(words, at, run, count, vector, best):
+        """Of a run of plausible words: the table starts at its first block, which the firmware touches (page 0)."""
+        while run >= count and words[at] == 0:
+            at, run = at + 1, run - 1
+        if run < count:
+            return best
+        table = words[at:at + count]
+        used = sum(1 for w in table if w)
+        if len({w for w in table if w}) != used:
+            return best
+        return table if best is None or used > sum(1 for w in best if w) else best
+
+    def page(self, pa):
+        if pa >= self.size:
+            return None
+        address = self.blocks[pa // self.block]
+        if address == 0:
+            return bytes(PAGE)
+        return os.pread(self.mem, PAGE, address + pa % self.block)
+
+    def frames(self):
+        for i, address in enumerate(self.blocks):
+            if address:
+                yield from range(i * self.block, (i + 1) * self.block, PAGE)
+
+    def close(self):
+        os.close(self.mem)
+
+
+def symbols(elf):
+    out = subprocess.run(['nm', elf], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return {line.split()[2]: int(line.split()[0], 16) for line in out.splitlines() if len(line.split()) == 3}
+
+
+class Leaf:
+    __slots__ = ('va', 'frame', 'size', 'write', 'execute', 'user')
+
+    def __init__(self, va, frame, size, write, execute, user):
+        self.va, self.frame, self.size, self.write, self.execute, self.user = va, frame, size, write, execute, user
+
+
+def host_rights(entry, up):
+    """(present, write, execute, user) of an entry under what the levels above allow."""
+    return entry & 1, up[0] and bool(entry & 2), up[1] and not entry >> 63, up[2] and bool(entry & 4)
+
+
+def ept_rights(entry, up):
+    return entry & 7, up[0] and bool(entry & 2), up[1] and bool(entry & 4), True
+
+
+class Tables:
+    """Every leaf below a top-level table, and every frame that holds a table."""
+
+    def __init__(self, ram, root, rights, slots=range(512)):
+        self.ram, self.rights, self.leaves, self.frames = ram, rights, [], {root}
+        self._walk(root, 4, 0, (True, True, True), slots)
+
+    def _walk(self, table, level, base, up, slots=range(512)):
+        page = self.ram.page(table)
+        if page is None:
+            raise ValueError(f'a page table lies outside RAM: 0x{table:x}')
+        entries = struct.unpack('<512Q', page)
+        shift = 12 + 9 * (level - 1)
+        for i in slots:
+            entry = entries[i]
+            if not entry:
+                continue
+            present, write, execute, user = self.rights(entry, up)
+            if not present:
+                continue
+            va = base | i << shift
+            if level == 4 and i >= 256:
+                va |= 0xffff << 48
+            if level == 1 or (level < 4 and entry & 0x80):
+                size = 1 << shift
+                self.leaves.append(Leaf(va, entry & ADDRESS & ~(size - 1), size, write, execute, user))
+            else:
+                self.frames.add(entry & ADDRESS)
+                self._walk(entry & ADDRESS, level - 1, va, (write, execute, user))
+
+
+def merge(ranges):
+    out = []
+    for base, end in sorted(ranges):
+        if out and base <= out[-1][1]:
+            out[-1][1] = max(out[-1][1], end)
+        else:
+            out.append([base, end])
+    return out
+
+
+def overlaps(a, b):
+    """Parts that two lists of merged ranges share."""
+    out, i, j = [], 0, 0
+    while i < len(a) and j < len(b):
+        low, high = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+        if low < high:
+            out.append((low, high))
+        if a[i][1] < b[j][1]:
+            i += 1
+        else:
+            j += 1
+    return out
+
+
+class Isolation:
+    def __init__(self, ram, elf):
+        self.ram = ram
+        self.symbols = symbols(elf)
+        self.kernel_root = self._find_kernel_root()
+        self.shared = self._entry(self.kernel_root, 511) & ADDRESS
+        self.kernel = Tables(ram, self.kernel_root, host_rights)
+        self._find_pool()
+        self.domains = {root: Tables(ram, root, host_rights, range(256)) for root in self._find_host_roots()}
+        self.spaces = {root: Tables(ram, root, self.second_rights) for root in self._find_pagetables(('pt_ept', 'pt_npt'))}
+        self.ledger = self._read_ledger()
+
+    # -- finding things
+
+    def _entry(self, table, index):
+        page = self.ram.page(table)
+        return struct.unpack_from('<Q', page, 8 * index)[0] if page else 0
+
+    def _translate(self, root, va):
+        table = root
+        for level in (4, 3, 2, 1):
+            shift = 12 + 9 * (level - 1)
+            entry = self._entry(table, va >> shift & 511)
+            if not entry & 1:
+                return None
+            if level == 1 or (level < 4 and entry & 0x80):
+                size = 1 << shift
+                return (entry & ADDRESS & ~(size - 1)) | (va & (size - 1))
+            table = entry & ADDRESS
+            if self.ram.page(table) is None:
+                return None
+        return None
+
+    def image(self, va):
+        """A word of the kernel's image, which is loaded at its linked address less KERNEL_BASE."""
+        pa = va - KERNEL_BASE
+        return struct.unpack_from('<Q', self.ram.page(pa & ~0xfff), pa & 0xfff)[0]
+
+    def _find_kernel_root(self):
+        """The frame that kernel_tables.root names, found by what it maps, not by trusting a physical address."""
+        va = self.image(self.symbols['kernel_tables'] + 8)
+        text = self.symbols['text_start']
+        for frame in self.ram.frames():
+            top = self.ram.page(frame)
+            if top[511 * 8] & 1 and self._translate(frame, va) == frame and self._translate(frame, text) == text - KERNEL_BASE:
+                return frame
+        raise RuntimeError("the kernel's page table was not found in memory")
+
+    def _find_pool(self):
+        """The pool: the leaf run around the kernel's root."""
+        va = self.image(self.symbols['kernel_tables'] + 8)
+        leaves = {leaf.va: leaf for leaf in self.kernel.leaves}
+        home = next(leaf for leaf in self.kernel.leaves if leaf.va <= va < leaf.va + leaf.size)
+        first = last = home
+        while first.va - first.size in leaves and leaves[first.va - first.size].frame == first.frame - first.size:
+            first = leaves[first.va - first.size]
+        while last.va + last.size in leaves and leaves[last.va + last.size].frame == last.frame + last.size:
+            last = leaves[last.va + last.size]
+        self.pool_va, self.pool, self.pool_size = first.va, first.frame, last.va + last.size - first.va
+
+    def pool_frame(self, va):
+        if self.pool_va <= va < self.pool_va + self.pool_size:
+            return va - self.pool_va + self.pool
+        return None
+
+    def _find_host_roots(self):
+        """Every frame whose last entry leads to the kernel's shared half: an address space, whoever may know of it."""
+        found = []
+        for frame in self.ram.frames():
+            page = self.ram.page(frame)
+            last = struct.unpack_from('<Q', page, 511 * 8)[0]
+            if last & 1 and last & ADDRESS == self.shared and frame != self.kernel_root:
+                found.append(frame)
+        return found
+
+    def _find_pagetables(self, formats):
+        """Roots of every struct pagetable in the pool whose format is one of these symbols."""
+        wanted = {self.symbols[name]: name for name in formats if name in self.symbols}
+        roots, self.second_name = {}, None
+        for frame in range(self.pool, self.pool + self.pool_size, PAGE):
+            words = struct.unpack('<512Q', self.ram.page(frame))
+            for i in range(511):
+                if words[i] in wanted:
+                    root = self.pool_frame(words[i + 1])
+                    if root is not None and root % PAGE == 0:
+                        roots[root] = wanted[words[i]]
+                        self.second_name = wanted[words[i]]
+        return roots
+
+    @property
+    def second_rights(self):
+        return ept_rights if self.second_name == 'pt_ept' else host_rights
+
+    def _read_ledger(self):
+        """[(base, size, tag)] from the live tree."""
+        out, todo = [], [self.image(self.symbols['ledger'])]
+        while todo:
+            va = todo.pop()
+            if not va:
+                continue
+            pa = self._translate(self.kernel_root, va)
+            page = self.ram.page(pa & ~0xfff)
+            base, size, tag, _, left, right = struct.unpack_from('<QQIiQQ', page, pa & 0xfff)
+            out.append((base, size, tag))
+            todo += [left, right]
+        return sorted(out)
+
+    # -- the proof
+
+    def violations(self):
+        bad = []
+        guest_owned = merge([b, b + s] for b, s, t in self.ledger if TAG_GUEST <= t < TAG_MONITOR)
+        by_tag = {t: merge([b, b + s] for b, s, x in self.ledger if x == t) for t in {x for _, _, x in self.ledger}}
+        mapped = {root: merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves) for root, t in self.spaces.items()}
+        guest = merge([list(r) for ranges in mapped.values() for r in ranges] + [list(r) for r in guest_owned])
+
+        # The ledger: one owner for each frame.
+        for (b0, s0, t0), (b1, _, t1) in zip(self.ledger, self.ledger[1:]):
+            if b0 + s0 > b1:
+                bad.append(f'ledger: 0x{b1:x} has two owners, tags 0x{t0:x} and 0x{t1:x}')
+
+        # Ring 0 maps no guest memory.
+        for leaf in self.kernel.leaves:
+            if leaf.user:
+                bad.append(f"the kernel's half has a page for ring 3 at 0x{leaf.va:x}")
+            for low, high in overlaps([[leaf.frame, leaf.frame + leaf.size]], guest):
+                bad.append(f'ring 0 maps guest memory 0x{low:x}-0x{high:x} at 0x{leaf.va:x}')
+        for root, t in self.domains.items():
+            for leaf in t.leaves:
+                if not leaf.user:
+                    bad.append(f'domain 0x{root:x}: a page that is not for ring 3 in its half at 0x{leaf.va:x}')
+
+        # Nothing is writable and executable at once.
+        for name, t in [('kernel', self.kernel)] + [(f'domain 0x{r:x}', t) for r, t in self.domains.items()]:
+            for leaf in t.leaves:
+                if leaf.write and leaf.execute:
+                    bad.append(f'{name}: 0x{leaf.va:x} is writable and executable')
+
+        # No frame is in two guests; what a guest sees belongs to one guest's tag; no guest sees the kernel, a table, or another's memory.
+        roots = sorted(mapped)
+        for i, a in enumerate(roots):
+            for b in roots[i + 1:]:
+                for low, high in overlaps(mapped[a], mapped[b]):
+                    bad.append(f'0x{low:x}-0x{high:x} is mapped by two guests')
+            tags = [t for t, ranges in by_tag.items() if overlaps(mapped[a], ranges)]
+            if any(not TAG_GUEST <= t < TAG_MONITOR for t in tags) or len(tags) > 1:
+                bad.append(f'space 0x{a:x} maps memory of owners ' + ', '.join(f'0x{t:x}' for t in tags))
+            owned = merge([list(r) for t in tags for r in by_tag[t]])
+            if sum(h - l for l, h in overlaps(mapped[a], owned)) != sum(h - l for l, h in mapped[a]):
+                bad.append(f'space 0x{a:x} maps memory that has no owner')
+
+        # Each guest's memory is in one domain (its monitor), and a domain has one guest's at most.
+        for tag, ranges in by_tag.items():
+            if not TAG_GUEST <= tag < TAG_MONITOR:
+                continue
+            users = [r for r, t in self.domains.items()
+                     if overlaps(merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves), ranges)]
+            if len(users) > 1:
+                bad.append(f'memory of guest {tag - TAG_GUEST} is mapped by {len(users)} domains')
+        for root, t in self.domains.items():
+            frames = merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves)
+            tags = [x for x, ranges in by_tag.items() if TAG_GUEST <= x < TAG_MONITOR and overlaps(frames, ranges)]
+            if len(tags) > 1:
+                bad.append(f'domain 0x{root:x} maps the memory of {len(tags)} guests')
+
+        # No page table, of whatever kind, is within reach of ring 3 or of a guest; the kernel's image is never writable there.
+        tables = merge([f, f + PAGE] for t in [self.kernel, *self.domains.values(), *self.spaces.values()] for f in t.frames)
+        kernel_end = self.symbols['kernel_end'] - KERNEL_BASE
+        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [(f'space 0x{r:x}', t) for r, t in self.spaces.items()]:
+            frames = merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves)
+            for low, high in overlaps(frames, tables):
+                bad.append(f'{name}: the page table at 0x{low:x}-0x{high:x} is mapped')
+            writable = merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves if leaf.write)
+            for low, high in overlaps(writable, [[0x100000, kernel_end]]):
+                bad.append(f"{name}: the kernel's image at 0x{low:x}-0x{high:x} is mapped writable")
+            if name.startswith('space'):
+                for low, high in overlaps(frames, [[self.pool, self.pool + self.pool_size]]):
+                    bad.append(f'{name}: the kernel pool at 0x{low:x}-0x{high:x} is mapped')
+        return bad
+
+    def summary(self):
+        guests = sum(s for _, s, t in self.ledger if TAG_GUEST <= t < TAG_MONITOR)
+        return (f'{len(self.domains)} domains, {len(self.spaces)} guest spaces ({self.second_name}), {len(self.ledger)} ledger ranges, '
+                f'{guests >> 20} MiB of guests, pool {self.pool_size >> 20} MiB at 0x{self.pool:x}, '
+                f'{len(self.kernel.leaves)} kernel leaves')
