@@ -209,8 +209,6 @@ static void device_thread(void)
         let_go(); /* they see that it is over */
         return;
     }
-    atomic_store(&CONTROL->state, GUEST_RUNNING);
-    (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, BOOT->root_bits);
     let_go();
     serve();
 }

@@ -129,8 +129,11 @@ static void count(struct vm_vcpu *v)
 void vcpu_loop(struct vm_vcpu *v)
 {
     struct vm *vm = v->vm;
-    if (v->index == 0)
+    if (v->index == 0) { /* the time first: who sees the state may read it */
         vm->control->first_entry_tsc = tsc_now();
+        atomic_store(&vm->control->state, GUEST_RUNNING);
+        (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, vm->boot->root_bits);
+    }
     while (!atomic_load(&vm->ending)) {
         take_mail(v);
         prepare(v);
