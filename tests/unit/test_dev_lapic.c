@@ -171,7 +171,8 @@ static void priorities(void **state)
 static void level_triggered(void **state)
 {
     (void)state;
-    struct interrupt_message m = { .dest = 1, .delivery_mode = DELIVER_FIXED, .vector = 0x61, .level = true, .level_triggered = true };
+    struct interrupt_message m = { .dest = 1, .delivery_mode = DELIVER_FIXED, .vector = 0x61, .level = true,
+                                   .level_triggered = true };
     all_on();
     apic_set_deliver(&set, &m);
     assert_int_equal(kicks[1], 1);

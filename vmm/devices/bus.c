@@ -55,12 +55,14 @@ enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigne
     if (bus->ports == BUS_PORT_RANGES)
         return E_QUOTA;
     memmove(&bus->port[at + 1], &bus->port[at], (bus->ports - at) * sizeof bus->port[0]);
-    bus->port[at] = (struct bus_port_range){ .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler, .device = device };
+    bus->port[at] = (struct bus_port_range){ .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler,
+                                             .device = device };
     bus->ports++;
     return OK;
 }
 
-enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest, bus_memory_handler handler, void *device)
+enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest, bus_memory_handler handler,
+                          void *device)
 {
     if (first > last || !width_ok(widest, 8) || !handler)
         return E_ARG;
@@ -85,7 +87,8 @@ enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler ha
             return E_OVERLAP;
     if (bus->bytes == BUS_BYTE_PORTS)
         return E_QUOTA;
-    bus->byte[bus->bytes++] = (struct bus_port_range){ .first = port, .last = port, .widest = 1, .handler = handler, .device = device };
+    bus->byte[bus->bytes++] = (struct bus_port_range){ .first = port, .last = port, .widest = 1, .handler = handler,
+                                                     .device = device };
     return OK;
 }
 

@@ -2,8 +2,8 @@
  * The guest's I/O: which device answers at which port and at which guest-physical address.
  *
  * Ranges are inclusive [first, last], never empty, never wrap, and never overlap (an overlapping one is refused). An access that
- * lies in one range goes to the device as it is, or, if it is wider than the range's `widest`, in pieces of that width; one that leaves
- * a range is cut into bytes. What nobody claims reads as all ones and swallows writes.
+ * lies in one range goes to the device as it is, or, if it is wider than the range's `widest`, in pieces of that width; one
+ * that leaves a range is cut into bytes. What nobody claims reads as all ones and swallows writes.
  *
  * Lock: the VM's lock is held around every call. A handler may add and remove ranges (that is how PCI BARs move).
  */
@@ -22,8 +22,8 @@
 #define BUS_MEMORY_RANGES 64u
 #define BUS_BYTE_PORTS    4u
 
-/* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read, *value comes in
- * as all ones of that size and what the handler leaves above the size is cut off. */
+/* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read, *value
+ * comes in as all ones of that size and what the handler leaves above the size is cut off. */
 typedef void (*bus_port_handler)(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value);
 typedef void (*bus_memory_handler)(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value);
 
@@ -52,7 +52,8 @@ struct bus {
 void bus_init(struct bus *bus);
 
 /* E_ARG: empty or wrapping range, bad width; E_OVERLAP; E_QUOTA: the table is full. */
-NODISCARD enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler, void *device);
+NODISCARD enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler,
+                                   void *device);
 NODISCARD enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest, bus_memory_handler handler,
                                         void *device);
 /* A register that only single-byte accesses reach, though a wider register lies over it: 0xcf9 inside PCI's 0xcf8..0xcfb. */

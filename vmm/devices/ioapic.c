@@ -2,7 +2,8 @@
  * The I/O APIC; see ioapic.h.
  *
  * Memory: 0x00 IOREGSEL (8 bits), 0x10 IOWIN (32 bits), 0x40 EOI (vector).
- * Registers: 0 ID (27:24), 1 version (entries - 1 in 23:16, 0x20), 2 arbitration, 0x10 + 2n / 0x11 + 2n redirection entry n, low / high.
+ * Registers: 0 ID (27:24), 1 version (entries - 1 in 23:16, 0x20), 2 arbitration, 0x10 + 2n / 0x11 + 2n redirection entry n,
+ * low / high.
  */
 #include "vmm/devices/ioapic.h"
 

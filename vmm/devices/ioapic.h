@@ -1,8 +1,8 @@
 /*
  * The I/O APIC (Intel 82093AA data sheet, version 0x20: with an EOI register), 24 pins. Lock: the VM's.
  *
- * Level-triggered: a message is sent when the line is up and remote IRR is clear; an EOI for the vector clears it, and sends again if the
- * line is still up. An edge that comes while the pin is masked is lost, as in the chip.
+ * Level-triggered: a message is sent when the line is up and remote IRR is clear; an EOI for the vector clears it, and sends
+ * again if the line is still up. An edge that comes while the pin is masked is lost, as in the chip.
  */
 #ifndef VMM_DEVICES_IOAPIC_H
 #define VMM_DEVICES_IOAPIC_H

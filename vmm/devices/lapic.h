@@ -1,10 +1,10 @@
 /*
- * The local APIC of one vCPU, with its xAPIC (MMIO) and x2APIC (MSR) faces (Intel SDM vol. 3, chapter 11), and the set of all of a VM's
- * local APICs, through which messages find their CPUs.
+ * The local APIC of one vCPU, with its xAPIC (MMIO) and x2APIC (MSR) faces (Intel SDM vol. 3, chapter 11), and the set of all
+ * of a VM's local APICs, through which messages find their CPUs.
  *
- * Threads. Functions that take a struct lapic are for its own vCPU's thread, without a lock, except lapic_post_*, which anybody may call. What
- * others read of a lapic is atomic (`route_*`, pending, level, mail). apic_set_deliver may be called by any thread; it
- * sets bits and calls set->kick for each target.
+ * Threads. Functions that take a struct lapic are for its own vCPU's thread, without a lock, except lapic_post_*, which
+ * anybody may call. What others read of a lapic is atomic (`route_*`, pending, level, mail). apic_set_deliver may be called
+ * by any thread; it sets bits and calls set->kick for each target.
  *
  * Time is the host's TSC, given as `now`. The guest's TSC is now + tsc_offset.
  *
@@ -81,15 +81,18 @@ struct apic_set {
     void *context;
     /* Something new for this vCPU (it may be running, asleep, or the caller itself): make it look. Any thread, any lock state. */
     void (*kick)(void *context, unsigned vcpu);
-    /* A level-triggered interrupt was ended: take the VM's lock and tell the I/O APIC. Called by a vCPU's thread that does NOT hold the VM's lock. */
+    /* A level-triggered interrupt was ended: take the VM's lock and tell the I/O APIC. Called by a vCPU's thread that does
+     * NOT hold the VM's lock. */
     void (*eoi)(void *context, uint8_t vector);
 };
 
-/* pending: (_Atomic uint64_t *)vcpu_state->pending. vCPU 0 is the BSP. Power-on state (SDM 11.4.7.1); enters the set at `index`. */
+/* pending: (_Atomic uint64_t *)vcpu_state->pending. vCPU 0 is the BSP. Power-on state (SDM 11.4.7.1); enters the set at
+ * `index`. */
 void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, _Atomic uint64_t *pending, uint64_t tsc_khz);
 /* power_on: everything; otherwise INIT: keeps the APIC ID and IA32_APIC_BASE. Clears pending bits and mail other than SIPI. */
 void lapic_reset(struct lapic *l, bool power_on);
-/* What firmware leaves on the BSP of a PC: software-enabled, LINT0 = ExtINT (virtual wire), LINT1 = NMI. Others: LINT0 masked, LINT1 = NMI. */
+/* What firmware leaves on the BSP of a PC: software-enabled, LINT0 = ExtINT (virtual wire), LINT1 = NMI. Others: LINT0
+ * masked, LINT1 = NMI. */
 void lapic_firmware_state(struct lapic *l);
 void lapic_set_tsc_offset(struct lapic *l, uint64_t offset);
 

@@ -1,6 +1,6 @@
 /*
- * The local APIC's timer: one-shot, periodic, TSC-deadline; see lapic.h (Intel SDM vol. 3, 11.5.4). Nothing ticks: the next expiry is known as a
- * host TSC, and lapic_advance looks whether it has come.
+ * The local APIC's timer: one-shot, periodic, TSC-deadline; see lapic.h (Intel SDM vol. 3, 11.5.4). Nothing ticks: the next
+ * expiry is known as a host TSC, and lapic_advance looks whether it has come.
  */
 #include "vmm/devices/lapic_internal.h"
 

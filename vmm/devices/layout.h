@@ -31,8 +31,8 @@
 #define LAYOUT_IOAPIC_ID     0u
 #define LAYOUT_PIT_PIN       2u /* ISA 0 -> GSI 2 (MADT override) */
 
-/* The local APIC timer's input clock. Also the core crystal clock of CPUID 0x15: eax = 25000, ebx = tsc_khz, ecx = 25000000; and of KVM's leaf
- * 0x40000010: ebx = 25000. */
+/* The local APIC timer's input clock. Also the core crystal clock of CPUID 0x15: eax = 25000, ebx = tsc_khz, ecx = 25000000;
+ * and of KVM's leaf 0x40000010: ebx = 25000. */
 #define LAYOUT_LAPIC_TIMER_HZ 25000000u
 
 #endif

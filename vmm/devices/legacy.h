@@ -1,7 +1,7 @@
 /*
- * The small ports that PC software touches: the i8042 keyboard controller with nothing attached (0x60, 0x64; its reset pulse works), system
- * control port A (0x92: fast reset, A20 always on), the POST port 0x80 and the DMA page registers (ignored), and the optional debug-exit
- * port. Lock: the VM's.
+ * The small ports that PC software touches: the i8042 keyboard controller with nothing attached (0x60, 0x64; its reset pulse
+ * works), system control port A (0x92: fast reset, A20 always on), the POST port 0x80 and the DMA page registers (ignored),
+ * and the optional debug-exit port. Lock: the VM's.
  */
 #ifndef VMM_DEVICES_LEGACY_H
 #define VMM_DEVICES_LEGACY_H

@@ -111,7 +111,8 @@ static void acknowledge(struct pic_chip *c, unsigned input)
 
 void pic_accept(struct pic *pic, uint8_t vector)
 {
-    /* The request may have gone since it was offered. The guest's handler runs all the same and will end it, so it counts as in service. */
+    /* The request may have gone since it was offered. The guest's handler runs all the same and will end it, so it counts as
+     * in service. */
     unsigned input = vector & 7;
     if ((vector & 0xf8) == pic->chip[0].base && input != CASCADE) {
         acknowledge(&pic->chip[0], input);

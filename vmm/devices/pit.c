@@ -1,11 +1,11 @@
 /*
  * The 8254 and port 0x61; see pit.h.
  *
- * 0x40..0x42: the channels' counts. 0x43 write: control word (channel 7:6, access 5:4, mode 3:1, BCD 0), counter latch (access 0),
- * read-back (channel 3). 0x61: gate 2 (bit 0), speaker (1), refresh toggle (4), output 2 (5).
+ * 0x40..0x42: the channels' counts. 0x43 write: control word (channel 7:6, access 5:4, mode 3:1, BCD 0), counter latch
+ * (access 0), read-back (channel 3). 0x61: gate 2 (bit 0), speaker (1), refresh toggle (4), output 2 (5).
  *
- * Everything follows from the number of input cycles since a channel's count was loaded. A new count takes effect at once, in modes 2 and 3
- * too (the chip would end the period first); nobody is known to mind.
+ * Everything follows from the number of input cycles since a channel's count was loaded. A new count takes effect at once, in
+ * modes 2 and 3 too (the chip would end the period first); nobody is known to mind.
  */
 #include "vmm/devices/pit.h"
 
@@ -177,7 +177,8 @@ static void latch_status(struct pit *pit, struct pit_channel *c)
     if (c->status_latched)
         return;
     c->status_latched = true;
-    c->status_latch = (uint8_t)((output(c, cycles_now(pit)) ? 0x80 : 0) | (c->written ? 0 : 0x40) | c->access << 4 | c->mode << 1 | (c->bcd ? 1 : 0));
+    unsigned high = output(c, cycles_now(pit)) ? 0x80 : 0;
+    c->status_latch = (uint8_t)(high | (c->written ? 0 : 0x40) | c->access << 4 | c->mode << 1 | (c->bcd ? 1 : 0));
 }
 
 static void write_control(struct pit *pit, uint8_t value)

@@ -1,8 +1,8 @@
 /*
  * ACPI fixed hardware; see pm.h (ACPI 6.4, tables 4.11 to 4.16).
  *
- * PM1 status: timer 0, power button 8, wake 15 (a written 1 clears). PM1 enable: the same bits. PM1 control: SCI_EN 0, SLP_TYP 12:10, SLP_EN 13
- * (reads 0). 0xcf9: bit 2 set resets.
+ * PM1 status: timer 0, power button 8, wake 15 (a written 1 clears). PM1 enable: the same bits. PM1 control: SCI_EN 0,
+ * SLP_TYP 12:10, SLP_EN 13 (reads 0). 0xcf9: bit 2 set resets.
  */
 #include "vmm/devices/pm.h"
 
@@ -126,7 +126,8 @@ static void reset_port(void *device, uint16_t port, unsigned size, bool is_write
         pm->power.reset(pm->power.context);
 }
 
-enum error pm_init(struct pm *pm, struct bus *bus, const struct clock *clock, const struct irq_sink *irq, const struct power_sink *power)
+enum error pm_init(struct pm *pm, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
+                   const struct power_sink *power)
 {
     memset(pm, 0, sizeof *pm);
     pm->clock = clock;

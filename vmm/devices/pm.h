@@ -1,6 +1,6 @@
 /*
- * ACPI fixed hardware (ACPI 6.4, 4.8): PM1a event and control, the PM timer (32 bits), GPE0 (nothing behind it), and the reset register 0xcf9.
- * Ports: see layout.h. Lock: the VM's.
+ * ACPI fixed hardware (ACPI 6.4, 4.8): PM1a event and control, the PM timer (32 bits), GPE0 (nothing behind it), and the
+ * reset register 0xcf9. Ports: see layout.h. Lock: the VM's.
  */
 #ifndef VMM_DEVICES_PM_H
 #define VMM_DEVICES_PM_H

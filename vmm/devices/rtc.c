@@ -9,8 +9,8 @@
 #include "lib/string.h"
 #include "vmm/devices/layout.h"
 
-enum { T_SECOND = 0, A_SECOND = 1, T_MINUTE = 2, A_MINUTE = 3, T_HOUR = 4, A_HOUR = 5, T_WEEKDAY = 6, T_DAY = 7, T_MONTH = 8, T_YEAR = 9,
-       REG_A = 0xa, REG_B = 0xb, REG_C = 0xc, REG_D = 0xd, T_CENTURY = 0x32 };
+enum { T_SECOND = 0, A_SECOND = 1, T_MINUTE = 2, A_MINUTE = 3, T_HOUR = 4, A_HOUR = 5, T_WEEKDAY = 6, T_DAY = 7, T_MONTH = 8,
+       T_YEAR = 9, REG_A = 0xa, REG_B = 0xb, REG_C = 0xc, REG_D = 0xd, T_CENTURY = 0x32 };
 #define A_UIP  0x80u
 #define B_SET  0x80u
 #define B_PIE  0x40u
@@ -176,7 +176,8 @@ uint64_t rtc_next_event(const struct rtc *rtc)
 
 static bool is_time(unsigned index)
 {
-    return index == T_SECOND || index == T_MINUTE || index == T_HOUR || (index >= T_WEEKDAY && index <= T_YEAR) || index == T_CENTURY;
+    return index == T_SECOND || index == T_MINUTE || index == T_HOUR || (index >= T_WEEKDAY && index <= T_YEAR) ||
+           index == T_CENTURY;
 }
 
 static uint8_t read_byte(struct rtc *rtc)
@@ -263,7 +264,8 @@ enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock,
     rtc->b = B_24H;
     rtc->base_tick = clock->now;
     rtc->base_seconds = unix_seconds;
-    /* Memory sizes where PC firmware keeps them: KiB below 640 K, KiB from 1 M (at most 63 M), 64 KiB from 16 M, 64 KiB from 4 G. */
+    /* Memory sizes where PC firmware keeps them: KiB below 640 K, KiB from 1 M (at most 63 M), 64 KiB from 16 M, 64 KiB from
+     * 4 G. */
     uint64_t above_1m = low_bytes > 0x100000 ? (low_bytes - 0x100000) >> 10 : 0;
     uint64_t above_16m = low_bytes > 0x1000000 ? (low_bytes - 0x1000000) >> 16 : 0;
     uint64_t above_4g = high_bytes >> 16;

@@ -1,5 +1,6 @@
 /*
- * The MC146818 real-time clock and 128 bytes of CMOS (ports 0x70, 0x71). Time runs with the host's TSC from the moment given. Lock: the VM's.
+ * The MC146818 real-time clock and 128 bytes of CMOS (ports 0x70, 0x71). Time runs with the host's TSC from the moment given.
+ * Lock: the VM's.
  */
 #ifndef VMM_DEVICES_RTC_H
 #define VMM_DEVICES_RTC_H
@@ -24,7 +25,8 @@ struct rtc {
     struct irq_sink irq;
 };
 
-/* unix_seconds: the time at clock->now. low_bytes: RAM below LAYOUT_LOW_RAM_END; high_bytes: RAM above 4 GiB (for the memory-size bytes). */
+/* unix_seconds: the time at clock->now. low_bytes: RAM below LAYOUT_LOW_RAM_END; high_bytes: RAM above 4 GiB (for the
+ * memory-size bytes). */
 NODISCARD enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
                                   int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes);
 void rtc_advance(struct rtc *rtc);

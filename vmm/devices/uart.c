@@ -1,9 +1,11 @@
 /*
  * The 16550A; see uart.h.
  *
- * +0 RBR/THR (DLL), +1 IER (DLM), +2 IIR/FCR, +3 LCR, +4 MCR, +5 LSR, +6 MSR, +7 SCR. DLL and DLM are there while LCR bit 7 is set.
+ * +0 RBR/THR (DLL), +1 IER (DLM), +2 IIR/FCR, +3 LCR, +4 MCR, +5 LSR, +6 MSR, +7 SCR. DLL and DLM are there while LCR bit 7
+ * is set.
  *
- * The interrupt output is not gated by MCR's OUT2, although a PC's is: small systems forget to set it, and no driver depends on it.
+ * The interrupt output is not gated by MCR's OUT2, although a PC's is: small systems forget to set it, and no driver depends
+ * on it.
  */
 #include "vmm/devices/uart.h"
 

@@ -1,9 +1,9 @@
 /*
  * The 16550A serial port (National PC16550D data sheet). Lock: the VM's.
  *
- * Output goes to `write` as it comes; when that takes fewer bytes than offered, they wait in the transmit FIFO, THRE and TEMT stay clear,
- * and uart_pump (called when the sink has room again) goes on. Input waits in the receive FIFO; a character timeout is
- * announced at once, since no more input is on its way.
+ * Output goes to `write` as it comes; when that takes fewer bytes than offered, they wait in the transmit FIFO, THRE and TEMT
+ * stay clear, and uart_pump (called when the sink has room again) goes on. Input waits in the receive FIFO; a character
+ * timeout is announced at once, since no more input is on its way.
  */
 #ifndef VMM_DEVICES_UART_H
 #define VMM_DEVICES_UART_H

@@ -1,0 +1,197 @@
+/* The 8254: calibration as operating systems do it, the modes, latches, interrupts. */
+// sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/pit.c
+#include "dev_test.h"
+#include "vmm/devices/pit.h"
+
+#define KHZ 2386364ull /* 2000 ticks in a PIT cycle, exactly */
+#define CYCLE 2000ull
+static struct bus bus;
+static struct clock clk;
+static struct pit pit;
+static struct lines lines;
+
+static int setup(void **state)
+{
+    (void)state;
+    struct irq_sink irq = { lines_gsi, &lines };
+    memset(&lines, 0, sizeof lines);
+    clk = (struct clock){ .now = 123456 * CYCLE, .khz = KHZ };
+    bus_init(&bus);
+    assert_int_equal(pit_init(&pit, &bus, &clk, &irq), OK);
+    return 0;
+}
+
+static void run(uint64_t cycles)
+{
+    clk.now += cycles * CYCLE;
+    pit_advance(&pit);
+}
+
+static uint16_t read16(unsigned n)
+{
+    uint8_t low = inb(&bus, (uint16_t)(0x40 + n));
+    return (uint16_t)(low | inb(&bus, (uint16_t)(0x40 + n)) << 8);
+}
+
+/* Linux's pit_calibrate_tsc: gate on, speaker off, channel 2 mode 0, wait for output 2. */
+static void calibrate(void **state)
+{
+    (void)state;
+    unsigned latch = PIT_HZ / 100;
+    outb(&bus, 0x61, (inb(&bus, 0x61) & ~2u) | 1);
+    outb(&bus, 0x43, 0xb0);
+    outb(&bus, 0x42, latch & 0xff);
+    outb(&bus, 0x42, latch >> 8);
+    uint64_t start = clk.now;
+    while (!(inb(&bus, 0x61) & 0x20)) {
+        clk.now += 3 * CYCLE;
+        assert_true(clk.now - start < 20 * KHZ);
+    }
+    assert_in_range(clk.now - start, 10 * KHZ - 10 * CYCLE, 10 * KHZ + 10 * CYCLE);
+    /* quick_pit_calibrate: free-running from 0xffff, the high byte is watched */
+    outb(&bus, 0x43, 0xb0);
+    outb(&bus, 0x42, 0xff);
+    outb(&bus, 0x42, 0xff);
+    assert_int_equal(read16(2), 0xffff);
+    run(0x180);
+    assert_int_equal(read16(2), 0xfe7f);
+    run(0xffff); /* wraps round */
+    assert_int_equal(read16(2), 0xfe80);
+}
+
+static void gate(void **state)
+{
+    (void)state;
+    outb(&bus, 0x61, 1);
+    outb(&bus, 0x43, 0xb0);
+    outb(&bus, 0x42, 100);
+    outb(&bus, 0x42, 0);
+    run(30);
+    outb(&bus, 0x61, 0);
+    run(1000);
+    assert_int_equal(read16(2), 70);
+    assert_int_equal(inb(&bus, 0x61) & 0x23, 0);
+    outb(&bus, 0x61, 3);
+    run(69);
+    assert_int_equal(inb(&bus, 0x61) & 0x23, 0x03);
+    run(1);
+    assert_int_equal(inb(&bus, 0x61) & 0x23, 0x23);
+    /* mode 1: the gate's rise starts it */
+    outb(&bus, 0x61, 0);
+    outb(&bus, 0x43, 0xb2);
+    outb(&bus, 0x42, 50);
+    outb(&bus, 0x42, 0);
+    run(100);
+    assert_int_equal(inb(&bus, 0x61) & 0x20, 0x20);
+    outb(&bus, 0x61, 1);
+    assert_int_equal(inb(&bus, 0x61) & 0x20, 0);
+    run(50);
+    assert_int_equal(inb(&bus, 0x61) & 0x20, 0x20);
+    /* mode 3 with the gate low rests high */
+    outb(&bus, 0x61, 1);
+    outb(&bus, 0x43, 0xb6);
+    outb(&bus, 0x42, 100);
+    outb(&bus, 0x42, 0);
+    run(60);
+    assert_int_equal(inb(&bus, 0x61) & 0x20, 0);
+    outb(&bus, 0x61, 0);
+    assert_int_equal(inb(&bus, 0x61) & 0x20, 0x20);
+    uint8_t before = inb(&bus, 0x61) & 0x10;
+    run(18);
+    assert_int_not_equal(inb(&bus, 0x61) & 0x10, before);
+}
+
+static void periodic(void **state)
+{
+    (void)state;
+    assert_int_equal(pit_next_event(&pit), CLOCK_NEVER);
+    outb(&bus, 0x43, 0x34); /* mode 2, 250 Hz as a kernel would */
+    outb(&bus, 0x40, 4773 & 0xff);
+    outb(&bus, 0x40, 4773 >> 8);
+    uint64_t start = clk.now;
+    for (unsigned i = 1; i <= 10; i++) {
+        assert_int_equal(pit_next_event(&pit), start + i * 4773 * CYCLE);
+        clk.now = pit_next_event(&pit) - 1;
+        pit_advance(&pit);
+        assert_int_equal(lines.rises[0], i - 1);
+        clk.now++;
+        pit_advance(&pit);
+        assert_int_equal(lines.rises[0], i);
+    }
+    run(4773 * 7); /* missed ones are not replayed */
+    assert_int_equal(lines.rises[0], 11);
+    run(100);
+    assert_int_equal(read16(0), 4673);
+    /* latch: the value stands while time goes on */
+    outb(&bus, 0x43, 0x00);
+    run(200);
+    outb(&bus, 0x43, 0x00); /* a second latch is ignored */
+    assert_int_equal(read16(0), 4673);
+    assert_int_equal(read16(0), 4473);
+    /* read-back: status first, then count */
+    outb(&bus, 0x43, 0xc2);
+    assert_int_equal(inb(&bus, 0x40), 0xb4);
+    assert_int_equal(read16(0), 4473);
+    outb(&bus, 0x43, 0x34);
+    outb(&bus, 0x43, 0xe2);
+    assert_int_equal(inb(&bus, 0x40), 0xf4); /* null count */
+    /* shut down as Linux does: mode 0, count 0 */
+    outb(&bus, 0x43, 0x30);
+    outb(&bus, 0x40, 0);
+    outb(&bus, 0x40, 0);
+    assert_false(lines.level[0]);
+    assert_int_equal(pit_next_event(&pit), clk.now + 65536 * CYCLE);
+    run(65536);
+    assert_int_equal(lines.rises[0], 12);
+    assert_int_equal(pit_next_event(&pit), CLOCK_NEVER);
+    /* one-shot, mode 4 */
+    outb(&bus, 0x43, 0x38);
+    outb(&bus, 0x40, 0xe8);
+    outb(&bus, 0x40, 0x03);
+    assert_int_equal(pit_next_event(&pit), clk.now + 1000 * CYCLE);
+    run(1000);
+    assert_int_equal(lines.rises[0], 13);
+    assert_int_equal(pit_next_event(&pit), CLOCK_NEVER);
+}
+
+static void odd_requests(void **state)
+{
+    (void)state;
+    /* the shortest period is bounded in its interrupts */
+    outb(&bus, 0x43, 0x14);
+    outb(&bus, 0x40, 1);
+    run(2);
+    unsigned before = lines.rises[0];
+    assert_true(pit_next_event(&pit) >= clk.now + KHZ / 10 - 1);
+    run(1);
+    assert_int_equal(lines.rises[0], before);
+    /* BCD */
+    outb(&bus, 0x43, 0x35);
+    outb(&bus, 0x40, 0x00);
+    outb(&bus, 0x40, 0x10);
+    run(1);
+    assert_int_equal(read16(0), 0x0999);
+    outb(&bus, 0x43, 0x31);
+    outb(&bus, 0x40, 0);
+    outb(&bus, 0x40, 0);
+    run(1);
+    assert_int_equal(read16(0), 0x9999);
+    /* every control word, every channel, with counts: nothing breaks */
+    for (unsigned control = 0; control < 256; control++)
+        for (unsigned n = 0; n < 3; n++) {
+            outb(&bus, 0x43, control);
+            outb(&bus, (uint16_t)(0x40 + n), control * 7 & 0xff);
+            outb(&bus, 0x61, control & 1);
+            run(control * 131 + 1);
+            (void)read16(n);
+            assert_true(pit_next_event(&pit) > clk.now);
+        }
+    assert_int_equal(inb(&bus, 0x43), 0xff);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(calibrate, setup), cmocka_unit_test_setup(gate, setup),
+                                        cmocka_unit_test_setup(periodic, setup), cmocka_unit_test_setup(odd_requests, setup) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,170 @@
+/* ACPI fixed hardware, the ways to reset and power off, the keyboard controller, the debug-exit port. */
+// sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/pm.c vmm/devices/pci.c vmm/devices/kbd.c vmm/devices/debugexit.c
+#include "dev_test.h"
+#include "vmm/devices/layout.h"
+#include "vmm/devices/legacy.h"
+#include "vmm/devices/pci.h"
+#include "vmm/devices/pm.h"
+
+#define KHZ 3000000ull
+static struct bus bus;
+static struct clock clk;
+static struct pm pm;
+static struct pci pci;
+static struct kbd kbd;
+static struct ignored_ports ignored;
+static struct debug_exit debug;
+static struct lines lines;
+static unsigned offs, resets, exits;
+static uint32_t exit_code;
+
+static void on_off(void *context) { (void)context; offs++; }
+static void on_reset(void *context) { (void)context; resets++; }
+static void on_exit_code(void *context, uint32_t code) { (void)context; exits++; exit_code = code; }
+
+static int setup(void **state)
+{
+    (void)state;
+    struct irq_sink irq = { lines_gsi, &lines };
+    struct power_sink power = { NULL, on_off, on_reset, on_exit_code };
+    memset(&lines, 0, sizeof lines);
+    offs = resets = exits = 0;
+    clk = (struct clock){ .now = 1ull << 40, .khz = KHZ };
+    bus_init(&bus);
+    assert_int_equal(pm_init(&pm, &bus, &clk, &irq, &power), OK);
+    assert_int_equal(pci_init(&pci, &bus, &irq), OK);
+    assert_int_equal(kbd_init(&kbd, &bus, &power), OK);
+    assert_int_equal(ignored_ports_init(&ignored, &bus), OK);
+    assert_int_equal(debug_exit_init(&debug, &bus, 0xf4, &power), OK);
+    return 0;
+}
+
+static void timer(void **state)
+{
+    (void)state;
+    assert_int_equal(inl(&bus, LAYOUT_PM_TMR), 0);
+    clk.now += KHZ * 1000;
+    assert_int_equal(inl(&bus, LAYOUT_PM_TMR), PM_TIMER_HZ);
+    assert_int_equal(inb(&bus, LAYOUT_PM_TMR + 1), PM_TIMER_HZ >> 8 & 0xff);
+    outw(&bus, LAYOUT_PM1A_EVT + 2, 0x0001);
+    assert_int_equal(inw(&bus, LAYOUT_PM1A_EVT + 2), 1);
+    uint64_t due = pm_next_event(&pm);
+    assert_in_range(due, (1ull << 40) + KHZ * 599000, (1ull << 40) + KHZ * 600000);
+    clk.now = due - 1;
+    pm_advance(&pm);
+    assert_false(lines.level[9]);
+    clk.now = due;
+    pm_advance(&pm);
+    assert_true(lines.level[9]);
+    assert_int_equal(inl(&bus, LAYOUT_PM_TMR), 0x80000000);
+    assert_int_equal(inw(&bus, LAYOUT_PM1A_EVT), 1);
+    assert_int_equal(pm_next_event(&pm), CLOCK_NEVER);
+    outw(&bus, LAYOUT_PM1A_EVT, 1);
+    assert_false(lines.level[9]);
+    assert_true(pm_next_event(&pm) > due);
+}
+
+static void button_and_poweroff(void **state)
+{
+    (void)state;
+    pm_power_button(&pm);
+    assert_false(lines.level[9]); /* not enabled */
+    outb(&bus, LAYOUT_PM1A_EVT + 3, 0x01);
+    assert_true(lines.level[9]);
+    outb(&bus, LAYOUT_PM1A_EVT, 0xff); /* the other byte */
+    assert_true(lines.level[9]);
+    outb(&bus, LAYOUT_PM1A_EVT + 1, 0x01);
+    assert_false(lines.level[9]);
+    assert_int_equal(inw(&bus, LAYOUT_PM1A_CNT), 1); /* ACPI mode from the start */
+    outw(&bus, LAYOUT_PM1A_CNT, LAYOUT_SLP_TYP_S5 << 10 | 1);
+    assert_int_equal(offs, 0);
+    outw(&bus, LAYOUT_PM1A_CNT, 1 << 10 | 0x2001); /* some other sleep */
+    assert_int_equal(offs, 0);
+    outw(&bus, LAYOUT_PM1A_CNT, LAYOUT_SLP_TYP_S5 << 10 | 0x2001);
+    assert_int_equal(offs, 1);
+    assert_int_equal(inw(&bus, LAYOUT_PM1A_CNT), LAYOUT_SLP_TYP_S5 << 10 | 1); /* SLP_EN reads 0 */
+    outl(&bus, LAYOUT_GPE0, 0xffffffff);
+    assert_int_equal(inl(&bus, LAYOUT_GPE0), 0xffff0000);
+}
+
+static void reset(void **state)
+{
+    (void)state;
+    outb(&bus, LAYOUT_RESET_PORT, 0x02);
+    assert_int_equal(resets, 0);
+    assert_int_equal(inb(&bus, LAYOUT_RESET_PORT), 0x02);
+    outb(&bus, LAYOUT_RESET_PORT, LAYOUT_RESET_VALUE);
+    assert_int_equal(resets, 1);
+    outl(&bus, 0xcf8, 0x80000600); /* PCI's register is another one */
+    assert_int_equal(resets, 1);
+    assert_int_equal(inl(&bus, 0xcf8), 0x80000600);
+    outb(&bus, 0x64, 0xfe);
+    assert_int_equal(resets, 2);
+    outb(&bus, 0x64, 0xff);
+    assert_int_equal(resets, 2);
+    outb(&bus, 0x64, 0xd1);
+    outb(&bus, 0x60, 0xfe);
+    assert_int_equal(resets, 3);
+    outb(&bus, 0x92, 0x02);
+    assert_int_equal(resets, 3);
+    assert_int_equal(inb(&bus, 0x92), 0x02);
+    outb(&bus, 0x92, 0x03);
+    assert_int_equal(resets, 4);
+}
+
+/* A driver's probing: flush, self-test, configuration, no mouse, no keyboard. */
+static void keyboard(void **state)
+{
+    (void)state;
+    assert_int_equal(inb(&bus, 0x64) & 3, 0);
+    outb(&bus, 0x64, 0x20);
+    assert_int_equal(inb(&bus, 0x64) & 3, 1);
+    assert_int_equal(inb(&bus, 0x60), 0x34);
+    outb(&bus, 0x64, 0x60);
+    outb(&bus, 0x60, 0x47);
+    outb(&bus, 0x64, 0x20);
+    assert_int_equal(inb(&bus, 0x60), 0x47);
+    outb(&bus, 0x64, 0xaa);
+    assert_int_equal(inb(&bus, 0x60), 0x55);
+    outb(&bus, 0x64, 0xd3);
+    outb(&bus, 0x60, 0x5a);
+    assert_int_equal(inb(&bus, 0x64) & 0x21, 0x01); /* not from a mouse */
+    (void)inb(&bus, 0x60);
+    outb(&bus, 0x64, 0xa9);
+    assert_int_equal(inb(&bus, 0x60), 1);
+    outb(&bus, 0x60, 0xf2); /* to a keyboard: nobody answers */
+    assert_int_equal(inb(&bus, 0x64) & 3, 0);
+    for (unsigned c = 0; c < 0xf0; c++) {
+        outb(&bus, 0x64, c);
+        (void)inb(&bus, 0x60);
+    }
+    assert_int_equal(resets, 0);
+}
+
+static void others(void **state)
+{
+    (void)state;
+    outb(&bus, 0x80, 0x42);
+    outb(&bus, 0x87, 0x11);
+    assert_int_equal(inb(&bus, 0x87), 0x11);
+    outb(&bus, 0xf4, 0x31);
+    assert_int_equal(exits, 1);
+    assert_int_equal(exit_code, 0x31);
+    outl(&bus, 0xf4, 0x12345678);
+    assert_int_equal(exit_code, 0x12345678);
+    assert_int_equal(inb(&bus, 0xf4), 0);
+    struct debug_exit more;
+    struct power_sink none = { 0 };
+    assert_int_equal(debug_exit_init(&more, &bus, 0xffff, &none), E_ARG);
+    assert_int_equal(debug_exit_init(&more, &bus, 0xf6, &none), E_OVERLAP);
+    assert_int_equal(debug_exit_init(&more, &bus, 0x501, &none), OK);
+    outb(&bus, 0x501, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(timer, setup), cmocka_unit_test_setup(button_and_poweroff, setup),
+                                        cmocka_unit_test_setup(reset, setup), cmocka_unit_test_setup(keyboard, setup),
+                                        cmocka_unit_test_setup(others, setup) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
