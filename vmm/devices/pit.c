@@ -177,7 +177,7 @@ static void latch_status(struct pit *pit, struct pit_channel *c)
     if (c->status_latched)
         return;
     c->status_latched = true;
-    unsigned high = output(c, cycles_now(pit)) ? 0x80 : 0;
+    int high = output(c, cycles_now(pit)) ? 0x80 : 0;
     c->status_latch = (uint8_t)(high | (c->written ? 0 : 0x40) | c->access << 4 | c->mode << 1 | (c->bcd ? 1 : 0));
 }
 
