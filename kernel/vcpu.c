@@ -73,8 +73,17 @@ void vcpu_free(struct vcpu *v)
 
 struct object *vcpu_object(struct vcpu *v) { return &v->object; }
 
+/* QEMU (7.2) does not intercept XSETBV: there the CPU alone knows what the guest has set. */
+static void read_xcr0(struct vcpu *v)
+{
+    uint64_t now = cpu_xcr0_mask ? xgetbv(0) & cpu_xcr0_mask : 0;
+    if (fpu_xcr0_valid(now))
+        v->xcr0 = now;
+}
+
 static void save_passive(struct vcpu *v)
 {
+    read_xcr0(v);
     fpu_save(v->fpu);
     v->dr[0] = read_dr0();
     v->dr[1] = read_dr1();
@@ -140,6 +149,7 @@ static void get(struct vcpu *v, uint32_t groups)
     struct vcpu_state *s = v->state;
     backend->get(v, groups);
     if (groups & GROUP_CR) {
+        read_xcr0(v);
         s->cr2 = v->cr2;
         s->xcr0 = v->xcr0;
     }
