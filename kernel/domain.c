@@ -28,6 +28,11 @@ struct domain *domain_new(struct domain *parent, uint64_t quota_bytes, enum erro
     if (pt_create(&d->tables, &pt_host, &d->quota) != OK)
         goto no_tables;
     d->tables.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
+    if (parent) {
+        d->sibling = parent->children;
+        parent->children = d;
+        object_get(&d->object);
+    }
     *e = OK;
     return d;
 no_tables:
@@ -72,6 +77,12 @@ enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint3
             return E_BUSY;
     }
     return *slot ? E_ARG : E_QUOTA;
+}
+
+enum error handle_room(struct domain *d)
+{
+    uint32_t slot = 0;
+    return handle_put(d, NULL, 0, &slot); /* leaves the slot free, and its page there */
 }
 
 enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct object **out, uint32_t *rights_out)
@@ -168,13 +179,23 @@ static void free_threads(struct domain *d)
         if (t->vcpu) {
             struct object *v = vcpu_object(t->vcpu);
             t->vcpu = NULL;
+            v->dead = true; /* handles in other domains must not reach the thread through it */
             object_put(v);
         }
         object_put(&t->object);
     }
 }
 
-enum error domain_destroy_step(struct domain *d)
+static void leave_parent(struct domain *d)
+{
+    struct domain **at = &d->parent->children;
+    while (*at != d)
+        at = &(*at)->sibling;
+    *at = d->sibling;
+    object_put(&d->object);
+}
+
+static enum error destroy_step(struct domain *d)
 {
     switch (d->phase) {
     case PHASE_ALIVE:
@@ -220,8 +241,19 @@ enum error domain_destroy_step(struct domain *d)
         if (d->mappings || !pt_free_step(&d->tables, 256, TABLES_PER_STEP))
             return E_AGAIN;
         d->phase = PHASE_GONE;
+        leave_parent(d);
         return OK;
     default:
         return E_DEAD;
     }
+}
+
+/* Children end first, theirs before them; but each domain is stopped before its children are looked at, so that it makes no more. */
+enum error domain_destroy_step(struct domain *d)
+{
+    struct domain *x = d;
+    while (x->phase != PHASE_ALIVE && x->children)
+        x = x->children;
+    enum error e = destroy_step(x);
+    return x == d ? e : E_AGAIN;
 }

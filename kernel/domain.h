@@ -19,6 +19,7 @@ struct handle { struct object *object; uint64_t rights; };
 struct domain {
     struct object object;
     struct domain *parent;      /* whose quota was split; NULL: root */
+    struct domain *children, *sibling; /* a parent holds a reference to each child until the child is gone; they end with it */
     struct quota quota;
     struct pagetable tables;
     struct handle *handles[MAX_HANDLES / HANDLES_PER_PAGE];
@@ -40,11 +41,13 @@ struct domain {
 };
 
 struct domain *domain_new(struct domain *parent, uint64_t quota_bytes, enum error *e);
-enum error domain_destroy_step(struct domain *d) must_check; /* E_AGAIN until it is gone */
+enum error domain_destroy_step(struct domain *d) must_check; /* E_AGAIN until it and its children are gone */
 void domain_free(struct domain *d);                          /* from object_put */
 
 /* Puts a handle in; `slot` 0: the first free one. It takes over the caller's reference on success only. */
 enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint32_t *slot) must_check;
+/* Makes sure that the next handle_put into the first free slot succeeds: for objects that cannot be unmade. */
+enum error handle_room(struct domain *d) must_check;
 /* The object behind a handle of this type with these rights, alive. `type` OBJ_NONE: any. */
 enum error handle_get(struct domain *d, uint64_t slot, enum object_type type, uint32_t rights, struct object **out) must_check;
 /* As handle_get, but a destroyed object is found too. */

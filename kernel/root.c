@@ -46,6 +46,7 @@ static struct memory *object_over(struct domain *root, uint64_t base, uint64_t s
 static void hand_ports(struct domain *root, struct ports *p, uint16_t first, uint16_t last, uint32_t slot)
 {
     object_init(&p->object, OBJ_PORTS);
+    object_get(&p->object); /* the kernel's own: it lives for ever, whoever closes what */
     p->first = first;
     p->last = last;
     hand(root, &p->object, RIGHTS_ALL, slot);
@@ -140,10 +141,12 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
     if (serial) {
         hand_ports(root, &serial_ports, serial, (uint16_t)(serial + 7), ROOT_SLOT_SERIAL_PORTS);
         struct irq *i = irq_new(s->acpi->isa[SERIAL_ISA_IRQ].gsi, s->acpi->isa[SERIAL_ISA_IRQ].level, s->acpi->isa[SERIAL_ISA_IRQ].low);
-        if (i)
+        if (i) {
+            object_get(&i->object);
             hand(root, &i->object, RIGHTS_ALL, ROOT_SLOT_SERIAL_IRQ);
-        else
+        } else {
             klog(LOG_WARN, "the serial port's interrupt cannot be routed: no I/O APIC serves it");
+        }
     }
     hand_ports(root, &reset_ports, 0xcf9, 0xcf9, ROOT_SLOT_RESET_PORTS);
     if (s->acpi->pm1a_control)

@@ -82,6 +82,8 @@ static struct result sys_destroy(const struct arguments *x)
 
 static struct result sys_domain_create(const struct arguments *x)
 {
+    if (x->d->phase) /* it is being destroyed while this call waited for the lock */
+        return failed(E_DEAD);
     struct event *death = NULL;
     if (x->a[2]) {
         ARGUMENT(event, 2, event, OBJ_EVENT, RIGHT_SIGNAL);
@@ -112,8 +114,14 @@ static struct result sys_domain_create(const struct arguments *x)
 static struct result sys_thread_create(const struct arguments *x)
 {
     ARGUMENT(d, 0, domain, OBJ_DOMAIN, RIGHT_MANAGE);
+    /* Nobody gets out of his own cap or above his own priority by making another thread. */
+    if (x->t->entity.budget || (x->a[4] >> 8 & 0xff) > x->t->entity.priority)
+        return failed(E_RIGHTS);
     struct thread *t;
-    enum error e = thread_create(d, x->a[1], x->a[2], x->a[3], x->a[4] & 0xff, x->a[4] >> 8 & 0xff, x->a[5] & 0xffffffff, x->a[5] >> 32, &t);
+    enum error e = handle_room(x->d);
+    if (e != OK)
+        return failed(e);
+    e = thread_create(d, x->a[1], x->a[2], x->a[3], x->a[4] & 0xff, x->a[4] >> 8 & 0xff, x->a[5] & 0xffffffff, x->a[5] >> 32, &t);
     return e == OK ? give(x->d, &t->object, RIGHTS_ALL) : failed(e);
 }
 
@@ -222,7 +230,10 @@ static struct result sys_vcpu_create(const struct arguments *x)
 {
     ARGUMENT(s, 0, space, OBJ_SPACE, RIGHT_MANAGE);
     struct vcpu *v;
-    enum error e = vcpu_new(x->t, s, x->a[1], &v);
+    enum error e = handle_room(x->d);
+    if (e != OK)
+        return failed(e);
+    e = vcpu_new(x->t, s, x->a[1], &v);
     return e == OK ? give(x->d, &v->object, RIGHTS_ALL) : failed(e);
 }
 

@@ -1,0 +1,356 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fake_machine.h"
+
+#include "arch/x86_64/fpu.h"
+#include "arch/x86_64/ioapic.h"
+#include "arch/x86_64/time.h"
+#include "drivers/serial.h"
+#include "kernel/klog_ring.h"
+
+#define POOL_SIZE (8ull << 20)
+#define POOL_BASE 0x1000000ull
+#define TLB_SIZE  64
+
+struct domain *root;
+struct thread *root_thread;
+uint64_t now;
+uint8_t *ram;
+void (*guest_runs)(struct vcpu *v);
+
+struct pagetable kernel_tables;
+struct quota kernel_quota;
+unsigned cpu_count;
+uint64_t tsc_khz = 1000000;
+uint64_t cpu_xcr0_mask = 7;
+
+static struct cpu cpus[MACHINE_CPUS];
+static uint64_t cr3[MACHINE_CPUS];
+static struct { uint64_t base; bool guest; } tlb[MACHINE_CPUS][TLB_SIZE];
+static unsigned tlb_used[MACHINE_CPUS];
+static unsigned running;
+static jmp_buf out;
+static const struct frame *resumed;
+static uint64_t used_at_start;
+static uint32_t references_at_start;
+static struct ports ports;
+static struct irq *irq;
+
+/* ---- what the kernel finds in the CPU */
+
+struct cpu *this_cpu(void) { return &cpus[running]; }
+struct cpu *cpu_by_number(unsigned number)
+{
+    assert_true(number < MACHINE_CPUS);
+    return &cpus[number];
+}
+uint64_t rdtsc(void) { return ++now; }
+uint64_t read_cr3(void) { return cr3[running]; }
+
+static void forget(bool guest)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < tlb_used[running]; i++)
+        if (tlb[running][i].guest != guest)
+            tlb[running][kept++] = tlb[running][i];
+    tlb_used[running] = kept;
+}
+
+void write_cr3(uint64_t v)
+{
+    cr3[running] = v;
+    forget(false);
+}
+
+void irq_wait(void)
+{
+    resumed = NULL;
+    longjmp(out, 1);
+}
+
+noreturn void user_resume(const struct frame *frame)
+{
+    resumed = frame;
+    longjmp(out, 1);
+}
+
+void cpu_post(struct cpu *c, uint32_t work) { __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST); }
+void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { (void)c, (void)thread_frame_end; }
+void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open) { (void)c, (void)first, (void)last, (void)open; }
+void timer_arm(uint64_t deadline) { (void)deadline; }
+void irq_dispatch(unsigned vector) { (void)vector; }
+enum error ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
+{
+    (void)gsi, (void)vector, (void)apic_id, (void)level, (void)low;
+    return OK;
+}
+void ioapic_mask(uint32_t gsi, bool masked) { (void)gsi, (void)masked; }
+uint16_t serial_port(void) { return 0; }
+void log_serial_taken(void) {}
+void log_append(const char *text, size_t count) { (void)text, (void)count; }
+void fpu_reset(void *area) { (void)area; }
+void fpu_save(void *area) { (void)area; }
+void fpu_restore(const void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
+bool fpu_xcr0_valid(uint64_t xcr0) { return xcr0 & 1; }
+
+/* ---- memory */
+
+static uint64_t window_page = ~0ull;
+
+void *window_open(hpa_t a)
+{
+    assert_true(a.v >= RAM_BASE && a.v < RAM_BASE + RAM_SIZE && window_page == ~0ull);
+    window_page = a.v;
+    assert_false(remembered(a.v, PAGE_SIZE)); /* nobody zeroes what a CPU can still reach */
+    return ram + (a.v - RAM_BASE);
+}
+
+void window_close(void) { window_page = ~0ull; }
+
+bool remembered(uint64_t base, uint64_t size)
+{
+    for (unsigned c = 0; c < MACHINE_CPUS; c++)
+        for (unsigned i = 0; i < tlb_used[c]; i++)
+            if (tlb[c][i].base >= base && tlb[c][i].base < base + size)
+                return true;
+    return false;
+}
+
+static uint8_t *look(unsigned cpu, const struct pagetable *tables, uint64_t at, bool guest)
+{
+    hpa_t frame;
+    if (!pt_lookup(tables, at, &frame, NULL, NULL))
+        return NULL;
+    frame.v &= ~PAGE_MASK;
+    if (frame.v < RAM_BASE || frame.v >= RAM_BASE + RAM_SIZE)
+        return NULL; /* a page of the kernel's own: a vCPU's state */
+    if (tlb_used[cpu] < TLB_SIZE) {
+        tlb[cpu][tlb_used[cpu]].base = frame.v;
+        tlb[cpu][tlb_used[cpu]++].guest = guest;
+    }
+    return ram + (frame.v - RAM_BASE) + (at & PAGE_MASK);
+}
+
+uint8_t *touch(struct thread *t, uint64_t va)
+{
+    unsigned cpu = t->cpu->number;
+    if (cr3[cpu] != pool_hpa(t->domain->tables.root).v)
+        return NULL; /* it does not run */
+    return look(cpu, &t->domain->tables, va, false);
+}
+
+uint8_t *touch_guest(struct thread *t, struct space *s, uint64_t at) { return look(t->cpu->number, &s->tables, at, true); }
+
+/* ---- a backend */
+
+static enum error fake_create(struct vcpu *v)
+{
+    v->hw = pool_alloc(&v->payer->quota, 64);
+    return v->hw ? OK : E_QUOTA;
+}
+static void fake_destroy(struct vcpu *v) { pool_free(&v->payer->quota, v->hw, 64); }
+static void fake_load(struct vcpu *v) { assert_ptr_equal(v->cpu, this_cpu()); }
+static void fake_groups(struct vcpu *v, uint32_t groups) { (void)v, (void)groups; }
+static void fake_run(struct vcpu *v, uint64_t deadline)
+{
+    (void)deadline;
+    v->exit = (struct vcpu_exit){.reason = EXIT_HLT};
+    if (guest_runs)
+        guest_runs(v);
+}
+static void fake_skip(struct vcpu *v, uint32_t length) { (void)v, (void)length; }
+static uint64_t fake_cr4(struct vcpu *v) { return v->state->cr4; }
+static void fake_flush(struct space *s)
+{
+    (void)s;
+    forget(true);
+}
+
+static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create, .vcpu_destroy = fake_destroy, .load = fake_load,
+                                      .unload = fake_load, .put = fake_groups, .get = fake_groups, .run = fake_run, .skip = fake_skip,
+                                      .cr4 = fake_cr4, .flush = fake_flush};
+
+/* ---- running it */
+
+/* Undefined behaviour would be to change a local between setjmp and longjmp: nobody does. */
+struct thread *run_cpu(unsigned number)
+{
+    running = number;
+    if (setjmp(out) == 0)
+        cpu_run();
+    return resumed ? (struct thread *)(uintptr_t)resumed : NULL;
+}
+
+void run_all(void)
+{
+    for (unsigned i = 0; i < cpu_count; i++)
+        run_cpu(i);
+}
+
+noreturn void syscall_entry(struct thread *t);
+
+struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    for (unsigned tries = 0; run_cpu(t->cpu->number) != t; tries++) {
+        if (tries == 64)
+            return (struct answer){OK, 0, true};
+        now += 20000000; /* slices end */
+    }
+    t->frame.rax = number;
+    t->frame.rdi = a;
+    t->frame.rsi = b;
+    t->frame.rdx = c;
+    t->frame.rcx = d;
+    t->frame.r8 = e;
+    t->frame.r9 = f;
+    running = t->cpu->number;
+    if (setjmp(out) == 0)
+        syscall_entry(t);
+    if (t->block != BLOCK_NONE)
+        return (struct answer){OK, 0, true};
+    return (struct answer){(enum error)t->frame.rax, t->frame.rdx, false};
+}
+
+enum error call_steps(struct thread *t, enum syscall number, uint64_t a, uint64_t b)
+{
+    for (unsigned tries = 0; tries < 4000; tries++) {
+        struct answer r = call2(t, number, a, b);
+        assert_false(r.blocked);
+        if (r.error != E_AGAIN)
+            return r.error;
+        run_all();
+    }
+    fail_msg("it never ends");
+    return E_COUNT;
+}
+
+uint64_t made(struct answer a)
+{
+    assert_false(a.blocked);
+    assert_int_equal(a.error, OK);
+    return a.value;
+}
+
+void *object_at(struct thread *t, uint64_t slot)
+{
+    struct object *o = NULL;
+    assert_int_equal(handle_any(t->domain, slot, 0, &o, NULL), OK);
+    switch (o->type) {
+    case OBJ_DOMAIN: return container_of(o, struct domain, object);
+    case OBJ_THREAD: return container_of(o, struct thread, object);
+    case OBJ_SPACE: return container_of(o, struct space, object);
+    case OBJ_VCPU: return container_of(o, struct vcpu, object);
+    case OBJ_MEMORY: return container_of(o, struct memory, object);
+    case OBJ_EVENT: return container_of(o, struct event, object);
+    case OBJ_IRQ: return container_of(o, struct irq, object);
+    default: return container_of(o, struct ports, object);
+    }
+}
+
+/* Tables and handle pages stay with a domain that lives. */
+static uint64_t used_by_root(void)
+{
+    uint64_t pages = root->tables.tables;
+    for (unsigned i = 0; i < ARRAY_SIZE(root->handles); i++)
+        pages += root->handles[i] != NULL;
+    return root->quota.used_bytes - pages * PAGE_SIZE;
+}
+
+int machine_start(void **state)
+{
+    (void)state;
+    static uint8_t *pool;
+    if (!pool)
+        pool = aligned_alloc(PAGE_SIZE, POOL_SIZE);
+    if (!ram)
+        ram = aligned_alloc(SIZE_2M, RAM_SIZE);
+    memset(pool, 0xa5, POOL_SIZE);
+    memset(ram, 0xfe, RAM_SIZE); /* what firmware left */
+    memset(cpus, 0, sizeof cpus);
+    memset(tlb_used, 0, sizeof tlb_used);
+    now = 1000;
+    running = 0;
+    guest_runs = NULL;
+    cpu_count = MACHINE_CPUS;
+    pool_init(hpa(POOL_BASE), POOL_SIZE, pool);
+    fake_backend.format = &pt_ept;
+    backend = &fake_backend;
+    uint64_t total = pool_pages_total() * PAGE_SIZE;
+    kernel_quota = (struct quota){total, 0};
+    assert_int_equal(pt_create(&kernel_tables, &pt_host, &kernel_quota), OK);
+    for (unsigned i = 0; i < cpu_count; i++) {
+        cpus[i].number = i;
+        cpus[i].timer_armed = NEVER;
+        sched_init(&cpus[i].sched, us_to_ticks(10000));
+        cr3[i] = pool_hpa(kernel_tables.root).v;
+    }
+    enum error e;
+    root = domain_new(NULL, total - 64 * PAGE_SIZE, &e);
+    assert_non_null(root);
+    root->cpu_mask = (1u << MACHINE_CPUS) - 1;
+    object_get(&root->object);
+    uint32_t slot = ROOT_SLOT_SELF;
+    assert_int_equal(handle_put(root, &root->object, RIGHTS_ALL, &slot), OK);
+    object_get(&log_object);
+    slot = ROOT_SLOT_LOG;
+    assert_int_equal(handle_put(root, &log_object, RIGHTS_ALL, &slot), OK);
+    object_init(&ports.object, OBJ_PORTS);
+    object_get(&ports.object); /* as kernel/root.c does: the kernel's own reference, so that it lives for ever */
+    ports.first = ports.last = 0xcf9;
+    slot = PORTS_SLOT;
+    assert_int_equal(handle_put(root, &ports.object, RIGHTS_ALL, &slot), OK);
+    if (!irq)
+        irq = irq_new(4, true, false);
+    irq->event = NULL;
+    irq->object.references = 2;
+    slot = IRQ_SLOT;
+    assert_int_equal(handle_put(root, &irq->object, RIGHTS_ALL, &slot), OK);
+    struct memory *m = memory_new(root, hpa(RAM_BASE), RAM_SIZE, 0, true, &e);
+    slot = RAM_SLOT;
+    assert_int_equal(handle_put(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, &slot), OK);
+    assert_int_equal(thread_create(root, 0x400000, 0x800000, 0, 0, 6, 0, 0, &root_thread), OK);
+    object_put(&root_thread->object);
+    assert_ptr_equal(run_cpu(0), root_thread);
+    used_at_start = used_by_root();
+    references_at_start = root->object.references;
+    return 0;
+}
+
+/* Root destroys and closes whatever it still has; then the pool must be as it was. */
+static bool fixed(uint64_t s) { return s == ROOT_SLOT_SELF || s == ROOT_SLOT_LOG || s == PORTS_SLOT || s == IRQ_SLOT || s == RAM_SLOT; }
+
+void forget_everything(void)
+{
+    struct object *o;
+    for (int memory = 0; memory < 2; memory++)
+        for (unsigned s = 1; s < MAX_HANDLES; s++) {
+            if (fixed(s) || handle_any(root, s, RIGHT_DESTROY, &o, NULL) != OK || o->type != (memory ? OBJ_MEMORY : OBJ_DOMAIN))
+                continue;
+            enum error e = call_steps(root_thread, SYS_DESTROY, s, 0);
+            assert_true(e == OK || e == E_DEAD);
+        }
+    for (unsigned s = 1; s < MAX_HANDLES; s++)
+        if (!fixed(s) && handle_any(root, s, 0, &o, NULL) == OK)
+            assert_int_equal(call1(root_thread, SYS_HANDLE_CLOSE, s).error, OK);
+}
+
+int machine_stop(void **state)
+{
+    (void)state;
+    run_all();
+    forget_everything();
+    if (irq->event) {
+        object_put(&irq->event->object);
+        irq->event = NULL;
+    }
+    assert_int_equal(call3(root_thread, SYS_QUERY, RAM_SLOT, QUERY_MEMORY_RESERVED, 0).value, 0); /* no frame has an owner */
+    assert_null(root->mappings);
+    assert_int_equal(used_by_root(), used_at_start);
+    assert_int_equal(root->object.references, references_at_start);
+    assert_int_equal(root->quota.limit_bytes + kernel_quota.limit_bytes, pool_pages_total() * PAGE_SIZE);
+    return 0;
+}

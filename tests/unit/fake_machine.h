@@ -1,0 +1,63 @@
+/*
+ * A machine for the kernel's objects to run on: a few CPUs that the test runs one after the other, some memory, translation buffers that
+ * remember what they saw until they are flushed, a guest CPU that does what the test says, and a root domain as kernel/root.c makes it.
+ */
+#ifndef FAKE_MACHINE_H
+#define FAKE_MACHINE_H
+
+#include "fake_cpu.h"
+#include "kernel/domain.h"
+#include "kernel/event.h"
+#include "kernel/irq.h"
+#include "kernel/memory.h"
+#include "kernel/space.h"
+#include "kernel/syscall.h"
+#include "kernel/thread.h"
+#include "kernel/vcpu.h"
+#include "mm/hostmap.h"
+#include "mullion/boot.h"
+
+#define MACHINE_CPUS  3u
+#define RAM_BASE      0x40000000ull
+#define RAM_SIZE      (16ull << 20)
+#define RAM_SLOT      ROOT_SLOT_FIRST_FREE
+#define PORTS_SLOT    ROOT_SLOT_RESET_PORTS
+#define IRQ_SLOT      ROOT_SLOT_SERIAL_IRQ
+
+extern struct domain *root;
+extern struct thread *root_thread;     /* on CPU 0 */
+extern uint64_t now;                   /* the TSC */
+extern uint8_t *ram;                   /* its bytes */
+extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */
+
+/* Everything from power-on; root has its fixed handles, and RAM at RAM_SLOT. At the end: all of it given back, or the test fails. */
+int machine_start(void **state);
+int machine_stop(void **state);
+/* Root destroys and closes all but its fixed handles. */
+void forget_everything(void);
+
+/* What a thread sees of its system call. blocked: it has not come back (yet). */
+struct answer { enum error error; uint64_t value; bool blocked; };
+struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+#define call0(t, n)             call(t, n, 0, 0, 0, 0, 0, 0)
+#define call1(t, n, a)          call(t, n, a, 0, 0, 0, 0, 0)
+#define call2(t, n, a, b)       call(t, n, a, b, 0, 0, 0, 0)
+#define call3(t, n, a, b, c)    call(t, n, a, b, c, 0, 0, 0)
+#define call4(t, n, a, b, c, d) call(t, n, a, b, c, d, 0, 0)
+
+/* Runs one CPU until a thread is in ring 3 there (returned) or it is idle (NULL). */
+struct thread *run_cpu(unsigned number);
+void run_all(void);
+/* Repeats a call of bounded steps, the other CPUs running between; fails the test after too many. */
+enum error call_steps(struct thread *t, enum syscall number, uint64_t a, uint64_t b);
+uint64_t made(struct answer a); /* its value; fails the test if there was an error */
+/* The object behind a thread's handle, for looking at it. */
+void *object_at(struct thread *t, uint64_t slot);
+
+/* A thread's (a guest's) access: what it finds there, remembered in the CPU's translation buffer. NULL: it faults. */
+uint8_t *touch(struct thread *t, uint64_t va);
+uint8_t *touch_guest(struct thread *t, struct space *s, uint64_t gpa);
+/* Does any CPU still remember a frame of [base, base+size)? */
+bool remembered(uint64_t base, uint64_t size);
+
+#endif
