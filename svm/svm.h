@@ -75,8 +75,11 @@ uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bo
 /* Every tag of this CPU goes invalid. Pure. */
 void svm_asid_forget(struct asid_pool *p);
 
+void svm_inject_gp(struct vmcb *b);
+
 /* svm_entry.asm: backend.run. It calls the other two, before and after. */
 void svm_run(struct vcpu *v, uint64_t deadline_tsc);
+extern const char svm_vmrun[]; /* its VMRUN */
 struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc);
 void svm_finish(struct vcpu *v);
 

@@ -34,7 +34,7 @@ extern svm_prepare, svm_finish
     mov [rdi + 8 * %2], %1
 %endmacro
 
-global svm_run
+global svm_run, svm_vmrun
 svm_run:
     push rbp
     push rbx
@@ -52,6 +52,7 @@ svm_run:
     vmload
     guest_registers from_page
     mov rdi, [rdi + 8 * 7]
+svm_vmrun:
     vmrun                       ; rax, rsp and rflags are the host's again afterwards
     push rdi
     mov rdi, [rsp + 8]

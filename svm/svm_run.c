@@ -153,6 +153,30 @@ struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
     return s;
 }
 
+void svm_inject_gp(struct vmcb *b)
+{
+    b->control.event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_GP | (b->save.cr0 & CR0_PE ? EVENT_ERROR_CODE : 0);
+}
+
+/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. QEMU (7.2) does three things differently, all told by the code's high half:
+ * an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; an event that was to be injected is still valid as interrupted; and it
+ * also exits like this, with the guest's registers, where the guest itself sets a CR4 bit that the CPU lacks: #GP elsewhere. */
+static void refused(struct vcpu *v, struct svm_vcpu *s)
+{
+    struct vmcb *b = s->vmcb;
+    bool qemu = b->control.exit_code == SVM_EXIT_INVALID, early = b->save.rip == (uint64_t)svm_vmrun;
+    if (qemu && !early && !(b->control.exit_event & EVENT_VALID)) {
+        svm_inject_gp(b); /* was it a refusal after all, then the next one comes with this event still valid */
+        v->exit.reason = EXIT_WAITING;
+        v->exit.detail = 0;
+        return;
+    }
+    if (qemu && early)
+        svm_reset(&b->save);
+    b->control.event = 0;
+    svm_asid_forget(s->asids); /* it may not have flushed what it was told to */
+}
+
 static __attribute__((noinline)) void finish_more(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
@@ -160,12 +184,12 @@ static __attribute__((noinline)) void finish_more(struct vcpu *v, struct svm_vcp
     svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->exit);
     if (v->exit.reason == EXIT_NONE)
         own_exit(v, s);
-    if (v->exit.reason != EXIT_BAD_STATE)
-        return;
-    if (b->control.exit_code == SVM_EXIT_INVALID)
-        svm_reset(&b->save); /* QEMU has put the host's own registers there */
-    b->control.event = 0;
-    svm_asid_forget(s->asids); /* a refused entry may not have flushed what it was told to */
+    else if (v->exit.reason == EXIT_BAD_STATE)
+        refused(v, s);
+    /* QEMU lets a guest load these too where a CPU raises #GP, and VMRUN would refuse them. */
+    if ((b->save.cr0 & (CR0_NW | CR0_CD)) == CR0_NW)
+        b->save.cr0 &= ~CR0_NW;
+    b->save.dr7 &= 0xffffffff;
 }
 
 void svm_finish(struct vcpu *v)

@@ -134,11 +134,7 @@ static void skip(struct vcpu *v, uint32_t length)
 
 static uint64_t cr4(struct vcpu *v) { return ((struct svm_vcpu *)v->hw)->vmcb->save.cr4; }
 
-static void inject_gp(struct vcpu *v)
-{
-    struct vmcb *b = ((struct svm_vcpu *)v->hw)->vmcb;
-    b->control.event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_GP | (b->save.cr0 & CR0_PE ? EVENT_ERROR_CODE : 0);
-}
+static void inject_gp(struct vcpu *v) { svm_inject_gp(((struct svm_vcpu *)v->hw)->vmcb); }
 
 static void flush(struct space *s)
 {

@@ -20,6 +20,8 @@ static struct vcpu cpu;
 static uint64_t exit_code, exit_event, armed;
 static bool xcr0_valid;
 
+const char svm_vmrun[1];
+
 void svm_run(struct vcpu *v, uint64_t deadline_tsc)
 {
     assert_ptr_equal(svm_prepare(v, deadline_tsc), &hw);
@@ -77,13 +79,6 @@ static void registers_and_flushes(void **state)
     run();
     assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ASID);
     svm_asid_forget(&asids);
-    run();
-    assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
-    exit_code = SVM_EXIT_INVALID;
-    run();
-    assert_int_equal(cpu.exit.reason, EXIT_BAD_STATE);
-    assert_int_equal(block.save.rip, 0xfff0); /* not what QEMU leaves there */
-    exit_code = SVM_EXIT_INTR;
     run();
     assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
 }
@@ -248,6 +243,46 @@ static void xsetbv_is_refused(void **state)
     assert_int_equal(cpu.exit.reason, EXIT_XSETBV);
 }
 
+static void what_qemu_lets_through_is_mended(void **state)
+{
+    (void)state;
+    block.save.cr0 = CR0_PE | CR0_NW;
+    block.save.dr7 = 1ull << 32 | 0x400;
+    run();
+    assert_int_equal(block.save.cr0, CR0_PE);
+    assert_int_equal(block.save.dr7, 0x400);
+    block.save.cr0 = CR0_PE | CR0_NW | CR0_CD; /* this one is legal */
+    run();
+    assert_int_equal(block.save.cr0, CR0_PE | CR0_NW | CR0_CD);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    exit_code = 0xffffffffffffffff; /* a CPU's: the state stays */
+    block.save.rip = 0x123;
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_BAD_STATE);
+    assert_int_equal(block.save.rip, 0x123);
+    exit_code = SVM_EXIT_INVALID; /* QEMU's, while the guest ran: a bad MOV CR4 */
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_WAITING);
+    assert_int_equal(block.control.event, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | VECTOR_GP);
+    exit_event = block.control.event; /* not delivered: so VMRUN refuses */
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_BAD_STATE);
+    assert_int_equal(block.save.rip, 0x123);
+    assert_int_equal(block.control.event, 0);
+    exit_event = 0;
+    block.save.rip = (uint64_t)svm_vmrun; /* refused early: the host's registers, which nobody may see */
+    run();
+    assert_int_equal(cpu.exit.reason, EXIT_BAD_STATE);
+    assert_int_equal(block.save.rip, 0xfff0);
+    exit_code = SVM_EXIT_INTR;
+    run();
+    assert_int_equal(entered.control.tlb_control, TLB_FLUSH_ALL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +295,8 @@ int main(void)
         cmocka_unit_test_setup(nmi_until_iret, fresh),
         cmocka_unit_test_setup(own_exits, fresh),
         cmocka_unit_test_setup(xsetbv_is_refused, fresh),
+        cmocka_unit_test_setup(what_qemu_lets_through_is_mended, fresh),
+        cmocka_unit_test_setup(refusals, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
