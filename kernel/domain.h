@@ -34,6 +34,8 @@ struct domain {
     struct { uint16_t first, last; } ports[DOMAIN_PORTS_MAX];
     uint32_t port_count;
     uint32_t tag;               /* for the log: its number of creation */
+    char log_line[128];         /* its line for the log, until it is whole: lines of several domains do not mix */
+    uint32_t log_used;
     /* destruction: how far it has come */
     uint32_t phase;
     uint32_t next_handle;

@@ -71,7 +71,7 @@ static void plan_memory(void)
     taken[n++] = (struct boot_range){IMAGE_BASE, page_up((uint64_t)kernel_end - KERNEL_BASE) - IMAGE_BASE};
     for (unsigned i = 0; i < facts.module_count; i++)
         taken[n++] = (struct boot_range){page_down(facts.module[i].range.base), page_up(facts.module[i].range.size + PAGE_MASK)};
-    hostmap_init(facts.ram, facts.ram_count, taken, n, &pool);
+    hostmap_init(facts.ram, facts.ram_count, taken, n, acpi.cpu_count, &pool);
 
     memcpy(setup.ram, facts.ram, sizeof setup.ram);
     setup.ram_count = facts.ram_count;
@@ -101,6 +101,7 @@ static void cpu_begin(void)
     sched_init(&c->sched, us_to_ticks(SLICE_US));
     if (backend && backend->cpu_start(c->number) != OK)
         panic("CPU %u cannot turn on %s although the boot CPU could", c->number, backend->name);
+    smp_online(); /* only now: the boot CPU waits, so nobody else uses the pool meanwhile */
     cpu_run();
 }
 

@@ -314,14 +314,17 @@ static struct result sys_log(const struct arguments *x)
     enum error e = handle_get(x->d, x->a[0], OBJ_LOG, RIGHT_SIGNAL, &o);
     if (e != OK)
         return failed(e);
-    char text[32];
-    if (x->a[1] == 0 || x->a[1] > sizeof text)
+    if (x->a[1] == 0 || x->a[1] > 4 * sizeof(uint64_t))
         return failed(E_ARG);
+    struct domain *d = x->d;
     for (unsigned i = 0; i < x->a[1]; i++) {
         char c = (char)(x->a[2 + i / 8] >> (i % 8 * 8));
-        text[i] = c == '\n' || c == '\t' || (c >= 32 && c < 127) ? c : '?';
+        d->log_line[d->log_used++] = c == '\n' || c == '\t' || (c >= 32 && c < 127) ? c : '?';
+        if (c == '\n' || d->log_used == sizeof d->log_line) {
+            log_append(d->log_line, d->log_used);
+            d->log_used = 0;
+        }
     }
-    log_append(text, x->a[1]);
     return done(0);
 }
 

@@ -8,7 +8,8 @@
 
 #define POOL_MIN      (4ull << 20)
 #define POOL_MAX      (64ull << 20)
-#define KERNEL_PAGES  2048u /* pages of the pool the kernel keeps for itself: tables, CPU areas, backend */
+#define KERNEL_PAGES  96u /* of the pool for the kernel's own tables, besides PAGES_PER_CPU */
+#define PAGES_PER_CPU 20u /* area, its tables, the backend's */
 #define ENTRY_PRESENT 0x1ull
 #define ENTRY_WRITE   0x2ull
 #define ENTRY_USED    0x60ull /* accessed, dirty: the CPU need not write them */
@@ -64,7 +65,7 @@ static void map_image(const char *from, const char *to, uint32_t rights)
 }
 
 void hostmap_init(const struct boot_range *ram, unsigned ram_count, const struct boot_range *taken, unsigned taken_count,
-                  struct boot_range *pool)
+                  unsigned cpus, struct boot_range *pool)
 {
     uint64_t total = 0, base = 0;
     for (unsigned i = 0; i < ram_count; i++)
@@ -82,7 +83,7 @@ void hostmap_init(const struct boot_range *ram, unsigned ram_count, const struct
     boot_pdpt_high_va[511] = image_hpa(early_pool_directory).v | ENTRY_PRESENT | ENTRY_WRITE;
     pool_init(hpa(base), size, (void *)POOL_VA);
 
-    kernel_quota.limit_bytes = min_u64(KERNEL_PAGES * PAGE_SIZE, size / 2);
+    kernel_quota.limit_bytes = min_u64((KERNEL_PAGES + PAGES_PER_CPU * cpus) * PAGE_SIZE, size / 2);
     if (pt_create(&kernel_tables, &pt_host, &kernel_quota) != OK)
         panic("no memory for the kernel's page table");
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);

@@ -70,13 +70,14 @@ void apic_init(void)
     wrmsr(MSR_APIC_BASE, base);
     if (x2apic)
         wrmsr(MSR_APIC_BASE, base | BASE_X2APIC);
+    /* First: while the APIC is disabled in software, as INIT leaves it, mask bits cannot be cleared (Intel SDM vol. 3, 11.4.7.2). */
+    write(REG_SPURIOUS, 0x100 | VECTOR_SPURIOUS);
     write(REG_TPR, 0);
     write(REG_LVT_LINT0, LVT_MASKED);
     write(REG_LVT_LINT1, LVT_MASKED);
     write(REG_LVT_ERROR, LVT_MASKED);
     write(REG_TIMER_DIVIDE, 0xb); /* by 1 */
     write(REG_LVT_TIMER, apic_has_deadline ? VECTOR_TIMER | LVT_TSC_DEADLINE : VECTOR_TIMER);
-    write(REG_SPURIOUS, 0x100 | VECTOR_SPURIOUS);
     apic_eoi();
 }
 

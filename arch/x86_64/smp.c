@@ -27,7 +27,6 @@ static void ap_entry(void)
     write_cr3(pool_hpa(kernel_tables.root).v);
     cpu_init();
     apic_init();
-    smp_online();
     continue_with();
 }
 

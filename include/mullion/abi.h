@@ -135,7 +135,7 @@ enum syscall {
     /* query(handle, what, index): value: a number; see enum query. */
     SYS_QUERY,
     /* log(log (RIGHT_SIGNAL), count, w0, w1, w2, w3): appends `count` (1..32) bytes, packed little-endian into the words,
-     * to the kernel's log. A line starts with the domain's tag in brackets. */
+     * to the kernel's log. A line appears when it is whole (newline, or 128 bytes), so lines of several domains do not mix. */
     SYS_LOG,
     SYS_COUNT
 };
