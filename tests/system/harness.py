@@ -86,7 +86,8 @@ class Box:
         return bool(data)
 
     def wait(self, pattern, timeout=60, why=''):
-        """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more."""
+        """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more. A line's end in a pattern is \\n:
+        $ would match where the text so far ends."""
         regex = re.compile(pattern, re.M)
         end = time.monotonic() + timeout * SLOWER[self.on]
         alive = True
@@ -161,7 +162,7 @@ class Box:
 
     def state(self, name):
         """The guest's line of `list`, as words."""
-        return self.shell('list', rf'^\s*{re.escape(name)} +(.*)$').group(1).split()
+        return self.shell('list', rf'^\s*{re.escape(name)} +(\S.*)\n').group(1).split()
 
     def wait_state(self, name, state, timeout=30):
         end = time.monotonic() + timeout * SLOWER[self.on]

@@ -60,7 +60,7 @@ def test_shell_and_list(box):
 @pytest.mark.parametrize('name, cpus', [('cloud', 1), ('debian', 2)])
 def test_type_into_linux(box, name, cpus):
     box.in_guest(name, 'echo $((6*7)) is the answer', r'^42 is the answer')
-    box.in_guest(name, 'nproc', rf'^{cpus}$')
+    box.in_guest(name, 'nproc', rf'^{cpus}\n')
     box.in_guest(name, 'uname -r', r'^6\.\S+amd64')
 
 
@@ -70,10 +70,10 @@ def test_type_into_tiny(box):
 
 def test_linux_finds_its_machine(box):
     box.in_guest('debian', 'dmesg | grep -c "kvm-clock: Using msrs"; cat /sys/devices/system/clocksource/clocksource0/current_clocksource',
-                 r'^(kvm-clock|tsc)$')
+                 r'^(kvm-clock|tsc)\n')
     box.in_guest('debian', 'grep -E "timer|ttyS0" /proc/interrupts | wc -l', r'^[1-9]')
     box.in_guest('debian', 'ls /sys/bus/pci/devices | head -n 1', r'^0000:00:00.0')
-    box.in_guest('debian', "dmesg | grep -ciE 'BUG:|Oops|call trace|unchecked MSR'", r'^0$')
+    box.in_guest('debian', "dmesg | grep -ciE 'BUG:|Oops|call trace|unchecked MSR'", r'^0\n')
 
 
 def test_isolation_from_outside(box):
@@ -85,13 +85,13 @@ def test_isolation_from_outside(box):
 
 
 def test_reboot_of_one(box):
-    before = float(box.in_guest('debian', 'cut -d" " -f1 /proc/uptime', r'^(\d+\.\d+)$').group(1))
+    before = float(box.in_guest('debian', 'cut -d" " -f1 /proc/uptime', r'^(\d+\.\d+)\n').group(1))
     box.attach('cloud')
     box.type('\rreboot\r')
     time.sleep(0.5)
     box.detach()
     box.wait(READY['cloud'], 60)
-    after = float(box.in_guest('debian', 'cut -d" " -f1 /proc/uptime', r'^(\d+\.\d+)$').group(1))
+    after = float(box.in_guest('debian', 'cut -d" " -f1 /proc/uptime', r'^(\d+\.\d+)\n').group(1))
     assert after > before
     box.in_guest('cloud', 'echo $((6*7)) again', r'^42 again')
 
