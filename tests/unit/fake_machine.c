@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <sanitizer/asan_interface.h>
 
 #include "fake_machine.h"
 
@@ -106,10 +107,17 @@ void *window_open(hpa_t a)
     assert_true(a.v >= RAM_BASE && a.v < RAM_BASE + RAM_SIZE && window_page == ~0ull);
     window_page = a.v;
     assert_false(remembered(a.v, PAGE_SIZE)); /* nobody zeroes what a CPU can still reach */
-    return ram + (a.v - RAM_BASE);
+    uint8_t *at = ram + (a.v - RAM_BASE), *begin = ram + ((a.v - RAM_BASE) & ~(SIZE_2M - 1));
+    ASAN_POISON_MEMORY_REGION(ram, RAM_SIZE); /* it shows one 2 MiB page, no more */
+    ASAN_UNPOISON_MEMORY_REGION(begin, SIZE_2M);
+    return at;
 }
 
-void window_close(void) { window_page = ~0ull; }
+void window_close(void)
+{
+    window_page = ~0ull;
+    ASAN_UNPOISON_MEMORY_REGION(ram, RAM_SIZE);
+}
 
 bool remembered(uint64_t base, uint64_t size)
 {
