@@ -16,6 +16,7 @@ static const struct { const char *name; enum command_kind kind; int wants; const
     {"restart", SHELL_RESTART, WANTS_GUEST, "restart NAME         stops it at once and starts it again"},
     {"log", SHELL_LOG, WANTS_LOG, "log [NAME] [LINES]   the last lines that a guest, or Mullion itself, has written"},
     {"memory", SHELL_MEMORY, WANTS_NOTHING, "memory               who owns which memory"},
+    {"stats", SHELL_STATS, WANTS_GUEST, "stats NAME           a guest's exits by reason, its start and its kernel memory"},
     {"fault", SHELL_FAULT, WANTS_GUEST, "fault NAME           crashes that guest's monitor: a test that nobody else notices"},
     {"reboot", SHELL_REBOOT, WANTS_NOTHING, "reboot               starts the whole machine anew, with all guests"},
     {"poweroff", SHELL_POWEROFF, WANTS_NOTHING, "poweroff             switches the whole machine off, with all guests"},

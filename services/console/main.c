@@ -275,6 +275,7 @@ static void run(const char *line)
     case SHELL_STOP: ask(CONTROL_STOP, c.guest, c.value); break;
     case SHELL_RESTART: ask(CONTROL_RESTART, c.guest, 0); break;
     case SHELL_FAULT: ask(CONTROL_FAULT, c.guest, 0); break;
+    case SHELL_STATS: ask(CONTROL_STATS, c.guest, 0); break;
     case SHELL_MEMORY: ask(CONTROL_MEMORY, 0, 0); break;
     case SHELL_POWEROFF: ask(CONTROL_POWEROFF, 0, 0); break;
     case SHELL_REBOOT: ask(CONTROL_REBOOT, 0, 0); break;

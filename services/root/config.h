@@ -54,6 +54,7 @@ struct config_guest {
     enum config_policy on_crash, on_reboot;
     bool autostart;
     uint16_t debug_exit;          /* 0: none */
+    bool bench_device;
 };
 
 struct config {

@@ -310,6 +310,13 @@ static void debug_exit_value(struct config_parser *p, struct config_guest *g, st
         g->debug_exit = (uint16_t)port;
 }
 
+static void yes_no_value(struct config_parser *p, const char *key, bool *to, struct span value)
+{
+    if (!span_is(value, "yes") && !span_is(value, "no"))
+        config_bad(p, "%s: '%s' is not known; yes or no is allowed", key, config_quote(value).text);
+    *to = span_is(value, "yes");
+}
+
 void config_guest_value(struct config_parser *p, enum config_key key, struct span value)
 {
     struct config_guest *g = &p->c->guest[p->guest];
@@ -331,11 +338,8 @@ void config_guest_value(struct config_parser *p, enum config_key key, struct spa
         memcpy(g->cmdline, value.at, value.size);
         g->cmdline[value.size] = 0;
         break;
-    case KEY_AUTOSTART:
-        if (!span_is(value, "yes") && !span_is(value, "no"))
-            config_bad(p, "autostart: '%s' is not known; yes or no is allowed", config_quote(value).text);
-        g->autostart = span_is(value, "yes");
-        break;
+    case KEY_AUTOSTART: yes_no_value(p, "autostart", &g->autostart, value); break;
+    case KEY_BENCH_DEVICE: yes_no_value(p, "bench-device", &g->bench_device, value); break;
     default: break;
     }
 }

@@ -16,6 +16,9 @@
 #define LOG_RING_VA    (CONSOLE_SHARED_VA + ROOT_SHARED_STRIDE)
 #define OUTBOX_LINES   128
 #define RESTARTS_MAX   3
+/* At most half of CPU 0, in short pieces: a guest that floods its console cannot use the console to keep that CPU from others. */
+#define CONSOLE_BUDGET_US 1000
+#define CONSOLE_PERIOD_US 2000
 _Static_assert(CONFIG_GUESTS_MAX <= CONSOLE_GUESTS_MAX, "the console knows all guests");
 
 uint64_t console_event;
@@ -166,7 +169,7 @@ static enum error make(const struct program *p)
         (e = sys_map(domain, CONSOLE_LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ)) != OK ||
         (e = sys_map(domain, CONSOLE_STACK_TOP - CONSOLE_STACK_BYTES, memory, image, CONSOLE_STACK_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
         return e;
-    r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, 0, 0);
+    r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, CONSOLE_BUDGET_US, CONSOLE_PERIOD_US);
     if (r.error == OK)
         (void)sys_handle_close(r.value); /* the domain keeps it */
     return r.error;
@@ -230,6 +233,10 @@ static void request(const struct control_message *m)
     case CONTROL_RESTART:
         if (known_guest(m->guest))
             guest_restart(m->guest);
+        break;
+    case CONTROL_STATS:
+        if (known_guest(m->guest))
+            guest_stats(m->guest);
         break;
     case CONTROL_FAULT:
         if (known_guest(m->guest))

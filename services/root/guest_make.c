@@ -102,6 +102,7 @@ static void fill_boot(unsigned n)
     string_copy(b->cmdline, c->cmdline, sizeof b->cmdline);
     b->debug_exit_port = c->debug_exit;
     b->restart_count = g->restarts;
+    b->bench_device = c->bench_device;
 
     memset(guest_control(n), 0, sizeof(struct vmm_control));
     struct channel *ch = channel_of(n);

@@ -1,9 +1,10 @@
 /*
- * What the shell's `list` and `memory` show. See root.h.
+ * What the shell's `list`, `memory` and `stats` show. See root.h.
  */
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "mullion/vcpu.h"
 #include "services/root/guest.h"
 
 static const char *state_word(const struct guest *g)
@@ -85,4 +86,29 @@ void guests_memory(void)
     }
     console_answer("free: %lluM of %lluM; the kernel's pool: root uses %llu of %llu pages", (unsigned long long)(ram_free_bytes() >> 20),
                    (unsigned long long)(b->ram_total >> 20), (unsigned long long)kernel, (unsigned long long)quota);
+}
+
+/* What stands in the control page is the monitor's word; numbers need no distrust beyond that. */
+void guest_stats(unsigned n)
+{
+    static const char *const name[EXIT_COUNT] = {
+        [EXIT_NONE] = "none", [EXIT_KICK] = "kick", [EXIT_DEADLINE] = "deadline", [EXIT_PORT] = "port", [EXIT_MEMORY] = "memory",
+        [EXIT_RDMSR] = "rdmsr", [EXIT_WRMSR] = "wrmsr", [EXIT_CPUID] = "cpuid", [EXIT_HLT] = "hlt", [EXIT_HYPERCALL] = "hypercall",
+        [EXIT_CR_WRITE] = "cr-write", [EXIT_CR_READ] = "cr-read", [EXIT_XSETBV] = "xsetbv", [EXIT_EXCEPTION] = "exception",
+        [EXIT_TRIPLE_FAULT] = "triple-fault", [EXIT_TASK_SWITCH] = "task-switch", [EXIT_INVALID_OPCODE_WANTED] = "invalid-opcode",
+        [EXIT_INVLPG_OR_PAUSE] = "invlpg-or-pause", [EXIT_SHUTDOWN] = "shutdown", [EXIT_BAD_STATE] = "bad-state", [EXIT_UNKNOWN] = "unknown",
+        [EXIT_WAITING] = "host"};
+    const struct guest *g = &guests[n];
+    const struct vmm_control *c = guest_control(n);
+    bool on = g->phase == PHASE_ON || g->phase == PHASE_STOPPING;
+    console_answer("%-16s  %10llu", "start: ticks", (unsigned long long)g->start_ticks);
+    if (on)
+        console_answer("%-16s  %10llu  (of %llu that it may use)", "kernel: bytes",
+                       (unsigned long long)sys_query(g->domain, QUERY_DOMAIN_KMEM_USED, 0).value * PAGE_SIZE,
+                       (unsigned long long)sys_query(g->domain, QUERY_DOMAIN_KMEM_QUOTA, 0).value * PAGE_SIZE);
+    console_answer("%-16s  %10llu  (%s)", "exits: all", (unsigned long long)c->exits,
+                   on ? "so far, without those that the kernel settles" : "with those that the kernel settled");
+    for (unsigned r = 0; r < EXIT_COUNT; r++)
+        if (name[r] != NULL && c->exits_by_reason[r] != 0)
+            console_answer("exits: %-9s  %10llu", name[r], (unsigned long long)c->exits_by_reason[r]);
 }

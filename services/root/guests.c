@@ -55,6 +55,8 @@ static void start(unsigned n)
 {
     struct guest *g = &guests[n];
     char why[128];
+    g->started = tsc_now();
+    g->start_ticks = 0;
     if (guest_make(n, why, sizeof why)) {
         g->phase = PHASE_ON;
         root_log(LOG_INFO, "guest %s: its monitor starts, %u vCPU%s from CPU %u on, %lluM in %u piece%s%s", g->config->name, g->config->cpu_count,
@@ -147,7 +149,8 @@ static void look(unsigned n)
         g->seen_state = state;
         switch (state) {
         case GUEST_RUNNING: {
-            uint64_t ticks = guest_control(n)->first_entry_tsc - b->entry_tsc;
+            uint64_t entry = guest_control(n)->first_entry_tsc, ticks = entry - b->entry_tsc;
+            g->start_ticks = entry - g->started;
             root_log(LOG_INFO, "guest %s: runs; first instruction %llu ticks (%llu ms) after the kernel's entry", g->config->name,
                      (unsigned long long)ticks, (unsigned long long)(b->tsc_khz ? ticks / b->tsc_khz : 0));
             if (g->phase == PHASE_ON)

@@ -124,9 +124,12 @@ void thread_main(uint64_t argument)
     for (;;) {
         uint64_t again = guests_work(bits);
         console_work(bits);
-        /* `again` 0: as long a rest as the work took, so that what shares this CPU runs meanwhile. */
+        /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none can use root to keep the
+         * CPU from others. */
+        (void)sys_event_wait(root_event, ROOT_EVENT_NEVER, tsc_now() + b->tsc_khz);
+        /* `again` 0: as long a rest as the work took, for the same reason. */
         uint64_t deadline = again == 0 ? tsc_now() + b->tsc_khz / 2 : again;
-        struct syscall_result r = sys_event_wait(root_event, ~0ull, deadline);
+        struct syscall_result r = sys_event_wait(root_event, ~ROOT_EVENT_NEVER, deadline);
         bits = r.error == OK ? r.value : 0;
     }
 }

@@ -31,6 +31,7 @@ enum { PRIORITY_GUEST = 3, PRIORITY_MONITOR = 5, PRIORITY_SERVICE = 6 };
 #define ROOT_EVENT_DEATH_SHIFT 24
 #define ROOT_EVENT_CONSOLE       (1ull << 48)
 #define ROOT_EVENT_CONSOLE_DEATH (1ull << 49)
+#define ROOT_EVENT_NEVER         (1ull << 63) /* waited for to let time pass; nobody is told of it */
 _Static_assert(CONFIG_GUESTS_MAX <= ROOT_EVENT_DEATH_SHIFT, "the bits do not meet");
 
 extern struct config root_config;
@@ -72,6 +73,7 @@ void guest_start(unsigned n);
 void guest_stop(unsigned n, bool at_once);
 void guest_restart(unsigned n);
 void guest_fault(unsigned n);
+void guest_stats(unsigned n);
 void guests_list(void);
 void guests_memory(void);
 /* For console.c: what a guest shares with the console. */
