@@ -21,6 +21,7 @@ enum control_kind {
     CONTROL_POWEROFF,
     CONTROL_REBOOT,
     CONTROL_EXIT,     /* value: the emulator's exit code */
+    CONTROL_STATS,    /* guest: its exits by reason, its start, its kernel memory */
     CONTROL_DRAINED,  /* answer to CONTROL_DRAIN: the last byte is on the wire */
     /* root -> console */
     CONTROL_TEXT,     /* one line to print */

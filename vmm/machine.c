@@ -12,6 +12,7 @@
 #include "lib/syscall.h"
 #include "vmm/acpi.h"
 #include "vmm/cr.h"
+#include "vmm/devices/bench.h"
 #include "vmm/devices/layout.h"
 #include "vmm/kvmclock.h"
 #include "vmm/loader/loader.h"
@@ -41,6 +42,23 @@ void vm_kick(void *context, unsigned index)
     (void)sys_vcpu_kick(vm->vcpu[index].handle); /* fails only while the vCPU is not made yet, or is gone */
 }
 
+/* For the report after the guest's end: with the exits that ring 0 has settled by itself. */
+static void count_all(struct vm *vm)
+{
+    uint64_t total = 0;
+    for (unsigned reason = 0; reason < EXIT_COUNT; reason++) {
+        uint64_t sum = 0;
+        for (unsigned i = 0; i < vm->vcpus; i++) {
+            struct syscall_result r = vm->vcpu[i].handle != 0 ? sys_query(vm->vcpu[i].handle, QUERY_VCPU_EXITS, reason)
+                                                              : (struct syscall_result){OK, 0};
+            sum += r.error == OK ? r.value : 0;
+        }
+        vm->control->exits_by_reason[reason] = sum;
+        total += sum;
+    }
+    vm->control->exits = total;
+}
+
 void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
 {
     if (!atomic_exchange(&vm->ending, true)) {
@@ -52,6 +70,7 @@ void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const cha
             vm->control->reason[0] = 0;
         va_end(arguments);
         vm->control->exit_code = exit_code;
+        count_all(vm);
         atomic_store(&vm->control->state, (uint32_t)state);
         (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, vm->boot->root_bits);
     }
@@ -226,6 +245,19 @@ static enum error build_cpuid(struct vm *vm)
     return OK;
 }
 
+static enum error make_bench(struct vm *vm)
+{
+    struct syscall_result event = sys_event_create();
+    enum error error = event.error != OK ? event.error : bench_init(&vm->bus, &vm->boot_tsc);
+    if (error == OK)
+        error = sys_settle(vm->space, SETTLE_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
+    if (error == OK)
+        error = sys_settle(vm->space, SETTLE_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT, VMM_EVENT_INPUT);
+    if (error == OK)
+        error = sys_settle(vm->space, SETTLE_DOORBELL_MEMORY, BENCH_PAGE, BENCH_PAGE_DOORBELL, event.value, 1);
+    return error;
+}
+
 enum error machine_init(struct vm *vm, char *why, size_t why_size)
 {
     const struct power_sink power = {vm, on_poweroff, on_reset, on_debug_exit};
@@ -263,6 +295,8 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
         part = "PCI host bridge", error = pci_init(&vm->pci, &vm->bus, &irq);
     if (error == OK && vm->boot->debug_exit_port != 0)
         part = "debug-exit port", error = debug_exit_init(&vm->debug_exit, &vm->bus, (uint16_t)vm->boot->debug_exit_port, &power);
+    if (error == OK && vm->boot->bench_device != 0)
+        part = "benchmark device", error = make_bench(vm);
     if (error != OK)
         format(why, why_size, "the machine's %s cannot be made (error %d)", part, (int)error);
     return error;

@@ -1,0 +1,26 @@
+/*
+ * The device that the benchmark guest (tests/bench) measures against: a port and a register that this monitor answers at once, and a port and a
+ * page whose writes are doorbells, settled by ring 0. It exists only in a guest whose configuration says `bench-device = yes`. Lock: the VM's.
+ *
+ *   port 0x5d0   read: BENCH_MAGIC, answered here        port 0x5d4   write: a doorbell that nobody waits for
+ *                                                        port 0x5d8   write: a doorbell that wakes the monitor's thread 0
+ *   page + 0x000..0x7ff  write: the doorbell that nobody waits for
+ *   page + 0x800         read: BENCH_MAGIC, answered here
+ *   page + 0x808         read: the host's TSC at which the guest's was 0, so that two guests' clocks can be compared
+ */
+#ifndef VMM_DEVICES_BENCH_H
+#define VMM_DEVICES_BENCH_H
+
+#include "vmm/devices/bus.h"
+
+#define BENCH_PORT          0x5d0u
+#define BENCH_PORT_DOORBELL 0x5d4u
+#define BENCH_PORT_WAKE     0x5d8u
+#define BENCH_PAGE          0xfeb00000ull
+#define BENCH_PAGE_DOORBELL 0x800u /* bytes from the page's start on */
+#define BENCH_MAGIC         0x4843424du
+
+/* boot_tsc is read through the pointer at each access. */
+NODISCARD enum error bench_init(struct bus *bus, const uint64_t *boot_tsc);
+
+#endif
