@@ -37,12 +37,12 @@ struct console_boot {
     uint64_t magic;
     uint64_t tsc_khz;
     uint64_t root_bits;
-    uint64_t log_start;        /* the log up to here has been on the serial port already */
+    uint64_t log_start;        /* the log up to here has been on the serial port already, or is older than this console */
     uint16_t serial_port;      /* 0: none, or not to be used */
     uint16_t serial_irq;
     uint32_t guest_count;
     uint32_t mirror;           /* 1: guests' lines go into the kernel's log too, which is how they come to the screen */
-    uint32_t log_tag;          /* the console's own number in the log's brackets: lines it put there itself */
+    uint32_t restarted;        /* 1: this console is the successor of one that crashed */
     char backend[16];
     char guest[CONSOLE_GUESTS_MAX][32];
 };

@@ -400,7 +400,7 @@ static void start(void)
     klog_tail = shown > KLOG_TEXT_BYTES / 2 ? shown - KLOG_TEXT_BYTES / 2 : 0;
     if (b->serial_port != 0 && sys_ports_open(CONSOLE_SLOT_SELF, CONSOLE_SLOT_PORTS) == OK)
         have_port = uart_init(b->serial_port, b->tsc_khz);
-    if (b->log_start != ~0ull) /* the kernel went on until the port was taken */
+    if (!b->restarted) /* the kernel went on until the port was taken */
         shown = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
     lines.silent = true;
     uint64_t until = shown;

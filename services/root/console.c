@@ -25,7 +25,7 @@ uint64_t console_event;
 
 static uint64_t domain, memory, shared, private_hpa, private_bytes;
 static unsigned starts;
-static bool drained, alive;
+static bool drained, alive, log_ring;
 static struct control_reader reader;
 
 /* What waits for room in the channel. */
@@ -111,11 +111,17 @@ void console_init(void)
     private_hpa = ram_place_private(private_bytes);
     if (private_hpa == 0)
         root_log(LOG_ERROR, "no memory for the console (%lluK)", (unsigned long long)(private_bytes >> 10));
-    if (sys_map(ROOT_SLOT_SELF, LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ) != OK)
+    log_ring = sys_map(ROOT_SLOT_SELF, LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ) == OK;
+    if (!log_ring)
         root_log(LOG_WARN, "the kernel's log cannot be read");
 }
 
-static void fill_boot(void)
+static uint64_t log_head(void)
+{
+    return __atomic_load_n(&((const struct klog_ring *)LOG_RING_VA)->head, __ATOMIC_ACQUIRE);
+}
+
+static void fill_boot(uint64_t log_seen)
 {
     const struct root_boot *b = ROOT_BOOT;
     struct console_boot *c = boot_page();
@@ -130,8 +136,8 @@ static void fill_boot(void)
     memcpy(c->backend, b->backend, sizeof c->backend - 1);
     for (unsigned n = 0; n < root_config.guest_count; n++)
         string_copy(c->guest[n], root_config.guest[n].name, sizeof c->guest[n]);
-    /* What stands in the log so far has been written to the port by the kernel. */
-    c->log_start = starts == 1 ? __atomic_load_n(&((const struct klog_ring *)LOG_RING_VA)->head, __ATOMIC_ACQUIRE) : ~0ull;
+    c->log_start = log_seen;
+    c->restarted = starts > 1;
 }
 
 static enum error make(const struct program *p)
@@ -190,13 +196,13 @@ static void unmake(void)
     domain = memory = 0;
 }
 
-void console_start(void)
+static void start(uint64_t log_seen)
 {
     const struct program *p = program_find("console");
     if (p == NULL || private_hpa == 0 || shared == 0)
         return;
     starts++;
-    fill_boot();
+    fill_boot(log_seen);
     struct channel *c = channel();
     memset(c, 0, sizeof *c); /* nobody else has it now */
     reader.have = 0;
@@ -207,6 +213,11 @@ void console_start(void)
         root_log(LOG_ERROR, "the console cannot be started: %s", error_text(e));
         unmake();
     }
+}
+
+void console_start(void)
+{
+    start(log_ring ? log_head() : 0); /* what stands in the log so far has been written to the port by the kernel */
 }
 
 static bool known_guest(uint32_t n)
@@ -256,11 +267,12 @@ static void request(const struct control_message *m)
 void console_work(uint64_t bits)
 {
     if ((bits & ROOT_EVENT_CONSOLE_DEATH) != 0 && domain != 0) {
+        uint64_t log_seen = log_ring ? log_head() : 0;
         root_log(LOG_ERROR, "the console has crashed at 0x%llx%s", (unsigned long long)sys_query(domain, QUERY_DOMAIN_FAULT, 1).value,
                  starts <= RESTARTS_MAX ? "; it is started again" : " too often; it stays away, the guests run on");
         unmake();
         if (starts <= RESTARTS_MAX)
-            console_start();
+            start(log_seen);
     }
     if (!alive)
         return;

@@ -141,9 +141,13 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
         unsigned i = k == c->cpu_count ? 0 : k + 1;
         unsigned cpu = i == 0 ? c->cpu[0] : c->cpu[i - 1];
         uint32_t budget = 0, period = 0;
-        if (c->shared) { /* the devices' thread gets a small allowance on top, so that it can keep a busy guest's console alive */
+        if (c->shared) {
             period = c->period_us;
-            budget = i == 0 ? (uint32_t)max_u64(period / 20, 100) : (uint32_t)((uint64_t)period * c->percent / 100);
+            budget = (uint32_t)((uint64_t)period * c->percent / 100);
+            /* The devices' thread gets a quarter as much on top, so that a busy guest can still be reached on its console. It comes before all vCPUs, so
+             * it must not be much: many such threads together must leave them their time. */
+            if (i == 0)
+                budget = (uint32_t)max_u64(budget / 4, 100);
         }
         struct syscall_result t = sys_thread_create(g->domain, program_entry(vmm), VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE, i, cpu,
                                                     i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, budget, period);
