@@ -33,8 +33,8 @@ struct svm_vcpu {
     uint64_t nmi_iret_rip;
 };
 
-_Static_assert(offsetof(struct svm_vcpu, gpr) == 0 && offsetof(struct svm_vcpu, vmcb_hpa) == 8 && offsetof(struct svm_vcpu, host_vmcb) == 16,
-               "svm_entry.asm knows these");
+_Static_assert(offsetof(struct svm_vcpu, gpr) == 0 && offsetof(struct svm_vcpu, vmcb_hpa) == 8 &&
+                   offsetof(struct svm_vcpu, host_vmcb) == 16, "svm_entry.asm knows these");
 
 /* Words for what this CPU lacks, or NULL. Pure. */
 struct svm_abilities { bool svm, nx; uint64_t vm_cr; uint32_t features, asids; };
@@ -70,7 +70,7 @@ uint64_t svm_interrupted_event(uint64_t exit_event);
 /* What an entry delivers. Pure. */
 struct svm_plan { uint64_t event; bool take_inject, take_irq, window; };
 struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bool irq_open);
-/* Sees that the tag is valid on its CPU; the answer is the entry's TLB_*. stale: the space was changed since the vCPU last entered. Pure. */
+/* Sees that the tag is valid on its CPU; the answer is the entry's TLB_*. stale: the space has changed since then. Pure. */
 uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bool flush_by_asid);
 /* Every tag of this CPU goes invalid. Pure. */
 void svm_asid_forget(struct asid_pool *p);

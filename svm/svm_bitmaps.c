@@ -1,6 +1,6 @@
 /*
- * The MSR and port bitmaps: everything exits but the MSRs of the list below, each with its reason. Shared by all vCPUs of the machine, so
- * nothing that only one guest may touch can ever stand here.
+ * The MSR and port bitmaps: everything exits but the MSRs of the list below, each with its reason. Shared by all vCPUs of the
+ * machine, so nothing that only one guest may touch can ever stand here.
  */
 #include "arch/x86_64/regs.h"
 #include "kernel/log.h"
@@ -21,7 +21,7 @@ static const struct { uint32_t msr; uint8_t rights; } allowed[] = {
     {MSR_SYSENTER_ESP, MSR_READ | MSR_WRITE},   /* the same */
     {MSR_SYSENTER_EIP, MSR_READ | MSR_WRITE},   /* the same */
     {MSR_PAT, MSR_READ | MSR_WRITE},            /* with nested paging it is the VMCB's G_PAT (APM vol. 2, 15.25.8) */
-    {MSR_TSC_AUX, MSR_READ | MSR_WRITE},        /* the kernel switches it with the vCPU; ring 3's RDTSCP relies on nothing in it */
+    {MSR_TSC_AUX, MSR_READ | MSR_WRITE},        /* the kernel switches it with the vCPU; nothing in ring 3 relies on it */
 };
 
 void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights)

@@ -1,8 +1,9 @@
 ; void svm_run(struct vcpu *v, uint64_t deadline_tsc): one round trip into the guest.
 ;
-; Promises: interrupts are off on entry and on return; in between, CLGI holds them back until VMRUN, and IF=1 makes the CPU leave the
-; guest for them (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). They are still pending on return. What VMRUN does not switch (TR, LDTR, FS,
-; GS, STAR, ..., SYSENTER) goes through VMLOAD and VMSAVE, and the host's is back before STGI lets an NMI in: it needs TR for its stack.
+; Promises: interrupts are off on entry and on return; in between, CLGI holds them back until VMRUN, and IF=1 makes the CPU
+; leave the guest for them (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). They are still pending on return. What VMRUN does
+; not switch (TR, LDTR, FS, GS, STAR, ..., SYSENTER) goes through VMLOAD and VMSAVE, and the host's is back before STGI lets an
+; NMI in: it needs TR for its stack.
 
 SVM_GPR       equ 0             ; of struct svm_vcpu; asserted in svm.h
 SVM_VMCB      equ 8

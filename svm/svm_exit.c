@@ -1,6 +1,6 @@
 /*
- * From the VMCB's exit fields to the common form. Pure: reads the VMCB, writes the record, changes nothing. An exit code that nobody asked for is
- * EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
+ * From the VMCB's exit fields to the common form. Pure: reads the VMCB, writes the record, changes nothing. An exit code that
+ * nobody asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
  */
 #include "svm/svm.h"
 

@@ -1,6 +1,7 @@
 /*
- * Can this CPU run guests by AMD-V with nested paging? If not, the answer is one sentence that names what is missing and what to do.
- * Required: SVM, not disabled by firmware, nested paging, at least one ASID for guests, no-execute pages. Everything else is optional.
+ * Can this CPU run guests by AMD-V with nested paging? If not, the answer is one sentence that names what is missing and what to
+ * do. Required: SVM, not disabled by firmware, nested paging, at least one ASID for guests, no-execute pages. Everything else is
+ * optional.
  */
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
@@ -11,7 +12,7 @@ const char *svm_lacks(const struct svm_abilities *a)
     if (!a->svm)
         return "the CPU has no AMD-V (CPUID 8000_0001h ECX bit 2); an emulator or an outer hypervisor may have it off by default";
     if ((a->vm_cr & (VM_CR_SVMDIS | VM_CR_LOCK)) == (VM_CR_SVMDIS | VM_CR_LOCK))
-        return "the firmware has switched AMD-V off and locked it: enable \"SVM Mode\" (or \"AMD-V\") in the firmware's CPU settings";
+        return "the firmware has switched AMD-V off and locked it: enable \"SVM Mode\" (or \"AMD-V\") in its CPU settings";
     if (!(a->features & SVM_FEATURE_NPT))
         return "the CPU has AMD-V but no nested paging (CPUID 8000_000Ah EDX bit 0); a newer CPU is needed";
     if (a->asids < 2)

@@ -1,7 +1,7 @@
 /*
- * Both ends of one round trip into the guest (svm_entry.asm): what must be flushed and delivered, and what came back. This is the hot path; what
- * is rare stands in functions of its own. An event whose delivery an exit interrupted is dealt with here, for every exit: it waits in the VMCB's event
- * field and goes before everything else at the next entry.
+ * Both ends of one round trip into the guest (svm_entry.asm): what must be flushed and delivered, and what came back. This is
+ * the hot path; what is rare stands in functions of its own. An event whose delivery an exit interrupted is dealt with here, for
+ * every exit: it waits in the VMCB's event field and goes before everything else at the next entry.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
@@ -129,7 +129,8 @@ static __attribute__((noinline)) void own_exit(struct vcpu *v, struct svm_vcpu *
     }
     default: /* #DB or #AC: intercepted only so that a guest that raises them endlessly while delivering them can be left */
         if (!b->control.event) /* an interrupted event comes first; it will raise this again */
-            b->control.event = EVENT_VALID | EVENT_EXCEPTION | (code - SVM_EXIT_EXCEPTION) | (code == SVM_EXIT_EXCEPTION + VECTOR_AC ? EVENT_ERROR_CODE : 0);
+            b->control.event = EVENT_VALID | EVENT_EXCEPTION | (code - SVM_EXIT_EXCEPTION) |
+                               (code == SVM_EXIT_EXCEPTION + VECTOR_AC ? EVENT_ERROR_CODE : 0);
     }
 }
 
@@ -158,9 +159,10 @@ void svm_inject_gp(struct vmcb *b)
     b->control.event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_GP | (b->save.cr0 & CR0_PE ? EVENT_ERROR_CODE : 0);
 }
 
-/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. QEMU (7.2) does three things differently, all told by the code's high half:
- * an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; an event that was to be injected is still valid as interrupted; and it
- * also exits like this, with the guest's registers, where the guest itself sets a CR4 bit that the CPU lacks: #GP elsewhere. */
+/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. QEMU (7.2), told by the code's high half, does three
+ * things differently: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; an event that was to be
+ * injected is still valid as interrupted; and it also exits like this, with the guest's registers, where the guest itself sets a
+ * CR4 bit that the CPU lacks: #GP elsewhere. */
 static void refused(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;

@@ -1,8 +1,8 @@
 /*
- * The groups of a vCPU's state between the shared page and the VMCB. Each field of the page is read once: another thread of the monitor may be
- * writing. What VMRUN itself refuses is left to it (EXIT_BAD_STATE); here is only what could otherwise reach the host or break our own hold:
- * SVME in EFER, and canonical addresses in the MSRs that VMLOAD loads. CR2 and DR6 are the kernel's to pass through v->cr2 and v->dr6, but VMRUN
- * switches them: while a vCPU is loaded, the VMCB has the true ones.
+ * The groups of a vCPU's state between the shared page and the VMCB. Each field of the page is read once: another thread of the
+ * monitor may be writing. What VMRUN itself refuses is left to it (EXIT_BAD_STATE); here is only what could otherwise reach the
+ * host or break our own hold: SVME in EFER, and canonical addresses in the MSRs that VMLOAD loads. CR2 and DR6 are the kernel's
+ * to pass through v->cr2 and v->dr6, but VMRUN switches them: while a vCPU is loaded, the VMCB has the true ones.
  */
 #include "arch/x86_64/regs.h"
 #include "svm/svm.h"
@@ -40,7 +40,7 @@ struct segment svm_segment(const struct vmcb_segment *s, unsigned number, uint8_
 {
     struct segment g = {.selector = s->selector, .limit = s->limit, .base = s->base};
     uint32_t attr = (s->attributes & 0xffu) | (s->attributes & 0xf00u) << 4;
-    /* Where CPUs differ in what they keep of a descriptor, give what VMX would: CPL in SS, a busy task, G as the limit needs it. */
+    /* Where CPUs differ in what they keep of a descriptor, give what VMX would: CPL in SS, a busy task, G as the limit needs. */
     if (number == SEG_SS)
         attr = (attr & ~0x60u) | (uint32_t)(cpl & 3) << 5;
     if (number == SEG_TR)
@@ -88,7 +88,10 @@ static void put_segments(const struct vcpu_state *page, struct vmcb_save *save)
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         const struct segment *from = &page->seg[i];
         uint32_t attr = ONCE(from->attr);
-        *segment_of(save, i) = (struct vmcb_segment){ONCE(from->selector), svm_attributes(attr), ONCE(from->limit), ONCE(from->base)};
+        *segment_of(save, i) = (struct vmcb_segment){.selector = ONCE(from->selector),
+                                                     .attributes = svm_attributes(attr),
+                                                     .limit = ONCE(from->limit),
+                                                     .base = ONCE(from->base)};
         if (i == SEG_SS)
             save->cpl = attr >> 5 & 3;
     }

@@ -1,6 +1,7 @@
 /*
- * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their VMCB in the reset state.
- * Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start records them once, they must not change afterwards.
+ * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their VMCB in
+ * the reset state. Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start records them once, they must not
+ * change afterwards.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
@@ -47,7 +48,8 @@ static enum error cpu_start(unsigned number)
 static const uint32_t intercepts1 =
     INTERCEPT(SVM_EXIT_INTR) | INTERCEPT(SVM_EXIT_NMI) | INTERCEPT(SVM_EXIT_INIT) | /* the host's */
     INTERCEPT(SVM_EXIT_VINTR) |                                     /* the interrupt window */
-    INTERCEPT(SVM_EXIT_CPUID) | INTERCEPT(SVM_EXIT_HLT) | INTERCEPT(SVM_EXIT_IOIO) | INTERCEPT(SVM_EXIT_MSR) | /* the guest's machine */
+    INTERCEPT(SVM_EXIT_CPUID) | INTERCEPT(SVM_EXIT_HLT) |           /* the guest's machine */
+    INTERCEPT(SVM_EXIT_IOIO) | INTERCEPT(SVM_EXIT_MSR) |            /* the same */
     INTERCEPT(SVM_EXIT_RDPMC) |                                     /* would show the host's counters */
     INTERCEPT(SVM_EXIT_INVD) |                                      /* would lose others' data */
     INTERCEPT(SVM_EXIT_INVLPGA) |                                   /* not offered */
@@ -58,7 +60,7 @@ static const uint32_t intercepts2 =
     INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) | INTERCEPT(SVM_EXIT_STGI) | INTERCEPT(SVM_EXIT_CLGI) |
     INTERCEPT(SVM_EXIT_SKINIT) |                                    /* would act on the host */
     INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) | INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
-    INTERCEPT(SVM_EXIT_XSETBV); /* XCR0 is not in the VMCB. QEMU 7.2 ignores this one: there the kernel reads XCR0 back when it switches vCPUs */
+    INTERCEPT(SVM_EXIT_XSETBV); /* XCR0 is not in the VMCB. QEMU 7.2 ignores this; the kernel reads XCR0 when it switches vCPUs */
 
 static void controls(struct vmcb_control *c, const struct space *space)
 {

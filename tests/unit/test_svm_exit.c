@@ -190,8 +190,9 @@ static void what_is_lacking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(simple_exits),         cmocka_unit_test(next_rip_gives_the_length), cmocka_unit_test(ports),
-        cmocka_unit_test(nested_page_faults),   cmocka_unit_test(interrupted_events),        cmocka_unit_test(bitmaps_deny_by_default),
+        cmocka_unit_test(simple_exits),       cmocka_unit_test(next_rip_gives_the_length),
+        cmocka_unit_test(ports),              cmocka_unit_test(nested_page_faults),
+        cmocka_unit_test(interrupted_events), cmocka_unit_test(bitmaps_deny_by_default),
         cmocka_unit_test(what_is_lacking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

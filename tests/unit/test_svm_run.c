@@ -229,7 +229,7 @@ static void xsetbv_is_refused(void **state)
     assert_int_equal(cpu.exit.reason, EXIT_XSETBV);
     assert_int_equal(cpu.exit.insn_len, 3);
     assert_int_equal(block.save.rip, 0x100);
-    xcr0_valid = true; /* but not in ring 3, nor another register, nor without OSXSAVE: the instruction itself is not reached here */
+    xcr0_valid = true; /* but not in ring 3, nor another register, nor without OSXSAVE */
     block.save.cpl = 3;
     run();
     assert_int_equal(cpu.exit.reason, EXIT_XSETBV);
