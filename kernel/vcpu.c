@@ -269,12 +269,12 @@ bool vcpu_enter(struct cpu *c, struct vcpu *v)
     uint64_t next = cpu_next_deadline();
     if (c->vcpu != v)
         vcpu_make_current(c, v);
-    write_cr2(v->cr2);
     uint32_t dirty = __atomic_load_n(&s->dirty, __ATOMIC_RELAXED) & GROUPS_ALL;
     if (dirty) {
         s->dirty = 0;
         put(v, dirty);
     }
+    write_cr2(v->cr2); /* after put, which may bring a new one: a page fault that the monitor injects */
     uint64_t deadline = __atomic_load_n(&s->deadline, __ATOMIC_RELAXED);
     if (v->halted || s->activity == ACTIVITY_HALT) {
         v->halted = false;
@@ -287,6 +287,7 @@ bool vcpu_enter(struct cpu *c, struct vcpu *v)
             thread_block(v->thread, BLOCK_HALT, deadline);
             return leave_for_host(v);
         }
+        s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has had the CPU */
     }
     for (;;) {
         if (__atomic_load_n(&v->kicked, __ATOMIC_RELAXED)) {
