@@ -1,0 +1,444 @@
+// sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
+// libs: -include tests/unit/fake_cpu.h
+/*
+ * Waiting and waking: events with their deadlines, guests that sleep, kicks, and the exits that ring 0 settles from the monitor's tables.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fake_machine.h"
+
+#define T root_thread
+#define MS 1000000ull /* ticks: the TSC runs at 1 GHz */
+
+static uint64_t event;
+static struct thread *a, *b, *c; /* of one domain, on CPUs 1, 2 and 2; the event is their handle 5, their domain 4 */
+static uint64_t domain;
+
+static int setup(void **state)
+{
+    machine_start(state);
+    event = made(call0(T, SYS_EVENT_CREATE));
+    domain = made(call4(T, SYS_DOMAIN_CREATE, 300, 6, 0, 0));
+    made(call4(T, SYS_HANDLE_GRANT, domain, domain, RIGHTS_ALL, 4));
+    made(call4(T, SYS_HANDLE_GRANT, domain, event, RIGHTS_ALL, 5));
+    a = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 1, 1 | 3 << 8, 0)));
+    b = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 2, 2 | 3 << 8, 0)));
+    c = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 3, 2 | 3 << 8, 0)));
+    return 0;
+}
+
+static void signal_bits(uint64_t bits) { assert_int_equal(call2(T, SYS_EVENT_SIGNAL, event, bits).error, OK); }
+static struct answer wait_for(struct thread *t, uint64_t mask, uint64_t deadline) { return call3(t, SYS_EVENT_WAIT, 5, mask, deadline); }
+
+/* The thread, which had been blocked, is back in ring 3 with this answer. */
+static void is_back(struct thread *t, enum error error, uint64_t value)
+{
+    struct thread *got = run_cpu(t->cpu->number);
+    if (got != t && got) {
+        now += 20 * MS; /* another's slice */
+        got = run_cpu(t->cpu->number);
+    }
+    assert_ptr_equal(got, t);
+    assert_int_equal(t->frame.rax, error);
+    assert_int_equal(t->frame.rdx, value);
+    assert_null(t->waiting);
+    assert_false(t->timed);
+}
+
+static void test_bits_are_taken_once(void **state)
+{
+    (void)state;
+    assert_int_equal(wait_for(a, ~0ull, 0).error, E_TIMEOUT);
+    signal_bits(0x13);
+    signal_bits(0x100);
+    assert_int_equal(made(wait_for(a, 0x12, NEVER)), 0x12);
+    assert_int_equal(wait_for(a, 0x12, 0).error, E_TIMEOUT);
+    assert_int_equal(made(wait_for(b, 0x12 | 1, NEVER)), 1);
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x100);
+    signal_bits(0);
+    assert_int_equal(wait_for(a, ~0ull, 1).error, E_TIMEOUT);
+    assert_int_equal(wait_for(a, 0, now + 1).error, E_TIMEOUT);
+}
+
+static void test_a_waiter_is_woken_by_its_bits_only(void **state)
+{
+    (void)state;
+    assert_true(wait_for(a, 0x6, NEVER).blocked);
+    assert_int_equal(wait_for(b, 1, NEVER).error, E_BUSY);
+    assert_int_equal(wait_for(b, 1, 0).error, E_BUSY);
+    signal_bits(0x9);
+    assert_null(run_cpu(1));
+    assert_int_equal(made(wait_for(b, 1, NEVER)), 1); /* somebody else may take what is there */
+    signal_bits(0xc);
+    assert_null(((struct event *)object_at(T, event))->waiter); /* served at once, whenever its CPU comes round */
+    assert_true(wait_for(b, 0x10, NEVER).blocked);
+    is_back(a, OK, 0x4);
+    assert_int_equal(made(wait_for(c, 0x8, 0)), 0x8);
+    signal_bits(0x30);
+    is_back(b, OK, 0x10);
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x20);
+}
+
+static void test_deadlines(void **state)
+{
+    (void)state;
+    uint64_t start = now;
+    assert_true(wait_for(b, 1, start + 500 * MS).blocked);
+    uint64_t other = made(call0(c, SYS_EVENT_CREATE));
+    assert_true(call3(c, SYS_EVENT_WAIT, other, 1, start + 200 * MS).blocked);
+    assert_ptr_equal(cpu_by_number(2)->timeouts, c); /* the earlier one first */
+    assert_null(run_cpu(2));
+    now = start + 199 * MS;
+    assert_null(run_cpu(2));
+    now = start + 201 * MS;
+    is_back(c, E_TIMEOUT, 0);
+    assert_ptr_equal(((struct event *)object_at(T, event))->waiter, b);
+    assert_true(call3(c, SYS_EVENT_WAIT, other, 1, start + 90000 * MS).blocked);
+    assert_ptr_equal(cpu_by_number(2)->timeouts, b); /* the later one last */
+    now = start + 501 * MS;
+    is_back(b, E_TIMEOUT, 0);
+    assert_null(((struct event *)object_at(T, event))->waiter);
+    signal_bits(1);
+    assert_int_equal(made(wait_for(b, 1, 0)), 1);
+
+    /* Signalled before the deadline, looked at after it: the signal counts. */
+    start = now;
+    assert_true(wait_for(b, 1, start + 50 * MS).blocked);
+    signal_bits(1);
+    now = start + 100 * MS;
+    is_back(b, OK, 1);
+    assert_ptr_equal(cpu_by_number(2)->timeouts, c);
+    assert_null(c->timeout_next);
+    assert_null(cpu_by_number(2)->wake_list);
+}
+
+static void test_events_end_under_their_waiters(void **state)
+{
+    (void)state;
+    assert_true(wait_for(a, 1, now + 1000 * MS).blocked);
+    assert_int_equal(call1(T, SYS_DESTROY, event).error, OK);
+    is_back(a, E_DEAD, 0);
+    assert_int_equal(wait_for(a, 1, 0).error, E_DEAD);
+    assert_null(cpu_by_number(1)->timeouts);
+
+    /* The last handle goes while somebody waits: the event lives as long as it is waited for. */
+    uint64_t e = made(call0(b, SYS_EVENT_CREATE));
+    assert_true(call3(b, SYS_EVENT_WAIT, e, 1, now + 5 * MS).blocked);
+    uint64_t used = b->domain->quota.used_bytes;
+    assert_int_equal(call1(c, SYS_HANDLE_CLOSE, e).error, OK);
+    assert_int_equal(b->domain->quota.used_bytes, used);
+    now += 100 * MS;
+    is_back(b, E_TIMEOUT, 0);
+    assert_int_equal(b->domain->quota.used_bytes, used - 64);
+}
+
+static void test_an_interrupt_signals(void **state)
+{
+    (void)state;
+    assert_int_equal(call3(T, SYS_IRQ_BIND, IRQ_SLOT, event, 0x40).error, OK);
+    assert_int_equal(call3(T, SYS_IRQ_BIND, IRQ_SLOT, event, 0x80).error, OK); /* again: the last one counts */
+    assert_int_equal(((struct event *)object_at(T, event))->object.references, 3);
+    assert_int_equal(call3(T, SYS_IRQ_BIND, event, event, 1).error, E_TYPE);
+    assert_int_equal(call3(T, SYS_IRQ_BIND, IRQ_SLOT, IRQ_SLOT, 1).error, E_TYPE);
+    assert_true(wait_for(a, ~0ull, NEVER).blocked);
+    irq_arrived(((struct irq *)object_at(T, IRQ_SLOT))->number);
+    is_back(a, OK, 0x80);
+    assert_int_equal(call1(T, SYS_IRQ_ACK, IRQ_SLOT).error, OK);
+}
+
+/* Signals, waits, deadlines and CPUs at random: no bit is lost, none is delivered twice. */
+static void test_random(void **state)
+{
+    (void)state;
+    struct thread *t[3] = {a, b, c};
+    uint64_t sent[64] = {0}, got[64] = {0}, asked[3] = {0};
+    bool out[3] = {false};
+    unsigned timeouts = 0, blocked = 0;
+    srand(5);
+    for (int step = 0; step < 100000; step++) {
+        unsigned i = (unsigned)rand() % 3;
+        uint64_t pending = ((struct event *)object_at(T, event))->bits, mask = 0, value = 0;
+        switch (rand() % 4) {
+        case 0:
+            mask = 1ull << (rand() % 64) & ~pending;
+            for (int bit = 0; bit < 64; bit++)
+                sent[bit] += mask >> bit & 1;
+            signal_bits(mask);
+            break;
+        case 1: {
+            if (out[i])
+                break;
+            mask = (uint64_t)rand() << 33 ^ (uint64_t)rand() << 2;
+            struct answer r = wait_for(t[i], mask, rand() % 3 ? now + (uint64_t)rand() % (60 * MS) : NEVER);
+            if (r.blocked && !t[i]->waiting && t[i]->entity.state == SCHED_READY)
+                break; /* it never got to make the call: the CPU was another's */
+            out[i] = r.blocked;
+            asked[i] = mask;
+            blocked += r.blocked;
+            assert_true(r.blocked || r.error == OK || r.error == E_BUSY || r.error == E_TIMEOUT);
+            value = !r.blocked && r.error == OK ? r.value : 0;
+            assert_true((value & ~mask) == 0);
+            break;
+        }
+        case 2: now += (uint64_t)rand() % (10 * MS); break;
+        default: {
+            struct thread *r = run_cpu(1 + (unsigned)rand() % 2);
+            for (i = 0; i < 3; i++)
+                if (r == t[i] && out[i]) {
+                    out[i] = false;
+                    value = r->frame.rax == OK ? r->frame.rdx : 0;
+                    assert_true(r->frame.rax == E_TIMEOUT || (r->frame.rax == OK && value && (value & ~asked[i]) == 0));
+                    timeouts += r->frame.rax == E_TIMEOUT;
+                }
+        }
+        }
+        for (int bit = 0; bit < 64; bit++)
+            got[bit] += value >> bit & 1;
+    }
+    for (unsigned i = 0; i < 3; i++) /* what was delivered but not looked at yet */
+        if (out[i] && !t[i]->waiting && t[i]->frame.rax == OK)
+            for (int bit = 0; bit < 64; bit++)
+                got[bit] += t[i]->frame.rdx >> bit & 1;
+    uint64_t left = ((struct event *)object_at(T, event))->bits;
+    for (int bit = 0; bit < 64; bit++)
+        assert_int_equal(sent[bit], got[bit] + (left >> bit & 1));
+    assert_true(timeouts > 100 && blocked > 1000);
+}
+
+/* ---- vCPUs */
+
+static struct vcpu *v;
+static uint64_t vcpu_handle, space;
+
+static void with_vcpu(void)
+{
+    space = made(call0(a, SYS_SPACE_CREATE));
+    vcpu_handle = made(call2(a, SYS_VCPU_CREATE, space, 0x700000));
+    v = a->vcpu;
+}
+
+static enum exit_reason run_guest(void)
+{
+    struct answer r = call0(a, SYS_VCPU_RUN);
+    assert_false(r.blocked);
+    assert_int_equal(r.error, OK);
+    return v->state->exit.reason;
+}
+
+static void test_kicks_are_never_lost(void **state)
+{
+    (void)state;
+    assert_int_equal(call0(a, SYS_VCPU_RUN).error, E_STATE);
+    assert_int_equal(call1(a, SYS_VCPU_FETCH, GROUPS_ALL).error, E_STATE);
+    with_vcpu();
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(v->state->valid, GROUP_RIP);
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK); /* before it runs */
+    assert_int_equal(call1(c, SYS_VCPU_KICK, vcpu_handle).error, OK); /* two are one */
+    assert_int_equal(run_guest(), EXIT_KICK);
+    assert_int_equal(run_guest(), EXIT_HLT);
+
+    v->state->activity = ACTIVITY_HALT;
+    assert_true(call0(a, SYS_VCPU_RUN).blocked);
+    assert_null(run_cpu(1));
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK); /* asleep */
+    assert_ptr_equal(run_cpu(1), a);
+    assert_int_equal(v->state->exit.reason, EXIT_KICK);
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK); /* about to sleep */
+    assert_int_equal(run_guest(), EXIT_KICK);
+
+    v->state->deadline = now + 5 * MS;
+    assert_true(call0(a, SYS_VCPU_RUN).blocked);
+    now += 4 * MS;
+    assert_null(run_cpu(1));
+    now += 2 * MS;
+    assert_ptr_equal(run_cpu(1), a);
+    assert_int_equal(v->state->exit.reason, EXIT_DEADLINE);
+    assert_int_equal(run_guest(), EXIT_DEADLINE); /* passed already: no sleep at all */
+    v->state->irq = IRQ_VALID | 0x30; /* something to deliver: it does not sleep */
+    assert_int_equal(run_guest(), EXIT_HLT);
+    v->state->irq = 0;
+    v->state->inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(made(call3(a, SYS_QUERY, 0, QUERY_VCPU_EXITS, EXIT_KICK)), 3);
+    assert_int_equal(made(call3(a, SYS_QUERY, vcpu_handle, QUERY_VCPU_EXITS, EXIT_DEADLINE)), 2);
+    assert_int_equal(made(call3(a, SYS_QUERY, vcpu_handle, QUERY_VCPU_EXITS, EXIT_COUNT)), v->state->exits_total);
+    assert_int_equal(call3(a, SYS_QUERY, vcpu_handle, QUERY_VCPU_EXITS, EXIT_COUNT + 1).error, E_ARG);
+    assert_int_equal(call3(b, SYS_QUERY, 0, QUERY_VCPU_EXITS, 0).error, E_ARG);
+}
+
+static unsigned entries;
+static void kicked_in_the_guest(struct vcpu *x)
+{
+    x->exit.reason = EXIT_WAITING;
+    if (++entries == 3) {
+        vcpu_kick(x);
+        irq_dispatch(0);
+    }
+    assert_true(entries < 10);
+}
+
+static void test_a_kick_while_the_guest_runs(void **state)
+{
+    (void)state;
+    with_vcpu();
+    entries = 0;
+    guest_runs = kicked_in_the_guest;
+    assert_int_equal(run_guest(), EXIT_KICK);
+    assert_int_equal(entries, 3);
+}
+
+static uint64_t leaf, subleaf, answers;
+static void asks_cpuid(struct vcpu *x)
+{
+    if (answers++) {
+        x->exit = (struct vcpu_exit){.reason = EXIT_HLT};
+        return;
+    }
+    x->exit = (struct vcpu_exit){.reason = EXIT_CPUID, .insn_len = 2};
+    x->state->gpr[GPR_RAX] = leaf;
+    x->state->gpr[GPR_RCX] = subleaf;
+}
+
+static enum exit_reason cpuid_of(uint64_t l, uint64_t s)
+{
+    leaf = l;
+    subleaf = s;
+    answers = 0;
+    guest_runs = asks_cpuid;
+    return run_guest();
+}
+
+static void test_settled_cpuid(void **state)
+{
+    (void)state;
+    with_vcpu();
+    const uint64_t *gpr = v->state->gpr;
+    assert_int_equal(cpuid_of(1, 0), EXIT_CPUID);
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 1 | 0xffffffffull << 32, 0x1111 | 0x2222ull << 32, 0x3333 | 0x4444ull << 32,
+                          CPUID_LIVE_OSXSAVE).error, OK);
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 4 | 1ull << 32, 7, 8, 0).error, OK);
+    assert_int_equal(cpuid_of(1, 77), EXIT_HLT);
+    assert_int_equal(gpr[GPR_RAX], 0x1111);
+    assert_int_equal(gpr[GPR_RBX], 0x2222);
+    assert_int_equal(gpr[GPR_RCX], 0x3333);
+    assert_int_equal(gpr[GPR_RDX], 0x4444);
+    v->state->cr4 = 1 << 18;
+    assert_int_equal(cpuid_of(1 | 5ull << 32, 0), EXIT_HLT); /* the upper halves do not count */
+    assert_int_equal(gpr[GPR_RCX], 0x3333 | 1 << 27);
+    assert_int_equal(cpuid_of(4, 0), EXIT_CPUID);
+    assert_int_equal(cpuid_of(4, 1), EXIT_HLT);
+    assert_int_equal(gpr[GPR_RAX], 7);
+    /* The table has a fixed size; replacing an entry takes none of it. */
+    unsigned count = 2;
+    struct answer r;
+    for (uint64_t l = 100; (r = call(a, SYS_SETTLE, space, SETTLE_CPUID, l, 0, 0, 0)).error == OK; l++)
+        count++;
+    assert_int_equal(r.error, E_QUOTA);
+    assert_int_equal(count, SETTLE_CPUID_MAX);
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 4 | 1ull << 32, 9, 8, 0).error, OK);
+    assert_int_equal(cpuid_of(4, 1), EXIT_HLT);
+    assert_int_equal(gpr[GPR_RAX], 9);
+    assert_int_equal(call(a, SYS_SETTLE, space, 3, 0, 0, 5, 0).error, E_ARG);
+    assert_int_equal(call(a, SYS_SETTLE, 5, SETTLE_CPUID, 0, 0, 0, 0).error, E_TYPE);
+}
+
+static struct vcpu_exit tried;
+static void tries(struct vcpu *x) { x->exit = answers++ ? (struct vcpu_exit){.reason = EXIT_HLT} : tried; }
+
+static bool settled(struct vcpu_exit x)
+{
+    tried = x;
+    answers = 0;
+    guest_runs = tries;
+    return run_guest() == EXIT_HLT;
+}
+
+#define PORT(n, bytes, ...)   ((struct vcpu_exit){.reason = EXIT_PORT, .insn_len = 1, .port = {.port = (n), .size = (bytes), __VA_ARGS__}})
+#define MEMORY(at, ...) ((struct vcpu_exit){.reason = EXIT_MEMORY, .insn_len = 3, .memory = {.gpa = (at), __VA_ARGS__}})
+
+static void test_doorbells(void **state)
+{
+    (void)state;
+    with_vcpu();
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 2, 5, 0x10).error, OK);
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xffffc060, 0, 5, 0x20).error, OK);
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc070, 0, 5, 0x40).error, OK);
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_MEMORY, 0xfe003000, 4, 5, 0x80).error, OK);
+    const struct { uint64_t kind, at, size, event; enum error e; } bad[] = {
+        {SETTLE_DOORBELL_MEMORY, 0x1000, 0, 5, E_ARG}, {SETTLE_DOORBELL_MEMORY, ~0ull, 2, 5, E_ARG}, {SETTLE_DOORBELL_PORT, ~0ull, 2, 5, E_ARG},
+        {SETTLE_DOORBELL_PORT, 1, 1, 99, E_HANDLE}, {SETTLE_DOORBELL_PORT, 1, 1, 4, E_TYPE},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(call(a, SYS_SETTLE, space, bad[i].kind, bad[i].at, bad[i].size, bad[i].event, 1).error, bad[i].e);
+
+    assert_true(settled(PORT(0xc050, 2)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
+    assert_false(settled(PORT(0xc050, 1)));
+    assert_false(settled(PORT(0xc051, 2)));
+    assert_false(settled(PORT(0xc04f, 2)));
+    assert_false(settled(PORT(0xc060, 1)));
+    assert_false(settled(PORT(0xc050, 2, .in = 1)));
+    assert_false(settled(PORT(0xc050, 2, .string = 1)));
+    assert_true(settled(PORT(0xc070, 4)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x40);
+    assert_true(settled(MEMORY(0xfe003000, .write = 1)));
+    assert_true(settled(MEMORY(0xfe003003, .write = 1)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x80);
+    assert_false(settled(MEMORY(0xfe003004, .write = 1)));
+    assert_false(settled(MEMORY(0xfe002fff, .write = 1)));
+    assert_false(settled(MEMORY(0xfe003000, .read = 1)));
+    assert_false(settled(MEMORY(0xc050, .write = 1)));
+    struct vcpu_exit unknown_length = PORT(0xc050, 2);
+    unknown_length.insn_len = 0;
+    assert_false(settled(unknown_length));
+    assert_int_equal(wait_for(b, ~0ull, 0).error, E_TIMEOUT);
+
+    unsigned count = 4;
+    struct answer r;
+    while ((r = call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0x2000, 1, 5, 1)).error == OK)
+        count++;
+    assert_int_equal(r.error, E_QUOTA);
+    assert_int_equal(count, SETTLE_DOORBELL_MAX);
+    /* A doorbell of a dead event rings for nobody, and the guest goes on. */
+    assert_int_equal(call1(T, SYS_DESTROY, event).error, OK);
+    assert_true(settled(PORT(0xc050, 2)));
+}
+
+static void test_fetch_keeps_what_the_monitor_changed(void **state)
+{
+    (void)state;
+    with_vcpu();
+    assert_int_equal(run_guest(), EXIT_HLT);
+    v->state->dirty = GROUP_CR;
+    v->state->cr2 = 0x1234;
+    assert_int_equal(call1(a, SYS_VCPU_FETCH, ~0ull).error, OK);
+    assert_int_equal(v->state->valid, GROUPS_ALL & ~GROUP_CR & ~GROUP_TSC);
+    assert_int_equal(v->state->cr2, 0x1234);
+    v->state->dirty = 0xffffffff; /* bits that name no group are nobody's */
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(v->state->dirty, 0);
+}
+
+#define ON_A_MACHINE(f) cmocka_unit_test_setup_teardown(f, setup, machine_stop)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_MACHINE(test_bits_are_taken_once),
+        ON_A_MACHINE(test_a_waiter_is_woken_by_its_bits_only),
+        ON_A_MACHINE(test_deadlines),
+        ON_A_MACHINE(test_events_end_under_their_waiters),
+        ON_A_MACHINE(test_an_interrupt_signals),
+        ON_A_MACHINE(test_random),
+        ON_A_MACHINE(test_kicks_are_never_lost),
+        ON_A_MACHINE(test_a_kick_while_the_guest_runs),
+        ON_A_MACHINE(test_settled_cpuid),
+        ON_A_MACHINE(test_doorbells),
+        ON_A_MACHINE(test_fetch_keeps_what_the_monitor_changed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
