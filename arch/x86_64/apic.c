@@ -6,7 +6,7 @@
 #include "mm/hostmap.h"
 
 enum {
-    REG_ID = 0x02, REG_TPR = 0x08, REG_EOI = 0x0b, REG_SPURIOUS = 0x0f, REG_ICR = 0x30, REG_ICR_HIGH = 0x31, REG_LVT_TIMER = 0x32,
+    REG_ID = 0x02, REG_TPR = 0x08, REG_EOI = 0x0b, REG_SPURIOUS = 0x0f, REG_IN_SERVICE = 0x10, REG_ICR = 0x30, REG_ICR_HIGH = 0x31, REG_LVT_TIMER = 0x32,
     REG_LVT_LINT0 = 0x35, REG_LVT_LINT1 = 0x36, REG_LVT_ERROR = 0x37, REG_TIMER_INITIAL = 0x38, REG_TIMER_CURRENT = 0x39,
     REG_TIMER_DIVIDE = 0x3e
 };
@@ -83,6 +83,7 @@ void apic_init(void)
 
 uint32_t apic_id(void) { return x2apic ? read(REG_ID) : read(REG_ID) >> 24; }
 void apic_eoi(void) { write(REG_EOI, 0); }
+bool apic_in_service(uint8_t vector) { return read(REG_IN_SERVICE + vector / 32u) >> vector % 32u & 1; }
 void apic_ipi(uint32_t id, uint8_t vector) { write_icr(id, ICR_ASSERT | vector); }
 void apic_init_ipi(uint32_t id) { write_icr(id, ICR_ASSERT | ICR_INIT); }
 void apic_startup_ipi(uint32_t id, uint8_t page) { write_icr(id, ICR_ASSERT | ICR_STARTUP | page); }

@@ -12,6 +12,7 @@ void apic_setup(hpa_t base);
 void apic_init(void);
 uint32_t apic_id(void);
 void apic_eoi(void);
+bool apic_in_service(uint8_t vector);
 void apic_ipi(uint32_t apic_id, uint8_t vector);
 void apic_init_ipi(uint32_t apic_id);
 void apic_startup_ipi(uint32_t apic_id, uint8_t page);

@@ -53,7 +53,11 @@ void irq_dispatch(unsigned vector)
         irq_arrived(vector - VECTOR_IRQ_BASE);
         apic_eoi();
     } else {
-        c->spurious_count++; /* no EOI: a spurious interrupt has no bit in service (Intel SDM vol. 3, 11.9) */
+        /* A spurious interrupt has no bit in service and gets no EOI (Intel SDM vol. 3, 11.9); one that firmware has left pending has, and without
+         * an EOI would hold back all vectors of lower priority for ever. */
+        c->spurious_count++;
+        if (apic_in_service((uint8_t)vector))
+            apic_eoi();
     }
 }
 
