@@ -1,6 +1,7 @@
 /*
- * Messages between console and root, over one channel: the console is the channel's "guest" side (from_guest carries its requests, to_guest root's
- * answers). Neither side trusts the other's lengths: a message that makes no sense empties the ring, and the stream starts anew.
+ * Messages between console and root, over one channel: the console is the channel's "guest" side (from_guest carries its
+ * requests, to_guest root's answers). Neither side trusts the other's lengths: a message that makes no sense empties the ring,
+ * and the stream starts anew.
  */
 #ifndef LIB_CONTROL_H
 #define LIB_CONTROL_H

@@ -3,8 +3,9 @@
  *
  *     check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...
  *
- * Each mistake is printed as FILE:LINE: text. Exit status: 0 no mistake, 1 mistakes, 2 it could not be checked. SIZE is the machine's whole memory,
- * with K, M or G; what the kernel, the services and the modules take is subtracted by a careful guess, since only a running machine knows exactly.
+ * Each mistake is printed as FILE:LINE: text. Exit status: 0 no mistake, 1 mistakes, 2 it could not be checked. SIZE is the
+ * machine's whole memory, with K, M or G; what the kernel, the services and the modules take is subtracted by a careful guess,
+ * since only a running machine knows exactly.
  *
  * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c services/root/config*.c lib/print.c lib/string.c -DUNIT_TEST
  */

@@ -68,7 +68,8 @@ static bool find_guest(const char *word, const char (*guests)[32], unsigned coun
     return false;
 }
 
-bool command_parse(const char *line, const char (*guests)[32], unsigned guest_count, struct command *out, char *why, size_t why_size)
+bool command_parse(const char *line, const char (*guests)[32], unsigned guest_count, struct command *out, char *why,
+                   size_t why_size)
 {
     char verb[40], word[2][40], rest[40];
     line = next_word(line, verb, sizeof verb);
@@ -99,7 +100,8 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
         out->value = 20;
         if (word[0][0] != 0 && word[1][0] == 0 && number(word[0], 1000, &out->value))
             break;
-        if (word[0][0] != 0 && strcmp(word[0], "mullion") != 0 && !find_guest(word[0], guests, guest_count, &out->guest, why, why_size))
+        if (word[0][0] != 0 && strcmp(word[0], "mullion") != 0 &&
+            !find_guest(word[0], guests, guest_count, &out->guest, why, why_size))
             return false;
         good = good && (lines[0] == 0 || number(lines, 1000, &out->value));
         break;

@@ -8,8 +8,8 @@
 
 enum command_kind {
     SHELL_NOTHING = 0, /* an empty line */
-    SHELL_HELP, SHELL_LIST, SHELL_ATTACH, SHELL_START, SHELL_STOP, SHELL_RESTART, SHELL_LOG, SHELL_FAULT, SHELL_MEMORY, SHELL_POWEROFF,
-    SHELL_REBOOT, SHELL_EXIT, SHELL_STATS,
+    SHELL_HELP, SHELL_LIST, SHELL_ATTACH, SHELL_START, SHELL_STOP, SHELL_RESTART, SHELL_LOG, SHELL_FAULT, SHELL_MEMORY,
+    SHELL_POWEROFF, SHELL_REBOOT, SHELL_EXIT, SHELL_STATS,
 };
 
 struct command {
@@ -20,7 +20,8 @@ struct command {
 #define COMMAND_NO_GUEST (~0u)
 
 /* False: it is not understood, and `why` says in words what would be. */
-bool command_parse(const char *line, const char (*guests)[32], unsigned guest_count, struct command *out, char *why, size_t why_size);
+bool command_parse(const char *line, const char (*guests)[32], unsigned guest_count, struct command *out, char *why,
+                   size_t why_size);
 
 /* The i-th line of the help text; NULL after the last. */
 const char *command_help(unsigned i);

@@ -1,5 +1,6 @@
 /*
- * See editor.h. Typing at the end echoes one byte, and rubbing out there three, so that a transcript stays readable; all else draws the line anew.
+ * See editor.h. Typing at the end echoes one byte, and rubbing out there three, so that a transcript stays readable; all else
+ * draws the line anew.
  */
 #include "services/console/editor.h"
 #include "lib/print.h"

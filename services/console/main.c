@@ -1,9 +1,9 @@
 /*
- * The console: owns the serial port, shows every guest's lines with its name in front, and runs the shell, which asks root for what it may not do
- * itself. One thread. Guests can garble their own lines and nothing else: see lines.h.
+ * The console: owns the serial port, shows every guest's lines with its name in front, and runs the shell, which asks root for
+ * what it may not do itself. One thread. Guests can garble their own lines and nothing else: see lines.h.
  *
- * The terminal is in one of two modes. Shell: lines of all sources, and below them the prompt, drawn again when nothing has come for a moment.
- * Attached: one guest's bytes as they are, both ways; the others' lines are kept for `log` meanwhile.
+ * The terminal is in one of two modes. Shell: lines of all sources, and below them the prompt, drawn again when nothing has come
+ * for a moment. Attached: one guest's bytes as they are, both ways; the others' lines are kept for `log` meanwhile.
  */
 #include "lib/channel.h"
 #include "lib/console_boot.h"
@@ -260,7 +260,8 @@ static void run(const char *line)
     case SHELL_HELP:
         for (unsigned i = 0; command_help(i) != NULL; i++)
             say("  %s", command_help(i));
-        say("Keys: Ctrl-U empties the line, Ctrl-C drops it, up and down recall earlier ones; Ctrl-] leaves a guest, twice sends it one.");
+        say("Keys: Ctrl-U empties the line, Ctrl-C drops it, up and down recall earlier ones; Ctrl-] leaves a guest, twice sends "
+            "it one.");
         break;
     case SHELL_ATTACH: attach(c.guest); break;
     case SHELL_LOG: {

@@ -1,6 +1,6 @@
 /*
- * The physical serial port: a 16550, 115200 8N1, by interrupt, with a queue each way. Nothing here waits: a port that does not answer costs the
- * output, never time.
+ * The physical serial port: a 16550, 115200 8N1, by interrupt, with a queue each way. Nothing here waits: a port that does not
+ * answer costs the output, never time.
  */
 #ifndef CONSOLE_UART_H
 #define CONSOLE_UART_H

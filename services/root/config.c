@@ -1,8 +1,9 @@
 /*
- * Lines, sections and keys of mullion.conf. See config.h. What a key's value may be: config_values.c. Whether it all fits: config_check.c.
+ * Lines, sections and keys of mullion.conf. See config.h. What a key's value may be: config_values.c. Whether it all fits:
+ * config_check.c.
  *
- * A line that cannot be read (too long, NUL, not UTF-8) counts against the guest in whose section it stands. If it may have been a section's
- * head, everything up to the next head is refused: better to leave a guest out than to give it another's lines.
+ * A line that cannot be read (too long, NUL, not UTF-8) counts against the guest in whose section it stands. If it may have been
+ * a section's head, everything up to the next head is refused: better to leave a guest out than to give it another's lines.
  */
 #include "services/root/config.h"
 #include "lib/print.h"
@@ -15,7 +16,8 @@ static const char *const guest_key_name[GUEST_KEYS] = {
     [KEY_AUTOSTART] = "autostart", [KEY_DEBUG_EXIT] = "debug-exit", [KEY_BENCH_DEVICE] = "bench-device",
 };
 static const char *const host_key_name[HOST_KEYS] = {[KEY_CONSOLE] = "console", [KEY_LOG] = "log"};
-#define GUEST_KEYS_TEXT "cpus, share, memory, kernel, initrd, modules, cmdline, on-crash, on-reboot, autostart, debug-exit, bench-device"
+#define GUEST_KEYS_TEXT                                                                                                          \
+    "cpus, share, memory, kernel, initrd, modules, cmdline, on-crash, on-reboot, autostart, debug-exit, bench-device"
 #define HOST_KEYS_TEXT  "console, log"
 
 static void report(struct config_parser *p, unsigned line, const char *text, va_list arguments)
@@ -87,7 +89,8 @@ struct span span_trim(struct span s)
     return s;
 }
 
-/* The length of the UTF-8 character at `at`; 0 if it is not one (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */
+/* The length of the UTF-8 character at `at`; 0 if it is not one (RFC 3629: no overlong forms, no surrogates, at most
+ * U+10FFFF). */
 static size_t utf8_length(const unsigned char *at, size_t size)
 {
     unsigned char c = at[0];
@@ -123,7 +126,8 @@ static bool readable(struct config_parser *p, struct span line)
             return false;
         }
         if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            config_bad(p, "byte %u of the line is the control character 0x%02x; only text and tabs are allowed", (unsigned)i + 1, c);
+            config_bad(p, "byte %u of the line is the control character 0x%02x; only text and tabs are allowed", (unsigned)i + 1,
+                       c);
             return false;
         }
         i += length;
@@ -162,8 +166,10 @@ static void guest_section(struct config_parser *p, struct span name)
     static const char *const reserved[] = {"kernel", "root", "console", "host", "mullion"};
     struct config *c = p->c;
     if (!name_is_good(name)) {
-        config_bad(p, "'%s' is not a guest's name; 1 to %d letters, digits, '-', '_' or '.', starting with a letter or digit, are allowed",
-                   config_quote(name).text, CONFIG_NAME_MAX - 1);
+        config_bad(
+            p,
+            "'%s' is not a guest's name; 1 to %d letters, digits, '-', '_' or '.', starting with a letter or digit, are allowed",
+            config_quote(name).text, CONFIG_NAME_MAX - 1);
         return;
     }
     for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
@@ -246,7 +252,7 @@ static void key_line(struct config_parser *p, struct span name, struct span valu
         value.at++;
         value.size -= 2;
     }
-    if (value.size == 0 && !(key == KEY_CMDLINE && !host)) {
+    if (value.size == 0 && (host || key != KEY_CMDLINE)) {
         config_bad(p, "the key '%s' has no value", config_quote(name).text);
         return;
     }
@@ -285,7 +291,8 @@ static void one_line(struct config_parser *p, struct span line)
     while (equals < s.size && s.at[equals] != '=')
         equals++;
     if (equals == s.size) {
-        config_bad(p, "'%s' is not understood; [section], key = value, or a comment after ; or # is allowed", config_quote(s).text);
+        config_bad(p, "'%s' is not understood; [section], key = value, or a comment after ; or # is allowed",
+                   config_quote(s).text);
         return;
     }
     if (p->section == IN_NOTHING) {
@@ -295,7 +302,8 @@ static void one_line(struct config_parser *p, struct span line)
     key_line(p, span_trim((struct span){s.at, equals}), span_trim((struct span){s.at + equals + 1, s.size - equals - 1}));
 }
 
-void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine, config_report *report_to, void *context)
+void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine, config_report *report_to,
+                  void *context)
 {
     /* Static: it is large, and root has one thread and a small stack. */
     static struct config_parser parser;

@@ -1,7 +1,7 @@
 /*
- * mullion.conf: text in, struct config out. Pure: it is given the text and what the machine has, and reports every mistake with its line
- * number and with what would be allowed. A guest with a mistake is left out; the others are whole. It never reads past the text, whatever
- * is in it. The same code runs in root and in the host command `mullion check`.
+ * mullion.conf: text in, struct config out. Pure: it is given the text and what the machine has, and reports every mistake with
+ * its line number and with what would be allowed. A guest with a mistake is left out; the others are whole. It never reads past
+ * the text, whatever is in it. The same code runs in root and in the host command `mullion check`.
  *
  * The keys are described in docs/configuration.md.
  */
@@ -68,7 +68,8 @@ struct config {
 /* Called for each mistake, in the order found; `text` has no newline and only printable bytes. */
 typedef void config_report(void *context, unsigned line, const char *text);
 
-void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine, config_report *report, void *context);
+void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine, config_report *report,
+                  void *context);
 
 /* "512M", "96K", "1234": the largest unit that says it exactly. */
 const char *config_size_text(char *out, size_t size, uint64_t bytes);

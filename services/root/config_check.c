@@ -1,6 +1,6 @@
 /*
- * Whether the guests are whole, and fit the machine and each other. See config.h. Guests are looked at in the order of the file: who comes first
- * gets what both want, and the later one is left out with the sums that say why.
+ * Whether the guests are whole, and fit the machine and each other. See config.h. Guests are looked at in the order of the file:
+ * who comes first gets what both want, and the later one is left out with the sums that say why.
  */
 #include "lib/print.h"
 #include "lib/string.h"
@@ -76,9 +76,10 @@ static void check_cpus(struct config_parser *p, unsigned i)
         for (unsigned k = 0; k < g->cpu_count; k++) {
             if (!uses_cpu(o, g->cpu[k]))
                 continue;
-            const char *how = g->shared   ? "cannot be shared: it is guest '%s' alone that has it (cpus, line %u); share another CPU"
-                              : o->shared ? "cannot be this guest's alone: guest '%s' has a share of it (line %u); take another CPU"
-                                          : "is taken: guest '%s' has it for itself (line %u); take another CPU, or let both have a share";
+            const char *how =
+                g->shared   ? "cannot be shared: it is guest '%s' alone that has it (cpus, line %u); share another CPU"
+                : o->shared ? "cannot be this guest's alone: guest '%s' has a share of it (line %u); take another CPU"
+                            : "is taken: guest '%s' has it for itself (line %u); take another CPU, or let both have a share";
             char why[160], what[192];
             format(why, sizeof why, how, o->name, p->draft[other].key_line[o->shared ? KEY_SHARE : KEY_CPUS]);
             format(what, sizeof what, "%s: CPU %u %s", g->shared ? "share" : "cpus", g->cpu[k], why);
@@ -102,8 +103,8 @@ static void check_cpus(struct config_parser *p, unsigned i)
             n += (size_t)format(parts + n, sizeof parts - n, "%s %u%%, ", o->name, o->percent);
     }
     if (sum > 100) {
-        config_mistake(p, line, "share: CPU %u would be used to %u%% (%s%s %u%%); the shares of a CPU may add up to 100%%", g->cpu[0], sum, parts,
-                       g->name, g->percent);
+        config_mistake(p, line, "share: CPU %u would be used to %u%% (%s%s %u%%); the shares of a CPU may add up to 100%%",
+                       g->cpu[0], sum, parts, g->name, g->percent);
         bad_guest(p, i);
     }
 }
@@ -126,17 +127,19 @@ static void check_memory(struct config_parser *p, unsigned i)
             continue;
         used += needed(o);
         if (n < sizeof parts)
-            n += (size_t)format(parts + n, sizeof parts - n, ", %s has %s", o->name, config_size_text(size[0], sizeof size[0], o->memory));
+            n += (size_t)format(parts + n, sizeof parts - n, ", %s has %s", o->name,
+                                config_size_text(size[0], sizeof size[0], o->memory));
     }
     if (used + needed(g) <= p->machine->memory)
         return;
     uint64_t left = p->machine->memory > used ? (p->machine->memory - used) >> 20 << 20 : 0;
     uint64_t overhead = CONFIG_OVERHEAD + CONFIG_OVERHEAD_CPU * g->cpu_count;
-    config_mistake(p, p->draft[i].key_line[KEY_MEMORY],
-                   "memory: guest '%s' wants %s and %lluK for its monitor, but %s of %lluM are left%s; at most %lluM are possible", g->name,
-                   config_size_text(size[0], sizeof size[0], g->memory), (unsigned long long)(overhead >> 10),
-                   config_size_text(size[1], sizeof size[1], left), (unsigned long long)(p->machine->memory >> 20), parts,
-                   (unsigned long long)(left > overhead ? (left - overhead) >> 20 : 0));
+    config_mistake(
+        p, p->draft[i].key_line[KEY_MEMORY],
+        "memory: guest '%s' wants %s and %lluK for its monitor, but %s of %lluM are left%s; at most %lluM are possible", g->name,
+        config_size_text(size[0], sizeof size[0], g->memory), (unsigned long long)(overhead >> 10),
+        config_size_text(size[1], sizeof size[1], left), (unsigned long long)(p->machine->memory >> 20), parts,
+        (unsigned long long)(left > overhead ? (left - overhead) >> 20 : 0));
     bad_guest(p, i);
 }
 
@@ -157,7 +160,8 @@ void config_finish(struct config_parser *p)
             /* Not a mistake of its own, so it is not counted as one. */
             if (c->mistakes <= CONFIG_REPORTS_MAX) {
                 char message[128];
-                format(message, sizeof message, "guest '%s' is left out for the mistake%s above", c->guest[i].name, was_bad ? "s" : "");
+                format(message, sizeof message, "guest '%s' is left out for the mistake%s above", c->guest[i].name,
+                       was_bad ? "s" : "");
                 p->report(p->context, c->guest[i].line, message);
             }
         }

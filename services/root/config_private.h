@@ -1,5 +1,6 @@
 /*
- * What config.c (lines, sections, keys) and config_check.c (whether the guests fit the machine and each other) share. Nobody else includes it.
+ * What config.c (lines, sections, keys) and config_check.c (whether the guests fit the machine and each other) share. Nobody else
+ * includes it.
  */
 #ifndef ROOT_CONFIG_PRIVATE_H
 #define ROOT_CONFIG_PRIVATE_H

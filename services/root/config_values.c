@@ -1,5 +1,6 @@
 /*
- * What each key's value may be. See config.h. A value that cannot be read is reported with what would be allowed, and the guest is bad.
+ * What each key's value may be. See config.h. A value that cannot be read is reported with what would be allowed, and the guest
+ * is bad.
  */
 #include "lib/print.h"
 #include "lib/string.h"
@@ -239,7 +240,8 @@ static void module_value(struct config_parser *p, struct config_guest *g, const 
 {
     unsigned index;
     if (item.size >= CONFIG_ARGS_MAX) {
-        config_bad(p, "%s: '%s' has %u bytes; at most %d are allowed", key, config_quote(item).text, (unsigned)item.size, CONFIG_ARGS_MAX - 1);
+        config_bad(p, "%s: '%s' has %u bytes; at most %d are allowed", key, config_quote(item).text, (unsigned)item.size,
+                   CONFIG_ARGS_MAX - 1);
         return;
     }
     if (!find_module(p, key, item, &index))
@@ -297,7 +299,9 @@ static void debug_exit_value(struct config_parser *p, struct config_guest *g, st
         good = s.size >= 1 && s.size <= 4;
         for (size_t i = 0; good && i < s.size; i++) {
             char c = s.at[i];
-            unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (unsigned)((c | 0x20) - 'a' + 10) : 99;
+            unsigned digit = c >= '0' && c <= '9'                     ? (unsigned)(c - '0')
+                             : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (unsigned)((c | 0x20) - 'a' + 10)
+                                                                      : 99;
             good = digit < 16;
             port = port * 16 + digit;
         }
@@ -305,7 +309,8 @@ static void debug_exit_value(struct config_parser *p, struct config_guest *g, st
         good = take_number(&s, &port) && s.size == 0;
     }
     if (!good || port == 0 || port > 0xffff)
-        config_bad(p, "debug-exit: '%s' is not a port; 1 to 65535 or 0x1 to 0xffff is allowed, for example 0x501", config_quote(value).text);
+        config_bad(p, "debug-exit: '%s' is not a port; 1 to 65535 or 0x1 to 0xffff is allowed, for example 0x501",
+                   config_quote(value).text);
     else
         g->debug_exit = (uint16_t)port;
 }
@@ -362,8 +367,8 @@ void config_host_value(struct config_parser *p, enum config_key key, struct span
     while (take_item(&list, &item)) {
         bool *which = span_is(item, "serial") ? &serial : span_is(item, "screen") ? &screen : NULL;
         if (which == NULL || *which) {
-            config_bad(p, "console: '%s' is %s; serial, screen or both, with a comma between them, is allowed", config_quote(item).text,
-                       which == NULL ? "not known" : "there twice");
+            config_bad(p, "console: '%s' is %s; serial, screen or both, with a comma between them, is allowed",
+                       config_quote(item).text, which == NULL ? "not known" : "there twice");
             return;
         }
         *which = true;

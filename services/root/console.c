@@ -145,7 +145,8 @@ static enum error make(const struct program *p)
     if ((memory = ram_carve(private_hpa, private_bytes, TAG_CONSOLE)) == 0)
         return E_QUOTA;
     uint64_t image = program_private_bytes(p);
-    struct syscall_result r = sys_domain_create(96 + program_table_pages(p) + CONFIG_GUESTS_MAX, 1, root_event, ROOT_EVENT_CONSOLE_DEATH);
+    struct syscall_result r =
+        sys_domain_create(96 + program_table_pages(p) + CONFIG_GUESTS_MAX, 1, root_event, ROOT_EVENT_CONSOLE_DEATH);
     if (r.error != OK)
         return r.error;
     domain = r.value;
@@ -165,17 +166,19 @@ static enum error make(const struct program *p)
         if (guest_event(n) == 0 || guest_shared(n) == 0)
             continue;
         if ((e = sys_handle_grant(domain, guest_event(n), RIGHT_SIGNAL, CONSOLE_SLOT_GUEST_EVENT + n).error) != OK ||
-            (e = sys_map(domain, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guest_shared(n), GUEST_SHARED_CHANNEL, CHANNEL_BYTES,
-                         RIGHT_READ | RIGHT_WRITE)) != OK)
+            (e = sys_map(domain, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guest_shared(n), GUEST_SHARED_CHANNEL,
+                         CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
             return e;
     }
     if ((e = program_load(p, domain, memory, 0)) != OK ||
         (e = sys_map(domain, CONSOLE_BOOT_VA, shared, SHARED_BOOT, PAGE_SIZE, RIGHT_READ)) != OK ||
         (e = sys_map(domain, CONSOLE_CONTROL_VA, shared, SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK ||
         (e = sys_map(domain, CONSOLE_LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ)) != OK ||
-        (e = sys_map(domain, CONSOLE_STACK_TOP - CONSOLE_STACK_BYTES, memory, image, CONSOLE_STACK_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
+        (e = sys_map(domain, CONSOLE_STACK_TOP - CONSOLE_STACK_BYTES, memory, image, CONSOLE_STACK_BYTES,
+                     RIGHT_READ | RIGHT_WRITE)) != OK)
         return e;
-    r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, CONSOLE_BUDGET_US, CONSOLE_PERIOD_US);
+    r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, CONSOLE_BUDGET_US,
+                          CONSOLE_PERIOD_US);
     if (r.error == OK)
         (void)sys_handle_close(r.value); /* the domain keeps it */
     return r.error;
@@ -268,7 +271,8 @@ void console_work(uint64_t bits)
 {
     if ((bits & ROOT_EVENT_CONSOLE_DEATH) != 0 && domain != 0) {
         uint64_t log_seen = log_ring ? log_head() : 0;
-        root_log(LOG_ERROR, "the console has crashed at 0x%llx%s", (unsigned long long)sys_query(domain, QUERY_DOMAIN_FAULT, 1).value,
+        root_log(LOG_ERROR, "the console has crashed at 0x%llx%s",
+                 (unsigned long long)sys_query(domain, QUERY_DOMAIN_FAULT, 1).value,
                  starts <= RESTARTS_MAX ? "; it is started again" : " too often; it stays away, the guests run on");
         unmake();
         if (starts <= RESTARTS_MAX)

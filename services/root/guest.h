@@ -1,5 +1,6 @@
 /*
- * One guest as root knows it. Shared by guests.c (its life), guest_make.c (what it is given) and guest_report.c (what the shell shows).
+ * One guest as root knows it. Shared by guests.c (its life), guest_make.c (what it is given) and guest_report.c (what the shell
+ * shows).
  */
 #ifndef ROOT_GUEST_H
 #define ROOT_GUEST_H
@@ -49,7 +50,8 @@ static inline struct vmm_control *guest_control(unsigned n)
 
 /* guest_make.c. Finds a place in RAM for good; false (and logged): there is none. */
 bool guest_place(unsigned n);
-/* Gives it memory and a monitor, and starts that. On failure `why` is filled, and what was made so far is left in g for the destroyer. */
+/* Gives it memory and a monitor, and starts that. On failure `why` is filled, and what was made so far is left in g for the
+ * destroyer. */
 bool guest_make(unsigned n, char *why, size_t why_size);
 /* Ticks that its threads have run, while it lives. */
 uint64_t guest_ticks(const struct guest *g);

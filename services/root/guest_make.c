@@ -1,5 +1,6 @@
 /*
- * What a guest is given: memory, a monitor in a domain of its own, and exactly the handles and mappings that lib/vmm_boot.h promises.
+ * What a guest is given: memory, a monitor in a domain of its own, and exactly the handles and mappings that lib/vmm_boot.h
+ * promises.
  */
 #include "lib/print.h"
 #include "lib/string.h"
@@ -32,8 +33,8 @@ bool guest_place(unsigned n)
     g->private_hpa = ram_place_private(g->private_bytes);
     g->placed = g->private_hpa != 0 && ram_place_guest(g->config->memory, &g->ram);
     if (!g->placed)
-        root_log(LOG_ERROR, "guest %s: its memory (%lluM, and %lluK for its monitor) finds no place: %lluM are free", g->config->name,
-                 (unsigned long long)(g->config->memory >> 20), (unsigned long long)(g->private_bytes >> 10),
+        root_log(LOG_ERROR, "guest %s: its memory (%lluM, and %lluK for its monitor) finds no place: %lluM are free",
+                 g->config->name, (unsigned long long)(g->config->memory >> 20), (unsigned long long)(g->private_bytes >> 10),
                  (unsigned long long)(ram_free_bytes() >> 20));
     return g->placed;
 }
@@ -42,7 +43,8 @@ uint64_t guest_ticks(const struct guest *g)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i <= g->config->cpu_count; i++) {
-        struct syscall_result r = g->thread[i] != 0 ? sys_query(g->thread[i], QUERY_THREAD_TICKS, 0) : (struct syscall_result){OK, 0};
+        struct syscall_result r =
+            g->thread[i] != 0 ? sys_query(g->thread[i], QUERY_THREAD_TICKS, 0) : (struct syscall_result){OK, 0};
         if (r.error == OK)
             sum += r.value;
     }
@@ -106,7 +108,8 @@ static void fill_boot(unsigned n)
 
     memset(guest_control(n), 0, sizeof(struct vmm_control));
     struct channel *ch = channel_of(n);
-    /* No monitor lives: what the last one left in the indices must not stop the next. Output that the console has not read stays. */
+    /* No monitor lives: what the last one left in the indices must not stop the next. Output that the console has not read
+     * stays. */
     atomic_store(&ch->to_guest.tail, atomic_load(&ch->to_guest.head));
     if (atomic_load(&ch->from_guest.head) - atomic_load(&ch->from_guest.tail) > CHANNEL_RING_BYTES)
         atomic_store(&ch->from_guest.head, atomic_load(&ch->from_guest.tail));
@@ -132,7 +135,8 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
     uint64_t stacks = program_private_bytes(vmm);
     for (unsigned i = 0; i <= c->cpu_count; i++) {
         uint64_t top = VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE;
-        if (!step(sys_map(g->domain, top - VMM_STACK_BYTES, g->private_memory, stacks + i * VMM_STACK_BYTES, VMM_STACK_BYTES, RIGHT_READ | RIGHT_WRITE),
+        if (!step(sys_map(g->domain, top - VMM_STACK_BYTES, g->private_memory, stacks + i * VMM_STACK_BYTES, VMM_STACK_BYTES,
+                          RIGHT_READ | RIGHT_WRITE),
                   "its stacks cannot be mapped", why, why_size))
             return false;
     }
@@ -144,13 +148,13 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
         if (c->shared) {
             period = c->period_us;
             budget = (uint32_t)((uint64_t)period * c->percent / 100);
-            /* The devices' thread gets a quarter as much on top, so that a busy guest can still be reached on its console. It comes before all vCPUs, so
-             * it must not be much: many such threads together must leave them their time. */
+            /* The devices' thread gets a quarter as much on top, so that a busy guest can still be reached on its console. It
+             * comes before all vCPUs, so it must not be much: many such threads together must leave them their time. */
             if (i == 0)
                 budget = (uint32_t)max_u64(budget / 4, 100);
         }
-        struct syscall_result t = sys_thread_create(g->domain, program_entry(vmm), VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE, i, cpu,
-                                                    i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, budget, period);
+        struct syscall_result t = sys_thread_create(g->domain, program_entry(vmm), VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE,
+                                                    i, cpu, i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, budget, period);
         if (!step(t.error, "its threads cannot be made", why, why_size))
             return false;
         g->thread[i] = t.value;
@@ -164,20 +168,25 @@ static bool map_memory(unsigned n, const struct program *vmm, char *why, size_t 
     const struct config_guest *c = g->config;
     static const char what[] = "its memory cannot be mapped";
     for (unsigned i = 0; i < g->ram.count; i++)
-        if (!step(sys_map(g->domain, VMM_GUEST_VA + g->ram.piece[i].gpa, g->memory[i], 0, g->ram.piece[i].size, RIGHT_READ | RIGHT_WRITE), what, why,
-                  why_size) ||
+        if (!step(sys_map(g->domain, VMM_GUEST_VA + g->ram.piece[i].gpa, g->memory[i], 0, g->ram.piece[i].size,
+                          RIGHT_READ | RIGHT_WRITE),
+                  what, why, why_size) ||
             !grant(g, g->memory[i], RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC, VMM_SLOT_MEMORY + i, why, why_size))
             return false;
     for (unsigned i = 0; i < c->module_count; i++) {
         const struct boot_module *m = &ROOT_BOOT->module[c->module[i]];
-        if (!step(sys_map(g->domain, page_down(module_va(c, i)), m->slot, 0, page_up((m->base & PAGE_MASK) + m->size), RIGHT_READ),
-                  "its modules cannot be mapped", why, why_size))
+        if (!step(
+                sys_map(g->domain, page_down(module_va(c, i)), m->slot, 0, page_up((m->base & PAGE_MASK) + m->size), RIGHT_READ),
+                "its modules cannot be mapped", why, why_size))
             return false;
     }
     return step(program_load(vmm, g->domain, g->private_memory, 0), "its monitor cannot be loaded", why, why_size) &&
-           step(sys_map(g->domain, VMM_BOOT_VA, g->shared, GUEST_SHARED_BOOT, page_up(sizeof(struct vmm_boot)), RIGHT_READ), what, why, why_size) &&
-           step(sys_map(g->domain, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, PAGE_SIZE, RIGHT_READ | RIGHT_WRITE), what, why, why_size) &&
-           step(sys_map(g->domain, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE), what, why, why_size);
+           step(sys_map(g->domain, VMM_BOOT_VA, g->shared, GUEST_SHARED_BOOT, page_up(sizeof(struct vmm_boot)), RIGHT_READ), what,
+                why, why_size) &&
+           step(sys_map(g->domain, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, PAGE_SIZE, RIGHT_READ | RIGHT_WRITE), what,
+                why, why_size) &&
+           step(sys_map(g->domain, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE),
+                what, why, why_size);
 }
 
 bool guest_make(unsigned n, char *why, size_t why_size)
@@ -210,7 +219,8 @@ bool guest_make(unsigned n, char *why, size_t why_size)
         return false;
     }
     g->domain = domain.value;
-    return grant(g, g->domain, RIGHT_MAP, VMM_SLOT_SELF, why, why_size) && grant(g, ROOT_SLOT_LOG, RIGHT_SIGNAL, VMM_SLOT_LOG, why, why_size) &&
+    return grant(g, g->domain, RIGHT_MAP, VMM_SLOT_SELF, why, why_size) &&
+           grant(g, ROOT_SLOT_LOG, RIGHT_SIGNAL, VMM_SLOT_LOG, why, why_size) &&
            grant(g, g->event, RIGHT_WAIT | RIGHT_SIGNAL, VMM_SLOT_EVENT, why, why_size) &&
            grant(g, console_event, RIGHT_SIGNAL, VMM_SLOT_CONSOLE_EVENT, why, why_size) &&
            grant(g, root_event, RIGHT_SIGNAL, VMM_SLOT_ROOT_EVENT, why, why_size) && map_memory(n, vmm, why, why_size) &&

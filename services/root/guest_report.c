@@ -40,8 +40,8 @@ void guests_list(void)
     unsigned width = 5;
     for (unsigned n = 0; n < root_config.guest_count; n++)
         width = (unsigned)max_u64(width, strlen(root_config.guest[n].name));
-    console_answer("%-*s  %-10s  %5s  %-10s  %8s  %10s  %10s  %8s", (int)width, "NAME", "STATE", "VCPUS", "CPUS", "MEMORY", "CPU TIME", "EXITS",
-                   "RESTARTS");
+    console_answer("%-*s  %-10s  %5s  %-10s  %8s  %10s  %10s  %8s", (int)width, "NAME", "STATE", "VCPUS", "CPUS", "MEMORY",
+                   "CPU TIME", "EXITS", "RESTARTS");
     for (unsigned n = 0; n < root_config.guest_count; n++) {
         const struct guest *g = &guests[n];
         bool on = g->phase == PHASE_ON || g->phase == PHASE_STOPPING;
@@ -52,21 +52,22 @@ void guests_list(void)
         cpu_text(cpus, sizeof cpus, g->config);
         config_size_text(memory, sizeof memory, g->config->memory);
         format(time, sizeof time, "%llu.%llus", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
-        console_answer("%-*s  %-10s  %5u  %-10s  %8s  %10s  %10llu  %8u", (int)width, g->config->name, state_word(g), g->config->cpu_count, cpus, memory,
-                       time, (unsigned long long)exits, g->restarts);
+        console_answer("%-*s  %-10s  %5u  %-10s  %8s  %10s  %10llu  %8u", (int)width, g->config->name, state_word(g),
+                       g->config->cpu_count, cpus, memory, time, (unsigned long long)exits, g->restarts);
         if (!on && g->reason[0] != 0)
             console_answer("%-*s  %s", (int)width, "", g->reason);
     }
     if (root_config.guest_count == 0)
         console_answer("(no guest is configured)");
     if (root_config.left_out != 0)
-        console_answer("%u guest%s of the configuration %s left out: 'log' tells why", root_config.left_out, root_config.left_out == 1 ? "" : "s",
-                       root_config.left_out == 1 ? "was" : "were");
+        console_answer("%u guest%s of the configuration %s left out: 'log' tells why", root_config.left_out,
+                       root_config.left_out == 1 ? "" : "s", root_config.left_out == 1 ? "was" : "were");
 }
 
 static void owner(const char *who, const char *what, uint64_t hpa, uint64_t size)
 {
-    console_answer("%016llx  %8lluK  %s%s%s", (unsigned long long)hpa, (unsigned long long)(size >> 10), who, what[0] ? ", " : "", what);
+    console_answer("%016llx  %8lluK  %s%s%s", (unsigned long long)hpa, (unsigned long long)(size >> 10), who, what[0] ? ", " : "",
+                   what);
 }
 
 void guests_memory(void)
@@ -84,20 +85,36 @@ void guests_memory(void)
         if (g->placed)
             owner(g->config->name, "its monitor", g->private_hpa, g->private_bytes);
     }
-    console_answer("free: %lluM of %lluM; the kernel's pool: root uses %llu of %llu pages", (unsigned long long)(ram_free_bytes() >> 20),
-                   (unsigned long long)(b->ram_total >> 20), (unsigned long long)kernel, (unsigned long long)quota);
+    console_answer("free: %lluM of %lluM; the kernel's pool: root uses %llu of %llu pages",
+                   (unsigned long long)(ram_free_bytes() >> 20), (unsigned long long)(b->ram_total >> 20),
+                   (unsigned long long)kernel, (unsigned long long)quota);
 }
 
 /* What stands in the control page is the monitor's word; numbers need no distrust beyond that. */
 void guest_stats(unsigned n)
 {
-    static const char *const name[EXIT_COUNT] = {
-        [EXIT_NONE] = "none", [EXIT_KICK] = "kick", [EXIT_DEADLINE] = "deadline", [EXIT_PORT] = "port", [EXIT_MEMORY] = "memory",
-        [EXIT_RDMSR] = "rdmsr", [EXIT_WRMSR] = "wrmsr", [EXIT_CPUID] = "cpuid", [EXIT_HLT] = "hlt", [EXIT_HYPERCALL] = "hypercall",
-        [EXIT_CR_WRITE] = "cr-write", [EXIT_CR_READ] = "cr-read", [EXIT_XSETBV] = "xsetbv", [EXIT_EXCEPTION] = "exception",
-        [EXIT_TRIPLE_FAULT] = "triple-fault", [EXIT_TASK_SWITCH] = "task-switch", [EXIT_INVALID_OPCODE_WANTED] = "invalid-opcode",
-        [EXIT_INVLPG_OR_PAUSE] = "invlpg-or-pause", [EXIT_SHUTDOWN] = "shutdown", [EXIT_BAD_STATE] = "bad-state", [EXIT_UNKNOWN] = "unknown",
-        [EXIT_WAITING] = "host"};
+    static const char *const name[EXIT_COUNT] = {[EXIT_NONE] = "none",
+                                                 [EXIT_KICK] = "kick",
+                                                 [EXIT_DEADLINE] = "deadline",
+                                                 [EXIT_PORT] = "port",
+                                                 [EXIT_MEMORY] = "memory",
+                                                 [EXIT_RDMSR] = "rdmsr",
+                                                 [EXIT_WRMSR] = "wrmsr",
+                                                 [EXIT_CPUID] = "cpuid",
+                                                 [EXIT_HLT] = "hlt",
+                                                 [EXIT_HYPERCALL] = "hypercall",
+                                                 [EXIT_CR_WRITE] = "cr-write",
+                                                 [EXIT_CR_READ] = "cr-read",
+                                                 [EXIT_XSETBV] = "xsetbv",
+                                                 [EXIT_EXCEPTION] = "exception",
+                                                 [EXIT_TRIPLE_FAULT] = "triple-fault",
+                                                 [EXIT_TASK_SWITCH] = "task-switch",
+                                                 [EXIT_INVALID_OPCODE_WANTED] = "invalid-opcode",
+                                                 [EXIT_INVLPG_OR_PAUSE] = "invlpg-or-pause",
+                                                 [EXIT_SHUTDOWN] = "shutdown",
+                                                 [EXIT_BAD_STATE] = "bad-state",
+                                                 [EXIT_UNKNOWN] = "unknown",
+                                                 [EXIT_WAITING] = "host"};
     const struct guest *g = &guests[n];
     const struct vmm_control *c = guest_control(n);
     bool on = g->phase == PHASE_ON || g->phase == PHASE_STOPPING;

@@ -1,8 +1,8 @@
 /*
  * The guests' lives: start, what their monitors say, what the configuration wants done then, and the end. See root.h.
  *
- * Destroying takes time proportional to the guest's memory, since that is zeroed. It is done in steps between other work, so that neither the shell
- * nor another guest on this CPU waits for it.
+ * Destroying takes time proportional to the guest's memory, since that is zeroed. It is done in steps between other work, so that
+ * neither the shell nor another guest on this CPU waits for it.
  */
 #include "lib/print.h"
 #include "lib/string.h"
@@ -59,9 +59,10 @@ static void start(unsigned n)
     g->start_ticks = 0;
     if (guest_make(n, why, sizeof why)) {
         g->phase = PHASE_ON;
-        root_log(LOG_INFO, "guest %s: its monitor starts, %u vCPU%s from CPU %u on, %lluM in %u piece%s%s", g->config->name, g->config->cpu_count,
-                 g->config->cpu_count == 1 ? "" : "s", g->config->cpu[0], (unsigned long long)(g->config->memory >> 20), g->ram.count,
-                 g->ram.count == 1 ? "" : "s", g->restarts ? " (again)" : "");
+        root_log(LOG_INFO, "guest %s: its monitor starts, %u vCPU%s from CPU %u on, %lluM in %u piece%s%s", g->config->name,
+                 g->config->cpu_count, g->config->cpu_count == 1 ? "" : "s", g->config->cpu[0],
+                 (unsigned long long)(g->config->memory >> 20), g->ram.count, g->ram.count == 1 ? "" : "s",
+                 g->restarts ? " (again)" : "");
         note(n, GUEST_STARTING, "");
         return;
     }
@@ -93,8 +94,8 @@ static void ended(unsigned n, enum guest_state shown, enum config_policy policy,
         root_log(level, "guest %s: %s; it is started again (%s = restart)", g->config->name, words, key);
         g->restart_wanted = true;
     } else {
-        root_log(LOG_WARN, "guest %s: %s; that is the %dth time in %d s, so it stays stopped ('start %s' starts it)", g->config->name, words,
-                 RESTARTS_MAX + 1, RESTARTS_WINDOW_MS / 1000, g->config->name);
+        root_log(LOG_WARN, "guest %s: %s; that is the %dth time in %d s, so it stays stopped ('start %s' starts it)",
+                 g->config->name, words, RESTARTS_MAX + 1, RESTARTS_WINDOW_MS / 1000, g->config->name);
     }
     end(n, shown, words);
 }
@@ -116,8 +117,21 @@ static void copy_reason(unsigned n, char *out, size_t size)
 
 static const char *exception_name(uint64_t vector)
 {
-    static const char *const name[] = {"divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "no FPU", "double fault",
-                                       "", "invalid TSS", "segment not present", "stack fault", "general protection", "page fault"};
+    static const char *const name[] = {"divide error",
+                                       "debug",
+                                       "NMI",
+                                       "breakpoint",
+                                       "overflow",
+                                       "bound",
+                                       "invalid opcode",
+                                       "no FPU",
+                                       "double fault",
+                                       "",
+                                       "invalid TSS",
+                                       "segment not present",
+                                       "stack fault",
+                                       "general protection",
+                                       "page fault"};
     return vector < ARRAY_SIZE(name) ? name[vector] : "exception";
 }
 
@@ -130,8 +144,9 @@ static void monitor_died(unsigned n, uint64_t domain_state)
         uint64_t f[3] = {0};
         for (unsigned i = 0; i < 3; i++)
             f[i] = sys_query(g->domain, QUERY_DOMAIN_FAULT, i).value;
-        format(words, sizeof words, "its monitor crashed: %s (exception %u, error 0x%x) at 0x%llx, address 0x%llx", exception_name(f[0] & 0xff),
-               (unsigned)(f[0] & 0xff), (unsigned)(f[0] >> 32), (unsigned long long)f[1], (unsigned long long)f[2]);
+        format(words, sizeof words, "its monitor crashed: %s (exception %u, error 0x%x) at 0x%llx, address 0x%llx",
+               exception_name(f[0] & 0xff), (unsigned)(f[0] & 0xff), (unsigned)(f[0] >> 32), (unsigned long long)f[1],
+               (unsigned long long)f[2]);
     } else {
         format(words, sizeof words, "its monitor ended by itself");
     }
@@ -294,7 +309,8 @@ void guest_stop(unsigned n, bool at_once)
         g->deadline = tsc_now() + ticks_of_ms(STOP_WAIT_MS);
         atomic_store(&guest_control(n)->command, COMMAND_STOP);
         (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-        console_answer("Guest %s's power button is pressed; it has %d s, then it is stopped.", g->config->name, STOP_WAIT_MS / 1000);
+        console_answer("Guest %s's power button is pressed; it has %d s, then it is stopped.", g->config->name,
+                       STOP_WAIT_MS / 1000);
     }
 }
 

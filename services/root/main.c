@@ -1,5 +1,6 @@
 /*
- * Root: the first ring-3 program. Reads the configuration, starts the console and the guests, and then waits for what they have to say.
+ * Root: the first ring-3 program. Reads the configuration, starts the console and the guests, and then waits for what they have
+ * to say.
  */
 #include "lib/log.h"
 #include "lib/print.h"
@@ -29,10 +30,20 @@ void root_log(enum log_level level, const char *text, ...)
 const char *error_text(enum error e)
 {
     static const char *const text[E_COUNT] = {
-        [OK] = "no error", [E_ARG] = "an argument is out of range", [E_HANDLE] = "no such handle", [E_TYPE] = "the handle is of another type",
-        [E_RIGHTS] = "the handle lacks the right", [E_DEAD] = "the object was destroyed", [E_QUOTA] = "kernel memory is used up",
-        [E_OVERLAP] = "the range overlaps another", [E_STATE] = "not in this state", [E_BUSY] = "it is taken", [E_AGAIN] = "not finished yet",
-        [E_TIMEOUT] = "the time is over", [E_UNSUPPORTED] = "this machine cannot do it", [E_NOSYS] = "the kernel does not know that call",
+        [OK] = "no error",
+        [E_ARG] = "an argument is out of range",
+        [E_HANDLE] = "no such handle",
+        [E_TYPE] = "the handle is of another type",
+        [E_RIGHTS] = "the handle lacks the right",
+        [E_DEAD] = "the object was destroyed",
+        [E_QUOTA] = "kernel memory is used up",
+        [E_OVERLAP] = "the range overlaps another",
+        [E_STATE] = "not in this state",
+        [E_BUSY] = "it is taken",
+        [E_AGAIN] = "not finished yet",
+        [E_TIMEOUT] = "the time is over",
+        [E_UNSUPPORTED] = "this machine cannot do it",
+        [E_NOSYS] = "the kernel does not know that call",
     };
     return (unsigned)e < E_COUNT && text[e] != NULL ? text[e] : "unknown error";
 }
@@ -83,8 +94,8 @@ static void read_config(void)
     config_parse(&root_config, (const char *)ROOT_CONFIG_VA + skew, m->size, &machine, print_mistake, NULL);
     if (root_config.mistakes != 0)
         root_log(LOG_WARN, "%s has %u mistake%s; %u guest%s left out, %u stand%s", CONFIG_NAME, root_config.mistakes,
-                 root_config.mistakes == 1 ? "" : "s", root_config.left_out, root_config.left_out == 1 ? " is" : "s are", root_config.guest_count,
-                 root_config.guest_count == 1 ? "s" : "");
+                 root_config.mistakes == 1 ? "" : "s", root_config.left_out, root_config.left_out == 1 ? " is" : "s are",
+                 root_config.guest_count, root_config.guest_count == 1 ? "s" : "");
     else if (root_config.guest_count == 0)
         root_log(LOG_WARN, CONFIG_NAME " describes no guest; only the shell runs");
     for (unsigned n = 0; n < root_config.guest_count; n++)
@@ -124,8 +135,8 @@ void thread_main(uint64_t argument)
     for (;;) {
         uint64_t again = guests_work(bits);
         console_work(bits);
-        /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none can use root to keep the
-         * CPU from others. */
+        /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none can
+         * use root to keep the CPU from others. */
         (void)sys_event_wait(root_event, ROOT_EVENT_NEVER, tsc_now() + b->tsc_khz);
         /* `again` 0: as long a rest as the work took, for the same reason. */
         uint64_t deadline = again == 0 ? tsc_now() + b->tsc_khz / 2 : again;

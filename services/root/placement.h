@@ -1,8 +1,10 @@
 /*
- * Where in the machine's RAM things are put. Pure: a map of free extents, and from it private runs for programs and pieces for guests, such that
- * guest-physical and host-physical addresses agree in their low bits as far as possible: only then can the tables use 2 MiB and 1 GiB pages.
+ * Where in the machine's RAM things are put. Pure: a map of free extents, and from it private runs for programs and pieces for
+ * guests, such that guest-physical and host-physical addresses agree in their low bits as far as possible: only then can the
+ * tables use 2 MiB and 1 GiB pages.
  *
- * What is taken stays taken: root gives each guest its memory for as long as the machine runs, so a restart never fails for want of memory.
+ * What is taken stays taken: root gives each guest its memory for as long as the machine runs, so a restart never fails for want
+ * of memory.
  */
 #ifndef ROOT_PLACEMENT_H
 #define ROOT_PLACEMENT_H
@@ -19,10 +21,11 @@ struct free_map {
     struct extent extent[EXTENTS_MAX];
 };
 
-/* Adds free memory. Extents are kept apart even if they touch: they may belong to different RAM objects. False: the map is full, or the range is
- * not made of whole pages. */
+/* Adds free memory. Extents are kept apart even if they touch: they may belong to different RAM objects. False: the map is
+ * full, or the range is not made of whole pages. */
 bool free_map_add(struct free_map *m, uint64_t base, uint64_t size);
-/* Takes [base, +size) out, as far as it is free. False: the map has no room for the remaining pieces (then nothing has changed). */
+/* Takes [base, +size) out, as far as it is free. False: the map has no room for the remaining pieces (then nothing has
+ * changed). */
 bool free_map_take(struct free_map *m, uint64_t base, uint64_t size);
 uint64_t free_map_total(const struct free_map *m);
 
@@ -35,8 +38,8 @@ struct guest_memory {
     struct piece piece[VMM_PIECES_MAX];
 };
 
-/* Guest RAM of `bytes`: guest-physical [0, min(bytes, 3G)) and, if there is more, from 4G on. False: it does not fit, or only in more than
- * VMM_PIECES_MAX pieces; then nothing has changed. */
+/* Guest RAM of `bytes`: guest-physical [0, min(bytes, 3G)) and, if there is more, from 4G on. False: it does not fit, or only
+ * in more than VMM_PIECES_MAX pieces; then nothing has changed. */
 bool place_guest(struct free_map *m, uint64_t bytes, struct guest_memory *out);
 
 #define GUEST_HOLE_START (3ull << 30)

@@ -1,8 +1,8 @@
 /*
  * The machine off, or started anew. See root.h. The console gets a moment to put its last lines on the wire.
  *
- * ACPI Specification 6.4, 4.8.3.2.1 (PM1 control: SLP_TYPx in bits 12:10, SLP_EN bit 13) and 4.8.3.6 (reset register); Bochs: the text "Shutdown"
- * to port 0x8900; QEMU: isa-debug-exit, exit status value * 2 + 1.
+ * ACPI Specification 6.4, 4.8.3.2.1 (PM1 control: SLP_TYPx in bits 12:10, SLP_EN bit 13) and 4.8.3.6 (reset register); Bochs: the
+ * text "Shutdown" to port 0x8900; QEMU: isa-debug-exit, exit status value * 2 + 1.
  */
 #include "lib/string.h"
 #include "lib/syscall.h"

@@ -1,6 +1,6 @@
 /*
- * ELF files into new domains. See root.h. The files come from the kernel's own image, but they are checked all the same: a bad one is refused in
- * words instead of crashing root, and with it the machine.
+ * ELF files into new domains. See root.h. The files come from the kernel's own image, but they are checked all the same: a bad
+ * one is refused in words instead of crashing root, and with it the machine.
  *
  * ELF-64 Object File Format, version 1.5: header, program headers.
  */
@@ -42,7 +42,8 @@ static struct program programs[PROGRAMS_MAX];
 /* Whole pages of the file can be mapped as they are. */
 static bool is_shared(const struct program *p, const struct elf_segment *s)
 {
-    return (s->flags & PF_W) == 0 && (p->module->base & PAGE_MASK) == 0 && ((s->offset ^ s->vaddr) & PAGE_MASK) == 0 && s->filesz == s->memsz;
+    return (s->flags & PF_W) == 0 && (p->module->base & PAGE_MASK) == 0 && ((s->offset ^ s->vaddr) & PAGE_MASK) == 0 &&
+           s->filesz == s->memsz;
 }
 
 static uint64_t span_of(const struct elf_segment *s)
@@ -59,7 +60,8 @@ static const char *read_elf(struct program *p)
     memcpy(&h, p->file, sizeof h);
     if (memcmp(h.ident, "\x7f""ELF", 4) != 0 || h.ident[4] != ELF_CLASS_64 || h.machine != ELF_MACHINE_X86_64)
         return "it is not a 64-bit x86 ELF file";
-    if (h.phentsize != sizeof(struct elf_segment) || h.phoff > size || (uint64_t)h.phnum * sizeof(struct elf_segment) > size - h.phoff)
+    if (h.phentsize != sizeof(struct elf_segment) || h.phoff > size ||
+        (uint64_t)h.phnum * sizeof(struct elf_segment) > size - h.phoff)
         return "its program headers lie outside the file";
     p->entry = h.entry;
     for (unsigned i = 0; i < h.phnum; i++) {
@@ -95,7 +97,9 @@ const struct program *program_find(const char *name)
             return p->count != 0 ? p : NULL;
         p->module = m;
         uint64_t va = ROOT_PROGRAMS_VA + i * ROOT_PROGRAM_STRIDE, skew = m->base & PAGE_MASK;
-        enum error e = m->size > ROOT_PROGRAM_STRIDE / 2 ? E_ARG : sys_map(ROOT_SLOT_SELF, va, m->slot, 0, page_up(skew + m->size), RIGHT_READ);
+        enum error e = m->size > ROOT_PROGRAM_STRIDE / 2
+                           ? E_ARG
+                           : sys_map(ROOT_SLOT_SELF, va, m->slot, 0, page_up(skew + m->size), RIGHT_READ);
         if (e != OK) {
             root_log(LOG_ERROR, "the program '%s' cannot be read: %s", name, error_text(e));
             return NULL;
@@ -117,7 +121,8 @@ uint64_t program_entry(const struct program *p) { return p->entry; }
 uint64_t program_private_bytes(const struct program *p) { return p->private_bytes; }
 uint64_t program_table_pages(const struct program *p) { return p->tables; }
 
-static enum error load_private(const struct program *p, const struct elf_segment *s, uint64_t domain, uint64_t memory, uint64_t offset)
+static enum error load_private(const struct program *p, const struct elf_segment *s, uint64_t domain, uint64_t memory,
+                               uint64_t offset)
 {
     uint64_t size = span_of(s);
     enum error e = sys_map(ROOT_SLOT_SELF, ROOT_SCRATCH_VA, memory, offset, size, RIGHT_READ | RIGHT_WRITE);

@@ -49,7 +49,8 @@ uint64_t ram_carve(uint64_t hpa, uint64_t size, uint32_t tag)
         struct syscall_result r = sys_memory_carve(b->ram[i].slot, hpa - b->ram[i].base, size, tag);
         if (r.error == OK)
             return r.value;
-        root_log(LOG_ERROR, "memory 0x%llx+0x%llx cannot be taken: %s", (unsigned long long)hpa, (unsigned long long)size, error_text(r.error));
+        root_log(LOG_ERROR, "memory 0x%llx+0x%llx cannot be taken: %s", (unsigned long long)hpa, (unsigned long long)size,
+                 error_text(r.error));
         return 0;
     }
     root_log(LOG_ERROR, "memory 0x%llx+0x%llx is not RAM", (unsigned long long)hpa, (unsigned long long)size);

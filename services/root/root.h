@@ -1,6 +1,6 @@
 /*
- * What root's files share. Root is the first ring-3 program: it reads the configuration, gives every other program exactly what it may have, and
- * watches over them. One thread, no allocation: everything here is static and bounded.
+ * What root's files share. Root is the first ring-3 program: it reads the configuration, gives every other program exactly what
+ * it may have, and watches over them. One thread, no allocation: everything here is static and bounded.
  *
  * Root never trusts what a monitor or the console writes: it copies, bounds, then uses.
  */
@@ -65,8 +65,8 @@ enum error program_load(const struct program *p, uint64_t domain, uint64_t memor
 /* guests.c */
 void guests_init(void);
 void guests_autostart(void);
-/* Looks at the guests whose bits are set, and at deadlines; does a bounded step of what is due. Returns when it wants to be called again: a TSC value
- * (0: at once after others had a chance), NEVER. */
+/* Looks at the guests whose bits are set, and at deadlines; does a bounded step of what is due. Returns when it wants to be
+ * called again: a TSC value (0: at once after others had a chance), NEVER. */
 uint64_t guests_work(uint64_t bits);
 /* The shell's commands; what to answer goes through console_answer. */
 void guest_start(unsigned n);

@@ -1,5 +1,6 @@
 // sources: services/root/config.c services/root/config_values.c services/root/config_check.c lib/print.c lib/string.c
-/* mullion.conf: what is understood, and for every kind of mistake: where it is told, what is told, and that the other guests stand. */
+/* mullion.conf: what is understood, and for every kind of mistake: where it is told, what is told, and that the other guests
+ * stand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -94,7 +95,8 @@ static void test_full(void **state)
     parse("\xef\xbb\xbf; a comment\r\n[host]\r\nconsole = serial, screen ; both\r\nlog = debug\r\n\r\n"
           "[guest web]\r\ncpus    = 1-2   ; two\nmemory  = 512M # half\nkernel  = vmlinuz\ninitrd  = initrd.gz\n"
           "cmdline = console=ttyS0 a=b;c x#y\n"
-          "  [guest batch]\nshare = 25% of cpu 3, every 20ms\nmemory = 131072K\nkernel = tiny.elf\nmodules = vmlinuz one two, initrd.gz\n"
+          "  [guest batch]\nshare = 25% of cpu 3, every 20ms\nmemory = 131072K\nkernel = tiny.elf\nmodules = vmlinuz one two, "
+          "initrd.gz\n"
           "cmdline = \" a ; b # c\"\non-crash = restart\non-reboot=stop\nautostart = no\ndebug-exit = 0x501");
     assert_string_equal(told, "");
     assert_int_equal(c.mistakes, 0);
@@ -197,8 +199,9 @@ static void test_overcommit(void **state)
     (void)state;
     parse("[guest a]\ncpus = 1\nmemory = 512M\nkernel = tiny.elf\n[guest b]\ncpus = 2\nmemory = 480M\nkernel = tiny.elf\n"
           "[guest c]\ncpus = 3\nmemory = 64M\nkernel = tiny.elf\n[guest d]\ncpus = 0\nmemory = 1M\nkernel = tiny.elf\n");
-    assert_non_null(strstr(told, "11: memory: guest 'c' wants 64M and 1152K for its monitor, but 5M of 1000M are left, a has 512M, b has 480M; "
-                                 "at most 3M are possible\n"));
+    assert_non_null(strstr(
+        told, "11: memory: guest 'c' wants 64M and 1152K for its monitor, but 5M of 1000M are left, a has 512M, b has 480M; "
+              "at most 3M are possible\n"));
     assert_non_null(strstr(told, "9: guest 'c' is left out"));
     assert_int_equal(c.guest_count, 3);
     assert_string_equal(c.guest[2].name, "d");
@@ -218,10 +221,12 @@ static void test_cpus(void **state)
     mistake("[guest a]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\ncpus = 2-3\nmemory = 32M\nkernel = tiny.elf", 6,
             "CPU 2 is taken: guest 'a' has it for itself (line 2)");
     assert_int_equal(c.guest_count, 2);
-    mistake("[guest a]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare = 10% of cpu 2\nmemory = 32M\nkernel = tiny.elf", 6,
-            "CPU 2 cannot be shared");
-    mistake("[guest a]\nshare = 5% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf", 6,
-            "guest 'a' has a share of it (line 2)");
+    mistake(
+        "[guest a]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare = 10% of cpu 2\nmemory = 32M\nkernel = tiny.elf",
+        6, "CPU 2 cannot be shared");
+    mistake(
+        "[guest a]\nshare = 5% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf",
+        6, "guest 'a' has a share of it (line 2)");
     mistake("[guest a]\nshare = 5% of cpu 2\ncpus = 3\nmemory = 32M\nkernel = tiny.elf", 3, "both cpus and share");
 }
 
@@ -238,7 +243,8 @@ static void test_shares(void **state)
     bad_line("share = 25% of cpu 2, every 9007199254740991ms", "out of bounds");
     bad_line("share = 1% of cpu 2, every 1ms", "at least 100 us");
     bad_line("share = 25% of cpu 2, sometimes", "not understood");
-    mistake("[guest a]\nshare=50% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare=40% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n"
+    mistake("[guest a]\nshare=50% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare=40% of cpu 2\nmemory = 32M\nkernel "
+            "= tiny.elf\n"
             "[guest c]\nshare = 30% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n",
             10, "CPU 2 would be used to 120% (a 50%, b 40%, c 30%)");
     assert_int_equal(c.guest_count, 3);
@@ -323,7 +329,8 @@ static void test_too_many(void **state)
     static char text[8192];
     size_t n = 0;
     for (int i = 0; i < 25; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "[guest g%d]\nshare = 4%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
+        n +=
+            (size_t)snprintf(text + n, sizeof text - n, "[guest g%d]\nshare = 4%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
     parse(text);
     assert_non_null(strstr(told, "97: guest 'g24' is one too many; at most 24"));
     assert_int_equal(c.guest_count, 24);
@@ -333,9 +340,10 @@ static void test_too_many(void **state)
 static void test_damage(void **state)
 {
     (void)state;
-    static const char text[] = "[host]\nconsole = serial\n[guest a]\ncpus = 1-2\nmemory = 64M\nkernel = vmlinuz\ninitrd = initrd.gz\n"
-                               "cmdline = \"a b\" ; c\n[guest b]\nshare = 25% of cpu 3, every 10ms\nmemory = 32M\nkernel = tiny.elf\n"
-                               "modules = vmlinuz a, initrd.gz b\ndebug-exit = 0x501\n";
+    static const char text[] =
+        "[host]\nconsole = serial\n[guest a]\ncpus = 1-2\nmemory = 64M\nkernel = vmlinuz\ninitrd = initrd.gz\n"
+        "cmdline = \"a b\" ; c\n[guest b]\nshare = 25% of cpu 3, every 10ms\nmemory = 32M\nkernel = tiny.elf\n"
+        "modules = vmlinuz a, initrd.gz b\ndebug-exit = 0x501\n";
     uint32_t seed = 1;
     for (int round = 0; round < 20000; round++) {
         char copy[sizeof text];
@@ -360,9 +368,10 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),    cmocka_unit_test(test_empty),      cmocka_unit_test(test_lines),   cmocka_unit_test(test_names),
-        cmocka_unit_test(test_memory),  cmocka_unit_test(test_overcommit), cmocka_unit_test(test_cpus),    cmocka_unit_test(test_shares),
-        cmocka_unit_test(test_modules), cmocka_unit_test(test_bytes),      cmocka_unit_test(test_long_line), cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_full),     cmocka_unit_test(test_empty),     cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_memory),    cmocka_unit_test(test_overcommit),
+        cmocka_unit_test(test_cpus),     cmocka_unit_test(test_shares),    cmocka_unit_test(test_modules),
+        cmocka_unit_test(test_bytes),    cmocka_unit_test(test_long_line), cmocka_unit_test(test_flood),
         cmocka_unit_test(test_too_many), cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

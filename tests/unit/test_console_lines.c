@@ -193,7 +193,8 @@ static void test_noise(void **state)
         while (start != NULL && *start) {
             char *end = strstr(start, "\r\n");
             assert_non_null(end);
-            assert_true(strncmp(start, "[a] ", 4) == 0 || strncmp(start, "[bob] ", 6) == 0 || strncmp(start, "[mullion] ", 10) == 0);
+            assert_true(strncmp(start, "[a] ", 4) == 0 || strncmp(start, "[bob] ", 6) == 0 ||
+                        strncmp(start, "[mullion] ", 10) == 0);
             for (char *s = start; s < end; s++)
                 assert_true((uint8_t)*s >= 0x20 || *s == '\t');
             start = end + 2;
@@ -226,9 +227,11 @@ static void test_scrollback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_lines, setup),  cmocka_unit_test_setup(test_unfinished, setup), cmocka_unit_test_setup(test_controls, setup),
-        cmocka_unit_test_setup(test_utf8, setup),   cmocka_unit_test_setup(test_forged, setup),     cmocka_unit_test_setup(test_long, setup),
-        cmocka_unit_test_setup(test_silent, setup), cmocka_unit_test_setup(test_noise, setup),      cmocka_unit_test_setup(test_scrollback, setup),
+        cmocka_unit_test_setup(test_lines, setup),      cmocka_unit_test_setup(test_unfinished, setup),
+        cmocka_unit_test_setup(test_controls, setup),   cmocka_unit_test_setup(test_utf8, setup),
+        cmocka_unit_test_setup(test_forged, setup),     cmocka_unit_test_setup(test_long, setup),
+        cmocka_unit_test_setup(test_silent, setup),     cmocka_unit_test_setup(test_noise, setup),
+        cmocka_unit_test_setup(test_scrollback, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

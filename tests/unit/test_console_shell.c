@@ -229,8 +229,12 @@ static void test_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_typing, setup), cmocka_unit_test_setup(test_history, setup), cmocka_unit_test_setup(test_too_long, setup),
-        cmocka_unit_test_setup(test_noise, setup),  cmocka_unit_test(test_commands),             cmocka_unit_test(test_mistakes),
+        cmocka_unit_test_setup(test_typing, setup),
+        cmocka_unit_test_setup(test_history, setup),
+        cmocka_unit_test_setup(test_too_long, setup),
+        cmocka_unit_test_setup(test_noise, setup),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,8 +178,9 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_take),     cmocka_unit_test(test_aligned), cmocka_unit_test(test_huge_and_hole), cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_too_much), cmocka_unit_test(test_private), cmocka_unit_test(test_tables),        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_take),   cmocka_unit_test(test_aligned),  cmocka_unit_test(test_huge_and_hole),
+        cmocka_unit_test(test_pieces), cmocka_unit_test(test_too_much), cmocka_unit_test(test_private),
+        cmocka_unit_test(test_tables), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
