@@ -11,7 +11,7 @@ RING0 := \
   boot/entry.asm boot/multiboot.c boot/ranges.c boot/programs.asm \
   arch/x86_64/acpi.c arch/x86_64/apic.c arch/x86_64/cpu.c arch/x86_64/entry.asm arch/x86_64/fpu.c arch/x86_64/smp.c arch/x86_64/time.c \
   arch/x86_64/trampoline.asm arch/x86_64/traps.c arch/x86_64/ioapic.c \
-  drivers/serial.c drivers/screen.c \
+  drivers/serial.c drivers/screen.c drivers/framebuffer.c drivers/font.asm \
   mm/hostmap.c mm/ledger.c mm/pagetable.c mm/pool.c \
   kernel/main.c kernel/log.c kernel/options.c kernel/format.c kernel/string.c kernel/object.c kernel/domain.c kernel/thread.c kernel/event.c kernel/memory.c \
   kernel/space.c kernel/vcpu.c kernel/irq.c kernel/sched.c kernel/syscall.c kernel/root.c \
@@ -32,6 +32,7 @@ all: kernel guests $(BUILD)/check-config
 
 include ring3.mk
 include tests/guests/guests.mk
+include tests/bench/bench.mk
 
 # ---- The kernel: RING0 -> mullion.elf (64-bit, for debuggers) -> flat binary -> mullion (the bootable 32-bit ELF).
 
@@ -50,6 +51,12 @@ $(BUILD)/obj/%.asm.o: %.asm
 	$(NASM) -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"' -o $@ $<
 
 $(BUILD)/obj/boot/programs.asm.o: $(BUILD)/root.elf $(BUILD)/vmm.elf $(BUILD)/console.elf
+
+# The pixel screen's font: GNU Unifont, from Debian's grub-common.
+$(BUILD)/gen/font.bin: /usr/share/grub/ascii.pf2 tools/make-font.py
+	@mkdir -p $(@D)
+	/usr/bin/python3 tools/make-font.py $< $@
+$(BUILD)/obj/drivers/font.asm.o: $(BUILD)/gen/font.bin
 
 $(BUILD)/mullion.elf: $(OBJ0) linker.ld
 	ld -nostdlib -static -T linker.ld -z max-page-size=4096 -z noexecstack --build-id=none -o $@ $(OBJ0)

@@ -1,0 +1,29 @@
+# The benchmark: `make bench` (PEER=kvm: with Linux KVM + QEMU beside it; ON=bochs or qemu: one backend only). Included by the Makefile.
+
+BENCH_OBJ  := $(BUILD)/obj/bench
+BENCH_SRC  := bench multi linux
+BENCH_LIST := $(BENCH_SRC:%=$(BENCH_OBJ)/%.o) $(BENCH_OBJ)/measure.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o
+
+$(BENCH_OBJ)/%.o: tests/bench/guest/%.c
+	@mkdir -p $(@D)
+	$(CC) -m64 -mno-red-zone -mcmodel=small $(GUEST_CFLAGS) -MMD -c -o $@ $<
+$(BENCH_OBJ)/%.o: tests/bench/guest/%.asm
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -o $@ $<
+
+# 64-bit code in a 32-bit ELF file: the only kind that QEMU's -kernel takes, and everybody else takes it too.
+$(BUILD)/guests/bench.elf: $(BENCH_LIST) tests/guests/guest.ld
+	@mkdir -p $(@D)
+	ld -m elf_x86_64 -T tests/guests/guest.ld --no-warn-rwx-segments -z noexecstack -o $(BENCH_OBJ)/bench64.elf $(BENCH_LIST)
+	$(OBJCOPY) -O elf32-i386 $(BENCH_OBJ)/bench64.elf $@
+$(BUILD)/guests/bench-init: tests/bench/guest/init.asm
+	@mkdir -p $(@D)
+	$(NASM) -f bin -o $@ $<
+
+.PHONY: bench bench-guest
+bench-guest: $(BUILD)/guests/bench.elf $(BUILD)/guests/bench-init
+bench: setup-test
+	@$(MAKE) --no-print-directory all default-guests bench-guest
+	@RING0='$(RING0)' /usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(if $(PEER),--peer $(PEER)) $(if $(filter command line,$(origin ON)),--on $(ON))
+
+-include $(wildcard $(BENCH_OBJ)/*.d)

@@ -1,0 +1,284 @@
+#!/usr/bin/python3
+"""`make bench`: measures Mullion in Bochs (VT-x) and QEMU (AMD-V), prints a table and writes build/bench.json. docs/performance.md says what the rows
+mean and what they do not show.
+
+One tick is one instruction: Bochs' TSC counts them, and so does QEMU's under -icount shift=0. So the figures repeat on any machine, however busy."""
+import argparse
+import datetime
+import gzip
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, 'tests', 'system'))
+import harness  # noqa: E402
+from host.emulator import Machine  # noqa: E402
+
+BACKEND = {'bochs': 'vmx', 'qemu': 'svm'}
+KHZ = 1_000_000                      # both emulated clocks: 1 GHz
+LINUX = 'vmlinuz-cloud'
+LINUX_CMDLINE = f'console=ttyS0 loglevel=4 rdinit=/bench-init tsc_early_khz={KHZ}'
+ROWS = ['cpuid', 'cpuid_far', 'hypercall', 'wrmsr_passthrough', 'rdmsr_exit', 'pio_kernel', 'pio_monitor', 'mmio_monitor', 'doorbell_pio',
+        'doorbell_wake', 'doorbell_mmio', 'self_ipi', 'eoi', 'tsc_deadline', 'hlt_wake', 'ipi_vcpu', 'vcpu_switch', 'guest_fault_fill', 'vm_start',
+        'linux_boot', 'linux_boot_bare', 'linux_exits', 'kernel_entry_to_first_guest', 'image_bytes', 'ring0_lines', 'kernel_bytes_per_guest']
+# What the project wants to reach: (VT-x, AMD-V).
+GOALS = {'cpuid': (120, 120), 'pio_monitor': (450, 450), 'mmio_monitor': (900, 900), 'doorbell_pio': (200, 250), 'doorbell_mmio': (200, 250),
+         'self_ipi': (550, 900), 'eoi': (20, 340), 'tsc_deadline': (530, 800), 'ipi_vcpu': (1200, None), 'vcpu_switch': (600, 600),
+         'vm_start': (1_000_000, 1_000_000), 'linux_exits': (8000, 8000), 'kernel_bytes_per_guest': (256 << 10, 256 << 10)}
+
+OPS = '''[guest swa]
+share = 10% of cpu 0, every 2ms
+memory = 16M
+kernel = bench.elf
+cmdline = mode=switch
+bench-device = yes
+
+[guest swb]
+share = 10% of cpu 0, every 2ms
+memory = 16M
+kernel = bench.elf
+cmdline = mode=switch
+bench-device = yes
+
+[guest ops]
+share = 30% of cpu 0, every 10ms
+memory = 1G
+kernel = bench.elf
+cmdline = mode=ops
+bench-device = yes
+autostart = no
+
+[guest tiny]
+share = 50% of cpu 0, every 100ms
+memory = 16M
+kernel = tiny.elf
+autostart = no
+'''
+
+IPI = '''[guest ipi]
+cpus = 0-1
+memory = 32M
+kernel = bench.elf
+cmdline = mode=ipi
+bench-device = yes
+'''
+
+BOOT = f'''[guest linux]
+cpus = 0
+memory = 512M
+kernel = bench.elf
+modules = {LINUX}, bench-initrd
+cmdline = mode=linux -- {LINUX_CMDLINE}
+'''
+
+
+class BenchMachine(Machine):
+    """An emulated machine whose clock counts instructions."""
+
+    def _spawn(self, command):
+        if self.on == 'qemu' and self.cpus == 1:
+            at = command.index('-accel')
+            command = command[:at] + ['-accel', 'tcg', '-icount', 'shift=0,sleep=off'] + command[at + 2:]
+        super()._spawn(command)
+
+
+harness.Machine = BenchMachine
+
+
+def box(on, conf, cpus=1, **more):
+    # With several CPUs Bochs' clock stands for all of them in turn, in steps; a slower one makes its firmware's waits short.
+    ips = 1_000_000 * KHZ // 1000 if cpus == 1 else 50_000_000
+    return harness.Box(conf, on=on, cpus=cpus, bochs_ips=ips, **more)
+
+
+def say(text):
+    print(f'[{datetime.datetime.now():%H:%M:%S}] {text}', flush=True)
+
+
+def rows(text):
+    """{key: median} of what a benchmark guest has printed."""
+    return {key: int(value) for key, value in re.findall(r'bench (\w+) (\d+) \d+ \d+$', text, re.M)}
+
+
+def stats(machine, name):
+    """The shell's `stats`: {'start: ticks': n, ...}"""
+    machine.settle()
+    machine.shell(f'stats {name}', r'^exits: all .*$', 60)
+    machine.settle(0.5)
+    text = machine.text[machine.text.rindex(f'stats {name}'):]
+    return {m.group(1).strip(): int(m.group(2)) for m in re.finditer(r'^(\w+: [\w-]+) +(\d+)', text, re.M)}
+
+
+def switch_cost(text):
+    """From the end of one guest's run to the begin of the other's, on the host's clock."""
+    gaps = {'swa': [], 'swb': []}
+    for name, begin, end in re.findall(r'^\[(sw[ab])\] bench gap (\d+) (\d+)$', text, re.M):
+        gaps[name].append((int(begin), int(end)))
+    costs = []
+    for one, other in (('swa', 'swb'), ('swb', 'swa')):
+        begins = sorted(end for _, end in gaps[other])
+        for stopped, _ in gaps[one]:
+            after = [b - stopped for b in begins if 0 < b - stopped < 50_000]
+            if after:
+                costs.append(min(after))
+    if len(costs) < 8:
+        raise harness.Failure(f'only {len(costs)} switches between the guests were seen')
+    return int(statistics.median(costs))
+
+
+def measure_ops(on, out):
+    with box(on, OPS) as m:
+        first = m.wait(r'guest sw[ab]: runs; first instruction (\d+) ticks', 120)
+        out['kernel_entry_to_first_guest'] = int(first.group(1))
+        m.wait_all([r'^\[swa\] bench end', r'^\[swb\] bench end'], 240)
+        m.settle()
+        out['vcpu_switch'] = switch_cost(m.text)
+        starts = []
+        for _ in range(3):
+            m.shell('start tiny', r'tiny ready', 60)
+            starts.append(stats(m, 'tiny')['start: ticks'])
+            m.shell('stop tiny now', r'guest tiny: stopped', 60)
+            m.settle(1)
+        out['vm_start'] = int(statistics.median(starts))
+        m.shell('start ops', r'^\[ops\] bench start', 60)
+        m.wait(r'^\[ops\] bench end', 400)
+        out.update(rows(m.text))
+        out['kernel_bytes_per_guest'] = stats(m, 'ops')['kernel: bytes']
+
+
+def measure_ipi(on, out):
+    with box(on, IPI, cpus=2) as m:
+        m.wait(r'^\[ipi\] bench end', 240)
+        out.update(rows(m.text))
+
+
+INIT_LINE = r'bench linux_boot ([0-9a-f]{16}) ([0-9a-f]{16})'
+
+
+def make_initrd(build):
+    """The test initrd with our init beside its own: the kernel takes several archives in a row."""
+    def entry(name, data, mode):
+        head = [0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        raw = b'070701' + b''.join(b'%08X' % n for n in head) + name.encode() + b'\0'
+        raw += b'\0' * (-len(raw) % 4) + data
+        return raw + b'\0' * (-len(raw) % 4)
+    guests = os.path.join(build, 'guests')
+    with open(os.path.join(guests, 'bench-init'), 'rb') as f:
+        own = entry('bench-init', f.read(), 0o100755) + entry('TRAILER!!!', b'', 0)
+    with open(os.path.join(guests, 'initrd.gz'), 'rb') as f:
+        base = f.read()
+    with open(os.path.join(guests, 'bench-initrd'), 'wb') as f:
+        f.write(base + b'\0' * (-len(base) % 4) + gzip.compress(own, mtime=0))
+
+
+def measure_linux(on, out):
+    with box(on, BOOT) as m:
+        line = m.wait(INIT_LINE, 300)
+        out['linux_boot'] = int(line.group(2), 16) - int(line.group(1), 16)
+        m.wait(r'guest linux: it has switched itself off', 60)
+        counts = stats(m, 'linux')
+        out['linux_exits'] = counts.pop('exits: all')
+        out['linux_exits_by_reason'] = {k[7:]: v for k, v in counts.items() if k.startswith('exits: ')}
+
+
+def measure_bare(on, out):
+    """The same kernel, initrd and command line, entered by the same code, without a hypervisor."""
+    build = harness.BUILD
+    with harness.Box(BOOT, on=on, cpus=1, memory=640 << 20, bochs_ips=1_000_000 * KHZ // 1000, kernel=os.path.join(build, 'guests', 'bench.elf'),
+                     options='mode=linux -- ' + LINUX_CMDLINE, multiboot1=True) as m:
+        line = m.wait(INIT_LINE, 300)
+        out['linux_boot_bare'] = int(line.group(2), 16) - int(line.group(1), 16)
+
+
+def sizes(build, out):
+    out['image_bytes'] = os.path.getsize(os.path.join(build, 'mullion'))
+    ring0 = os.environ.get('RING0', '').split()
+    if ring0:
+        text = subprocess.run(['/usr/bin/python3', 'tools/tcb.py', '1000000'] + ring0, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout.decode()
+        out['ring0_lines'] = int(re.search(r'(\d+) lines.*in ring 0', text).group(1))
+
+
+def kernel_name(build):
+    try:
+        with open(os.path.join(build, 'guests', 'versions.txt'), encoding='utf-8') as f:
+            return next((line.strip() for line in f if LINUX in line), LINUX)
+    except OSError:
+        return LINUX
+
+
+def table(results, peer):
+    names = [b for b in ('vmx', 'svm') if b in results]
+    head = f'{"":30}' + ''.join(f'{ {"vmx": "VT-x", "svm": "AMD-V"}[b]:>16}{"goal":>12}' + (f'{"KVM":>12}{"ratio":>8}' if peer else '') for b in names)
+    lines = [head]
+    for row in ROWS:
+        cells = ''
+        for b in names:
+            value, goal = results[b].get(row), GOALS.get(row, (None, None))[0 if b == 'vmx' else 1]
+            mark = ' ' if value is None or goal is None or value <= goal else '!'
+            cells += f'{"-" if value is None else format(value, ","):>15}{mark}{"" if goal is None else format(goal, ","):>12}'
+            if peer:
+                theirs = results.get(f'{b}_kvm', {}).get(row)
+                cells += f'{"-" if theirs is None else format(theirs, ","):>12}'
+                cells += f'{theirs / value:>8.1f}' if theirs and value else f'{"-":>8}'
+        lines.append(f'{row:30}{cells}')
+    for b in names:
+        r = results[b]
+        if 'linux_boot' in r and 'linux_boot_bare' in r:
+            lines.append(f'{b}: linux_boot / linux_boot_bare = {r["linux_boot"] / r["linux_boot_bare"]:.4f}')
+        if 'linux_exits_by_reason' in r:
+            lines.append(f'{b}: linux_exits: ' + ', '.join(f'{k} {v:,}' for k, v in sorted(r['linux_exits_by_reason'].items(), key=lambda x: -x[1])))
+    return '\n'.join(lines)
+
+
+PARTS = {'ops': measure_ops, 'ipi': measure_ipi, 'linux': measure_linux, 'bare': measure_bare}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--build', default=os.path.join(ROOT, 'build'))
+    p.add_argument('--on', choices=('bochs', 'qemu'), help='one backend only')
+    p.add_argument('--peer', choices=('kvm',))
+    p.add_argument('--part', action='append', choices=sorted(PARTS), help='only these; the others keep what the last run wrote')
+    p.add_argument('--log', help='folder for the machines\' whole serial output')
+    a = p.parse_args()
+    harness.BUILD = os.path.join(ROOT, a.build)
+    path = os.path.join(harness.BUILD, 'bench.json')
+    results = {}
+    if (a.part or a.on) and os.path.exists(path):
+        with open(path, encoding='utf-8') as f:
+            results = json.load(f)
+    make_initrd(harness.BUILD)
+    failed = False
+    for on in ([a.on] if a.on else ['bochs', 'qemu']):
+        out = results.setdefault(BACKEND[on], {})
+        out['linux_kernel'] = kernel_name(harness.BUILD)
+        sizes(harness.BUILD, out)
+        for part in a.part or list(PARTS):
+            if part == 'ipi' and on == 'qemu':
+                continue # -icount has one CPU
+            say(f'{on}: {part}')
+            begin = time.monotonic()
+            try:
+                PARTS[part](on, out)
+            except harness.Failure as e:
+                failed = True
+                say(f'{on}: {part} FAILED: {e}')
+            say(f'{on}: {part} took {time.monotonic() - begin:.0f} s')
+            with open(path + '.part', 'w', encoding='utf-8') as f:
+                json.dump(results, f, indent=1)
+                f.write('\n')
+            os.replace(path + '.part', path)
+    print(table(results, a.peer))
+    print(f'Linux: {kernel_name(harness.BUILD)}; figures in ticks of the TSC (one an instruction), ! misses its goal; written to {path}')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
