@@ -67,6 +67,8 @@ static void map_image(const char *from, const char *to, uint32_t rights)
 void hostmap_init(const struct boot_range *ram, unsigned ram_count, const struct boot_range *taken, unsigned taken_count,
                   unsigned cpus, struct boot_range *pool)
 {
+    if (!(cpuid(0x80000001, 0).edx & 1u << 26)) /* no 1 GiB pages: the bit is reserved there (AMD APM vol. 2, 5.3.4) */
+        pt_host.max_leaf_level = pt_npt.max_leaf_level = 2;
     uint64_t total = 0, base = 0;
     for (unsigned i = 0; i < ram_count; i++)
         total += ram[i].size;

@@ -14,7 +14,6 @@
 #include "mm/hostmap.h"
 
 unsigned cpu_count;
-bool cpu_has_1g_pages;
 
 /* In 4-byte units: the hardware layout puts 64-bit fields on 4-byte boundaries. */
 struct tss {

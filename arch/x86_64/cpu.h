@@ -77,7 +77,6 @@ static inline struct cpu *cpu_by_number(unsigned number) { return (struct cpu *)
 
 extern unsigned cpu_count;       /* CPUs online, numbered 0.. */
 extern uint64_t cpu_xcr0_mask;   /* XCR0 bits that guests may use; 0: no XSAVE */
-extern bool cpu_has_1g_pages;
 
 struct host_tables { uint64_t gdt_base, idt_base, tss_base; uint16_t cs, ss, tr, gdt_limit, idt_limit; };
 void cpu_host_tables(struct host_tables *out);
