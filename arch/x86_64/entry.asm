@@ -30,6 +30,11 @@ global user_resume, trap_stubs, syscall_stub
     push r14
     push r15
 %endmacro
+; RFLAGS as C expects them, whatever ring 3 had: AC clear above all, or SMAP is off; DF clear. Needs a stack.
+%macro own_flags 0
+    push qword 2
+    popfq
+%endmacro
 %macro pop_all 0
     pop r15
     pop r14
@@ -51,7 +56,6 @@ global user_resume, trap_stubs, syscall_stub
 align 16
 trap_common:
     push_all
-    cld
     mov rdi, rsp
     test byte [rdi + FRAME_CS], 3
     jz .kernel
@@ -62,12 +66,14 @@ trap_common:
     cmp dword [rdi + 15 * 8], 18
     je .kernel
     mov rsp, [rdi + THREAD_STACK]
+    own_flags
     xor ebp, ebp
     call trap_from_user
     ud2
 .kernel:
     mov rbx, rsp
     and rsp, -16
+    own_flags
     call trap_from_kernel
     mov rsp, rbx
     pop_all
@@ -79,9 +85,9 @@ syscall_stub:
     push qword 0
     push qword 0x80
     push_all
-    cld
     mov rdi, rsp
     mov rsp, [rdi + THREAD_STACK]
+    own_flags
     xor ebp, ebp
     call syscall_entry
     ud2
