@@ -11,6 +11,7 @@ void apic_setup(hpa_t base);
 /* On each CPU: enables it, spurious vector, timer entry masked. */
 void apic_init(void);
 uint32_t apic_id(void);
+bool apic_reaches(uint32_t apic_id); /* xAPIC addresses have eight bits, and 255 is everybody */
 void apic_eoi(void);
 bool apic_in_service(uint8_t vector);
 void apic_ipi(uint32_t apic_id, uint8_t vector);

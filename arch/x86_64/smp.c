@@ -35,6 +35,7 @@ void smp_online(void) { __atomic_store_n(&this_cpu()->online, 1u, __ATOMIC_SEQ_C
 static bool start_one(struct cpu *c, uint64_t page, struct trampoline_data *data)
 {
     data->stack = (uint64_t)c + CPU_AREA_SIZE;
+    __atomic_store_n(&c->online, 0u, __ATOMIC_SEQ_CST);
     barrier();
     apic_init_ipi(c->apic_id);
     delay_us(10000);
@@ -52,6 +53,7 @@ static bool start_one(struct cpu *c, uint64_t page, struct trampoline_data *data
 void smp_start(const struct acpi_facts *facts, uint64_t page, void (*entry)(void))
 {
     uint32_t self = apic_id();
+    unsigned areas = cpu_count; /* that are there: one made for a CPU that did not answer serves the next */
     continue_with = entry;
 
     /* Tables for the way in: the kernel's half, and the first 2 MiB one to one. */
@@ -71,14 +73,20 @@ void smp_start(const struct acpi_facts *facts, uint64_t page, void (*entry)(void
     for (unsigned i = 0; i < facts->cpu_count; i++) {
         if (facts->cpu_apic_id[i] == self)
             continue;
-        if (cpu_count == MAX_CPUS || cpu_area_create(cpu_count, facts->cpu_apic_id[i]) != OK) {
-            klog(LOG_WARN, "CPU with APIC id %u left out: no kernel memory for it", facts->cpu_apic_id[i]);
+        uint32_t id = facts->cpu_apic_id[i];
+        if (cpu_count == MAX_CPUS || !apic_reaches(id) || (areas == cpu_count && cpu_area_create(cpu_count, id) != OK)) {
+            klog(LOG_WARN, "CPU with APIC id %u left out: %s", id, apic_reaches(id) ? "no kernel memory for it" : "it needs x2APIC");
             continue;
         }
-        if (start_one(cpu_by_number(cpu_count), page, data))
+        areas = cpu_count + 1;
+        struct cpu *c = cpu_by_number(cpu_count);
+        c->apic_id = id;
+        if (start_one(c, page, data)) {
             cpu_count++;
-        else
-            klog(LOG_WARN, "CPU with APIC id %u does not answer; going on without it", facts->cpu_apic_id[i]);
+        } else {
+            apic_init_ipi(id); /* back to where it was: it must not come late, onto the stack of the next */
+            klog(LOG_WARN, "CPU with APIC id %u does not answer; going on without it", id);
+        }
     }
     window_close();
     while (!pt_free_step(&way_in, 256, 64)) {
