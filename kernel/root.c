@@ -87,10 +87,15 @@ static uint64_t load_root(struct domain *root, struct memory *ram)
             e = pt_map(&root->tables, start, image_hpa(file), size, rights | PT_USER);
             continue;
         }
-        from_end += size;
-        if (from_end > ram->range.size)
-            panic("no memory for root's data");
-        struct memory *m = object_over(root, ram->range.base.v + ram->range.size - from_end, size, TAG_ROOT, false);
+        struct memory *m = NULL;
+        e = E_QUOTA;
+        for (from_end += size; from_end <= ram->range.size; from_end += PAGE_SIZE) { /* a module may lie at the top */
+            m = memory_new(root, hpa(ram->range.base.v + ram->range.size - from_end), size, TAG_ROOT, false, &e);
+            if (e != E_OVERLAP)
+                break;
+        }
+        if (e != OK)
+            panic("no memory for root's data (error %d)", e);
         uint64_t head = segment->vaddr - start;
         for (uint64_t at = 0; at < size; at += PAGE_SIZE) {
             char *page = window_open(hpa(m->range.base.v + at));
@@ -178,7 +183,7 @@ void root_create(const struct root_setup *s)
     }
     for (unsigned i = 0; i < s->boot->module_count; i++, slot++) {
         struct boot_range r = s->boot->module[i].range;
-        struct memory *m = object_over(root, r.base, page_up(r.size), TAG_MODULE, false);
+        struct memory *m = object_over(root, page_down(r.base), page_up(r.base + r.size) - page_down(r.base), TAG_MODULE, false);
         hand(root, &m->object, RIGHTS_ALL, slot);
         struct boot_module *x = &told.boot.module[told.boot.module_count++];
         *x = (struct boot_module){.base = r.base, .size = r.size, .slot = slot};
