@@ -179,7 +179,6 @@ static void free_threads(struct domain *d)
         if (t->vcpu) {
             struct object *v = vcpu_object(t->vcpu);
             t->vcpu = NULL;
-            v->dead = true; /* handles in other domains must not reach the thread through it */
             object_put(v);
         }
         object_put(&t->object);
@@ -211,6 +210,9 @@ static enum error destroy_step(struct domain *d)
     case PHASE_STOPPING:
         if (!all_parked(d))
             return E_AGAIN;
+        for (struct thread *t = d->threads; t; t = t->next)
+            if (t->vcpu) /* a kick by another domain must not wake-list a thread again that is freed after the flush */
+                vcpu_object(t->vcpu)->dead = true;
         d->flush_target = flush_request();
         d->phase = PHASE_FLUSHING;
         return E_AGAIN;
