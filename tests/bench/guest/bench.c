@@ -89,12 +89,13 @@ void apic_on(void)
         (uint32_t)(stamp - from_);                                                                                                              \
     })
 
+#define SELF_IPI "mov $0x83f, %%ecx\n\tmov $0x41, %%eax\n\txor %%edx, %%edx"
+
 static void interrupts(void)
 {
     uint32_t r[4], base;
     gate_set(VECTOR_STAMP, isr_stamp);
     apic_on();
-#define SELF_IPI "mov $0x83f, %%ecx\n\tmov $0x41, %%eax\n\txor %%edx, %%edx"
     for (unsigned i = 0; i < SAMPLES; i++) /* the same way, but by an instruction that leaves no guest */
         samples[i] = TO_HANDLER(SELF_IPI, "int $0x41");
     base = median(samples, SAMPLES);
@@ -185,6 +186,55 @@ static bool starts(const char *s, const char *with)
     return true;
 }
 
+#define LOOP(name, setup, op, address)     \
+    if (starts(what, name)) {              \
+        loop_begin();                      \
+        for (;;) {                         \
+            loop_mark();                   \
+            (void)TICKS(setup, op, address); \
+        }                                  \
+    }
+
+/* One operation for ever, for a profile. */
+static void loop(const char *what)
+{
+    if (has_x2apic()) {
+        gate_set(VECTOR_STAMP, isr_stamp);
+        apic_on();
+        wrmsr(0x832, 0x40000 | VECTOR_STAMP);
+    }
+    LOOP("cpuid", "xor %%eax, %%eax", "cpuid", 0)
+    LOOP("hypercall", "mov $1, %%eax", "vmmcall", 0)
+    LOOP("rdmsr", "mov $0x1b, %%ecx", "rdmsr", 0)
+    LOOP("pio", "mov $0x5d0, %%edx", "in %%dx, %%al", 0)
+    LOOP("mmio", "", "mov (%%rdi), %%eax", BENCH_PAGE + 0x800)
+    LOOP("doorbell_pio", "mov $0x5d4, %%edx", "out %%al, %%dx", 0)
+    LOOP("doorbell_mmio", "", "mov %%eax, (%%rdi)", BENCH_PAGE)
+    LOOP("eoi", "mov $0x80b, %%ecx\n\txor %%eax, %%eax\n\txor %%edx, %%edx", "wrmsr", 0)
+    if (starts(what, "self_ipi")) {
+        loop_begin();
+        for (;;) {
+            loop_mark();
+            (void)TO_HANDLER(SELF_IPI, "wrmsr");
+        }
+    }
+    if (starts(what, "tsc_deadline")) {
+        loop_begin();
+        for (;;) {
+            loop_mark();
+            (void)TO_HANDLER("mov $0x6e0, %%ecx\n\tinc %%eax\n\tshr $32, %%rdx", "wrmsr");
+        }
+    }
+    if (starts(what, "hlt_wake")) {
+        loop_begin();
+        for (;;) {
+            loop_mark();
+            wrmsr(0x6e0, rdtsc() + 200000);
+            wait_interrupt();
+        }
+    }
+}
+
 int guest_main(uint32_t magic, const struct multiboot *info)
 {
     uint32_t r[4];
@@ -202,6 +252,8 @@ int guest_main(uint32_t magic, const struct multiboot *info)
         bench_linux(info, cmdline);
     else if (starts(cmdline, "mode=ipi"))
         bench_ipi();
+    else if (starts(cmdline, "mode=loop="))
+        loop(cmdline + 10);
     else if (starts(cmdline, "mode=switch"))
         bench_switch();
     else

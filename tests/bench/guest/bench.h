@@ -21,6 +21,9 @@ extern uint8_t isr_stamp[];
 extern uint8_t ap_code[], ap_code_end[];
 extern volatile uint32_t ap_here;
 
+void loop_begin(void);
+void loop_mark(void);
+
 void gate_set(uint8_t vector, const void *code);
 bool has_x2apic(void);
 void apic_on(void);

@@ -46,6 +46,11 @@ start:
     mov rsi, text
     mov edx, text_end - text
     syscall
+    mov eax, 16                 ; ioctl(2), TCSBRK with 1: until the terminal has sent it all
+    mov edi, 1
+    mov esi, 0x5409
+    mov edx, 1
+    syscall
     mov eax, 169                ; reboot(2): power off
     mov edi, 0xfee1dead
     mov esi, 672274793

@@ -28,6 +28,14 @@ isr_stamp:
     pop rax
     iretq
 
+; Begins each round of mode=loop, for who traces it (tests/bench/profile.py).
+global loop_mark, loop_begin
+loop_begin:
+    xchg bx, bx                 ; Bochs' debugger stops here
+    ret
+loop_mark:
+    ret
+
 ; The other CPU starts at 0x8000 in real mode. It uses the boot CPU's page tables and descriptor tables, whose pointers are filled in before.
 AP_AT equ 0x8000
 global ap_code, ap_code_end, ap_here
