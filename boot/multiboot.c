@@ -8,6 +8,7 @@
 #define MAGIC1 0x2badb002u
 #define MAGIC2 0x36d76289u
 #define REACH  0x100000000ull
+#define RAM_END (1ull << 52) /* no CPU has more physical address bits */
 
 static uint64_t get(uint64_t at, unsigned bytes)
 {
@@ -18,16 +19,17 @@ static uint64_t get(uint64_t at, unsigned bytes)
     return v;
 }
 
-static void copy_text(char *out, size_t size, uint64_t at)
+/* A string that ends before `end` at the latest. */
+static void copy_text(char *out, size_t size, uint64_t at, uint64_t end)
 {
     size_t i = 0;
-    for (; at && at + i < REACH && i + 1 < size && *(const char *)(at + i); i++)
+    for (; at && at + i < end && i + 1 < size && *(const char *)(at + i); i++)
         out[i] = *(const char *)(at + i);
     out[i] = 0;
 }
 
 /* First word, without its folders. */
-static void add_module(struct boot_facts *f, uint64_t start, uint64_t end, uint64_t text)
+static void add_module(struct boot_facts *f, uint64_t start, uint64_t end, uint64_t text, uint64_t text_end)
 {
     if (start >= end || end > REACH)
         return;
@@ -37,7 +39,7 @@ static void add_module(struct boot_facts *f, uint64_t start, uint64_t end, uint6
     }
     f->module[f->module_count].range = (struct boot_range){start, end - start};
     char *name = f->module[f->module_count++].name;
-    copy_text(name, BOOT_NAME_MAX, text);
+    copy_text(name, BOOT_NAME_MAX, text, text_end);
     size_t from = 0, n = 0;
     for (size_t i = 0; name[i] && name[i] != ' '; i++)
         if (name[i] == '/')
@@ -50,16 +52,18 @@ static void add_module(struct boot_facts *f, uint64_t start, uint64_t end, uint6
 /* Firmware maps may be in any order and overlap; what anybody calls unusable is unusable. Two passes: add, then remove. */
 static void memory_entry(struct boot_facts *f, uint64_t base, uint64_t size, uint64_t type, bool removing)
 {
-    if (size == 0 || base + size < base)
+    if (size == 0 || base >= RAM_END)
         return;
     enum error e = OK;
     if (!removing && type == 1) {
+        if (size > RAM_END - base) /* nonsense: better none of it than too much */
+            return;
         f->ram_total += size;
         uint64_t start = page_up(base), end = page_down(base + size);
         if (start < end)
             e = ranges_add(f->ram, &f->ram_count, BOOT_RAM_MAX, (struct boot_range){start, end - start});
     } else if (removing && type != 1) {
-        uint64_t start = page_down(base), end = base + size > ~PAGE_MASK ? ~PAGE_MASK : page_up(base + size);
+        uint64_t start = page_down(base), end = size > RAM_END - base ? RAM_END : page_up(base + size);
         e = ranges_remove(f->ram, &f->ram_count, BOOT_RAM_MAX, (struct boot_range){start, end - start});
     }
     if (e != OK)
@@ -70,11 +74,11 @@ static void read1(uint64_t info, struct boot_facts *f)
 {
     uint64_t flags = get(info, 4);
     if (flags & 1u << 2)
-        copy_text(f->cmdline, sizeof f->cmdline, get(info + 16, 4));
+        copy_text(f->cmdline, sizeof f->cmdline, get(info + 16, 4), REACH);
     if (flags & 1u << 3) {
         uint64_t count = min_u64(get(info + 20, 4), 4096), at = get(info + 24, 4);
         for (uint64_t i = 0; i < count && at + 16 <= REACH; i++, at += 16)
-            add_module(f, get(at, 4), get(at + 4, 4), get(at + 8, 4));
+            add_module(f, get(at, 4), get(at + 4, 4), get(at + 8, 4), REACH);
     }
     if (flags & 1u << 6) {
         uint64_t start = get(info + 48, 4), end = start + get(info + 44, 4);
@@ -108,9 +112,9 @@ static void read2(uint64_t info, struct boot_facts *f)
             if (pass == 1)
                 continue;
             if (type == 1)
-                copy_text(f->cmdline, sizeof f->cmdline, at + 8);
+                copy_text(f->cmdline, sizeof f->cmdline, at + 8, at + size);
             else if (type == 3 && size >= 17)
-                add_module(f, get(at + 8, 4), get(at + 12, 4), at + 16);
+                add_module(f, get(at + 8, 4), get(at + 12, 4), at + 16, at + size);
             else if (type == 15 || (type == 14 && f->rsdp == 0)) /* ACPI 2.0's pointer wins */
                 f->rsdp = at + 8;
             else if (type == 8 && size >= 31) {
@@ -120,6 +124,10 @@ static void read2(uint64_t info, struct boot_facts *f)
                 f->screen.height = (uint32_t)get(at + 24, 4);
                 f->screen.bits = (uint8_t)get(at + 28, 1);
                 f->screen.type = (uint8_t)get(at + 29, 1);
+                for (unsigned i = 0; i < 3 && size >= 38; i++) {
+                    f->screen.field[i].position = (uint8_t)get(at + 32 + 2 * i, 1);
+                    f->screen.field[i].size = (uint8_t)get(at + 33 + 2 * i, 1);
+                }
             }
         }
 }
@@ -127,7 +135,7 @@ static void read2(uint64_t info, struct boot_facts *f)
 enum error multiboot_read(uint32_t magic, uint64_t info, struct boot_facts *f)
 {
     memset(f, 0, sizeof *f);
-    f->screen.type = 0xff;
+    f->screen.type = SCREEN_NONE;
     if (info == 0 || info >= REACH - 128)
         return E_ARG;
     if (magic == MAGIC1)

@@ -6,6 +6,7 @@
 
 #include "arch/x86_64/types.h"
 #include "boot/ranges.h"
+#include "drivers/screen.h"
 #include "mullion/boot.h"
 
 struct boot_facts {
@@ -16,7 +17,7 @@ struct boot_facts {
     unsigned ranges_left_out, modules_left_out; /* beyond the tables below */
     struct boot_range ram[BOOT_RAM_MAX];      /* usable, page aligned, ascending, disjoint; still holds image and modules */
     struct { struct boot_range range; char name[BOOT_NAME_MAX]; } module[BOOT_MODULES_MAX];
-    struct { uint64_t address; uint32_t pitch, width, height; uint8_t bits, type; } screen; /* type 2: text; 1: pixels; 0xff: not told */
+    struct screen_facts screen;
 };
 
 /* Reads through the one-to-one map. E_ARG: `magic` is nobody's. */

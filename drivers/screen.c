@@ -1,52 +1,109 @@
 #include "drivers/screen.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "arch/x86_64/instr.h"
+#include "drivers/framebuffer.h"
 
 #define WHITE_ON_BLACK 0x0700u
+#define COLUMNS_MAX    256u
+#define ROWS_MAX       128u
+#define COLUMNS_MIN    40u
+#define ROWS_MIN       10u
+#define BYTES_MAX      (64ull << 20) /* of the device region; 5120 x 2880 in 32 bits */
 
-static volatile uint16_t *cells;
+static uint8_t cells[COLUMNS_MAX * ROWS_MAX]; /* what stands where: video memory is slow to read, and is never read */
 static unsigned columns, rows, column, row;
+static volatile uint16_t *text; /* VGA text, or NULL */
+static bool pixels;
 
-void screen_init(volatile uint16_t *where, unsigned width, unsigned height)
+uint64_t screen_plan(const struct screen_facts *f)
 {
-    cells = where;
-    columns = width;
-    rows = height;
-    column = row = 0;
-    if (!cells)
-        return;
+    uint64_t bytes = 0;
+    unsigned wide = 0, high = 0;
+    columns = rows = column = row = 0;
+    text = NULL;
+    pixels = false;
+    if (f->type == SCREEN_TEXT && f->width <= COLUMNS_MAX) {
+        bytes = 2ull * f->width * f->height;
+        wide = f->width;
+        high = f->height;
+    } else if (f->type == SCREEN_PIXELS && framebuffer_usable(f)) {
+        bytes = (uint64_t)f->pitch * f->height;
+        wide = f->width / GLYPH_WIDTH;
+        high = f->height / GLYPH_HEIGHT;
+    }
+    if (wide < COLUMNS_MIN || high < ROWS_MIN || bytes > BYTES_MAX || f->address > ~0ull - bytes)
+        return 0;
+    columns = wide < COLUMNS_MAX ? wide : COLUMNS_MAX;
+    rows = high < ROWS_MAX ? high : ROWS_MAX;
     for (unsigned i = 0; i < columns * rows; i++)
-        cells[i] = WHITE_ON_BLACK | ' ';
+        cells[i] = ' ';
+    return bytes;
+}
+
+static void draw(unsigned at)
+{
+    if (text)
+        text[at] = (uint16_t)(WHITE_ON_BLACK | cells[at]);
+    else if (pixels)
+        framebuffer_draw(at % columns, at / columns, cells[at]);
+}
+
+/* What is there already is not drawn again: most of a line is blank, so a screen scrolls several times faster. A panic may come in the middle
+ * of another CPU's line: every place is checked. */
+static void put(unsigned at, uint8_t c)
+{
+    if (at >= columns * rows || cells[at] == c)
+        return;
+    cells[at] = c;
+    draw(at);
+}
+
+void screen_show(const struct screen_facts *f, void *where)
+{
+    text = f->type == SCREEN_TEXT ? where : NULL;
+    pixels = f->type == SCREEN_PIXELS;
+    if (pixels)
+        framebuffer_init(f, where);
+    for (unsigned i = 0; i < columns * rows; i++)
+        draw(i);
 }
 
 static void new_line(void)
 {
     column = 0;
-    if (++row < rows)
+    if (row + 1 < rows) {
+        row++;
         return;
-    row = rows - 1;
-    for (unsigned i = 0; i < columns * row; i++)
-        cells[i] = cells[i + columns];
-    for (unsigned i = 0; i < columns; i++)
-        cells[columns * row + i] = WHITE_ON_BLACK | ' ';
+    }
+    unsigned all = columns * rows;
+    for (unsigned i = 0; i < all; i++)
+        put(i, i + columns < all ? cells[i + columns] : ' ');
 }
 
-void screen_write(char c)
+void screen_write(char ch)
 {
-    if (!cells)
+    uint8_t c = (uint8_t)ch;
+    if (rows == 0)
         return;
     if (c == '\n') {
         new_line();
-    } else if (c != '\r') {
-        cells[row * columns + column] = (uint16_t)(WHITE_ON_BLACK | (uint8_t)c);
-        if (++column == columns)
+    } else if (c == '\t') {
+        do
+            screen_write(' ');
+        while (column % 8);
+    } else if (c >= ' ' && (c < 0x80 || c >= 0xc0)) { /* no control characters; of a UTF-8 character the first byte */
+        if (column >= columns)
             new_line();
+        put(row * columns + column++, c < 0x7f ? c : '?');
     }
-    unsigned at = row * columns + column; /* the cursor: CRT controller registers 14 and 15 */
-    out8(0x3d4, 14);
-    out8(0x3d5, (uint8_t)(at >> 8));
-    out8(0x3d4, 15);
-    out8(0x3d5, (uint8_t)at);
+    if (text) { /* the cursor: CRT controller registers 14 and 15 */
+        unsigned at = row * columns + column;
+        out8(0x3d4, 14);
+        out8(0x3d5, (uint8_t)(at >> 8));
+        out8(0x3d4, 15);
+        out8(0x3d5, (uint8_t)at);
+    }
 }

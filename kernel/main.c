@@ -25,6 +25,7 @@
 #define DEFAULT_SERIAL  0x3f8
 #define SLICE_US        10000u
 #define VGA_TEXT        0xb8000ull
+#define BOOT_MAP_END    0x100000000ull
 
 extern char kernel_end[];
 
@@ -32,7 +33,7 @@ extern char kernel_end[];
 static struct boot_facts facts;
 static struct acpi_facts acpi;
 static struct root_setup setup;
-static uint64_t trampoline_page;
+static uint64_t trampoline_page, screen_bytes;
 static char why_no_backend[160];
 
 void boot_main(uint32_t magic, uint64_t info);
@@ -63,6 +64,33 @@ static uint64_t find_low_page(uint64_t info)
     return 0;
 }
 
+/* The screen that the loader tells of; VGA text where a BIOS loader tells of none. Through the boot's one-to-one map, so that an early panic is
+ * seen; screen_keep maps it for good. */
+static void screen_early(void)
+{
+    if (facts.screen.type == SCREEN_NONE && facts.rsdp == 0)
+        facts.screen = (struct screen_facts){.address = VGA_TEXT, .pitch = 160, .width = 80, .height = 25, .type = SCREEN_TEXT};
+    screen_bytes = screen_plan(&facts.screen);
+    uint64_t from = facts.screen.address;
+    for (unsigned i = 0; i < facts.ram_count; i++)
+        if (from < facts.ram[i].base + facts.ram[i].size && facts.ram[i].base < from + screen_bytes)
+            screen_bytes = 0; /* not over anybody's memory */
+    if (screen_bytes && from + screen_bytes <= BOOT_MAP_END)
+        screen_show(&facts.screen, (void *)from);
+}
+
+static void screen_keep(void)
+{
+    void *where = screen_bytes ? hostmap_video(hpa(facts.screen.address), screen_bytes) : NULL;
+    if (where)
+        screen_show(&facts.screen, where);
+    else
+        screen_plan(&(struct screen_facts){.type = SCREEN_NONE});
+    if (!where && facts.screen.type != SCREEN_NONE)
+        klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", facts.screen.type, facts.screen.width, facts.screen.height,
+             facts.screen.bits, facts.screen.pitch, facts.screen.address);
+}
+
 static void plan_memory(void)
 {
     static struct boot_range taken[BOOT_MODULES_MAX + 2], pool;
@@ -72,6 +100,7 @@ static void plan_memory(void)
     for (unsigned i = 0; i < facts.module_count; i++)
         taken[n++] = (struct boot_range){page_down(facts.module[i].range.base), page_up(facts.module[i].range.size + PAGE_MASK)};
     hostmap_init(facts.ram, facts.ram_count, taken, n, acpi.cpu_count, &pool);
+    screen_keep(); /* at once: the next line of the log goes there */
 
     memcpy(setup.ram, facts.ram, sizeof setup.ram);
     setup.ram_count = facts.ram_count;
@@ -82,16 +111,6 @@ static void plan_memory(void)
         klog(LOG_WARN, "the firmware's memory map is in too many pieces; some memory stays unused");
     klog(LOG_INFO, "memory: %lu MiB usable in %u pieces, kernel pool %lu MiB at 0x%lx, %u modules", facts.ram_total >> 20, facts.ram_count,
          pool.size >> 20, pool.base, facts.module_count);
-}
-
-static void screen_setup(void)
-{
-    /* Text where the loader says so, and where a BIOS loader says nothing. */
-    if (facts.screen.type == 2)
-        screen_init(hostmap_device(hpa(facts.screen.address), facts.screen.width * facts.screen.height * 2), facts.screen.width,
-                    facts.screen.height);
-    else if (facts.screen.type == 0xff && facts.rsdp == 0)
-        screen_init(hostmap_device(hpa(VGA_TEXT), 80 * 25 * 2), 80, 25);
 }
 
 /* Each CPU but the boot CPU, once it is set up. */
@@ -132,7 +151,6 @@ static noreturn void boot_continue(void)
     time_init();
     for (unsigned i = 0; i < acpi.ioapic_count; i++)
         ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
-    screen_setup();
     choose_backend();
     sched_init(&this_cpu()->sched, us_to_ticks(SLICE_US));
     if (backend && backend->cpu_start(0) != OK)
@@ -154,6 +172,7 @@ void boot_main(uint32_t magic, uint64_t info)
     setup.entry_tsc = rdtsc();
     enum error e = multiboot_read(magic, info, &facts);
     options_early();
+    screen_early();
     klog(LOG_INFO, "Mullion, a hypervisor of many panes");
     if (e != OK)
         panic("not started by a Multiboot loader (magic 0x%x): boot Mullion by GRUB's `multiboot2` or `multiboot`, or by `qemu -kernel`", magic);

@@ -117,6 +117,18 @@ void *hostmap_device(hpa_t base, uint64_t size)
     return (void *)(va + offset);
 }
 
+void *hostmap_video(hpa_t base, uint64_t size)
+{
+    uint64_t offset = base.v & PAGE_MASK, bytes = page_up(size + offset), va = next_device_va;
+    unsigned address_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+    if (bytes > (WINDOWS_VA - va) / 2 || (base.v + size - 1) >> address_bits != 0)
+        return NULL;
+    if (pt_map(&kernel_tables, va, hpa(base.v - offset), bytes, RIGHT_READ | RIGHT_WRITE | PT_GLOBAL | PT_COMBINING) != OK)
+        return NULL;
+    next_device_va += bytes;
+    return (void *)(va + offset);
+}
+
 void *window_open(hpa_t a)
 {
     unsigned cpu = this_cpu()->number;

@@ -20,6 +20,7 @@ extern struct quota kernel_quota; /* what the kernel itself uses; the rest is ro
 
 enum error hostmap_pool_page(uint64_t va) must_check;      /* maps a fresh zeroed page read-write */
 void *hostmap_device(hpa_t base, uint64_t size);           /* uncached; panics when the region for devices is full */
+void *hostmap_video(hpa_t base, uint64_t size);            /* write-combining once cpu_init has run; NULL when there is no room or no such address */
 hpa_t image_hpa(const void *in_image);
 
 /* This CPU's window onto 2 MiB of physical memory: shows the 2 MiB page that holds `a`; the result points at `a`. Interrupts off; one user at a

@@ -16,7 +16,7 @@
 #define HOST_P   (1ull << 0)
 #define HOST_RW  (1ull << 1)
 #define HOST_US  (1ull << 2)
-#define HOST_PWT (1ull << 3)
+#define HOST_PWT (1ull << 3) /* alone: entry 1 of the PAT, which the kernel makes WC (PAT_HOST) */
 #define HOST_PCD (1ull << 4) /* PCD and PWT: entry 3 of the PAT, UC at reset (Intel SDM vol. 3, 12.12.4) */
 #define HOST_A   (1ull << 5)
 #define HOST_D   (1ull << 6)
@@ -41,14 +41,14 @@ static uint64_t host_leaf(hpa_t frame, unsigned level, uint32_t rights)
 {
     return frame.v | HOST_P | HOST_A | HOST_D | (level > 1 ? HOST_PS : 0) | (rights & RIGHT_WRITE ? HOST_RW : 0) |
            (rights & RIGHT_EXEC ? 0 : HOST_NX) | (rights & PT_USER ? HOST_US : 0) | (rights & PT_GLOBAL ? HOST_G : 0) |
-           (rights & PT_UNCACHED ? HOST_PCD | HOST_PWT : 0);
+           (rights & PT_UNCACHED ? HOST_PCD | HOST_PWT : rights & PT_COMBINING ? HOST_PWT : 0);
 }
 
 static uint32_t host_rights(uint64_t e, unsigned level)
 {
     (void)level;
     return RIGHT_READ | (e & HOST_RW ? RIGHT_WRITE : 0) | (e & HOST_NX ? 0 : RIGHT_EXEC) | (e & HOST_US ? PT_USER : 0) |
-           (e & HOST_G ? PT_GLOBAL : 0) | (e & HOST_PCD ? PT_UNCACHED : 0);
+           (e & HOST_G ? PT_GLOBAL : 0) | (e & HOST_PCD ? PT_UNCACHED : e & HOST_PWT ? PT_COMBINING : 0);
 }
 
 static bool host_present(uint64_t e)

@@ -11,6 +11,7 @@
 #define PT_USER     0x1000u /* host: ring 3 may use it */
 #define PT_GLOBAL   0x2000u
 #define PT_UNCACHED 0x4000u /* device memory of the host */
+#define PT_COMBINING 0x8000u /* host only: video memory, writes may be gathered */
 
 struct pt_format {
     const char *name;

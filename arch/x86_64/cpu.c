@@ -107,12 +107,12 @@ void cpu_init(void)
         cr4 |= CR4_UMIP;
     if (cpuid(1, 0).ecx & 1u << 26)
         cr4 |= CR4_OSXSAVE;
-    write_cr4(cr4);
+    wrmsr(MSR_PAT, PAT_HOST);
+    write_cr4(cr4); /* PGE goes from 0 to 1: forgets translations of the old PAT */
     write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG | CR0_TS);
     /* No SYSCALL in ring 3: see mullion/abi.h. No SYSENTER either. */
     wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~EFER_SCE) | EFER_NXE);
     wrmsr(MSR_SYSENTER_CS, 0);
-    wrmsr(MSR_PAT, PAT_RESET_VALUE);
     fpu_init();
 }
 

@@ -85,5 +85,6 @@
 #define MSR_VM_HSAVE_PA      0xc0010117
 
 #define PAT_RESET_VALUE 0x0007040600070406ull
+#define PAT_HOST        0x0007040600070106ull /* entry 1 is WC instead of WT (Intel SDM vol. 3, 12.12.4) */
 
 #endif

@@ -17,7 +17,10 @@ set timeout={timeout}
 
 menuentry "Mullion" {{
     multiboot2 /boot/mullion {options}
-{modules2}}}
+{modules2}    if [ "$grub_platform" = pc ]; then
+        set gfxpayload=text
+    fi
+}}
 menuentry "Mullion (by Multiboot 1)" {{
     multiboot /boot/mullion {options}
 {modules1}}}

@@ -1,0 +1,6 @@
+; The pixel screen's font: 128 characters of 16 bytes, made by tools/make-font.py. PROGRAMS is the build folder, from the Makefile.
+section .rodata
+global screen_font
+%strcat FONT PROGRAMS, "/gen/font.bin"
+screen_font:
+    incbin FONT

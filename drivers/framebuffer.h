@@ -1,0 +1,18 @@
+/* Characters on a screen of pixels with direct colours, 16, 24 or 32 bits each. Only ever writes video memory. No locks, no state but where it is. */
+#ifndef DRIVERS_FRAMEBUFFER_H
+#define DRIVERS_FRAMEBUFFER_H
+
+#include <stdbool.h>
+
+#include "drivers/screen.h"
+
+#define GLYPH_WIDTH  8u
+#define GLYPH_HEIGHT 16u
+
+bool framebuffer_usable(const struct screen_facts *facts);
+/* `where`: the mapping of pitch * height bytes; made black. */
+void framebuffer_init(const struct screen_facts *facts, void *where);
+/* Inside the screen: the caller's promise. c < 0x80. */
+void framebuffer_draw(unsigned column, unsigned row, uint8_t c);
+
+#endif
