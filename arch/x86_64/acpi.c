@@ -60,6 +60,9 @@ static void add_cpu(struct acpi_facts *f, uint64_t id, uint64_t flags)
 {
     if (!(flags & 1))
         return;
+    for (uint32_t i = 0; i < f->cpu_count; i++)
+        if (f->cpu_apic_id[i] == (uint32_t)id)
+            return; /* named twice, as some firmware does: it must not be started twice */
     if (f->cpu_count == MAX_CPUS)
         f->cpus_left_out++;
     else
@@ -94,13 +97,16 @@ static void read_madt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
 /* Name(_S5_, Package { type, ... }): the only AML that is read; the type is a byte constant, ZeroOp or OneOp. */
 static void read_s5(const uint8_t *p, uint32_t size, struct acpi_facts *f)
 {
-    for (uint32_t at = 36; at + 12 < size; at++) {
+    for (uint32_t at = 36; at + 7 < size; at++) {
         if (memcmp(p + at, "_S5_\x12", 5))
             continue;
         uint32_t value = at + 5 + 1 + (p[at + 5] >> 6) + 1; /* over PkgLength and the element count */
         if (value + 1 >= size)
-            return;
-        f->s5_type = p[value] == 0x0a ? p[value + 1] : p[value] <= 1 ? p[value] : 0;
+            break;
+        uint8_t type = p[value] == 0x0a ? p[value + 1] : p[value] <= 1 ? p[value] : 0xff;
+        if (type > 7)
+            break;
+        f->s5_type = type;
         return;
     }
     f->pm1a_control = 0; /* without the type there is no way to use it */
@@ -110,7 +116,8 @@ static void read_fadt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
 {
     if (size < 68)
         return;
-    f->pm1a_control = (uint16_t)get(p + 64, 4);
+    uint64_t port = get(p + 64, 4);
+    f->pm1a_control = port < 0xffff ? (uint16_t)port : 0;
     uint32_t dsdt_size;
     const uint8_t *dsdt = table(get(p + 40, 4), &dsdt_size);
     if (!dsdt && size >= 148)

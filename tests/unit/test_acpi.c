@@ -1,0 +1,375 @@
+// sources: arch/x86_64/acpi.c kernel/string.c
+/*
+ * The host's ACPI tables, sound, damaged and hostile. They lie in low memory as firmware puts them; the table under test ends at a page that
+ * cannot be read.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <cmocka.h>
+
+#include "arch/x86_64/acpi.h"
+
+enum { LOW = 16 << 20 };
+static uint8_t *low; /* LOW bytes, readable, below 2 GiB; then a page that is not */
+static struct acpi_facts f;
+static uint64_t next; /* where the next table goes */
+
+static uint64_t address(const void *p) { return (uint64_t)(uintptr_t)p; }
+static uint8_t *at(uint64_t a) { return (uint8_t *)(uintptr_t)a; }
+static void put(uint8_t *p, uint64_t v, unsigned bytes) { memcpy(p, &v, bytes); }
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!low) {
+        low = mmap(NULL, LOW + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+        assert_ptr_not_equal(low, MAP_FAILED);
+        assert_int_equal(mprotect(low + LOW, 4096, PROT_NONE), 0);
+    }
+    memset(low, 0, 1 << 20);
+    memset(low + LOW - (1 << 20), 0, 1 << 20);
+    memset(&f, 0x55, sizeof f);
+    next = address(low) + 0x1000;
+    return 0;
+}
+
+static void seal(uint64_t table)
+{
+    uint32_t size;
+    memcpy(&size, at(table) + 4, 4);
+    uint8_t sum = 0;
+    at(table)[9] = 0;
+    for (uint32_t i = 0; i < size; i++)
+        sum = (uint8_t)(sum + at(table)[i]);
+    at(table)[9] = (uint8_t)(0 - sum);
+}
+
+/* A table of `size` bytes with this body behind its header. */
+static uint64_t table(const char *signature, const void *body, uint32_t size)
+{
+    uint64_t t = next;
+    next += (size + 63u) & ~63u;
+    memcpy(at(t), signature, 4);
+    put(at(t) + 4, size, 4);
+    if (body)
+        memcpy(at(t) + 36, body, size - 36);
+    seal(t);
+    return t;
+}
+
+/* The same, its last byte at the end of what can be read. */
+static uint64_t table_at_end(const char *signature, const void *body, uint32_t size)
+{
+    uint64_t keep = next;
+    next = address(low) + LOW - size;
+    uint64_t t = table(signature, body, size);
+    next = keep;
+    return t;
+}
+
+static uint64_t rsdp(bool wide, const uint64_t *tables, unsigned count)
+{
+    uint8_t list[40 * 8];
+    for (unsigned i = 0; i < count; i++)
+        put(list + i * (wide ? 8 : 4), tables[i], wide ? 8 : 4);
+    uint64_t root = table(wide ? "XSDT" : "RSDT", list, 36 + count * (wide ? 8 : 4)), r = next;
+    next += 64;
+    memcpy(at(r), "RSD PTR ", 8);
+    at(r)[15] = wide ? 2 : 0;
+    put(at(r) + 16, wide ? 0x12345 : root, 4);
+    if (wide)
+        put(at(r) + 24, root, 8);
+    uint8_t sum = 0;
+    for (int i = 0; i < 20; i++)
+        sum = (uint8_t)(sum + at(r)[i]);
+    at(r)[8] = (uint8_t)(0 - sum);
+    return r;
+}
+
+static uint8_t madt[4096];
+static uint32_t madt_used;
+static void madt_start(void)
+{
+    memset(madt, 0, sizeof madt);
+    put(madt, 0xfee00000, 4);
+    madt_used = 8;
+}
+static uint8_t *madt_entry(uint8_t type, uint8_t size)
+{
+    uint8_t *e = madt + madt_used;
+    e[0] = type;
+    e[1] = size;
+    madt_used += size;
+    return e;
+}
+static void lapic(uint8_t id, uint32_t flags)
+{
+    uint8_t *e = madt_entry(0, 8);
+    e[3] = id;
+    put(e + 4, flags, 4);
+}
+static void x2apic(uint32_t id, uint32_t flags)
+{
+    uint8_t *e = madt_entry(9, 16);
+    put(e + 4, id, 4);
+    put(e + 8, flags, 4);
+}
+static void ioapic(uint64_t base, uint32_t gsi)
+{
+    uint8_t *e = madt_entry(1, 12);
+    put(e + 4, base, 4);
+    put(e + 8, gsi, 4);
+}
+static void override(uint8_t irq, uint32_t gsi, uint16_t flags)
+{
+    uint8_t *e = madt_entry(2, 10);
+    e[3] = irq;
+    put(e + 4, gsi, 4);
+    put(e + 8, flags, 2);
+}
+
+static void test_madt(void **state)
+{
+    (void)state;
+    for (int wide = 0; wide < 2; wide++) {
+        setup(state);
+        madt_start();
+        lapic(0, 1);
+        lapic(2, 1);
+        lapic(4, 0); /* there, but disabled */
+        lapic(6, 2); /* may be plugged in later: not now */
+        x2apic(0x123, 1);
+        x2apic(2, 1); /* again */
+        ioapic(0xfec00000, 0);
+        ioapic(0xfec01000, 24);
+        override(0, 2, 0);
+        override(9, 9, 0xd); /* level, high */
+        override(4, 20, 0xf); /* level, low */
+        override(200, 7, 0);
+        madt_entry(77, 6);
+        uint8_t *base = madt_entry(5, 12);
+        put(base + 4, 0xfeb00000, 8);
+        uint64_t tables[] = {table_at_end("APIC", madt, 36 + madt_used)};
+        acpi_read(rsdp(wide, tables, 1), &f);
+        assert_int_equal(f.cpu_count, 3);
+        assert_int_equal(f.cpu_apic_id[1], 2);
+        assert_int_equal(f.cpu_apic_id[2], 0x123);
+        assert_int_equal(f.ioapic_count, 2);
+        assert_int_equal(f.ioapic[1].base, 0xfec01000);
+        assert_int_equal(f.ioapic[1].first_gsi, 24);
+        assert_int_equal(f.isa[0].gsi, 2);
+        assert_int_equal(f.isa[3].gsi, 3);
+        assert_true(f.isa[9].level && !f.isa[9].low && f.isa[9].gsi == 9);
+        assert_true(f.isa[4].level && f.isa[4].low && f.isa[4].gsi == 20);
+        assert_true(!f.isa[1].level && !f.isa[1].low);
+        assert_int_equal(f.apic_base, 0xfeb00000);
+        assert_int_equal(f.pm1a_control, 0);
+    }
+}
+
+static void test_more_cpus_and_ioapics_than_fit(void **state)
+{
+    (void)state;
+    madt_start();
+    for (uint32_t i = 0; i < MAX_CPUS + 10; i++)
+        x2apic(1000 + i, 1);
+    for (uint32_t i = 0; i < 12; i++)
+        ioapic(0xfec00000 + i * 0x1000, i * 24);
+    uint64_t tables[] = {table_at_end("APIC", madt, 36 + madt_used)};
+    acpi_read(rsdp(true, tables, 1), &f);
+    assert_int_equal(f.cpu_count, MAX_CPUS);
+    assert_int_equal(f.cpus_left_out, 10);
+    assert_int_equal(f.ioapic_count, ARRAY_SIZE(f.ioapic));
+}
+
+static void test_madt_entries_that_lie(void **state)
+{
+    for (unsigned length = 0; length < 256; length++) {
+        setup(state);
+        madt_start();
+        lapic(0, 1);
+        uint8_t *liar = madt_entry(length % 10, 8);
+        liar[1] = (uint8_t)length;
+        lapic(1, 1);
+        uint64_t tables[] = {table_at_end("APIC", madt, 36 + madt_used)};
+        acpi_read(rsdp(true, tables, 1), &f);
+        assert_in_range(f.cpu_count, 1, 3);
+        assert_int_equal(f.cpu_apic_id[0], 0);
+    }
+    for (uint32_t size = 36; size < 60; size++) { /* cut anywhere */
+        setup(state);
+        madt_start();
+        lapic(0, 1);
+        lapic(1, 1);
+        uint64_t tables[] = {table_at_end("APIC", madt, size)};
+        acpi_read(rsdp(true, tables, 1), &f);
+        assert_int_equal(f.cpu_count, size < 52 ? 0 : 1);
+    }
+}
+
+/* FADT with these registers; the DSDT's body follows. */
+static void read_power(uint64_t port, uint32_t fadt_size, bool by_x, const void *dsdt_body, uint32_t dsdt_size, bool damage)
+{
+    setup(NULL);
+    uint8_t fadt[300] = {0};
+    uint64_t dsdt = table_at_end("DSDT", dsdt_body, 36 + dsdt_size);
+    if (damage)
+        at(dsdt)[36 + dsdt_size - 1] ^= 0x80;
+    put(fadt + 64 - 36, port, 4);
+    put(fadt + (by_x ? 140 : 40) - 36, dsdt, by_x ? 8 : 4);
+    uint64_t tables[] = {table("FACP", fadt, fadt_size)};
+    acpi_read(rsdp(true, tables, 1), &f);
+}
+
+static void test_power_off(void **state)
+{
+    (void)state;
+    static const struct { const char *aml; uint32_t size; int type; } rows[] = {
+        {"\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 11, 5},             /* as iasl writes it */
+        {"\x08\\_S5_\x12\x06\x04\x0a\x07\x0a\x07", 12, 7},           /* from the root */
+        {"\x08_S5_\x12\x08\x04\x00\x00\x00\x00", 11, 0},             /* ZeroOp: QEMU's PIIX4 */
+        {"\x08_S5_\x12\x08\x04\x01\x01\x00\x00", 11, 1},             /* OneOp */
+        {"\x08_S5_\x12\x47\x00\x04\x0a\x06\x0a\x06", 12, 6},         /* a length of two bytes */
+        {"\x08_S5_\x12\x88\x00\x00\x04\x0a\x06\x0a\x06", 13, 6},     /* of three */
+        {"noise_S5_\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 20, 5},    /* the name alone is not the object */
+        {"\x08_S5_\x12\x06\x04\x0a\x08\x0a\x08", 11, -1},            /* three bits only */
+        {"\x08_S5_\x12\x06\x04\x0b\x05\x00\x00", 11, -1},            /* not a byte */
+        {"\x08_S5_\x12\x06\x04" "ABCD", 11, -1},                     /* a name */
+        {"\x08_S5_\x12\x06\x04\xff\xff\x00\x00", 11, -1},
+        {"\x08_S4_\x12\x06\x04\x0a\x05\x0a\x05", 11, -1},
+        {"", 0, -1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        read_power(0x604, 276, i % 2, rows[i].aml, rows[i].size, false);
+        assert_int_equal(f.pm1a_control, rows[i].type < 0 ? 0 : 0x604);
+        assert_int_equal(f.s5_type, rows[i].type < 0 ? 0 : rows[i].type);
+        for (uint32_t cut = 0; cut < rows[i].size; cut++) { /* ends early: no way to power off, and nothing read behind it */
+            read_power(0x604, 276, i % 2, rows[i].aml, cut, false);
+            assert_true(f.pm1a_control == 0 || (rows[i].type >= 0 && f.s5_type == rows[i].type));
+        }
+    }
+    const char *sound = rows[0].aml;
+    read_power(0x604, 276, false, sound, 11, true); /* a wrong sum */
+    assert_int_equal(f.pm1a_control, 0);
+    read_power(0x604, 67, false, sound, 11, false); /* too short for the register */
+    assert_int_equal(f.pm1a_control, 0);
+    read_power(0x604, 116, false, sound, 11, false); /* ACPI 1.0 */
+    assert_int_equal(f.pm1a_control, 0x604);
+    read_power(0x604, 147, true, sound, 11, false); /* too short for the wide pointer */
+    assert_int_equal(f.pm1a_control, 0);
+    read_power(0x10604, 276, false, sound, 11, false); /* not a port */
+    assert_int_equal(f.pm1a_control, 0);
+    read_power(0xffff, 276, false, sound, 11, false);
+    assert_int_equal(f.pm1a_control, 0);
+    read_power(0, 276, false, sound, 11, false); /* a machine without these registers */
+    assert_int_equal(f.pm1a_control, 0);
+}
+
+static void test_damaged_roots(void **state)
+{
+    madt_start();
+    lapic(0, 1);
+    lapic(1, 1);
+    const uint64_t wild[] = {0, 0xfffffff0, 0xffffffff, 0x100000000, ~0ull, ~0ull - 40};
+    for (size_t i = 0; i < ARRAY_SIZE(wild); i++) { /* pointers that lead nowhere, among sound ones */
+        setup(state);
+        uint64_t tables[] = {wild[i], table("APIC", madt, 36 + madt_used), wild[i]};
+        acpi_read(rsdp(true, tables, 3), &f);
+        assert_int_equal(f.cpu_count, 2);
+        put(at(next - 64) + 24, wild[i], 8); /* a root pointer that does; 0: the old one, which is wild here too */
+        if (wild[i]) {
+            acpi_read(next - 64, &f);
+            assert_int_equal(f.cpu_count, 0);
+        }
+        if (wild[i] > 0xffffffdb) {
+            acpi_read(wild[i], &f);
+            assert_int_equal(f.cpu_count, 0);
+        }
+    }
+    const uint32_t sizes[] = {0, 1, 35, 0x400001, 0x80000000, 0xffffffff};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        setup(state);
+        uint64_t t = table("APIC", madt, 36 + madt_used);
+        put(at(t) + 4, sizes[i], 4);
+        acpi_read(rsdp(true, &t, 1), &f);
+        assert_int_equal(f.cpu_count, 0);
+        assert_int_equal(f.apic_base, 0xfee00000); /* what every PC has */
+        assert_int_equal(f.isa[5].gsi, 5);
+    }
+    setup(state);
+    uint64_t t = table("APIC", madt, 36 + madt_used), r = rsdp(true, &t, 1);
+    at(t)[40] ^= 1;
+    acpi_read(r, &f);
+    assert_int_equal(f.cpu_count, 0);
+}
+
+/* Sound tables with bits turned and the sums put right again, so that the parser gets to see them. */
+static void test_noise(void **state)
+{
+    srand(23);
+    for (int round = 0; round < 20000; round++) {
+        setup(state);
+        madt_start();
+        for (int i = rand() % 12; i > 0; i--)
+            switch (rand() % 4) {
+            case 0: lapic((uint8_t)rand(), (uint32_t)rand() % 2); break;
+            case 1: x2apic((uint32_t)rand(), (uint32_t)rand() % 2); break;
+            case 2: ioapic((uint64_t)rand(), (uint32_t)rand() % 100); break;
+            default: override((uint8_t)rand(), (uint32_t)rand() % 100, (uint16_t)rand());
+            }
+        uint32_t size = 36 + madt_used;
+        uint64_t t = table_at_end("APIC", madt, size);
+        for (int flips = rand() % 6; flips > 0; flips--)
+            at(t)[36 + (uint32_t)rand() % (size - 36)] ^= (uint8_t)(1 << rand() % 8);
+        seal(t);
+        uint8_t fadt[240] = {0}, aml[64];
+        for (size_t i = 0; i < sizeof aml; i++)
+            aml[i] = (uint8_t)rand();
+        memcpy(aml + rand() % 58, "_S5_\x12", 5);
+        put(fadt + 28, 0x600, 4);
+        put(fadt + 4, table("DSDT", aml, 36 + sizeof aml), 4);
+        uint64_t tables[] = {table("FACP", fadt, 276), t};
+        acpi_read(rsdp(rand() % 2, tables, 2), &f);
+        assert_true(f.cpu_count <= MAX_CPUS && f.ioapic_count <= ARRAY_SIZE(f.ioapic) && f.s5_type <= 7);
+        for (uint32_t i = 0; i < f.cpu_count; i++)
+            for (uint32_t j = 0; j < i; j++)
+                assert_int_not_equal(f.cpu_apic_id[i], f.cpu_apic_id[j]);
+    }
+}
+
+static void test_search_in_the_bios_area(void **state)
+{
+    uint8_t *bios = mmap(at(0xe0000), 0x20000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (bios == MAP_FAILED)
+        skip();
+    madt_start();
+    lapic(0, 1);
+    lapic(1, 1);
+    (void)state;
+    uint64_t t = table("APIC", madt, 36 + madt_used), r = rsdp(false, &t, 1);
+    memcpy(bios + 0x5000, at(r), 36);
+    bios[0x5008] ^= 1; /* a copy that is damaged, */
+    memcpy(bios + 0x5018, at(r), 36); /* one that is not on 16 bytes, */
+    memcpy(bios + 0x1fff0 - 0x20, at(r), 36); /* and the real one */
+    acpi_read(0, &f);
+    assert_int_equal(f.cpu_count, 2);
+    munmap(bios, 0x20000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_madt, setup),
+        cmocka_unit_test_setup(test_more_cpus_and_ioapics_than_fit, setup),
+        cmocka_unit_test_setup(test_madt_entries_that_lie, setup),
+        cmocka_unit_test_setup(test_power_off, setup),
+        cmocka_unit_test_setup(test_damaged_roots, setup),
+        cmocka_unit_test_setup(test_noise, setup),
+        cmocka_unit_test_setup(test_search_in_the_bios_area, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
