@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'system'))
 import harness  # noqa: E402
+import peer  # noqa: E402
 from host.emulator import Machine  # noqa: E402
 
 BACKEND = {'bochs': 'vmx', 'qemu': 'svm'}
@@ -164,14 +165,9 @@ INIT_LINE = r'bench linux_boot ([0-9a-f]{16}) ([0-9a-f]{16})'
 
 def make_initrd(build):
     """The test initrd with our init beside its own: the kernel takes several archives in a row."""
-    def entry(name, data, mode):
-        head = [0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
-        raw = b'070701' + b''.join(b'%08X' % n for n in head) + name.encode() + b'\0'
-        raw += b'\0' * (-len(raw) % 4) + data
-        return raw + b'\0' * (-len(raw) % 4)
     guests = os.path.join(build, 'guests')
     with open(os.path.join(guests, 'bench-init'), 'rb') as f:
-        own = entry('bench-init', f.read(), 0o100755) + entry('TRAILER!!!', b'', 0)
+        own = peer.cpio([('bench-init', 0o100755, f.read())])
     with open(os.path.join(guests, 'initrd.gz'), 'rb') as f:
         base = f.read()
     with open(os.path.join(guests, 'bench-initrd'), 'wb') as f:
@@ -237,6 +233,16 @@ def table(results, peer):
     return '\n'.join(lines)
 
 
+def measure_peer(on, out, build, mitigations):
+    """The same guest under Linux KVM + QEMU, in the same emulated machine."""
+    with peer.PeerBox(on, build, '' if mitigations else 'mitigations=off', "ops,linux", BenchMachine) as m:
+        m.wait(r'^peer: ops', 400)
+        m.wait(r'^peer: linux', 400)
+        out.update(rows(m.text))
+        line = m.wait(INIT_LINE, 400)
+        out['linux_boot'] = int(line.group(2), 16) - int(line.group(1), 16)
+
+
 PARTS = {'ops': measure_ops, 'ipi': measure_ipi, 'linux': measure_linux, 'bare': measure_bare}
 
 
@@ -246,21 +252,23 @@ def main():
     p.add_argument('--on', choices=('bochs', 'qemu'), help='one backend only')
     p.add_argument('--peer', choices=('kvm',))
     p.add_argument('--part', action='append', choices=sorted(PARTS), help='only these; the others keep what the last run wrote')
-    p.add_argument('--log', help='folder for the machines\' whole serial output')
+    p.add_argument('--peer-only', action='store_true', help='with --peer: Mullion\'s own rows are taken from the last run')
     a = p.parse_args()
     harness.BUILD = os.path.join(ROOT, a.build)
     path = os.path.join(harness.BUILD, 'bench.json')
     results = {}
-    if (a.part or a.on) and os.path.exists(path):
+    if (a.part or a.on or a.peer_only) and os.path.exists(path):
         with open(path, encoding='utf-8') as f:
             results = json.load(f)
     make_initrd(harness.BUILD)
     failed = False
+    if a.peer:
+        peer.make_initrd(harness.BUILD, LINUX, LINUX_CMDLINE)
     for on in ([a.on] if a.on else ['bochs', 'qemu']):
         out = results.setdefault(BACKEND[on], {})
         out['linux_kernel'] = kernel_name(harness.BUILD)
         sizes(harness.BUILD, out)
-        for part in a.part or list(PARTS):
+        for part in a.part or ([] if a.peer_only else list(PARTS)):
             if part == 'ipi' and on == 'qemu':
                 continue # -icount has one CPU
             say(f'{on}: {part}')
@@ -275,6 +283,17 @@ def main():
                 json.dump(results, f, indent=1)
                 f.write('\n')
             os.replace(path + '.part', path)
+        for mitigations in (False, True) if a.peer else ():
+            say(f'{on}: KVM, mitigations {"as they come" if mitigations else "off"}')
+            theirs = results.setdefault(BACKEND[on] + ('_kvm' if not mitigations else '_kvm_default'), {})
+            try:
+                measure_peer(on, theirs, harness.BUILD, mitigations)
+            except harness.Failure as e:
+                failed = True
+                say(f'{on}: KVM FAILED: {e}')
+            with open(path, 'w', encoding='utf-8') as f:
+                json.dump(results, f, indent=1)
+                f.write('\n')
     print(table(results, a.peer))
     print(f'Linux: {kernel_name(harness.BUILD)}; figures in ticks of the TSC (one an instruction), ! misses its goal; written to {path}')
     return 1 if failed else 0

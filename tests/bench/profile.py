@@ -32,7 +32,7 @@ class Symbols:
             text = subprocess.run(['nm', '-n', os.path.join(build, file)], stdout=subprocess.PIPE, check=True).stdout.decode()
             for line in text.splitlines():
                 words = line.split()
-                if len(words) == 3 and words[1] in 'tT' and not words[2].startswith('.L'):
+                if len(words) == 3 and words[1] in 'tT' and not words[2].startswith('.L') and (prefix != 'kernel' or int(words[0], 16) >> 63):
                     self.at.append((int(words[0], 16), f'{prefix}:{words[2]}'))
         self.at.sort()
         self.keys = [a for a, _ in self.at]
