@@ -1,13 +1,14 @@
 /*
  * The ABI between ring 0 and ring 3: system-call numbers, errors, rights, object types.
  *
- * A system call is the software interrupt SYSCALL_VECTOR. The number is in rax, up to six arguments are in rdi, rsi, rdx,
- * rcx, r8, r9. On return rax holds an enum error and rdx the call's value; every other register is kept. The SYSCALL
- * instruction is switched off (EFER.SCE = 0 outside guests): that way a guest's STAR/LSTAR/SFMASK/KERNEL_GS_BASE can stay
- * in the CPU while its monitor runs, and a round trip to the monitor switches no MSR.
+ * A system call is the software interrupt SYSCALL_VECTOR. The number is in rax, up to six arguments are in rdi, rsi, rdx, rcx,
+ * r8, r9. On return rax holds an enum error and rdx the call's value; every other register is kept. The SYSCALL instruction is
+ * switched off (EFER.SCE = 0 outside guests): that way a guest's STAR/LSTAR/SFMASK/KERNEL_GS_BASE can stay in the CPU while its
+ * monitor runs, and a round trip to the monitor switches no MSR.
  *
- * The kernel never dereferences an address that comes from ring 3. All arguments are numbers in registers; what is larger
- * lives in a page that the kernel itself owns and has mapped into the caller (struct vcpu_state, struct root_boot).
+ * An unknown number is answered E_NOSYS. The kernel never dereferences an address that comes from ring 3. All arguments are
+ * numbers in registers; what is larger lives in a page that the kernel itself owns and has mapped into the caller (struct
+ * vcpu_state, struct root_boot).
  */
 #ifndef MULLION_ABI_H
 #define MULLION_ABI_H
@@ -68,74 +69,157 @@ enum object_type {
 #define RIGHT_MANAGE  0x100u /* domain: threads made, handles put in, queried; space: vCPUs made, exits settled */
 #define RIGHTS_ALL    0x1ffu
 
+/*
+ * System calls. Each says: its arguments in their order, with the type and the rights that a handle needs; what it does; its
+ * value; every error that it can answer. "Handle errors" are, for each argument that is a handle and in this order: E_HANDLE (no
+ * such handle), E_TYPE, E_DEAD (the object was destroyed), E_RIGHTS. On an error but E_AGAIN nothing has changed.
+ * tools/abi-doc.py makes docs/abi.md from these comments.
+ */
 enum syscall {
-    /* handle_close(h): forgets the caller's handle. The last handle's going ends an object that has no other user. */
+    /* handle_close(handle)
+     * Forgets the caller's handle. An object that has no other handle and no other user ends; but a domain ends with its maker
+     * at the latest, and memory that was never destroyed stays out of use, for its frames were not zeroed.
+     * Value: none.
+     * Errors: E_HANDLE. */
     SYS_HANDLE_CLOSE = 0,
-    /* handle_grant(domain, h, rights, slot): copies h, narrowed to rights, into `domain` (RIGHT_MANAGE) at `slot` (0: the
-     * kernel picks one). h needs RIGHT_GRANT. Value: the slot. E_BUSY: the slot is taken. */
+    /* handle_grant(domain: domain, RIGHT_MANAGE; handle: any, RIGHT_GRANT; rights; slot)
+     * Copies the handle into the domain's table, with those of its rights that `rights` names too, at `slot` (0: the first free
+     * one).
+     * Value: the slot.
+     * Errors: handle errors; E_ARG: slot >= MAX_HANDLES; E_BUSY: the slot is taken; E_QUOTA: no free slot, or the domain cannot
+     * pay for its table's next page. */
     SYS_HANDLE_GRANT,
-    /* destroy(h) (RIGHT_DESTROY): ends the object for everybody; all handles to it go inert (E_DEAD). Domain: its threads
-     * are stopped, its handles closed, its tables freed. Memory: unmapped everywhere, every CPU's translations flushed, the
-     * frames zeroed, then the range is free again. Works in bounded steps: E_AGAIN means call again. */
+    /* destroy(handle: domain, memory or event, RIGHT_DESTROY)
+     * Ends the object for everybody; all handles to it go inert (E_DEAD). Domain: its threads are stopped, the domains it made
+     * are destroyed, its handles closed, its tables freed; its quota returns to its maker when the last handle to what it paid
+     * for is closed. Memory: unmapped everywhere, every CPU's translations flushed, the frames zeroed, then the range is free
+     * again. Event: its waiter gets E_DEAD.
+     * Value: none.
+     * Errors: E_HANDLE; E_RIGHTS; E_TYPE: this type is not destroyed; E_STATE: the caller's own domain, root, RAM, or memory of
+     * the kernel's image; E_AGAIN: a bounded step was made, call again; E_DEAD: it is gone already. */
     SYS_DESTROY,
-    /* domain_create(quota_pages, cpu_mask, event, bits): a new empty domain that may spend `quota_pages` 4 KiB pages of
-     * kernel memory, taken from the caller's own quota. `event` (RIGHT_SIGNAL; 0: none) gets `bits` when the domain stops
-     * by a fault or by its last thread's exit. Value: handle with all rights. */
+    /* domain_create(quota_pages; cpu_mask; event: event, RIGHT_SIGNAL, or 0; bits)
+     * A new empty domain that may spend `quota_pages` 4 KiB pages of kernel memory, taken from the caller's own quota, and
+     * whose threads may run on the CPUs of `cpu_mask`, all of them CPUs of the caller's. The event gets `bits` when the domain
+     * stops by a fault or by its last thread's exit. The domain ends with its maker.
+     * Value: handle, all rights.
+     * Errors: handle errors; E_ARG: a CPU that the caller has not, or more pages than the machine has; E_QUOTA: the caller has
+     * not so much left, it is too little for a domain, or no free slot; E_DEAD: the caller is being destroyed. */
     SYS_DOMAIN_CREATE,
-    /* thread_create(domain (RIGHT_MANAGE), entry, stack, arg, sched0, sched1): a thread that starts at `entry` with rsp =
-     * `stack` and rdi = `arg`. sched0: cpu in bits 7:0, priority (0..SCHED_PRIORITIES-1, higher runs first) in 15:8.
-     * sched1: budget in microseconds in bits 31:0, period in microseconds in 63:32; 0 = no budget (not capped).
-     * Value: handle. */
+    /* thread_create(domain: domain, RIGHT_MANAGE; entry; stack; arg; sched0; sched1)
+     * A thread that starts at `entry` with rsp = `stack` and rdi = `arg`. sched0: CPU in bits 7:0, priority
+     * (0..SCHED_PRIORITIES-1, higher runs first) in 15:8. sched1: budget in microseconds in bits 31:0, period in microseconds
+     * (at least 100) in 63:32; budget 0: not capped.
+     * Value: handle, all rights.
+     * Errors: handle errors; E_RIGHTS: the caller has a budget himself, or a lower priority; E_ARG: no such CPU or not in the
+     * domain's mask, no such priority, an address at or above USER_VA_MAX, a budget above its period; E_STATE: the domain has
+     * stopped; E_QUOTA: the domain cannot pay, or the caller has no free slot. */
     SYS_THREAD_CREATE,
-    /* thread_exit(): ends the calling thread. */
+    /* thread_exit()
+     * Ends the calling thread; with the last one, its domain.
+     * Value: does not return.
+     * Errors: none. */
     SYS_THREAD_EXIT,
-    /* memory_carve(ram (RIGHT_MAP), offset_bytes, size_bytes, tag): makes the memory object [offset, offset+size) of a RAM
-     * object; E_OVERLAP if any of it belongs to somebody. `tag` is a number of the caller's that names the owner in
-     * reports (TAG_*). Value: handle, all rights. A range that somebody had before is zero; one that nobody has had since power-on
-     * holds what firmware left there. The carve itself does no work proportional to size. */
+    /* memory_carve(ram: memory, RIGHT_MAP; offset; size; tag)
+     * Makes the memory object [offset, offset+size), in bytes, of a RAM object. `tag` is a number of the caller's that names
+     * the owner in reports (TAG_*). A range that somebody had before is zero; one that nobody has had since power-on holds what
+     * firmware left there. Does no work proportional to size.
+     * Value: handle, all rights.
+     * Errors: handle errors; E_TYPE: memory, but not RAM; E_ARG: not whole pages, empty or outside; E_OVERLAP: some of it
+     * belongs to somebody; E_QUOTA. */
     SYS_MEMORY_CARVE,
-    /* map(target (domain or space, RIGHT_MAP), address, memory, offset, size, rights): target's [address, +size) shows
-     * memory's [offset, +size) with rights (subset of READ|WRITE|EXEC that the memory handle carries). All 4 KiB aligned;
-     * uses the largest pages that alignment allows. E_OVERLAP if any of the target range is mapped. Paid by the target
-     * domain (a space's payer is the domain that made it). */
+    /* map(target: domain or space, RIGHT_MAP; address; memory: memory, with `rights`; offset; size; rights)
+     * The target's [address, +size) shows the memory's [offset, +size) with `rights`: READ, and WRITE or EXEC or, in a space
+     * only, both. All 4 KiB aligned; uses the largest pages that alignment allows. Paid by the target domain (a space's payer
+     * is the domain that made it).
+     * Value: none.
+     * Errors: handle errors; E_TYPE: also for RAM, which is only carved from; E_ARG: rights, alignment, empty, outside the
+     * memory or outside the target's addresses; E_OVERLAP: some of the target range is mapped; E_QUOTA: the target cannot pay
+     * for tables. */
     SYS_MAP,
-    /* unmap(target, address): removes the mapping that starts at `address`. Bounded steps: E_AGAIN. */
+    /* unmap(target: domain or space, RIGHT_MAP; address)
+     * Removes the mapping that was made at `address`, whole. It is out of the tables at once, and out of every CPU when the
+     * answer is OK.
+     * Value: none.
+     * Errors: handle errors; E_ARG: no mapping begins there (also: its memory was destroyed meanwhile); E_AGAIN: call again. */
     SYS_UNMAP,
-    /* event_create(): value: handle. An event is a set of 64 bits. */
+    /* event_create()
+     * An event is a set of 64 bits, all clear.
+     * Value: handle, all rights.
+     * Errors: E_QUOTA. */
     SYS_EVENT_CREATE,
-    /* event_signal(event (RIGHT_SIGNAL), bits): ors bits in and wakes the waiter whose mask they meet. */
+    /* event_signal(event: event, RIGHT_SIGNAL; bits)
+     * Ors bits in and wakes the waiter if its mask meets them.
+     * Value: none.
+     * Errors: handle errors. */
     SYS_EVENT_SIGNAL,
-    /* event_wait(event (RIGHT_WAIT), mask, deadline_tsc): waits until any bit of mask is set or the host TSC reaches
-     * deadline (0: do not wait, ~0: no deadline). Value: the bits that were set and are now cleared. E_TIMEOUT. One
-     * waiter at a time (E_BUSY). */
+    /* event_wait(event: event, RIGHT_WAIT; mask; deadline)
+     * Waits until any bit of mask is set or the host's TSC reaches `deadline` (0: does not wait, ~0: no deadline). One waiter
+     * at a time.
+     * Value: those bits of mask that were set; they are clear now.
+     * Errors: handle errors; E_TIMEOUT; E_BUSY: somebody else waits, and none of the bits is set; E_DEAD: also when it is
+     * destroyed meanwhile. */
     SYS_EVENT_WAIT,
-    /* irq_bind(irq (RIGHT_SIGNAL), event (RIGHT_SIGNAL), bits): the interrupt signals the event from now on; it starts
-     * masked by none. A level-triggered interrupt stays masked from its arrival until irq_ack. */
+    /* irq_bind(irq: irq, RIGHT_SIGNAL; event: event, RIGHT_SIGNAL; bits)
+     * The interrupt signals the event from now on, and no other; it is unmasked. One that is level-triggered is masked at its
+     * arrival until irq_ack.
+     * Value: none.
+     * Errors: handle errors. */
     SYS_IRQ_BIND,
-    /* irq_ack(irq) */
+    /* irq_ack(irq: irq, RIGHT_SIGNAL)
+     * Unmasks a level-triggered interrupt; nothing for others.
+     * Value: none.
+     * Errors: handle errors. */
     SYS_IRQ_ACK,
-    /* ports_open(domain (RIGHT_MAP), ports (RIGHT_MAP)): opens the range for IN/OUT in that domain. The first domain that
-     * opens the kernel's own serial port takes it over: the kernel then writes there in a panic only. */
+    /* ports_open(domain: domain, RIGHT_MAP; ports: ports, RIGHT_MAP)
+     * Opens the range for IN/OUT in that domain. The first domain that opens the kernel's own serial port takes it over: the
+     * kernel then writes there in a panic only.
+     * Value: none.
+     * Errors: handle errors; E_QUOTA: the domain has four ranges open. */
     SYS_PORTS_OPEN,
-    /* space_create(): an empty guest-physical address space, paid by the caller. Value: handle. */
+    /* space_create()
+     * An empty guest-physical address space, paid by the caller.
+     * Value: handle, all rights.
+     * Errors: E_UNSUPPORTED: this machine can run no guests; E_QUOTA. */
     SYS_SPACE_CREATE,
-    /* vcpu_create(space (RIGHT_MANAGE), state_va): a vCPU of that space that belongs to the calling thread: it alone can run
-     * it. Its state page (struct vcpu_state) is mapped read-write at state_va in the caller's domain. One per thread
-     * (E_STATE). Value: handle. */
+    /* vcpu_create(space: space, RIGHT_MANAGE; state_va)
+     * A vCPU of that space that belongs to the calling thread: it alone can run it. Its state page (struct vcpu_state) is
+     * mapped read-write at `state_va` in the caller's domain.
+     * Value: handle, all rights.
+     * Errors: handle errors; E_STATE: the thread has one; E_ARG: state_va is no page of ring 3's; E_OVERLAP: something is
+     * mapped there; E_QUOTA. */
     SYS_VCPU_CREATE,
-    /* vcpu_run(): runs the caller's vCPU until an exit that is the monitor's to settle. See mullion/vcpu.h. */
+    /* vcpu_run()
+     * Runs the caller's vCPU until an exit that is the monitor's to settle. See mullion/vcpu.h.
+     * Value: none; the exit record is in the state page.
+     * Errors: E_STATE: the thread has no vCPU. */
     SYS_VCPU_RUN,
-    /* vcpu_fetch(groups): fills the named state groups of the caller's vCPU after an exit. */
+    /* vcpu_fetch(groups)
+     * Fills the named state groups of the caller's vCPU after an exit, but for those that are marked dirty.
+     * Value: none.
+     * Errors: E_STATE: the thread has no vCPU. */
     SYS_VCPU_FETCH,
-    /* vcpu_kick(vcpu (RIGHT_SIGNAL)): makes the running (or the next) vcpu_run return with EXIT_KICK. */
+    /* vcpu_kick(vcpu: vcpu, RIGHT_SIGNAL)
+     * Makes the running (or the next) vcpu_run return with EXIT_KICK.
+     * Value: none.
+     * Errors: handle errors. */
     SYS_VCPU_KICK,
-    /* settle(space (RIGHT_MANAGE), kind, a, b, c, d): puts an entry into one of the tables from which ring 0 settles exits
-     * without the monitor; see enum settle_kind. */
+    /* settle(space: space, RIGHT_MANAGE; kind; a; b; c; d)
+     * Puts an entry into one of the tables from which ring 0 settles exits without the monitor; see enum settle_kind.
+     * Value: none.
+     * Errors: handle errors (doorbells: the event's too); E_ARG: no such kind, an empty or wrapping range; E_QUOTA: the table
+     * is full. */
     SYS_SETTLE,
-    /* query(handle, what, index): value: a number; see enum query. */
+    /* query(handle: by what is asked, RIGHT_MANAGE; what; index)
+     * Tells a number; see enum query.
+     * Value: the number.
+     * Errors: handle errors; E_ARG: nothing of that name or index is to be asked of this object, or the caller has no vCPU. */
     SYS_QUERY,
-    /* log(log (RIGHT_SIGNAL), count, w0, w1, w2, w3): appends `count` (1..32) bytes, packed little-endian into the words,
-     * to the kernel's log. A line appears when it is whole (newline, or 128 bytes), so lines of several domains do not mix. */
+    /* log(log: log, RIGHT_SIGNAL; count; w0; w1; w2; w3)
+     * Appends `count` (1..32) bytes, packed little-endian into the words, to the kernel's log. What is neither printable ASCII
+     * nor a newline or tab becomes a question mark.
+     * Value: none.
+     * Errors: handle errors; E_ARG: count. */
     SYS_LOG,
     SYS_COUNT
 };
