@@ -11,6 +11,7 @@ static uint32_t length_of(uint64_t code)
     case SVM_EXIT_HLT: return 1;
     case SVM_EXIT_CPUID:
     case SVM_EXIT_MSR:
+    case SVM_EXIT_WBINVD:
     case SVM_EXIT_INVD: return 2;
     case SVM_EXIT_VMMCALL:
     case SVM_EXIT_XSETBV: return 3;
@@ -58,6 +59,7 @@ static uint32_t reason_of(uint64_t code, uint64_t info1)
     case SVM_EXIT_VINTR:
     case SVM_EXIT_IRET:
     case SVM_EXIT_INVD:
+    case SVM_EXIT_WBINVD:
     case SVM_EXIT_XSETBV: return EXIT_NONE;
     case SVM_EXIT_CPUID: return EXIT_CPUID;
     case SVM_EXIT_HLT: return EXIT_HLT;

@@ -112,6 +112,7 @@ static __attribute__((noinline)) void own_exit(struct vcpu *v, struct svm_vcpu *
         b->control.clean = 0;
         break;
     case SVM_EXIT_INVD: /* it would throw away everybody's unwritten cache lines */
+    case SVM_EXIT_WBINVD: /* and this would empty everybody's caches; no guest has devices that see memory past them */
         skip(b, length);
         break;
     case SVM_EXIT_XSETBV: {

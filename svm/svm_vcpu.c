@@ -59,6 +59,7 @@ static const uint32_t intercepts2 =
     INTERCEPT(SVM_EXIT_VMRUN) | INTERCEPT(SVM_EXIT_VMMCALL) |       /* the first is mandatory (15.5.1) */
     INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) | INTERCEPT(SVM_EXIT_STGI) | INTERCEPT(SVM_EXIT_CLGI) |
     INTERCEPT(SVM_EXIT_SKINIT) |                                    /* would act on the host */
+    INTERCEPT(SVM_EXIT_WBINVD) |                                    /* would empty the caches of all guests */
     INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) | INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
     INTERCEPT(SVM_EXIT_XSETBV); /* XCR0 is not in the VMCB. QEMU 7.2 ignores this; the kernel reads XCR0 when it switches vCPUs */
 
