@@ -213,11 +213,11 @@ static enum error destroy_step(struct domain *d)
         for (struct thread *t = d->threads; t; t = t->next)
             if (t->vcpu) /* a kick by another domain must not wake-list a thread again that is freed after the flush */
                 vcpu_object(t->vcpu)->dead = true;
-        d->flush_target = flush_request();
+        d->flush_target = flush_request(d->tables.cpus);
         d->phase = PHASE_FLUSHING;
         return E_AGAIN;
-    case PHASE_FLUSHING: /* every CPU has emptied its wake list and its translations since */
-        if (!flush_done(d->flush_target))
+    case PHASE_FLUSHING: /* its CPUs have emptied their wake lists and translations since */
+        if (!flush_done(d->flush_target, d->tables.cpus))
             return E_AGAIN;
         free_threads(d);
         d->phase = PHASE_HANDLES;

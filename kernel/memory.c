@@ -127,10 +127,11 @@ enum error mapping_remove_step(struct mapping *list, uint64_t address)
         return E_ARG;
     if (x->flush_target == 0) {
         pt_unmap(x->tables, x->address, x->size);
-        x->flush_target = flush_request();
+        x->flush_cpus = x->tables->cpus;
+        x->flush_target = flush_request(x->flush_cpus);
         return E_AGAIN;
     }
-    if (!flush_done(x->flush_target))
+    if (!flush_done(x->flush_target, x->flush_cpus))
         return E_AGAIN;
     mapping_free(x);
     return OK;
@@ -161,13 +162,14 @@ enum error memory_destroy_step(struct memory *m)
             struct mapping *x = m->mappings;
             if (x->flush_target == 0)
                 pt_unmap(x->tables, x->address, x->size);
+            m->flush_cpus |= x->tables->cpus;
             mapping_free(x);
         }
-        m->flush_target = flush_request();
+        m->flush_target = flush_request(m->flush_cpus);
         m->phase = PHASE_FLUSHING;
         return E_AGAIN;
     case PHASE_FLUSHING:
-        if (!flush_done(m->flush_target))
+        if (!flush_done(m->flush_target, m->flush_cpus))
             return E_AGAIN;
         m->phase = PHASE_SCRUBBING;
         return E_AGAIN;

@@ -19,7 +19,7 @@ struct memory {
     bool keep;                  /* part of the kernel's image: read-only, never destroyed */
     uint8_t phase;              /* of destruction */
     struct mapping *mappings;
-    uint64_t flush_target, scrubbed;
+    uint64_t flush_target, flush_cpus, scrubbed;
 };
 
 /* One mapping of one memory object into one table. */
@@ -29,6 +29,7 @@ struct mapping {
     struct pagetable *tables;
     uint64_t address, size;
     uint64_t flush_target;      /* != 0: taken out of the table, waits for the flush */
+    uint64_t flush_cpus;        /* by these: a CPU that joins later never saw it */
     struct mapping *memory_next, **memory_back;
     struct mapping *target_next, **target_back;
 };

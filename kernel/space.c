@@ -23,7 +23,7 @@ struct space *space_new(struct domain *payer)
     return NULL;
 }
 
-/* Reached only when no vCPU of the space is left, after a flush of every CPU (its domain's destruction) or before the first entry. */
+/* Reached only when no vCPU of the space is left, after a flush of its CPUs (their domain's destruction) or before the first entry. */
 void space_free(struct space *s)
 {
     while (s->mappings)

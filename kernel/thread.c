@@ -45,6 +45,7 @@ enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint6
     t->entity.period = us_to_ticks(period_us);
     t->next = d->threads;
     d->threads = t;
+    d->tables.cpus |= 1ull << cpu;
     d->live_threads++;
     __atomic_store_n(&d->state, DOMAIN_RUNNING, __ATOMIC_RELAXED);
     object_get(&t->object); /* the domain's own reference, beside the creator's */
@@ -205,18 +206,19 @@ noreturn void cpu_run(void)
     }
 }
 
-uint64_t flush_request(void)
+uint64_t flush_request(uint64_t cpus)
 {
     uint64_t generation = __atomic_add_fetch(&flush_generation, 1, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < cpu_count; i++)
-        cpu_post(cpu_by_number(i), WORK_FLUSH);
+        if (cpus >> i & 1)
+            cpu_post(cpu_by_number(i), WORK_FLUSH);
     return generation;
 }
 
-bool flush_done(uint64_t generation)
+bool flush_done(uint64_t generation, uint64_t cpus)
 {
     for (unsigned i = 0; i < cpu_count; i++)
-        if (__atomic_load_n(&cpu_by_number(i)->flush_seen, __ATOMIC_SEQ_CST) < generation)
+        if ((cpus >> i & 1) && __atomic_load_n(&cpu_by_number(i)->flush_seen, __ATOMIC_SEQ_CST) < generation)
             return false;
     return true;
 }

@@ -53,6 +53,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     v->state->deadline = NEVER;
     v->state->cr0 = CR0_ET;
     v->state->rflags = RFLAGS_FIXED;
+    s->tables.cpus |= 1ull << v->cpu->number;
     object_get(&v->object); /* the thread's */
     t->vcpu = v;
     *out = v;

@@ -35,6 +35,7 @@ struct pagetable {
     uint64_t *root;      /* in the pool */
     struct quota *quota; /* pays for the tables */
     uint64_t tables;     /* pages used, root included */
+    uint64_t cpus;       /* the kernel's: which CPUs may have translations of it in their caches */
 };
 
 enum error pt_create(struct pagetable *pt, const struct pt_format *format, struct quota *q) must_check;
