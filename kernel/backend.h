@@ -20,7 +20,15 @@ struct thread;
 #define SETTLE_CPUID_MAX    96
 #define SETTLE_DOORBELL_MAX 32
 
-struct settled_cpuid { uint32_t leaf, subleaf, live, eax, ebx, ecx, edx; };
+struct settled_cpuid { uint32_t leaf, subleaf, live, eax, ebx, ecx, edx, reserved; };
+/* One pool page: the entries from 1 on, and where a leaf's are: open addressing, 0 ends a search. */
+#define CPUID_INDEX_SIZE 256u
+struct settled_cpuids {
+    uint32_t count;
+    struct settled_cpuid entry[SETTLE_CPUID_MAX + 1];
+    uint8_t index[CPUID_INDEX_SIZE];
+};
+static inline uint32_t cpuid_index(uint32_t leaf) { return leaf % CPUID_INDEX_SIZE; }
 struct settled_doorbell {
     struct event *event;
     uint64_t bits;
@@ -37,9 +45,9 @@ struct space {
     struct mapping *mappings;
     uint64_t flush_generation;   /* raised by unmap; a vCPU that has seen less must flush before it enters */
     uint32_t tag;                /* identifies the translations in the TLB: kernel-wide unique, never 0 */
-    uint32_t cpuid_count, doorbell_count;
-    struct settled_cpuid *cpuid;      /* one pool page each, made at first use */
-    struct settled_doorbell *doorbell;
+    uint32_t doorbell_count;
+    struct settled_cpuids *cpuid;      /* one pool page */
+    struct settled_doorbell *doorbell; /* likewise, made at first use */
 };
 
 struct vcpu {

@@ -4,7 +4,7 @@
 #include "kernel/memory.h"
 #include "kernel/vcpu.h"
 
-_Static_assert(sizeof(struct settled_cpuid) * SETTLE_CPUID_MAX <= PAGE_SIZE, "one page");
+_Static_assert(sizeof(struct settled_cpuids) <= PAGE_SIZE && SETTLE_CPUID_MAX < 256, "one page");
 _Static_assert(sizeof(struct settled_doorbell) * SETTLE_DOORBELL_MAX <= PAGE_SIZE, "one page");
 
 static uint32_t spaces_made;
@@ -17,8 +17,10 @@ struct space *space_new(struct domain *payer)
     object_init(&s->object, OBJ_SPACE);
     s->payer = payer;
     s->tag = ++spaces_made;
-    if (pt_create(&s->tables, backend->format, &payer->quota) == OK)
+    s->cpuid = pool_page(&payer->quota);
+    if (s->cpuid && pt_create(&s->tables, backend->format, &payer->quota) == OK)
         return s;
+    pool_page_free(&payer->quota, s->cpuid);
     object_free(payer, s, sizeof *s);
     return NULL;
 }
@@ -34,25 +36,27 @@ void space_free(struct space *s)
         object_put(&s->doorbell[i].event->object);
     if (s->doorbell)
         pool_page_free(&s->payer->quota, s->doorbell);
-    if (s->cpuid)
-        pool_page_free(&s->payer->quota, s->cpuid);
+    pool_page_free(&s->payer->quota, s->cpuid);
     object_free(s->payer, s, sizeof *s);
 }
 
 enum error space_settle_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    if (!s->cpuid && !(s->cpuid = pool_page(&s->payer->quota)))
-        return E_QUOTA;
     struct settled_cpuid x = {.leaf = (uint32_t)a, .subleaf = (uint32_t)(a >> 32), .live = (uint32_t)d, .eax = (uint32_t)b,
                               .ebx = (uint32_t)(b >> 32), .ecx = (uint32_t)c, .edx = (uint32_t)(c >> 32)};
-    uint32_t i = 0;
-    while (i < s->cpuid_count && (s->cpuid[i].leaf != x.leaf || s->cpuid[i].subleaf != x.subleaf))
-        i++;
-    if (i == SETTLE_CPUID_MAX)
+    struct settled_cpuids *t = s->cpuid;
+    uint32_t at = cpuid_index(x.leaf);
+    for (; t->index[at]; at = (at + 1) % CPUID_INDEX_SIZE) {
+        struct settled_cpuid *known = &t->entry[t->index[at]];
+        if (known->leaf == x.leaf && known->subleaf == x.subleaf) {
+            *known = x;
+            return OK;
+        }
+    }
+    if (t->count == SETTLE_CPUID_MAX)
         return E_QUOTA;
-    s->cpuid[i] = x;
-    if (i == s->cpuid_count)
-        __atomic_store_n(&s->cpuid_count, i + 1, __ATOMIC_RELEASE);
+    t->entry[++t->count] = x;
+    __atomic_store_n(&t->index[at], (uint8_t)t->count, __ATOMIC_RELEASE); /* last: other vCPUs may be looking */
     return OK;
 }
 

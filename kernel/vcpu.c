@@ -9,6 +9,7 @@
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/event.h"
+#include "kernel/settle.h"
 #include "kernel/space.h"
 #include "kernel/thread.h"
 
@@ -212,27 +213,9 @@ static bool leave_for_host(struct vcpu *v)
     return false;
 }
 
-static bool settle_cpuid(struct vcpu *v)
+void settle_osxsave(struct vcpu *v, uint64_t *gpr)
 {
-    struct space *space = v->space;
-    uint64_t *gpr = v->state->gpr;
-    uint32_t leaf = (uint32_t)gpr[GPR_RAX], subleaf = (uint32_t)gpr[GPR_RCX];
-    uint32_t count = __atomic_load_n(&space->cpuid_count, __ATOMIC_ACQUIRE);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct settled_cpuid *x = &space->cpuid[i];
-        if (x->leaf != leaf || (x->subleaf != subleaf && x->subleaf != ~0u))
-            continue;
-        uint32_t ecx = x->ecx;
-        if ((x->live & CPUID_LIVE_OSXSAVE) && leaf == 1)
-            ecx = (ecx & ~(1u << 27)) | (backend->cr4(v) & CR4_OSXSAVE ? 1u << 27 : 0);
-        gpr[GPR_RAX] = x->eax;
-        gpr[GPR_RBX] = x->ebx;
-        gpr[GPR_RCX] = ecx;
-        gpr[GPR_RDX] = x->edx;
-        backend->skip(v, v->exit.insn_len);
-        return true;
-    }
-    return false;
+    gpr[GPR_RCX] = (gpr[GPR_RCX] & ~(1ull << 27)) | (backend->cr4(v) & CR4_OSXSAVE ? 1u << 27 : 0);
 }
 
 static bool settle_doorbell(struct vcpu *v, bool memory, uint64_t at, uint32_t size)
@@ -247,6 +230,7 @@ static bool settle_doorbell(struct vcpu *v, bool memory, uint64_t at, uint32_t s
         event_signal(x->event, x->bits);
         kernel_unlock();
         backend->skip(v, v->exit.insn_len);
+        v->exits[v->exit.reason]++;
         return true;
     }
     return false;
@@ -257,7 +241,11 @@ static bool settle(struct vcpu *v)
 {
     const struct vcpu_exit *x = &v->exit;
     switch (x->reason) {
-    case EXIT_CPUID: return settle_cpuid(v);
+    case EXIT_CPUID:
+        if (!settle_cpuid(v, v->state->gpr))
+            return false;
+        backend->skip(v, x->insn_len);
+        return true;
     case EXIT_PORT: return !x->port.in && !x->port.string && x->insn_len && settle_doorbell(v, false, x->port.port, x->port.size);
     case EXIT_MEMORY: return x->memory.write && x->insn_len && settle_doorbell(v, true, x->memory.gpa, 0);
     default: return false;
@@ -301,7 +289,6 @@ bool vcpu_enter(struct cpu *c, struct vcpu *v)
         if (v->exit.reason != EXIT_WAITING) {
             if (!settle(v))
                 return hand_over(v, v->exit.reason);
-            v->exits[v->exit.reason]++;
             continue;
         }
         v->exits[EXIT_WAITING]++;

@@ -106,7 +106,7 @@ typedef struct { uint32_t code; } vmcsn_t; /* natural width: 64 bits here */
 #define HOST_SYSENTER_ESP    FN(0x6c10)
 #define HOST_SYSENTER_EIP    FN(0x6c12)
 #define HOST_RIP             FN(0x6c16)
-/* HOST_RSP (0x6c14) is written by vmx_entry.asm only. */
+#define HOST_RSP             FN(0x6c14)
 
 /* Controls by bit number (SDM vol. 3, 25.6.1, 25.6.2, 25.7.1, 25.8.1); the tables in vmx_controls.c say what is wanted of each. */
 enum { PIN_EXTERNAL_INTERRUPT = 0, PIN_NMI = 3, PIN_VIRTUAL_NMIS = 5, PIN_PREEMPTION_TIMER = 6 };
@@ -120,7 +120,7 @@ enum {
     PROC2_EPT = 1, PROC2_DESCRIPTOR_TABLES = 2, PROC2_RDTSCP = 3, PROC2_VPID = 5, PROC2_WBINVD = 6, PROC2_UNRESTRICTED = 7, PROC2_INVPCID = 12
 };
 enum { EXITC_SAVE_DEBUG = 2, EXITC_HOST_64 = 9, EXITC_ACK_INTERRUPT = 15, EXITC_SAVE_PAT = 18, EXITC_LOAD_PAT = 19, EXITC_SAVE_EFER = 20,
-       EXITC_LOAD_EFER = 21 };
+       EXITC_LOAD_EFER = 21, EXITC_SAVE_TIMER = 22 };
 enum { ENTRYC_LOAD_DEBUG = 2, ENTRYC_GUEST_64 = 9, ENTRYC_SMM = 10, ENTRYC_LOAD_PAT = 14, ENTRYC_LOAD_EFER = 15 };
 #define BIT(n) (1u << (n))
 

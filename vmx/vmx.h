@@ -30,7 +30,7 @@ struct vmx_cpu {
 };
 struct vmx_cpu *vmx_this_cpu(void);
 
-/* A vCPU's VT-x half. The first two members are known to vmx_entry.asm. */
+/* A vCPU's VT-x half. `launched` is known to vmx_entry.asm. */
 struct vmx_vcpu {
     uint64_t host_rsp;          /* what HOST_RSP holds */
     uint8_t launched;           /* VMRESUME from now on */
@@ -50,10 +50,8 @@ struct vmx_vcpu {
     struct quota *quota;
     uint64_t star, lstar, cstar, fmask, kernel_gs_base; /* while not loaded */
 };
-#define VMX_HOST_RSP_OFFSET 0
 #define VMX_LAUNCHED_OFFSET 8
-_Static_assert(offsetof(struct vmx_vcpu, host_rsp) == VMX_HOST_RSP_OFFSET && offsetof(struct vmx_vcpu, launched) == VMX_LAUNCHED_OFFSET,
-               "vmx_entry.asm has these offsets");
+_Static_assert(offsetof(struct vmx_vcpu, launched) == VMX_LAUNCHED_OFFSET, "vmx_entry.asm has this offset");
 _Static_assert(offsetof(struct vcpu_state, gpr) == 0, "vmx_entry.asm takes the state page for the registers");
 
 /* In the detail of an EXIT_BAD_STATE: not the CPU refused but put(); the low bits are the groups. */
@@ -124,7 +122,7 @@ void vmx_load(struct vcpu *v);
 void vmx_unload(struct vcpu *v);
 void vmx_flush(struct space *s);
 
-/* vmx_entry.asm: enters; true if the CPU refused before the guest's state was touched (VMfail). */
+/* vmx_entry.asm: enters; true if the CPU refused before the guest's state was touched (VMfail). No C calling convention: see vmx_run.c. */
 bool vmx_enter(struct vmx_vcpu *hw, uint64_t *gpr);
 extern char vmx_exit_point[];
 

@@ -55,6 +55,7 @@ static const struct control_row exit_rows[] = {
     {EXITC_LOAD_PAT, REQUIRED, "load IA32_PAT on exit"},
     {EXITC_SAVE_EFER, REQUIRED, "save IA32_EFER"},
     {EXITC_LOAD_EFER, REQUIRED, "load IA32_EFER on exit"},
+    {EXITC_SAVE_TIMER, WANTED, "save VMX-preemption timer value"}, /* see vmx_run */
 };
 
 static const struct control_row entry_rows[] = {

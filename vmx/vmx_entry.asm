@@ -1,37 +1,20 @@
-; The way into the guest and back: save, one entry instruction, restore. bool vmx_enter(struct vmx_vcpu *hw, uint64_t *gpr).
+; The way into the guest and back: one entry instruction between the guest's registers and ours. rdi: struct vmx_vcpu, rsi: uint64_t *gpr; eax: did the
+; CPU refuse? Of the host's registers only rbp and rsp are kept: the caller (vmx_run.c) knows.
 ;
 ; All of the guest's general registers but RSP pass through the 16 words at `gpr`. HOST_RSP and HOST_RIP bring the CPU back to vmx_exit_point. If
 ; the CPU refuses the entry it goes on behind the instruction instead: both instructions share one failure exit, and neither falls into the other.
 section .text
 bits 64
 
-HW_HOST_RSP equ 0               ; asserted in vmx/vmx.h
-HW_LAUNCHED equ 8
-VMCS_HOST_RSP equ 0x6c14
+HW_LAUNCHED equ 8               ; asserted in vmx/vmx.h
 
 global vmx_enter, vmx_exit_point
-
-%macro pop_host 0
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbx
-    pop rbp
-%endmacro
 
 align 16
 vmx_enter:
     push rbp
-    push rbx
-    push r12
-    push r13
-    push r14
-    push r15
     push rsi
-    cmp rsp, [rdi + HW_HOST_RSP]        ; the way here is nearly always equally deep
-    jne .new_depth
-.depth_known:
+    ; RSP is what HOST_RSP holds: set_host_rsp in vmx_run.c
     cmp byte [rdi + HW_LAUNCHED], 0     ; MOV keeps the flags
     mov rax, [rsi]
     mov rcx, [rsi + 8]
@@ -55,15 +38,9 @@ vmx_enter:
     vmlaunch
 .refused:
     add rsp, 8
-    pop_host
+    pop rbp
     mov eax, 1
     ret
-.new_depth:
-    mov eax, VMCS_HOST_RSP
-    vmwrite rax, rsp
-    jbe .refused
-    mov [rdi + HW_HOST_RSP], rsp
-    jmp .depth_known
 
 align 16
 vmx_exit_point:
@@ -85,14 +62,6 @@ vmx_exit_point:
     mov [rsi + 120], r15
     pop qword [rsi + 48]
     add rsp, 8
-    pop_host
-    xor eax, eax                        ; the answer; and nothing of the guest's stays in a register
-    xor ecx, ecx
-    xor edx, edx
-    xor esi, esi
-    xor edi, edi
-    xor r8d, r8d
-    xor r9d, r9d
-    xor r10d, r10d
-    xor r11d, r11d
+    pop rbp
+    xor eax, eax                        ; guest values stay in the others: there is nothing here that a guest could steer them to
     ret

@@ -79,4 +79,13 @@ static inline void vmwrite32(vmcs32_t f, uint32_t v) { vmwrite_raw(f.code, v); }
 static inline void vmwrite64(vmcs64_t f, uint64_t v) { vmwrite_raw(f.code, v); }
 static inline void vmwriten(vmcsn_t f, uint64_t v) { vmwrite_raw(f.code, v); }
 
+/* The guest's instruction is done: behind it, and out of the shadow that it may have stood in. */
+static inline void vmx_step_over(uint32_t length)
+{
+    vmwriten(GUEST_RIP, vmreadn(GUEST_RIP) + length);
+    uint32_t blocked = vmread32(GUEST_INTERRUPTIBILITY);
+    if (__builtin_expect(blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS), 0))
+        vmwrite32(GUEST_INTERRUPTIBILITY, blocked & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+}
+
 #endif

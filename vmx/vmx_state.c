@@ -195,10 +195,7 @@ void vmx_get(struct vcpu *v, uint32_t groups)
 void vmx_skip(struct vcpu *v, uint32_t len)
 {
     (void)v;
-    vmwriten(GUEST_RIP, vmreadn(GUEST_RIP) + len);
-    uint32_t blocked = vmread32(GUEST_INTERRUPTIBILITY);
-    if (blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))
-        vmwrite32(GUEST_INTERRUPTIBILITY, blocked & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+    vmx_step_over(len);
 }
 
 uint64_t vmx_cr4(struct vcpu *v)

@@ -13,6 +13,12 @@
 #include "tests/unit/fake_vmcs.h"
 #include "vmx/vmx.h"
 
+void settle_osxsave(struct vcpu *v, uint64_t *gpr)
+{
+    (void)v;
+    (void)gpr;
+}
+
 static struct vcpu v;
 static struct vcpu_state page;
 static struct vmx_vcpu hw;
