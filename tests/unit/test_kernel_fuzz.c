@@ -332,6 +332,9 @@ static void random_call(struct thread *t)
     calls_made++;
     made_of[n]++;
     struct answer r = call(t, n, x[0], x[1], x[2], x[3], x[4], x[5]);
+    /* Again at once: the other CPUs have had no time to do anything. */
+    for (uint64_t more = once_in(2) ? 0 : 8; r.error == E_AGAIN && !r.blocked && more > 0; more--)
+        r = call(t, n, x[0], x[1], x[2], x[3], x[4], x[5]);
     if (r.blocked || (t->vcpu && t->vcpu->in_guest_mode)) /* not back yet */
         return;
     assert_in_range(r.error, OK, E_COUNT - 1);
