@@ -283,7 +283,7 @@ static void random_call(struct thread *t)
         switch (n) {
         case SYS_HANDLE_CLOSE: x[0] = a(once_in(2) ? OBJ_EVENT : OBJ_NONE); break;
         case SYS_HANDLE_GRANT: x[0] = a(OBJ_DOMAIN), x[1] = a(OBJ_NONE), x[2] = rights(), x[3] = below(3) * below(150); break;
-        case SYS_DESTROY: x[0] = a(once_in(2) ? OBJ_DOMAIN : OBJ_NONE); break;
+        case SYS_DESTROY: x[0] = a(once_in(2) ? OBJ_MEMORY : once_in(2) ? OBJ_DOMAIN : OBJ_NONE); break;
         case SYS_DOMAIN_CREATE: x[0] = below(40), x[1] = once_in(3) ? any() : 7, x[2] = once_in(2) ? a(OBJ_EVENT) : 0; break;
         case SYS_THREAD_CREATE:
             x[0] = a(OBJ_DOMAIN), x[1] = an_address(), x[2] = an_address();
@@ -470,6 +470,26 @@ static void check_all(uint64_t digest)
 
 /* ---- a run */
 
+static void carve(unsigned n)
+{
+    memory[n] = made(call4(root_thread, SYS_MEMORY_CARVE, RAM_SLOT, n * MEMORY_SIZE, n & 1 ? MEMORY_SIZE : 0x18000, 10 + n));
+}
+
+/* Somebody destroyed it, or has begun to: root ends that and makes it anew. */
+static void renew(unsigned n)
+{
+    struct object *o = object_of(memory[n]);
+    if (!o->dead)
+        return;
+    enum error e = call_steps(root_thread, SYS_DESTROY, memory[n], 0);
+    assert_true(e == OK || e == E_DEAD);
+    assert_int_equal(call1(root_thread, SYS_HANDLE_CLOSE, memory[n]).error, OK);
+    for (unsigned k = 0; k < allowed_count; k++)
+        if (allowed[k].object == o)
+            allowed[k] = allowed[--allowed_count];
+    carve(n);
+}
+
 static void replace(unsigned i)
 {
     if (hostile[i].handle) {
@@ -477,6 +497,8 @@ static void replace(unsigned i)
         assert_true(e == OK || e == E_DEAD);
         assert_int_equal(call1(root_thread, SYS_HANDLE_CLOSE, hostile[i].handle).error, OK);
     }
+    for (unsigned n = 0; n < MEMORIES; n++)
+        renew(n);
     make_hostile(i);
 }
 
@@ -486,7 +508,7 @@ static void one_run(uint64_t which, uint64_t calls)
     allowed_count = 0;
     make_bystander();
     for (unsigned i = 0; i < MEMORIES; i++)
-        memory[i] = made(call4(root_thread, SYS_MEMORY_CARVE, RAM_SLOT, i * MEMORY_SIZE, i & 1 ? MEMORY_SIZE : 0x18000, 10 + i));
+        carve(i);
     for (unsigned i = 0; i < EVENTS; i++)
         event[i] = made(call0(root_thread, SYS_EVENT_CREATE));
     for (unsigned i = 0; i < HOSTILE; i++)
