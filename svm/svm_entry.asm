@@ -1,4 +1,4 @@
-; void svm_run(struct vcpu *v, uint64_t deadline_tsc): one round trip into the guest.
+; svm_enter: one round trip into the guest. rdi: struct svm_vcpu. Of the host's registers only rbp and rsp are kept: the caller (svm_run.c) knows.
 ;
 ; Promises: interrupts are off on entry and on return; in between, CLGI holds them back until VMRUN, and IF=1 makes the CPU
 ; leave the guest for them (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). They are still pending on return. What VMRUN does
@@ -11,7 +11,6 @@ SVM_HOST_VMCB equ 16
 
 section .text
 bits 64
-extern svm_prepare, svm_finish
 
 %macro guest_registers 1        ; all but rax, rsp (in the VMCB) and rdi (the pointer)
     %1 rcx, 1
@@ -35,19 +34,12 @@ extern svm_prepare, svm_finish
     mov [rdi + 8 * %2], %1
 %endmacro
 
-global svm_run, svm_vmrun
-svm_run:
+global svm_enter, svm_vmrun
+svm_enter:
     push rbp
-    push rbx
-    push r12
-    push r13
-    push r14
-    push r15
-    push rdi                    ; v
-    call svm_prepare            ; the struct svm_vcpu
-    push rax
-    mov rdi, [rax + SVM_GPR]
-    mov rax, [rax + SVM_VMCB]
+    push rdi                    ; the struct svm_vcpu
+    mov rax, [rdi + SVM_VMCB]
+    mov rdi, [rdi + SVM_GPR]
     clgi
     sti
     vmload
@@ -67,11 +59,5 @@ svm_vmrun:
     vmload
     cli
     stgi
-    pop rdi                     ; v
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbx
     pop rbp
-    jmp svm_finish
+    ret
