@@ -11,10 +11,13 @@
 #include "kernel/klog_ring.h"
 #include "kernel/memory.h"
 #include "kernel/space.h"
+#include "kernel/string.h"
 #include "kernel/thread.h"
 #include "kernel/vcpu.h"
 
 struct object log_object = {.type = OBJ_LOG, .references = 1};
+
+#define LOG_LINES_MAX 8u /* in one call, which runs with interrupts off; what follows is lost */
 
 struct arguments { struct thread *t; struct domain *d; uint64_t a[6]; };
 
@@ -308,6 +311,18 @@ static struct result sys_query(const struct arguments *x)
     }
 }
 
+/* Drawing or sending a line can take milliseconds: nobody else's system call waits for that. */
+static void append_line(struct domain *d)
+{
+    char line[sizeof d->log_line];
+    uint32_t length = d->log_used;
+    memcpy(line, d->log_line, length);
+    d->log_used = 0;
+    kernel_unlock();
+    log_append(line, length);
+    kernel_lock();
+}
+
 static struct result sys_log(const struct arguments *x)
 {
     struct object *o;
@@ -317,12 +332,13 @@ static struct result sys_log(const struct arguments *x)
     if (x->a[1] == 0 || x->a[1] > 4 * sizeof(uint64_t))
         return failed(E_ARG);
     struct domain *d = x->d;
-    for (unsigned i = 0; i < x->a[1]; i++) {
+    unsigned lines = 0;
+    for (unsigned i = 0; i < x->a[1] && lines < LOG_LINES_MAX; i++) {
         char c = (char)(x->a[2 + i / 8] >> (i % 8 * 8));
         d->log_line[d->log_used++] = c == '\n' || c == '\t' || (c >= 32 && c < 127) ? c : '?';
         if (c == '\n' || d->log_used == sizeof d->log_line) {
-            log_append(d->log_line, d->log_used);
-            d->log_used = 0;
+            append_line(d);
+            lines++;
         }
     }
     return done(0);
