@@ -178,9 +178,14 @@ static bool speaks_kvm(void)
     return r[1] == 0x4b4d564b;
 }
 
-static void operations(const struct multiboot *info)
+static void cpuid_row(void)
 {
     ROW("cpuid", "xor %%eax, %%eax\n\txor %%ecx, %%ecx", "cpuid", 0);
+}
+
+static void operations(const struct multiboot *info)
+{
+    cpuid_row();
     ROW("cpuid_far", "mov $0x80000008, %%eax\n\txor %%ecx, %%ecx", "cpuid", 0);
     if (speaks_kvm()) { /* KVM_HC_VAPIC_POLL_IRQ: nothing to do, and 0 comes back */
         if (intel)
@@ -282,6 +287,8 @@ int guest_main(uint32_t magic, const struct multiboot *info)
         bench_ipi();
     else if (starts(cmdline, "mode=loop="))
         loop(cmdline + 10);
+    else if (starts(cmdline, "mode=cpuid"))
+        cpuid_row();
     else if (starts(cmdline, "mode=switch"))
         bench_switch();
     else
