@@ -167,6 +167,7 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     ioapic_write(0x10 + 2 * 2, 0x41); /* PIT comes in at pin 2, edge, high */
     CHECK("PIT interrupt through the I/O APIC", reaches(&ioapic_ticks, 20, 500), ioapic_ticks, 0);
     ioapic_write(0x10 + 2 * 2, 1 << 16 | 0x41);
+    reaches(&never, 1, 2); /* what the local APIC has already taken still comes */
     before = ioapic_ticks;
     reaches(&never, 1, 10);
     CHECK("a masked pin is quiet", ioapic_ticks == before, ioapic_ticks, before);

@@ -240,7 +240,7 @@ privileged_rows:
     db 0x0f, 0x01, 0xd4
 %endmacro
 %macro r_svm 1
-    mov eax, zero
+    mov eax, 0x00200000         ; page-aligned: a wrong address is a #GP of its own
     db 0x0f, 0x01, %1
 %endmacro
 %macro r_skinit 0

@@ -17,15 +17,29 @@ PROMPT = r'mullion> '
 PANIC = 'mullion: PANIC'
 DETACH = '\x1d'
 # How much longer things take than in QEMU.
-SLOWER = {'qemu': 1.0, 'bochs': 6.0}
+SLOWER = {'qemu': 1.5, 'bochs': 6.0}
 
 
 class Failure(AssertionError):
     pass
 
 
-def printable(text):
-    return re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', text).replace('\r', '')
+class Screen:
+    """What a terminal would show of a byte stream, as text: escape sequences are dropped, a line that is erased is gone."""
+
+    def __init__(self):
+        self.text = ''
+        self.held = ''
+
+    def feed(self, data):
+        data = self.held + data.decode('latin-1')
+        cut = re.search(r'\x1b(\[[0-9;?]*)?$', data)
+        self.held = data[cut.start():] if cut else ''
+        for part in re.split(r'(\x1b\[[0-9;?]*[A-Za-z])', data[:cut.start()] if cut else data):
+            if part == '\x1b[K':
+                self.text = self.text[:self.text.rfind('\n') + 1]
+            elif not part.startswith('\x1b'):
+                self.text += part.replace('\r', '')
 
 
 class Box:
@@ -34,8 +48,8 @@ class Box:
     def __init__(self, conf=None, on='qemu', boot=None, cpus=None, memory=None, options='', multiboot1=False, ram_file=False, kernel=None, **more):
         self.on = on
         self.work = tempfile.TemporaryDirectory(prefix='mullion-test-')
-        self.text = ''
-        self.mark = 0
+        self.screen = Screen()
+        self.mark = self.asked = 0
         self.started = time.monotonic()
         path = os.path.join(self.work.name, 'mullion.conf')
         if conf is None:
@@ -82,8 +96,13 @@ class Box:
         if not select.select([self.machine], [], [], seconds)[0]:
             return self.machine.poll()
         data = self.machine.read()
-        self.text += printable(data.decode('utf-8', 'replace'))
+        self.screen.feed(data)
+        self.mark = min(self.mark, len(self.text))
         return bool(data)
+
+    @property
+    def text(self):
+        return self.screen.text
 
     def wait(self, pattern, timeout=60, why=''):
         """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more. A line's end in a pattern is \\n:
@@ -138,6 +157,31 @@ class Box:
         self.mark = len(self.text)
         self.type(command + '\r')
         return self.wait(pattern, timeout, f'after `{command}`')
+
+    def log(self, name, lines=400):
+        """What a guest (or 'mullion') has written, in whole lines: live, a slow guest's line may come in pieces, others' between them."""
+        self.settle(0.05)
+        self.asked += 1
+        self.type(f'log {name} {lines}\rend{self.asked}\r')
+        start = self.mark
+        end = self.wait(f"Unknown command 'end{self.asked}'", 30).start()
+        text = self.text[start:end]
+        return ''.join(line + '\n' for line in text.splitlines() if not re.match(r'\[[a-z]', line))
+
+    def until(self, name, pattern, timeout=60, count=1):
+        """Waits until a guest's log has the pattern, `count` times. The last match."""
+        end = time.monotonic() + timeout * SLOWER[self.on]
+        while True:
+            text = self.log(name)
+            found = list(re.finditer(pattern, text, re.M))
+            if len(found) >= count:
+                return found[-1]
+            if time.monotonic() > end:
+                raise Failure(f'{name} has not written {pattern!r} {count} time(s) within {timeout * SLOWER[self.on]:.0f} s, but:\n{text[-3000:]}\n'
+                              f'{self.tail(30)}')
+            pause = time.monotonic() + SLOWER[self.on]
+            while time.monotonic() < pause:
+                self.pump(0.2)
 
     def attach(self, name):
         self.mark = len(self.text)
