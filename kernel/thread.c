@@ -16,7 +16,6 @@ _Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, ke
                "entry.asm relies on both");
 
 static uint64_t flush_generation;
-static uint64_t next_deadline[MAX_CPUS];
 
 enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu, unsigned priority, uint64_t budget_us,
                          uint64_t period_us, struct thread **out)
@@ -169,8 +168,6 @@ static void expire_timeouts(struct cpu *c, uint64_t now)
     }
 }
 
-uint64_t cpu_next_deadline(void) { return next_deadline[this_cpu()->number]; }
-
 noreturn void cpu_run(void)
 {
     struct cpu *c = this_cpu();
@@ -181,7 +178,7 @@ noreturn void cpu_run(void)
         expire_timeouts(c, now);
         struct sched_entity *e = sched_pick(&c->sched, now);
         uint64_t next = min_u64(sched_deadline(&c->sched), c->timeouts ? c->timeouts->deadline : NEVER);
-        next_deadline[c->number] = next;
+        c->next_deadline = next;
         if (!e) {
             c->current = NULL;
             timer_arm(next);

@@ -47,9 +47,6 @@ void thread_block(struct thread *t, enum block why, uint64_t deadline);
 
 /* Runs whatever is due on this CPU, for ever. Called at the bottom of the kernel stack with nothing held. */
 noreturn void cpu_run(void);
-/* The earliest thing the host wants this CPU for; valid while a thread runs. */
-uint64_t cpu_next_deadline(void);
-
 /* Raises the flush generation and makes these CPUs (a bit each) drop their translations; flush_done tells when all of them have. */
 uint64_t flush_request(uint64_t cpus);
 bool flush_done(uint64_t generation, uint64_t cpus);

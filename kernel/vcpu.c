@@ -13,6 +13,8 @@
 #include "kernel/space.h"
 #include "kernel/thread.h"
 
+#define INSTRUCTION_MAX 15u /* bytes (Intel SDM vol. 2, 2.3.11) */
+
 const struct backend *backend;
 
 static bool has_tsc_aux(void) { return cpuid(0x80000001, 0).edx & 1u << 27; }
@@ -166,10 +168,22 @@ static void get(struct vcpu *v, uint32_t groups)
         s->tsc_aux = rdmsr(MSR_TSC_AUX);
 }
 
+/* The monitor has done the instruction; unless it brings a rip of its own. */
+static inline void take_advance(struct vcpu *v, uint32_t dirty)
+{
+    uint32_t length = __atomic_load_n(&v->state->advance, __ATOMIC_RELAXED);
+    if (length == 0)
+        return;
+    v->state->advance = 0;
+    if (!(dirty & GROUP_RIP) && length <= INSTRUCTION_MAX)
+        backend->skip(v, length);
+}
+
 void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)
 {
     if (c->vcpu != v)
         vcpu_make_current(c, v);
+    take_advance(v, v->state->dirty);
     groups &= GROUPS_ALL & ~(uint32_t)GROUP_TSC & ~v->state->dirty;
     get(v, groups);
     v->state->valid |= groups;
@@ -178,9 +192,8 @@ void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)
 static uint32_t groups_of(uint32_t reason)
 {
     switch (reason) {
-    case EXIT_KICK: case EXIT_DEADLINE: case EXIT_RDMSR: case EXIT_WRMSR: case EXIT_CPUID: case EXIT_HLT: case EXIT_XSETBV:
-    case EXIT_INVALID_OPCODE_WANTED:
-        return GROUP_RIP;
+    case EXIT_KICK: case EXIT_DEADLINE: case EXIT_RDMSR: case EXIT_WRMSR: case EXIT_CPUID: return 0;
+    case EXIT_HLT: case EXIT_XSETBV: case EXIT_INVALID_OPCODE_WANTED: return GROUP_RIP;
     case EXIT_HYPERCALL: return GROUP_RIP | GROUP_SEG;
     case EXIT_CR_WRITE: case EXIT_CR_READ: return GROUP_RIP | GROUP_CR;
     case EXIT_BAD_STATE: return GROUPS_ALL & ~(uint32_t)GROUP_TSC;
@@ -194,11 +207,10 @@ static bool hand_over(struct vcpu *v, uint32_t reason)
     struct vcpu_state *s = v->state;
     v->exit.reason = reason;
     v->exits[reason < EXIT_COUNT ? reason : EXIT_UNKNOWN]++;
-    uint32_t groups = groups_of(reason);
-    if (reason == EXIT_PORT && !v->exit.port.string)
-        groups = GROUP_RIP;
+    uint32_t groups = reason == EXIT_PORT && !v->exit.port.string ? 0 : groups_of(reason);
     v->cr2 = read_cr2();
-    get(v, groups);
+    if (groups)
+        get(v, groups);
     s->exit = v->exit;
     s->valid = groups;
     s->exits_total++;
@@ -255,10 +267,11 @@ static bool settle(struct vcpu *v)
 bool vcpu_enter(struct cpu *c, struct vcpu *v)
 {
     struct vcpu_state *s = v->state;
-    uint64_t next = cpu_next_deadline();
+    uint64_t next = c->next_deadline;
     if (c->vcpu != v)
         vcpu_make_current(c, v);
     uint32_t dirty = __atomic_load_n(&s->dirty, __ATOMIC_RELAXED) & GROUPS_ALL;
+    take_advance(v, dirty);
     if (dirty) {
         s->dirty = 0;
         put(v, dirty);

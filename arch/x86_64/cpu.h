@@ -59,6 +59,7 @@ struct cpu {
     struct vcpu *vcpu;           /* whose state is in the CPU */
     struct thread *wake_list;    /* atomic; pushed by anybody, taken by this CPU */
     struct thread *timeouts;     /* blocked with a deadline; this CPU's own */
+    uint64_t next_deadline;      /* the earliest thing the host wants this CPU for; valid while a thread runs */
     uint64_t timer_armed;        /* TSC at which the local APIC's timer fires; NEVER: not armed */
     uint64_t flush_seen;         /* atomic; the newest flush generation this CPU has carried out */
     uint64_t nmi_count, spurious_count, idle_ticks;

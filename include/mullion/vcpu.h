@@ -48,13 +48,13 @@ struct table_register { uint64_t base; uint32_t limit; uint32_t reserved; };
 
 enum exit_reason {
     EXIT_NONE = 0,
-    EXIT_KICK,       /* vcpu_kick */
-    EXIT_DEADLINE,   /* host TSC has reached `deadline` */
-    EXIT_PORT,       /* IN/OUT: port; RIP filled. String forms: decode (SEG, CR filled) */
+    EXIT_KICK,       /* vcpu_kick; nothing filled */
+    EXIT_DEADLINE,   /* host TSC has reached `deadline`; nothing filled */
+    EXIT_PORT,       /* IN/OUT: port; nothing filled. String forms: decode (RIP, SEG, CR filled) */
     EXIT_MEMORY,     /* second-level fault: memory; RIP, SEG, CR filled */
-    EXIT_RDMSR,      /* msr; index is in rcx; RIP */
-    EXIT_WRMSR,      /* value in rdx:rax; RIP */
-    EXIT_CPUID,      /* a leaf with no settled entry; RIP */
+    EXIT_RDMSR,      /* msr; index is in rcx; nothing filled */
+    EXIT_WRMSR,      /* value in rdx:rax; nothing filled */
+    EXIT_CPUID,      /* a leaf with no settled entry; nothing filled */
     EXIT_HLT,        /* RIP (rip still at the HLT) */
     EXIT_HYPERCALL,  /* VMCALL or VMMCALL; RIP, SEG */
     EXIT_CR_WRITE,   /* cr; RIP, CR */
@@ -142,7 +142,9 @@ struct vcpu_state {
     /* GROUP_RIP */
     uint64_t rip, rsp, rflags;
     uint32_t shadow;       /* SHADOW_* */
-    uint32_t reserved0;
+    /* Control, written by the monitor: so many bytes of the exit's instruction are done (0..15). At the next vcpu_run or vcpu_fetch rip moves on by
+     * them, the shadow ends, and the kernel clears this. Cheaper than GROUP_RIP; ignored when that is dirty. */
+    uint32_t advance;
     /* GROUP_CR */
     uint64_t cr0, cr2, cr3, cr4, efer, xcr0, tpr; /* tpr: CR8's four bits */
     /* GROUP_SEG */
