@@ -33,9 +33,11 @@ static struct cpu cpus[MACHINE_CPUS];
 static uint64_t cr3[MACHINE_CPUS];
 static struct { uint64_t base; bool guest; } tlb[MACHINE_CPUS][TLB_SIZE];
 static unsigned tlb_used[MACHINE_CPUS];
-static unsigned running;
-static jmp_buf out;
-static const struct frame *resumed;
+/* Which CPU this is: a test may run each CPU in a thread of its own. */
+static _Thread_local unsigned running;
+static _Thread_local jmp_buf out;
+static _Thread_local const struct frame *resumed;
+static uint32_t tlb_lock;
 static uint64_t used_at_start;
 static uint32_t references_at_start;
 static struct ports ports;
@@ -49,16 +51,25 @@ struct cpu *cpu_by_number(unsigned number)
     assert_true(number < MACHINE_CPUS);
     return &cpus[number];
 }
-uint64_t rdtsc(void) { return ++now; }
+uint64_t rdtsc(void) { return __atomic_add_fetch(&now, 1, __ATOMIC_RELAXED); }
 uint64_t read_cr3(void) { return cr3[running]; }
+
+static void lock_tlbs(void)
+{
+    while (__atomic_exchange_n(&tlb_lock, 1, __ATOMIC_ACQUIRE)) {
+    }
+}
+static void unlock_tlbs(void) { __atomic_store_n(&tlb_lock, 0, __ATOMIC_RELEASE); }
 
 static void forget(bool guest)
 {
+    lock_tlbs();
     unsigned kept = 0;
     for (unsigned i = 0; i < tlb_used[running]; i++)
         if (tlb[running][i].guest != guest)
             tlb[running][kept++] = tlb[running][i];
     tlb_used[running] = kept;
+    unlock_tlbs();
 }
 
 void write_cr3(uint64_t v)
@@ -100,7 +111,7 @@ bool fpu_xcr0_valid(uint64_t xcr0) { return xcr0 & 1; }
 
 /* ---- memory */
 
-static uint64_t window_page = ~0ull;
+static _Thread_local uint64_t window_page = ~0ull;
 
 void *window_open(hpa_t a)
 {
@@ -121,11 +132,13 @@ void window_close(void)
 
 bool remembered(uint64_t base, uint64_t size)
 {
+    bool found = false;
+    lock_tlbs();
     for (unsigned c = 0; c < MACHINE_CPUS; c++)
         for (unsigned i = 0; i < tlb_used[c]; i++)
-            if (tlb[c][i].base >= base && tlb[c][i].base < base + size)
-                return true;
-    return false;
+            found |= tlb[c][i].base >= base && tlb[c][i].base < base + size;
+    unlock_tlbs();
+    return found;
 }
 
 static uint8_t *look(unsigned cpu, const struct pagetable *tables, uint64_t at, bool guest)
@@ -136,10 +149,12 @@ static uint8_t *look(unsigned cpu, const struct pagetable *tables, uint64_t at, 
     frame.v &= ~PAGE_MASK;
     if (frame.v < RAM_BASE || frame.v >= RAM_BASE + RAM_SIZE)
         return NULL; /* a page of the kernel's own: a vCPU's state */
+    lock_tlbs();
     if (tlb_used[cpu] < TLB_SIZE) {
         tlb[cpu][tlb_used[cpu]].base = frame.v;
         tlb[cpu][tlb_used[cpu]++].guest = guest;
     }
+    unlock_tlbs();
     return ram + (frame.v - RAM_BASE) + (at & PAGE_MASK);
 }
 
@@ -201,23 +216,29 @@ void run_all(void)
 
 noreturn void syscall_entry(struct thread *t);
 
+struct thread *make_call(struct thread *t, enum syscall number, const uint64_t a[6])
+{
+    t->frame.rax = number;
+    t->frame.rdi = a[0];
+    t->frame.rsi = a[1];
+    t->frame.rdx = a[2];
+    t->frame.rcx = a[3];
+    t->frame.r8 = a[4];
+    t->frame.r9 = a[5];
+    running = t->cpu->number;
+    if (setjmp(out) == 0)
+        syscall_entry(t);
+    return resumed ? (struct thread *)(uintptr_t)resumed : NULL;
+}
+
 struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
     for (unsigned tries = 0; run_cpu(t->cpu->number) != t; tries++) {
         if (tries == 64)
             return (struct answer){OK, 0, true};
-        now += 20000000; /* slices end */
+        __atomic_add_fetch(&now, 20000000, __ATOMIC_RELAXED); /* slices end */
     }
-    t->frame.rax = number;
-    t->frame.rdi = a;
-    t->frame.rsi = b;
-    t->frame.rdx = c;
-    t->frame.rcx = d;
-    t->frame.r8 = e;
-    t->frame.r9 = f;
-    running = t->cpu->number;
-    if (setjmp(out) == 0)
-        syscall_entry(t);
+    make_call(t, number, (const uint64_t[6]){a, b, c, d, e, f});
     if (t->block != BLOCK_NONE)
         return (struct answer){OK, 0, true};
     return (struct answer){(enum error)t->frame.rax, t->frame.rdx, false};

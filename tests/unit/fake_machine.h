@@ -45,6 +45,9 @@ struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b
 #define call3(t, n, a, b, c)    call(t, n, a, b, c, 0, 0, 0)
 #define call4(t, n, a, b, c, d) call(t, n, a, b, c, d, 0, 0)
 
+/* The same for a thread that is in ring 3 on its CPU now. Answers who is there afterwards (NULL: the CPU is idle); t may be gone. */
+struct thread *make_call(struct thread *t, enum syscall number, const uint64_t a[6]);
+
 /* Runs one CPU until a thread is in ring 3 there (returned) or it is idle (NULL). */
 struct thread *run_cpu(unsigned number);
 void run_all(void);
