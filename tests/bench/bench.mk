@@ -20,10 +20,19 @@ $(BUILD)/guests/bench-init: tests/bench/guest/init.asm
 	@mkdir -p $(@D)
 	$(NASM) -f bin -o $@ $<
 
-.PHONY: bench bench-guest
+.PHONY: bench bench-guest bench-growth bench-profile
 bench-guest: $(BUILD)/guests/bench.elf $(BUILD)/guests/bench-init
 bench: setup-test
 	@$(MAKE) --no-print-directory all default-guests bench-guest
 	@RING0='$(RING0)' /usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(if $(PEER),--peer $(PEER)) $(if $(filter command line,$(origin ON)),--on $(ON))
+
+bench-growth: setup-test
+	@$(MAKE) --no-print-directory all default-guests bench-guest
+	@/usr/bin/python3 tests/bench/growth.py --build $(BUILD)
+# Where the instructions of one operation go: make bench-profile OP=pio ON=bochs
+OP ?= pio
+bench-profile: setup-test
+	@$(MAKE) --no-print-directory all bench-guest
+	@/usr/bin/python3 tests/bench/profile.py --build $(BUILD) --on $(ON) $(OP)
 
 -include $(wildcard $(BENCH_OBJ)/*.d)

@@ -239,8 +239,28 @@ def measure_peer(on, out, build, mitigations):
         m.wait(r'^peer: ops', 400)
         m.wait(r'^peer: linux', 400)
         out.update(rows(m.text))
-        line = m.wait(INIT_LINE, 400)
+        line = re.search(INIT_LINE, m.text)
+        if not line:
+            raise harness.Failure('Linux did not boot under KVM\n' + m.tail())
         out['linux_boot'] = int(line.group(2), 16) - int(line.group(1), 16)
+
+
+def markdown(results):
+    """The table of docs/performance.md."""
+    def cell(value):
+        return '-' if value is None else format(value, ',')
+    lines = ['| row | VT-x | goal | KVM, mitigations off | KVM, default | AMD-V | goal | KVM, mitigations off | KVM, default |',
+             '|---|---:|---:|---:|---:|---:|---:|---:|---:|']
+    for row in ROWS:
+        goal = GOALS.get(row, (None, None))
+        cells = []
+        for i, b in enumerate(('vmx', 'svm')):
+            value = results.get(b, {}).get(row)
+            mark = '**' if value is not None and goal[i] is not None and value > goal[i] else ''
+            cells += [mark + cell(value) + mark, cell(goal[i])]
+            cells += [cell(results.get(b + peer_of, {}).get(row)) for peer_of in ('_kvm', '_kvm_default')]
+        lines.append(f'| `{row}` | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
 
 
 PARTS = {'ops': measure_ops, 'ipi': measure_ipi, 'linux': measure_linux, 'bare': measure_bare}
@@ -253,6 +273,7 @@ def main():
     p.add_argument('--peer', choices=('kvm',))
     p.add_argument('--part', action='append', choices=sorted(PARTS), help='only these; the others keep what the last run wrote')
     p.add_argument('--peer-only', action='store_true', help='with --peer: Mullion\'s own rows are taken from the last run')
+    p.add_argument('--markdown', action='store_true', help='measure nothing; print the last results as docs/performance.md shows them')
     a = p.parse_args()
     harness.BUILD = os.path.join(ROOT, a.build)
     path = os.path.join(harness.BUILD, 'bench.json')
@@ -260,6 +281,10 @@ def main():
     if (a.part or a.on or a.peer_only) and os.path.exists(path):
         with open(path, encoding='utf-8') as f:
             results = json.load(f)
+    if a.markdown:
+        with open(path, encoding='utf-8') as f:
+            print(markdown(json.load(f)))
+        return 0
     make_initrd(harness.BUILD)
     failed = False
     if a.peer:
