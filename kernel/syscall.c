@@ -367,22 +367,9 @@ static noreturn void thread_exit(struct thread *t)
     cpu_run();
 }
 
-/* From entry.asm: the frame is saved, we are on the CPU's stack. */
-noreturn void syscall_entry(struct thread *t);
-noreturn void syscall_entry(struct thread *t)
+static __attribute__((noinline)) noreturn void by_number(struct thread *t, struct cpu *c)
 {
-    struct cpu *c = this_cpu();
     uint64_t number = t->frame.rax;
-    if (number == SYS_VCPU_RUN) { /* the hot one: no lock, no table */
-        if (t->vcpu) {
-            t->vcpu->in_guest_mode = true;
-            if (!vcpu_enter(c, t->vcpu) || __atomic_load_n(&c->work, __ATOMIC_RELAXED))
-                cpu_run();
-            user_resume(&t->frame);
-        }
-        t->frame.rax = E_STATE;
-        user_resume(&t->frame);
-    }
     if (number == SYS_THREAD_EXIT)
         thread_exit(t);
     struct result r = failed(E_NOSYS);
@@ -399,6 +386,24 @@ noreturn void syscall_entry(struct thread *t)
     t->frame.rax = r.error;
     t->frame.rdx = r.value;
     if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
+        cpu_run();
+    user_resume(&t->frame);
+}
+
+/* From entry.asm: the frame is saved, we are on the CPU's stack. */
+noreturn void syscall_entry(struct thread *t);
+noreturn void syscall_entry(struct thread *t)
+{
+    struct cpu *c = t->cpu;
+    if (t->frame.rax != SYS_VCPU_RUN)
+        by_number(t, c);
+    /* The hot one: no lock, no table. */
+    if (!t->vcpu) {
+        t->frame.rax = E_STATE;
+        user_resume(&t->frame);
+    }
+    t->vcpu->in_guest_mode = true;
+    if (!vcpu_enter(c, t->vcpu) || __atomic_load_n(&c->work, __ATOMIC_RELAXED))
         cpu_run();
     user_resume(&t->frame);
 }

@@ -182,21 +182,6 @@ static void refused(struct vcpu *v, struct svm_vcpu *s)
     svm_asid_forget(s->asids); /* it may not have flushed what it was told to */
 }
 
-static __attribute__((noinline)) void finish_more(struct vcpu *v, struct svm_vcpu *s)
-{
-    struct vmcb *b = s->vmcb;
-    b->control.event = svm_interrupted_event(b->control.exit_event);
-    svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->exit);
-    if (v->exit.reason == EXIT_NONE)
-        own_exit(v, s);
-    else if (v->exit.reason == EXIT_BAD_STATE)
-        refused(v, s);
-    /* QEMU lets a guest load these too where a CPU raises #GP, and VMRUN would refuse them. */
-    if ((b->save.cr0 & (CR0_NW | CR0_CD)) == CR0_NW)
-        b->save.cr0 &= ~CR0_NW;
-    b->save.dr7 &= 0xffffffff;
-}
-
 void svm_finish(struct vcpu *v)
 {
     struct svm_vcpu *s = v->hw;
@@ -204,8 +189,16 @@ void svm_finish(struct vcpu *v)
     s->gpr[GPR_RAX] = b->save.rax;
     b->control.tlb_control = TLB_KEEP;
     b->control.clean = s->clean;
-    b->control.event = 0;
-    finish_more(v, s);
+    b->control.event = rarely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
+    svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->exit);
+    if (rarely(v->exit.reason == EXIT_NONE))
+        own_exit(v, s);
+    else if (rarely(v->exit.reason == EXIT_BAD_STATE))
+        refused(v, s);
+    /* QEMU lets a guest load these too where a CPU raises #GP, and VMRUN would refuse them. */
+    if (rarely((b->save.cr0 & (CR0_NW | CR0_CD)) == CR0_NW))
+        b->save.cr0 &= ~CR0_NW;
+    b->save.dr7 &= 0xffffffff;
 }
 
 #ifndef UNIT_TEST
