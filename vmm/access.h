@@ -13,6 +13,7 @@ struct guest_cpu {
     /* Not RAM: the device that lies at gpa. size: 1..8. On a read *value is filled. */
     void (*device)(void *context, uint64_t gpa, unsigned size, bool write, uint64_t *value);
     void *context;
+    struct quick_move *quick; /* where a simple move is to be kept; NULL: nowhere */
 };
 
 /* What an access or an instruction came to. */

@@ -6,6 +6,7 @@
 #include "lib/string.h"
 #include "vmm/decode.h"
 #include "vmm/flags.h"
+#include "vmm/quick.h"
 
 struct run {
     const struct guest_cpu *c;
@@ -420,6 +421,8 @@ enum verdict emulate_memory(const struct guest_cpu *c, struct instruction_bytes 
     struct run r = {.c = c, .fault = fault};
     if (!decode(c, &r.d, seen))
         return VERDICT_UNSUPPORTED;
+    if (c->quick != NULL)
+        quick_learn(c->quick, c, &r.d, seen->bytes);
     enum verdict v = execute(&r);
     if (v == VERDICT_DONE)
         emulate_skip(c->state, r.d.insn.length);

@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "vmm/cr.h"
+#include "vmm/devices/layout.h"
 #include "vmm/emulate.h"
 
 #define STUCK_MAX      100000u /* faults in a row on one page that is there */
@@ -25,6 +26,11 @@ bool exits_need(struct vm_vcpu *v, uint32_t groups)
     }
     v->have |= missing;
     return true;
+}
+
+static inline bool need(struct vm_vcpu *v, uint32_t groups)
+{
+    return (groups & ~v->have) == 0 || exits_need(v, groups);
 }
 
 static void crash(struct vm_vcpu *v, const char *what)
@@ -70,6 +76,12 @@ static void device_access(void *context, uint64_t gpa, unsigned size, bool write
     vm_unlock(vm);
 }
 
+/* PIT, its gate, RTC; ACPI timer. What such an access changes may be due before anything else. */
+static bool touches_timers(uint16_t port)
+{
+    return (port >= 0x40 && port < 0x80) || (port >= LAYOUT_PM_BASE && port < LAYOUT_GPE0);
+}
+
 static void port_access(void *context, uint16_t port, unsigned size, bool write, uint32_t *value)
 {
     struct vm_vcpu *v = context;
@@ -79,7 +91,10 @@ static void port_access(void *context, uint16_t port, unsigned size, bool write,
     (void)bus_port(&vm->bus, port, size, write, value);
     if (port == vm->uart.base && channel_used(&vm->channel->to_guest) > 0)
         machine_console_input(vm); /* the FIFO may have room now */
-    vm_unlock(vm);
+    if (touches_timers(port))
+        vm_unlock_timers(vm);
+    else
+        vm_unlock(vm);
 }
 
 static struct guest_cpu cpu_of(struct vm_vcpu *v)
@@ -106,21 +121,28 @@ static void settle(struct vm_vcpu *v, enum verdict verdict, const struct guest_f
     }
 }
 
-/* Past the instruction that made this exit. False: not possible, the guest has been ended. */
-static bool skip(struct vm_vcpu *v)
+static unsigned find_length(struct vm_vcpu *v)
 {
     struct instruction_bytes seen = {.count = 0};
+    struct guest_cpu c = cpu_of(v);
+    if (!exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
+        return 0;
+    unsigned length = decode_length(&c, &seen);
+    if (length == 0)
+        settle(v, VERDICT_UNSUPPORTED, NULL, &seen, "instruction of unknown length");
+    return length;
+}
+
+/* Past the instruction that made this exit. False: not possible, the guest has been ended. */
+static inline bool skip(struct vm_vcpu *v)
+{
     unsigned length = v->state->exit.insn_len;
-    if (!exits_need(v, length == 0 ? GROUP_RIP | GROUP_SEG | GROUP_CR : GROUP_RIP))
-        return false;
-    if (length == 0) {
-        struct guest_cpu c = cpu_of(v);
-        length = decode_length(&c, &seen);
-        if (length == 0) {
-            settle(v, VERDICT_UNSUPPORTED, NULL, &seen, "instruction of unknown length");
-            return false;
-        }
+    if (length != 0 && !((v->have | v->state->dirty) & GROUP_RIP)) { /* the kernel does it by itself */
+        v->state->advance = length;
+        return true;
     }
+    if (!need(v, GROUP_RIP) || (length == 0 && (length = find_length(v)) == 0))
+        return false;
     /* Only the width of the code decides whether rip is cut to 32 bits, and a rip above 4 GiB is a 64-bit one. */
     struct vcpu_state *s = v->state;
     s->rip = s->rip + length;
@@ -150,25 +172,18 @@ static void port_exit(struct vm_vcpu *v)
     }
     bool write = !s->exit.port.in;
     uint64_t mask = size == 4 ? 0xffffffffu : (1u << (8 * size)) - 1;
-    uint64_t next = s->exit.port.next_rip;
     uint32_t value = write ? (uint32_t)(s->gpr[GPR_RAX] & mask) : (uint32_t)mask;
     port_access(v, port, size, write, &value);
     if (!write) /* a 32-bit result clears the upper half of rax */
         s->gpr[GPR_RAX] = size == 4 ? value : (s->gpr[GPR_RAX] & ~mask) | (value & mask);
-    if (next == 0) {
-        (void)skip(v);
-    } else if (exits_need(v, GROUP_RIP)) {
-        s->rip = next;
-        s->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
-        s->dirty |= GROUP_RIP;
-    }
+    (void)skip(v);
 }
 
 static void memory_exit(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
     uint64_t at = s->exit.memory.gpa;
-    if (!exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
+    if (!need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
         return;
     if (guest_ptr(&v->vm->memory, at, 1) != NULL) { /* mapped meanwhile, or by design never: it must not go on for ever */
         v->stuck = v->stuck_gpa == at ? v->stuck + 1 : 0;
@@ -186,12 +201,17 @@ static void memory_exit(struct vm_vcpu *v)
         return;
     }
     struct guest_cpu c = cpu_of(v);
+    c.quick = quick_slot(v->quick, s->rip);
+    if (quick_execute(c.quick, &c, at))
+        return;
     struct guest_fault fault = {0};
     struct instruction_bytes seen = {.count = 0};
     enum verdict verdict = emulate_memory(&c, &seen, &fault);
-    char what[64];
-    format(what, sizeof what, "access to device memory 0x%lx", at);
-    settle(v, verdict, &fault, &seen, what);
+    if (verdict != VERDICT_DONE) {
+        char what[64];
+        format(what, sizeof what, "access to device memory 0x%lx", at);
+        settle(v, verdict, &fault, &seen, what);
+    }
 }
 
 static void msr_exit(struct vm_vcpu *v, bool write)
@@ -199,9 +219,14 @@ static void msr_exit(struct vm_vcpu *v, bool write)
     struct vcpu_state *s = v->state;
     uint32_t index = (uint32_t)s->gpr[GPR_RCX];
     uint64_t value = (s->gpr[GPR_RAX] & 0xffffffffu) | s->gpr[GPR_RDX] << 32;
-    if (!exits_need(v, msr_groups(index) | GROUP_RIP))
-        return;
-    bool ok = write ? msr_write(&v->msr, index, value) : msr_read(&v->msr, index, &value);
+    bool ok;
+    if (lapic_owns_msr(index)) { /* by far the most frequent; they need no state */
+        ok = write ? lapic_wrmsr(&v->lapic, tsc_now(), index, value) : lapic_rdmsr(&v->lapic, tsc_now(), index, &value);
+    } else {
+        if (!exits_need(v, msr_groups(index)))
+            return;
+        ok = write ? msr_write(&v->msr, index, value) : msr_read(&v->msr, index, &value);
+    }
     if (!ok) {
         inject_gp(v);
     } else if (skip(v) && !write) {
@@ -231,7 +256,7 @@ static void hlt_exit(struct vm_vcpu *v)
 {
     if (!skip(v))
         return;
-    v->halted = true;
+    v->special |= SPECIAL_HALTED;
     v->halted_if = (v->state->rflags & (1ull << 9)) != 0;
 }
 

@@ -8,21 +8,13 @@
 
 #define WAIT_TICKS 10000000u
 
-static bool try_take(struct vm_lock *l)
+void lock_wait(struct vm_lock *l)
 {
-    uint32_t expected = 0;
-    return atomic_compare_exchange_strong(&l->held, &expected, 1);
-}
-
-void lock_take(struct vm_lock *l)
-{
-    if (try_take(l))
-        return;
     struct lock_waiter *me = &l->thread[thread_self() % THREADS_MAX];
     atomic_fetch_add(&l->waiters, 1);
     for (;;) {
         atomic_store(&me->waiting, 1);
-        if (try_take(l))
+        if (lock_try(l))
             break;
         (void)sys_event_wait(atomic_load(&me->event), THREAD_EVENT_LOCK,
                              tsc_now() + WAIT_TICKS); /* woken or timed out: try again */
@@ -31,12 +23,8 @@ void lock_take(struct vm_lock *l)
     atomic_fetch_sub(&l->waiters, 1);
 }
 
-void lock_release(struct vm_lock *l)
+void lock_wake(struct vm_lock *l, uint32_t from)
 {
-    uint32_t from = l->turn;
-    atomic_store(&l->held, 0);
-    if (atomic_load(&l->waiters) == 0)
-        return;
     for (uint32_t i = 0; i < THREADS_MAX; i++) {
         struct lock_waiter *w = &l->thread[(from + i) % THREADS_MAX];
         if (atomic_exchange(&w->waiting, 0) != 0) {

@@ -9,6 +9,7 @@
 #define VMM_LOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include "lib/vmm_boot.h"
 
@@ -33,7 +34,27 @@ static inline unsigned thread_self(void)
     return (unsigned)(((uint64_t)__builtin_frame_address(0) - VMM_STACKS_VA) / VMM_STACK_STRIDE);
 }
 
-void lock_take(struct vm_lock *l);
-void lock_release(struct vm_lock *l);
+void lock_wait(struct vm_lock *l);
+void lock_wake(struct vm_lock *l, uint32_t from);
+
+static inline bool lock_try(struct vm_lock *l)
+{
+    uint32_t expected = 0;
+    return atomic_compare_exchange_strong(&l->held, &expected, 1);
+}
+
+static inline void lock_take(struct vm_lock *l)
+{
+    if (__builtin_expect(!lock_try(l), 0))
+        lock_wait(l);
+}
+
+static inline void lock_release(struct vm_lock *l)
+{
+    uint32_t from = l->turn;
+    atomic_store(&l->held, 0);
+    if (__builtin_expect(atomic_load(&l->waiters) != 0, 0))
+        lock_wake(l, from);
+}
 
 #endif

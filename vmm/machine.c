@@ -17,13 +17,7 @@
 #include "vmm/kvmclock.h"
 #include "vmm/loader/loader.h"
 
-void vm_lock(struct vm *vm)
-{
-    lock_take(&vm->lock);
-    vm->clock.now = tsc_now();
-}
-
-void vm_unlock(struct vm *vm)
+void vm_unlock_timers(struct vm *vm)
 {
     uint64_t next = pit_next_event(&vm->pit), rtc = rtc_next_event(&vm->rtc), pm = pm_next_event(&vm->pm);
     next = rtc < next ? rtc : next;
@@ -154,7 +148,7 @@ void machine_timers(struct vm *vm)
     pit_advance(&vm->pit);
     rtc_advance(&vm->rtc);
     pm_advance(&vm->pm);
-    vm_unlock(vm);
+    vm_unlock_timers(vm);
 }
 
 /* --- MSR hooks --- */
@@ -311,7 +305,7 @@ void machine_vcpu_init(struct vm *vm, unsigned index)
     lapic_firmware_state(&v->lapic);
     msr_init(&v->msr, &machine_msr_ops, vm, v->state, index, vm->cpuid.intel, (uint8_t)vm->physical_bits);
     v->msr.nx = (extended.edx >> 20 & 1) != 0;
-    v->wait_sipi = index != 0;
+    v->special = index != 0 ? SPECIAL_WAIT_SIPI : 0;
     v->state->tsc_offset = 0 - vm->boot_tsc; /* the guest's TSC starts near 0, the same on every vCPU */
     v->state->dirty |= GROUP_TSC;
     lapic_set_tsc_offset(&v->lapic, v->state->tsc_offset);

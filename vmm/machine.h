@@ -5,6 +5,7 @@
 #define VMM_MACHINE_H
 
 #include "lib/channel.h"
+#include "lib/syscall.h"
 #include "lib/vmm_boot.h"
 #include "mullion/vcpu.h"
 #include "vmm/cpuid.h"
@@ -22,6 +23,7 @@
 #include "vmm/lock.h"
 #include "vmm/memory.h"
 #include "vmm/msr.h"
+#include "vmm/quick.h"
 
 #define VMM_EVENT_END 0x100ull /* own bit of VMM_EVENT_INTERNAL: the guest has ended */
 
@@ -29,6 +31,11 @@
 #define GUEST_EPOCH 1767225600ll
 
 struct vm;
+
+#define SPECIAL_WAIT_SIPI 0x1u
+#define SPECIAL_HALTED    0x2u
+#define SPECIAL_NMI       0x4u /* one waits to be injected */
+#define SPECIAL_EXTINT    0x8u /* an ExtINT message came: the PIC is asked */
 
 /* Only its own thread touches it, but for what the other threads reach through lapic_post_* and the atomics. */
 struct vm_vcpu {
@@ -39,12 +46,14 @@ struct vm_vcpu {
     struct lapic lapic;
     struct msr_cpu msr;
     uint32_t have;          /* state groups that are good in the page now */
-    bool wait_sipi, halted, halted_if, nmi, extint;
+    uint32_t special;       /* SPECIAL_*: what keeps the loop from its short way */
+    bool halted_if;         /* RFLAGS.IF at the HLT */
     _Atomic bool unhalt;    /* a paravirtual kick came */
     bool irq_from_pic;
     uint64_t clock_gpa;     /* KVM clock page; 0: off */
     uint64_t stuck_gpa;
     unsigned stuck;         /* second-level faults in a row on memory that is there */
+    struct quick_move quick[QUICK_MOVES];
 };
 
 struct vm {
@@ -80,9 +89,20 @@ struct vm {
     unsigned unclaimed;     /* accesses that no device took */
 };
 
-/* Before and after every call into the devices. vm_unlock also settles when the platform timers are due next. */
-void vm_lock(struct vm *vm);
-void vm_unlock(struct vm *vm);
+/* Before and after every call into the devices. */
+static inline void vm_lock(struct vm *vm)
+{
+    lock_take(&vm->lock);
+    vm->clock.now = tsc_now();
+}
+
+static inline void vm_unlock(struct vm *vm)
+{
+    lock_release(&vm->lock);
+}
+
+/* Instead of vm_unlock, after what may have changed a platform timer: settles when the next one is due. */
+void vm_unlock_timers(struct vm *vm);
 
 /* Builds the devices (boot, control, channel and memory are set). What is wrong goes into `why`. */
 enum error machine_init(struct vm *vm, char *why, size_t why_size) __attribute__((warn_unused_result));

@@ -22,18 +22,17 @@ static void take_mail(struct vm_vcpu *v)
             return;
         }
         lapic_reset(&v->lapic, false);
-        v->wait_sipi = true;
-        v->halted = v->nmi = v->extint = false;
+        v->special = SPECIAL_WAIT_SIPI;
         v->state->inject = 0;
     }
-    if ((mail & LAPIC_MAIL_SIPI) && v->wait_sipi) {
-        v->wait_sipi = false;
+    if ((mail & LAPIC_MAIL_SIPI) && (v->special & SPECIAL_WAIT_SIPI)) {
+        v->special &= ~SPECIAL_WAIT_SIPI;
         apply_sipi_state(v->state, vector);
     }
     if (mail & LAPIC_MAIL_NMI)
-        v->nmi = true;
+        v->special |= SPECIAL_NMI;
     if (mail & LAPIC_MAIL_EXTINT)
-        v->extint = true;
+        v->special |= SPECIAL_EXTINT;
 }
 
 /* An NMI goes in if the guest can take one now; otherwise it is tried again at the next exit, at the latest after
@@ -46,7 +45,7 @@ static bool offer_nmi(struct vm_vcpu *v)
     if (!exits_need(v, GROUP_RIP) || (v->state->shadow & (SHADOW_NMI | SHADOW_MOV_SS | SHADOW_STI)))
         return false;
     v->state->inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
-    v->nmi = false;
+    v->special &= ~SPECIAL_NMI;
     return true;
 }
 
@@ -56,7 +55,7 @@ static int choose_vector(struct vm_vcpu *v)
     struct vm *vm = v->vm;
     int vector = lapic_highest_pending(&v->lapic);
     v->irq_from_pic = false;
-    if (vector < 0 && (v->extint || lapic_accepts_pic(&v->lapic)) && atomic_load(&vm->pic.output)) {
+    if (vector < 0 && ((v->special & SPECIAL_EXTINT) || lapic_accepts_pic(&v->lapic)) && atomic_load(&vm->pic.output)) {
         vm_lock(vm);
         vector = pic_peek(&vm->pic);
         vm_unlock(vm);
@@ -70,15 +69,17 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static void prepare(struct vm_vcpu *v)
+/* The long way before an entry: everything is looked at. */
+static __attribute__((noinline)) void prepare(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
     struct vm *vm = v->vm;
-    uint64_t now = tsc_now();
 
+    take_mail(v);
+    uint64_t now = tsc_now();
     s->irq = 0;
     s->deadline = NEVER;
-    if (v->wait_sipi) {
+    if (v->special & SPECIAL_WAIT_SIPI) {
         s->activity = ACTIVITY_HALT;
         return;
     }
@@ -91,25 +92,45 @@ static void prepare(struct vm_vcpu *v)
     s->deadline = earlier(s->deadline, lapic_next_deadline(&v->lapic));
 
     int vector = choose_vector(v);
-    if (v->nmi && !offer_nmi(v))
+    if ((v->special & SPECIAL_NMI) && !offer_nmi(v))
         s->deadline = earlier(s->deadline, now + NMI_RETRY_TICKS);
-    if (v->halted && ((v->halted_if && vector >= 0) || (s->inject & INJECT_VALID) || atomic_exchange(&v->unhalt, false)))
-        v->halted = false;
-    s->activity = v->halted ? ACTIVITY_HALT : ACTIVITY_RUN;
-    if (vector >= 0 && !v->halted)
+    if ((v->special & SPECIAL_HALTED) &&
+        ((v->halted_if && vector >= 0) || (s->inject & INJECT_VALID) || atomic_exchange(&v->unhalt, false)))
+        v->special &= ~SPECIAL_HALTED;
+    bool halted = (v->special & SPECIAL_HALTED) != 0;
+    s->activity = halted ? ACTIVITY_HALT : ACTIVITY_RUN;
+    if (vector >= 0 && !halted)
         s->irq = IRQ_VALID | (uint32_t)vector;
 }
 
-static void account_interrupt(struct vm_vcpu *v)
+/* The short way: nobody has posted anything, no timer is due. True: the vCPU may run as it is. */
+static inline bool nothing_new(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
-    if (!(s->irq & IRQ_DELIVERED))
-        return;
-    uint8_t vector = (uint8_t)s->irq;
+    struct vm *vm = v->vm;
+    const _Atomic uint64_t *pending = v->lapic.pending;
+    uint64_t due = lapic_next_deadline(&v->lapic);
+    if (v->index == 0)
+        due = earlier(due, atomic_load_explicit(&vm->next_event, memory_order_relaxed));
+    if (v->special != 0 || atomic_load_explicit(&v->lapic.mail, memory_order_relaxed) != 0 ||
+        atomic_load_explicit(&vm->pic.output, memory_order_relaxed) || tsc_now() >= due)
+        return false;
+    if ((atomic_load_explicit(&pending[0], memory_order_relaxed) | atomic_load_explicit(&pending[1], memory_order_relaxed) |
+         atomic_load_explicit(&pending[2], memory_order_relaxed) | atomic_load_explicit(&pending[3], memory_order_relaxed)) != 0)
+        return false;
     s->irq = 0;
-    v->halted = false;
+    s->activity = ACTIVITY_RUN;
+    s->deadline = due;
+    return true;
+}
+
+static __attribute__((noinline)) void account_interrupt(struct vm_vcpu *v)
+{
+    uint8_t vector = (uint8_t)v->state->irq;
+    v->state->irq = 0;
+    v->special &= ~SPECIAL_HALTED;
     if (v->irq_from_pic) {
-        v->extint = false;
+        v->special &= ~SPECIAL_EXTINT;
         vm_lock(v->vm);
         pic_accept(&v->vm->pic, vector);
         vm_unlock(v->vm);
@@ -118,12 +139,19 @@ static void account_interrupt(struct vm_vcpu *v)
     }
 }
 
-static void count(struct vm_vcpu *v)
+/* For whoever looks at the guest while it runs; one vCPU alone needs no bus lock for it. */
+static inline void count(struct vm_vcpu *v)
 {
     struct vmm_control *c = v->vm->control;
     uint32_t reason = v->state->exit.reason;
-    __atomic_fetch_add(&c->exits, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&c->exits_by_reason[reason < 32 ? reason : EXIT_UNKNOWN], 1, __ATOMIC_RELAXED);
+    uint64_t *of_reason = &c->exits_by_reason[reason < 32 ? reason : EXIT_UNKNOWN];
+    if (v->vm->vcpus == 1) {
+        c->exits++;
+        ++*of_reason;
+    } else {
+        __atomic_fetch_add(&c->exits, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(of_reason, 1, __ATOMIC_RELAXED);
+    }
 }
 
 void vcpu_loop(struct vm_vcpu *v)
@@ -135,17 +163,18 @@ void vcpu_loop(struct vm_vcpu *v)
         (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, vm->boot->root_bits);
     }
     while (!atomic_load(&vm->ending)) {
-        take_mail(v);
-        prepare(v);
+        if (!nothing_new(v))
+            prepare(v);
         enum error error = sys_vcpu_run();
-        if (error != OK) {
+        if (__builtin_expect(error != OK, 0)) {
             vm_end(vm, GUEST_CRASHED, 0, "vCPU %u: the kernel refused to run it (error %d)", v->index, (int)error);
             break;
         }
         /* Groups that are still dirty were not taken yet: what the page holds is newer than what the kernel has. */
         v->have = v->state->valid | v->state->dirty;
         count(v);
-        account_interrupt(v);
+        if (v->state->irq & IRQ_DELIVERED)
+            account_interrupt(v);
         exits_handle(v);
     }
 }

@@ -151,7 +151,7 @@ static void crossing(void **unused)
     (void)unused;
     long_mode();
     state.seg[SEG_SS].attr = 0x93;
-    struct guest_cpu c = {&state, &memory, device, NULL};
+    struct guest_cpu c = {.state = &state, .memory = &memory, .device = device};
     struct guest_fault fault;
     uint64_t v = 0x1122334455667788;
     assert_int_equal(access_linear(&c, 0xffd, 8, true, &v, &fault), VERDICT_DONE);

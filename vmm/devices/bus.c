@@ -2,6 +2,7 @@
 #include "vmm/devices/bus.h"
 
 #include "lib/string.h"
+#include <stddef.h>
 
 void bus_init(struct bus *bus)
 {
@@ -16,6 +17,11 @@ static uint64_t ones(unsigned size)
 static bool width_ok(unsigned width, unsigned most)
 {
     return width != 0 && width <= most && (width & (width - 1)) == 0;
+}
+
+static void forget_hits(struct bus *bus)
+{
+    memset(bus->hit, 0, sizeof bus->hit);
 }
 
 /* Index of the first range that ends at or after the address. */
@@ -54,6 +60,7 @@ enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigne
         return E_OVERLAP;
     if (bus->ports == BUS_PORT_RANGES)
         return E_QUOTA;
+    forget_hits(bus);
     memmove(&bus->port[at + 1], &bus->port[at], (bus->ports - at) * sizeof bus->port[0]);
     bus->port[at] = (struct bus_port_range){ .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler,
                                              .device = device };
@@ -87,6 +94,7 @@ enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler ha
             return E_OVERLAP;
     if (bus->bytes == BUS_BYTE_PORTS)
         return E_QUOTA;
+    forget_hits(bus);
     bus->byte[bus->bytes++] = (struct bus_port_range){ .first = port, .last = port, .widest = 1, .handler = handler,
                                                      .device = device };
     return OK;
@@ -97,6 +105,7 @@ void bus_remove_ports(struct bus *bus, uint16_t first, const void *device)
     uint32_t at = find_port(bus, first);
     if (at >= bus->ports || bus->port[at].first != first || bus->port[at].device != device)
         return;
+    forget_hits(bus);
     bus->ports--;
     memmove(&bus->port[at], &bus->port[at + 1], (bus->ports - at) * sizeof bus->port[0]);
 }
@@ -110,51 +119,55 @@ void bus_remove_memory(struct bus *bus, uint64_t first, const void *device)
     memmove(&bus->memory[at], &bus->memory[at + 1], (bus->memories - at) * sizeof bus->memory[0]);
 }
 
-/* One access that the device gets as it is. The range is copied: the handler may change the table. */
-static void port_piece(const struct bus_port_range *range, uint32_t port, unsigned size, bool is_write, uint32_t *value)
+/* One access that the device gets as it is. The range is not looked at after the call: the handler may change the table. */
+static inline void port_piece(const struct bus_port_range *range, uint32_t port, unsigned size, bool is_write, uint32_t *value)
 {
-    struct bus_port_range r = *range;
     uint32_t v = is_write ? *value & (uint32_t)ones(size) : (uint32_t)ones(size);
-    r.handler(r.device, (uint16_t)port, size, is_write, &v);
+    range->handler(range->device, (uint16_t)port, size, is_write, &v);
     if (!is_write)
         *value = v & (uint32_t)ones(size);
 }
 
-static bool port_range_of(struct bus *bus, uint32_t port, unsigned size, struct bus_port_range *out)
+static const struct bus_port_range *port_range_of(const struct bus *bus, uint32_t port, unsigned size)
 {
     if (size == 1)
         for (uint32_t i = 0; i < bus->bytes; i++)
-            if (bus->byte[i].first == port) {
-                *out = bus->byte[i];
-                return true;
-            }
+            if (bus->byte[i].first == port)
+                return &bus->byte[i];
     uint32_t at = find_port(bus, port);
     if (at >= bus->ports || bus->port[at].first > port || port + size - 1 > bus->port[at].last)
-        return false;
-    *out = bus->port[at];
-    return true;
+        return NULL;
+    return &bus->port[at];
 }
 
 bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
-    struct bus_port_range range;
+    struct bus_port_hit *hit = &bus->hit[(port ^ port >> 4) & (BUS_PORT_HITS - 1)];
+    uint32_t key = (uint32_t)size << 16 | port; /* never 0: size 0 finds nothing below */
+    if (hit->key == key && size != 0) {
+        port_piece(hit->range, port, size, is_write, value);
+        return true;
+    }
     if (!width_ok(size, 4)) {
         if (!is_write)
             *value = UINT32_MAX;
         return false;
     }
-    if (port_range_of(bus, port, size, &range) && size <= range.widest) {
-        port_piece(&range, port, size, is_write, value);
+    const struct bus_port_range *range = port_range_of(bus, port, size);
+    if (range != NULL && size <= range->widest) {
+        *hit = (struct bus_port_hit){key, range};
+        port_piece(range, port, size, is_write, value);
         return true;
     }
-    bool whole = port_range_of(bus, port, size, &range), claimed = false;
-    unsigned step = whole ? range.widest : 1;
+    bool claimed = false;
+    unsigned step = range != NULL ? range->widest : 1;
     uint32_t result = 0;
     for (unsigned i = 0; i < size; i += step) {
         uint32_t piece = is_write ? *value >> (8 * i) & (uint32_t)ones(step) : (uint32_t)ones(step);
         /* A port number past 0xffff does not wrap: nobody is there. */
-        if ((uint32_t)port + i <= 0xffff && port_range_of(bus, (uint32_t)port + i, step, &range)) {
-            port_piece(&range, (uint32_t)port + i, step, is_write, &piece);
+        range = (uint32_t)port + i <= 0xffff ? port_range_of(bus, (uint32_t)port + i, step) : NULL;
+        if (range != NULL) {
+            port_piece(range, (uint32_t)port + i, step, is_write, &piece);
             claimed = true;
         }
         result |= piece << (8 * i);

@@ -20,6 +20,7 @@
 
 #define BUS_PORT_RANGES   64u
 #define BUS_MEMORY_RANGES 64u
+#define BUS_PORT_HITS     16u
 #define BUS_BYTE_PORTS    4u
 
 /* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read, *value
@@ -43,6 +44,8 @@ struct bus_memory_range {
 
 /* Sorted by `first`. */
 struct bus {
+    /* What was found lately, by port and size: an access that one range took whole. Emptied when a range comes or goes. */
+    struct bus_port_hit { uint32_t key; const struct bus_port_range *range; } hit[BUS_PORT_HITS];
     uint32_t ports, memories, bytes;
     struct bus_port_range port[BUS_PORT_RANGES];
     struct bus_memory_range memory[BUS_MEMORY_RANGES];

@@ -367,11 +367,6 @@ void lapic_mmio(struct lapic *l, uint64_t now, uint32_t offset, unsigned size, b
     *value = byte < 4 ? whole >> (8 * byte) : 0;
 }
 
-bool lapic_owns_msr(uint32_t index)
-{
-    return index == MSR_APIC_BASE || index == MSR_TSC_DEADLINE || (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST);
-}
-
 bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value)
 {
     uint32_t low = 0;
@@ -415,6 +410,10 @@ static bool write_base(struct lapic *l, uint64_t value)
 
 bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value)
 {
+    if (index == MSR_X2APIC_FIRST + REG_EOI && value == 0 && mode_of(l->base_msr) == LAPIC_X2APIC) { /* needs no clock */
+        end_of_interrupt(l);
+        return true;
+    }
     lapic_advance(l, now);
     if (index == MSR_APIC_BASE)
         return write_base(l, value);

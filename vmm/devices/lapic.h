@@ -101,7 +101,10 @@ bool lapic_decodes(const struct lapic *l, uint64_t gpa);
 /* offset within the page. Other sizes than 4 read the part asked for; writes of them are dropped. */
 void lapic_mmio(struct lapic *l, uint64_t now, uint32_t offset, unsigned size, bool is_write, uint64_t *value);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800-0x8ff. False: #GP(0). */
-bool lapic_owns_msr(uint32_t index);
+static inline bool lapic_owns_msr(uint32_t index)
+{
+    return index - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST || index == MSR_TSC_DEADLINE || index == MSR_APIC_BASE;
+}
 bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value);
 bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value);
 
@@ -122,7 +125,10 @@ void lapic_nmi_line(struct lapic *l);
 /* Fires the timer if it is due. */
 void lapic_advance(struct lapic *l, uint64_t now);
 /* Host TSC of the timer's next expiry; CLOCK_NEVER. */
-uint64_t lapic_next_deadline(const struct lapic *l);
+static inline uint64_t lapic_next_deadline(const struct lapic *l)
+{
+    return l->timer_due;
+}
 
 /* Takes all mail: LAPIC_MAIL_* bits; *sipi_vector is set if SIPI is among them. Clears it. */
 uint32_t lapic_take_mail(struct lapic *l, uint8_t *sipi_vector);

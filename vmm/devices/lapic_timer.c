@@ -76,11 +76,6 @@ void lapic_advance(struct lapic *l, uint64_t now)
     lapic_local_interrupt(l, LVT_TIMER);
 }
 
-uint64_t lapic_next_deadline(const struct lapic *l)
-{
-    return l->timer_due;
-}
-
 void lapic_timer_mode(struct lapic *l, uint64_t now, uint32_t old)
 {
     /* To or from TSC-deadline mode disarms (SDM 11.5.4.1); between the other two the count goes on. */

@@ -1,0 +1,40 @@
+/*
+ * Moves to and from device memory that were decoded before. Almost every access to a device is one of a few MOVs of a driver, done over and over:
+ * what the decoder found out is kept by rip, and used again while the very same bytes stand there. Pure but for the device hook.
+ */
+#ifndef VMM_QUICK_H
+#define VMM_QUICK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define QUICK_MOVES 16u /* per vCPU */
+
+enum quick_kind { QUICK_NONE = 0, QUICK_LOAD, QUICK_STORE, QUICK_STORE_IMMEDIATE };
+
+struct quick_move {
+    uint64_t rip, immediate;
+    uint16_t reg;      /* ZydisRegister */
+    uint8_t kind, width; /* width of the code: 16, 32, 64 */
+    uint8_t size;      /* bytes in memory: 1, 2, 4, 8 */
+    bool sign;         /* of a load: sign-extended to reg's size */
+    uint8_t reg_size;
+    uint8_t length;
+    uint8_t bytes[16];
+};
+
+static inline struct quick_move *quick_slot(struct quick_move *moves, uint64_t rip)
+{
+    return &moves[(rip ^ rip >> 4) & (QUICK_MOVES - 1)];
+}
+
+struct guest_cpu;
+struct decoded;
+
+/* Keeps d in q if it is such a move. */
+void quick_learn(struct quick_move *q, const struct guest_cpu *c, const struct decoded *d, const uint8_t *bytes);
+
+/* The exit was an access to gpa by the instruction at rip. True: q knew it, and it has retired. False: nothing has happened. */
+bool quick_execute(const struct quick_move *q, const struct guest_cpu *c, uint64_t gpa);
+
+#endif
