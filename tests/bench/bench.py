@@ -201,6 +201,19 @@ def sizes(build, out):
         out['ring0_lines'] = int(re.search(r'(\d+) lines.*in ring 0', text).group(1))
 
 
+def save(path, key, out):
+    """One part of the results; another run may have written others meanwhile."""
+    results = {}
+    if os.path.exists(path):
+        with open(path, encoding='utf-8') as f:
+            results = json.load(f)
+    results[key] = out
+    with open(path + '.part', 'w', encoding='utf-8') as f:
+        json.dump(results, f, indent=1)
+        f.write('\n')
+    os.replace(path + '.part', path)
+
+
 def kernel_name(build):
     try:
         with open(os.path.join(build, 'guests', 'versions.txt'), encoding='utf-8') as f:
@@ -281,6 +294,8 @@ def main():
     if (a.part or a.on or a.peer_only) and os.path.exists(path):
         with open(path, encoding='utf-8') as f:
             results = json.load(f)
+    elif not a.markdown and os.path.exists(path):
+        os.unlink(path)
     if a.markdown:
         with open(path, encoding='utf-8') as f:
             print(markdown(json.load(f)))
@@ -304,21 +319,17 @@ def main():
                 failed = True
                 say(f'{on}: {part} FAILED: {e}')
             say(f'{on}: {part} took {time.monotonic() - begin:.0f} s')
-            with open(path + '.part', 'w', encoding='utf-8') as f:
-                json.dump(results, f, indent=1)
-                f.write('\n')
-            os.replace(path + '.part', path)
+            save(path, BACKEND[on], out)
         for mitigations in (False, True) if a.peer else ():
             say(f'{on}: KVM, mitigations {"as they come" if mitigations else "off"}')
-            theirs = results.setdefault(BACKEND[on] + ('_kvm' if not mitigations else '_kvm_default'), {})
+            key = BACKEND[on] + ('_kvm' if not mitigations else '_kvm_default')
+            theirs = results.setdefault(key, {})
             try:
                 measure_peer(on, theirs, harness.BUILD, mitigations)
             except harness.Failure as e:
                 failed = True
                 say(f'{on}: KVM FAILED: {e}')
-            with open(path, 'w', encoding='utf-8') as f:
-                json.dump(results, f, indent=1)
-                f.write('\n')
+            save(path, key, theirs)
     print(table(results, a.peer))
     print(f'Linux: {kernel_name(harness.BUILD)}; figures in ticks of the TSC (one an instruction), ! misses its goal; written to {path}')
     return 1 if failed else 0

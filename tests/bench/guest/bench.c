@@ -114,7 +114,7 @@ static void interrupts(void)
         samples[i] = TO_HANDLER("mov $0x6e0, %%ecx\n\tinc %%eax\n\tshr $32, %%rdx", "wrmsr");
     report("tsc_deadline", samples, SAMPLES, base);
     for (unsigned i = 0; i < SAMPLES; i++) {
-        uint64_t due = rdtsc() + 200000;
+        uint64_t due = rdtsc() + 1000000; /* longer than KVM polls before it lets a CPU sleep */
         wrmsr(0x6e0, due);
         wait_interrupt();
         samples[i] = (uint32_t)(stamp - due);
