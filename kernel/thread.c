@@ -80,7 +80,7 @@ static void timeout_remove(struct thread *t)
 void thread_block(struct thread *t, enum block why, uint64_t deadline)
 {
     struct cpu *c = t->cpu;
-    t->block = why;
+    __atomic_store_n(&t->block, why, __ATOMIC_RELAXED); /* all_parked reads it from other CPUs */
     sched_block(&c->sched, &t->entity, rdtsc());
     if (deadline == NEVER)
         return;
@@ -96,7 +96,7 @@ void thread_block(struct thread *t, enum block why, uint64_t deadline)
 static void unblock(struct thread *t)
 {
     timeout_remove(t);
-    t->block = BLOCK_NONE;
+    __atomic_store_n(&t->block, BLOCK_NONE, __ATOMIC_RELAXED);
     sched_wake(&t->cpu->sched, &t->entity, rdtsc());
 }
 
