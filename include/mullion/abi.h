@@ -216,8 +216,9 @@ enum syscall {
      * Errors: handle errors; E_ARG: nothing of that name or index is to be asked of this object, or the caller has no vCPU. */
     SYS_QUERY,
     /* log(log: log, RIGHT_SIGNAL; count; w0; w1; w2; w3)
-     * Appends `count` (1..32) bytes, packed little-endian into the words, to the kernel's log. What is neither printable ASCII
-     * nor a newline or tab becomes a question mark.
+     * Takes `count` (1..32) bytes, packed little-endian into the words. They are gathered by domain; a newline, or a full line,
+     * sends the line to the kernel's log whole. What is neither printable ASCII nor a newline or tab becomes a question mark. At
+     * most eight lines in one call; what follows them is lost.
      * Value: none.
      * Errors: handle errors; E_ARG: count. */
     SYS_LOG,
