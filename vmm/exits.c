@@ -196,8 +196,8 @@ static void memory_exit(struct vm_vcpu *v)
         crash(v, "page tables outside of memory");
         return;
     }
-    if (s->exit.memory.fetch) {
-        crash(v, "jump to where no memory is");
+    if (s->exit.memory.fetch) { /* the bus gives all ones there, and FF FF is no instruction: what a PC does */
+        inject(v, &(struct guest_fault){.vector = VECTOR_UD});
         return;
     }
     struct guest_cpu c = cpu_of(v);

@@ -1,6 +1,7 @@
 /*
- * See vmm/quick.h. The CPU has translated the operand's address and checked its rights before the second-level tables refused it, so gpa is
- * where the operand is. Only the code's own bytes are looked up anew, every time: the guest may have changed or remapped them.
+ * See vmm/quick.h. The CPU has translated the operand's address and checked its rights before the second-level tables refused
+ * it, so gpa is where the operand is. Only the code's own bytes are looked up anew, every time: the guest may have changed or
+ * remapped them.
  */
 #include "vmm/quick.h"
 #include "lib/string.h"

@@ -1,6 +1,7 @@
 /*
- * Moves to and from device memory that were decoded before. Almost every access to a device is one of a few MOVs of a driver, done over and over:
- * what the decoder found out is kept by rip, and used again while the very same bytes stand there. Pure but for the device hook.
+ * Moves to and from device memory that were decoded before. Almost every access to a device is one of a few MOVs of a driver,
+ * done over and over: what the decoder found out is kept by rip, and used again while the very same bytes stand there. Pure but
+ * for the device hook.
  */
 #ifndef VMM_QUICK_H
 #define VMM_QUICK_H

@@ -424,8 +424,9 @@ static void quick_moves(void **unused)
 static void any_bytes(void **unused)
 {
     (void)unused;
-    static const uint8_t opcodes[] = {0x00, 0x09, 0x21, 0x80, 0x81, 0x83, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8c, 0xa0, 0xa3, 0xa4, 0xa5,
-                                      0xaa, 0xab, 0xac, 0xae, 0xc6, 0xc7, 0xf6, 0xf7, 0xfe, 0xff, 0x0f, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x48};
+    static const uint8_t opcodes[] = {0x00, 0x09, 0x21, 0x80, 0x81, 0x83, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b,
+                                      0x8c, 0xa0, 0xa3, 0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xae, 0xc6, 0xc7, 0xf6,
+                                      0xf7, 0xfe, 0xff, 0x0f, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x48};
     struct quick_move moves[QUICK_MOVES] = {0};
     srand(7);
     for (int round = 0; round < 60000; round++) {
@@ -462,7 +463,15 @@ static void any_bytes(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T64(moves), T64(arithmetic), T64(bits), T64(strings), T64(refused), T64(port_strings), T64(control_registers), T64(quick_moves), T64(any_bytes),
+        T64(moves),
+        T64(arithmetic),
+        T64(bits),
+        T64(strings),
+        T64(refused),
+        T64(port_strings),
+        T64(control_registers),
+        T64(quick_moves),
+        T64(any_bytes),
         cmocka_unit_test_setup_teardown(real_mode, setup32, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

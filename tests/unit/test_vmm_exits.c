@@ -1,0 +1,542 @@
+/* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
+// sources: vmm/vcpu.c vmm/exits.c vmm/hypercall.c vmm/machine.c vmm/lock.c vmm/cr.c vmm/quick.c vmm/emulate.c vmm/decode.c
+// sources: vmm/flags.c vmm/walk.c vmm/access.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
+// sources: vmm/devices/*.c vmm/loader/*.c lib/print.c lib/string.c lib/channel.c lib/log.c
+// libs: -lZydis
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "lib/syscall.h"
+#include "vmm/devices/layout.h"
+#include "vmm/exits.h"
+
+#define RAM  (4u << 20)
+#define CODE 0x8000u
+
+static struct vm *vm;
+static struct vm_vcpu *v;
+static struct vcpu_state *s, pages[2];
+static struct vmm_boot boot;
+static struct vmm_control control;
+static struct channel channel;
+static uint8_t *ram;
+static unsigned kicks[2], root_signals, console_signals, fetches;
+
+/* What the next vcpu_run gives: a step looks at the entry and leaves an exit record. */
+typedef void step_fn(void);
+static step_fn *script[16];
+static unsigned steps, at;
+
+struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    (void)c, (void)d, (void)e, (void)f;
+    switch (number) {
+    case SYS_VCPU_RUN:
+        assert_true(at < steps);
+        if (s->advance != 0 && !(s->dirty & GROUP_RIP)) /* as the kernel does */
+            s->rip += s->advance;
+        s->advance = 0;
+        s->dirty = 0;
+        s->valid = 0;
+        memset(&s->exit, 0, sizeof s->exit);
+        script[at++]();
+        return (struct syscall_result){OK, 0};
+    case SYS_VCPU_FETCH:
+        if (s->advance != 0 && !(s->dirty & GROUP_RIP))
+            s->rip += s->advance;
+        s->advance = 0;
+        fetches++;
+        s->valid |= (uint32_t)a;
+        return (struct syscall_result){OK, 0};
+    case SYS_VCPU_KICK:
+        kicks[a - 1]++;
+        return (struct syscall_result){OK, 0};
+    case SYS_EVENT_SIGNAL:
+        root_signals += a == VMM_SLOT_ROOT_EVENT && b == boot.root_bits;
+        console_signals += a == VMM_SLOT_CONSOLE_EVENT;
+        return (struct syscall_result){OK, 0};
+    default:
+        return (struct syscall_result){OK, 0};
+    }
+}
+
+static void finish(void) /* the script's end: somebody has ended the guest */
+{
+    atomic_store(&vm->ending, true);
+    s->exit.reason = EXIT_KICK;
+}
+
+#define RUN(...)                                                                                                                 \
+    do {                                                                                                                         \
+        step_fn *const list[] = {__VA_ARGS__, finish};                                                                           \
+        memcpy(script, list, sizeof list);                                                                                       \
+        steps = sizeof list / sizeof list[0];                                                                                    \
+        at = 0;                                                                                                                  \
+        vcpu_loop(v);                                                                                                            \
+    } while (0)
+
+static int setup(void **unused)
+{
+    (void)unused;
+    char why[200];
+    vm = calloc(1, sizeof *vm);
+    ram = aligned_alloc(4096, RAM);
+    memset(ram, 0, RAM);
+    memset(pages, 0, sizeof pages);
+    memset(&boot, 0, sizeof boot);
+    memset(&control, 0, sizeof control);
+    memset(&channel, 0, sizeof channel);
+    kicks[0] = kicks[1] = root_signals = console_signals = fetches = 0;
+    boot.tsc_khz = 1000000;
+    boot.vcpus = 2;
+    boot.root_bits = 4;
+    boot.debug_exit_port = 0x501;
+    vm->boot = &boot;
+    vm->control = &control;
+    vm->channel = &channel;
+    vm->vcpus = 2;
+    assert_int_equal(guest_memory_add(&vm->memory, 0, RAM, ram), OK);
+    assert_int_equal(machine_init(vm, why, sizeof why), OK);
+    vm->boot_tsc = tsc_now();
+    for (unsigned i = 0; i < 2; i++) {
+        vm->vcpu[i].vm = vm;
+        vm->vcpu[i].index = i;
+        vm->vcpu[i].handle = i + 1;
+        vm->vcpu[i].state = &pages[i];
+        machine_vcpu_init(vm, i);
+    }
+    v = &vm->vcpu[0];
+    s = &pages[0];
+    /* 32-bit protected mode without paging, flat */
+    s->cr0 = 1;
+    for (unsigned i = 0; i < SEG_LDTR; i++)
+        s->seg[i] = (struct segment){.attr = i == SEG_CS ? 0xc09b : 0xc093, .limit = 0xffffffff};
+    s->rip = CODE;
+    s->rflags = 0x202;
+    return 0;
+}
+
+static int teardown(void **unused)
+{
+    (void)unused;
+    free(ram);
+    free(vm);
+    return 0;
+}
+
+static void port(uint16_t number, unsigned size, bool in, unsigned length)
+{
+    s->exit.reason = EXIT_PORT;
+    s->exit.port.port = number;
+    s->exit.port.size = (uint8_t)size;
+    s->exit.port.in = in;
+    s->exit.insn_len = length;
+}
+
+/* --- ports --- */
+
+static void out_a(void) { s->gpr[GPR_RAX] = 'A'; port(0x3f8, 1, false, 1); }
+static void in_status(void) { s->gpr[GPR_RAX] = 0x1122334455667788; port(0x3fd, 1, true, 2); }
+static void in_nobody(void)
+{
+    assert_int_equal(s->gpr[GPR_RAX], 0x1122334455667760); /* idle transmitter; the rest of rax stays */
+    assert_int_equal(s->rip, CODE + 3);
+    port(0x2f8, 4, true, 1);
+}
+static void look_nobody(void) { assert_int_equal(s->gpr[GPR_RAX], 0xffffffff); s->exit.reason = EXIT_KICK; }
+
+static void ports(void **unused)
+{
+    (void)unused;
+    RUN(out_a, in_status, in_nobody, look_nobody);
+    char byte = 0;
+    assert_int_equal(channel_read(&channel.from_guest, &byte, 1), 1);
+    assert_int_equal(byte, 'A');
+    assert_int_equal(console_signals, 1);
+    assert_int_equal(s->rip, CODE + 4);
+    assert_int_equal(control.exits_by_reason[EXIT_PORT], 3);
+    assert_int_equal(fetches, 0); /* nothing of the guest's state was needed */
+}
+
+/* The length is not told: it is decoded. */
+static void out_unknown_length(void) { memcpy(ram + CODE, "\xe6\x80", 2); port(0x80, 1, false, 0); }
+static void unknown_length(void **unused)
+{
+    (void)unused;
+    RUN(out_unknown_length);
+    assert_int_equal(s->rip, CODE + 2);
+}
+
+static void rep_outsb(void)
+{
+    memcpy(ram + CODE, "\xf3\x6e", 2);
+    memcpy(ram + 0x9000, "hello", 5);
+    s->gpr[GPR_RSI] = 0x9000;
+    s->gpr[GPR_RCX] = 5;
+    port(0x3f8, 1, false, 2);
+    s->exit.port.string = s->exit.port.rep = 1;
+}
+static void string_ports(void **unused)
+{
+    (void)unused;
+    RUN(rep_outsb);
+    char text[8] = "";
+    assert_int_equal(channel_read(&channel.from_guest, text, 8), 5);
+    assert_string_equal(text, "hello");
+    assert_true(s->gpr[GPR_RCX] == 0 && s->rip == CODE + 2);
+}
+
+static void console_byte(void) { channel_write(&channel.to_guest, "xyz", 3); port(0x3f8, 1, true, 1); }
+static void console_next(void) { port(0x3f8, 1, true, 1); }
+static void console_input(void **unused)
+{
+    (void)unused;
+    RUN(console_byte, console_next);
+    assert_int_equal(s->gpr[GPR_RAX] & 0xff, 'x'); /* the first access found the FIFO empty and filled it */
+}
+
+/* --- interrupts --- */
+
+static void to_x2apic(void)
+{
+    s->exit.reason = EXIT_WRMSR;
+    s->exit.insn_len = 2;
+    s->gpr[GPR_RCX] = 0x1b;
+    s->gpr[GPR_RAX] = 0xfee00d00;
+    s->gpr[GPR_RDX] = 0;
+}
+static void wrmsr_at(uint32_t index, uint64_t value)
+{
+    s->exit.reason = EXIT_WRMSR;
+    s->exit.insn_len = 2;
+    s->gpr[GPR_RCX] = index;
+    s->gpr[GPR_RAX] = value & 0xffffffff;
+    s->gpr[GPR_RDX] = value >> 32;
+}
+static void self_ipi(void) { assert_int_equal(s->irq, 0); wrmsr_at(0x83f, 0x41); }
+static void is_offered(void) { assert_int_equal(s->irq, IRQ_VALID | 0x41); s->exit.reason = EXIT_KICK; }
+static void deliver(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x41); /* not taken: offered anew */
+    s->irq = IRQ_DELIVERED | 0x41;
+    s->exit.reason = EXIT_KICK;
+}
+static void second_waits(void) { assert_int_equal(s->irq, 0); wrmsr_at(0x83f, 0x42); }
+static void end_first(void) { assert_int_equal(s->irq, 0); wrmsr_at(0x80b, 0); }
+static void second_comes(void) { assert_int_equal(s->irq, IRQ_VALID | 0x42); s->exit.reason = EXIT_KICK; }
+
+static void interrupts(void **unused)
+{
+    (void)unused;
+    RUN(to_x2apic, self_ipi, is_offered, deliver, second_waits, end_first, second_comes);
+    assert_int_equal(s->rip, CODE + 8);
+}
+
+static void halt(void) { s->exit.reason = EXIT_HLT; s->exit.insn_len = 1; s->valid = GROUP_RIP; }
+static void asleep(void)
+{
+    assert_int_equal(s->activity, ACTIVITY_HALT);
+    assert_int_equal(s->irq, 0);
+    lapic_post_fixed(&v->lapic, 0x51, false); /* as another vCPU would, then a kick */
+    s->exit.reason = EXIT_KICK;
+}
+static void awake(void)
+{
+    assert_int_equal(s->activity, ACTIVITY_RUN);
+    assert_int_equal(s->irq, IRQ_VALID | 0x51);
+    s->exit.reason = EXIT_KICK;
+}
+static void halts(void **unused)
+{
+    (void)unused;
+    RUN(to_x2apic, halt, asleep, awake);
+}
+
+static void halt_deaf(void) { s->rflags = 2; halt(); }
+static void still_asleep(void)
+{
+    assert_int_equal(s->activity, ACTIVITY_HALT);
+    assert_int_equal(s->irq, 0);
+    s->exit.reason = EXIT_KICK;
+}
+static void nmi_for_me(void) { still_asleep(); lapic_post_mail(&v->lapic, LAPIC_MAIL_NMI, 0); }
+static void nmi_wakes(void)
+{
+    assert_int_equal(s->activity, ACTIVITY_RUN);
+    assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_NMI | 2);
+    s->inject = 0;
+    s->exit.reason = EXIT_KICK;
+}
+/* HLT with interrupts off: an interrupt does not wake it, an NMI does. */
+static void halts_for_good(void **unused)
+{
+    (void)unused;
+    RUN(to_x2apic, halt_deaf, asleep, still_asleep, nmi_for_me, nmi_wakes);
+}
+
+static void timer_lvt(void) { wrmsr_at(0x832, 0x40061); } /* TSC-deadline mode, vector 0x61 */
+static void timer_arm(void) { wrmsr_at(0x6e0, tsc_now() + s->tsc_offset + 1000000000000ull); }
+static void timer_far(void) { assert_true(s->deadline != NEVER && s->deadline > tsc_now()); wrmsr_at(0x6e0, 1); }
+static void timer_fired(void) { assert_int_equal(s->irq, IRQ_VALID | 0x61); s->exit.reason = EXIT_KICK; }
+static void timer(void **unused)
+{
+    (void)unused;
+    RUN(to_x2apic, timer_lvt, timer_arm, timer_far, timer_fired);
+}
+
+/* The other vCPU is started as a PC's is. */
+static void init_other(void) { wrmsr_at(0x830, 1ull << 32 | 0xc500); }
+static void sipi_other(void) { assert_int_equal(kicks[1], 1); wrmsr_at(0x830, 1ull << 32 | 0x469f); }
+static void waits(void) { assert_int_equal(s->activity, ACTIVITY_HALT); s->exit.reason = EXIT_KICK; }
+static void starts(void)
+{
+    assert_int_equal(s->activity, ACTIVITY_RUN);
+    assert_int_equal(s->seg[SEG_CS].base, 0x9f000);
+    assert_int_equal(s->rip, 0);
+    s->exit.reason = EXIT_KICK;
+}
+static void second_cpu(void **unused)
+{
+    (void)unused;
+    v = &vm->vcpu[1];
+    s = &pages[1];
+    RUN(waits);
+    atomic_store(&vm->ending, false);
+    v = &vm->vcpu[0];
+    s = &pages[0];
+    RUN(to_x2apic, init_other, sipi_other);
+    assert_int_equal(kicks[1], 2);
+    atomic_store(&vm->ending, false);
+    v = &vm->vcpu[1];
+    s = &pages[1];
+    RUN(starts);
+}
+
+/* --- memory and instructions --- */
+
+static void memory(uint64_t gpa, bool write)
+{
+    s->exit.reason = EXIT_MEMORY;
+    s->exit.memory.gpa = gpa;
+    s->exit.memory.write = write;
+    s->exit.memory.read = !write;
+    s->valid = GROUP_RIP | GROUP_SEG | GROUP_CR;
+}
+static void select_version(void)
+{
+    memcpy(ram + CODE, "\xc6\x03\x01\x8b\x43\x10", 6); /* mov byte [ebx], 1; mov eax, [ebx+10h] */
+    s->gpr[GPR_RBX] = LAYOUT_IOAPIC_BASE;
+    memory(LAYOUT_IOAPIC_BASE, true);
+}
+static void read_version(void) { assert_int_equal(s->rip, CODE + 3); memory(LAYOUT_IOAPIC_BASE + 0x10, false); }
+static void device_memory(void **unused)
+{
+    (void)unused;
+    RUN(select_version, read_version);
+    assert_int_equal(s->gpr[GPR_RAX], 0x00170020);
+    assert_int_equal(s->rip, CODE + 6);
+}
+
+static void vector_store(void) { memcpy(ram + CODE, "\x0f\x11\x03", 3); memory(0xd0000000, true); } /* movups [ebx], xmm0 */
+static void unsupported(void **unused)
+{
+    (void)unused;
+    RUN(vector_store);
+    assert_int_equal(control.state, GUEST_CRASHED);
+    assert_non_null(strstr(control.reason, "0f 11 03"));
+    assert_non_null(strstr(control.reason, "0x8000"));
+    assert_non_null(strstr(control.reason, "0xd0000000"));
+    assert_int_equal(root_signals, 2); /* running, crashed */
+}
+
+static void fetch_nowhere(void) { memory(0xd0000000, false); s->exit.memory.fetch = 1; }
+static void walk_nowhere(void) { memory(0xd0000000, false); s->exit.memory.in_walk = 1; }
+static void triple(void) { s->exit.reason = EXIT_TRIPLE_FAULT; }
+static void odd(void) { s->exit.reason = 999; s->exit.detail = 0xabc; }
+static void bad_state(void) { s->exit.reason = EXIT_BAD_STATE; }
+
+static void ends(void **unused)
+{
+    (void)unused;
+    step_fn *const bad[] = {walk_nowhere, triple, odd, bad_state};
+    const char *const words[] = {"page tables outside", "triple fault", "unknown kind", "refused"};
+    for (unsigned i = 0; i < 4; i++) {
+        teardown(NULL), setup(NULL);
+        RUN(bad[i]);
+        assert_int_equal(control.state, GUEST_CRASHED);
+        assert_non_null(strstr(control.reason, words[i]));
+        assert_int_equal(kicks[0] + kicks[1], 2); /* all vCPUs look (on the host, nobody is "itself") */
+    }
+}
+
+static void off_by_acpi(void) { s->gpr[GPR_RAX] = LAYOUT_SLP_TYP_S5 << 10 | 1 << 13; port(LAYOUT_PM1A_CNT, 2, false, 1); }
+static void reset_by_port(void) { s->gpr[GPR_RAX] = LAYOUT_RESET_VALUE; port(LAYOUT_RESET_PORT, 1, false, 1); }
+static void reset_by_keyboard(void) { s->gpr[GPR_RAX] = 0xfe; port(0x64, 1, false, 1); }
+static void debug_exit_7(void) { s->gpr[GPR_RAX] = 7; port(0x501, 1, false, 1); }
+static void wanted_ends(void **unused)
+{
+    (void)unused;
+    RUN(off_by_acpi);
+    assert_int_equal(control.state, GUEST_POWEROFF);
+    assert_string_equal(control.reason, "");
+    teardown(NULL), setup(NULL);
+    RUN(reset_by_port);
+    assert_int_equal(control.state, GUEST_RESET);
+    teardown(NULL), setup(NULL);
+    RUN(reset_by_keyboard);
+    assert_int_equal(control.state, GUEST_RESET);
+    teardown(NULL), setup(NULL);
+    RUN(debug_exit_7);
+    assert_true(control.state == GUEST_POWEROFF && control.exit_code == 7);
+}
+
+/* --- faults and control registers --- */
+
+static void bad_msr(void) { wrmsr_at(0x12345678, 1); }
+static void got_gp(void)
+{
+    assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13);
+    assert_int_equal(s->inject_error, 0);
+    assert_int_equal(s->rip, CODE);
+    s->inject = 0;
+    s->exit.reason = EXIT_INVALID_OPCODE_WANTED;
+}
+static void got_ud(void)
+{
+    assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | 6);
+    s->inject = 0;
+    s->exit.reason = EXIT_KICK;
+}
+static void faults(void **unused)
+{
+    (void)unused;
+    RUN(bad_msr, got_gp, got_ud);
+    atomic_store(&vm->ending, false);
+    RUN(fetch_nowhere, got_ud);
+}
+
+static void paging_on(void)
+{
+    s->efer = 1u << 8;
+    s->cr4 = 1u << 5;
+    s->exit.reason = EXIT_CR_WRITE;
+    s->exit.insn_len = 3;
+    s->exit.cr.known = 1;
+    s->exit.cr.number = 0;
+    s->exit.cr.value = 0x80000011;
+}
+static void in_long_mode(void)
+{
+    assert_int_equal(s->cr0, 0x80000011);
+    assert_int_equal(s->efer, 1u << 8 | 1u << 10);
+    assert_int_equal(s->rip, CODE + 3);
+    s->exit.reason = EXIT_CR_WRITE; /* PAE may not go now */
+    s->exit.insn_len = 3;
+    s->exit.cr.known = 1;
+    s->exit.cr.number = 4;
+    s->exit.cr.value = 0;
+}
+static void refused(void)
+{
+    assert_int_equal(s->inject & 0xff, 13);
+    assert_int_equal(s->cr4, 1u << 5);
+    s->inject = 0;
+    s->exit.reason = EXIT_KICK;
+}
+static void control_registers(void **unused)
+{
+    (void)unused;
+    RUN(paging_on, in_long_mode, refused);
+}
+
+static void call_unknown(void) { s->exit.reason = EXIT_HYPERCALL; s->exit.insn_len = 3; s->gpr[GPR_RAX] = 77; }
+static void call_from_user(void)
+{
+    assert_int_equal((uint32_t)s->gpr[GPR_RAX], (uint32_t)-1000);
+    s->seg[SEG_SS].attr |= 3 << 5;
+    s->exit.reason = EXIT_HYPERCALL;
+    s->exit.insn_len = 3;
+}
+static void hypercalls(void **unused)
+{
+    (void)unused;
+    RUN(call_unknown, call_from_user);
+    assert_int_equal((uint32_t)s->gpr[GPR_RAX], (uint32_t)-1);
+}
+
+/* --- anything --- */
+
+static void random_exit(void)
+{
+    static const uint16_t ports_of_interest[] = {0x20, 0x21, 0x40,  0x43,  0x60,  0x61,  0x64,  0x70,  0x71,
+                                                 0x80, 0x92, 0xcf8, 0xcfc, 0x3f8, 0x3f9, 0x3fb, 0x600, 0x604};
+    static const uint32_t msrs[] = {0x10,  0x1b,  0x3b,  0x277,      0x6e0,      0x800,      0x80b,
+                                    0x830, 0x832, 0x83f, 0xc0000080, 0x4b564d00, 0x4b564d01, 0x200};
+    for (unsigned i = 0; i < GPR_COUNT; i++)
+        s->gpr[i] = (rand() & 1) ? (unsigned)rand() : (uint64_t)rand() << 33 | (unsigned)rand();
+    memset(&s->exit, rand() & 1 ? 0 : 0xff, sizeof s->exit);
+    s->valid = GROUP_RIP | GROUP_SEG | GROUP_CR;
+    s->inject = 0;
+    s->exit.reason = (unsigned)rand() % (EXIT_COUNT + 2);
+    s->exit.insn_len = (unsigned)rand() % 16;
+    s->rip = CODE;
+    s->cr0 = 1;
+    s->efer = 0;
+    for (unsigned i = 0; i < 15; i++)
+        ram[CODE + i] = (uint8_t)rand();
+    switch (s->exit.reason) {
+    case EXIT_PORT:
+        s->exit.port.port = rand() & 1 ? (uint16_t)rand() : ports_of_interest[(unsigned)rand() % 18];
+        s->exit.port.size = (uint8_t)(1u << (unsigned)rand() % 4);
+        s->exit.port.in = rand() & 1;
+        s->exit.port.string = (rand() & 7) == 0;
+        break;
+    case EXIT_MEMORY:
+        s->exit.memory.gpa = (rand() & 1)   ? 0xfec00000u + (unsigned)rand() % 64
+                             : (rand() & 1) ? 0xe0000000u + (unsigned)rand() % 0x100000
+                                            : (unsigned)rand();
+        s->exit.memory.fetch = s->exit.memory.in_walk = 0;
+        break;
+    case EXIT_RDMSR:
+    case EXIT_WRMSR:
+        s->gpr[GPR_RCX] = rand() & 1 ? (unsigned)rand() : msrs[(unsigned)rand() % 14];
+        break;
+    default:
+        break;
+    }
+}
+
+static void anything(void **unused)
+{
+    (void)unused;
+    srand(11);
+    unsigned crashes = 0;
+    for (int round = 0; round < 20000; round++) {
+        atomic_store(&vm->ending, false);
+        s->irq = 0;
+        v->special = 0;
+        RUN(random_exit);
+        if (control.state != GUEST_RUNNING) {
+            crashes++;
+            assert_in_range(control.state, GUEST_POWEROFF, GUEST_CRASHED);
+            assert_true(memchr(control.reason, 0, sizeof control.reason) != NULL);
+        }
+        uint8_t sink[4096];
+        (void)channel_read(&channel.from_guest, sink, sizeof sink);
+    }
+    assert_in_range(crashes, 1, 19999);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(ports),          TEST(unknown_length), TEST(string_ports),      TEST(console_input), TEST(interrupts),  TEST(halts),
+        TEST(halts_for_good), TEST(timer),          TEST(second_cpu),        TEST(device_memory), TEST(unsupported), TEST(ends),
+        TEST(wanted_ends),    TEST(faults),         TEST(control_registers), TEST(hypercalls),    TEST(anything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
