@@ -1,0 +1,94 @@
+/* Writes to control registers: what they change, and what they refuse. */
+// sources: vmm/cr.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include "arch/x86_64/regs.h"
+#include "vmm/cr.h"
+
+#define ALLOWED (CR4_PAE | CR4_PGE | CR4_PSE | CR4_PCIDE | CR4_OSFXSR | CR4_SMEP)
+#define WRITE(number, value) cr_write(&s, number, value, ALLOWED, 40)
+
+static struct vcpu_state s;
+
+static int setup(void **unused)
+{
+    (void)unused;
+    s = (struct vcpu_state){.cr0 = CR0_PE | CR0_ET};
+    s.seg[SEG_CS].attr = 0xc09b;
+    return 0;
+}
+
+static void into_long_mode(void **unused)
+{
+    (void)unused;
+    s.efer = EFER_LME;
+    assert_false(WRITE(0, CR0_PE | CR0_PG)); /* without PAE */
+    assert_false(s.dirty);
+    assert_true(WRITE(4, CR4_PAE));
+    assert_true(WRITE(3, 0x123000));
+    assert_true(WRITE(0, CR0_PE | CR0_PG));
+    assert_true(s.efer == (EFER_LME | EFER_LMA));
+    assert_true(s.cr0 == (CR0_PE | CR0_PG | CR0_ET)); /* ET is wired to 1 */
+    assert_int_equal(s.dirty, GROUP_CR);
+    assert_false(WRITE(4, 0)); /* PAE stays while long mode is active */
+    s.seg[SEG_CS].attr = 0xa09b;
+    assert_false(WRITE(0, CR0_PE)); /* not out of 64-bit code */
+    s.seg[SEG_CS].attr = 0xc09b;
+    assert_true(WRITE(0, CR0_PE));
+    assert_true(s.efer == EFER_LME);
+}
+
+static void refused(void **unused)
+{
+    (void)unused;
+    assert_false(WRITE(0, CR0_PG));              /* paging without protection */
+    assert_false(WRITE(0, CR0_PE | CR0_NW));     /* not-write-through without cache-disable */
+    assert_false(WRITE(0, 1ull << 40));
+    assert_false(WRITE(4, CR4_VMXE));            /* not offered */
+    assert_false(WRITE(4, CR4_LA57));
+    assert_false(WRITE(4, CR4_PCIDE));           /* only in long mode */
+    assert_false(WRITE(5, 0));
+    assert_false(WRITE(8, 0));                   /* the APIC's */
+    assert_int_equal(s.dirty, 0);
+    assert_true(s.cr0 == (CR0_PE | CR0_ET) && s.cr4 == 0);
+}
+
+static void page_table_base(void **unused)
+{
+    (void)unused;
+    assert_true(WRITE(3, 0x1123456789000));      /* outside long mode: 32 bits */
+    assert_true(s.cr3 == 0x56789000);
+    s.efer = EFER_LME | EFER_LMA;
+    s.cr4 = CR4_PAE;
+    s.cr0 |= CR0_PG;
+    s.cr3 = 0x1000;
+    assert_false(WRITE(3, 1ull << 40));          /* beyond the physical address width */
+    assert_false(WRITE(3, 1ull << 63));
+    assert_true(WRITE(4, CR4_PAE | CR4_PCIDE));
+    assert_true(WRITE(3, 1ull << 63 | 0x2005));  /* with PCIDs: a hint, not kept */
+    assert_true(s.cr3 == 0x2005);
+    assert_false(WRITE(0, CR0_PE));              /* paging off with PCIDs on */
+}
+
+static void what_cpuid_offers(void **unused)
+{
+    (void)unused;
+    assert_true(cr4_allowed(0, 0, 0, 0) == CR4_PCE);
+    assert_true(cr4_allowed(1u << 26, 0, 0, 0) == (CR4_PCE | CR4_OSXSAVE));
+    assert_true(cr4_allowed(0, 1u << 6 | 1u << 24, 1u << 7 | 1u << 20, 1u << 2) ==
+                (CR4_PCE | CR4_PAE | CR4_OSFXSR | CR4_SMEP | CR4_SMAP | CR4_UMIP));
+    assert_false(cr4_allowed(~0u, ~0u, ~0u, ~0u) & (CR4_VMXE | CR4_SMXE | CR4_LA57 | CR4_CET | CR4_PKS));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(into_long_mode, setup),
+        cmocka_unit_test_setup(refused, setup),
+        cmocka_unit_test_setup(page_table_base, setup),
+        cmocka_unit_test(what_cpuid_offers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
