@@ -19,7 +19,7 @@ BOCHS_SHARE = '/usr/share/bochs'
 BOCHSRC = '''config_interface: textconfig
 display_library: rfb, options="timeout=0"
 cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0
-memory: guest={megs}, host={megs}
+memory: guest={megs}, host={host}
 romimage: file={share}/BIOS-bochs-latest
 vgaromimage: file={share}/VGABIOS-lgpl-latest
 boot: {boot}
@@ -153,7 +153,9 @@ class Machine:
             drive = f'ata0-master: type=cdrom, path={image}, status=inserted'
         rc = os.path.join(self.work, 'bochsrc')
         with open(rc, 'w', encoding='utf-8') as f:
-            f.write(BOCHSRC.format(cpus=self.cpus, model=self.bochs_model, ips=self.bochs_ips, megs=self.memory >> 20, share=BOCHS_SHARE, drive=drive, work=self.work,
+            f.write(BOCHSRC.format(cpus=self.cpus, model=self.bochs_model, ips=self.bochs_ips, megs=self.memory >> 20,
+                                   host=min(self.memory >> 20, 2048),  # its limit; more lies in a file
+                                   share=BOCHS_SHARE, drive=drive, work=self.work,
                                    boot='disk' if self.boot == 'disk' else 'cdrom', port=listener.getsockname()[1]))
         start = os.path.join(self.work, 'debugger')
         with open(start, 'w', encoding='utf-8') as f:
