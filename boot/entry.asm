@@ -13,7 +13,7 @@ multiboot2_header:
     dd 0x100000000 - (0xe85250d6 + 0 + (multiboot2_end - multiboot2_header))
     dw 6, 0                     ; modules on page boundaries
     dd 8
-    dw 5, 1                     ; optional: a screen of 1024 x 768 pixels in 32 bits, or as near to that as there is. Without this tag UEFI loaders give none
+    dw 5, 1                     ; optional: a screen of 1024 x 768 pixels in 32 bits, or what is near; UEFI loaders give none unasked
     dd 20, 1024, 768, 32
 align 8, db 0
     dw 4, 1                     ; optional: VGA text is as welcome (2), no screen at all is not refused

@@ -51,8 +51,8 @@ static void draw(unsigned at)
         framebuffer_draw(at % columns, at / columns, cells[at]);
 }
 
-/* What is there already is not drawn again: most of a line is blank, so a screen scrolls several times faster. A panic may come in the middle
- * of another CPU's line: every place is checked. */
+/* What is there already is not drawn again: most of a line is blank, so a screen scrolls several times faster. A panic may come in
+ * the middle of another CPU's line: every place is checked. */
 static void put(unsigned at, uint8_t c)
 {
     if (at >= columns * rows || cells[at] == c)

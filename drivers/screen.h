@@ -1,6 +1,6 @@
 /*
- * The kernel's own screen: VGA text, or pixels where the firmware has no text mode (UEFI). What is written before there is a screen shows up when
- * there is one; where there is none, nothing happens. Callers hold the log's lock, except a panic.
+ * The kernel's own screen: VGA text, or pixels where the firmware has no text mode (UEFI). What is written before there is a
+ * screen shows up when there is one; where there is none, nothing happens. Callers hold the log's lock, except a panic.
  */
 #ifndef DRIVERS_SCREEN_H
 #define DRIVERS_SCREEN_H

@@ -64,8 +64,8 @@ static uint64_t find_low_page(uint64_t info)
     return 0;
 }
 
-/* The screen that the loader tells of; VGA text where a BIOS loader tells of none. Through the boot's one-to-one map, so that an early panic is
- * seen; screen_keep maps it for good. */
+/* The screen that the loader tells of; VGA text where a BIOS loader tells of none. Through the boot's one-to-one map, so that an
+ * early panic is seen; screen_keep maps it for good. */
 static void screen_early(void)
 {
     if (facts.screen.type == SCREEN_NONE && facts.rsdp == 0)
@@ -87,8 +87,8 @@ static void screen_keep(void)
     else
         screen_plan(&(struct screen_facts){.type = SCREEN_NONE});
     if (!where && facts.screen.type != SCREEN_NONE)
-        klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", facts.screen.type, facts.screen.width, facts.screen.height,
-             facts.screen.bits, facts.screen.pitch, facts.screen.address);
+        klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", facts.screen.type, facts.screen.width,
+             facts.screen.height, facts.screen.bits, facts.screen.pitch, facts.screen.address);
 }
 
 static void plan_memory(void)

@@ -1,4 +1,4 @@
-"""What stands on the machine's own screen: VGA text under BIOS, pixels under UEFI or where the boot menu asks for them; a panic too."""
+"""The machine's own screen: VGA text under BIOS, pixels under UEFI or where the boot menu asks for them."""
 import os
 import re
 import time
@@ -34,7 +34,8 @@ def pixel_text(box):
         font = f.read()
     known = {font[16 * c:16 * c + 16]: chr(c) for c in range(126, 31, -1)}
     # A byte for each 8 pixels of a line.
-    bits = [[sum(0x80 >> i for i in range(8) if data[3 * (y * width + x + i)]) for x in range(0, width - 7, 8)] for y in range(height)]
+    bits = [[sum(0x80 >> i for i in range(8) if data[3 * (y * width + x + i)]) for x in range(0, width - 7, 8)]
+            for y in range(height)]
     return '\n'.join(''.join(known.get(bytes(bits[y + i][x] for i in range(16)), '~') for x in range(width // 8)).rstrip()
                      for y in range(0, height - 15, 16))
 
@@ -52,7 +53,8 @@ def on_screen(box, read, pattern, timeout=20):
 
 
 def machine_check(box):
-    """Ends the kernel: an uncorrected error of CPU 1, which has no guest (in one, QEMU looks at the guest's CR4 and resets the machine)."""
+    """Ends the kernel: an uncorrected error of CPU 1, which has no guest. (While a guest runs, QEMU goes by the guest's CR4.MCE and resets the
+    machine.)"""
     box.machine.qmp.monitor('mce 1 1 0xb200000000000000 0x4 0x0 0x0')
 
 

@@ -1,6 +1,6 @@
 // sources: drivers/screen.c drivers/framebuffer.c
-/* The kernel's screen on pixels: what stands where, in four kinds of pixel; what a loader may tell and must not be believed. Video memory is exactly
- * as large as told, so the sanitizer sees every step outside. */
+/* The kernel's screen on pixels: what stands where, in four kinds of pixel; what a loader may tell and must not be believed. Video memory is
+ * exactly as large as told, so the sanitizer sees every step outside. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -189,7 +189,8 @@ static void refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(depths), cmocka_unit_test(scrolls_and_wraps), cmocka_unit_test(odd_characters),
-                                       cmocka_unit_test(shown_late), cmocka_unit_test(large_ones), cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(depths), cmocka_unit_test(scrolls_and_wraps), cmocka_unit_test(odd_characters),
+        cmocka_unit_test(shown_late), cmocka_unit_test(large_ones), cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
