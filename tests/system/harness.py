@@ -144,10 +144,10 @@ class Box:
         self.machine.write(text.encode())
 
     def settle(self, seconds=0.3):
-        """Reads until it has been quiet for a moment; what was printed so far is behind us."""
-        quiet = time.monotonic()
+        """Reads until it has been quiet for a moment (or somebody talks on and on); what was printed so far is behind us."""
+        quiet = begun = time.monotonic()
         size = len(self.text)
-        while time.monotonic() < quiet + seconds and self.pump(0.1):
+        while time.monotonic() < min(quiet + seconds, begun + 8 * seconds) and self.pump(0.1):
             if len(self.text) != size:
                 size, quiet = len(self.text), time.monotonic()
         self.mark = len(self.text)

@@ -129,7 +129,7 @@ def run(arguments):
         'reset': ('the machine has reset itself', 2),
         'failed': ('the emulator ended by itself', 2),
         'panic': ('the kernel has panicked', 2),
-        'timeout': (f'{arguments.timeout:g} s have passed', 124),
+        'timeout': (f'{arguments.timeout or 0:g} s have passed', 124),
     }[how]
     sys.stderr.write(f'\nmullion: {what}\n')
     if log.strip():

@@ -199,7 +199,11 @@ class Machine:
         """After its end: 'off' (it powered itself off), 'reset', or 'failed'."""
         if self.how_it_ended:
             return self.how_it_ended
-        status = self.process.wait()
+        try:
+            status = self.process.wait(10)
+        except subprocess.TimeoutExpired:  # its serial port is gone, itself it is not
+            self.process.kill()
+            status = self.process.wait()
         if self.on == 'bochs':
             log = self.emulator_log()
             if re.search(r'ACPI control: soft power off|Shutdown port: shutdown requested|shutdown requested', log, re.I):

@@ -1,0 +1,69 @@
+"""Two adversaries, one on each side of a guest that counts: they try everything that could reach out of a guest, survive it,
+and the counter goes on at its pace; then they go on for ever, and Mullion still does what it is told."""
+import re
+import time
+
+import pytest
+
+from harness import SLOWER, Box, guest
+
+CONF = ('[host]\nconsole = serial\n\n'
+        + guest('left', 'adversary.elf', 'share = 60% of cpu 0', cmdline='seed=1 forever')
+        + guest('counter', 'counter.elf', 'share = 30% of cpu 1, every 20ms')
+        + guest('right', 'adversary.elf', 'share = 60% of cpu 1', cmdline='seed=2 forever'))
+DONE = r'adversary done: nothing outside itself was reached'
+ATTACKS = ['memory', 'ports', 'msrs', 'cpuid', 'hypercalls', 'pci', 'apic', 'devices', 'code', 'tables', 'vm instructions', 'registers',
+           'delivery', 'exits']
+
+
+@pytest.fixture(scope='module')
+def box(on):
+    with Box(CONF, on=on, memory=192 << 20) as b:
+        yield b
+        print(b.text)
+
+
+def count(box):
+    return int(re.findall(r'^count (\d+)\n', box.log('counter'), re.M)[-1])
+
+
+def test_nothing_is_reached(box):
+    """Live, not from the logs: an adversary that goes on for ever fills them."""
+    box.wait_all([r'\[left\] ' + DONE, r'\[right\] ' + DONE], 120)
+    assert 'ESCAPE' not in box.text and 'adversary FAILED' not in box.text
+    for name in ('left', 'right'):
+        done = re.findall(rf'\[{name}\] attack ([a-z ]+): done', box.text)
+        assert done[:len(ATTACKS)] == ATTACKS
+
+
+def test_adversaries_still_run(box):
+    for name in ('left', 'right'):
+        assert box.state(name)[0] == 'running'
+
+
+def test_counter_keeps_its_pace(box):
+    """Its timer is the host's time: it must not lose a beat beside them."""
+    assert box.state('counter')[0] == 'running'
+    first, start = count(box), time.monotonic()
+    while count(box) < first + 20:
+        assert time.monotonic() < start + 30 * SLOWER[box.on], 'the counter does not count'
+        box.pump(0.5)
+    numbers = [int(n) for n in re.findall(r'^count (\d+)\n', box.log('counter'), re.M)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_they_can_be_stopped(box):
+    box.shell('stop left now', 'left')
+    box.wait_state('left', 'off')
+    assert box.state('right')[0] == 'running'
+    before = count(box)
+    box.shell('start left', 'left starts')
+    box.until('left', r'adversary ready', 30)
+    assert count(box) > before
+
+
+def test_end(box):
+    assert 'ESCAPE' not in box.text
+    box.settle()
+    box.type('poweroff\r')
+    assert box.ends() == 'off'
