@@ -195,7 +195,7 @@ static uint32_t groups_of(uint32_t reason)
     case EXIT_KICK: case EXIT_DEADLINE: case EXIT_RDMSR: case EXIT_WRMSR: case EXIT_CPUID: return 0;
     case EXIT_HLT: case EXIT_XSETBV: case EXIT_INVALID_OPCODE_WANTED: return GROUP_RIP;
     case EXIT_HYPERCALL: return GROUP_RIP | GROUP_SEG;
-    case EXIT_CR_WRITE: case EXIT_CR_READ: return GROUP_RIP | GROUP_CR;
+    case EXIT_CR_WRITE: case EXIT_CR_READ: case EXIT_MEMORY: return GROUP_RIP | GROUP_CR;
     case EXIT_BAD_STATE: return GROUPS_ALL & ~(uint32_t)GROUP_TSC;
     default: return GROUP_RIP | GROUP_SEG | GROUP_CR;
     }

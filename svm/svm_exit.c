@@ -2,7 +2,10 @@
  * From the VMCB's exit fields to the common form. Pure: reads the VMCB, writes the record, changes nothing. An exit code that
  * nobody asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
  */
+#include "arch/x86_64/regs.h"
 #include "svm/svm.h"
+
+#define ATTR_LONG (1u << 9) /* packed as the VMCB has it: AMD APM vol. 2, 15.5.1 */
 
 /* The instruction's length without prefixes, for CPUs that do not report the next RIP; 0: the monitor must decode. */
 static uint32_t length_of(uint64_t code)
@@ -34,8 +37,9 @@ static void port(const struct vmcb_control *c, uint64_t rip, struct vcpu_exit *o
     out->reason = EXIT_PORT;
 }
 
-static void memory(const struct vmcb_control *c, struct vcpu_exit *out)
+static void memory(const struct vmcb *b, struct vcpu_exit *out)
 {
+    const struct vmcb_control *c = &b->control;
     uint64_t info = c->exit_info1;
     out->raw[2] = out->raw[3] = 0;
     out->memory.gpa = c->exit_info2;
@@ -44,6 +48,7 @@ static void memory(const struct vmcb_control *c, struct vcpu_exit *out)
     out->memory.fetch = (info & NPF_FETCH) != 0;
     out->memory.read = !(info & (NPF_WRITE | NPF_FETCH));
     out->memory.in_walk = (info & NPF_IN_WALK) != 0;
+    out->memory.code64 = (b->save.efer & EFER_LMA) && (b->save.cs.attributes & ATTR_LONG);
     out->insn_len = 0; /* the next-RIP field is not valid for faults */
     out->reason = EXIT_MEMORY;
 }
@@ -91,7 +96,7 @@ void svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcp
     if (code == SVM_EXIT_IOIO) {
         port(c, b->save.rip, out);
     } else if (code == SVM_EXIT_NPF) {
-        memory(c, out);
+        memory(b, out);
     } else if ((uint32_t)code == SVM_EXIT_INVALID) {
         out->reason = EXIT_BAD_STATE;
         out->insn_len = 0;

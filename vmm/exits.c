@@ -183,8 +183,6 @@ static void memory_exit(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
     uint64_t at = s->exit.memory.gpa;
-    if (!need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
-        return;
     if (guest_ptr(&v->vm->memory, at, 1) != NULL) { /* mapped meanwhile, or by design never: it must not go on for ever */
         v->stuck = v->stuck_gpa == at ? v->stuck + 1 : 0;
         v->stuck_gpa = at;
@@ -201,8 +199,11 @@ static void memory_exit(struct vm_vcpu *v)
         return;
     }
     struct guest_cpu c = cpu_of(v);
+    bool long_code = s->exit.memory.code64;
+    if (!need(v, GROUP_RIP | GROUP_CR | (long_code ? 0 : GROUP_SEG)))
+        return;
     c.quick = quick_slot(v->quick, s->rip);
-    if (quick_execute(c.quick, &c, at))
+    if (quick_execute(c.quick, &c, long_code ? 64 : access_code_width(s), at) || !need(v, GROUP_SEG))
         return;
     struct guest_fault fault = {0};
     struct instruction_bytes seen = {.count = 0};

@@ -35,7 +35,8 @@ struct decoded;
 /* Keeps d in q if it is such a move. */
 void quick_learn(struct quick_move *q, const struct guest_cpu *c, const struct decoded *d, const uint8_t *bytes);
 
-/* The exit was an access to gpa by the instruction at rip. True: q knew it, and it has retired. False: nothing has happened. */
-bool quick_execute(const struct quick_move *q, const struct guest_cpu *c, uint64_t gpa);
+/* The exit was an access to gpa by the instruction at rip, in code of `width` bits. True: q knew it, and it has retired. False:
+ * nothing has happened. RIP and CR valid; SEG too, unless width is 64. */
+bool quick_execute(const struct quick_move *q, const struct guest_cpu *c, unsigned width, uint64_t gpa);
 
 #endif

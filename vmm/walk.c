@@ -33,10 +33,18 @@ static struct mode mode_of(const struct vcpu_state *s)
     return (struct mode){2, 10, 4, s->cr4 & CR4_PSE ? 1u << 2 : 0};
 }
 
+/* The first piece holds nearly everything: it is looked at here, the others in guest_ptr. */
+static inline void *ram_at(const struct guest_memory *m, uint64_t gpa, unsigned bytes)
+{
+    const struct guest_piece *p = &m->piece[0];
+    uint64_t offset = gpa - p->gpa;
+    return m->count > 0 && offset < p->size && p->size - offset >= bytes ? (uint8_t *)p->hva + offset : guest_ptr(m, gpa, bytes);
+}
+
 /* Other vCPUs may be changing the entry: one atomic load. False: not in RAM. */
 static bool entry_load(const struct guest_memory *m, uint64_t gpa, unsigned bytes, void **where, uint64_t *value)
 {
-    void *p = guest_ptr(m, gpa, bytes);
+    void *p = ram_at(m, gpa, bytes);
     if (p == NULL)
         return false;
     *where = p;
@@ -80,11 +88,32 @@ static struct walk_result found(uint64_t gpa)
     return (struct walk_result){.outcome = WALK_OK, .gpa = gpa, .left = 4096 - (gpa & 4095)};
 }
 
+/* Long mode, for looking only: how code is fetched, and by far the most frequent walk. `linear` is canonical. */
+static struct walk_result peek_long(const struct guest_memory *m, const struct vcpu_state *s, uint64_t linear)
+{
+    uint64_t table = s->cr3 & PTE_FRAME;
+    for (unsigned shift = 39;; shift -= 9) {
+        const uint64_t *where = ram_at(m, table + (linear >> shift & 511) * 8, 8);
+        if (where == NULL)
+            return (struct walk_result){.outcome = WALK_BROKEN};
+        uint64_t entry = __atomic_load_n(where, __ATOMIC_RELAXED);
+        if (!(entry & PTE_PRESENT))
+            return page_fault(ACCESS_PEEK, false, s);
+        table = entry & PTE_FRAME;
+        if (shift == 12 || (shift < 39 && (entry & PTE_LARGE))) {
+            uint64_t inside = (1ull << shift) - 1;
+            return found((table & ~inside) | (linear & inside));
+        }
+    }
+}
+
 struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s, uint64_t linear, uint32_t access)
 {
     if (walk_long_mode(s)) {
         if ((uint64_t)((int64_t)(linear << 16) >> 16) != linear)
             return (struct walk_result){.outcome = WALK_GENERAL};
+        if ((access & ACCESS_PEEK) && (s->cr0 & CR0_PG))
+            return peek_long(m, s, linear);
     } else {
         linear &= 0xffffffffu;
     }

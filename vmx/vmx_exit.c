@@ -107,6 +107,7 @@ static void memory(struct vcpu *v, uint32_t idt_vectoring)
     report(v, EXIT_MEMORY, 0); /* the length field is not defined for these exits */
     vmx_memory_access(q, &v->exit);
     v->exit.memory.gpa = vmread64(EXIT_GUEST_PHYSICAL);
+    v->exit.memory.code64 = (vmread32(GUEST_ATTR(SEG_CS)) & SEG_ATTR_L) && (vmread64(GUEST_EFER) & EFER_LMA);
     v->exit.memory.gva = v->exit.memory.gva_valid ? vmreadn(EXIT_GUEST_LINEAR) : 0;
     /* The access was made by an IRET that had already ended the blocking of NMIs (SDM vol. 3, 28.2.3): it runs again. */
     if ((q >> 12 & 1) && !(idt_vectoring & EVENT_VALID))

@@ -51,7 +51,7 @@ enum exit_reason {
     EXIT_KICK,       /* vcpu_kick; nothing filled */
     EXIT_DEADLINE,   /* host TSC has reached `deadline`; nothing filled */
     EXIT_PORT,       /* IN/OUT: port; nothing filled. String forms: decode (RIP, SEG, CR filled) */
-    EXIT_MEMORY,     /* second-level fault: memory; RIP, SEG, CR filled */
+    EXIT_MEMORY,     /* second-level fault: memory; RIP, CR filled */
     EXIT_RDMSR,      /* msr; index is in rcx; nothing filled */
     EXIT_WRMSR,      /* value in rdx:rax; nothing filled */
     EXIT_CPUID,      /* a leaf with no settled entry; nothing filled */
@@ -91,7 +91,8 @@ struct vcpu_exit {
             uint64_t gva;      /* valid if gva_valid */
             uint8_t read, write, fetch, gva_valid;
             uint8_t in_walk;   /* the access was the CPU's own walk of the guest's page tables */
-            uint8_t reserved[3];
+            uint8_t code64;    /* 64-bit code runs: no segment matters but FS and GS, whose bases are in gpa already */
+            uint8_t reserved[2];
         } memory;
         struct { uint32_t index; uint32_t reserved; } msr;
         struct {

@@ -392,28 +392,29 @@ static void quick_moves(void **unused)
     assert_int_equal(q.kind, QUICK_STORE);
     s.rip = CODE;
     s.gpr[GPR_RAX] = 0x12345678;
-    assert_true(quick_execute(&q, &cpu, DEVICE + 0x10));
+    assert_true(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10));
     assert_int_equal(reg32(0x10), 0x12345678);
-    assert_int_equal(s.rip, CODE + 3);
-    assert_false(quick_execute(&q, &cpu, DEVICE + 0x10)); /* another rip */
+    assert_int_equal(s.advance, 3); /* the kernel moves rip */
+    s.rip = CODE + 3;
+    assert_false(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10)); /* another rip */
     s.rip = CODE;
-    assert_false(quick_execute(&q, &cpu, DEVICE + 0xffe)); /* crosses a page */
+    assert_false(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0xffe)); /* crosses a page */
     s.seg[SEG_CS].attr = 0xc09b;
-    assert_false(quick_execute(&q, &cpu, DEVICE + 0x10)); /* 32-bit code now */
+    assert_false(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10)); /* 32-bit code now */
     s.seg[SEG_CS].attr = 0xa09b;
     ram[CODE + 2] = 0x14; /* the guest patches its code */
-    assert_false(quick_execute(&q, &cpu, DEVICE + 0x14));
+    assert_false(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x14));
     assert_int_equal(s.rip, CODE);
 
     assert_int_equal(RUN(0x48, 0x0f, 0xbe, 0x53, 0x10), VERDICT_DONE); /* movsx rdx, byte [rbx+10h] */
     registers[0x10] = 0x80;
     s.rip = CODE;
-    assert_true(quick_execute(&q, &cpu, DEVICE + 0x10));
+    assert_true(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10));
     assert_true(s.gpr[GPR_RDX] == 0xffffffffffffff80);
     assert_int_equal(RUN(0x66, 0xc7, 0x03, 0xcd, 0xab), VERDICT_DONE); /* mov word [rbx], 0xabcd */
     set32(0, 0);
     s.rip = CODE;
-    assert_true(quick_execute(&q, &cpu, DEVICE));
+    assert_true(quick_execute(&q, &cpu, access_code_width(&s), DEVICE));
     assert_int_equal(reg32(0), 0xabcd);
     q.kind = QUICK_NONE;
     assert_int_equal(RUN(0x09, 0x03), VERDICT_DONE); /* or [rbx], eax is not a move */
@@ -449,7 +450,7 @@ static void any_bytes(void **unused)
         if (v == VERDICT_DONE)
             assert_in_range(s.rip, CODE + 1, CODE + 15);
         s.rip = CODE;
-        (void)quick_execute(cpu.quick, &cpu, DEVICE + (unsigned)rand() % 4096);
+        (void)quick_execute(cpu.quick, &cpu, access_code_width(&s), DEVICE + (unsigned)rand() % 4096);
         s.rip = CODE;
         struct cr_access a;
         (void)decode_cr(&cpu, &a, &seen, &fault);

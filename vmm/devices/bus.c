@@ -179,9 +179,12 @@ bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint
 
 static bool memory_range_of(struct bus *bus, uint64_t gpa, unsigned size, struct bus_memory_range *out)
 {
-    uint32_t at = find_memory(bus, gpa);
+    uint32_t at = bus->memory_hit;
+    if (at >= bus->memories || gpa < bus->memory[at].first || gpa > bus->memory[at].last)
+        at = find_memory(bus, gpa);
     if (at >= bus->memories || bus->memory[at].first > gpa || bus->memory[at].last - gpa < size - 1)
         return false;
+    bus->memory_hit = at; /* an index, so that ranges that come and go need not care */
     *out = bus->memory[at];
     return true;
 }

@@ -46,6 +46,7 @@ struct bus_memory_range {
 struct bus {
     /* What was found lately, by port and size: an access that one range took whole. Emptied when a range comes or goes. */
     struct bus_port_hit { uint32_t key; const struct bus_port_range *range; } hit[BUS_PORT_HITS];
+    uint32_t memory_hit; /* index of the range that was found last */
     uint32_t ports, memories, bytes;
     struct bus_port_range port[BUS_PORT_RANGES];
     struct bus_memory_range memory[BUS_MEMORY_RANGES];
