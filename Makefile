@@ -70,7 +70,7 @@ $(BUILD)/mullion: $(BUILD)/mullion.bin boot/image.asm
 	@mkdir -p $(BUILD)/obj/boot
 	$(NASM) -f elf32 -DKERNEL_BIN='"$(BUILD)/mullion.bin"' -DBSS_SIZE=$(call symbol,bss_size) -DENTRY=$(call symbol,boot_entry) \
 	  -o $(BUILD)/obj/boot/image.o boot/image.asm
-	ld -m elf_i386 -nostdlib -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --build-id=none --section-start=.image=0x100000 \
+	ld -m elf_i386 -nostdlib -N -z noexecstack --no-warn-rwx-segments --build-id=none --section-start=.image=0x100000 \
 	  --section-start=.bss=$$(printf '%#x' $$(($(call symbol,image_end) - $(call symbol,bss_size)))) \
 	  -e $(call symbol,boot_entry) -o $@ $(BUILD)/obj/boot/image.o
 	@grub-file --is-x86-multiboot $@ && grub-file --is-x86-multiboot2 $@ || { echo "$@: a Multiboot header is missing" >&2; exit 1; }
