@@ -1,4 +1,5 @@
-# The benchmark: `make bench` (PEER=kvm: with Linux KVM + QEMU beside it; ON=bochs or qemu: one backend only). Included by the Makefile.
+# The benchmark: `make bench` (PEER=kvm: with Linux KVM + QEMU beside it; ON=bochs or qemu: one backend only). Included by
+# the Makefile.
 
 BENCH_OBJ  := $(BUILD)/obj/bench
 BENCH_SRC  := bench multi linux
@@ -24,7 +25,8 @@ $(BUILD)/guests/bench-init: tests/bench/guest/init.asm
 bench-guest: $(BUILD)/guests/bench.elf $(BUILD)/guests/bench-init
 bench: setup-test
 	@$(MAKE) --no-print-directory all default-guests bench-guest
-	@RING0='$(RING0)' /usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(if $(PEER),--peer $(PEER)) $(if $(filter command line,$(origin ON)),--on $(ON))
+	@RING0='$(RING0)' /usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(if $(PEER),--peer $(PEER)) \
+	  $(if $(filter command line,$(origin ON)),--on $(ON))
 
 bench-growth: setup-test
 	@$(MAKE) --no-print-directory all default-guests bench-guest

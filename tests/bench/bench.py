@@ -1,15 +1,15 @@
 #!/usr/bin/python3
-"""`make bench`: measures Mullion in Bochs (VT-x) and QEMU (AMD-V), prints a table and writes build/bench.json. docs/performance.md says what the rows
-mean and what they do not show.
+"""`make bench`: measures Mullion in Bochs (VT-x) and QEMU (AMD-V), prints a table and writes build/bench.json.
+docs/performance.md says what the rows mean and what they do not show.
 
-One tick is one instruction: Bochs' TSC counts them, and so does QEMU's under -icount shift=0. So the figures repeat on any machine, however busy."""
+One tick is one instruction: Bochs' TSC counts them, and so does QEMU's under -icount shift=0. So the figures repeat on any
+machine, however busy."""
 import argparse
 import datetime
 import gzip
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -26,13 +26,15 @@ BACKEND = {'bochs': 'vmx', 'qemu': 'svm'}
 KHZ = 1_000_000                      # both emulated clocks: 1 GHz
 LINUX = 'vmlinuz-cloud'
 LINUX_CMDLINE = f'console=ttyS0 loglevel=4 rdinit=/bench-init tsc_early_khz={KHZ}'
-ROWS = ['cpuid', 'cpuid_far', 'hypercall', 'wrmsr_passthrough', 'rdmsr_exit', 'pio_kernel', 'pio_monitor', 'mmio_monitor', 'doorbell_pio',
-        'doorbell_wake', 'doorbell_mmio', 'self_ipi', 'eoi', 'tsc_deadline', 'hlt_wake', 'ipi_vcpu', 'vcpu_switch', 'guest_fault_fill', 'vm_start',
-        'linux_boot', 'linux_boot_bare', 'linux_exits', 'kernel_entry_to_first_guest', 'image_bytes', 'ring0_lines', 'kernel_bytes_per_guest']
+ROWS = ['cpuid', 'cpuid_far', 'hypercall', 'wrmsr_passthrough', 'rdmsr_exit', 'pio_kernel', 'pio_monitor', 'mmio_monitor',
+        'doorbell_pio', 'doorbell_wake', 'doorbell_mmio', 'self_ipi', 'eoi', 'tsc_deadline', 'hlt_wake', 'ipi_vcpu',
+        'vcpu_switch', 'guest_fault_fill', 'vm_start', 'linux_boot', 'linux_boot_bare', 'linux_exits',
+        'kernel_entry_to_first_guest', 'image_bytes', 'ring0_lines', 'kernel_bytes_per_guest']
 # What the project wants to reach: (VT-x, AMD-V).
-GOALS = {'cpuid': (120, 120), 'pio_monitor': (450, 450), 'mmio_monitor': (900, 900), 'doorbell_pio': (200, 250), 'doorbell_mmio': (200, 250),
-         'self_ipi': (550, 900), 'eoi': (20, 340), 'tsc_deadline': (530, 800), 'ipi_vcpu': (1200, None), 'vcpu_switch': (600, 600),
-         'vm_start': (1_000_000, 1_000_000), 'linux_exits': (8000, 8000), 'kernel_bytes_per_guest': (256 << 10, 256 << 10)}
+GOALS = {'cpuid': (120, 120), 'pio_monitor': (450, 450), 'mmio_monitor': (900, 900), 'doorbell_pio': (200, 250),
+         'doorbell_mmio': (200, 250), 'self_ipi': (550, 900), 'eoi': (20, 340), 'tsc_deadline': (530, 800),
+         'ipi_vcpu': (1200, None), 'vcpu_switch': (600, 600), 'vm_start': (1_000_000, 1_000_000),
+         'linux_exits': (8000, 8000), 'kernel_bytes_per_guest': (256 << 10, 256 << 10)}
 
 OPS = '''[guest swa]
 share = 10% of cpu 0, every 2ms
@@ -95,7 +97,7 @@ harness.Machine = BenchMachine
 
 def box(on, conf, cpus=1, **more):
     # With several CPUs Bochs' clock stands for all of them in turn, in steps; a slower one makes its firmware's waits short.
-    ips = 1_000_000 * KHZ // 1000 if cpus == 1 else 50_000_000
+    ips = 1000 * KHZ if cpus == 1 else 50_000_000
     return harness.Box(conf, on=on, cpus=cpus, bochs_ips=ips, **more)
 
 
@@ -187,8 +189,9 @@ def measure_linux(on, out):
 def measure_bare(on, out):
     """The same kernel, initrd and command line, entered by the same code, without a hypervisor."""
     build = harness.BUILD
-    with harness.Box(BOOT, on=on, cpus=1, memory=640 << 20, bochs_ips=1_000_000 * KHZ // 1000, kernel=os.path.join(build, 'guests', 'bench.elf'),
-                     options='mode=linux -- ' + LINUX_CMDLINE, multiboot1=True) as m:
+    with harness.Box(BOOT, on=on, cpus=1, memory=640 << 20, bochs_ips=1000 * KHZ,
+                     kernel=os.path.join(build, 'guests', 'bench.elf'), options='mode=linux -- ' + LINUX_CMDLINE,
+                     multiboot1=True) as m:
         line = m.wait(INIT_LINE, 300)
         out['linux_boot_bare'] = int(line.group(2), 16) - int(line.group(1), 16)
 
@@ -197,7 +200,9 @@ def sizes(build, out):
     out['image_bytes'] = os.path.getsize(os.path.join(build, 'mullion'))
     ring0 = os.environ.get('RING0', '').split()
     if ring0:
-        text = subprocess.run(['/usr/bin/python3', 'tools/tcb.py', '1000000'] + ring0, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout.decode()
+        run = subprocess.run(['/usr/bin/python3', 'tools/tcb.py', '1000000'] + ring0, cwd=ROOT, stdout=subprocess.PIPE,
+                             check=True)
+        text = run.stdout.decode()
         out['ring0_lines'] = int(re.search(r'(\d+) lines.*in ring 0', text).group(1))
 
 
@@ -222,17 +227,18 @@ def kernel_name(build):
         return LINUX
 
 
-def table(results, peer):
+def table(results, with_peer):
     names = [b for b in ('vmx', 'svm') if b in results]
-    head = f'{"":30}' + ''.join(f'{ {"vmx": "VT-x", "svm": "AMD-V"}[b]:>16}{"goal":>12}' + (f'{"KVM":>12}{"ratio":>8}' if peer else '') for b in names)
-    lines = [head]
+    title = {'vmx': 'VT-x', 'svm': 'AMD-V'}
+    theirs = f'{"KVM":>12}{"ratio":>8}' if with_peer else ''
+    lines = [f'{"":30}' + ''.join(f'{title[b]:>16}{"goal":>12}{theirs}' for b in names)]
     for row in ROWS:
         cells = ''
         for b in names:
             value, goal = results[b].get(row), GOALS.get(row, (None, None))[0 if b == 'vmx' else 1]
             mark = ' ' if value is None or goal is None or value <= goal else '!'
             cells += f'{"-" if value is None else format(value, ","):>15}{mark}{"" if goal is None else format(goal, ","):>12}'
-            if peer:
+            if with_peer:
                 theirs = results.get(f'{b}_kvm', {}).get(row)
                 cells += f'{"-" if theirs is None else format(theirs, ","):>12}'
                 cells += f'{theirs / value:>8.1f}' if theirs and value else f'{"-":>8}'
@@ -242,7 +248,8 @@ def table(results, peer):
         if 'linux_boot' in r and 'linux_boot_bare' in r:
             lines.append(f'{b}: linux_boot / linux_boot_bare = {r["linux_boot"] / r["linux_boot_bare"]:.4f}')
         if 'linux_exits_by_reason' in r:
-            lines.append(f'{b}: linux_exits: ' + ', '.join(f'{k} {v:,}' for k, v in sorted(r['linux_exits_by_reason'].items(), key=lambda x: -x[1])))
+            reasons = sorted(r['linux_exits_by_reason'].items(), key=lambda x: -x[1])
+            lines.append(f'{b}: linux_exits: ' + ', '.join(f'{k} {v:,}' for k, v in reasons))
     return '\n'.join(lines)
 
 
@@ -286,7 +293,7 @@ def main():
     p.add_argument('--peer', choices=('kvm',))
     p.add_argument('--part', action='append', choices=sorted(PARTS), help='only these; the others keep what the last run wrote')
     p.add_argument('--peer-only', action='store_true', help='with --peer: Mullion\'s own rows are taken from the last run')
-    p.add_argument('--markdown', action='store_true', help='measure nothing; print the last results as docs/performance.md shows them')
+    p.add_argument('--markdown', action='store_true', help='print the last results as docs/performance.md shows them')
     a = p.parse_args()
     harness.BUILD = os.path.join(ROOT, a.build)
     path = os.path.join(harness.BUILD, 'bench.json')
@@ -331,7 +338,8 @@ def main():
                 say(f'{on}: KVM FAILED: {e}')
             save(path, key, theirs)
     print(table(results, a.peer))
-    print(f'Linux: {kernel_name(harness.BUILD)}; figures in ticks of the TSC (one an instruction), ! misses its goal; written to {path}')
+    print(f'Linux: {kernel_name(harness.BUILD)}')
+    print(f'Figures in ticks of the TSC, one an instruction; ! misses its goal; written to {path}')
     return 1 if failed else 0
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""`make bench-growth`: how costs grow with the number of guests, their memory and the machine's. In QEMU, one CPU, its clock counting instructions. Prints
-tables and writes build/growth.json."""
+"""`make bench-growth`: how costs grow with the number of guests, their memory, the machine's memory and CPUs. In QEMU with one
+CPU, whose clock counts instructions; for the CPUs in Bochs. Prints tables and writes build/growth.json."""
 import argparse
 import json
 import os
@@ -15,19 +15,21 @@ GIB = 1 << 30
 
 
 def conf(guests, memory):
-    return ''.join(f'[guest g{n}]\nshare = {100 // guests}% of cpu 0, every 100ms\nmemory = {memory}\nkernel = bench.elf\ncmdline = mode=cpuid\n'
-                   f'bench-device = yes\nautostart = {"no" if n else "yes"}\n\n' for n in range(guests))
+    return ''.join(f'[guest g{n}]\nshare = {100 // guests}% of cpu 0, every 100ms\nmemory = {memory}\n'
+                   f'kernel = bench.elf\ncmdline = mode=cpuid\nbench-device = yes\nautostart = {"no" if n else "yes"}\n\n'
+                   for n in range(guests))
 
 
 def by_cpus(cpus):
-    """In Bochs, since QEMU's clock counts instructions of one CPU only. Its clock goes in steps of a few ticks then; the guest is on the last CPU."""
+    """In Bochs, since QEMU's clock counts instructions of one CPU only. Its clock goes in steps of a few ticks then; the guest
+    is on the last CPU."""
     text = conf(1, '64M').replace('cpu 0', f'cpu {cpus - 1}')
     with harness.Box(text, on='bochs', cpus=cpus, memory=512 << 20, bochs_ips=50_000_000) as m:
         boot = m.wait(r'guest g0: runs; first instruction (\d+) ticks', 60)
         cpuid = m.wait(r'^\[g0\] bench cpuid (\d+) ', 60)
         last = bench.stats(m, 'g0')
-    return {'guests': 1, 'memory': '64M', 'host': 512 << 20, 'cpus': cpus, 'boot': int(boot.group(1)), 'start': last['start: ticks'],
-            'kernel_bytes': last['kernel: bytes'], 'cpuid': int(cpuid.group(1))}
+    return {'guests': 1, 'memory': '64M', 'host': 512 << 20, 'cpus': cpus, 'boot': int(boot.group(1)),
+            'start': last['start: ticks'], 'kernel_bytes': last['kernel: bytes'], 'cpuid': int(cpuid.group(1))}
 
 
 def one(guests, memory, host):
@@ -44,8 +46,8 @@ def one(guests, memory, host):
             m.settle(0.2)
         last = bench.stats(m, f'g{guests - 1}')
         cpuid = re.findall(rf'^\[g{guests - 1}\] bench cpuid (\d+)', m.text, re.M)
-    return {'guests': guests, 'memory': memory, 'host': host, 'boot': int(boot.group(1)) if boot else None, 'start': last['start: ticks'],
-            'kernel_bytes': last['kernel: bytes'], 'cpuid': int(cpuid[-1])}
+    return {'guests': guests, 'memory': memory, 'host': host, 'boot': int(boot.group(1)) if boot else None,
+            'start': last['start: ticks'], 'kernel_bytes': last['kernel: bytes'], 'cpuid': int(cpuid[-1])}
 
 
 CASES = [('guests', [(n, '16M', 2 * GIB) for n in (1, 2, 4, 8, 16, 24)]),
@@ -69,7 +71,8 @@ def main():
         if a.case and number not in a.case:
             continue
         everything[name] = []
-        print(f'\n{name}\n{"CPUs":>5}{"guests":>7}{"memory":>8}{"machine":>9}{"boot":>14}{"start of the last":>19}{"kernel bytes":>14}{"cpuid":>7}', flush=True)
+        print(f'\n{name}\n{"CPUs":>5}{"guests":>7}{"memory":>8}{"machine":>9}{"boot":>14}{"start of the last":>19}'
+              f'{"kernel bytes":>14}{"cpuid":>7}', flush=True)
         for case in cases:
             try:
                 r = one(*case) if len(case) == 3 else by_cpus(*case)
@@ -77,7 +80,8 @@ def main():
                 print(f'{case}: FAILED: {str(e)[:2000]}')
                 continue
             everything[name].append(r)
-            print(f'{r.get("cpus", 1):>5}{r["guests"]:>7}{r["memory"]:>8}{r["host"] / GIB:>8.4g}G{r["boot"] or 0:>14,}{r["start"]:>19,}{r["kernel_bytes"]:>14,}{r["cpuid"]:>7}', flush=True)
+            print(f'{r.get("cpus", 1):>5}{r["guests"]:>7}{r["memory"]:>8}{r["host"] / GIB:>8.4g}G{r["boot"] or 0:>14,}'
+                  f'{r["start"]:>19,}{r["kernel_bytes"]:>14,}{r["cpuid"]:>7}', flush=True)
         with open(path, 'w', encoding='utf-8') as f:
             json.dump(everything, f, indent=1)
     return 0

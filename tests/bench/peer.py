@@ -1,4 +1,5 @@
-"""The peer: Debian's Linux with KVM and Debian's QEMU, booted in the same emulated machine from an initrd made here, running the same guest binary."""
+"""The peer: Debian's Linux with KVM and Debian's QEMU, booted in the same emulated machine from an initrd made here, running the
+same guest binary."""
 import gzip
 import os
 import re
@@ -13,8 +14,10 @@ from host.emulator import Machine
 
 KHZ = 1_000_000
 QEMU = '/usr/bin/qemu-system-x86_64'
-FIRMWARE = ('/usr/share/seabios/bios-256k.bin', '/usr/share/qemu/multiboot_dma.bin', '/usr/share/qemu/multiboot.bin', '/usr/share/qemu/kvmvapic.bin')
-MODULES = ('virt/lib/irqbypass.ko', 'arch/x86/kvm/kvm.ko', 'drivers/crypto/ccp/ccp.ko', 'arch/x86/kvm/kvm-intel.ko', 'arch/x86/kvm/kvm-amd.ko')
+FIRMWARE = ('/usr/share/seabios/bios-256k.bin', '/usr/share/qemu/multiboot_dma.bin', '/usr/share/qemu/multiboot.bin',
+            '/usr/share/qemu/kvmvapic.bin')
+MODULES = ('virt/lib/irqbypass.ko', 'arch/x86/kvm/kvm.ko', 'drivers/crypto/ccp/ccp.ko', 'arch/x86/kvm/kvm-intel.ko',
+           'arch/x86/kvm/kvm-amd.ko')
 HOST_CMDLINE = f'console=ttyS0 loglevel=4 tsc_early_khz={KHZ} tsc=reliable'
 
 INIT = r'''#!/bin/busybox sh
@@ -29,11 +32,12 @@ read -r line < /proc/cmdline
 run=
 for word in $line; do case $word in peer=*) run=${word#peer=} ;; esac; done
 [ -c /dev/kvm ] || echo "peer: no /dev/kvm"
-qemu="/usr/bin/qemu-system-x86_64 -L /firmware -accel kvm -cpu host -machine pc -nodefaults -no-user-config -display none -monitor none -serial stdio"
+qemu="/usr/bin/qemu-system-x86_64 -L /firmware -accel kvm -cpu host -machine pc -nodefaults -no-user-config"
+qemu="$qemu -display none -monitor none -serial stdio -kernel /guest/bench.elf"
 for what in $(echo $run | tr , ' '); do
     case $what in
-    ops) $qemu -m 1024 -device pci-testdev -kernel /guest/bench.elf -append mode=ops </dev/null ;;
-    linux) $qemu -m 512 -kernel /guest/bench.elf -initrd /guest/kernel,/guest/initrd -append "mode=linux -- $(cat /guest/cmdline)" </dev/null ;;
+    ops) $qemu -m 1024 -device pci-testdev -append mode=ops </dev/null ;;
+    linux) $qemu -m 512 -initrd /guest/kernel,/guest/initrd -append "mode=linux -- $(cat /guest/cmdline)" </dev/null ;;
     esac
     echo "peer: $what ended, $?"
 done
@@ -88,16 +92,18 @@ def kernel_modules(build):
 
 def make_initrd(build, linux, cmdline):
     guests = os.path.join(build, 'guests')
-    folders = ['bin', 'dev', 'proc', 'sys', 'usr', 'usr/bin', 'lib', 'lib/x86_64-linux-gnu', 'usr/lib', 'usr/lib/x86_64-linux-gnu', 'lib64', 'modules',
-               'firmware', 'guest', 'tmp', 'var', 'var/tmp']
+    folders = ['bin', 'dev', 'proc', 'sys', 'usr', 'usr/bin', 'lib', 'lib/x86_64-linux-gnu', 'usr/lib',
+               'usr/lib/x86_64-linux-gnu', 'lib64', 'modules', 'firmware', 'guest', 'tmp', 'var', 'var/tmp']
     files = [(f, 0o040755, b'') for f in folders]
     files += [('init', 0o100755, INIT.encode()), ('bin/busybox', 0o100755, read(os.path.join(guests, 'busybox'))),
               ('usr/bin/qemu-system-x86_64', 0o100755, read(QEMU))]
     files += [(lib.lstrip('/'), 0o100755, read(lib)) for lib in libraries(QEMU)]
     files += [('firmware/' + os.path.basename(f), 0o100644, read(f)) for f in FIRMWARE]
     files += kernel_modules(build)
-    files += [('guest/bench.elf', 0o100644, read(os.path.join(guests, 'bench.elf'))), ('guest/kernel', 0o100644, read(os.path.join(guests, linux))),
-              ('guest/initrd', 0o100644, read(os.path.join(guests, 'bench-initrd'))), ('guest/cmdline', 0o100644, cmdline.encode())]
+    files += [('guest/bench.elf', 0o100644, read(os.path.join(guests, 'bench.elf'))),
+              ('guest/kernel', 0o100644, read(os.path.join(guests, linux))),
+              ('guest/initrd', 0o100644, read(os.path.join(guests, 'bench-initrd'))),
+              ('guest/cmdline', 0o100644, cmdline.encode())]
     os.makedirs(os.path.join(build, 'peer'), exist_ok=True)
     with open(os.path.join(build, 'peer', 'initrd.gz'), 'wb') as f:
         f.write(gzip.compress(cpio(files), 1, mtime=0))
@@ -117,7 +123,8 @@ class PeerBox(harness.Box):
     """The peer's host in place of Mullion."""
 
     def __init__(self, on, build, options, what, machine=Machine):
-        self.on, self.screen, self.mark, self.asked, self.started, self.ram_file = on, harness.Screen(), 0, 0, time.monotonic(), None
+        self.on, self.screen, self.started, self.ram_file = on, harness.Screen(), time.monotonic(), None
+        self.mark = self.asked = 0
         self.work = tempfile.TemporaryDirectory(prefix='mullion-peer-')
         kernel, initrd = os.path.join(build, 'guests', 'vmlinuz'), os.path.join(build, 'peer', 'initrd.gz')
         cmdline = f'{HOST_CMDLINE} {options} peer={what}'
@@ -127,11 +134,12 @@ class PeerBox(harness.Box):
             os.makedirs(grub)
             with open(os.path.join(grub, 'grub.cfg'), 'w', encoding='utf-8') as f:
                 f.write(GRUB_CFG.format(cmdline=cmdline))
-            subprocess.run(['grub-mkrescue', '-o', image, '--install-modules=linux normal configfile iso9660 serial terminal', '--locales=', '--fonts=',
-                            '--themes=', os.path.dirname(os.path.dirname(grub)), f'/boot/kernel={kernel}', f'/boot/initrd={initrd}'],
+            subprocess.run(['grub-mkrescue', '-o', image, '--install-modules=linux normal configfile iso9660 serial terminal',
+                            '--locales=', '--fonts=', '--themes=', os.path.dirname(os.path.dirname(grub)),
+                            f'/boot/kernel={kernel}', f'/boot/initrd={initrd}'],
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        self.machine = machine(on=on, boot='kernel' if on == 'qemu' else 'cd', cpus=1, memory=2 << 30, image=image, kernel=kernel, options=cmdline,
-                               modules=[initrd], bochs_ips=1_000_000 * KHZ // 1000)
+        self.machine = machine(on=on, boot='kernel' if on == 'qemu' else 'cd', cpus=1, memory=2 << 30, image=image, kernel=kernel,
+                               options=cmdline, modules=[initrd], bochs_ips=1000 * KHZ)
         try:
             self.machine.start()
         except BaseException:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Where the instructions of one operation go: `tests/bench/profile.py --on qemu|bochs pio`. Traces single instructions of the benchmark guest's
-mode=loop, takes the round of median length, and prints them by function; --listing prints each."""
+"""Where the instructions of one operation go: `tests/bench/profile.py --on qemu|bochs pio`. Traces single instructions of the
+benchmark guest's mode=loop, takes the round of median length, and prints them by function; --listing prints each."""
 import argparse
 import bisect
 import collections
@@ -32,8 +32,11 @@ class Symbols:
             text = subprocess.run(['nm', '-n', os.path.join(build, file)], stdout=subprocess.PIPE, check=True).stdout.decode()
             for line in text.splitlines():
                 words = line.split()
-                if len(words) == 3 and words[1] in 'tT' and not words[2].startswith('.L') and (prefix != 'kernel' or int(words[0], 16) >> 63):
-                    self.at.append((int(words[0], 16), f'{prefix}:{words[2]}'))
+                if len(words) != 3 or words[1] not in 'tT' or words[2].startswith('.L'):
+                    continue
+                address = int(words[0], 16)
+                if prefix != 'kernel' or address >> 63: # its few low symbols are where the guest's are
+                    self.at.append((address, f'{prefix}:{words[2]}'))
         self.at.sort()
         self.keys = [a for a, _ in self.at]
 
@@ -55,9 +58,9 @@ def trace_qemu(what):
         time.sleep(1)
         m.machine.qmp.monitor('log none')
     with open(log, encoding='utf-8', errors='replace') as f:
-        found = [(int(x, 16), '') for x in re.findall(r'^Trace 0: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/', f.read(60_000_000), re.M)]
+        addresses = re.findall(r'^Trace 0: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/', f.read(60_000_000), re.M)
     os.unlink(log)
-    return found
+    return [(int(a, 16), '') for a in addresses]
 
 
 def trace_bochs(what):
@@ -72,7 +75,8 @@ def trace_bochs(what):
     with harness.Box(CONF.format(what), on='bochs', cpus=1, bochs_ips=50_000_000) as m:
         m.ends(100)
         text = m.machine.emulator_log()
-    return [(int(a, 16), t) for a, t in re.findall(r'^\(0\)\.\[\d+\] \[0x[0-9a-f]+\] [0-9a-f]+:([0-9a-f]+) \([^)]*\): (.*?)(?: ; [0-9a-f]+)?$', text, re.M)]
+    line = r'^\(0\)\.\[\d+\] \[0x[0-9a-f]+\] [0-9a-f]+:([0-9a-f]+) \([^)]*\): (.*?)(?: ; [0-9a-f]+)?$'
+    return [(int(a, 16), words) for a, words in re.findall(line, text, re.M)]
 
 
 def main():

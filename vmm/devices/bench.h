@@ -1,6 +1,7 @@
 /*
- * The device that the benchmark guest (tests/bench) measures against: a port and a register that this monitor answers at once, and a port and a
- * page whose writes are doorbells, settled by ring 0. It exists only in a guest whose configuration says `bench-device = yes`. Lock: the VM's.
+ * The device that the benchmark guest (tests/bench) measures against: a port and a register that this monitor answers at
+ * once, and a port and a page whose writes are doorbells, settled by ring 0. It exists only in a guest whose configuration
+ * says `bench-device = yes`. Lock: the VM's.
  *
  *   port 0x5d0   read: BENCH_MAGIC, answered here        port 0x5d4   write: a doorbell that nobody waits for
  *                                                        port 0x5d8   write: a doorbell that wakes the monitor's thread 0

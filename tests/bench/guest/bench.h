@@ -1,7 +1,8 @@
 /*
- * The benchmark guest: one Multiboot ELF that measures what leaving a guest costs, seen from inside, in ticks of its own TSC. The first word of its
- * command line says what to do: mode=ops, mode=ipi (two vCPUs), mode=switch (two guests on one CPU), mode=linux (start the Linux among the modules), mode=cpuid (that row only), mode=loop=OP.
- * It runs the same under Mullion, under another hypervisor, and on the bare machine (then rows that need a hypervisor's device are left out).
+ * The benchmark guest: one Multiboot ELF that measures what leaving a guest costs, seen from inside, in ticks of its own TSC.
+ * The first word of its command line says what to do: mode=ops, mode=ipi (two vCPUs), mode=switch (two guests on one CPU),
+ * mode=linux (start the Linux among the modules), mode=cpuid (that row only), mode=loop=OP. It runs the same under Mullion,
+ * under another hypervisor, and on the bare machine (then rows that need a hypervisor's device are left out).
  *
  * Results are lines "bench KEY MEDIAN LEAST P90"; "bench end" is the last.
  */

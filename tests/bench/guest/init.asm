@@ -1,4 +1,5 @@
-; Linux' init for the boot rows: takes the time, says it and when the kernel was entered, switches the machine off. One static file, no library.
+; Linux' init for the boot rows: takes the time, says it and when the kernel was entered, switches the machine off. One static
+; file, no library.
 bits 64
     org 0x400000
 ehdr:

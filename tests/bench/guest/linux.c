@@ -1,7 +1,8 @@
 /*
- * Starts the Linux among the modules by its 64-bit entry (Linux Documentation/arch/x86/boot.rst, zero-page.rst): under a hypervisor and on the bare
- * machine it is the same code, so that the boots can be compared. The first module with a Linux header is the kernel, the next one its initrd. Linux'
- * command line is what follows " -- ", and BENCHTSC=TICKS, the TSC at the jump, which Linux hands to its init as an environment variable.
+ * Starts the Linux among the modules by its 64-bit entry (Linux Documentation/arch/x86/boot.rst, zero-page.rst): under a
+ * hypervisor and on the bare machine it is the same code, so that the boots can be compared. The first module with a Linux
+ * header is the kernel, the next one its initrd. Linux' command line is what follows " -- ", and BENCHTSC=TICKS, the TSC at the
+ * jump, which Linux hands to its init as an environment variable.
  */
 #include "tests/bench/guest/bench.h"
 
@@ -58,7 +59,8 @@ void bench_linux(const struct multiboot *info, const char *text)
     }
     const uint8_t *image = (const uint8_t *)(uintptr_t)m[k].start;
     uint64_t setup = (image[0x1f1] ? image[0x1f1] + 1u : 5u) * 512, size = m[k].end - m[k].start - setup;
-    uint8_t *kernel = (uint8_t *)(uintptr_t)get32(image + 0x258), *params = (uint8_t *)PARAMS_AT, *cmdline = (uint8_t *)CMDLINE_AT;
+    uint8_t *kernel = (uint8_t *)(uintptr_t)get32(image + 0x258);
+    uint8_t *params = (uint8_t *)PARAMS_AT, *cmdline = (uint8_t *)CMDLINE_AT;
     uint32_t initrd_size = m[k + 1].end - m[k + 1].start;
 
     for (unsigned i = 0; i < 4096; i++)
@@ -78,8 +80,8 @@ void bench_linux(const struct multiboot *info, const char *text)
     put32(params + 0x218, (uint32_t)INITRD_AT);
     put32(params + 0x21c, initrd_size);
     put32(params + 0x228, (uint32_t)CMDLINE_AT);
-    print("bench linux at %llx, %llu bytes, initrd %u bytes, %u ranges, '%s'\n", (unsigned long long)(uintptr_t)kernel, (unsigned long long)size,
-          initrd_size, maps, (const char *)cmdline);
+    print("bench linux at %llx, %llu bytes, initrd %u bytes, %u ranges, '%s'\n", (unsigned long long)(uintptr_t)kernel,
+          (unsigned long long)size, initrd_size, maps, (const char *)cmdline);
     while ((inb(0x3fd) & 0x60) != 0x60) /* the serial port has sent everything */
         ;
     struct { uint16_t limit; uint64_t base; } __attribute__((packed)) pointer = {sizeof(gdt) - 1, (uint64_t)gdt};

@@ -1,4 +1,5 @@
-; What the benchmark guest must know to the instruction: an interrupt handler that takes the time first, and the way of a second CPU into long mode.
+; What the benchmark guest must know to the instruction: an interrupt handler that takes the time first, and the way of a
+; second CPU into long mode.
 bits 64
 default abs
 
@@ -36,7 +37,8 @@ loop_begin:
 loop_mark:
     ret
 
-; The other CPU starts at 0x8000 in real mode. It uses the boot CPU's page tables and descriptor tables, whose pointers are filled in before.
+; The other CPU starts at 0x8000 in real mode. It uses the boot CPU's page tables and descriptor tables, whose pointers are
+; filled in before.
 AP_AT equ 0x8000
 global ap_code, ap_code_end, ap_here
 global ap_cr3, ap_gdtr, ap_idtr

@@ -20,7 +20,8 @@ static bool start_other(void)
     uint64_t cr3;
     __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
     *(volatile uint64_t *)(AP_AT + (uint64_t)(ap_cr3 - ap_code)) = cr3;
-    __asm__ volatile("sgdt (%0); sidt (%1)" : : "r"(AP_AT + (uint64_t)(ap_gdtr - ap_code)), "r"(AP_AT + (uint64_t)(ap_idtr - ap_code)) : "memory");
+    uint64_t gdtr = AP_AT + (uint64_t)(ap_gdtr - ap_code), idtr = AP_AT + (uint64_t)(ap_idtr - ap_code);
+    __asm__ volatile("sgdt (%0); sidt (%1)" : : "r"(gdtr), "r"(idtr) : "memory");
     wrmsr(0x830, 1ull << 32 | 0x4500); /* INIT to APIC ID 1 */
     pause_ticks(1000000);
     wrmsr(0x830, 1ull << 32 | 0x4600 | AP_AT >> 12);
@@ -29,7 +30,10 @@ static bool start_other(void)
     return ap_here != 0;
 }
 
-/* From the ICR's write to the first instructions of the handler on the other vCPU, which runs a loop meanwhile. Both TSCs are one clock. */
+/*
+ * From the ICR's write to the first instructions of the handler on the other vCPU, which runs a loop meanwhile. Both TSCs are
+ * one clock.
+ */
 void bench_ipi(void)
 {
     if (!has_x2apic()) {
@@ -58,8 +62,8 @@ void bench_ipi(void)
 static uint64_t gap[GAPS][2];
 
 /*
- * When this guest did not run, on the host's clock: "bench gap FROM TO". Of two such guests on one CPU, one's FROM and the other's TO have a switch
- * between them and nothing else. Spins until the guest's clock shows 200 million ticks.
+ * When this guest did not run, on the host's clock: "bench gap FROM TO". Of two such guests on one CPU, one's FROM and the
+ * other's TO have a switch between them and nothing else. Spins until the guest's clock shows 200 million ticks.
  */
 void bench_switch(void)
 {

@@ -1,0 +1,80 @@
+// sources: vmm/devices/bench.c vmm/devices/bus.c
+/*
+ * The device that the benchmark measures against: it answers at its port and in its page, swallows writes, and shows the
+ * origin of the clock.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "vmm/devices/bench.h"
+
+static struct bus bus;
+static uint64_t origin;
+
+static int setup(void **state)
+{
+    (void)state;
+    bus_init(&bus);
+    origin = 0;
+    return bench_init(&bus, &origin);
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    uint32_t word = ~0u;
+    uint64_t value = ~0ull;
+    assert_true(bus_port(&bus, BENCH_PORT, 4, false, &word));
+    assert_int_equal(word, BENCH_MAGIC);
+    word = 0xff;
+    assert_true(bus_port(&bus, BENCH_PORT, 1, false, &word));
+    assert_int_equal(word, BENCH_MAGIC & 0xff);
+    assert_true(bus_memory(&bus, BENCH_PAGE + BENCH_PAGE_DOORBELL, 4, false, &value));
+    assert_int_equal(value, BENCH_MAGIC);
+}
+
+static void test_shows_the_origin_of_the_clock(void **state)
+{
+    (void)state;
+    uint64_t value = ~0ull;
+    origin = 0x123456789abcdef0ull;
+    assert_true(bus_memory(&bus, BENCH_PAGE + 0x808, 8, false, &value));
+    assert_int_equal(value, origin);
+    assert_true(bus_memory(&bus, BENCH_PAGE + 0x80c, 4, false, &value));
+    assert_int_equal(value, origin >> 32);
+}
+
+static void test_swallows_writes(void **state)
+{
+    (void)state;
+    const uint16_t ports[] = {BENCH_PORT, BENCH_PORT_DOORBELL, BENCH_PORT_WAKE};
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t word = 0x55;
+        assert_true(bus_port(&bus, ports[i], 1, true, &word));
+    }
+    uint64_t value = 7;
+    origin = 5;
+    assert_true(bus_memory(&bus, BENCH_PAGE + 0x808, 8, true, &value));
+    assert_int_equal(origin, 5);
+}
+
+static void test_is_there_once(void **state)
+{
+    (void)state;
+    assert_int_equal(bench_init(&bus, &origin), E_OVERLAP);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_answers, setup),
+        cmocka_unit_test_setup(test_shows_the_origin_of_the_clock, setup),
+        cmocka_unit_test_setup(test_swallows_writes, setup),
+        cmocka_unit_test_setup(test_is_there_once, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
