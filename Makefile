@@ -120,7 +120,7 @@ tcb:
 	@/usr/bin/python3 tools/tcb.py 8000 $(RING0)
 
 check: setup-test
-	@RING0='$(RING0)' CFLAGS0='$(CFLAGS0)' CFLAGS3='$(CFLAGS3)' tools/check.sh $(BUILD)
+	@CFLAGS0='$(CFLAGS0)' CFLAGS3='$(CFLAGS3)' tools/check.py $(BUILD)
 
 # Everything: builds, unit tests, the system tests in both emulators. T=... limits the system tests (pytest's -k).
 test: setup-test
