@@ -108,11 +108,14 @@ void load_tables(void)
     tss.iomap = sizeof tss;
     for (unsigned i = 0; i < 256; i++) {
         uintptr_t a = (uintptr_t)guest_stubs + 16 * i;
-        adversary_idt[i] = (struct gate){(uint16_t)a, 8, (uint8_t)(i == 8 ? 2 : i == 2 ? 3 : i < 32 ? 1 : 4), 0x8e, (uint16_t)(a >> 16), 0, 0};
+        uint8_t ist = i == 8 ? 2 : i == 2 ? 3 : i < 32 ? 1 : 4;
+        adversary_idt[i] = (struct gate){(uint16_t)a, 8, ist, 0x8e, (uint16_t)(a >> 16), 0, 0};
     }
-    struct pointer g = {sizeof adversary_gdt - 1, (uintptr_t)adversary_gdt}, d = {sizeof adversary_idt - 1, (uintptr_t)adversary_idt};
-    __asm__ volatile("lgdt %0; lidt %1; push $8; lea 1f(%%rip), %%rax; push %%rax; lretq; 1: mov %2, %%ds; mov %2, %%es; mov %2, %%ss;"
-                     "mov %2, %%fs; mov %2, %%gs; ltr %w3" : : "m"(g), "m"(d), "r"(0x10), "r"(0x28) : "rax", "memory");
+    struct pointer g = {sizeof adversary_gdt - 1, (uintptr_t)adversary_gdt};
+    struct pointer d = {sizeof adversary_idt - 1, (uintptr_t)adversary_idt};
+    __asm__ volatile("lgdt %0; lidt %1; push $8; lea 1f(%%rip), %%rax; push %%rax; lretq;"
+                     "1: mov %2, %%ds; mov %2, %%es; mov %2, %%ss; mov %2, %%fs; mov %2, %%gs; ltr %w3"
+                     : : "m"(g), "m"(d), "r"(0x10), "r"(0x28) : "rax", "memory");
 }
 
 bool attempt(void (*f)(uint64_t), uint64_t argument)
@@ -249,8 +252,8 @@ int guest_main(uint32_t magic, const struct multiboot *info)
             load_tables();
             quiet();
             if (round == 1)
-                print("attack %s: done, %llu faults, %llu interrupts\n", attacks[i].name, (unsigned long long)(fault_count - faults),
-                      (unsigned long long)(interrupt_count - interrupts));
+                print("attack %s: done, %llu faults, %llu interrupts\n", attacks[i].name,
+                      (unsigned long long)(fault_count - faults), (unsigned long long)(interrupt_count - interrupts));
         }
         if (escapes)
             print("adversary FAILED: %u times something outside itself was reached\n", escapes);

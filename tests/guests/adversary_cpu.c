@@ -24,7 +24,10 @@ static void msr_read(uint64_t index) { msr_value = rdmsr((uint32_t)index); }
 static void msr_write(uint64_t index) { wrmsr((uint32_t)index, msr_value); }
 
 /* Writing these says where our own memory is to be written, or ends long mode's register file: attacked with care elsewhere. */
-static bool delicate(uint32_t i) { return i == 0x1b || (i >= 0x800 && i < 0x900) || i == 0x11 || i == 0x12 || i == 0x4b564d00 || i == 0x4b564d01; }
+static bool delicate(uint32_t i)
+{
+    return i == 0x1b || (i >= 0x800 && i < 0x900) || i == 0x11 || i == 0x12 || i == 0x4b564d00 || i == 0x4b564d01;
+}
 
 static void one_msr(uint32_t index)
 {
@@ -80,7 +83,8 @@ void attack_cpuid(void)
             for (uint32_t sub = 0; sub < 4; sub++)
                 __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(bases[b] + leaf), "c"(sub));
     for (unsigned i = 0; i < 2000; i++)
-        __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"((uint32_t)chance()), "c"((uint32_t)chance()));
+        __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+                         : "a"((uint32_t)chance()), "c"((uint32_t)chance()));
     cpuid(1, r);
     if (r[2] & 1u << 5)
         escaped("VMX is offered", 1, r[2]);
@@ -95,8 +99,8 @@ void attack_hypercalls(void)
 {
     for (unsigned i = 0; i < 3000; i++) {
         uint64_t n = i < 512 ? i / 4 : below(2) ? chance() : below(16);
-        uint64_t x[6] = {n, below(2) ? chance() : below(4), below(2) ? chance() : below(4), below(2) ? chance() : ram_end - below(9),
-                         below(2) ? chance() : below(0x500), chance()};
+        uint64_t x[6] = {n, below(2) ? chance() : below(4), below(2) ? chance() : below(4),
+                         below(2) ? chance() : ram_end - below(9), below(2) ? chance() : below(0x500), chance()};
         if (n == 10 && (x[4] >> 8 & 7) == 5)
             x[4] &= ~0x700ull;
         execute_with(BYTES(0x0f, 0x01, 0xc1), x); /* vmcall */
@@ -119,12 +123,14 @@ void attack_vm_instructions(void)
         {"invvpid", {0x66, 0x0f, 0x38, 0x81, 0x07}, 5}, {"vmrun", {0x0f, 0x01, 0xd8}, 3},      {"vmload", {0x0f, 0x01, 0xda}, 3},
         {"vmsave", {0x0f, 0x01, 0xdb}, 3},           {"stgi", {0x0f, 0x01, 0xdc}, 3},          {"clgi", {0x0f, 0x01, 0xdd}, 3},
         {"skinit", {0x0f, 0x01, 0xde}, 3},           {"getsec", {0x0f, 0x37}, 2},              {"rsm", {0x0f, 0xaa}, 2},
-        {"encls", {0x0f, 0x01, 0xcf}, 3},            {"seamcall", {0x66, 0x0f, 0x01, 0xcf}, 4}, {"pconfig", {0x0f, 0x01, 0xc5}, 3},
+        {"encls", {0x0f, 0x01, 0xcf}, 3},            {"seamcall", {0x66, 0x0f, 0x01, 0xcf}, 4},
+        {"pconfig", {0x0f, 0x01, 0xc5}, 3},
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (unsigned n = 0; n < 24; n++) {
             uint64_t a = n < 8 ? 0x200000 : n < 16 ? ram_end + (below(64) << 12) : chance();
-            uint64_t x[6] = {n & 1 ? a : 0x681e, chance(), below(2) ? chance() : 0, chance(), a, n & 2 ? a : (uintptr_t)adversary_code + 0x100};
+            uint64_t x[6] = {n & 1 ? a : 0x681e, chance(), below(2) ? chance() : 0, chance(), a,
+                             n & 2 ? a : (uintptr_t)adversary_code + 0x100};
             if (execute_with(rows[i].bytes, rows[i].size, x))
                 escaped(rows[i].name, a, n);
         }
@@ -162,14 +168,23 @@ void attack_vm_instructions(void)
 
 /* ---- control, debug and extended control registers */
 
-static void cr0_write(uint64_t v) { __asm__ volatile("mov %%cr0, %%rbx; mov %0, %%cr0; mov %%rbx, %%cr0" : : "r"(v) : "rbx", "memory"); }
-static void cr4_write(uint64_t v) { __asm__ volatile("mov %%cr4, %%rbx; mov %0, %%cr4; mov %%rbx, %%cr4" : : "r"(v) : "rbx", "memory"); }
+static void cr0_write(uint64_t v)
+{
+    __asm__ volatile("mov %%cr0, %%rbx; mov %0, %%cr0; mov %%rbx, %%cr0" : : "r"(v) : "rbx", "memory");
+}
+static void cr4_write(uint64_t v)
+{
+    __asm__ volatile("mov %%cr4, %%rbx; mov %0, %%cr4; mov %%rbx, %%cr4" : : "r"(v) : "rbx", "memory");
+}
 static void cr3_write(uint64_t v) { __asm__ volatile("mov %0, %%cr3" : : "r"(v) : "memory"); }
 static void cr2_write(uint64_t v) { __asm__ volatile("mov %0, %%cr2" : : "r"(v) : "memory"); }
 static void cr8_write(uint64_t v) { __asm__ volatile("mov %0, %%cr8" : : "r"(v) : "memory"); }
 static void lmsw(uint64_t v) { __asm__ volatile("lmsw %w0; clts" : : "r"((uint32_t)v & ~8u) : "memory"); }
 static uint32_t xcr_index;
-static void xcr_write(uint64_t v) { __asm__ volatile("xsetbv" : : "c"(xcr_index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory"); }
+static void xcr_write(uint64_t v)
+{
+    __asm__ volatile("xsetbv" : : "c"(xcr_index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
 static void dr_write(uint64_t v)
 {
     uint64_t far = v | 0x400000000000ull; /* addresses: nothing of ours */
@@ -239,13 +254,17 @@ void attack_code(void)
 {
     uint64_t x[6] = {0x5a5a5a5a, 0, 0, 0, (uintptr_t)adversary_code + 0x1800, 0};
     static const struct { uint8_t bytes[8]; uint8_t size; } accesses[] = { /* all on [rdi] */
-        {{0x89, 0x07}, 2}, {{0x8b, 0x07}, 2}, {{0x48, 0x89, 0x07}, 3}, {{0x48, 0x8b, 0x07}, 3}, {{0x88, 0x07}, 2}, {{0x66, 0x89, 0x07}, 3},
-        {{0x48, 0xa5}, 2}, {{0xf3, 0xa4}, 2}, {{0xf3, 0x48, 0xab}, 3}, {{0xf0, 0x48, 0x01, 0x07}, 4}, {{0xf0, 0x48, 0x0f, 0xb1, 0x07}, 5},
+        {{0x89, 0x07}, 2}, {{0x8b, 0x07}, 2}, {{0x48, 0x89, 0x07}, 3}, {{0x48, 0x8b, 0x07}, 3}, {{0x88, 0x07}, 2},
+        {{0x66, 0x89, 0x07}, 3},
+        {{0x48, 0xa5}, 2}, {{0xf3, 0xa4}, 2}, {{0xf3, 0x48, 0xab}, 3}, {{0xf0, 0x48, 0x01, 0x07}, 4},
+        {{0xf0, 0x48, 0x0f, 0xb1, 0x07}, 5},
         {{0x48, 0x87, 0x07}, 3}, {{0x0f, 0xb6, 0x07}, 3}, {{0x48, 0x0f, 0xba, 0x2f, 0x3f}, 5}, {{0x48, 0xff, 0x07}, 3},
-        {{0xf6, 0x17}, 2}, {{0x48, 0x63, 0x07}, 3}, {{0x48, 0xf7, 0x07, 1, 0, 0, 0}, 7}, {{0xc7, 0x07, 1, 2, 3, 4}, 6}, {{0x64, 0x8b, 0x07}, 3},
+        {{0xf6, 0x17}, 2}, {{0x48, 0x63, 0x07}, 3}, {{0x48, 0xf7, 0x07, 1, 0, 0, 0}, 7}, {{0xc7, 0x07, 1, 2, 3, 4}, 6},
+        {{0x64, 0x8b, 0x07}, 3},
         {{0x48, 0x0f, 0xc1, 0x07}, 4}, {{0x48, 0x0f, 0xc3, 0x07}, 4},
     };
-    const uint64_t targets[] = {ram_end, ram_end - 4, ram_end + 0xffd, 0xfee00ffd, 0xfec00ffe, 0xe00ffffe, 0xfee00020, 0xfec00000, 0xffffffff,
+    const uint64_t targets[] = {ram_end, ram_end - 4, ram_end + 0xffd, 0xfee00ffd, 0xfec00ffe, 0xe00ffffe, 0xfee00020,
+                                0xfec00000, 0xffffffff,
                                 0xfffffffc, 0xd0000ffd};
     for (unsigned t = 0; t < sizeof targets / sizeof targets[0]; t++)
         for (unsigned i = 0; i < sizeof accesses / sizeof accesses[0]; i++) {
@@ -277,7 +296,8 @@ void attack_code(void)
     attempt(jump_to, 0xfec00010);
     attempt(jump_to, 0xe0000000);
     attempt(jump_to, 0xfffffff0);
-    volatile uint8_t *last = (volatile uint8_t *)(uintptr_t)(ram_end - 2); /* an instruction that begins in memory and ends behind it */
+    /* An instruction that begins in memory and ends behind it. */
+    volatile uint8_t *last = (volatile uint8_t *)(uintptr_t)(ram_end - 2);
     uint8_t keep[2] = {last[0], last[1]};
     last[0] = 0x48, last[1] = 0x8b;
     attempt(jump_to, ram_end - 2);
@@ -287,7 +307,10 @@ void attack_code(void)
 
 /* ---- descriptor tables and task gates */
 
-static void load_selector(uint64_t s) { __asm__ volatile("mov %w0, %%ds; mov %w0, %%es; mov %w0, %%fs; mov %w0, %%gs" : : "r"((uint32_t)s)); }
+static void load_selector(uint64_t s)
+{
+    __asm__ volatile("mov %w0, %%ds; mov %w0, %%es; mov %w0, %%fs; mov %w0, %%gs" : : "r"((uint32_t)s));
+}
 static void load_stack(uint64_t s) { __asm__ volatile("mov %w0, %%ss" : : "r"((uint32_t)s)); }
 static void load_task(uint64_t s) { __asm__ volatile("ltr %w0" : : "r"((uint32_t)s)); }
 static void load_ldt(uint64_t s) { __asm__ volatile("lldt %w0" : : "r"((uint32_t)s)); }
@@ -312,10 +335,11 @@ void attack_tables(void)
 {
     adversary_code[0] = 0xc3;
     for (unsigned i = 0; i < 400; i++) {
-        /* Above the task's two slots: anything, system descriptors of every type among it (call gates, task gates, busy tasks). */
+        /* Above the task's two slots: anything, system descriptors of every type among it (call and task gates, busy tasks), but
+         * no free task: ours has the stacks that we survive on. */
         for (unsigned k = 8; k < 16; k++) {
             uint64_t d = below(2) ? chance() : (chance() & ~(0x9full << 40)) | (0x80 | below(32)) << 40;
-            adversary_gdt[k] = (d >> 40 & 0x1f) == 9 ? d ^ 2ull << 40 : d; /* no free task: ours has the stacks that we survive on */
+            adversary_gdt[k] = (d >> 40 & 0x17) == 1 ? d ^ 2ull << 40 : d; /* types 9, and 1, which QEMU takes too */
         }
         __asm__ volatile("" : : : "memory");
         uint64_t s = 0x40 + below(8) * 8 + below(8);
@@ -331,7 +355,8 @@ void attack_tables(void)
         attempt(far_jump, 0x28);
         attempt(far_jump, 0x50);
         struct gate g = adversary_idt[0x90];
-        adversary_idt[0x90].type = (uint8_t)(below(2) ? 0x85 : (chance() & ~0xeull)); /* task gate, or anything but an open gate */
+        /* A task gate, or anything but an open gate. */
+        adversary_idt[0x90].type = (uint8_t)(below(2) ? 0x85 : (chance() & ~0xeull));
         adversary_idt[0x90].selector = (uint16_t)(below(2) ? 0x28 : chance());
         __asm__ volatile("" : : : "memory");
         attempt(software_interrupt, 0x90);
@@ -391,7 +416,8 @@ static void nmi_self(uint64_t how)
 static uint8_t ring3_stack[4096] __attribute__((aligned(16)));
 static void ring3(uint64_t code)
 {
-    adversary_ring3((const void *)(uintptr_t)(adversary_user + code), adversary_user + (uintptr_t)ring3_stack + sizeof ring3_stack - 8);
+    uint64_t stack = adversary_user + (uintptr_t)ring3_stack + sizeof ring3_stack - 8;
+    adversary_ring3((const void *)(uintptr_t)(adversary_user + code), stack);
 }
 
 void attack_delivery(void)
@@ -438,7 +464,8 @@ void attack_delivery(void)
     __asm__ volatile("mov %0, %%cr0" : : "r"(cr0 | 1u << 18));
     static const uint8_t codes[][12] = {
         {0x9c, 0x81, 0x0c, 0x24, 0, 0, 4, 0, 0x9d, 0x50, 0x8b, 0x44}, /* pushf; or dword [rsp], AC; popf; push rax; ... */
-        {0x48, 0xff, 0xc4, 0xcc}, {0xf4}, {0xfa}, {0x0f, 0x01, 0xc1}, {0x0f, 0x01, 0xd9}, {0x0f, 0x01, 0xd8}, {0xe6, 0x80}, {0x0f, 0x30},
+        {0x48, 0xff, 0xc4, 0xcc}, {0xf4}, {0xfa}, {0x0f, 0x01, 0xc1}, {0x0f, 0x01, 0xd9}, {0x0f, 0x01, 0xd8},
+        {0xe6, 0x80}, {0x0f, 0x30},
         {0x0f, 0xa2, 0xcc}, {0x0f, 0x05}, {0x0f, 0x34}, {0xcd, 0x81}, {0x8b, 0x04, 0x25, 0x20, 0, 0xe0, 0xfe}, {0x0f, 0x01, 0xd1},
     };
     for (unsigned n = 0; n < 4; n++)

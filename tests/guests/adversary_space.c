@@ -7,7 +7,8 @@
 
 static bool device_range(uint64_t a)
 {
-    return (a >= 0xc0000000u && a < 0xe0100000u) || (a >= 0xfec00000u && a < 0xfec01000u) || (a >= 0xfee00000u && a < 0xfee01000u);
+    return (a >= 0xc0000000u && a < 0xe0100000u) || (a >= 0xfec00000u && a < 0xfec01000u) ||
+           (a >= 0xfee00000u && a < 0xfee01000u);
 }
 
 /* Where nothing is: reads are all ones, and what is written is not kept; or the access faults. */
