@@ -28,6 +28,10 @@ UNIT_SOURCES = $< tests/unit/host_stubs.c $$(sed -n 's,^// sources: ,,p' $<)
 
 .PHONY: all kernel unit tcb check run test image clean setup setup-test default-guests
 .DELETE_ON_ERROR:
+# `make V=1` shows every command.
+ifndef V
+.SILENT:
+endif
 all: kernel guests $(BUILD)/check-config
 
 include ring3.mk
@@ -43,6 +47,7 @@ kernel: $(BUILD)/mullion
 
 $(BUILD)/obj/%.c.o: %.c
 	@mkdir -p $(@D)
+	@echo '  ring 0  $<'
 	$(CC) $(CFLAGS0) -MMD -MP -c -o $@ $<
 
 # nasm's -MD leaves out what is %included: the dependencies are made by a run of their own.
@@ -73,6 +78,7 @@ $(BUILD)/mullion: $(BUILD)/mullion.bin boot/image.asm
 	ld -m elf_i386 -nostdlib -N -z noexecstack --no-warn-rwx-segments --build-id=none --section-start=.image=0x100000 \
 	  --section-start=.bss=$$(printf '%#x' $$(($(call symbol,image_end) - $(call symbol,bss_size)))) \
 	  -e $(call symbol,boot_entry) -o $@ $(BUILD)/obj/boot/image.o
+	@echo "  image   $@, $$(stat -c %s $@) bytes"
 	@grub-file --is-x86-multiboot $@ && grub-file --is-x86-multiboot2 $@ || { echo "$@: a Multiboot header is missing" >&2; exit 1; }
 
 -include $(OBJ0:.o=.d) $(wildcard $(BUILD)/obj/*/*.asm.o.d $(BUILD)/obj/*/*/*.asm.o.d)

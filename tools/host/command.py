@@ -49,6 +49,7 @@ def parser():
     run.add_argument('--timeout', type=float, metavar='S', help='end after S seconds, with exit status 124')
     run.add_argument('--serial', metavar='FILE', help='write all serial output to FILE too')
     run.add_argument('--options', default='', help="kernel command line (see docs/configuration.md)")
+    run.add_argument('--gdb', type=int, metavar='PORT', help='wait for gdb on this port before the first instruction (QEMU only)')
     run.add_argument('--force', action='store_true', help='boot even if CONF has mistakes; the machine will report them')
 
     image = sub.add_parser('image', help='write a bootable image: CD, disk and USB stick, BIOS and UEFI')
@@ -95,8 +96,8 @@ def run(arguments):
         print(line, file=sys.stderr)
     if mistakes and not arguments.force:
         raise UsageError(f'{len(mistakes)} mistake(s) in {conf.path}; --force boots it all the same')
-    if arguments.on == 'bochs' and (arguments.boot == 'kernel' or arguments.uefi):
-        raise UsageError('Bochs boots from --boot cd or --boot disk, with BIOS only')
+    if arguments.on == 'bochs' and (arguments.boot == 'kernel' or arguments.uefi or arguments.gdb):
+        raise UsageError('Bochs boots from --boot cd or --boot disk, with BIOS only, and knows no --gdb')
     kernel = os.path.join(arguments.build, 'mullion')
     if not os.path.isfile(kernel):
         raise UsageError(f'{kernel} is not there; run `make` first')
@@ -113,7 +114,8 @@ def run(arguments):
         sys.stdout.write(banner(arguments, conf, cpus, memory))
         sys.stdout.flush()
         machine = Machine(on=arguments.on, cpus=cpus, memory=memory, boot=arguments.boot, uefi=arguments.uefi, image=image, kernel=kernel,
-                          options=arguments.options, modules=kernel_modules(conf, work))
+                          options=arguments.options, modules=kernel_modules(conf, work),
+                          extra=['-gdb', f'tcp:127.0.0.1:{arguments.gdb}', '-S'] if arguments.gdb else [])
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             machine.start()
