@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness import BUILD, PROMPT, Box
-from walker import BochsRam, Isolation, QemuRam
+from walker import PAGE, TAG_GUEST, BochsRam, Isolation, QemuRam
 
 READY = {'cloud': r'guest cloud ready: Linux \S+cloud-amd64', 'debian': r'guest debian ready: Linux \S+-amd64', 'tiny': r'^tiny ready'}
 
@@ -19,8 +19,8 @@ def box(on):
         print(b.text)
 
 
-def look_from_outside(box):
-    """Stops the machine, walks its tables, lets it run again."""
+def look_from_outside(box, look=None):
+    """Stops the machine, walks its tables (or does what `look` does with its RAM), lets it run again."""
     elf = os.path.join(BUILD, 'mullion.elf')
     if box.on == 'qemu':
         box.machine.qmp.command('stop')
@@ -29,6 +29,8 @@ def look_from_outside(box):
         os.kill(box.machine.process.pid, 19)
         ram = BochsRam(box.machine.process.pid, box.machine.emulator_log(), box.memory)
     try:
+        if look:
+            return look(ram)
         seen = Isolation(ram, elf)
         return seen.violations(), seen
     finally:
@@ -129,9 +131,21 @@ def test_log_and_memory(box):
     box.shell('memory', r'free: ')
 
 
-def test_stop_and_poweroff(box):
+def test_memory_is_scrubbed(box):
+    """Not one byte of a stopped guest stays in its frames."""
+    _, seen = look_from_outside(box)
+    frames = [frame for base, size, tag in seen.ledger if tag == TAG_GUEST + 2 for frame in range(base, base + size, PAGE)]
+    assert len(frames) == (16 << 20) // PAGE
+
+    def dirty(ram):
+        return sum(1 for frame in frames if ram.page(frame).count(0) != PAGE)
+    assert look_from_outside(box, dirty) > 0
     box.shell('stop tiny now', r'tiny')
     box.wait_state('tiny', 'off')
+    assert look_from_outside(box, dirty) == 0
+
+
+def test_poweroff(box):
     box.settle()
     box.type('poweroff\r')
     assert box.ends() == 'off'
