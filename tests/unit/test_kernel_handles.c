@@ -76,6 +76,77 @@ static void test_grants_only_narrow(void **state)
     assert_int_equal(call1(t, SYS_HANDLE_CLOSE, 7).error, E_HANDLE);
 }
 
+/* Each handle argument of each call: exactly the right that mullion/abi.h names is asked for, and all others together do not replace it. */
+static void test_every_call_asks_for_its_right(void **state)
+{
+    (void)state;
+    enum { D, SPACE, VCPU, EVENT, RAM, IRQ, PORTS, LOG, THREAD, KINDS };
+    static const struct { enum syscall n; uint64_t a[6]; unsigned at, kind; uint32_t right; } rows[] = {
+        {SYS_HANDLE_GRANT, {0, 60, 0, 0}, 0, D, RIGHT_MANAGE},
+        {SYS_HANDLE_GRANT, {61, 0, 0, 0}, 1, EVENT, RIGHT_GRANT},
+        {SYS_DESTROY, {0}, 0, EVENT, RIGHT_DESTROY},
+        {SYS_DESTROY, {0}, 0, D, RIGHT_DESTROY},
+        {SYS_DOMAIN_CREATE, {4, 2, 0, 1}, 2, EVENT, RIGHT_SIGNAL},
+        {SYS_THREAD_CREATE, {0, 0x1000, 0, 0, 1, 0}, 0, D, RIGHT_MANAGE},
+        {SYS_MEMORY_CARVE, {0, 0x100000, 0x1000, 9}, 0, RAM, RIGHT_MAP},
+        {SYS_MAP, {0, 0x500000, 62, 0, 0x1000, RIGHT_READ}, 0, D, RIGHT_MAP},
+        {SYS_MAP, {0, 0x500000, 62, 0, 0x1000, RIGHT_READ}, 0, SPACE, RIGHT_MAP},
+        {SYS_UNMAP, {0, 0x500000}, 0, D, RIGHT_MAP},
+        {SYS_UNMAP, {0, 0x500000}, 0, SPACE, RIGHT_MAP},
+        {SYS_EVENT_SIGNAL, {0, 1}, 0, EVENT, RIGHT_SIGNAL},
+        {SYS_EVENT_WAIT, {0, 2, 0}, 0, EVENT, RIGHT_WAIT},
+        {SYS_IRQ_BIND, {0, 60, 1}, 0, IRQ, RIGHT_SIGNAL},
+        {SYS_IRQ_BIND, {63, 0, 1}, 1, EVENT, RIGHT_SIGNAL},
+        {SYS_IRQ_ACK, {0}, 0, IRQ, RIGHT_SIGNAL},
+        {SYS_PORTS_OPEN, {0, 64}, 0, D, RIGHT_MAP},
+        {SYS_PORTS_OPEN, {61, 0}, 1, PORTS, RIGHT_MAP},
+        {SYS_VCPU_CREATE, {0, 0x710000}, 0, SPACE, RIGHT_MANAGE},
+        {SYS_VCPU_KICK, {0}, 0, VCPU, RIGHT_SIGNAL},
+        {SYS_SETTLE, {0, SETTLE_CPUID, 1, 2, 3, 0}, 0, SPACE, RIGHT_MANAGE},
+        {SYS_SETTLE, {65, SETTLE_DOORBELL_PORT, 1, 1, 0, 1}, 4, EVENT, RIGHT_SIGNAL},
+        {SYS_QUERY, {0, QUERY_VCPU_EXITS, 0}, 0, VCPU, RIGHT_MANAGE},
+        {SYS_QUERY, {0, QUERY_DOMAIN_STATE, 0}, 0, D, RIGHT_MANAGE},
+        {SYS_QUERY, {0, QUERY_MEMORY_SIZE, 0}, 0, RAM, RIGHT_MANAGE},
+        {SYS_QUERY, {0, QUERY_THREAD_TICKS, 0}, 0, THREAD, RIGHT_MANAGE},
+        {SYS_LOG, {0, 1, 'x'}, 0, LOG, RIGHT_SIGNAL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint64_t d = domain_of(256, 0), other = domain_of(64, 0);
+        struct thread *t = thread_in(d, 1), *second = thread_in(d, 2);
+        struct domain *domain = t->domain;
+        uint64_t space = made(call0(t, SYS_SPACE_CREATE)), vcpu = made(call2(second, SYS_VCPU_CREATE, space, 0x700000));
+        uint64_t event = made(call0(t, SYS_EVENT_CREATE)), memory = made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0, 0x1000, 9));
+        struct object *o[KINDS] = {
+            [D] = &((struct domain *)object_at(T, other))->object, [SPACE] = &((struct space *)object_at(t, space))->object,
+            [VCPU] = &((struct vcpu *)object_at(t, vcpu))->object, [EVENT] = &((struct event *)object_at(t, event))->object,
+            [RAM] = &((struct memory *)object_at(T, RAM_SLOT))->object, [IRQ] = &((struct irq *)object_at(T, IRQ_SLOT))->object,
+            [PORTS] = &((struct ports *)object_at(T, PORTS_SLOT))->object, [LOG] = &log_object, [THREAD] = &t->object,
+        };
+        struct object *fixed[] = {o[EVENT], o[D], &((struct memory *)object_at(T, memory))->object, o[IRQ], o[PORTS], o[SPACE]};
+        uint32_t slot = 60, without = 70, only = 71;
+        for (size_t k = 0; k < ARRAY_SIZE(fixed); k++, slot++) {
+            object_get(fixed[k]);
+            assert_int_equal(handle_put(domain, fixed[k], RIGHTS_ALL, &slot), OK);
+        }
+        object_get(o[rows[i].kind]);
+        assert_int_equal(handle_put(domain, o[rows[i].kind], RIGHTS_ALL & ~rows[i].right, &without), OK);
+        object_get(o[rows[i].kind]);
+        assert_int_equal(handle_put(domain, o[rows[i].kind], rows[i].right, &only), OK);
+        for (uint32_t which = without; which <= only; which++) {
+            uint64_t a[6];
+            memcpy(a, rows[i].a, sizeof a);
+            a[rows[i].at] = which;
+            struct answer r = call(t, rows[i].n, a[0], a[1], a[2], a[3], a[4], a[5]);
+            assert_false(r.blocked);
+            if ((which == without) != (r.error == E_RIGHTS))
+                fail_msg("row %zu, system call %d %s the right: error %d", i, rows[i].n, which == only ? "with" : "without", r.error);
+            if (rows[i].n == SYS_MEMORY_CARVE && r.error == OK)
+                assert_int_equal(call_steps(t, SYS_DESTROY, r.value, 0), OK);
+        }
+        forget_everything();
+    }
+}
+
 static void test_a_full_table(void **state)
 {
     (void)state;
@@ -392,6 +463,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_A_MACHINE(test_numbers_that_name_nothing),
         ON_A_MACHINE(test_grants_only_narrow),
+        ON_A_MACHINE(test_every_call_asks_for_its_right),
         ON_A_MACHINE(test_a_full_table),
         ON_A_MACHINE(test_a_full_table_and_a_vcpu),
         ON_A_MACHINE(test_quotas_are_split_and_come_back),
