@@ -14,7 +14,7 @@ struct cpu;
 
 struct handle { struct object *object; uint64_t rights; };
 #define HANDLES_PER_PAGE (PAGE_SIZE / sizeof(struct handle))
-#define DOMAIN_PORTS_MAX 4
+#define DOMAIN_PORTS_MAX 8
 
 struct domain {
     struct object object;

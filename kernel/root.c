@@ -25,7 +25,7 @@ extern char program_root[], program_root_end[], program_vmm[], program_vmm_end[]
 
 static union { struct root_boot boot; char pages[(sizeof(struct root_boot) + PAGE_MASK) & ~PAGE_MASK]; }
     told __attribute__((section(".bss.page"), aligned(4096)));
-static struct ports serial_ports, reset_ports, power_ports, qemu_exit_ports, bochs_exit_ports;
+static struct ports serial_ports, reset_ports, clock_ports, power_ports, qemu_exit_ports, bochs_exit_ports;
 
 static void hand(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
 {
@@ -154,6 +154,7 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
         }
     }
     hand_ports(root, &reset_ports, 0xcf9, 0xcf9, ROOT_SLOT_RESET_PORTS);
+    hand_ports(root, &clock_ports, 0x70, 0x71, ROOT_SLOT_CLOCK_PORTS);
     if (s->acpi->pm1a_control)
         hand_ports(root, &power_ports, s->acpi->pm1a_control, (uint16_t)(s->acpi->pm1a_control + 1), ROOT_SLOT_POWER_PORTS);
 }

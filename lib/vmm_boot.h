@@ -61,6 +61,7 @@ struct vmm_boot {
     char cmdline[2048];
     uint32_t debug_exit_port; /* 0: none. A guest's OUT there ends it; the byte is its exit code */
     uint32_t restart_count;
+    uint64_t unix_seconds;    /* the time of day when the monitor was started; 0: not known */
     uint32_t bench_device;    /* 1: the device that the benchmark measures is there (vmm/devices/bench.h) */
 };
 #define VMM_BOOT_MAGIC 0x544f4f424d4d5631ull

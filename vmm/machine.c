@@ -193,10 +193,16 @@ static bool msr_clock_set(void *context, uint32_t vcpu, uint64_t gpa, bool enabl
     return fill_clock(vm, &vm->vcpu[vcpu]);
 }
 
+/* The time of day at which the guest's clocks begin. Root is trusted, but a monitor is easily held to numbers that make sense. */
+static uint64_t start_of_day(const struct vm *vm)
+{
+    return vm->boot->unix_seconds && vm->boot->unix_seconds < 1ull << 33 ? vm->boot->unix_seconds : GUEST_EPOCH;
+}
+
 static bool msr_wall_clock(void *context, uint64_t gpa)
 {
     struct vm *vm = context;
-    return kvmclock_wall(&vm->memory, gpa, (uint64_t)GUEST_EPOCH * 1000000000u) == OK;
+    return kvmclock_wall(&vm->memory, gpa, start_of_day(vm) * 1000000000u) == OK;
 }
 
 static void msr_log(void *context, uint32_t vcpu, uint32_t index, bool write, uint64_t value)
@@ -276,7 +282,7 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     if (error == OK)
         part = "PIT", error = pit_init(&vm->pit, &vm->bus, &vm->clock, &irq);
     if (error == OK)
-        part = "RTC", error = rtc_init(&vm->rtc, &vm->bus, &vm->clock, &irq, GUEST_EPOCH, low, total - low);
+        part = "RTC", error = rtc_init(&vm->rtc, &vm->bus, &vm->clock, &irq, (int64_t)start_of_day(vm), low, total - low);
     if (error == OK)
         part = "serial port", error = uart_init(&vm->uart, &vm->bus, LAYOUT_PORT_COM1, LAYOUT_IRQ_COM1, &irq, on_output, vm);
     if (error == OK)

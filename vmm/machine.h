@@ -27,7 +27,7 @@
 
 #define VMM_EVENT_END 0x100ull /* own bit of VMM_EVENT_INTERNAL: the guest has ended */
 
-/* Nobody tells a monitor the date yet: every guest's clock starts at 2026-01-01 00:00 UTC. */
+/* Where a guest's clock starts if the machine's own tells no time of day: 2026-01-01 00:00 UTC. */
 #define GUEST_EPOCH 1767225600ll
 
 struct vm;

@@ -27,6 +27,7 @@ enum {
     ROOT_SLOT_POWER_PORTS,  /* OBJ_PORTS of the ACPI PM1a control register, if found */
     ROOT_SLOT_QEMU_EXIT_PORTS,  /* OBJ_PORTS: 0xf4 (isa-debug-exit), if `debug-exit` is on the command line */
     ROOT_SLOT_BOCHS_EXIT_PORTS, /* OBJ_PORTS: 0x8900 (Bochs), likewise */
+    ROOT_SLOT_CLOCK_PORTS,      /* OBJ_PORTS: 0x70-0x71, the battery clock */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM, modules and programs follow; their slots stand in the tables below */
 };
 

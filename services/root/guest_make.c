@@ -5,6 +5,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/clock.h"
 #include "services/root/guest.h"
 #include <stdatomic.h>
 
@@ -104,6 +105,7 @@ static void fill_boot(unsigned n)
     string_copy(b->cmdline, c->cmdline, sizeof b->cmdline);
     b->debug_exit_port = c->debug_exit;
     b->restart_count = g->restarts;
+    b->unix_seconds = clock_seconds();
     b->bench_device = c->bench_device;
 
     memset(guest_control(n), 0, sizeof(struct vmm_control));

@@ -6,6 +6,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/clock.h"
 #include "services/root/root.h"
 
 #define CONFIG_NAME "mullion.conf"
@@ -120,6 +121,7 @@ void thread_main(uint64_t argument)
     }
     root_event = event.value;
     power_init();
+    clock_init();
     ram_init();
     read_config();
     if (b->backend[0] == 0)
