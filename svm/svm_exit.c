@@ -66,6 +66,8 @@ static uint32_t reason_of(uint64_t code, uint64_t info1)
     case SVM_EXIT_INVD:
     case SVM_EXIT_WBINVD:
     case SVM_EXIT_XSETBV: return EXIT_NONE;
+    case SVM_EXIT_READ_CR0 + 8: return EXIT_CR_READ;
+    case SVM_EXIT_WRITE_CR0 + 8: return EXIT_CR_WRITE;
     case SVM_EXIT_CPUID: return EXIT_CPUID;
     case SVM_EXIT_HLT: return EXIT_HLT;
     case SVM_EXIT_MSR: return info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
@@ -102,7 +104,8 @@ void svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcp
         out->insn_len = 0;
     } else {
         out->reason = reason_of(code, c->exit_info1);
-        out->raw[0] = (uint32_t)rcx; /* msr.index; nothing else here has more to say */
+        /* msr.index. A control register and its operand are the monitor's to decode: cr.known is 0. Nothing else has more to say. */
+        out->raw[0] = code == SVM_EXIT_MSR ? (uint32_t)rcx : 0;
         if (out->reason == EXIT_WAITING)
             out->detail = 0;
         uint64_t length = next_rip && c->next_rip ? c->next_rip - b->save.rip : length_of(code);

@@ -69,6 +69,8 @@ static void controls(struct vmcb_control *c, const struct space *space)
     c->intercept2 = intercepts2;
     /* #DB and #AC against endless delivery (CVE-2015-8104, CVE-2015-5307); #MC is about the machine, not the guest. */
     c->intercept_exceptions = 1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC;
+    /* CR8 is the local APIC's task priority, so the monitor's: V_TPR only repeats it. Low half reads, high half writes. */
+    c->intercept_cr = 1u << 8 | 1u << 24;
     c->iopm = image_hpa(svm_iopm);
     c->msrpm = image_hpa(svm_msrpm);
     c->interrupt = V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
