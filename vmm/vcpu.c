@@ -124,6 +124,17 @@ static inline bool nothing_new(struct vm_vcpu *v)
     return true;
 }
 
+/* CR8 and the local APIC's TPR are one register. The guest may have moved it without an exit, or the APIC's page has. */
+static inline bool tpr_moved(const struct vm_vcpu *v) { return __builtin_expect(v->state->tpr != lapic_cr8(&v->lapic), 0); }
+
+static __attribute__((noinline)) void show_tpr(struct vm_vcpu *v)
+{
+    if (!exits_need(v, GROUP_CR))
+        return;
+    v->state->tpr = lapic_cr8(&v->lapic);
+    v->state->dirty |= GROUP_CR;
+}
+
 static __attribute__((noinline)) void account_interrupt(struct vm_vcpu *v)
 {
     uint8_t vector = (uint8_t)v->state->irq;
@@ -165,6 +176,8 @@ void vcpu_loop(struct vm_vcpu *v)
     while (!atomic_load(&vm->ending)) {
         if (!nothing_new(v))
             prepare(v);
+        if (tpr_moved(v))
+            show_tpr(v);
         enum error error = sys_vcpu_run();
         if (__builtin_expect(error != OK, 0)) {
             vm_end(vm, GUEST_CRASHED, 0, "vCPU %u: the kernel refused to run it (error %d)", v->index, (int)error);
@@ -173,6 +186,8 @@ void vcpu_loop(struct vm_vcpu *v)
         /* Groups that are still dirty were not taken yet: what the page holds is newer than what the kernel has. */
         v->have = v->state->valid | v->state->dirty;
         count(v);
+        if (tpr_moved(v))
+            lapic_set_cr8(&v->lapic, (uint8_t)v->state->tpr);
         if (v->state->irq & IRQ_DELIVERED)
             account_interrupt(v);
         exits_handle(v);
