@@ -219,10 +219,8 @@ void attack_registers(void)
         attempt(cr4_write, (below(2) ? cr4 | (chance() & 0x3fffff) : chance()) | keep4);
         __asm__ volatile("mov %0, %%cr4" : : "r"(cr4) : "memory");
         attempt(cr2_write, chance());
-        if (!keep0) { /* QEMU 7.2 ends itself when CR8 is written while a virtual interrupt is pending */
-            attempt(cr8_write, below(2) ? below(20) : chance());
-            attempt(cr8_write, 0);
-        }
+        attempt(cr8_write, below(2) ? below(20) : chance());
+        attempt(cr8_write, 0);
         attempt(dr_write, chance());
         attempt(dr_bad, chance());
         attempt(lmsw, chance());
@@ -410,9 +408,10 @@ static void nmi_self(uint64_t how)
         __asm__ volatile("sti; cli; sti; nop; cli");
     else if (how == 2)
         __asm__ volatile("mov %0, %%ss; nop" : : "r"(0x10));
-    else if (how == 3 && intel())
+    else if (how == 3)
         __asm__ volatile("mov %0, %%cr8; mov %%cr8, %%rax; movl $0x4400, (%1)" : : "r"(15ull), "r"(icr) : "rax", "memory");
 }
+static void ipi_self(void) { *(volatile uint32_t *)0xfee00300ull = 0x44000 | 0xd0; }
 static uint8_t ring3_stack[4096] __attribute__((aligned(16)));
 static void ring3(uint64_t code)
 {
@@ -452,12 +451,26 @@ void attack_delivery(void)
     uint64_t nmis = nmi_count;
     for (unsigned i = 0; i < 300; i++) {
         attempt(nmi_self, i % 4);
-        if (intel())
-            __asm__ volatile("mov %0, %%cr8" : : "r"(0ull));
+        __asm__ volatile("mov %0, %%cr8" : : "r"(0ull));
         let_in(1);
     }
     if (nmi_count == nmis)
         print("adversary: no NMI came\n");
+    /* CR8 is the local APIC's task priority: it holds interrupts back, and lets them through again. */
+    uint64_t held, cr8;
+    let_in(300);
+    __asm__ volatile("mov %0, %%cr8" : : "r"(15ull));
+    ipi_self();
+    held = interrupt_count;
+    let_in(5);
+    if (interrupt_count != held || *(volatile uint32_t *)0xfee00080ull != 0xf0)
+        print("adversary: WRONG: CR8 holds nothing back\n");
+    *(volatile uint32_t *)0xfee00080ull = 0x30;
+    __asm__ volatile("mov %%cr8, %0" : "=r"(cr8));
+    __asm__ volatile("mov %0, %%cr8" : : "r"(0ull));
+    let_in(5);
+    if (cr8 != 3 || interrupt_count != held + 1)
+        print("adversary: WRONG: CR8 0x%llx, %llu interrupts\n", (unsigned long long)cr8, (unsigned long long)(interrupt_count - held));
     /* Ring 3 with an alignment check on every access (CVE-2015-5307), privileged instructions, an endless loop of faults. */
     uint64_t cr0;
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
