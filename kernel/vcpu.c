@@ -319,8 +319,8 @@ bool vcpu_enter(struct cpu *c, struct vcpu *v)
 
 void vcpu_kick(struct vcpu *v)
 {
-    __atomic_store_n(&v->kicked, 1, __ATOMIC_SEQ_CST);
-    thread_wake(v->thread);
+    if (__atomic_exchange_n(&v->kicked, 1, __ATOMIC_SEQ_CST) == 0) /* else the wake-up is on its way */
+        thread_wake(v->thread);
 }
 
 void vcpu_flush_cpu(void)

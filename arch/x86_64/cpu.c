@@ -127,7 +127,7 @@ void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open)
 
 void cpu_post(struct cpu *c, uint32_t work)
 {
-    __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST);
-    if (c != this_cpu())
+    uint32_t before = __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST);
+    if (c != this_cpu() && (before & work) != work) /* else it knows, and looks before it leaves ring 0 */
         apic_ipi(c->apic_id, VECTOR_IPI);
 }
