@@ -29,6 +29,9 @@ static void simple_exits(void **state)
     static const struct { uint64_t code, info1; uint32_t reason, length; } rows[] = {
         {SVM_EXIT_CPUID, 0, EXIT_CPUID, 2},
         {SVM_EXIT_HLT, 0, EXIT_HLT, 1},
+        {SVM_EXIT_READ_CR0 + 8, 0, EXIT_CR_READ, 0},
+        {SVM_EXIT_WRITE_CR0 + 8, 0, EXIT_CR_WRITE, 0},
+        {SVM_EXIT_WRITE_CR0 + 4, 0, EXIT_UNKNOWN, 0},
         {SVM_EXIT_MSR, 0, EXIT_RDMSR, 2},
         {SVM_EXIT_MSR, 1, EXIT_WRMSR, 2},
         {SVM_EXIT_VMMCALL, 0, EXIT_HYPERCALL, 3},
@@ -59,6 +62,8 @@ static void simple_exits(void **state)
         else
             assert_int_equal(out.detail, rows[i].code);
     }
+    svm_translate(exit_with(SVM_EXIT_WRITE_CR0 + 8, 0, 0), false, ~0ull, &out);
+    assert_int_equal(out.cr.known, 0); /* the monitor decodes it, whatever the guest had in rcx */
     svm_translate(exit_with(SVM_EXIT_MSR, 1, 0), false, 0x1c0000080, &out);
     assert_int_equal(out.msr.index, 0xc0000080); /* ecx alone counts */
 }
