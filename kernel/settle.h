@@ -1,10 +1,12 @@
 /*
- * Answers the exit that guests cause most, CPUID, from the table that the monitor has filled. Inline: it stands in both backends' innermost loops.
+ * Answers the exits that guests cause most, CPUID and doorbells' ports, from the tables that the monitor has filled. Inline: it stands in both backends'
+ * innermost loops.
  */
 #ifndef KERNEL_SETTLE_H
 #define KERNEL_SETTLE_H
 
 #include "kernel/backend.h"
+#include "kernel/event.h"
 
 /* CPUID's OSXSAVE follows the guest's CR4 (kernel/vcpu.c). */
 void settle_osxsave(struct vcpu *v, uint64_t *gpr);
@@ -26,6 +28,28 @@ static inline bool settle_cpuid(struct vcpu *v, uint64_t *gpr)
         v->exits[EXIT_CPUID]++;
         if (__builtin_expect(x->live & CPUID_LIVE_OSXSAVE, 0))
             settle_osxsave(v, gpr);
+        return true;
+    }
+    return false;
+}
+
+/* Signals the event (kernel/vcpu.c); takes the lock. */
+void settle_ring(const struct settled_doorbell *x);
+
+/*
+ * OUT to a doorbell: signals its event and counts the exit; then the instruction is still to be skipped, and cpu->work to be looked at. Where all the bits
+ * are set already there is nothing to do: nobody waits for them, or they would have been taken, and who takes them sees what the guest wrote before,
+ * for the exit has put it in order.
+ */
+static inline bool settle_port(struct vcpu *v, uint32_t port, uint32_t size)
+{
+    uint32_t count = __atomic_load_n(&v->space->doorbell_count, __ATOMIC_ACQUIRE);
+    for (const struct settled_doorbell *x = v->space->doorbell; count-- > 0; x++) {
+        if (x->memory || x->base != port || (x->size && x->size != size))
+            continue;
+        if ((__atomic_load_n(&x->event->bits, __ATOMIC_RELAXED) & x->bits) != x->bits)
+            settle_ring(x);
+        v->exits[EXIT_PORT]++;
         return true;
     }
     return false;

@@ -230,19 +230,23 @@ void settle_osxsave(struct vcpu *v, uint64_t *gpr)
     gpr[GPR_RCX] = (gpr[GPR_RCX] & ~(1ull << 27)) | (backend->cr4(v) & CR4_OSXSAVE ? 1u << 27 : 0);
 }
 
-static bool settle_doorbell(struct vcpu *v, bool memory, uint64_t at, uint32_t size)
+void settle_ring(const struct settled_doorbell *x)
+{
+    kernel_lock();
+    event_signal(x->event, x->bits);
+    kernel_unlock();
+}
+
+static bool settle_memory(struct vcpu *v, uint64_t at)
 {
     struct space *space = v->space;
     uint32_t count = __atomic_load_n(&space->doorbell_count, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < count; i++) {
         const struct settled_doorbell *x = &space->doorbell[i];
-        if (x->memory != memory || at < x->base || (memory ? at - x->base >= x->size : at != x->base || (x->size && x->size != size)))
+        if (!x->memory || at < x->base || at - x->base >= x->size)
             continue;
-        kernel_lock();
-        event_signal(x->event, x->bits);
-        kernel_unlock();
-        backend->skip(v, v->exit.insn_len);
-        v->exits[v->exit.reason]++;
+        settle_ring(x);
+        v->exits[EXIT_MEMORY]++;
         return true;
     }
     return false;
@@ -252,16 +256,13 @@ static bool settle_doorbell(struct vcpu *v, bool memory, uint64_t at, uint32_t s
 static bool settle(struct vcpu *v)
 {
     const struct vcpu_exit *x = &v->exit;
-    switch (x->reason) {
-    case EXIT_CPUID:
-        if (!settle_cpuid(v, v->state->gpr))
-            return false;
+    bool settled = x->reason == EXIT_CPUID    ? settle_cpuid(v, v->state->gpr)
+                   : x->reason == EXIT_PORT   ? !x->port.in && !x->port.string && x->insn_len && settle_port(v, x->port.port, x->port.size)
+                   : x->reason == EXIT_MEMORY ? x->memory.write && x->insn_len && settle_memory(v, x->memory.gpa)
+                                              : false;
+    if (settled)
         backend->skip(v, x->insn_len);
-        return true;
-    case EXIT_PORT: return !x->port.in && !x->port.string && x->insn_len && settle_doorbell(v, false, x->port.port, x->port.size);
-    case EXIT_MEMORY: return x->memory.write && x->insn_len && settle_doorbell(v, true, x->memory.gpa, 0);
-    default: return false;
-    }
+    return settled;
 }
 
 bool vcpu_enter(struct cpu *c, struct vcpu *v)

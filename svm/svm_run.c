@@ -211,24 +211,49 @@ static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s)
                      : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
 }
 
-/* A guest's CPUID is answered in here: nothing can have come up meanwhile but an interrupt, and with one pending the next entry is an exit at once. */
+static inline bool settle_out(struct vcpu *v, const struct vmcb_control *c)
+{
+    uint32_t info = (uint32_t)c->exit_info1;
+    return !(info & (IO_IN | IO_STRING)) && settle_port(v, info >> 16, info >> 4 & 7);
+}
+
+static inline void go_on(struct svm_vcpu *s, uint64_t rip)
+{
+    struct vmcb *b = s->vmcb;
+    b->save.rip = rip;
+    b->control.shadow = 0;
+    b->control.tlb_control = TLB_KEEP;
+    b->control.clean = s->clean;
+    b->control.event = 0;
+}
+
+/* A guest's CPUID and doorbells are answered in here: nothing can have come up meanwhile but an interrupt, and with one pending the next entry is an exit at
+ * once. */
 void svm_run(struct vcpu *v, uint64_t deadline_tsc)
 {
     struct svm_vcpu *s = svm_prepare(v, deadline_tsc);
     for (;;) {
         enter(s);
         struct vmcb *b = s->vmcb;
-        if (b->control.exit_code != SVM_EXIT_CPUID || (b->control.exit_event & EVENT_VALID))
+        if (b->control.exit_event & EVENT_VALID)
             break;
-        s->gpr[GPR_RAX] = b->save.rax;
-        if (!settle_cpuid(v, s->gpr))
+        if (b->control.exit_code == SVM_EXIT_CPUID) {
+            s->gpr[GPR_RAX] = b->save.rax;
+            if (!settle_cpuid(v, s->gpr))
+                break;
+            b->save.rax = s->gpr[GPR_RAX];
+            go_on(s, s->next_rip ? b->control.next_rip : b->save.rip + CPUID_LENGTH);
+        } else if (b->control.exit_code == SVM_EXIT_IOIO && settle_out(v, &b->control)) {
+            go_on(s, b->control.exit_info2);
+            if (__atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)) { /* whom it woke may go first */
+                s->gpr[GPR_RAX] = b->save.rax;
+                v->exit.reason = EXIT_WAITING;
+                v->exit.detail = 0;
+                return;
+            }
+        } else {
             break;
-        b->save.rax = s->gpr[GPR_RAX];
-        b->save.rip = s->next_rip ? b->control.next_rip : b->save.rip + CPUID_LENGTH;
-        b->control.shadow = 0;
-        b->control.tlb_control = TLB_KEEP;
-        b->control.clean = s->clean;
-        b->control.event = 0;
+        }
     }
     svm_finish(v);
 }

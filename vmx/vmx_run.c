@@ -2,13 +2,16 @@
  * One entry into the guest: what must be delivered, when to come back, then in. Written to be short on the common path, on which nothing is to
  * be delivered and no control changes: what was last written is remembered and not written again.
  */
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
 #include "kernel/settle.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
-#define SETTLED_MAX 128u /* CPUID exits that are settled without looking at the clock */
+#define QUALIFICATION_IO_IN     (1u << 3)
+#define QUALIFICATION_IO_STRING (1u << 4)
+#define SETTLED_MAX 128u /* exits that are settled without looking at the clock */
 
 uint64_t vmx_slice;
 
@@ -133,6 +136,12 @@ static inline __attribute__((always_inline)) void set_host_rsp(struct vmx_vcpu *
 }
 #endif
 
+static inline bool settle_out(struct vcpu *v)
+{
+    uint64_t q = vmreadn(EXIT_QUALIFICATION); /* SDM vol. 3, table 28-5 */
+    return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) && settle_port(v, q >> 16 & 0xffff, (q & 7) + 1);
+}
+
 void vmx_run(struct vcpu *v, uint64_t deadline)
 {
     struct vmx_vcpu *hw = vmx_of(v);
@@ -155,7 +164,7 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
     vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(rdtsc(), deadline, vmx_slice, vmx.timer_shift));
 
     /*
-     * A guest's CPUID is answered in here: no event can have come up, and an interrupt that has makes the next entry an exit at once. The timer runs
+     * A guest's CPUID and doorbells are answered in here: no event can have come up, and an interrupt that has makes the next entry an exit at once. The timer runs
      * on from where it was, less the ticks that this loop takes; SETTLED_MAX bounds how far it falls behind.
      */
     uint32_t reason;
@@ -167,9 +176,13 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
             return;
         }
         reason = vmread32(EXIT_REASON);
-        if (reason != REASON_CPUID || settled >= SETTLED_MAX || !settle_cpuid(v, s->gpr))
+        if (settled >= SETTLED_MAX || !(reason == REASON_CPUID ? settle_cpuid(v, s->gpr) : reason == REASON_IO && settle_out(v)))
             break;
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
+        if (reason == REASON_IO && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)) {
+            reason = REASON_TIMER; /* whom it woke may go first: as if the guest's time were over */
+            break;
+        }
     }
     restore_tables(hw->cpu);
     v->exit.detail = reason;

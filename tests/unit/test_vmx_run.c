@@ -13,6 +13,10 @@
 #include "tests/unit/fake_vmcs.h"
 #include "vmx/vmx.h"
 
+void settle_ring(const struct settled_doorbell *x)
+{
+    (void)x;
+}
 void settle_osxsave(struct vcpu *v, uint64_t *gpr)
 {
     (void)v;
