@@ -34,7 +34,8 @@ $(ZYDIS_LIB): | $(ZYDIS)
 	rm -f $@; $(AR) rcs $@ $(R3)/zydis/*.o
 
 $(R3)/vmm/%.o: CFLAGS3 += -isystem $(ZYDIS)/include $(ZYDIS_DEFS)
-$(R3)/vmm/%.o: | $(ZYDIS)
+# (Not by a pattern: one without a recipe would cancel the rule below.)
+$(filter $(R3)/vmm/%,$(call obj3,$(VMM3))): | $(ZYDIS)
 
 $(R3)/%.o: %.c
 	@mkdir -p $(@D)
