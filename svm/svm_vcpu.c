@@ -97,6 +97,8 @@ static enum error vcpu_create(struct vcpu *v)
     if (features & SVM_FEATURE_CLEAN)
         s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES | CLEAN_SEGMENTS;
     controls(&b->control, v->space);
+    if (!s->next_rip) /* WBNOINVD comes here too, a byte longer, and nothing would say which it is */
+        b->control.intercept2 &= ~INTERCEPT(SVM_EXIT_WBINVD);
     svm_reset(&b->save);
     v->hw = s;
     return OK;
