@@ -48,7 +48,7 @@ def parser():
     run.add_argument('--uefi', action='store_true', help='UEFI firmware instead of BIOS (QEMU only)')
     run.add_argument('--timeout', type=float, metavar='S', help='end after S seconds, with exit status 124')
     run.add_argument('--serial', metavar='FILE', help='write all serial output to FILE too')
-    run.add_argument('--options', default='', help="kernel command line (see docs/configuration.md)")
+    run.add_argument('--options', default='', help="kernel command line (see docs/debugging.md)")
     run.add_argument('--gdb', type=int, metavar='PORT', help='wait for gdb on this port before the first instruction (QEMU only)')
     run.add_argument('--force', action='store_true', help='boot even if CONF has mistakes; the machine will report them')
 
