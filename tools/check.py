@@ -13,8 +13,8 @@ import sys
 RING0 = ('boot', 'arch', 'mm', 'kernel', 'vmx', 'svm', 'drivers')
 RING3 = ('vmm', 'services', 'lib')
 
-# What the layer below the kernel objects may use of kernel/: logging, strings, and the scheduler's structure inside struct cpu. Traps hand over to the
-# kernel's entry points.
+# What the layer below the kernel objects may use of kernel/: logging, strings, and the scheduler's structure inside struct cpu.
+# Traps hand over to the kernel's entry points.
 BELOW_MAY = {'kernel/log.h', 'kernel/string.h', 'kernel/sched.h'}
 # What ring 3 may use of ring 0's headers: types, and the names of bits in registers.
 RING3_MAY = {'arch/x86_64/types.h', 'arch/x86_64/regs.h'}
@@ -37,11 +37,17 @@ def layers():
                 or (top in RING3 and other in RING0 and name not in RING3_MAY)
                 or (top == 'include' and other != 'mullion')
                 or {top, other} == {'vmx', 'svm'}
-                or (top in ('mm', 'arch', 'drivers', 'boot') and other == 'kernel' and name not in BELOW_MAY and path != 'arch/x86_64/traps.c')
+                or (
+                    top in ('mm', 'arch', 'drivers', 'boot')
+                    and other == 'kernel'
+                    and name not in BELOW_MAY
+                    and path != 'arch/x86_64/traps.c'
+                )
                 or (top == 'mm' and other in ('vmx', 'svm'))
                 or (top == 'vmm' and other == 'services')
                 or (top == 'services' and other == 'vmm')
-                or (top == 'lib' and other in ('vmm', 'services')))
+                or (top == 'lib' and other in ('vmm', 'services'))
+            )
             if wrong:
                 bad.append(f'{path}: must not include "{name}"')
     return bad
@@ -59,15 +65,42 @@ def assembly():
 
 
 # One instruction each: a system call, ports, a pause, a string move, CPUID; stopping for good.
-ALLOWED_ASSEMBLY = {'lib/syscall.h', 'lib/control.c', 'lib/string.c', 'kernel/log.c', 'kernel/main.c', 'kernel/thread.c', 'vmm/machine.c'}
+ALLOWED_ASSEMBLY = {
+    'lib/syscall.h',
+    'lib/control.c',
+    'lib/string.c',
+    'kernel/log.c',
+    'kernel/main.c',
+    'kernel/thread.c',
+    'vmm/machine.c',
+}
 
 
 def one_header(path):
     flags = shlex.split(os.environ['CFLAGS0' if path.split('/')[0] in RING0 + ('include',) else 'CFLAGS3'])
-    run = subprocess.run(['gcc', *flags, '-isystem', f'{sys.argv[1]}/src/zydis/include', '-DZYAN_NO_LIBC', '-DZYDIS_STATIC_BUILD',
-                          '-DZYCORE_STATIC_BUILD', '-DZYDIS_DISABLE_FORMATTER', '-DZYDIS_DISABLE_ENCODER',
-                          '-Wno-unused-function', '-fsyntax-only', '-x', 'c', '-include', path, '/dev/null'],
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    run = subprocess.run(
+        [
+            'gcc',
+            *flags,
+            '-isystem',
+            f'{sys.argv[1]}/src/zydis/include',
+            '-DZYAN_NO_LIBC',
+            '-DZYDIS_STATIC_BUILD',
+            '-DZYCORE_STATIC_BUILD',
+            '-DZYDIS_DISABLE_FORMATTER',
+            '-DZYDIS_DISABLE_ENCODER',
+            '-Wno-unused-function',
+            '-fsyntax-only',
+            '-x',
+            'c',
+            '-include',
+            path,
+            '/dev/null',
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     return f'{path} does not compile alone:\n{run.stdout.decode()}' if run.returncode else None
 
 
@@ -77,16 +110,38 @@ def headers():
 
 
 def cppcheck():
-    run = subprocess.run(['cppcheck', '-q', '-j2', '--std=c11', '--enable=warning,portability', '--inline-suppr', '--error-exitcode=1',
-                          '--suppress=missingInclude', '--suppress=unknownMacro', '--suppress=*:*/zydis/*',
-                          # The linker's symbols are arrays of unknown size to us, and one object to it.
-                          '--suppress=comparePointers', '--suppress=subtractPointers',
-                          '-I.', '-Iinclude', '-D__x86_64__', '-D__attribute__(x)=',
-                          # Only guest sections have that key.
-                          '--suppress=arrayIndexOutOfBoundsCond:services/root/config.c',
-                          # Written by the VMREAD of an asm goto, which it does not understand.
-                          '--suppress=legacyUninitvar:vmx/vmx_instr.h', '--suppress=uninitvar:vmx/vmx_instr.h', '-DRING0', *RING0, *RING3],
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    run = subprocess.run(
+        [
+            'cppcheck',
+            '-q',
+            '-j2',
+            '--std=c11',
+            '--enable=warning,portability',
+            '--inline-suppr',
+            '--error-exitcode=1',
+            '--suppress=missingInclude',
+            '--suppress=unknownMacro',
+            '--suppress=*:*/zydis/*',
+            # The linker's symbols are arrays of unknown size to us, and one object to it.
+            '--suppress=comparePointers',
+            '--suppress=subtractPointers',
+            '-I.',
+            '-Iinclude',
+            '-D__x86_64__',
+            '-D__attribute__(x)=',
+            # Only guest sections have that key.
+            '--suppress=arrayIndexOutOfBoundsCond:services/root/config.c',
+            # Written by the VMREAD of an asm goto, which it does not understand.
+            '--suppress=legacyUninitvar:vmx/vmx_instr.h',
+            '--suppress=uninitvar:vmx/vmx_instr.h',
+            '-DRING0',
+            *RING0,
+            *RING3,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     return [run.stdout.decode()] if run.returncode else []
 
 
@@ -96,8 +151,13 @@ def second_compiler():
     source = os.path.join(build, 'src')
     if not os.path.lexists(source):
         os.symlink('../src', source)
-    run = subprocess.run(['make', '-s', '-j2', 'CC=clang', f'BUILD={build}', 'kernel', 'guests'], stdin=subprocess.DEVNULL,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    run = subprocess.run(
+        ['make', '-s', '-j2', 'CC=clang', f'BUILD={build}', 'kernel', 'guests'],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     text = run.stdout.decode()
     if run.returncode or 'warning:' in text:
         return ['clang: ' + '\n'.join(text.splitlines()[-30:])]
@@ -106,7 +166,13 @@ def second_compiler():
 
 def main():
     failed = 0
-    for name, check in (('layers', layers), ('inline assembly', assembly), ('headers', headers), ('clang', second_compiler), ('cppcheck', cppcheck)):
+    for name, check in (
+        ('layers', layers),
+        ('inline assembly', assembly),
+        ('headers', headers),
+        ('clang', second_compiler),
+        ('cppcheck', cppcheck),
+    ):
         bad = check()
         print(f'{"FAILED" if bad else "ok    "} {name}', flush=True)
         for line in bad:

@@ -18,8 +18,11 @@ def say(text):
 def unit_tests(build):
     """(passed, failed) over all cmocka programs; a program that dies counts as one failure."""
     names = [os.path.basename(p)[:-2] for p in sorted(glob.glob('tests/unit/test_*.c'))]
-    make = subprocess.run(['make', '--no-print-directory', '-k', '-s', f'BUILD={build}', *[f'{build}/unit/{n}' for n in names]],
-                          stdin=subprocess.DEVNULL, check=False)
+    make = subprocess.run(
+        ['make', '--no-print-directory', '-k', '-s', f'BUILD={build}', *[f'{build}/unit/{n}' for n in names]],
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     passed = failed = 0
     for name in names:
         program = os.path.join(build, 'unit', name)
@@ -28,7 +31,9 @@ def unit_tests(build):
             failed += 1
             continue
         try:
-            run = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False)
+            run = subprocess.run(
+                [program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False
+            )
             text, status = run.stdout.decode('utf-8', 'replace'), run.returncode
         except subprocess.TimeoutExpired:
             text, status = 'it took more than 300 s', -1
@@ -53,9 +58,25 @@ def step(name, command):
 
 
 def start_system_tests(build, options, log):
-    command = ['/usr/bin/python3', '-m', 'pytest', '-p', 'no:cacheprovider', '-q', '--tb=short', '--durations=8', 'tests/system', *options]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                            env={**os.environ, 'BUILD': os.path.abspath(build), 'PYTHONDONTWRITEBYTECODE': '1'})
+    command = [
+        '/usr/bin/python3',
+        '-m',
+        'pytest',
+        '-p',
+        'no:cacheprovider',
+        '-q',
+        '--tb=short',
+        '--durations=8',
+        'tests/system',
+        *options,
+    ]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, 'BUILD': os.path.abspath(build), 'PYTHONDONTWRITEBYTECODE': '1'},
+    )
 
 
 def end_system_tests(name, process, log):

@@ -3,8 +3,8 @@
 
     tools/tcb.py LIMIT SOURCE...
 
-Prints lines by folder and fails above LIMIT. Comments are taken out by a small scanner that knows strings; nothing is preprocessed, so code under #if
-counts whatever its condition."""
+Prints lines by folder and fails above LIMIT. Comments are taken out by a small scanner that knows strings; nothing is
+preprocessed, so code under #if counts whatever its condition."""
 import os
 import re
 import sys

@@ -1,4 +1,4 @@
-/* Checks the PC that a guest sees, with interrupts: one line per check, `ok` or `FAILED`, a sum at the end, and exit code 0 or 1. */
+/* Checks the PC that a guest sees, with interrupts: one line per check, `ok` or `FAILED`, a sum at the end, exit code 0 or 1. */
 #include "guest.h"
 
 #define COM1   0x3f8
@@ -142,7 +142,8 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     CHECK("RTC has a date", year >= 0x16 && month >= 1 && month <= 0x12, year, month);
 
     wrmsr(0x1b, rdmsr(0x1b) | 0x800);
-    CHECK("local APIC version", (*reg(APIC, 0x30) & 0xff) >= 0x10 && (*reg(APIC, 0x30) & 0xff) < 0x20, *reg(APIC, 0x30) & 0xff, 0);
+    uint32_t apic_version = *reg(APIC, 0x30) & 0xff;
+    CHECK("local APIC version", apic_version >= 0x10 && apic_version < 0x20, apic_version, 0);
     *reg(APIC, 0xf0) = 0x1ff;
     *reg(APIC, 0x80) = 0;
     *reg(APIC, 0x3e0) = 0xb;           /* divide by 1 */

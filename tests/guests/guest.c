@@ -150,7 +150,8 @@ void guest_interrupt(struct frame *f)
     if (h) {
         h(f);
     } else if (f->vector < 32) {
-        print("unexpected exception %u, error 0x%x, at 0x%llx\n", (unsigned)f->vector, (unsigned)f->error, (unsigned long long)f->ip);
+        print("unexpected exception %u, error 0x%x, at 0x%llx\n", (unsigned)f->vector, (unsigned)f->error,
+              (unsigned long long)f->ip);
         guest_exit(0x7f);
     }
     if (f->vector >= 0x20 && f->vector < 0x30) {
@@ -190,18 +191,20 @@ void tables_init(void)
     idt[0x80].type = 0xee; /* ring 3 may call vector 0x80 */
     struct descriptor_pointer g = {sizeof(gdt) - 1, (uintptr_t)gdt}, d = {sizeof(idt) - 1, (uintptr_t)idt};
 #ifdef __x86_64__
-    __asm__ volatile("lgdt %0; lidt %1; push $8; lea 1f(%%rip), %%rax; push %%rax; lretq; 1: mov %2, %%ds; mov %2, %%es; mov %2, %%ss; ltr %w3"
+    __asm__ volatile("lgdt %0; lidt %1; push $8; lea 1f(%%rip), %%rax; push %%rax; lretq; 1: "
+                     "mov %2, %%ds; mov %2, %%es; mov %2, %%ss; ltr %w3"
                      : : "m"(g), "m"(d), "r"(0x10), "r"(0x28) : "rax", "memory");
 #else
-    __asm__ volatile("lgdt %0; lidt %1; ljmp $8, $1f; 1: mov %2, %%ds; mov %2, %%es; mov %2, %%ss; mov %2, %%fs; mov %2, %%gs; ltr %w3"
+    __asm__ volatile("lgdt %0; lidt %1; ljmp $8, $1f; 1: "
+                     "mov %2, %%ds; mov %2, %%es; mov %2, %%ss; mov %2, %%fs; mov %2, %%gs; ltr %w3"
                      : : "m"(g), "m"(d), "r"(0x10), "r"(0x28) : "memory");
 #endif
 }
 
 void pic_init(void)
 {
-    static const uint8_t sequence[][2] = {{0x20, 0x11}, {0x21, 0x20}, {0x21, 4}, {0x21, 1}, {0xa0, 0x11}, {0xa1, 0x28}, {0xa1, 2}, {0xa1, 1},
-                                          {0x21, 0xff}, {0xa1, 0xff}};
+    static const uint8_t sequence[][2] = {{0x20, 0x11}, {0x21, 0x20}, {0x21, 4}, {0x21, 1},    {0x21, 0xff},
+                                          {0xa0, 0x11}, {0xa1, 0x28}, {0xa1, 2}, {0xa1, 1},    {0xa1, 0xff}};
     for (unsigned i = 0; i < sizeof(sequence) / sizeof(sequence[0]); i++)
         outb(sequence[i][0], sequence[i][1]);
 }

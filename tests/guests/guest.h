@@ -34,9 +34,24 @@ struct frame {
 static inline void outb(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port) : "memory"); }
 static inline void outw(uint16_t port, uint16_t v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port) : "memory"); }
 static inline void outl(uint16_t port, uint32_t v) { __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port) : "memory"); }
-static inline uint8_t inb(uint16_t port) { uint8_t v; __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory"); return v; }
-static inline uint16_t inw(uint16_t port) { uint16_t v; __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port) : "memory"); return v; }
-static inline uint32_t inl(uint16_t port) { uint32_t v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory"); return v; }
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t v;
+    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+    return v;
+}
+static inline uint16_t inw(uint16_t port)
+{
+    uint16_t v;
+    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+    return v;
+}
+static inline uint32_t inl(uint16_t port)
+{
+    uint32_t v;
+    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+    return v;
+}
 static inline uint64_t rdtsc(void)
 {
     uint32_t lo, hi;
@@ -73,8 +88,8 @@ void serial_init(void);
 void put(char c);
 void print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* %s %c %d %u %x %lx %llx %llu, width, 0 */
 
-/* Flat descriptors (code 0x08, data 0x10, ring 3: 0x1b, 0x23, TSS 0x28) and an IDT full of stubs; an unexpected exception is printed and ends the
- * guest with code 0x7f. */
+/* Flat descriptors (code 0x08, data 0x10, ring 3: 0x1b, 0x23, TSS 0x28) and an IDT full of stubs; an unexpected exception is printed and ends
+ * the guest with code 0x7f. */
 typedef void (*handler_t)(struct frame *);
 void tables_init(void);
 void handle(uint8_t vector, handler_t h);

@@ -1,4 +1,5 @@
-; A Multiboot guest that goes back to real mode and enters the boot sector of realmode.asm there: for loaders that know no boot sectors.
+; A Multiboot guest that goes back to real mode and enters the boot sector of realmode.asm there: for loaders that know no boot
+; sectors.
 bits 32
 MAGIC equ 0x1badb002
 

@@ -1,6 +1,6 @@
 /*
- * Executes every privileged or virtualization instruction in turn, first in ring 0, then in ring 3, and reports what came of each: nothing, or which
- * exception. Rows say what is acceptable; a row outside that is `FAILED`. In ring 3 each must raise #GP (13) or #UD (6).
+ * Executes every privileged or virtualization instruction in turn, first in ring 0, then in ring 3, and reports what came of each: nothing, or
+ * which exception. Rows say what is acceptable; a row outside that is `FAILED`. In ring 3 each must raise #GP (13) or #UD (6).
  */
 #include "guest.h"
 

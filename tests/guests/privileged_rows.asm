@@ -1,5 +1,5 @@
-; The instructions of the privileged guest, one small routine each, with the outcomes that a correct PC may show. Every routine keeps the stack as it
-; was; the fault handler resumes at privileged_resume with the registers of the fault.
+; The instructions of the privileged guest, one small routine each, with the outcomes that a correct PC may show. Every routine
+; keeps the stack as it was; the fault handler resumes at privileged_resume with the registers of the fault.
 bits 32
 
 UD   equ 1 << 6

@@ -1,5 +1,6 @@
-; Entry of the 64-bit test guests: a Multiboot 1 header in an ELF64 file. The loader enters in 32-bit protected mode (the specification
-; knows nothing else); this goes on to long mode with the first 4 GiB mapped one to one in 2 MiB pages, then calls guest_main.
+; Entry of the 64-bit test guests: a Multiboot 1 header in an ELF64 file. The loader enters in 32-bit protected mode (the
+; specification knows nothing else); this goes on to long mode with the first 4 GiB mapped one to one in 2 MiB pages, then calls
+; guest_main.
 
 MAGIC equ 0x1badb002
 FLAGS equ 3

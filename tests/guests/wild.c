@@ -1,4 +1,4 @@
-/* Goes where there is nothing. The command line says how: jump (default), read, write, stack, far (all of the last 4 GiB page), bios. */
+/* Goes where there is nothing. The command line says how: jump (default), read, write, stack, tables. */
 #include "guest.h"
 
 static bool has(const char *text, const char *word)

@@ -16,12 +16,19 @@ BOTH = [pytest.param('qemu', marks=pytest.mark.qemu), pytest.param('bochs', mark
 
 
 def pytest_generate_tests(metafunc):
-    if 'on' in metafunc.fixturenames and not any(m.name == 'parametrize' and 'on' in m.args[0] for m in metafunc.definition.iter_markers()):
+    if 'on' in metafunc.fixturenames and not any(
+        m.name == 'parametrize' and 'on' in m.args[0] for m in metafunc.definition.iter_markers()
+    ):
         metafunc.parametrize('on', BOTH, scope='module')
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """The tests of a file share one machine: first all of one emulator, in the order in which they are written."""
-    items.sort(key=lambda item: (str(item.fspath), {'qemu': 0, 'bochs': 1}.get(getattr(item, 'callspec', None) and item.callspec.params.get('on'), 0),
-                                 item.function.__code__.co_firstlineno))
+    items.sort(
+        key=lambda item: (
+            str(item.fspath),
+            {'qemu': 0, 'bochs': 1}.get(getattr(item, 'callspec', None) and item.callspec.params.get('on'), 0),
+            item.function.__code__.co_firstlineno,
+        )
+    )

@@ -34,18 +34,31 @@ class Screen:
     def feed(self, data):
         data = self.held + data.decode('latin-1')
         cut = re.search(r'\x1b(\[[0-9;?]*)?$', data)
-        self.held = data[cut.start():] if cut else ''
-        for part in re.split(r'(\x1b\[[0-9;?]*[A-Za-z])', data[:cut.start()] if cut else data):
+        self.held = data[cut.start() :] if cut else ''
+        for part in re.split(r'(\x1b\[[0-9;?]*[A-Za-z])', data[: cut.start()] if cut else data):
             if part == '\x1b[K':
-                self.text = self.text[:self.text.rfind('\n') + 1]
+                self.text = self.text[: self.text.rfind('\n') + 1]
             elif not part.startswith('\x1b'):
                 self.text += part.replace('\r', '')
 
 
 class Box:
-    """conf: a configuration's text (bytes or str), or None for the default mullion.conf. Everything else: host.emulator.Machine."""
+    """conf: a configuration's text (bytes or str), or None for the default mullion.conf. Everything else:
+    host.emulator.Machine."""
 
-    def __init__(self, conf=None, on='qemu', boot=None, cpus=None, memory=None, options='', multiboot1=False, ram_file=False, kernel=None, **more):
+    def __init__(
+        self,
+        conf=None,
+        on='qemu',
+        boot=None,
+        cpus=None,
+        memory=None,
+        options='',
+        multiboot1=False,
+        ram_file=False,
+        kernel=None,
+        **more,
+    ):
         self.on = on
         self.work = tempfile.TemporaryDirectory(prefix='mullion-test-')
         self.screen = Screen()
@@ -68,8 +81,18 @@ class Box:
         if ram_file and on == 'qemu':
             folder = '/dev/shm' if os.access('/dev/shm', os.W_OK) else self.work.name
             self.ram_file = os.path.join(folder, f'mullion-ram-{os.getpid()}-{id(self):x}')
-        self.machine = Machine(on=on, boot=boot, cpus=cpus or self.conf.cpus, memory=self.memory, image=image, kernel=kernel, options=options,
-                               modules=[path] + list(self.conf.modules.values()), ram_file=self.ram_file, **more)
+        self.machine = Machine(
+            on=on,
+            boot=boot,
+            cpus=cpus or self.conf.cpus,
+            memory=self.memory,
+            image=image,
+            kernel=kernel,
+            options=options,
+            modules=[path] + list(self.conf.modules.values()),
+            ram_file=self.ram_file,
+            **more,
+        )
         try:
             self.machine.start()
         except BaseException:
@@ -105,8 +128,8 @@ class Box:
         return self.screen.text
 
     def wait(self, pattern, timeout=60, why=''):
-        """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more. A line's end in a pattern is \\n:
-        $ would match where the text so far ends."""
+        """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more. A line's end
+        in a pattern is \\n: $ would match where the text so far ends."""
         regex = re.compile(pattern, re.M)
         end = time.monotonic() + timeout * SLOWER[self.on]
         alive = True
@@ -119,8 +142,10 @@ class Box:
                 self.pump(1)
                 raise Failure(f'the kernel panicked while waiting for {pattern!r} {why}\n{self.tail()}')
             if not alive:
-                raise Failure(f'the machine ended ({self.machine.finish()}) while waiting for {pattern!r} {why}\n{self.tail()}\n'
-                              f'{self.machine.emulator_log()[-1000:]}')
+                raise Failure(
+                    f'the machine ended ({self.machine.finish()}) while waiting for {pattern!r} {why}\n{self.tail()}\n'
+                    f'{self.machine.emulator_log()[-1000:]}'
+                )
             if time.monotonic() > end:
                 raise Failure(f'no {pattern!r} within {timeout * SLOWER[self.on]:.0f} s {why}\n{self.tail()}')
             alive = self.pump(0.5)
@@ -159,7 +184,8 @@ class Box:
         return self.wait(pattern, timeout, f'after `{command}`')
 
     def log(self, name, lines=400):
-        """What a guest (or 'mullion') has written, in whole lines: live, a slow guest's line may come in pieces, others' between them."""
+        """What a guest (or 'mullion') has written, in whole lines: live, a slow guest's line may come in pieces, others'
+        between them."""
         self.settle(0.05)
         self.asked += 1
         self.type(f'log {name} {lines}\rend{self.asked}\r')
@@ -177,8 +203,11 @@ class Box:
             if len(found) >= count:
                 return found[-1]
             if time.monotonic() > end:
-                raise Failure(f'{name} has not written {pattern!r} {count} time(s) within {timeout * SLOWER[self.on]:.0f} s, but:\n{text[-3000:]}\n'
-                              f'{self.tail(30)}')
+                raise Failure(
+                    f'{name} has not written {pattern!r} {count} time(s) within {timeout * SLOWER[self.on]:.0f} s, '
+                    f'but:\n{text[-3000:]}\n'
+                    f'{self.tail(30)}'
+                )
             pause = time.monotonic() + SLOWER[self.on]
             while time.monotonic() < pause:
                 self.pump(0.2)

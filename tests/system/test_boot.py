@@ -15,8 +15,19 @@ def to_the_prompt(box):
 
 
 @pytest.mark.qemu
-@pytest.mark.parametrize('boot, how', [('cd', {}), ('cd', {'multiboot1': True}), ('disk', {}), ('kernel', {}), ('cd', {'uefi': True}),
-                                       ('disk', {'uefi': True}), ('cd', {'machine': 'pc'})], ids=str)
+@pytest.mark.parametrize(
+    'boot, how',
+    [
+        ('cd', {}),
+        ('cd', {'multiboot1': True}),
+        ('disk', {}),
+        ('kernel', {}),
+        ('cd', {'uefi': True}),
+        ('disk', {'uefi': True}),
+        ('cd', {'machine': 'pc'}),
+    ],
+    ids=str,
+)
 def test_qemu_boot(boot, how):
     with Box(TINY, boot=boot, cpus=2, memory=256 << 20, **how) as box:
         to_the_prompt(box)

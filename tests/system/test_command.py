@@ -19,8 +19,14 @@ def conf(tmp_path):
 
 
 def run(*arguments, timeout=60):
-    return subprocess.run([MULLION, *arguments, '--build', BUILD], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=timeout, check=False)
+    return subprocess.run(
+        [MULLION, *arguments, '--build', BUILD],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def test_check(conf, tmp_path):
@@ -36,15 +42,22 @@ def test_default_configuration_is_right():
     assert run('check', os.path.join(ROOT, 'mullion.conf')).returncode == 0
 
 
-@pytest.mark.parametrize('arguments', [('check', '/no/such.conf'), ('run', '/no/such.conf'), ('image', '/no/such.conf', '-o', '/tmp/x.iso')])
+@pytest.mark.parametrize(
+    'arguments', [('check', '/no/such.conf'), ('run', '/no/such.conf'), ('image', '/no/such.conf', '-o', '/tmp/x.iso')]
+)
 def test_no_such_file(arguments):
     result = run(*arguments)
     assert result.returncode == 1 and b'/no/such.conf' in result.stdout
 
 
 def test_usage_errors(conf):
-    for arguments in (('run', conf, '--cpus', '0'), ('run', conf, '--memory', 'much'), ('run', conf, '--on', 'vax'), ('fly', conf),
-                      ('run', conf, '--on', 'bochs', '--boot', 'kernel')):
+    for arguments in (
+        ('run', conf, '--cpus', '0'),
+        ('run', conf, '--memory', 'much'),
+        ('run', conf, '--on', 'vax'),
+        ('fly', conf),
+        ('run', conf, '--on', 'bochs', '--boot', 'kernel'),
+    ):
         assert run(*arguments).returncode == 1, arguments
 
 
@@ -81,7 +94,9 @@ def test_terminal(conf):
 
 
 def test_leaving(conf):
-    child = pexpect.spawn(MULLION, ['run', conf, '--boot', 'kernel', '--build', BUILD], timeout=30, encoding='utf-8', codec_errors='replace')
+    child = pexpect.spawn(
+        MULLION, ['run', conf, '--boot', 'kernel', '--build', BUILD], timeout=30, encoding='utf-8', codec_errors='replace'
+    )
     child.expect('tiny ready')
     child.send('\x01x')
     child.expect(pexpect.EOF)

@@ -1,4 +1,5 @@
-"""Broken configurations: each mistake is told with its line and what would be right; the correct guest runs, the shell answers."""
+"""Broken configurations: each mistake is told with its line and what would be right; the correct guest runs, the shell
+answers."""
 import re
 
 import pytest
@@ -52,12 +53,16 @@ def test_one_mistake(name):
         box.in_guest('good', 'all well', r'you typed: all well')
 
 
-@pytest.mark.parametrize('what, text, pattern', [
-    ('bad UTF-8', GOOD.encode() + b'[guest bad]\ncmdline = \xff\xfe\xc0\n', r'not UTF-8'),
-    ('NUL bytes', GOOD.encode() + b'[guest bad]\ncmd\0line = x\n', r'NUL'),
-    ('a line of 1 MiB', GOOD.encode() + b'[guest bad]\ncmdline = ' + b'x' * (1 << 20) + b'\n', r'the line has 1048\d+ bytes'),
-    ('1 MiB of zeros', bytes(1 << 20) + b'\n' + GOOD.encode(), r'mullion\.conf'),
-], ids=lambda value: value if isinstance(value, str) and ' ' in value and '\\' not in value else '-')
+@pytest.mark.parametrize(
+    'what, text, pattern',
+    [
+        ('bad UTF-8', GOOD.encode() + b'[guest bad]\ncmdline = \xff\xfe\xc0\n', r'not UTF-8'),
+        ('NUL bytes', GOOD.encode() + b'[guest bad]\ncmd\0line = x\n', r'NUL'),
+        ('a line of 1 MiB', GOOD.encode() + b'[guest bad]\ncmdline = ' + b'x' * (1 << 20) + b'\n', r'the line has 1048\d+ bytes'),
+        ('1 MiB of zeros', bytes(1 << 20) + b'\n' + GOOD.encode(), r'mullion\.conf'),
+    ],
+    ids=lambda value: value if isinstance(value, str) and ' ' in value and '\\' not in value else '-',
+)
 def test_odd_bytes(what, text, pattern):
     with Box(text, memory=128 << 20) as box:
         box.wait_all([told(pattern) if 'zeros' not in what else pattern, r'\[good\] tiny ready'], 30)

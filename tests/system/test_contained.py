@@ -5,20 +5,22 @@ import pytest
 
 from harness import Box, guest
 
-CONF = ('[host]\nconsole = serial\n\n'
-        + guest('counter', 'counter.elf', 'share = 30% of cpu 1, every 20ms')
-        + guest('triple', 'triple.elf', 'share = 10% of cpu 0')
-        + guest('again', 'triple.elf', 'share = 10% of cpu 0', on_crash='restart')
-        + guest('jump', 'wild.elf', 'share = 10% of cpu 0', cmdline='jump')
-        + guest('stack', 'wild.elf', 'share = 10% of cpu 0', cmdline='stack')
-        + guest('tables', 'wild.elf', 'share = 10% of cpu 0', cmdline='tables')
-        + guest('reader', 'wild.elf', 'share = 10% of cpu 0', cmdline='read', debug_exit='0xf4')
-        + guest('writer', 'wild.elf', 'share = 10% of cpu 0', cmdline='write', debug_exit='0xf4')
-        + guest('privileged', 'privileged.elf', 'share = 30% of cpu 1', debug_exit='0xf4')
-        + guest('devices', 'devices.elf', 'cpus = 2', debug_exit='0xf4')
-        + guest('mb64', 'mb64.elf', 'share = 10% of cpu 0', debug_exit='0xf4', cmdline='sixty four', modules='tiny.elf a module')
-        + guest('modes', 'modes.elf', 'share = 10% of cpu 1', debug_exit='0xf4')
-        + guest('sector', 'realmode.bin', 'share = 10% of cpu 1', debug_exit='0xf4'))
+CONF = (
+    '[host]\nconsole = serial\n\n'
+    + guest('counter', 'counter.elf', 'share = 30% of cpu 1, every 20ms')
+    + guest('triple', 'triple.elf', 'share = 10% of cpu 0')
+    + guest('again', 'triple.elf', 'share = 10% of cpu 0', on_crash='restart')
+    + guest('jump', 'wild.elf', 'share = 10% of cpu 0', cmdline='jump')
+    + guest('stack', 'wild.elf', 'share = 10% of cpu 0', cmdline='stack')
+    + guest('tables', 'wild.elf', 'share = 10% of cpu 0', cmdline='tables')
+    + guest('reader', 'wild.elf', 'share = 10% of cpu 0', cmdline='read', debug_exit='0xf4')
+    + guest('writer', 'wild.elf', 'share = 10% of cpu 0', cmdline='write', debug_exit='0xf4')
+    + guest('privileged', 'privileged.elf', 'share = 30% of cpu 1', debug_exit='0xf4')
+    + guest('devices', 'devices.elf', 'cpus = 2', debug_exit='0xf4')
+    + guest('mb64', 'mb64.elf', 'share = 10% of cpu 0', debug_exit='0xf4', cmdline='sixty four', modules='tiny.elf a module')
+    + guest('modes', 'modes.elf', 'share = 10% of cpu 1', debug_exit='0xf4')
+    + guest('sector', 'realmode.bin', 'share = 10% of cpu 1', debug_exit='0xf4')
+)
 
 
 @pytest.fixture(scope='module')

@@ -1,5 +1,5 @@
-"""The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to their prompts, typed into,
-rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
+"""The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to
+their prompts, typed into, rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
 import os
 import time
 
@@ -8,7 +8,11 @@ import pytest
 from harness import BUILD, PROMPT, Box
 from walker import PAGE, TAG_GUEST, BochsRam, Isolation, QemuRam
 
-READY = {'cloud': r'guest cloud ready: Linux \S+cloud-amd64', 'debian': r'guest debian ready: Linux \S+-amd64', 'tiny': r'^tiny ready'}
+READY = {
+    'cloud': r'guest cloud ready: Linux \S+cloud-amd64',
+    'debian': r'guest debian ready: Linux \S+-amd64',
+    'tiny': r'^tiny ready',
+}
 
 
 @pytest.fixture(scope='module')
@@ -50,7 +54,7 @@ def test_three_prompts(box):
 
 
 def test_shell_and_list(box):
-    box.shell('',  PROMPT)
+    box.shell('', PROMPT)
     box.shell('help', r'attach NAME')
     for name, vcpus in (('cloud', '1'), ('debian', '2'), ('tiny', '1')):
         words = box.wait_state(name, 'running')
@@ -71,8 +75,11 @@ def test_type_into_tiny(box):
 
 
 def test_linux_finds_its_machine(box):
-    box.in_guest('debian', 'dmesg | grep -c "kvm-clock: Using msrs"; cat /sys/devices/system/clocksource/clocksource0/current_clocksource',
-                 r'^(kvm-clock|tsc)\n')
+    box.in_guest(
+        'debian',
+        'dmesg | grep -c "kvm-clock: Using msrs"; cat /sys/devices/system/clocksource/clocksource0/current_clocksource',
+        r'^(kvm-clock|tsc)\n',
+    )
     box.in_guest('debian', 'grep -E "timer|ttyS0" /proc/interrupts | wc -l', r'^[1-9]')
     box.in_guest('debian', 'ls /sys/bus/pci/devices | head -n 1', r'^0000:00:00.0')
     box.in_guest('debian', "dmesg | grep -ciE 'BUG:|Oops|call trace|unchecked MSR'", r'^0\n')
@@ -82,7 +89,7 @@ def test_isolation_from_outside(box):
     violations, seen = look_from_outside(box)
     print(seen.summary())
     assert len(seen.spaces) == 3
-    assert len(seen.domains) >= 5   # root, console, three monitors
+    assert len(seen.domains) >= 5  # root, console, three monitors
     assert not violations, '\n'.join(violations)
 
 
@@ -114,7 +121,7 @@ def test_monitor_crash_stays_inside(box):
     box.shell('fault cloud', r'cloud')
     box.wait_state('cloud', 'crashed')
     box.in_guest('debian', 'echo untouched $((40+2))', r'^untouched 42')
-    box.in_guest('tiny', 'crash', r'triple fault now')   # on-crash = restart
+    box.in_guest('tiny', 'crash', r'triple fault now')  # on-crash = restart
     box.until('tiny', READY['tiny'], 30, count=2)
     box.shell('start cloud', 'cloud starts')
     box.until('cloud', READY['cloud'], 60, count=3)
@@ -139,6 +146,7 @@ def test_memory_is_scrubbed(box):
 
     def dirty(ram):
         return sum(1 for frame in frames if ram.page(frame).count(0) != PAGE)
+
     assert look_from_outside(box, dirty) > 0
     box.shell('stop tiny now', r'tiny')
     box.wait_state('tiny', 'off')

@@ -1,6 +1,7 @@
-"""Reads the physical memory of a stopped emulated machine from outside and walks every page table in it, host and second-level, with nothing of
-the kernel's own code. What it takes from the kernel: the addresses of four symbols (kernel_tables, ledger, pt_host, pt_ept, pt_npt) and the layout
-of struct pagetable and struct ledger_range. What it proves: Isolation.violations() is empty."""
+"""Reads the physical memory of a stopped emulated machine from outside and walks every page table in it, host and
+second-level, with nothing of the kernel's own code. What it takes from the kernel: the addresses of four symbols
+(kernel_tables, ledger, pt_host, pt_ept, pt_npt) and the layout of struct pagetable and struct ledger_range. What it proves:
+Isolation.violations() is empty."""
 import array
 import mmap
 import os
@@ -9,8 +10,8 @@ import struct
 import subprocess
 
 PAGE = 4096
-ADDRESS = 0x000ffffffffff000
-KERNEL_BASE = 0xffffffff80000000
+ADDRESS = 0x000FFFFFFFFFF000
+KERNEL_BASE = 0xFFFFFFFF80000000
 TAG_GUEST, TAG_MONITOR = 0x100, 0x200
 
 
@@ -19,7 +20,7 @@ class QemuRam:
 
     def __init__(self, path, size):
         self.size = size
-        self.low = size if size < 0xb0000000 else 0x80000000
+        self.low = size if size < 0xB0000000 else 0x80000000
         self.file = open(path, 'rb')
         self.map = mmap.mmap(self.file.fileno(), size, prot=mmap.PROT_READ)
 
@@ -28,7 +29,7 @@ class QemuRam:
             pa = pa - (1 << 32) + self.low
         elif pa >= self.low:
             return None
-        return self.map[pa:pa + PAGE] if pa + PAGE <= self.size else None
+        return self.map[pa : pa + PAGE] if pa + PAGE <= self.size else None
 
     def frames(self):
         yield from range(0, self.low, PAGE)
@@ -40,7 +41,8 @@ class QemuRam:
 
 
 class BochsRam:
-    """Bochs' RAM in its process' memory: blocks of 128 KiB in the order of first touch; `blocks`, an array of pointers, says which is where."""
+    """Bochs' RAM in its process' memory: blocks of 128 KiB in the order of first touch; `blocks`, an array of pointers, says
+    which is where."""
 
     def __init__(self, pid, log, size):
         self.size = size
@@ -64,7 +66,7 @@ class BochsRam:
             if end - start > 256 << 20:
                 continue
             try:
-                words = array.array('Q', os.pread(self.mem, end - start, start)[:(end - start) & ~7])
+                words = array.array('Q', os.pread(self.mem, end - start, start)[: (end - start) & ~7])
             except OSError:
                 continue
             run = used = 0
@@ -89,7 +91,7 @@ class BochsRam:
             at, run = at + 1, run - 1
         if run < count:
             return best
-        table = words[at:at + count]
+        table = words[at : at + count]
         used = sum(1 for w in table if w)
         if len({w for w in table if w}) != used:
             return best
@@ -155,7 +157,7 @@ class Tables:
                 continue
             va = base | i << shift
             if level == 4 and i >= 256:
-                va |= 0xffff << 48
+                va |= 0xFFFF << 48
             if level == 1 or (level < 4 and entry & 0x80):
                 size = 1 << shift
                 self.leaves.append(Leaf(va, entry & ADDRESS & ~(size - 1), size, write, execute, user))
@@ -224,7 +226,7 @@ class Isolation:
     def image(self, va):
         """A word of the kernel's image, which is loaded at its linked address less KERNEL_BASE."""
         pa = va - KERNEL_BASE
-        return struct.unpack_from('<Q', self.ram.page(pa & ~0xfff), pa & 0xfff)[0]
+        return struct.unpack_from('<Q', self.ram.page(pa & ~0xFFF), pa & 0xFFF)[0]
 
     def _find_kernel_root(self):
         """The frame that kernel_tables.root names, found by what it maps, not by trusting a physical address."""
@@ -289,8 +291,8 @@ class Isolation:
             if not va:
                 continue
             pa = self._translate(self.kernel_root, va)
-            page = self.ram.page(pa & ~0xfff)
-            base, size, tag, _, left, right = struct.unpack_from('<QQIiQQ', page, pa & 0xfff)
+            page = self.ram.page(pa & ~0xFFF)
+            base, size, tag, _, left, right = struct.unpack_from('<QQIiQQ', page, pa & 0xFFF)
             out.append((base, size, tag))
             todo += [left, right]
         return sorted(out)
@@ -326,10 +328,11 @@ class Isolation:
                 if leaf.write and leaf.execute:
                     bad.append(f'{name}: 0x{leaf.va:x} is writable and executable')
 
-        # No frame is in two guests; what a guest sees belongs to one guest's tag; no guest sees the kernel, a table, or another's memory.
+        # No frame is in two guests; what a guest sees belongs to one guest's tag; no guest sees the kernel, a table, or another's
+        # memory.
         roots = sorted(mapped)
         for i, a in enumerate(roots):
-            for b in roots[i + 1:]:
+            for b in roots[i + 1 :]:
                 for low, high in overlaps(mapped[a], mapped[b]):
                     bad.append(f'0x{low:x}-0x{high:x} is mapped by two guests')
             tags = [t for t, ranges in by_tag.items() if overlaps(mapped[a], ranges)]
@@ -343,8 +346,11 @@ class Isolation:
         for tag, ranges in by_tag.items():
             if not TAG_GUEST <= tag < TAG_MONITOR:
                 continue
-            users = [r for r, t in self.domains.items()
-                     if overlaps(merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves), ranges)]
+            users = [
+                r
+                for r, t in self.domains.items()
+                if overlaps(merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves), ranges)
+            ]
             if len(users) > 1:
                 bad.append(f'memory of guest {tag - TAG_GUEST} is mapped by {len(users)} domains')
         for root, t in self.domains.items():
@@ -356,7 +362,9 @@ class Isolation:
         # No page table, of whatever kind, is within reach of ring 3 or of a guest; the kernel's image is never writable there.
         tables = merge([f, f + PAGE] for t in [self.kernel, *self.domains.values(), *self.spaces.values()] for f in t.frames)
         kernel_end = self.symbols['kernel_end'] - KERNEL_BASE
-        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [(f'space 0x{r:x}', t) for r, t in self.spaces.items()]:
+        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [
+            (f'space 0x{r:x}', t) for r, t in self.spaces.items()
+        ]:
             frames = merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves)
             for low, high in overlaps(frames, tables):
                 bad.append(f'{name}: the page table at 0x{low:x}-0x{high:x} is mapped')
@@ -370,6 +378,9 @@ class Isolation:
 
     def summary(self):
         guests = sum(s for _, s, t in self.ledger if TAG_GUEST <= t < TAG_MONITOR)
-        return (f'{len(self.domains)} domains, {len(self.spaces)} guest spaces ({self.second_name}), {len(self.ledger)} ledger ranges, '
-                f'{guests >> 20} MiB of guests, pool {self.pool_size >> 20} MiB at 0x{self.pool:x}, '
-                f'{len(self.kernel.leaves)} kernel leaves')
+        return (
+            f'{len(self.domains)} domains, {len(self.spaces)} guest spaces ({self.second_name}), '
+            f'{len(self.ledger)} ledger ranges, '
+            f'{guests >> 20} MiB of guests, pool {self.pool_size >> 20} MiB at 0x{self.pool:x}, '
+            f'{len(self.kernel.leaves)} kernel leaves'
+        )

@@ -33,18 +33,35 @@ def parser():
 
     def common(s):
         s.add_argument('conf', metavar='CONF', help='configuration file')
-        s.add_argument('--build', default=os.path.join(ROOT, 'build'), metavar='DIR', help='where `make` has built (default: build)')
-        s.add_argument('--modules', action='append', default=[], metavar='DIR',
-                       help='look for kernels, initrds and modules here too (always: beside CONF, in build/guests)')
+        s.add_argument(
+            '--build', default=os.path.join(ROOT, 'build'), metavar='DIR', help='where `make` has built (default: build)'
+        )
+        s.add_argument(
+            '--modules',
+            action='append',
+            default=[],
+            metavar='DIR',
+            help='look for kernels, initrds and modules here too (always: beside CONF, in build/guests)',
+        )
         s.add_argument('--cpus', type=int, metavar='N', help='CPUs of the machine (default: as many as CONF names)')
         s.add_argument('--memory', metavar='SIZE', help='RAM of the machine (default: what CONF adds up to, and some)')
 
-    run = sub.add_parser('run', help='boot a configuration in an emulator', epilog=EXIT_STATUS,
-                         formatter_class=argparse.RawDescriptionHelpFormatter)
+    run = sub.add_parser(
+        'run',
+        help='boot a configuration in an emulator',
+        epilog=EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     common(run)
-    run.add_argument('--on', choices=('qemu', 'bochs', 'kvm'), default='qemu',
-                     help='qemu: AMD-V, emulated (default); bochs: VT-x, emulated, slower; kvm: nested, on hardware that has it')
-    run.add_argument('--boot', choices=('cd', 'disk', 'kernel'), default='cd', help='from the image as CD or disk, or by -kernel (QEMU only)')
+    run.add_argument(
+        '--on',
+        choices=('qemu', 'bochs', 'kvm'),
+        default='qemu',
+        help='qemu: AMD-V, emulated (default); bochs: VT-x, emulated, slower; kvm: nested, on hardware that has it',
+    )
+    run.add_argument(
+        '--boot', choices=('cd', 'disk', 'kernel'), default='cd', help='from the image as CD or disk, or by -kernel (QEMU only)'
+    )
     run.add_argument('--uefi', action='store_true', help='UEFI firmware instead of BIOS (QEMU only)')
     run.add_argument('--timeout', type=float, metavar='S', help='end after S seconds, with exit status 124')
     run.add_argument('--serial', metavar='FILE', help='write all serial output to FILE too')
@@ -77,9 +94,11 @@ def load(arguments):
 
 def banner(arguments, conf, cpus, memory):
     where = {'qemu': 'QEMU (AMD-V)', 'bochs': 'Bochs (VT-x)', 'kvm': 'KVM'}[arguments.on]
-    return (f'Mullion on {where}: {cpus} CPU(s), {memory >> 20} MiB, {os.path.basename(conf.path)}\n'
-            f'  In its shell: `help`, `list`, `attach NAME` talks to a guest, Ctrl-] comes back, `poweroff` ends the machine.\n'
-            f'  Ctrl-A x ends the emulator at once.\n\n')
+    return (
+        f'Mullion on {where}: {cpus} CPU(s), {memory >> 20} MiB, {os.path.basename(conf.path)}\n'
+        f'  In its shell: `help`, `list`, `attach NAME` talks to a guest, Ctrl-] comes back, `poweroff` ends the machine.\n'
+        f'  Ctrl-A x ends the emulator at once.\n\n'
+    )
 
 
 def kernel_modules(conf, work):
@@ -113,9 +132,18 @@ def run(arguments):
             make_image(conf, kernel, image, arguments.options, timeout=0)
         sys.stdout.write(banner(arguments, conf, cpus, memory))
         sys.stdout.flush()
-        machine = Machine(on=arguments.on, cpus=cpus, memory=memory, boot=arguments.boot, uefi=arguments.uefi, image=image, kernel=kernel,
-                          options=arguments.options, modules=kernel_modules(conf, work),
-                          extra=['-gdb', f'tcp:127.0.0.1:{arguments.gdb}', '-S'] if arguments.gdb else [])
+        machine = Machine(
+            on=arguments.on,
+            cpus=cpus,
+            memory=memory,
+            boot=arguments.boot,
+            uefi=arguments.uefi,
+            image=image,
+            kernel=kernel,
+            options=arguments.options,
+            modules=kernel_modules(conf, work),
+            extra=['-gdb', f'tcp:127.0.0.1:{arguments.gdb}', '-S'] if arguments.gdb else [],
+        )
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             machine.start()

@@ -1,5 +1,6 @@
-"""What the host command must know of a mullion.conf: which files it names, and how much machine it wants. What a configuration means, and whether it
-is right, is decided by root's own code (build/check-config, the same sources): this reader takes a broken file as it comes."""
+"""What the host command must know of a mullion.conf: which files it names, and how much machine it wants. What a configuration
+means, and whether it is right, is decided by root's own code (build/check-config, the same sources): this reader takes a
+broken file as it comes."""
 import os
 import re
 import subprocess
@@ -19,7 +20,8 @@ def parse_size(text):
 
 
 class Conf:
-    """path; text (bytes); modules: name -> file, in the order of the configuration; missing: [(line, name)]; cpus, memory: wanted."""
+    """path; text (bytes); modules: name -> file, in the order of the configuration; missing: [(line, name)];
+    cpus, memory: wanted."""
 
     def __init__(self, path, folders):
         self.path = path
@@ -81,8 +83,13 @@ class Conf:
         found = []
         for number, name in self.missing:
             if '/' in name:
-                found.append((number, f"'{name}' is a path; a file name is allowed: put the file beside the configuration, or name its folder "
-                                      f"with --modules"))
+                found.append(
+                    (
+                        number,
+                        f"'{name}' is a path; a file name is allowed: put the file beside the configuration, or name its folder "
+                        f"with --modules",
+                    )
+                )
         checker = os.path.join(build, 'check-config')
         if os.access(checker, os.X_OK):
             command = [checker, self.path, '--cpus', str(cpus), '--memory', f'{memory >> 10}K']

@@ -1,5 +1,5 @@
-"""Starts an emulated machine and says how it ended. The machine's serial port is a socket in our hands; the emulator is our child, dies with us, and is
-ended by its process id."""
+"""Starts an emulated machine and says how it ended. The machine's serial port is a socket in our hands; the emulator is our
+child, dies with us, and is ended by its process id."""
 import ctypes
 import json
 import os
@@ -43,19 +43,42 @@ def _die_with_parent():
 
 
 class Machine:
-    """What to run: on ('qemu', 'bochs', 'kvm'), cpus, memory in bytes, boot ('cd', 'disk', 'kernel'), uefi. Then start(), poll(), read(), write(), stop().
+    """What to run: on ('qemu', 'bochs', 'kvm'), cpus, memory in bytes, boot ('cd', 'disk', 'kernel'), uefi. Then start(), poll(),
+    read(), write(), stop().
 
     ram_file: QEMU only, the guest-physical RAM as a file that others may map. qmp: QEMU's control socket, None for Bochs."""
 
-    def __init__(self, on='qemu', cpus=1, memory=512 << 20, boot='cd', uefi=False, image=None, kernel=None, options='', modules=(), extra=(),
-                 ram_file=None, qemu_cpu=None, machine='q35', bochs_ips=50_000_000, bochs_model='corei7_skylake_x',
-                 no_reboot=True):
+    def __init__(
+        self,
+        on='qemu',
+        cpus=1,
+        memory=512 << 20,
+        boot='cd',
+        uefi=False,
+        image=None,
+        kernel=None,
+        options='',
+        modules=(),
+        extra=(),
+        ram_file=None,
+        qemu_cpu=None,
+        machine='q35',
+        bochs_ips=50_000_000,
+        bochs_model='corei7_skylake_x',
+        no_reboot=True,
+    ):
         self.on, self.cpus, self.memory, self.boot, self.uefi = on, cpus, memory, boot, uefi
         self.image, self.kernel, self.options, self.modules, self.extra = image, kernel, options, list(modules), list(extra)
-        self.ram_file, self.qemu_cpu, self.machine, self.bochs_ips, self.no_reboot = ram_file, qemu_cpu, machine, bochs_ips, no_reboot
+        self.ram_file, self.qemu_cpu, self.machine, self.bochs_ips, self.no_reboot = (
+            ram_file,
+            qemu_cpu,
+            machine,
+            bochs_ips,
+            no_reboot,
+        )
         self.bochs_model = bochs_model
         self.process = self.serial = self.qmp = None
-        self.how_it_ended = None   # 'off', 'reset', 'failed', 'stopped'
+        self.how_it_ended = None  # 'off', 'reset', 'failed', 'stopped'
         self.work = tempfile.mkdtemp(prefix='mullion-run-')
         self.output = os.path.join(self.work, 'emulator.log')
 
@@ -77,8 +100,14 @@ class Machine:
             raise UsageError(f'{command[0]} is not installed; run tools/setup.sh')
         self.command = command
         with open(self.output, 'wb') as out:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent,
-                                            start_new_session=True)
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,
+            )
 
     def _accept(self, listener, what):
         """The emulator's connection to one of our sockets."""
@@ -103,10 +132,30 @@ class Machine:
             s.listen(1)
             listeners.append(s)
         megs = self.memory >> 20
-        command = ['qemu-system-x86_64', '-machine', self.machine, '-smp', str(self.cpus), '-m', str(megs), '-display', 'none', '-nodefaults',
-                   '-vga', 'std', '-chardev', f'socket,id=com1,path={serial}', '-serial', 'chardev:com1',
-                   '-chardev', f'socket,id=qmp,path={control}', '-mon', 'chardev=qmp,mode=control',
-                   '-device', 'isa-debug-exit,iobase=0xf4,iosize=0x04']
+        command = [
+            'qemu-system-x86_64',
+            '-machine',
+            self.machine,
+            '-smp',
+            str(self.cpus),
+            '-m',
+            str(megs),
+            '-display',
+            'none',
+            '-nodefaults',
+            '-vga',
+            'std',
+            '-chardev',
+            f'socket,id=com1,path={serial}',
+            '-serial',
+            'chardev:com1',
+            '-chardev',
+            f'socket,id=qmp,path={control}',
+            '-mon',
+            'chardev=qmp,mode=control',
+            '-device',
+            'isa-debug-exit,iobase=0xf4,iosize=0x04',
+        ]
         if self.on == 'kvm':
             if not os.access('/dev/kvm', os.R_OK | os.W_OK):
                 raise UsageError('/dev/kvm cannot be used on this machine; --on qemu needs no hardware')
@@ -127,9 +176,19 @@ class Machine:
             if self.modules:
                 command += ['-initrd', ','.join(file.replace(',', ',,') for file in self.modules)]
         elif self.boot == 'disk':
-            command += ['-drive', f'file={self.image},format=raw,if=none,id=disk,snapshot=on', '-device', 'ide-hd,drive=disk,bootindex=0']
+            command += [
+                '-drive',
+                f'file={self.image},format=raw,if=none,id=disk,snapshot=on',
+                '-device',
+                'ide-hd,drive=disk,bootindex=0',
+            ]
         else:
-            command += ['-drive', f'file={self.image},format=raw,if=none,id=cd,media=cdrom,readonly=on', '-device', 'ide-cd,drive=cd,bootindex=0']
+            command += [
+                '-drive',
+                f'file={self.image},format=raw,if=none,id=cd,media=cdrom,readonly=on',
+                '-device',
+                'ide-cd,drive=cd,bootindex=0',
+            ]
         self._spawn(command + self.extra)
         self.serial = self._accept(listeners[0], 'serial port')
         self.qmp = Qmp(self._accept(listeners[1], 'control'))
@@ -148,15 +207,27 @@ class Machine:
             shutil.copyfile(self.image, image)
             cylinders = (os.path.getsize(image) + cylinder - 1) // cylinder
             os.truncate(image, cylinders * cylinder)
-            drive = f'ata0-master: type=disk, path={image}, mode=volatile, cylinders={cylinders}, heads=16, spt=63, translation=lba'
+            drive = (
+                f'ata0-master: type=disk, path={image}, mode=volatile, cylinders={cylinders}, heads=16, spt=63, translation=lba'
+            )
         else:
             drive = f'ata0-master: type=cdrom, path={image}, status=inserted'
         rc = os.path.join(self.work, 'bochsrc')
         with open(rc, 'w', encoding='utf-8') as f:
-            f.write(BOCHSRC.format(cpus=self.cpus, model=self.bochs_model, ips=self.bochs_ips, megs=self.memory >> 20,
-                                   host=min(self.memory >> 20, 2048),  # its limit; more lies in a file
-                                   share=BOCHS_SHARE, drive=drive, work=self.work,
-                                   boot='disk' if self.boot == 'disk' else 'cdrom', port=listener.getsockname()[1]))
+            f.write(
+                BOCHSRC.format(
+                    cpus=self.cpus,
+                    model=self.bochs_model,
+                    ips=self.bochs_ips,
+                    megs=self.memory >> 20,
+                    host=min(self.memory >> 20, 2048),  # its limit; more lies in a file
+                    share=BOCHS_SHARE,
+                    drive=drive,
+                    work=self.work,
+                    boot='disk' if self.boot == 'disk' else 'cdrom',
+                    port=listener.getsockname()[1],
+                )
+            )
         start = os.path.join(self.work, 'debugger')
         with open(start, 'w', encoding='utf-8') as f:
             f.write('c\n')
@@ -258,7 +329,9 @@ class Qmp:
         return json.loads(line)
 
     def command(self, name, **arguments):
-        self.socket.sendall(json.dumps({'execute': name, 'arguments': arguments} if arguments else {'execute': name}).encode() + b'\n')
+        self.socket.sendall(
+            json.dumps({'execute': name, 'arguments': arguments} if arguments else {'execute': name}).encode() + b'\n'
+        )
         while True:
             message = self._message(30)
             if 'event' in message:

@@ -28,8 +28,10 @@ menuentry "Mullion (by Multiboot 1)" {{
 
 # What the image needs of GRUB; the whole set would make it three times as large. The kinds of partition table that
 # nobody has are asked for by grub-mkrescue's own start for UEFI, which complains on screen where they are missing.
-GRUB_MODULES = ('multiboot multiboot2 normal configfile iso9660 part_msdos part_gpt fat serial terminal all_video gfxterm minicmd echo test '
-                'reboot halt sleep part_acorn part_amiga part_apple part_bsd part_dfly part_dvh part_plan part_sun part_sunpc')
+GRUB_MODULES = (
+    'multiboot multiboot2 normal configfile iso9660 part_msdos part_gpt fat serial terminal all_video gfxterm minicmd echo test '
+    'reboot halt sleep part_acorn part_amiga part_apple part_bsd part_dfly part_dvh part_plan part_sun part_sunpc'
+)
 
 
 def quote(word):
@@ -57,13 +59,30 @@ def make_image(conf, kernel, out, options='', timeout=3, multiboot1=False):
             grafts.append(f'/boot/modules/m{number}=' + os.path.abspath(file).replace('\\', '\\\\').replace('=', '\\='))
             lines.append((f'/boot/modules/m{number}', name))
         with open(os.path.join(boot, 'grub', 'grub.cfg'), 'w', encoding='utf-8') as f:
-            f.write(GRUB_CFG.format(
-                timeout=timeout, options=options, default=1 if multiboot1 else 0,
-                modules2=''.join(f'    module2 {path} {quote(name)}\n' for path, name in lines),
-                modules1=''.join(f'    module {path} {quote(name)}\n' for path, name in lines)))
+            f.write(
+                GRUB_CFG.format(
+                    timeout=timeout,
+                    options=options,
+                    default=1 if multiboot1 else 0,
+                    modules2=''.join(f'    module2 {path} {quote(name)}\n' for path, name in lines),
+                    modules1=''.join(f'    module {path} {quote(name)}\n' for path, name in lines),
+                )
+            )
         temporary = out + '.part'
-        command = ['grub-mkrescue', '-o', temporary, f'--install-modules={GRUB_MODULES}', '--locales=', '--fonts=', '--themes=', work,
-                   *grafts, '--', '-volid', 'MULLION']
+        command = [
+            'grub-mkrescue',
+            '-o',
+            temporary,
+            f'--install-modules={GRUB_MODULES}',
+            '--locales=',
+            '--fonts=',
+            '--themes=',
+            work,
+            *grafts,
+            '--',
+            '-volid',
+            'MULLION',
+        ]
         run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if run.returncode != 0 or not os.path.isfile(temporary):
             raise UsageError('grub-mkrescue failed:\n' + run.stdout.decode('utf-8', 'replace')[-2000:])

@@ -1,4 +1,5 @@
-"""Joins this terminal (or a pipe, or nothing) and the emulated machine's serial port until the machine ends, the user quits, or time is up."""
+"""Joins this terminal (or a pipe, or nothing) and the emulated machine's serial port until the machine ends, the user quits,
+or time is up."""
 import os
 import select
 import sys
