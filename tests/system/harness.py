@@ -95,6 +95,10 @@ class Box:
         )
         try:
             self.machine.start()
+            if self.ram_file:  # from here on it goes when QEMU and we go, however that happens
+                self.ram_fd = os.open(self.ram_file, os.O_RDONLY)
+                os.unlink(self.ram_file)
+                self.ram_file = f'/proc/self/fd/{self.ram_fd}'
         except BaseException:
             self.close()
             raise
@@ -108,7 +112,10 @@ class Box:
     def close(self):
         if getattr(self, 'machine', None):
             self.machine.stop()
-        if self.ram_file and os.path.exists(self.ram_file):
+        if getattr(self, 'ram_fd', None) is not None:
+            os.close(self.ram_fd)
+            self.ram_fd = None
+        elif self.ram_file and os.path.exists(self.ram_file):
             os.unlink(self.ram_file)
         self.work.cleanup()
 
