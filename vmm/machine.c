@@ -320,30 +320,10 @@ void machine_vcpu_init(struct vm *vm, unsigned index)
 static const struct acpi_machine *describe(const struct vm *vm)
 {
     static struct acpi_machine a;
-    a = (struct acpi_machine){
-        .vcpus = vm->vcpus,
-        .lapic_base = LAYOUT_LAPIC_BASE,
-        .ioapic_base = LAYOUT_IOAPIC_BASE,
-        .ioapic_id = LAYOUT_IOAPIC_ID,
-        .sci_irq = LAYOUT_IRQ_SCI,
-        .pm1a_event = LAYOUT_PM1A_EVT,
-        .pm1a_control = LAYOUT_PM1A_CNT,
-        .pm_timer = LAYOUT_PM_TMR,
-        .s5_type = LAYOUT_SLP_TYP_S5,
-        .reset_port = LAYOUT_RESET_PORT,
-        .reset_value = LAYOUT_RESET_VALUE,
-        .rtc_century = 0x32,
-        .ecam_base = LAYOUT_ECAM_BASE,
-        .mmio_base = LAYOUT_PCI_MMIO_BASE,
-        .mmio_size = LAYOUT_PCI_MMIO_LAST - LAYOUT_PCI_MMIO_BASE + 1,
-        .pci_io_base = LAYOUT_PCI_IO_BASE,
-        .pci_io_size = LAYOUT_PCI_IO_LAST - LAYOUT_PCI_IO_BASE + 1,
-        .pci_gsi = {PCI_INTX_GSI(0), PCI_INTX_GSI(1), PCI_INTX_GSI(2), PCI_INTX_GSI(3)},
-        .pci_slots = 1, /* no function here uses INTx yet */
-        .com1_port = LAYOUT_PORT_COM1,
-        .com1_irq = LAYOUT_IRQ_COM1,
-        .power_button = 1,
-    };
+    acpi_standard(&a, vm->vcpus);
+    a.gpe0 = 0; /* nothing here raises general-purpose events */
+    a.gpe0_bytes = 0;
+    a.pci_slots = 1; /* no function here uses INTx yet */
     return &a;
 }
 
