@@ -72,7 +72,8 @@ static void device_access(void *context, uint64_t gpa, unsigned size, bool write
     vm_lock(vm);
     bool claimed = bus_memory(&vm->bus, gpa, size, write, value);
     if (!claimed && vm->unclaimed++ < UNCLAIMED_LOGS)
-        log_printf(VMM_SLOT_LOG, "%s of %u bytes at 0x%lx: nothing is there\n", write ? "write" : "read", size, gpa);
+        log_printf(VMM_SLOT_LOG, "guest %s: %s of %u bytes at 0x%lx: nothing is there\n", vm->boot->name, write ? "write" : "read", size,
+                   gpa);
     vm_unlock(vm);
 }
 

@@ -207,11 +207,12 @@ static bool msr_wall_clock(void *context, uint64_t gpa)
 
 static void msr_log(void *context, uint32_t vcpu, uint32_t index, bool write, uint64_t value)
 {
-    (void)context;
+    const struct vm *vm = context;
     if (write)
-        log_printf(VMM_SLOT_LOG, "vCPU %u: write of unknown MSR 0x%x = 0x%lx: #GP\n", vcpu, index, value);
+        log_printf(VMM_SLOT_LOG, "guest %s: vCPU %u: write of unknown MSR 0x%x = 0x%lx: #GP\n", vm->boot->name, vcpu, index,
+                   value);
     else
-        log_printf(VMM_SLOT_LOG, "vCPU %u: read of unknown MSR 0x%x: #GP\n", vcpu, index);
+        log_printf(VMM_SLOT_LOG, "guest %s: vCPU %u: read of unknown MSR 0x%x: #GP\n", vm->boot->name, vcpu, index);
 }
 
 const struct msr_ops machine_msr_ops = {msr_host_tsc,  msr_apic_read,  msr_apic_write, msr_tsc_changed,
@@ -364,8 +365,8 @@ enum error machine_load(struct vm *vm, char *why, size_t why_size)
     error = load_guest(&vm->memory, &request, &result, why, why_size);
     if (error != OK)
         return error;
-    log_printf(VMM_SLOT_LOG, "guest image: %s, entry 0x%lx, %lu MiB, %u vCPU%s\n", load_format_name(result.format), result.rip,
-               guest_total(&vm->memory) >> 20, vm->vcpus, vm->vcpus == 1 ? "" : "s");
+    log_printf(VMM_SLOT_LOG, "guest %s: image is %s, entry 0x%lx, %lu MiB, %u vCPU%s\n", b->name, load_format_name(result.format),
+               result.rip, guest_total(&vm->memory) >> 20, vm->vcpus, vm->vcpus == 1 ? "" : "s");
     apply_initial_state(vm->vcpu[0].state, &result);
     return OK;
 }

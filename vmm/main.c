@@ -178,7 +178,7 @@ static void serve(void)
         if (r.error == E_TIMEOUT)
             continue;
         if (r.error != OK) {
-            log_printf(VMM_SLOT_LOG, "no more console: waiting failed (error %d)\n", (int)r.error);
+            log_printf(VMM_SLOT_LOG, "guest %s: no more console, waiting failed (error %d)\n", vm.boot->name, (int)r.error);
             return;
         }
         if (r.value & VMM_EVENT_CONTROL)
