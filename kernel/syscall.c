@@ -278,6 +278,15 @@ static struct result query_memory(struct memory *m, uint64_t what, uint64_t inde
     }
 }
 
+/* Booked so far, and what runs at this moment: on a CPU of its own a thread may run for ever without anything being booked. */
+static struct result query_ticks(const struct thread *t)
+{
+    uint64_t ran = __atomic_load_n(&t->entity.ran, __ATOMIC_RELAXED), now = rdtsc();
+    uint64_t since = __atomic_load_n(&t->cpu->sched.running_since, __ATOMIC_RELAXED);
+    bool runs = __atomic_load_n(&t->cpu->sched.running, __ATOMIC_RELAXED) == &t->entity;
+    return done(runs && now > since ? ran + now - since : ran);
+}
+
 static struct result sys_query(const struct arguments *x)
 {
     uint64_t what = x->a[1], index = x->a[2];
@@ -298,7 +307,7 @@ static struct result sys_query(const struct arguments *x)
     if (o->type == OBJ_MEMORY)
         return query_memory(container_of(o, struct memory, object), what, index);
     if (o->type == OBJ_THREAD && what == QUERY_THREAD_TICKS)
-        return done(__atomic_load_n(&container_of(o, struct thread, object)->entity.ran, __ATOMIC_RELAXED));
+        return query_ticks(container_of(o, struct thread, object));
     if (o->type != OBJ_DOMAIN)
         return failed(E_TYPE);
     struct domain *d = container_of(o, struct domain, object);
