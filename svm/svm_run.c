@@ -3,6 +3,7 @@
  * the hot path; what is rare stands in functions of its own. An event whose delivery an exit interrupted is dealt with here, for
  * every exit: it waits in the VMCB's event field and goes before everything else at the next entry.
  */
+#include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
@@ -235,6 +236,8 @@ void svm_run(struct vcpu *v, uint64_t deadline_tsc)
     for (;;) {
         enter(s);
         struct vmcb *b = s->vmcb;
+        if (rarely(b->control.interrupt & V_IRQ))
+            apic_recheck(); /* QEMU (7.2): VMRUN with V_IRQ set writes its word of pending interrupts without a lock, and can lose one of ours */
         if (b->control.exit_event & EVENT_VALID)
             break;
         if (b->control.exit_code == SVM_EXIT_CPUID) {

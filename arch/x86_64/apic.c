@@ -84,6 +84,7 @@ void apic_init(void)
 uint32_t apic_id(void) { return x2apic ? read(REG_ID) : read(REG_ID) >> 24; }
 bool apic_reaches(uint32_t id) { return x2apic || id < 0xff; }
 void apic_eoi(void) { write(REG_EOI, 0); }
+void apic_recheck(void) { write(REG_TPR, 0); }
 bool apic_in_service(uint8_t vector) { return read(REG_IN_SERVICE + vector / 32u) >> vector % 32u & 1; }
 void apic_ipi(uint32_t id, uint8_t vector) { write_icr(id, ICR_ASSERT | vector); }
 void apic_init_ipi(uint32_t id) { write_icr(id, ICR_ASSERT | ICR_INIT); }

@@ -13,6 +13,8 @@ void apic_init(void);
 uint32_t apic_id(void);
 bool apic_reaches(uint32_t apic_id); /* xAPIC addresses have eight bits, and 255 is everybody */
 void apic_eoi(void);
+/* Makes the APIC look again whether an interrupt waits for this CPU, and tell it so. Changes nothing else. */
+void apic_recheck(void);
 bool apic_in_service(uint8_t vector);
 void apic_ipi(uint32_t apic_id, uint8_t vector);
 void apic_init_ipi(uint32_t apic_id);

@@ -18,8 +18,6 @@ ATTACKS = ['memory', 'ports', 'msrs', 'cpuid', 'hypercalls', 'pci', 'apic', 'dev
 
 @pytest.fixture(scope='module')
 def box(on):
-    if on == 'qemu': # docs/debugging.md, "Known and not explained": an interrupt is lost there now and then, and a CPU sleeps on
-        pytest.skip('QEMU 7.2 loses interrupts beside exit storms')
     with Box(CONF, on=on, memory=192 << 20) as b:
         yield b
         print(b.text)
