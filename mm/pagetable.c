@@ -8,57 +8,39 @@
 #include "kernel/log.h"
 
 #define ENTRIES       512u
-#define ENTRY_ADDRESS 0x000ffffffffff000ull /* bits 51:12 in all three formats; what lies above MAXPHYADDR must be 0 */
+/* In all three formats: */
+#define ENTRY_PRESENT (1ull << 0)           /* P; R of EPT, which every entry that we make has */
+#define ENTRY_LARGE   (1ull << 7)           /* levels 2 and 3: a page. In a 4 KiB entry bit 7 is PAT, or ignored, and stays 0 */
+#define ENTRY_ADDRESS 0x000ffffffffff000ull /* bits 51:12; what lies above MAXPHYADDR must be 0 */
 #define ADDRESS_END   (1ull << 48)
 #define FRAME_END     (1ull << 52)
 
 /* Host format: Intel SDM vol. 3, 4.5.4, figure 4-11; AMD APM vol. 2, 5.3.3 and 5.4.1. */
-#define HOST_P   (1ull << 0)
 #define HOST_RW  (1ull << 1)
 #define HOST_US  (1ull << 2)
 #define HOST_PWT (1ull << 3) /* alone: entry 1 of the PAT, which the kernel makes WC (PAT_HOST) */
 #define HOST_PCD (1ull << 4) /* PCD and PWT: entry 3 of the PAT, UC at reset (Intel SDM vol. 3, 12.12.4) */
 #define HOST_A   (1ull << 5)
 #define HOST_D   (1ull << 6)
-#define HOST_PS  (1ull << 7) /* levels 2 and 3: a page. In a 4 KiB entry bit 7 is PAT and stays 0 */
 #define HOST_G   (1ull << 8)
 #define HOST_NX  (1ull << 63) /* needs EFER.NXE, which the kernel always sets */
 
 /* EPT format: Intel SDM vol. 3, 29.3.2, tables 29-1 to 29-6. */
-#define EPT_R    (1ull << 0)
 #define EPT_W    (1ull << 1) /* never without R: that is an EPT misconfiguration (29.3.3.1) */
 #define EPT_X    (1ull << 2)
 #define EPT_WB   (6ull << 3) /* memory type, bits 5:3; 0 is UC */
 #define EPT_IPAT (1ull << 6) /* the guest's PAT is ignored: it cannot make an aliased mapping of another type */
-#define EPT_PS   (1ull << 7)
 
 /* Tables allow everything; the leaf decides. */
-#define HOST_TABLE (HOST_P | HOST_RW | HOST_US | HOST_A)
-#define EPT_TABLE  (EPT_R | EPT_W | EPT_X)
+#define HOST_TABLE (ENTRY_PRESENT | HOST_RW | HOST_US | HOST_A)
+#define EPT_TABLE  (ENTRY_PRESENT | EPT_W | EPT_X)
 
 /* A and D are set from the start, so the CPU has no reason ever to write into a table. */
 static uint64_t host_leaf(hpa_t frame, unsigned level, uint32_t rights)
 {
-    return frame.v | HOST_P | HOST_A | HOST_D | (level > 1 ? HOST_PS : 0) | (rights & RIGHT_WRITE ? HOST_RW : 0) |
+    return frame.v | ENTRY_PRESENT | HOST_A | HOST_D | (level > 1 ? ENTRY_LARGE : 0) | (rights & RIGHT_WRITE ? HOST_RW : 0) |
            (rights & RIGHT_EXEC ? 0 : HOST_NX) | (rights & PT_USER ? HOST_US : 0) | (rights & PT_GLOBAL ? HOST_G : 0) |
            (rights & PT_UNCACHED ? HOST_PCD | HOST_PWT : rights & PT_COMBINING ? HOST_PWT : 0);
-}
-
-static uint32_t host_rights(uint64_t e, unsigned level)
-{
-    (void)level;
-    return RIGHT_READ | (e & HOST_RW ? RIGHT_WRITE : 0) | (e & HOST_NX ? 0 : RIGHT_EXEC) | (e & HOST_US ? PT_USER : 0) |
-           (e & HOST_G ? PT_GLOBAL : 0) | (e & HOST_PCD ? PT_UNCACHED : e & HOST_PWT ? PT_COMBINING : 0);
-}
-
-static bool host_present(uint64_t e)
-{
-    return (e & HOST_P) != 0;
-}
-
-static bool host_is_leaf(uint64_t e, unsigned level)
-{
-    return level == 1 || (e & HOST_PS);
 }
 
 /* Accesses through nested tables count as user accesses (AMD APM vol. 2, 15.25.5): U/S is set everywhere. G means nothing. */
@@ -67,36 +49,15 @@ static uint64_t npt_leaf(hpa_t frame, unsigned level, uint32_t rights)
     return host_leaf(frame, level, (rights & ~PT_GLOBAL) | PT_USER);
 }
 
-static uint32_t npt_rights(uint64_t e, unsigned level)
-{
-    return host_rights(e, level) & ~PT_USER;
-}
-
 static uint64_t ept_leaf(hpa_t frame, unsigned level, uint32_t rights)
 {
-    return frame.v | EPT_R | EPT_IPAT | (rights & PT_UNCACHED ? 0 : EPT_WB) | (level > 1 ? EPT_PS : 0) |
+    return frame.v | ENTRY_PRESENT | EPT_IPAT | (rights & PT_UNCACHED ? 0 : EPT_WB) | (level > 1 ? ENTRY_LARGE : 0) |
            (rights & RIGHT_WRITE ? EPT_W : 0) | (rights & RIGHT_EXEC ? EPT_X : 0);
 }
 
-static uint32_t ept_rights(uint64_t e, unsigned level)
-{
-    (void)level;
-    return RIGHT_READ | (e & EPT_W ? RIGHT_WRITE : 0) | (e & EPT_X ? RIGHT_EXEC : 0) | (e & EPT_WB ? 0 : PT_UNCACHED);
-}
-
-static bool ept_present(uint64_t e)
-{
-    return (e & (EPT_R | EPT_W | EPT_X)) != 0;
-}
-
-static bool ept_is_leaf(uint64_t e, unsigned level)
-{
-    return level == 1 || (e & EPT_PS);
-}
-
-struct pt_format pt_host = {"host", 3, true, HOST_TABLE, host_leaf, host_rights, host_present, host_is_leaf};
-struct pt_format pt_ept = {"EPT", 3, false, EPT_TABLE, ept_leaf, ept_rights, ept_present, ept_is_leaf};
-struct pt_format pt_npt = {"NPT", 3, false, HOST_TABLE, npt_leaf, npt_rights, host_present, host_is_leaf};
+struct pt_format pt_host = {3, true, HOST_TABLE, host_leaf};
+struct pt_format pt_ept = {3, false, EPT_TABLE, ept_leaf};
+struct pt_format pt_npt = {3, false, HOST_TABLE, npt_leaf};
 
 struct request {
     const struct pt_format *format;
@@ -131,6 +92,11 @@ static uint64_t next_of(uint64_t a, uint64_t end, unsigned level)
     return min_u64(end, (a | (span(level) - 1)) + 1);
 }
 
+static bool is_table(uint64_t entry, unsigned level)
+{
+    return level > 1 && (entry & (ENTRY_PRESENT | ENTRY_LARGE)) == ENTRY_PRESENT;
+}
+
 static uint64_t *table_of(uint64_t entry)
 {
     return pool_ptr(hpa(entry & ENTRY_ADDRESS));
@@ -161,13 +127,12 @@ static enum error survey(const struct request *r, const uint64_t *table, unsigne
         next = next_of(a, end, level);
         uint64_t entry = table ? table[slot_of(a, level)] : 0;
         const uint64_t *child = NULL;
-        if (r->format->present(entry)) {
-            if (r->format->is_leaf(entry, level))
-                return E_OVERLAP;
+        if (is_table(entry, level))
             child = table_of(entry);
-        } else if (fits(r, level, a, next)) {
+        else if (entry & ENTRY_PRESENT)
+            return E_OVERLAP;
+        else if (fits(r, level, a, next))
             continue;
-        }
         enum error e = survey(r, child, level - 1, a, next, missing);
         if (e != OK)
             return e;
@@ -181,14 +146,13 @@ static void build(struct pagetable *pt, const struct request *r, uint64_t *table
     for (uint64_t next; a < end; a = next) {
         next = next_of(a, end, level);
         uint64_t *slot = &table[slot_of(a, level)];
-        if (r->format->present(*slot)) {
+        if (is_table(*slot, level)) {
             build(pt, r, table_of(*slot), level - 1, a, next);
         } else if (fits(r, level, a, next)) {
             store(slot, r->format->leaf(hpa(a + r->delta), level, r->rights));
         } else {
             uint64_t *child = pool_page(pt->quota);
             kassert(child); /* pt_map looked: quota and pool have enough */
-            pt->tables++;
             build(pt, r, child, level - 1, a, next);
             store(slot, pool_hpa(child).v | r->format->table_bits);
         }
@@ -197,7 +161,7 @@ static void build(struct pagetable *pt, const struct request *r, uint64_t *table
 
 enum error pt_create(struct pagetable *pt, const struct pt_format *format, struct quota *q)
 {
-    *pt = (struct pagetable){.format = format, .root = pool_page(q), .quota = q, .tables = 1};
+    *pt = (struct pagetable){.format = format, .root = pool_page(q), .quota = q};
     return pt->root ? OK : E_QUOTA;
 }
 
@@ -220,17 +184,15 @@ enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t 
 }
 
 /* A page that the range touches goes whole: a step may end in the middle of a large page; nothing stays mapped by mistake. */
-static void clear(const struct pt_format *f, uint64_t *table, unsigned level, uint64_t a, uint64_t end)
+static void clear(uint64_t *table, unsigned level, uint64_t a, uint64_t end)
 {
     for (uint64_t next; a < end; a = next) {
         next = next_of(a, end, level);
         uint64_t *slot = &table[slot_of(a, level)];
-        if (!f->present(*slot))
-            continue;
-        if (f->is_leaf(*slot, level))
-            store(slot, 0);
+        if (is_table(*slot, level))
+            clear(table_of(*slot), level - 1, a, next);
         else
-            clear(f, table_of(*slot), level - 1, a, next);
+            store(slot, 0);
     }
 }
 
@@ -238,46 +200,20 @@ void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size)
 {
     uint64_t limit = limit_of(pt->format, &address);
     if (limit)
-        clear(pt->format, pt->root, 4, address, address + min_u64(size, limit - address));
-}
-
-bool pt_lookup(const struct pagetable *pt, uint64_t address, hpa_t *frame, uint32_t *rights, uint64_t *size)
-{
-    const struct pt_format *f = pt->format;
-    const uint64_t *table = pt->root;
-    if (limit_of(f, &address) == 0)
-        return false;
-    for (unsigned level = 4;; level--) {
-        uint64_t entry = table[slot_of(address, level)];
-        if (!f->present(entry))
-            return false;
-        if (!f->is_leaf(entry, level)) {
-            table = table_of(entry);
-            continue;
-        }
-        uint64_t mask = span(level) - 1;
-        if (frame)
-            *frame = hpa((entry & ENTRY_ADDRESS & ~mask) | (address & mask & ~PAGE_MASK));
-        if (rights)
-            *rights = f->rights(entry, level);
-        if (size)
-            *size = mask + 1;
-        return true;
-    }
+        clear(pt->root, 4, address, address + min_u64(size, limit - address));
 }
 
 /* Frees the tables below `table`, children first, while *left lasts. Each leaves an empty slot: the next step goes on there. */
 static bool free_below(struct pagetable *pt, uint64_t *table, unsigned level, unsigned *left)
 {
     for (size_t i = 0; level > 1 && i < ENTRIES; i++) {
-        if (!pt->format->present(table[i]) || pt->format->is_leaf(table[i], level))
+        if (!is_table(table[i], level))
             continue;
         uint64_t *child = table_of(table[i]);
         if (!free_below(pt, child, level - 1, left) || *left == 0)
             return false;
         store(&table[i], 0);
         pool_page_free(pt->quota, child);
-        pt->tables--;
         --*left;
     }
     return true;
@@ -293,6 +229,5 @@ bool pt_free_step(struct pagetable *pt, unsigned shared_from, unsigned max_pages
         return false;
     pool_page_free(pt->quota, pt->root);
     pt->root = NULL;
-    pt->tables = 0;
     return true;
 }

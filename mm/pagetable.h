@@ -14,15 +14,10 @@
 #define PT_COMBINING 0x8000u /* host only: video memory, writes may be gathered */
 
 struct pt_format {
-    const char *name;
     unsigned max_leaf_level; /* 1: 4 KiB only, 2: 2 MiB too, 3: 1 GiB too */
     bool canonical;          /* addresses are virtual: bits 63:48 repeat bit 47, anything else is E_ARG. Else 0..2^48 */
     uint64_t table_bits;     /* bits of an entry that points to a table */
     uint64_t (*leaf)(hpa_t frame, unsigned level, uint32_t rights);
-    /* the reverse, for lookups: rights of a present leaf */
-    uint32_t (*rights)(uint64_t entry, unsigned level);
-    bool (*present)(uint64_t entry);
-    bool (*is_leaf)(uint64_t entry, unsigned level);
 };
 
 extern struct pt_format pt_host; /* Intel SDM vol. 3, 4.5 */
@@ -34,7 +29,6 @@ struct pagetable {
     const struct pt_format *format;
     uint64_t *root;      /* in the pool */
     struct quota *quota; /* pays for the tables */
-    uint64_t tables;     /* pages used, root included */
     uint64_t cpus;       /* the kernel's: which CPUs may have translations of it in their caches */
 };
 
@@ -49,9 +43,6 @@ enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t 
 /* Clears what pt_map made in the range (whole earlier mappings only; in steps, lowest first or last first: a page that a step touches goes whole).
  * Tables stay until pt_free_step or the next map uses them. */
 void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size);
-
-/* Looks an address up. false: not mapped. Out parameters may be NULL; *size gets the page's size. */
-bool pt_lookup(const struct pagetable *pt, uint64_t address, hpa_t *frame, uint32_t *rights, uint64_t *size);
 
 /* Frees up to max_pages tables, from the bottom; true when all are gone (root included). First, top-level slots from `shared_from` (0..512)
  * on are somebody else's tables and are only forgotten. */

@@ -6,6 +6,7 @@
 #include <sanitizer/asan_interface.h>
 
 #include "fake_machine.h"
+#include "pt_lookup.h"
 
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/ioapic.h"
@@ -283,7 +284,7 @@ void *object_at(struct thread *t, uint64_t slot)
 /* Tables and handle pages stay with a domain that lives. */
 static uint64_t used_by_root(void)
 {
-    uint64_t pages = root->tables.tables;
+    uint64_t pages = pt_tables(&root->tables, KERNEL_SLOT);
     for (unsigned i = 0; i < ARRAY_SIZE(root->handles); i++)
         pages += root->handles[i] != NULL;
     return root->quota.used_bytes - pages * PAGE_SIZE;

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "pt_lookup.h"
 
 #define HOSTILE     4u
 #define MEMORIES    6u
@@ -381,9 +382,9 @@ static void check_tables(const struct pagetable *pt, const uint64_t *table, unsi
     uint64_t span = 1ull << (PAGE_SHIFT + 9 * (level - 1));
     for (unsigned i = 0; i < (d && level == 4 ? 256 : 512); i++) {
         uint64_t e = table[i], at = base + i * span;
-        if (!pt->format->present(e))
+        if (!pt_entry_present(pt, e))
             continue;
-        if (!pt->format->is_leaf(e, level)) {
+        if (!pt_entry_is_leaf(e, level)) {
             check_tables(pt, pool_ptr(hpa(e & ENTRY_FRAME)), level - 1, at, list, d);
             continue;
         }
@@ -398,7 +399,7 @@ static void check_tables(const struct pagetable *pt, const uint64_t *table, unsi
         assert_non_null(x);
         assert_in_range(frame, x->memory->range.base.v, x->memory->range.base.v + x->memory->range.size - span);
         assert_false(x->memory->phase == 0 && x->memory->object.dead);
-        uint32_t r = pt->format->rights(e, level) & (RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC);
+        uint32_t r = pt_entry_rights(pt, e) & (RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC);
         for (unsigned k = 0; d != root && k < allowed_count; k++)
             if (allowed[k].object == &x->memory->object)
                 assert_int_equal(r & ~(allowed[k].rights | RIGHT_READ), 0);

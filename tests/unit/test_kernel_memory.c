@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "pt_lookup.h"
 
 #define T  root_thread
 #define R  RIGHT_READ

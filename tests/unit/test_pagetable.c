@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "mm/pagetable.h"
+#include "pt_lookup.h"
 
 #define ARENA_PAGES 600u
 #define ARENA_HPA   0x40000000ull
@@ -141,7 +142,7 @@ static void test_arguments(void **state)
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(pt_map(&pt, bad[i].a, hpa(bad[i].f), bad[i].s, RW), E_ARG);
-    assert_int_equal(pt.tables, 1);
+    assert_int_equal(pt_tables(&pt, 512), 1);
     assert_int_equal(pt_map(&pt, top - 4096, hpa((1ull << 52) - 4096), 4096, RW), OK);
     assert_true(pt_lookup(&pt, top - 1, NULL, NULL, NULL));
     assert_false(pt_lookup(&pt, top, NULL, NULL, NULL));
@@ -259,7 +260,7 @@ static void test_quota_exhaustion_leaves_nothing(void **state)
         }
         assert_true(allowed >= 2 && allowed < 12);
         assert_int_equal(quota.used_bytes, used + allowed * PAGE_SIZE); /* exactly what was missing */
-        assert_int_equal(pt.tables * PAGE_SIZE, quota.used_bytes);
+        assert_int_equal(pt_tables(&pt, 512) * PAGE_SIZE, quota.used_bytes);
         /* the same when it is the pool that runs dry */
         quota.limit_bytes = UINT64_MAX;
         pt_unmap(&pt, at, size);
@@ -312,13 +313,13 @@ static void random_run(struct pt_format *format, unsigned max_leaf_level, unsign
             bool free = true;
             for (uint32_t i = first; i < first + count; i++)
                 free = free && page[i].frame == 0;
-            uint64_t before = pt.tables;
+            uint64_t before = pt_tables(&pt, 512);
             enum error e = pt_map(&pt, base + first * PAGE_SIZE, hpa(frame), count * PAGE_SIZE, rights);
             assert_int_equal(e, free ? OK : E_OVERLAP);
             made += free;
             refused += !free;
             if (!free) {
-                assert_int_equal(pt.tables, before);
+                assert_int_equal(pt_tables(&pt, 512), before);
                 continue;
             }
             for (uint32_t i = 0; i < count; i++) {
@@ -330,20 +331,20 @@ static void random_run(struct pt_format *format, unsigned max_leaf_level, unsign
             map[m].count = count;
             map[m].used = true;
         }
-        assert_int_equal(pt.tables * PAGE_SIZE, quota.used_bytes);
+        assert_int_equal(pt_tables(&pt, 512) * PAGE_SIZE, quota.used_bytes);
         for (uint32_t i = step % 100 ? (uint32_t)rand() % 37 : 0; i < PAGES; i += step % 100 ? 37 : 1) {
             hpa_t got;
             uint32_t rights;
             uint64_t size;
             bool found = pt_lookup(&pt, base + i * PAGE_SIZE + (uint64_t)(rand() % 4096), &got, &rights, &size);
             if (found != (page[i].frame != 0) || (found && (got.v != page[i].frame || rights != page[i].rights)))
-                fail_msg("%s, step %d, page %u", f.name, step, i);
+                fail_msg("%s, step %d, page %u", f.canonical ? "host" : f.table_bits == 7 ? "EPT" : "NPT", step, i);
             if (!found)
                 continue;
             uint64_t low = (base + i * PAGE_SIZE) & ~(size - 1); /* the whole page belongs to this one mapping */
             int in = page[i].map;
             if (low < base + map[in].first * PAGE_SIZE || low + size > base + (map[in].first + map[in].count) * PAGE_SIZE)
-                fail_msg("%s, step %d, page %u: too large", f.name, step, i);
+                fail_msg("%s, step %d, page %u: too large", f.canonical ? "host" : f.table_bits == 7 ? "EPT" : "NPT", step, i);
         }
     }
     assert_true(made > 500 && refused > 200);
@@ -369,7 +370,7 @@ static void test_free_in_steps(void **state)
     pt.root[511] = kernel.root[511]; /* shared */
     for (uint64_t i = 0; i < 40; i++)
         assert_int_equal(pt_map(&pt, i * 3 * SIZE_1G, hpa(0x1000), 4096, RW), OK);
-    uint64_t tables = pt.tables, freed = 0;
+    uint64_t tables = pt_tables(&pt, 256), freed = 0;
     for (bool done = false; !done;) {
         uint64_t before = quota.used_bytes;
         done = pt_free_step(&pt, 256, 7);
