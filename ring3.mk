@@ -1,5 +1,5 @@
-# The ring-3 programs: $(BUILD)/vmm.elf, root.elf, console.elf (stripped: these go into the image); with symbols:
-# $(BUILD)/ring3/NAME.elf.
+# The ring-3 programs: $(BUILD)/vmm.elf, console.elf (stripped) and root.bin (flat: the kernel loads it): these go into the image; with
+# symbols: $(BUILD)/ring3/NAME.elf.
 # What a program is made of is found by wildcard: no list to keep.
 
 LD    ?= ld
@@ -54,10 +54,13 @@ $(R3)/root.elf: $(call obj3,$(ROOT3)) $(ROOT3_LIBS) lib/ring3.ld
 $(R3)/console.elf: $(call obj3,$(CONSOLE3)) lib/ring3.ld
 	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
 
-$(BUILD)/vmm.elf $(BUILD)/root.elf $(BUILD)/console.elf: $(BUILD)/%.elf: $(R3)/%.elf
+$(BUILD)/vmm.elf $(BUILD)/console.elf: $(BUILD)/%.elf: $(R3)/%.elf
 	$(STRIP) --strip-all -o $@ $<
 
+$(BUILD)/root.bin: $(R3)/root.elf
+	$(OBJCOPY) -O binary $< $@
+
 .PHONY: ring3
-ring3: $(BUILD)/vmm.elf $(BUILD)/root.elf $(BUILD)/console.elf
+ring3: $(BUILD)/vmm.elf $(BUILD)/root.bin $(BUILD)/console.elf
 
 -include $(shell find $(R3) -name '*.d' 2>/dev/null)

@@ -10,10 +10,10 @@ align 4096, db 0
 %1_end:
 %endmacro
 
-%strcat ROOT_ELF PROGRAMS, "/root.elf"
+%strcat ROOT_BIN PROGRAMS, "/root.bin"
 %strcat VMM_ELF PROGRAMS, "/vmm.elf"
 %strcat CONSOLE_ELF PROGRAMS, "/console.elf"
-program program_root, ROOT_ELF
+program program_root, ROOT_BIN
 program program_vmm, VMM_ELF
 program program_console, CONSOLE_ELF
 align 4096, db 0

@@ -25,7 +25,7 @@ extern char program_root[], program_root_end[], program_vmm[], program_vmm_end[]
 
 static union { struct root_boot boot; char pages[(sizeof(struct root_boot) + PAGE_MASK) & ~PAGE_MASK]; }
     told __attribute__((section(".bss.page"), aligned(4096)));
-static struct ports serial_ports, reset_ports, clock_ports, power_ports, qemu_exit_ports, bochs_exit_ports;
+static struct ports ports[ROOT_SLOT_FIRST_FREE]; /* by their slots */
 
 static void hand(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
 {
@@ -43,8 +43,9 @@ static struct memory *object_over(struct domain *root, uint64_t base, uint64_t s
     return m;
 }
 
-static void hand_ports(struct domain *root, struct ports *p, uint16_t first, uint16_t last, uint32_t slot)
+static void hand_ports(struct domain *root, uint32_t slot, uint16_t first, uint16_t last)
 {
+    struct ports *p = &ports[slot];
     object_init(&p->object, OBJ_PORTS);
     object_get(&p->object); /* the kernel's own: it lives for ever, whoever closes what */
     p->first = first;
@@ -65,53 +66,43 @@ static uint32_t hand_program(struct domain *root, const char *start, const char 
     return slot + 1;
 }
 
-/* ELF-64 (System V ABI, chapter 4 and 5), from our own build: asserted rather than explained. */
-struct elf { uint8_t ident[16]; uint16_t type, machine; uint32_t version; uint64_t entry, phoff, shoff; uint32_t flags; uint16_t ehsize, phentsize, phnum; };
-struct segment_header { uint32_t type, flags; uint64_t offset, vaddr, paddr, filesz, memsz, align; };
+static void map_root(struct domain *root, uint64_t from, uint64_t to, const void *at, uint32_t rights)
+{
+    enum error e = pt_map(&root->tables, from, image_hpa(at), to - from, rights | PT_USER);
+    if (e != OK)
+        panic("cannot map root's image at 0x%lx (error %d)", from, e);
+}
 
-/* Read-only parts are mapped where they lie; what is written gets memory of its own, carved from `ram`, as large as the segment in memory. */
+/* What root writes gets memory of its own, from the top of `ram`, or below the modules that lie there. The rest of the file, if any, then zeros. */
+static void map_root_data(struct domain *root, struct memory *ram, uint64_t from, uint64_t to, const char *file)
+{
+    uint64_t size = to - from, place = ram->range.base.v + ram->range.size - size;
+    enum error e = E_OVERLAP;
+    struct memory *m = NULL;
+    for (; e == E_OVERLAP && place >= ram->range.base.v; place -= PAGE_SIZE)
+        m = memory_new(root, hpa(place), size, TAG_ROOT, false, &e);
+    if (m)
+        e = mapping_make(root, &root->tables, &root->mappings, m, from, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
+    if (e != OK)
+        panic("no memory for root's data (error %d)", e);
+    for (uint64_t at = 0; at < size; at += PAGE_SIZE, file += PAGE_SIZE) {
+        char *page = window_open(hpa(m->range.base.v + at));
+        memset(page, 0, PAGE_SIZE);
+        if (file < program_root_end)
+            memcpy(page, file, min_u64(PAGE_SIZE, (uint64_t)(program_root_end - file)));
+        window_close();
+    }
+}
+
 static uint64_t load_root(struct domain *root, struct memory *ram)
 {
-    const struct elf *elf = (const struct elf *)program_root;
-    kassert(!memcmp(elf->ident, "\x7f" "ELF", 4) && elf->phentsize == sizeof(struct segment_header));
-    const struct segment_header *segment = (const struct segment_header *)(program_root + elf->phoff);
-    enum error e = OK;
-    uint64_t from_end = 0;
-    for (unsigned i = 0; i < elf->phnum && e == OK; i++, segment++) {
-        if (segment->type != 1 || segment->memsz == 0)
-            continue;
-        uint64_t start = page_down(segment->vaddr), end = page_up(segment->vaddr + segment->memsz), size = end - start;
-        const char *file = program_root + segment->offset - (segment->vaddr - start);
-        if (!(segment->flags & 2)) {
-            uint32_t rights = RIGHT_READ | (segment->flags & 1 ? RIGHT_EXEC : 0);
-            e = pt_map(&root->tables, start, image_hpa(file), size, rights | PT_USER);
-            continue;
-        }
-        struct memory *m = NULL;
-        e = E_QUOTA;
-        for (from_end += size; from_end <= ram->range.size; from_end += PAGE_SIZE) { /* a module may lie at the top */
-            m = memory_new(root, hpa(ram->range.base.v + ram->range.size - from_end), size, TAG_ROOT, false, &e);
-            if (e != E_OVERLAP)
-                break;
-        }
-        if (e != OK)
-            panic("no memory for root's data (error %d)", e);
-        uint64_t head = segment->vaddr - start;
-        for (uint64_t at = 0; at < size; at += PAGE_SIZE) {
-            char *page = window_open(hpa(m->range.base.v + at));
-            memset(page, 0, PAGE_SIZE);
-            for (uint64_t k = 0; k < PAGE_SIZE; k++)
-                if (at + k >= head && at + k - head < segment->filesz)
-                    page[k] = file[at + k];
-            window_close();
-        }
-        e = mapping_make(root, &root->tables, &root->mappings, m, start, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
-    }
-    if (e == OK)
-        e = pt_map(&root->tables, ROOT_BOOT_VA, image_hpa(&told), sizeof told, RIGHT_READ | PT_USER);
-    if (e != OK)
-        panic("cannot map root's image (error %d)", e);
-    return elf->entry;
+    const struct root_image *x = (const struct root_image *)program_root;
+    const char *rodata = program_root + (x->rodata - ROOT_IMAGE_VA), *data = program_root + (x->data - ROOT_IMAGE_VA);
+    map_root(root, ROOT_IMAGE_VA, x->rodata, program_root, RIGHT_READ | RIGHT_EXEC);
+    map_root(root, x->rodata, x->data, rodata, RIGHT_READ);
+    map_root_data(root, ram, x->data, x->end, data);
+    map_root(root, ROOT_BOOT_VA, ROOT_BOOT_VA + sizeof told, &told, RIGHT_READ);
+    return x->entry;
 }
 
 static void tell(const struct root_setup *s, struct domain *root)
@@ -144,7 +135,7 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
     hand(root, &ring->object, RIGHT_READ | RIGHT_GRANT | RIGHT_MANAGE, ROOT_SLOT_LOG_RING);
     uint16_t serial = serial_port();
     if (serial) {
-        hand_ports(root, &serial_ports, serial, (uint16_t)(serial + 7), ROOT_SLOT_SERIAL_PORTS);
+        hand_ports(root, ROOT_SLOT_SERIAL_PORTS, serial, (uint16_t)(serial + 7));
         struct irq *i = irq_new(s->acpi->isa[SERIAL_ISA_IRQ].gsi, s->acpi->isa[SERIAL_ISA_IRQ].level, s->acpi->isa[SERIAL_ISA_IRQ].low);
         if (i) {
             object_get(&i->object);
@@ -153,10 +144,10 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
             klog(LOG_WARN, "the serial port's interrupt cannot be routed: no I/O APIC serves it");
         }
     }
-    hand_ports(root, &reset_ports, 0xcf9, 0xcf9, ROOT_SLOT_RESET_PORTS);
-    hand_ports(root, &clock_ports, 0x70, 0x71, ROOT_SLOT_CLOCK_PORTS);
+    hand_ports(root, ROOT_SLOT_RESET_PORTS, 0xcf9, 0xcf9);
+    hand_ports(root, ROOT_SLOT_CLOCK_PORTS, 0x70, 0x71);
     if (s->acpi->pm1a_control)
-        hand_ports(root, &power_ports, s->acpi->pm1a_control, (uint16_t)(s->acpi->pm1a_control + 1), ROOT_SLOT_POWER_PORTS);
+        hand_ports(root, ROOT_SLOT_POWER_PORTS, s->acpi->pm1a_control, (uint16_t)(s->acpi->pm1a_control + 1));
 }
 
 void root_create(const struct root_setup *s)
@@ -193,8 +184,8 @@ void root_create(const struct root_setup *s)
     slot = hand_program(root, program_vmm, program_vmm_end, "vmm", slot);
     hand_program(root, program_console, program_console_end, "console", slot);
     if (option(s->boot->cmdline, "debug-exit", NULL, 0)) {
-        hand_ports(root, &qemu_exit_ports, 0xf4, 0xf4, ROOT_SLOT_QEMU_EXIT_PORTS);
-        hand_ports(root, &bochs_exit_ports, 0x8900, 0x8900, ROOT_SLOT_BOCHS_EXIT_PORTS);
+        hand_ports(root, ROOT_SLOT_QEMU_EXIT_PORTS, 0xf4, 0xf4);
+        hand_ports(root, ROOT_SLOT_BOCHS_EXIT_PORTS, 0x8900, 0x8900);
     }
     if (!largest)
         panic("the firmware's map leaves no memory for guests");

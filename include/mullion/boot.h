@@ -11,6 +11,9 @@
 #define ROOT_BOOT_VA      0x0000000000100000ull /* root itself is linked at ROOT_IMAGE_VA */
 #define ROOT_IMAGE_VA     0x0000000000400000ull
 
+/* Root's image begins with this (lib/ring3.ld): addresses from ROOT_IMAGE_VA on, whole pages. Code ends at `rodata`, what is only read at `data`. */
+struct root_image { uint64_t entry, rodata, data, end; };
+
 #define BOOT_RAM_MAX      64
 #define BOOT_MODULES_MAX  64
 #define BOOT_NAME_MAX     128 /* a module's string, with its NUL; longer ones are cut */
