@@ -22,10 +22,7 @@ static uint64_t get(uint64_t at, unsigned bytes)
 /* A string that ends before `end` at the latest. */
 static void copy_text(char *out, size_t size, uint64_t at, uint64_t end)
 {
-    size_t i = 0;
-    for (; at && at + i < end && i + 1 < size && *(const char *)(at + i); i++)
-        out[i] = *(const char *)(at + i);
-    out[i] = 0;
+    copy_string(out, at && at < end ? min_u64(size, end - at + 1) : 1, (const char *)at);
 }
 
 /* First word, without its folders. */

@@ -43,9 +43,8 @@ void klog(enum log_level level, const char *format, ...)
     char line[LINE_MAX];
     va_list arguments;
     va_start(arguments, format);
-    int n = kvformat(line, sizeof line - 1, format, arguments);
+    size_t length = kvformat(line, sizeof line - 1, format, arguments);
     va_end(arguments);
-    size_t length = n < 0 ? 0 : n > (int)sizeof line - 2 ? sizeof line - 2 : (size_t)n;
     line[length++] = '\n';
     log_append(line, length);
 }

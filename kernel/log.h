@@ -9,11 +9,11 @@
 
 enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* %s %c %d %u %x %lu %lx %ld %llu %llx %p %%, width, '0' and '-' flags. `klog` adds the newline. */
+/* %s %c %d %u %x, `l` before the last three, and %03u: with zeros to so many digits, 9 at the most. No others. `klog` adds the newline. */
 void klog(enum log_level level, const char *format, ...) print_like(2, 3);
-/* As snprintf: always terminates when size > 0; returns the length the text would have. */
-int kformat(char *out, size_t size, const char *format, ...) print_like(3, 4);
-int kvformat(char *out, size_t size, const char *format, va_list arguments) print_like(3, 0);
+/* Cuts what does not fit, and always terminates: size > 0. The length of the text in `out`. */
+size_t kformat(char *out, size_t size, const char *format, ...) print_like(3, 4);
+size_t kvformat(char *out, size_t size, const char *format, va_list arguments) print_like(3, 0);
 
 /* Prints what happened, where and what to do, on serial and screen, stops all CPUs. */
 noreturn void panic(const char *format, ...) print_like(1, 2);

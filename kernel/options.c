@@ -1,28 +1,25 @@
 #include "kernel/options.h"
 
-#include "kernel/string.h"
-
 bool option(const char *cmdline, const char *name, char *value, size_t size)
 {
-    size_t n = strlen(name);
     if (size)
         value[0] = 0;
     for (const char *p = cmdline; *p;) {
-        while (*p == ' ')
-            p++;
-        const char *end = p;
-        while (*end && *end != ' ')
-            end++;
-        if ((size_t)(end - p) >= n && !strncmp(p, name, n) && (p + n == end || p[n] == '=')) {
-            const char *from = p + n < end ? p + n + 1 : end;
-            size_t k = 0;
-            for (; from < end && k + 1 < size; k++)
-                value[k] = *from++;
+        size_t n = 0, k = 0;
+        while (name[n] && p[n] == name[n])
+            n++;
+        if (!name[n] && (p[n] == 0 || p[n] == ' ' || p[n] == '=')) {
+            p += n + (p[n] == '=');
+            for (; k + 1 < size && *p && *p != ' '; k++)
+                value[k] = *p++;
             if (size)
                 value[k] = 0;
             return true;
         }
-        p = end;
+        while (*p && *p != ' ')
+            p++;
+        while (*p == ' ')
+            p++;
     }
     return false;
 }

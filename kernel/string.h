@@ -1,5 +1,5 @@
 /*
- * The few string functions of ring 0. The first seven are what the C standard says; the compiler calls some of them on its
+ * The few string functions of ring 0. The first four are what the C standard says; the compiler calls some of them on its
  * own.
  */
 #ifndef KERNEL_STRING_H
@@ -8,14 +8,11 @@
 #include <stddef.h>
 
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
-void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
-size_t strlen(const char *s);
 int strcmp(const char *a, const char *b);
-int strncmp(const char *a, const char *b, size_t size);
 
-/* Copies as much of `from` as fits and always terminates when size > 0. Returns from's length: >= size means it was cut. */
-size_t copy_string(char *to, size_t size, const char *from);
+/* Copies as much of `from` as fits, and always terminates. size > 0. */
+void copy_string(char *to, size_t size, const char *from);
 
 #endif

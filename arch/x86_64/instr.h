@@ -63,7 +63,6 @@ DEFINE_DR(6)
 DEFINE_DR(7)
 
 static inline void out8(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
-static inline void out16(uint16_t port, uint16_t v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port)); }
 static inline uint8_t in8(uint16_t port)
 {
     uint8_t v;
@@ -81,6 +80,21 @@ static inline uint64_t xgetbv(uint32_t index)
 static inline void xsetbv(uint32_t index, uint64_t v)
 {
     __asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+
+/* Eight bytes at a time, then the rest; upwards. */
+static inline void rep_movs(void *to, const void *from, size_t size)
+{
+    size_t words = size / 8, rest = size % 8;
+    __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(rest) : : "memory");
+}
+
+static inline void rep_stos(void *to, uint8_t byte, size_t size)
+{
+    size_t words = size / 8, rest = size % 8;
+    __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(byte * 0x0101010101010101ull) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(rest) : "a"(byte) : "memory");
 }
 
 static inline void invlpg(uint64_t va) { __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory"); }
