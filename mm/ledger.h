@@ -14,16 +14,14 @@ struct ledger_range {
     uint64_t size;   /* bytes, page multiple, > 0, does not wrap */
     uint32_t tag;    /* TAG_* */
     int32_t height;  /* private to the ledger */
-    struct ledger_range *left, *right; /* private */
+    struct ledger_range *child[2]; /* private: below, above */
 };
 
-struct ledger { struct ledger_range *root; uint64_t count; };
+struct ledger { struct ledger_range *root; };
 
 /* E_ARG: misaligned, empty or wrapping; E_OVERLAP: some frame has an owner. */
 enum error ledger_insert(struct ledger *l, struct ledger_range *r) must_check;
 void ledger_remove(struct ledger *l, struct ledger_range *r);
-/* The range that holds `a`, or NULL. */
-struct ledger_range *ledger_find(const struct ledger *l, hpa_t a);
 /* The first range with base >= a, or NULL: for walking in order. */
 struct ledger_range *ledger_next(const struct ledger *l, hpa_t a);
 
