@@ -29,7 +29,6 @@
 
 extern char kernel_end[];
 
-
 static struct boot_facts facts;
 static struct acpi_facts acpi;
 static struct root_setup setup;
@@ -49,18 +48,14 @@ static void options_early(void)
         log_level = !strcmp(value, "debug") ? LOG_DEBUG : !strcmp(value, "warn") ? LOG_WARN : !strcmp(value, "error") ? LOG_ERROR : LOG_INFO;
 }
 
-/* A page below 640 KiB that is usable and holds none of the loader's things, for the other CPUs' first steps. */
-static uint64_t find_low_page(uint64_t info)
+/* A page below 640 KiB for the other CPUs' first steps, not among the lowest, which firmware may still use; 0: none is free. */
+static uint64_t find_low_page(const struct boot_range *free, unsigned count)
 {
-    for (unsigned i = 0; i < facts.ram_count; i++)
-        for (uint64_t page = max_u64(facts.ram[i].base, 0x1000); page + PAGE_SIZE <= min_u64(facts.ram[i].base + facts.ram[i].size, 0xa0000);
-             page += PAGE_SIZE) {
-            bool free = page_down(info) != page && page + PAGE_SIZE > 0x8000;
-            for (unsigned j = 0; j < facts.module_count; j++)
-                free &= page + PAGE_SIZE <= facts.module[j].range.base || page >= facts.module[j].range.base + facts.module[j].range.size;
-            if (free)
-                return page;
-        }
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t page = max_u64(free[i].base, 0x8000);
+        if (page + PAGE_SIZE <= min_u64(free[i].base + free[i].size, 0xa0000))
+            return page;
+    }
     return 0;
 }
 
@@ -93,19 +88,27 @@ static void screen_keep(void)
 
 static void plan_memory(void)
 {
-    static struct boot_range taken[BOOT_MODULES_MAX + 2], pool;
-    unsigned n = 0;
-    taken[n++] = (struct boot_range){0, LOW_MEMORY};
-    taken[n++] = (struct boot_range){IMAGE_BASE, page_up((uint64_t)kernel_end - KERNEL_BASE) - IMAGE_BASE};
-    for (unsigned i = 0; i < facts.module_count; i++)
-        taken[n++] = (struct boot_range){page_down(facts.module[i].range.base), page_up(facts.module[i].range.size + PAGE_MASK)};
-    hostmap_init(facts.ram, facts.ram_count, taken, n, acpi.cpu_count, &pool);
+    enum { FREE_MAX = BOOT_RAM_MAX + BOOT_MODULES_MAX + 2 }; /* a range taken out leaves one piece more at most */
+    static struct boot_range free[FREE_MAX], pool;
+    const struct boot_range low = {0, LOW_MEMORY}, image = {IMAGE_BASE, page_up((uint64_t)kernel_end - KERNEL_BASE) - IMAGE_BASE};
+    unsigned n = facts.ram_count;
+    memcpy(free, facts.ram, sizeof facts.ram);
+    enum error e = OK;
+    for (unsigned i = 0; i < facts.module_count && e == OK; i++) {
+        struct boot_range r = facts.module[i].range;
+        e = ranges_remove(free, &n, FREE_MAX, (struct boot_range){page_down(r.base), page_up(r.size + PAGE_MASK)});
+    }
+    trampoline_page = find_low_page(free, n);
+    e = e == OK ? ranges_remove(free, &n, FREE_MAX, low) : e;
+    e = e == OK ? ranges_remove(free, &n, FREE_MAX, image) : e;
+    kassert(e == OK);
+    hostmap_init(free, n, facts.ram_total, acpi.cpu_count, &pool);
     screen_keep(); /* at once: the next line of the log goes there */
 
     memcpy(setup.ram, facts.ram, sizeof setup.ram);
     setup.ram_count = facts.ram_count;
-    enum error e = ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, taken[0]);
-    e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, taken[1]) : e;
+    e = ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, low);
+    e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, image) : e;
     e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, pool) : e;
     if (e != OK)
         klog(LOG_WARN, "the firmware's memory map is in too many pieces; some memory stays unused");
@@ -181,7 +184,6 @@ void boot_main(uint32_t magic, uint64_t info)
     acpi_read(facts.rsdp, &acpi);
     if (acpi.cpu_count == 0)
         acpi.cpu_count = 1;
-    trampoline_page = find_low_page(info);
     plan_memory();
     traps_init();
     if (cpu_area_create(0, 0) != OK)

@@ -34,8 +34,7 @@ void space_free(struct space *s)
     }
     for (uint32_t i = 0; i < s->doorbell_count; i++)
         object_put(&s->doorbell[i].event->object);
-    if (s->doorbell)
-        pool_page_free(&s->payer->quota, s->doorbell);
+    pool_page_free(&s->payer->quota, s->doorbell);
     pool_page_free(&s->payer->quota, s->cpuid);
     object_free(s->payer, s, sizeof *s);
 }

@@ -29,24 +29,14 @@ static uint64_t next_device_va = DEVICES_VA;
 
 hpa_t image_hpa(const void *p) { return hpa((uint64_t)p - KERNEL_BASE); }
 
-static bool meets(struct boot_range a, uint64_t base, uint64_t size) { return base < a.base + a.size && a.base < base + size; }
-
 /* From the top down: low memory is dear to firmware and to old devices. */
-static bool choose_pool(const struct boot_range *ram, unsigned ram_count, const struct boot_range *taken, unsigned taken_count, uint64_t size,
-                        uint64_t *base)
+static bool choose_pool(const struct boot_range *free, unsigned count, uint64_t size, uint64_t *base)
 {
-    for (unsigned i = ram_count; i-- > 0;) {
-        uint64_t end = min_u64(ram[i].base + ram[i].size, 0x100000000ull) & ~(SIZE_2M - 1);
-        while (end >= size && end - size >= ram[i].base) {
-            uint64_t at = end - size, next = end;
-            for (unsigned j = 0; j < taken_count; j++)
-                if (meets(taken[j], at, size))
-                    next = min_u64(next, taken[j].base & ~(SIZE_2M - 1));
-            if (next == end) {
-                *base = at;
-                return true;
-            }
-            end = next;
+    for (unsigned i = count; i-- > 0;) {
+        uint64_t end = min_u64(free[i].base + free[i].size, 0x100000000ull) & ~(SIZE_2M - 1);
+        if (end >= size && end - size >= free[i].base) {
+            *base = end - size;
+            return true;
         }
     }
     return false;
@@ -64,16 +54,12 @@ static void map_image(const char *from, const char *to, uint32_t rights)
     map_kernel((uint64_t)from, image_hpa(from), (uint64_t)(to - from), rights);
 }
 
-void hostmap_init(const struct boot_range *ram, unsigned ram_count, const struct boot_range *taken, unsigned taken_count,
-                  unsigned cpus, struct boot_range *pool)
+void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_total, unsigned cpus, struct boot_range *pool)
 {
     if (!(cpuid(0x80000001, 0).edx & 1u << 26)) /* no 1 GiB pages: the bit is reserved there (AMD APM vol. 2, 5.3.4) */
         pt_host.max_leaf_level = pt_npt.max_leaf_level = 2;
-    uint64_t total = 0, base = 0;
-    for (unsigned i = 0; i < ram_count; i++)
-        total += ram[i].size;
-    uint64_t size = max_u64(POOL_MIN, min_u64(total / 32, POOL_MAX)) & ~(SIZE_2M - 1);
-    while (!choose_pool(ram, ram_count, taken, taken_count, size, &base)) {
+    uint64_t base = 0, size = max_u64(POOL_MIN, min_u64(ram_total / 32, POOL_MAX)) & ~(SIZE_2M - 1);
+    while (!choose_pool(free, count, size, &base)) {
         size -= SIZE_2M;
         if (size < POOL_MIN)
             panic("no %u MiB of free memory in one piece below 4 GiB; Mullion needs a machine with at least 64 MiB", (unsigned)(POOL_MIN >> 20));
@@ -107,26 +93,30 @@ enum error hostmap_pool_page(uint64_t va)
     return pt_map(&kernel_tables, va, pool_hpa(page), PAGE_SIZE, RIGHT_READ | RIGHT_WRITE | PT_GLOBAL);
 }
 
-void *hostmap_device(hpa_t base, uint64_t size)
+/* At the next place in the region for devices; NULL: more than `bytes_max`, or no table for it. */
+static void *map_device(hpa_t base, uint64_t size, uint64_t bytes_max, uint32_t type)
 {
     uint64_t offset = base.v & PAGE_MASK, bytes = page_up(size + offset), va = next_device_va;
-    if (bytes > WINDOWS_VA - va)
-        panic("no room to map the device at 0x%lx", base.v);
-    map_kernel(va, hpa(base.v - offset), bytes, RIGHT_READ | RIGHT_WRITE | PT_UNCACHED);
+    if (bytes > bytes_max || pt_map(&kernel_tables, va, hpa(base.v - offset), bytes, RIGHT_READ | RIGHT_WRITE | PT_GLOBAL | type) != OK)
+        return NULL;
     next_device_va += bytes;
     return (void *)(va + offset);
 }
 
+void *hostmap_device(hpa_t base, uint64_t size)
+{
+    void *where = map_device(base, size, WINDOWS_VA - next_device_va, PT_UNCACHED);
+    if (!where)
+        panic("cannot map the device at 0x%lx", base.v);
+    return where;
+}
+
 void *hostmap_video(hpa_t base, uint64_t size)
 {
-    uint64_t offset = base.v & PAGE_MASK, bytes = page_up(size + offset), va = next_device_va;
     unsigned address_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
-    if (bytes > (WINDOWS_VA - va) / 2 || (base.v + size - 1) >> address_bits != 0)
+    if ((base.v + size - 1) >> address_bits != 0)
         return NULL;
-    if (pt_map(&kernel_tables, va, hpa(base.v - offset), bytes, RIGHT_READ | RIGHT_WRITE | PT_GLOBAL | PT_COMBINING) != OK)
-        return NULL;
-    next_device_va += bytes;
-    return (void *)(va + offset);
+    return map_device(base, size, (WINDOWS_VA - next_device_va) / 2, PT_COMBINING);
 }
 
 void *window_open(hpa_t a)

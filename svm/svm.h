@@ -53,7 +53,7 @@ extern uint8_t svm_msrpm[MSRPM_BYTES], svm_iopm[IOPM_BYTES];
 /* Opens an MSR in a bitmap; the MSR must lie in one of its three ranges (asserted). Pure. */
 void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights);
 
-/* The state after RESET. Pure. */
+/* Nothing of anybody's: the guest's state is the monitor's to bring. Pure. */
 void svm_reset(struct vmcb_save *s);
 /* Segment attributes between the VMCB's 12 bits and the ABI's VMX layout. Pure. */
 uint16_t svm_attributes(uint32_t attr);

@@ -10,24 +10,7 @@
 #define ATTR_PRESENT (1u << 7)
 #define ATTR_G       (1u << 15)
 
-/* APM vol. 2, 14.1.3 */
-void svm_reset(struct vmcb_save *s)
-{
-    *s = (struct vmcb_save){0};
-    const struct vmcb_segment data = {.attributes = 0x093, .limit = 0xffff};
-    s->es = s->ss = s->ds = s->fs = s->gs = data;
-    s->cs = (struct vmcb_segment){.selector = 0xf000, .attributes = 0x09b, .limit = 0xffff, .base = 0xffff0000};
-    s->ldtr = (struct vmcb_segment){.attributes = 0x082, .limit = 0xffff};
-    s->tr = (struct vmcb_segment){.attributes = 0x08b, .limit = 0xffff};
-    s->gdtr.limit = s->idtr.limit = 0xffff;
-    s->cr0 = CR0_CD | CR0_NW | CR0_ET;
-    s->efer = EFER_SVME; /* hidden from the guest */
-    s->rflags = RFLAGS_FIXED;
-    s->rip = 0xfff0;
-    s->dr6 = 0xffff0ff0;
-    s->dr7 = 0x400;
-    s->pat = PAT_RESET_VALUE;
-}
+void svm_reset(struct vmcb_save *s) { *s = (struct vmcb_save){.efer = EFER_SVME}; }
 
 uint16_t svm_attributes(uint32_t attr)
 {

@@ -1,6 +1,6 @@
 /*
- * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their VMCB in
- * the reset state. Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start records them once, they must not
+ * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their VMCB with
+ * no state of the guest's yet. Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start records them once, they must not
  * change afterwards.
  */
 #include "arch/x86_64/cpu.h"
@@ -83,10 +83,8 @@ static enum error vcpu_create(struct vcpu *v)
     struct svm_vcpu *s = pool_alloc(&v->payer->quota, sizeof *s);
     struct vmcb *b = pool_page(&v->payer->quota);
     if (!s || !b) {
-        if (s)
-            pool_free(&v->payer->quota, s, sizeof *s);
-        if (b)
-            pool_page_free(&v->payer->quota, b);
+        pool_free(&v->payer->quota, s, sizeof *s);
+        pool_page_free(&v->payer->quota, b);
         return E_QUOTA;
     }
     uint32_t features = svm_abilities().features;

@@ -34,20 +34,16 @@ struct vmx_cpu *vmx_this_cpu(void);
 struct vmx_vcpu {
     uint64_t host_rsp;          /* what HOST_RSP holds */
     uint8_t launched;           /* VMRESUME from now on */
-    bool set_up;                /* the VMCS is filled */
-    bool fresh;                 /* has not been on its CPU yet */
-    bool reserved;
     uint32_t proc;              /* CONTROL_PROC as last written */
     uint32_t tpr_threshold;     /* as last written */
     uint32_t event;             /* to be delivered first at the next entry: EVENT_* | vector; 0: nothing */
     uint32_t event_error, event_length;
-    uint32_t refused;           /* groups that put() found to be impossible; no entry until they are replaced */
+    uint32_t refused;           /* groups that put() found to be impossible, or that never came; no entry until they are replaced */
     uint32_t vpid;
     uint64_t vpid_generation;
-    struct vmx_cpu *cpu;
+    struct vmx_cpu *cpu;        /* NULL: has not been on it yet, the VMCS is empty */
     void *vmcs;
     uint8_t *virtual_apic;
-    struct quota *quota;
     uint64_t star, lstar, cstar, fmask, kernel_gs_base; /* while not loaded */
 };
 #define VMX_LAUNCHED_OFFSET 8

@@ -79,8 +79,6 @@ enum error vmx_cpu_start(unsigned cpu)
 {
     struct vmx_machine here;
     char why[192];
-    if (cpu >= MAX_CPUS)
-        return E_ARG;
     if (!read_machine(&here, why, sizeof why)) {
         klog(LOG_ERROR, "CPU %u: %s", cpu, why);
         return E_UNSUPPORTED;
@@ -98,12 +96,9 @@ enum error vmx_cpu_start(unsigned cpu)
         return E_QUOTA;
     vmx_slice = SLICE_MS * tsc_khz;
 
-    struct host_tables t;
-    cpu_host_tables(&t);
-    c->gdtr.limit = t.gdt_limit;
-    c->gdtr.base = t.gdt_base;
-    c->tr = t.tr;
-    kassert(t.idt_limit == 256 * 16 - 1); /* see restore_tables */
+    c->gdtr.limit = sizeof this_cpu()->gdt - 1;
+    c->gdtr.base = (uint64_t)this_cpu()->gdt;
+    c->tr = SEL_TSS;
 
     uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
     if (!(feature & FEATURE_LOCKED))

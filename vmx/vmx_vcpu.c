@@ -1,11 +1,12 @@
 /*
  * A vCPU's VMCS: made, filled, made current, freed. It is always used on the same CPU, and cleared when it stops being current: then the CPU holds
- * nothing of it, and its page may be freed from anywhere. Sources: Intel SDM vol. 3, 25.11 (using VMCS regions), 27.2.2-27.2.4 (host state),
- * 10.1.1 (state after reset).
+ * nothing of it, and its page may be freed from anywhere. The guest's state comes from the monitor, in groups. Sources: Intel SDM vol. 3, 25.11 (using
+ * VMCS regions), 27.2.2-27.2.4 (host state).
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
+#include "arch/x86_64/traps.h"
 #include "kernel/domain.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
@@ -23,8 +24,7 @@ enum error vmx_vcpu_create(struct vcpu *v)
     struct vmx_vcpu *hw = pool_alloc(q, sizeof *hw);
     if (!hw)
         return E_QUOTA;
-    hw->quota = q;
-    hw->fresh = true;
+    hw->refused = GROUPS_ALL & ~(uint32_t)GROUP_TSC; /* nothing is there yet */
     hw->vmcs = pool_page(q);
     hw->virtual_apic = pool_page(q);
     v->hw = hw;
@@ -41,14 +41,11 @@ enum error vmx_vcpu_create(struct vcpu *v)
 void vmx_vcpu_destroy(struct vcpu *v)
 {
     struct vmx_vcpu *hw = vmx_of(v);
-    if (!hw)
-        return;
-    if (hw->vmcs)
-        pool_page_free(hw->quota, hw->vmcs);
-    if (hw->virtual_apic)
-        pool_page_free(hw->quota, hw->virtual_apic);
+    struct quota *q = &v->payer->quota;
+    pool_page_free(q, hw->vmcs);
+    pool_page_free(q, hw->virtual_apic);
     v->hw = NULL;
-    pool_free(hw->quota, hw, sizeof *hw);
+    pool_free(q, hw, sizeof *hw);
 }
 
 static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
@@ -74,73 +71,34 @@ static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
     vmwrite64(CONTROL_EPTP, pool_hpa(v->space->tables.root).v | EPTP_WALK_4 | EPTP_WRITE_BACK);
     vmwriten(CONTROL_CR0_MASK, vmx_cr0_mask());
     vmwriten(CONTROL_CR4_MASK, vmx_cr4_mask());
+    vmwrite64(GUEST_EFER, 0); /* goes with CONTROL_ENTRY: see put_cr */
+    vmwrite64(GUEST_DEBUGCTL, 0);
+    vmwrite32(GUEST_ACTIVITY, 0);
+    vmwrite64(GUEST_LINK_POINTER, ~0ull);
 }
 
 static void set_up_host(const struct vmx_cpu *c)
 {
-    struct host_tables t;
-    cpu_host_tables(&t);
     vmwriten(HOST_CR0, read_cr0() | CR0_TS); /* ring 3 must not use the FPU, whose state is a guest's */
     vmwriten(HOST_CR4, read_cr4());
-    vmwrite16(HOST_CS, t.cs);
-    vmwrite16(HOST_SS, t.ss);
+    vmwrite16(HOST_CS, SEL_KERNEL_CODE);
+    vmwrite16(HOST_SS, SEL_KERNEL_DATA);
     vmwrite16(HOST_DS, 0);
     vmwrite16(HOST_ES, 0);
     vmwrite16(HOST_FS, 0);
     vmwrite16(HOST_GS, 0);
-    vmwrite16(HOST_TR, t.tr);
+    vmwrite16(HOST_TR, SEL_TSS);
     vmwriten(HOST_FS_BASE, 0);
     vmwriten(HOST_GS_BASE, 0);
-    vmwriten(HOST_TR_BASE, t.tss_base);
+    vmwriten(HOST_TR_BASE, (uint64_t)this_cpu() + AREA_TSS);
     vmwriten(HOST_GDTR_BASE, c->gdtr.base);
-    vmwriten(HOST_IDTR_BASE, t.idt_base);
+    vmwriten(HOST_IDTR_BASE, idt_base());
     vmwrite32(HOST_SYSENTER_CS, 0); /* SYSENTER in ring 3 faults */
     vmwriten(HOST_SYSENTER_ESP, 0);
     vmwriten(HOST_SYSENTER_EIP, 0);
     vmwrite64(HOST_EFER, rdmsr(MSR_EFER));
     vmwrite64(HOST_PAT, rdmsr(MSR_PAT));
     vmwriten(HOST_RIP, (uint64_t)vmx_exit_point);
-}
-
-static void set_up_segment(unsigned i, uint16_t selector, uint64_t base, uint32_t attr)
-{
-    vmwrite16(GUEST_SELECTOR(i), selector);
-    vmwrite32(GUEST_LIMIT(i), 0xffff);
-    vmwrite32(GUEST_ATTR(i), attr);
-    vmwriten(GUEST_BASE(i), base);
-}
-
-static void set_up_guest(void)
-{
-    for (unsigned i = 0; i < SEG_COUNT; i++)
-        set_up_segment(i, 0, 0, 0x93); /* present, writable, accessed */
-    set_up_segment(SEG_CS, 0xf000, 0xffff0000, 0x9b);
-    set_up_segment(SEG_LDTR, 0, 0, 0x82);
-    set_up_segment(SEG_TR, 0, 0, 0x8b);
-    vmwriten(GUEST_GDTR_BASE, 0);
-    vmwrite32(GUEST_GDTR_LIMIT, 0xffff);
-    vmwriten(GUEST_IDTR_BASE, 0);
-    vmwrite32(GUEST_IDTR_LIMIT, 0xffff);
-    uint64_t cr0 = CR0_CD | CR0_NW | CR0_ET;
-    vmwriten(GUEST_CR0, vmx_cr0_real(cr0));
-    vmwriten(CONTROL_CR0_SHADOW, cr0);
-    vmwriten(GUEST_CR3, 0);
-    vmwriten(GUEST_CR4, vmx_cr4_real(0));
-    vmwriten(CONTROL_CR4_SHADOW, 0);
-    vmwrite64(GUEST_EFER, 0);
-    vmwrite64(GUEST_PAT, PAT_RESET_VALUE);
-    vmwrite64(GUEST_DEBUGCTL, 0);
-    vmwriten(GUEST_DR7, 0x400);
-    vmwriten(GUEST_RIP, 0xfff0);
-    vmwriten(GUEST_RSP, 0);
-    vmwriten(GUEST_RFLAGS, RFLAGS_FIXED);
-    vmwriten(GUEST_PENDING_DEBUG, 0);
-    vmwrite32(GUEST_INTERRUPTIBILITY, 0);
-    vmwrite32(GUEST_ACTIVITY, 0);
-    vmwrite64(GUEST_LINK_POINTER, ~0ull);
-    vmwrite32(GUEST_SYSENTER_CS, 0);
-    vmwriten(GUEST_SYSENTER_ESP, 0);
-    vmwriten(GUEST_SYSENTER_EIP, 0);
 }
 
 /* A VPID of this CPU's own for each vCPU. When they are used up all begin anew, with nothing left of the old ones in the TLB. */
@@ -165,18 +123,13 @@ void vmx_load(struct vcpu *v)
     kassert(!hw->cpu || hw->cpu == c);
     if (!vmptrld(pool_hpa(hw->vmcs)))
         panic("VT-x: VMPTRLD was refused");
-    if (!hw->set_up) {
+    if (!hw->cpu) {
         hw->cpu = c;
         set_up_controls(v, hw);
         set_up_host(c);
-        set_up_guest();
-        hw->set_up = true;
+        invept(INVALIDATE_ALL, 0); /* the page of its EPT root may have been another space's: nothing of that one may be left */
     }
     choose_vpid(hw, c);
-    if (hw->fresh) { /* the page of its EPT root may have been another space's: nothing of that one may be left */
-        invept(INVALIDATE_ALL, 0);
-        hw->fresh = false;
-    }
     vmwriten(HOST_CR3, read_cr3());
     vmx_load_msrs(hw);
 }

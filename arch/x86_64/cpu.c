@@ -15,27 +15,16 @@
 
 unsigned cpu_count;
 
-/* In 4-byte units: the hardware layout puts 64-bit fields on 4-byte boundaries. */
 struct tss {
     uint32_t reserved0;
-    uint32_t rsp[3][2];
-    uint32_t reserved1[2];
-    uint32_t ist[7][2];
-    uint32_t reserved2[2];
-    uint16_t reserved3;
-    uint16_t iomap_base;
+    uint64_t rsp[3], reserved1, ist[7], reserved2;
+    uint16_t reserved3, iomap_base;
     uint8_t iomap[65536 / 8 + 1];
-};
+} __attribute__((packed));
 _Static_assert(offsetof(struct tss, iomap) == 104, "Intel SDM vol. 3, figure 8-11");
 _Static_assert(sizeof(struct tss) <= 3 * 4096, "three pages of the area");
 
 static struct tss *tss_of(struct cpu *c) { return (struct tss *)((uintptr_t)c + AREA_TSS); }
-
-static void set_pointer(uint32_t field[2], uint64_t v)
-{
-    field[0] = (uint32_t)v;
-    field[1] = (uint32_t)(v >> 32);
-}
 
 enum error cpu_area_create(unsigned number, uint32_t apic_id)
 {
@@ -53,10 +42,10 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
     c->timer_armed = NEVER;
 
     struct tss *t = tss_of(c);
-    set_pointer(t->rsp[0], va + CPU_AREA_SIZE);
-    set_pointer(t->ist[0], va + AREA_STACK_DF);
-    set_pointer(t->ist[1], va + AREA_STACK_NMI);
-    set_pointer(t->ist[2], va + AREA_STACK_MC);
+    t->rsp[0] = va + CPU_AREA_SIZE;
+    t->ist[0] = va + AREA_STACK_DF;
+    t->ist[1] = va + AREA_STACK_NMI;
+    t->ist[2] = va + AREA_STACK_MC;
     t->iomap_base = offsetof(struct tss, iomap);
     memset(t->iomap, 0xff, sizeof t->iomap);
 
@@ -68,19 +57,6 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
     c->gdt[SEL_TSS / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (limit >> 16) << 48 | (base >> 24 & 0xff) << 56;
     c->gdt[SEL_TSS / 8 + 1] = base >> 32;
     return OK;
-}
-
-void cpu_host_tables(struct host_tables *out)
-{
-    struct cpu *c = this_cpu();
-    *out = (struct host_tables){.gdt_base = (uint64_t)c->gdt,
-                                .idt_base = idt_base(),
-                                .tss_base = (uint64_t)tss_of(c),
-                                .cs = SEL_KERNEL_CODE,
-                                .ss = SEL_KERNEL_DATA,
-                                .tr = SEL_TSS,
-                                .gdt_limit = sizeof c->gdt - 1,
-                                .idt_limit = IDT_LIMIT};
 }
 
 void cpu_init(void)
@@ -116,7 +92,7 @@ void cpu_init(void)
     fpu_init();
 }
 
-void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { set_pointer(tss_of(c)->rsp[0], thread_frame_end); }
+void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { tss_of(c)->rsp[0] = thread_frame_end; }
 
 void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open)
 {

@@ -79,9 +79,6 @@ static inline struct cpu *cpu_by_number(unsigned number) { return (struct cpu *)
 extern unsigned cpu_count;       /* CPUs online, numbered 0.. */
 extern uint64_t cpu_xcr0_mask;   /* XCR0 bits that guests may use; 0: no XSAVE */
 
-struct host_tables { uint64_t gdt_base, idt_base, tss_base; uint16_t cs, ss, tr, gdt_limit, idt_limit; };
-void cpu_host_tables(struct host_tables *out);
-
 /* Allocates and maps the area of CPU `number`. Boot CPU only. */
 enum error cpu_area_create(unsigned number, uint32_t apic_id) must_check;
 /* Loads descriptor tables and control registers; on the CPU itself, on its own kernel stack. */

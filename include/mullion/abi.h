@@ -184,7 +184,8 @@ enum syscall {
     SYS_SPACE_CREATE,
     /* vcpu_create(space: space, RIGHT_MANAGE; state_va)
      * A vCPU of that space that belongs to the calling thread: it alone can run it. Its state page (struct vcpu_state) is
-     * mapped read-write at `state_va` in the caller's domain.
+     * mapped read-write at `state_va` in the caller's domain. It has no state yet: the monitor brings every group but TSC before
+     * the first vcpu_run.
      * Value: handle, all rights.
      * Errors: handle errors; E_STATE: the thread has one; E_ARG: state_va is no page of ring 3's; E_OVERLAP: something is
      * mapped there; E_QUOTA. */

@@ -1,4 +1,4 @@
-// sources: mm/pagetable.c mm/pool.c
+// sources: mm/pagetable.c mm/pool.c boot/ranges.c
 /*
  * Where the kernel's pool goes: in free memory below 4 GiB, away from image and modules, the highest place there is; and found whenever there is one.
  * The rest of mm/hostmap.c writes to the CPU and is tried by booting.
@@ -15,28 +15,40 @@ uint64_t boot_pdpt_high_va[512];
 
 #define MB(n) ((uint64_t)(n) << 20)
 
+/* As kernel/main.c does it: out of the memory that there is comes what is taken; the pool goes into the rest. */
+static bool choose(const struct boot_range *ram, unsigned rams, const struct boot_range *taken, unsigned takens, uint64_t size, uint64_t *base)
+{
+    struct boot_range free[16];
+    unsigned n = rams;
+    for (unsigned i = 0; i < rams; i++)
+        free[i] = ram[i];
+    for (unsigned i = 0; i < takens; i++)
+        assert_int_equal(ranges_remove(free, &n, 16, taken[i]), OK);
+    return choose_pool(free, n, size, base);
+}
+
 static void test_places(void **state)
 {
     (void)state;
     const struct boot_range ram[] = {{0, 0x9f000}, {MB(1), MB(127)}, {MB(3072), MB(1024) - 0x20000}, {MB(4096), MB(4096)}};
     struct boot_range taken[3] = {{0, MB(1)}, {MB(1), MB(4)}, {0, 0}};
     uint64_t base;
-    assert_true(choose_pool(ram, 4, taken, 2, MB(64), &base));
+    assert_true(choose(ram, 4, taken, 2, MB(64), &base));
     assert_int_equal(base, MB(4094 - 64)); /* never above 4 GiB */
-    assert_true(choose_pool(ram, 2, taken, 2, MB(64), &base));
+    assert_true(choose(ram, 2, taken, 2, MB(64), &base));
     assert_int_equal(base, MB(64));
     taken[2] = (struct boot_range){MB(127), 0x1000}; /* a module at the top */
-    assert_true(choose_pool(ram, 2, taken, 3, MB(64), &base));
+    assert_true(choose(ram, 2, taken, 3, MB(64), &base));
     assert_int_equal(base, MB(62));
     taken[2] = (struct boot_range){MB(60), MB(60)};
-    assert_true(choose_pool(ram, 2, taken, 3, MB(8), &base));
+    assert_true(choose(ram, 2, taken, 3, MB(8), &base));
     assert_int_equal(base, MB(120));
-    assert_true(choose_pool(ram, 2, taken, 3, MB(10), &base));
+    assert_true(choose(ram, 2, taken, 3, MB(10), &base));
     assert_int_equal(base, MB(50));
-    assert_false(choose_pool(ram, 2, taken, 3, MB(56), &base));
-    assert_false(choose_pool(ram, 0, taken, 3, MB(4), &base));
-    assert_false(choose_pool(ram, 1, taken, 0, MB(4), &base));
-    assert_false(choose_pool(ram + 3, 1, taken, 0, MB(4), &base));
+    assert_false(choose(ram, 2, taken, 3, MB(56), &base));
+    assert_false(choose(ram, 0, taken, 3, MB(4), &base));
+    assert_false(choose(ram, 1, taken, 0, MB(4), &base));
+    assert_false(choose(ram + 3, 1, taken, 0, MB(4), &base));
 }
 
 static void test_against_trying_all(void **state)
@@ -65,7 +77,7 @@ static void test_against_trying_all(void **state)
             if (inside && free)
                 best = at;
         }
-        bool got = choose_pool(ram, rams, taken, takens, size, &base);
+        bool got = choose(ram, rams, taken, takens, size, &base);
         assert_int_equal(got, best != ~0ull);
         if (got)
             assert_int_equal(base, best);
