@@ -14,35 +14,28 @@ enum { PHASE_ALIVE = 0, PHASE_STOPPING, PHASE_FLUSHING, PHASE_HANDLES, PHASE_TAB
 
 static uint32_t domains_made;
 
-struct domain *domain_new(struct domain *parent, uint64_t quota_bytes, enum error *e)
+struct domain *domain_new(struct domain *parent, uint64_t quota_bytes)
 {
-    *e = E_QUOTA;
-    struct domain *d = parent ? object_new(parent, sizeof *d) : pool_alloc(&kernel_quota, sizeof *d);
+    struct quota *payer = parent ? &parent->quota : &kernel_quota;
+    struct domain *d = pool_alloc(payer, sizeof *d);
     if (!d)
         return NULL;
+    if (quota_move(payer, &d->quota, quota_bytes) != OK || pt_create(&d->tables, &pt_host, &d->quota) != OK) {
+        (void)!quota_move(&d->quota, payer, d->quota.limit_bytes);
+        pool_free(payer, d, sizeof *d);
+        return NULL;
+    }
     object_init(&d->object, OBJ_DOMAIN);
     d->parent = parent;
     d->tag = ++domains_made;
-    if (quota_move(parent ? &parent->quota : &kernel_quota, &d->quota, quota_bytes) != OK)
-        goto no_quota;
-    if (pt_create(&d->tables, &pt_host, &d->quota) != OK)
-        goto no_tables;
     d->tables.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
     if (parent) {
+        object_get(&parent->object);
         d->sibling = parent->children;
         parent->children = d;
         object_get(&d->object);
     }
-    *e = OK;
     return d;
-no_tables:
-    (void)!quota_move(&d->quota, parent ? &parent->quota : &kernel_quota, quota_bytes);
-no_quota:
-    if (parent)
-        object_free(parent, d, sizeof *d);
-    else
-        pool_free(&kernel_quota, d, sizeof *d);
-    return NULL;
 }
 
 void domain_free(struct domain *d)

@@ -42,7 +42,7 @@ struct domain {
     uint64_t flush_target;
 };
 
-struct domain *domain_new(struct domain *parent, uint64_t quota_bytes, enum error *e);
+struct domain *domain_new(struct domain *parent, uint64_t quota_bytes); /* NULL: E_QUOTA */
 enum error domain_destroy_step(struct domain *d) must_check; /* E_AGAIN until it and its children are gone */
 void domain_free(struct domain *d);                          /* from object_put */
 

@@ -43,24 +43,12 @@ void memory_free(struct memory *m)
         klog(LOG_WARN, "memory 0x%lx+0x%lx was abandoned without being destroyed; it stays out of use", m->range.base.v, m->range.size);
 }
 
-struct result memory_carve(struct domain *caller, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag)
+struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag, enum error *e)
 {
-    if (!ram->is_ram)
-        return failed(E_TYPE);
-    if (size == 0 || ((offset | size) & PAGE_MASK) || offset >= ram->range.size || size > ram->range.size - offset)
-        return failed(E_ARG);
-    enum error e;
-    struct memory *m = memory_new(caller, hpa(ram->range.base.v + offset), size, tag, false, &e);
-    if (!m)
-        return failed(e);
-    uint32_t slot = 0;
-    e = handle_put(caller, &m->object, RIGHTS_ALL, &slot);
-    if (e == OK)
-        return done(slot);
-    ledger_remove(&ledger, &m->range);
-    m->phase = PHASE_GONE;
-    object_put(&m->object);
-    return failed(e);
+    *e = !ram->is_ram ? E_TYPE : E_ARG;
+    if (!ram->is_ram || size == 0 || ((offset | size) & PAGE_MASK) || offset >= ram->range.size || size > ram->range.size - offset)
+        return NULL;
+    return memory_new(payer, hpa(ram->range.base.v + offset), size, tag, false, e);
 }
 
 bool memory_carved(struct memory *ram, uint64_t index, uint64_t *offset, uint64_t *size)

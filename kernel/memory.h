@@ -38,7 +38,7 @@ struct mapping {
 struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint32_t tag, bool is_ram, enum error *e);
 void memory_free(struct memory *m);
 enum error memory_destroy_step(struct memory *m) must_check;
-struct result memory_carve(struct domain *caller, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag);
+struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag, enum error *e);
 /* The index-th carved range inside a RAM object: its offset and size; false: there are fewer. */
 bool memory_carved(struct memory *ram, uint64_t index, uint64_t *offset, uint64_t *size);
 

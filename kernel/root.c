@@ -153,12 +153,11 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
 void root_create(const struct root_setup *s)
 {
     kernel_lock();
-    enum error e;
     uint64_t quota = min_u64(pool_pages_free() * PAGE_SIZE, pool_pages_total() * PAGE_SIZE - kernel_quota.limit_bytes);
     kernel_quota.limit_bytes += quota;
-    struct domain *root = domain_new(NULL, quota, &e);
+    struct domain *root = domain_new(NULL, quota);
     if (!root)
-        panic("no kernel memory for root (error %d)", e);
+        panic("no kernel memory for root");
     root->cpu_mask = cpu_count == 64 ? ~0ull : (1ull << cpu_count) - 1;
     object_get(&root->object);
     hand(root, &root->object, RIGHTS_ALL, ROOT_SLOT_SELF);
@@ -191,7 +190,7 @@ void root_create(const struct root_setup *s)
         panic("the firmware's map leaves no memory for guests");
     tell(s, root);
     struct thread *t;
-    e = thread_create(root, load_root(root, largest), 0, 0, 0, ROOT_PRIORITY, 0, 0, &t);
+    enum error e = thread_create(root, load_root(root, largest), 0, 0, 0, ROOT_PRIORITY, 0, 0, &t);
     if (e != OK)
         panic("cannot start root (error %d)", e);
     kernel_unlock();

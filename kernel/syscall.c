@@ -21,12 +21,14 @@ struct object log_object = {.type = OBJ_LOG, .references = 1};
 
 struct arguments { struct thread *t; struct domain *d; uint64_t a[6]; };
 
-/* Finds handle argument `n`, which must be of OBJ_<kind> with `rights`, into variable `v` of struct <kind>; or returns the error. */
-#define ARGUMENT(v, n, kind, type, rights)                                                                                    \
-    struct object *v##_object;                                                                                                \
-    enum error v##_error = handle_get(x->d, x->a[n], type, rights, &v##_object);                                              \
+/* Finds handle argument `n`, which must be of this type with `rights`, into variable `v`; or returns the error. */
+#define OBJECT_ARGUMENT(v, n, type, rights)                                                                                   \
+    struct object *v;                                                                                                         \
+    enum error v##_error = handle_get(x->d, x->a[n], type, rights, &v);                                                       \
     if (v##_error != OK)                                                                                                      \
-        return failed(v##_error);                                                                                             \
+        return failed(v##_error)
+#define ARGUMENT(v, n, kind, type, rights)                                                                                    \
+    OBJECT_ARGUMENT(v##_object, n, type, rights);                                                                             \
     struct kind *v = container_of(v##_object, struct kind, object)
 
 /* Gives the caller a handle to a new object; if there is no slot, the object goes. */
@@ -94,24 +96,18 @@ static struct result sys_domain_create(const struct arguments *x)
     }
     if (x->a[0] > pool_pages_total() || x->a[1] & ~x->d->cpu_mask)
         return failed(E_ARG);
-    enum error e;
-    struct domain *d = domain_new(x->d, x->a[0] * PAGE_SIZE, &e);
-    if (!d)
+    enum error e = handle_room(x->d);
+    if (e != OK)
         return failed(e);
+    struct domain *d = domain_new(x->d, x->a[0] * PAGE_SIZE);
+    if (!d)
+        return failed(E_QUOTA);
     d->cpu_mask = x->a[1];
     d->death = death;
     d->death_bits = x->a[3];
     if (death)
         object_get(&death->object);
-    uint32_t slot = 0;
-    e = handle_put(x->d, &d->object, RIGHTS_ALL, &slot);
-    if (e == OK)
-        return done(slot);
-    while (domain_destroy_step(d) == E_AGAIN) { /* it never ran: nobody to wait for but the flush, which we need not */
-        d->flush_target = 0;
-    }
-    object_put(&d->object);
-    return failed(e);
+    return give(x->d, &d->object, RIGHTS_ALL);
 }
 
 static struct result sys_thread_create(const struct arguments *x)
@@ -131,15 +127,16 @@ static struct result sys_thread_create(const struct arguments *x)
 static struct result sys_memory_carve(const struct arguments *x)
 {
     ARGUMENT(ram, 0, memory, OBJ_MEMORY, RIGHT_MAP);
-    return memory_carve(x->d, ram, x->a[1], x->a[2], (uint32_t)x->a[3]);
+    enum error e = handle_room(x->d);
+    if (e != OK)
+        return failed(e);
+    struct memory *m = memory_carve(x->d, ram, x->a[1], x->a[2], (uint32_t)x->a[3], &e);
+    return m ? give(x->d, &m->object, RIGHTS_ALL) : failed(e);
 }
 
 static struct result sys_map(const struct arguments *x)
 {
-    struct object *o;
-    enum error e = handle_get(x->d, x->a[0], OBJ_NONE, RIGHT_MAP, &o);
-    if (e != OK)
-        return failed(e);
+    OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MAP);
     uint64_t address = x->a[1], size = x->a[4], rights = x->a[5];
     if (!(rights & RIGHT_READ) || (rights & ~(uint64_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)))
         return failed(E_ARG);
@@ -161,10 +158,7 @@ static struct result sys_map(const struct arguments *x)
 
 static struct result sys_unmap(const struct arguments *x)
 {
-    struct object *o;
-    enum error e = handle_get(x->d, x->a[0], OBJ_NONE, RIGHT_MAP, &o);
-    if (e != OK)
-        return failed(e);
+    OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MAP);
     if (o->type == OBJ_DOMAIN)
         return failed(mapping_remove_step(container_of(o, struct domain, object)->mappings, x->a[1]));
     if (o->type == OBJ_SPACE)
@@ -300,10 +294,7 @@ static struct result sys_query(const struct arguments *x)
             return failed(E_ARG);
         return done(index == EXIT_COUNT ? v->state->exits_total : v->exits[index]);
     }
-    struct object *o;
-    enum error e = handle_get(x->d, x->a[0], OBJ_NONE, RIGHT_MANAGE, &o);
-    if (e != OK)
-        return failed(e);
+    OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MANAGE);
     if (o->type == OBJ_MEMORY)
         return query_memory(container_of(o, struct memory, object), what, index);
     if (o->type == OBJ_THREAD && what == QUERY_THREAD_TICKS)
@@ -334,10 +325,7 @@ static void append_line(struct domain *d)
 
 static struct result sys_log(const struct arguments *x)
 {
-    struct object *o;
-    enum error e = handle_get(x->d, x->a[0], OBJ_LOG, RIGHT_SIGNAL, &o);
-    if (e != OK)
-        return failed(e);
+    OBJECT_ARGUMENT(the_log, 0, OBJ_LOG, RIGHT_SIGNAL);
     if (x->a[1] == 0 || x->a[1] > 4 * sizeof(uint64_t))
         return failed(E_ARG);
     struct domain *d = x->d;

@@ -319,7 +319,7 @@ int machine_start(void **state)
         cr3[i] = pool_hpa(kernel_tables.root).v;
     }
     enum error e;
-    root = domain_new(NULL, total - 64 * PAGE_SIZE, &e);
+    root = domain_new(NULL, total - 64 * PAGE_SIZE);
     assert_non_null(root);
     root->cpu_mask = (1u << MACHINE_CPUS) - 1;
     object_get(&root->object);
