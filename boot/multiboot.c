@@ -10,14 +10,7 @@
 #define REACH  0x100000000ull
 #define RAM_END (1ull << 52) /* no CPU has more physical address bits */
 
-static uint64_t get(uint64_t at, unsigned bytes)
-{
-    const uint8_t *p = (const uint8_t *)at;
-    uint64_t v = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
-}
+static uint64_t get(uint64_t at, unsigned bytes) { return read_le((const void *)at, bytes); }
 
 /* A string that ends before `end` at the latest. */
 static void copy_text(char *out, size_t size, uint64_t at, uint64_t end)

@@ -19,18 +19,22 @@ static uint32_t panicking;
 
 void log_serial_taken(void) { serial_taken = true; }
 
+static void put(char c, bool serial)
+{
+    if (serial && c == '\n')
+        serial_write('\r');
+    if (serial)
+        serial_write(c);
+    screen_write(c);
+}
+
 void log_append(const char *text, size_t count)
 {
     lock(&ring_lock);
     uint64_t head = klog_ring.head;
     for (size_t i = 0; i < count; i++) {
         klog_ring.text[(head + i) % KLOG_TEXT_BYTES] = text[i];
-        if (!serial_taken) {
-            if (text[i] == '\n')
-                serial_write('\r');
-            serial_write(text[i]);
-        }
-        screen_write(text[i]);
+        put(text[i], !serial_taken);
     }
     __atomic_store_n(&klog_ring.head, head + count, __ATOMIC_RELEASE);
     unlock(&ring_lock);
@@ -51,12 +55,8 @@ void klog(enum log_level level, const char *format, ...)
 
 static void panic_text(const char *s)
 {
-    for (; *s; s++) {
-        if (*s == '\n')
-            serial_write('\r');
-        serial_write(*s);
-        screen_write(*s);
-    }
+    while (*s)
+        put(*s++, true);
 }
 
 void panic(const char *format, ...)

@@ -40,6 +40,13 @@ int strcmp(const char *a, const char *b)
     return (unsigned char)*a - (unsigned char)*b;
 }
 
+uint64_t read_le(const void *from, unsigned bytes)
+{
+    uint64_t v = 0;
+    memcpy(&v, from, bytes);
+    return v;
+}
+
 void copy_string(char *to, size_t size, const char *from)
 {
     size_t i = 0;

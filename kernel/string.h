@@ -6,12 +6,15 @@
 #define KERNEL_STRING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *to, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
 int strcmp(const char *a, const char *b);
 
+/* A little-endian number of 1 to 8 bytes, wherever it lies. */
+uint64_t read_le(const void *from, unsigned bytes);
 /* Copies as much of `from` as fits, and always terminates. size > 0. */
 void copy_string(char *to, size_t size, const char *from);
 

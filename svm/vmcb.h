@@ -108,7 +108,6 @@ enum svm_exit_code {
 #define INTERCEPT(code)  (1u << ((code) & 0x1fu))
 
 #define VECTOR_DB 1u
-#define VECTOR_NMI 2u
 #define VECTOR_BP 3u
 #define VECTOR_OF 4u
 #define VECTOR_GP 13u
@@ -161,7 +160,6 @@ enum svm_exit_code {
 #define SVM_FEATURE_NRIPS         (1u << 3)
 #define SVM_FEATURE_CLEAN         (1u << 5)
 #define SVM_FEATURE_FLUSH_BY_ASID (1u << 6)
-#define SVM_FEATURE_DECODE        (1u << 7)
 
 /* MSR VM_CR (15.30.1) */
 #define VM_CR_LOCK   (1ull << 3)

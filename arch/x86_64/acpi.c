@@ -7,14 +7,6 @@
 #define REACH     0x100000000ull /* what the boot's one-to-one map shows */
 #define TABLE_MAX 0x400000u      /* no table we read is larger */
 
-static uint64_t get(const uint8_t *p, unsigned bytes)
-{
-    uint64_t v = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
-}
-
 /* The compiler must not reason about objects at fixed addresses. */
 static const uint8_t *physical(uint64_t at)
 {
@@ -36,7 +28,7 @@ static const uint8_t *table(uint64_t at, uint32_t *size)
     if (at == 0 || at > REACH - 36)
         return NULL;
     const uint8_t *p = physical(at);
-    *size = (uint32_t)get(p + 4, 4);
+    *size = (uint32_t)read_le(p + 4, 4);
     if (*size < 36 || *size > TABLE_MAX || *size > REACH - at || !sums_to_zero(p, *size)) {
         klog(LOG_WARN, "ACPI table %c%c%c%c at 0x%lx is damaged; ignored", p[0], p[1], p[2], p[3], at);
         return NULL;
@@ -49,7 +41,7 @@ static uint64_t find_rsdp(void)
     for (uint64_t at = 0xe0000; at < 0x100000; at += 16)
         if (!memcmp(physical(at), "RSD PTR ", 8) && sums_to_zero(physical(at), 20))
             return at;
-    uint64_t ebda = get(physical(0x40e), 2) << 4;
+    uint64_t ebda = read_le(physical(0x40e), 2) << 4;
     for (uint64_t at = ebda; ebda >= 0x400 && at < ebda + 1024 && at < 0xa0000; at += 16)
         if (!memcmp(physical(at), "RSD PTR ", 8) && sums_to_zero(physical(at), 20))
             return at;
@@ -73,23 +65,23 @@ static void read_madt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
 {
     if (size < 44)
         return;
-    f->apic_base = get(p + 36, 4);
+    f->apic_base = read_le(p + 36, 4);
     f->cpu_count = 0;
     for (uint32_t at = 44; at + 2 <= size && p[at + 1] >= 2 && at + p[at + 1] <= size; at += p[at + 1]) {
         const uint8_t *e = p + at;
         if (e[0] == 0 && e[1] >= 8) {
-            add_cpu(f, e[3], get(e + 4, 4));
+            add_cpu(f, e[3], read_le(e + 4, 4));
         } else if (e[0] == 9 && e[1] >= 16) {
-            add_cpu(f, get(e + 4, 4), get(e + 8, 4));
+            add_cpu(f, read_le(e + 4, 4), read_le(e + 8, 4));
         } else if (e[0] == 1 && e[1] >= 12 && f->ioapic_count < ARRAY_SIZE(f->ioapic)) {
-            f->ioapic[f->ioapic_count].base = get(e + 4, 4);
-            f->ioapic[f->ioapic_count++].first_gsi = (uint32_t)get(e + 8, 4);
+            f->ioapic[f->ioapic_count].base = read_le(e + 4, 4);
+            f->ioapic[f->ioapic_count++].first_gsi = (uint32_t)read_le(e + 8, 4);
         } else if (e[0] == 2 && e[1] >= 10 && e[3] < 16) {
-            f->isa[e[3]].gsi = (uint32_t)get(e + 4, 4);
+            f->isa[e[3]].gsi = (uint32_t)read_le(e + 4, 4);
             f->isa[e[3]].low = (e[8] & 3) == 3;
             f->isa[e[3]].level = (e[8] >> 2 & 3) == 3;
         } else if (e[0] == 5 && e[1] >= 12) {
-            f->apic_base = get(e + 4, 8);
+            f->apic_base = read_le(e + 4, 8);
         }
     }
 }
@@ -116,12 +108,12 @@ static void read_fadt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
 {
     if (size < 68)
         return;
-    uint64_t port = get(p + 64, 4);
+    uint64_t port = read_le(p + 64, 4);
     f->pm1a_control = port < 0xffff ? (uint16_t)port : 0;
     uint32_t dsdt_size;
-    const uint8_t *dsdt = table(get(p + 40, 4), &dsdt_size);
+    const uint8_t *dsdt = table(read_le(p + 40, 4), &dsdt_size);
     if (!dsdt && size >= 148)
-        dsdt = table(get(p + 140, 8), &dsdt_size);
+        dsdt = table(read_le(p + 140, 8), &dsdt_size);
     if (dsdt)
         read_s5(dsdt, dsdt_size, f);
     else
@@ -141,12 +133,12 @@ void acpi_read(uint64_t rsdp, struct acpi_facts *f)
         return;
     }
     const uint8_t *r = physical(rsdp);
-    bool wide = r[15] >= 2 && get(r + 24, 8) != 0;
+    bool wide = r[15] >= 2 && read_le(r + 24, 8) != 0;
     uint32_t size = 0, entry = wide ? 8 : 4;
-    const uint8_t *list = table(wide ? get(r + 24, 8) : get(r + 16, 4), &size);
+    const uint8_t *list = table(wide ? read_le(r + 24, 8) : read_le(r + 16, 4), &size);
     for (uint32_t at = 36; list && at + entry <= size; at += entry) {
         uint32_t n;
-        const uint8_t *t = table(get(list + at, entry), &n);
+        const uint8_t *t = table(read_le(list + at, entry), &n);
         if (t && !memcmp(t, "APIC", 4))
             read_madt(t, n, f);
         else if (t && !memcmp(t, "FACP", 4))

@@ -44,9 +44,6 @@
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF    (1ull << 8)
 #define RFLAGS_IF    (1ull << 9)
-#define RFLAGS_DF    (1ull << 10)
-#define RFLAGS_IOPL  (3ull << 12)
-#define RFLAGS_NT    (1ull << 14)
 #define RFLAGS_RF    (1ull << 16)
 #define RFLAGS_VM    (1ull << 17)
 #define RFLAGS_AC    (1ull << 18)
@@ -60,13 +57,11 @@
 #define MSR_TSC              0x10
 #define MSR_APIC_BASE        0x1b
 #define MSR_FEATURE_CONTROL  0x3a
-#define MSR_TSC_ADJUST       0x3b
 #define MSR_SPEC_CTRL        0x48
 #define MSR_PRED_CMD         0x49
 #define MSR_SYSENTER_CS      0x174
 #define MSR_SYSENTER_ESP     0x175
 #define MSR_SYSENTER_EIP     0x176
-#define MSR_MISC_ENABLE      0x1a0
 #define MSR_DEBUGCTL         0x1d9
 #define MSR_PAT              0x277
 #define MSR_TSC_DEADLINE     0x6e0

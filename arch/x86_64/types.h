@@ -1,5 +1,5 @@
 /*
- * Addresses of different kinds are different types: mixing them does not compile.
+ * A physical address is a type of its own: passing it for another number, or the reverse, does not compile.
  */
 #ifndef ARCH_TYPES_H
 #define ARCH_TYPES_H
@@ -9,12 +9,8 @@
 #include <stdint.h>
 
 typedef struct { uint64_t v; } hpa_t; /* host-physical */
-typedef struct { uint64_t v; } gpa_t; /* guest-physical */
-typedef struct { uint64_t v; } hva_t; /* host-virtual, ring 3's half: never dereferenced by ring 0 */
 
 static inline hpa_t hpa(uint64_t v) { return (hpa_t){v}; }
-static inline gpa_t gpa(uint64_t v) { return (gpa_t){v}; }
-static inline hva_t hva(uint64_t v) { return (hva_t){v}; }
 
 #define PAGE_SHIFT 12u
 #define PAGE_SIZE  4096ull
