@@ -79,8 +79,8 @@ struct backend {
     /* Turns the extension on, on the calling CPU (page for VMXON or host save area from the pool, kept in per-CPU arrays of the backend). */
     enum error (*cpu_start)(unsigned cpu) must_check;
 
-    /* Makes / frees v->hw and everything behind it; pays from v->payer's quota. It has no state yet: what an entry does
-     * before every group but TSC has been put is the monitor's own affair. */
+    /* Makes / frees v->hw and everything behind it; pays from v->payer's quota. A new vCPU has no state yet: what comes of an entry before every
+     * group but TSC has been put is the monitor's own affair. */
     enum error (*vcpu_create)(struct vcpu *v) must_check;
     void (*vcpu_destroy)(struct vcpu *v); /* after unload */
 

@@ -73,7 +73,7 @@ static void map_root(struct domain *root, uint64_t from, uint64_t to, const void
         panic("cannot map root's image at 0x%lx (error %d)", from, e);
 }
 
-/* What root writes gets memory of its own, from the top of `ram`, or below the modules that lie there. The rest of the file, if any, then zeros. */
+/* What root writes gets memory of its own, from the top of `ram`, or below the modules that lie there: the rest of the file, if any, then zeros. */
 static void map_root_data(struct domain *root, struct memory *ram, uint64_t from, uint64_t to, const char *file)
 {
     uint64_t size = to - from, place = ram->range.base.v + ram->range.size - size;
