@@ -42,13 +42,15 @@ include docs/docs.mk
 # ---- The kernel: RING0 -> mullion.elf (64-bit, for debuggers) -> flat binary -> mullion (the bootable 32-bit ELF).
 
 OBJ0 := $(RING0:%=$(BUILD)/obj/%.o)
+LTO  := -flto
+$(BUILD)/obj/kernel/string.c.o: LTO :=
 
 kernel: $(BUILD)/mullion
 
 $(BUILD)/obj/%.c.o: %.c
 	@mkdir -p $(@D)
 	@echo '  ring 0  $<'
-	$(CC) $(CFLAGS0) -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS0) $(LTO) -MMD -MP -c -o $@ $<
 
 # nasm's -MD leaves out what is %included: the dependencies are made by a run of their own.
 $(BUILD)/obj/%.asm.o: %.asm
@@ -65,7 +67,7 @@ $(BUILD)/gen/font.bin: /usr/share/grub/ascii.pf2 tools/make-font.py
 $(BUILD)/obj/drivers/font.asm.o: $(BUILD)/gen/font.bin
 
 $(BUILD)/mullion.elf: $(OBJ0) linker.ld
-	ld -nostdlib -static -T linker.ld -z max-page-size=4096 -z noexecstack --build-id=none -o $@ $(OBJ0)
+	$(CC) $(CFLAGS0) $(LTO) -nostdlib -static -no-pie -Wl,-T,linker.ld,-z,max-page-size=4096,-z,noexecstack,--build-id=none -o $@ $(OBJ0)
 
 $(BUILD)/mullion.bin: $(BUILD)/mullion.elf
 	$(OBJCOPY) -O binary $< $@

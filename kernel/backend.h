@@ -32,9 +32,8 @@ static inline uint32_t cpuid_index(uint32_t leaf) { return leaf % CPUID_INDEX_SI
 struct settled_doorbell {
     struct event *event;
     uint64_t bits;
-    uint64_t base;  /* port or guest-physical address */
-    uint64_t size;  /* bytes */
-    bool memory;
+    uint32_t port;
+    uint32_t size;  /* of the access, bytes; 0: any */
 };
 
 /* A guest-physical address space. */
@@ -68,6 +67,17 @@ struct vcpu {
     uint64_t xcr0, cr2, dr[4], dr6, tsc_aux;
     uint64_t exits[EXIT_COUNT];
 };
+
+#define INSTRUCTION_MAX 15u /* bytes (Intel SDM vol. 2, 2.3.11) */
+
+/* By how much rip is to move on because the monitor has done the exit's instruction. Taken once; a backend does so before it enters. */
+static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
+{
+    uint32_t length = __atomic_load_n(&s->advance, __ATOMIC_RELAXED);
+    if (length)
+        s->advance = 0;
+    return length <= INSTRUCTION_MAX ? length : 0;
+}
 
 struct backend {
     const char *name; /* "VT-x", "AMD-V" */

@@ -84,6 +84,6 @@ void panic(const char *format, ...)
         __asm__ volatile("cli; hlt");
 }
 
-uintptr_t __stack_chk_guard = 0x5bd1e995a3c47f00;
-noreturn void __stack_chk_fail(void);
+__attribute__((used)) uintptr_t __stack_chk_guard = 0x5bd1e995a3c47f00;
+__attribute__((used)) noreturn void __stack_chk_fail(void);
 void __stack_chk_fail(void) { panic("a kernel stack frame was overrun, near 0x%lx", (uint64_t)__builtin_return_address(0)); }

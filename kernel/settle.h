@@ -45,7 +45,7 @@ static inline bool settle_port(struct vcpu *v, uint32_t port, uint32_t size)
 {
     uint32_t count = __atomic_load_n(&v->space->doorbell_count, __ATOMIC_ACQUIRE);
     for (const struct settled_doorbell *x = v->space->doorbell; count-- > 0; x++) {
-        if (x->memory || x->base != port || (x->size && x->size != size))
+        if (x->port != port || (x->size && x->size != size))
             continue;
         if ((__atomic_load_n(&x->event->bits, __ATOMIC_RELAXED) & x->bits) != x->bits)
             settle_ring(x);

@@ -11,6 +11,6 @@ struct space *space_new(struct domain *payer) must_check;
 void space_free(struct space *s);
 enum error space_settle_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d) must_check;
 /* Takes a reference to the event. */
-enum error space_settle_doorbell(struct space *s, bool memory, uint64_t base, uint64_t size, struct event *e, uint64_t bits) must_check;
+enum error space_settle_doorbell(struct space *s, uint64_t port, uint64_t size, struct event *e, uint64_t bits) must_check;
 
 #endif

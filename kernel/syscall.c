@@ -254,10 +254,10 @@ static struct result sys_settle(const struct arguments *x)
     ARGUMENT(s, 0, space, OBJ_SPACE, RIGHT_MANAGE);
     if (x->a[1] == SETTLE_CPUID)
         return failed(space_settle_cpuid(s, x->a[2], x->a[3], x->a[4], x->a[5]));
-    if (x->a[1] != SETTLE_DOORBELL_PORT && x->a[1] != SETTLE_DOORBELL_MEMORY)
+    if (x->a[1] != SETTLE_DOORBELL_PORT)
         return failed(E_ARG);
     ARGUMENT(e, 4, event, OBJ_EVENT, RIGHT_SIGNAL);
-    return failed(space_settle_doorbell(s, x->a[1] == SETTLE_DOORBELL_MEMORY, x->a[2], x->a[3], e, x->a[5]));
+    return failed(space_settle_doorbell(s, x->a[2], x->a[3], e, x->a[5]));
 }
 
 static struct result query_memory(struct memory *m, uint64_t what, uint64_t index)
@@ -290,9 +290,7 @@ static struct result sys_query(const struct arguments *x)
             ARGUMENT(named, 0, vcpu, OBJ_VCPU, RIGHT_MANAGE);
             v = named;
         }
-        if (!v || index > EXIT_COUNT)
-            return failed(E_ARG);
-        return done(index == EXIT_COUNT ? v->state->exits_total : v->exits[index]);
+        return v && index < EXIT_COUNT ? done(v->exits[index]) : failed(E_ARG);
     }
     OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MANAGE);
     if (o->type == OBJ_MEMORY)
@@ -391,16 +389,7 @@ static __attribute__((noinline)) noreturn void by_number(struct thread *t, struc
 noreturn void syscall_entry(struct thread *t);
 noreturn void syscall_entry(struct thread *t)
 {
-    struct cpu *c = t->cpu;
-    if (t->frame.rax != SYS_VCPU_RUN)
-        by_number(t, c);
-    /* The hot one: no lock, no table. */
-    if (!t->vcpu) {
-        t->frame.rax = E_STATE;
-        user_resume(&t->frame);
-    }
-    t->vcpu->in_guest_mode = true;
-    if (!vcpu_enter(c, t->vcpu) || __atomic_load_n(&c->work, __ATOMIC_RELAXED))
-        cpu_run();
-    user_resume(&t->frame);
+    if (t->frame.rax == SYS_VCPU_RUN)
+        vcpu_run_call(t);
+    by_number(t, t->cpu);
 }

@@ -13,7 +13,7 @@
 #include "kernel/space.h"
 #include "kernel/thread.h"
 
-#define INSTRUCTION_MAX 15u /* bytes (Intel SDM vol. 2, 2.3.11) */
+#define GROUPS_TO_DECODE (GROUP_RIP | GROUP_SEG | GROUP_CR)
 
 const struct backend *backend;
 
@@ -168,61 +168,58 @@ static void get(struct vcpu *v, uint32_t groups)
         s->tsc_aux = rdmsr(MSR_TSC_AUX);
 }
 
-/* The monitor has done the instruction; unless it brings a rip of its own. */
-static inline void take_advance(struct vcpu *v, uint32_t dirty)
-{
-    uint32_t length = __atomic_load_n(&v->state->advance, __ATOMIC_RELAXED);
-    if (length == 0)
-        return;
-    v->state->advance = 0;
-    if (!(dirty & GROUP_RIP) && length <= INSTRUCTION_MAX)
-        backend->skip(v, length);
-}
-
 void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)
 {
     if (c->vcpu != v)
         vcpu_make_current(c, v);
-    take_advance(v, v->state->dirty);
-    groups &= GROUPS_ALL & ~(uint32_t)GROUP_TSC & ~v->state->dirty;
+    uint32_t dirty = __atomic_load_n(&v->state->dirty, __ATOMIC_RELAXED), done = vcpu_take_advance(v->state);
+    if (done && !(dirty & GROUP_RIP))
+        backend->skip(v, done);
+    groups &= GROUPS_ALL & ~(uint32_t)GROUP_TSC & ~dirty;
     get(v, groups);
     v->state->valid |= groups;
 }
 
-static uint32_t groups_of(uint32_t reason)
-{
-    switch (reason) {
-    case EXIT_KICK: case EXIT_DEADLINE: case EXIT_RDMSR: case EXIT_WRMSR: case EXIT_CPUID: return 0;
-    case EXIT_HLT: case EXIT_XSETBV: case EXIT_INVALID_OPCODE_WANTED: return GROUP_RIP;
-    case EXIT_HYPERCALL: return GROUP_RIP | GROUP_SEG;
-    case EXIT_CR_WRITE: case EXIT_CR_READ: case EXIT_MEMORY: return GROUP_RIP | GROUP_CR;
-    case EXIT_BAD_STATE: return GROUPS_ALL & ~(uint32_t)GROUP_TSC;
-    default: return GROUP_RIP | GROUP_SEG | GROUP_CR;
-    }
-}
+/* What the monitor needs for an exit, besides the record. */
+static const uint8_t groups_of[EXIT_COUNT] = {
+    [EXIT_HLT] = GROUP_RIP,
+    [EXIT_XSETBV] = GROUP_RIP,
+    [EXIT_INVALID_OPCODE_WANTED] = GROUP_RIP,
+    [EXIT_HYPERCALL] = GROUP_RIP | GROUP_SEG,
+    [EXIT_CR_WRITE] = GROUP_RIP | GROUP_CR,
+    [EXIT_CR_READ] = GROUP_RIP | GROUP_CR,
+    [EXIT_MEMORY] = GROUP_RIP | GROUP_CR,
+    [EXIT_BAD_STATE] = GROUPS_ALL & ~GROUP_TSC,
+    [EXIT_EXCEPTION] = GROUPS_TO_DECODE,
+    [EXIT_TRIPLE_FAULT] = GROUPS_TO_DECODE,
+    [EXIT_TASK_SWITCH] = GROUPS_TO_DECODE,
+    [EXIT_SHUTDOWN] = GROUPS_TO_DECODE,
+    [EXIT_UNKNOWN] = GROUPS_TO_DECODE,
+};
+
+/* What becomes of a guest's turn. */
+enum outcome { STAY, TO_MONITOR, TO_HOST };
 
 /* Out of the guest, to the monitor. */
-static bool hand_over(struct vcpu *v, uint32_t reason)
+static inline enum outcome hand_over(struct vcpu *v, uint32_t reason)
 {
     struct vcpu_state *s = v->state;
-    v->exit.reason = reason;
-    v->exits[reason < EXIT_COUNT ? reason : EXIT_UNKNOWN]++;
-    uint32_t groups = reason == EXIT_PORT && !v->exit.port.string ? 0 : groups_of(reason);
-    v->cr2 = read_cr2();
-    if (groups)
+    uint32_t groups = groups_of[reason];
+    v->exits[reason]++;
+    s->exit.reason = reason;
+    s->exit.insn_len = v->exit.insn_len;
+    s->exit.detail = v->exit.detail;
+    s->exit.raw[0] = v->exit.raw[0];
+    if (rarely(reason == EXIT_PORT && v->exit.port.string))
+        groups = GROUPS_TO_DECODE;
+    if (groups) {
         get(v, groups);
-    s->exit = v->exit;
+        s->exit.raw[1] = v->exit.raw[1];
+        s->exit.raw[2] = v->exit.raw[2];
+    }
     s->valid = groups;
-    s->exits_total++;
-    v->in_guest_mode = false;
     v->thread->frame.rax = OK;
-    return true;
-}
-
-static bool leave_for_host(struct vcpu *v)
-{
-    v->cr2 = read_cr2();
-    return false;
+    return TO_MONITOR;
 }
 
 void settle_osxsave(struct vcpu *v, uint64_t *gpr)
@@ -237,85 +234,92 @@ void settle_ring(const struct settled_doorbell *x)
     kernel_unlock();
 }
 
-static bool settle_memory(struct vcpu *v, uint64_t at)
+static __attribute__((noinline)) enum outcome leave(struct vcpu *v, uint32_t reason) { return hand_over(v, reason); }
+
+/* The guest has nothing to do: asleep until somebody kicks, the deadline comes or there is something to deliver. */
+static __attribute__((noinline)) enum outcome sleep(struct vcpu *v, uint64_t deadline)
 {
-    struct space *space = v->space;
-    uint32_t count = __atomic_load_n(&space->doorbell_count, __ATOMIC_ACQUIRE);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct settled_doorbell *x = &space->doorbell[i];
-        if (!x->memory || at < x->base || at - x->base >= x->size)
-            continue;
-        settle_ring(x);
-        v->exits[EXIT_MEMORY]++;
-        return true;
+    struct vcpu_state *s = v->state;
+    v->halted = false;
+    if (__atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST))
+        return leave(v, EXIT_KICK);
+    if ((s->inject & INJECT_VALID) || (s->irq & IRQ_VALID)) {
+        s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has had the CPU */
+        return STAY;
     }
-    return false;
+    if (deadline != NEVER && rdtsc() >= deadline)
+        return leave(v, EXIT_DEADLINE);
+    v->halted = true;
+    thread_block(v->thread, BLOCK_HALT, deadline);
+    return TO_HOST;
 }
 
-/* True: the guest can go on. False: the exit is the monitor's. */
-static bool settle(struct vcpu *v)
+/* The host has done its part of what ended the guest's turn. */
+static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct vcpu *v, uint64_t deadline)
 {
-    const struct vcpu_exit *x = &v->exit;
-    bool settled = x->reason == EXIT_CPUID    ? settle_cpuid(v, v->state->gpr)
-                   : x->reason == EXIT_PORT   ? !x->port.in && !x->port.string && x->insn_len && settle_port(v, x->port.port, x->port.size)
-                   : x->reason == EXIT_MEMORY ? x->memory.write && x->insn_len && settle_memory(v, x->memory.gpa)
-                                              : false;
-    if (settled)
-        backend->skip(v, x->insn_len);
-    return settled;
+    v->exits[EXIT_WAITING]++;
+    if (v->exit.detail)
+        irq_dispatch((unsigned)v->exit.detail);
+    else
+        irq_window();
+    uint64_t now = rdtsc();
+    if (now >= deadline)
+        return leave(v, EXIT_DEADLINE);
+    return now >= c->next_deadline ? TO_HOST : STAY;
+}
+
+static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v)
+{
+    struct vcpu_state *s = v->state;
+    if (rarely(c->vcpu != v))
+        vcpu_make_current(c, v);
+    uint32_t dirty = __atomic_load_n(&s->dirty, __ATOMIC_RELAXED) & GROUPS_ALL;
+    if (rarely(dirty)) {
+        s->dirty = 0;
+        if (dirty & GROUP_RIP) /* the monitor brings a rip of its own */
+            s->advance = 0;
+        put(v, dirty);
+    }
+    uint64_t deadline = __atomic_load_n(&s->deadline, __ATOMIC_RELAXED);
+    enum outcome o = STAY;
+    if (rarely(v->halted || s->activity == ACTIVITY_HALT))
+        o = sleep(v, deadline);
+    while (!rarely(o)) {
+        if (rarely(__atomic_load_n(&v->kicked, __ATOMIC_RELAXED))) {
+            __atomic_store_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
+            o = leave(v, EXIT_KICK);
+            break;
+        }
+        if (rarely(__atomic_load_n(&c->work, __ATOMIC_RELAXED))) {
+            o = TO_HOST;
+            break;
+        }
+        backend->run(v, min_u64(deadline, c->next_deadline));
+        if (v->exit.reason == EXIT_WAITING)
+            o = serve_host(c, v, deadline);
+        else
+            return hand_over(v, v->exit.reason) == TO_MONITOR;
+    }
+    v->in_guest_mode = o == TO_HOST; /* inside vcpu_run all the same: its thread goes on there */
+    return o == TO_MONITOR;
 }
 
 bool vcpu_enter(struct cpu *c, struct vcpu *v)
 {
-    struct vcpu_state *s = v->state;
-    uint64_t next = c->next_deadline;
-    if (c->vcpu != v)
-        vcpu_make_current(c, v);
-    uint32_t dirty = __atomic_load_n(&s->dirty, __ATOMIC_RELAXED) & GROUPS_ALL;
-    take_advance(v, dirty);
-    if (dirty) {
-        s->dirty = 0;
-        put(v, dirty);
-    }
-    write_cr2(v->cr2); /* after put, which may bring a new one: a page fault that the monitor injects */
-    uint64_t deadline = __atomic_load_n(&s->deadline, __ATOMIC_RELAXED);
-    if (v->halted || s->activity == ACTIVITY_HALT) {
-        v->halted = false;
-        if (__atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST))
-            return hand_over(v, EXIT_KICK);
-        if (!(s->inject & INJECT_VALID) && !(s->irq & IRQ_VALID)) {
-            if (deadline != NEVER && rdtsc() >= deadline)
-                return hand_over(v, EXIT_DEADLINE);
-            v->halted = true;
-            thread_block(v->thread, BLOCK_HALT, deadline);
-            return leave_for_host(v);
-        }
-        s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has had the CPU */
-    }
-    for (;;) {
-        if (__atomic_load_n(&v->kicked, __ATOMIC_RELAXED)) {
-            __atomic_store_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
-            return hand_over(v, EXIT_KICK);
-        }
-        if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
-            return leave_for_host(v);
-        backend->run(v, min_u64(deadline, next));
-        if (v->exit.reason != EXIT_WAITING) {
-            if (!settle(v))
-                return hand_over(v, v->exit.reason);
-            continue;
-        }
-        v->exits[EXIT_WAITING]++;
-        if (v->exit.detail)
-            irq_dispatch((unsigned)v->exit.detail);
-        else
-            irq_window();
-        uint64_t now = rdtsc();
-        if (now >= deadline)
-            return hand_over(v, EXIT_DEADLINE);
-        if (now >= next)
-            return leave_for_host(v);
-    }
+    v->in_guest_mode = false;
+    return enter(c, v);
+}
+
+/* The hottest call: no lock, no table. */
+noreturn void vcpu_run_call(struct thread *t)
+{
+    struct cpu *c = t->cpu;
+    struct vcpu *v = t->vcpu;
+    if (rarely(!v))
+        t->frame.rax = E_STATE;
+    else if (rarely(!enter(c, v) || __atomic_load_n(&c->work, __ATOMIC_RELAXED)))
+        cpu_run();
+    user_resume(&t->frame);
 }
 
 void vcpu_kick(struct vcpu *v)

@@ -22,26 +22,27 @@ static uint32_t length_of(uint64_t code)
     }
 }
 
+/* The record's port, size and direction in one word: the hot half of what guests do. */
 static void port(const struct vmcb_control *c, uint64_t rip, struct vcpu_exit *out)
 {
     uint32_t info = (uint32_t)c->exit_info1;
-    out->raw[0] = 0;
-    out->port.port = (uint16_t)(info >> 16);
-    out->port.size = (uint8_t)(info >> 4 & 7);
-    out->port.in = (info & IO_IN) != 0;
-    out->port.string = (info & IO_STRING) != 0;
-    out->port.rep = (info & IO_REP) != 0;
-    out->port.next_rip = c->exit_info2; /* 15.10.2: the CPU always gives it here */
-    uint64_t length = c->exit_info2 - rip;
-    out->insn_len = length <= 15 ? (uint32_t)length : 0;
+    uint64_t length = c->exit_info2 - rip; /* 15.10.2: the CPU always gives the next RIP here */
+    out->raw[0] = info >> 16 | (info & IO_SIZES) << 12 | (info & IO_IN) << 24;
+    if (rarely(info & (IO_STRING | IO_REP))) {
+        out->port.string = (info & IO_STRING) != 0;
+        out->port.rep = (info & IO_REP) != 0;
+    }
+    out->insn_len = rarely(length > INSTRUCTION_MAX) ? 0 : (uint32_t)length;
     out->reason = EXIT_PORT;
 }
+_Static_assert(offsetof(struct vcpu_exit, port.size) == offsetof(struct vcpu_exit, raw) + 2 &&
+                   offsetof(struct vcpu_exit, port.in) == offsetof(struct vcpu_exit, raw) + 3 && IO_SIZES == 0x70 && IO_IN == 1, "port() relies on it");
 
 static void memory(const struct vmcb *b, struct vcpu_exit *out)
 {
     const struct vmcb_control *c = &b->control;
     uint64_t info = c->exit_info1;
-    out->raw[2] = out->raw[3] = 0;
+    out->raw[2] = 0;
     out->memory.gpa = c->exit_info2;
     out->memory.gva = 0;
     out->memory.write = (info & NPF_WRITE) != 0;
@@ -109,7 +110,7 @@ void svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcp
         if (out->reason == EXIT_WAITING)
             out->detail = 0;
         uint64_t length = next_rip && c->next_rip ? c->next_rip - b->save.rip : length_of(code);
-        out->insn_len = length <= 15 ? (uint32_t)length : 0;
+        out->insn_len = length <= INSTRUCTION_MAX ? (uint32_t)length : 0;
     }
 }
 

@@ -13,7 +13,6 @@
 #include "svm/svm.h"
 
 #define CPUID_LENGTH 2u /* without next-RIP: see svm_exit.c */
-#define rarely(x) __builtin_expect(!!(x), 0)
 
 void svm_asid_forget(struct asid_pool *p)
 {
@@ -151,6 +150,9 @@ struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
 {
     struct svm_vcpu *s = v->hw;
     uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
+    uint32_t done = vcpu_take_advance(v->state);
+    if (done)
+        skip(s->vmcb, done);
     s->vmcb->save.rax = s->gpr[GPR_RAX];
     if (rarely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation || v->flush_seen != generation ||
                ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)))
@@ -197,7 +199,7 @@ void svm_finish(struct vcpu *v)
     else if (rarely(v->exit.reason == EXIT_BAD_STATE))
         refused(v, s);
     /* QEMU lets a guest load these too where a CPU raises #GP, and VMRUN would refuse them. */
-    if (rarely((b->save.cr0 & (CR0_NW | CR0_CD)) == CR0_NW))
+    if (rarely(b->save.cr0 & CR0_NW) && !(b->save.cr0 & CR0_CD))
         b->save.cr0 &= ~CR0_NW;
     b->save.dr7 &= 0xffffffff;
 }
@@ -238,8 +240,6 @@ void svm_run(struct vcpu *v, uint64_t deadline_tsc)
         struct vmcb *b = s->vmcb;
         if (rarely(b->control.interrupt & V_IRQ))
             apic_recheck(); /* QEMU (7.2): VMRUN with V_IRQ set writes its word of pending interrupts without a lock, and can lose one of ours */
-        if (b->control.exit_event & EVENT_VALID)
-            break;
         if (b->control.exit_code == SVM_EXIT_CPUID) {
             s->gpr[GPR_RAX] = b->save.rax;
             if (!settle_cpuid(v, s->gpr))

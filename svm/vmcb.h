@@ -150,6 +150,7 @@ enum svm_exit_code {
 #define IO_IN     1u
 #define IO_STRING 4u
 #define IO_REP    8u
+#define IO_SIZES  0x70u
 /* exit_info1 of a nested page fault (15.25.6) */
 #define NPF_WRITE   (1ull << 1)
 #define NPF_FETCH   (1ull << 4)

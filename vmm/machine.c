@@ -249,13 +249,11 @@ static enum error build_cpuid(struct vm *vm)
 static enum error make_bench(struct vm *vm)
 {
     struct syscall_result event = sys_event_create();
-    enum error error = event.error != OK ? event.error : bench_init(&vm->bus, &vm->boot_tsc);
+    enum error error = event.error != OK ? event.error : bench_init(&vm->bus, &vm->boot_tsc, event.value);
     if (error == OK)
         error = sys_settle(vm->space, SETTLE_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
     if (error == OK)
         error = sys_settle(vm->space, SETTLE_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT, VMM_EVENT_INPUT);
-    if (error == OK)
-        error = sys_settle(vm->space, SETTLE_DOORBELL_MEMORY, BENCH_PAGE, BENCH_PAGE_DOORBELL, event.value, 1);
     return error;
 }
 

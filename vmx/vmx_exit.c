@@ -95,10 +95,8 @@ static void exception(struct vcpu *v, struct vmx_vcpu *hw)
 
 static void port(struct vcpu *v)
 {
-    uint32_t length = instruction_length();
-    report(v, EXIT_PORT, length);
+    report(v, EXIT_PORT, instruction_length());
     vmx_port_access(vmreadn(EXIT_QUALIFICATION), &v->exit);
-    v->exit.port.next_rip = vmreadn(GUEST_RIP) + length;
 }
 
 static void memory(struct vcpu *v, uint32_t idt_vectoring)

@@ -155,12 +155,16 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
         v->flush_seen = generation;
         vmx_flush(v->space);
     }
+    uint32_t done = vcpu_take_advance(s);
+    if (done)
+        vmx_step_over(done);
     if (__builtin_expect((hw->event | __atomic_load_n(&s->inject, __ATOMIC_RELAXED) | __atomic_load_n(&s->irq, __ATOMIC_RELAXED)) & EVENT_VALID, 0))
         deliver_events(hw, s);
     else
         set_proc(hw, vmx.proc);
     if (vmx.proc & BIT(PROC_TPR_SHADOW))
         watch_tpr(hw);
+    write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
     vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(rdtsc(), deadline, vmx_slice, vmx.timer_shift));
 
     /*
@@ -176,15 +180,16 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
             return;
         }
         reason = vmread32(EXIT_REASON);
-        if (settled >= SETTLED_MAX || !(reason == REASON_CPUID ? settle_cpuid(v, s->gpr) : reason == REASON_IO && settle_out(v)))
+        if (!(reason == REASON_CPUID ? settle_cpuid(v, s->gpr) : reason == REASON_IO && settle_out(v)))
             break;
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
-        if (reason == REASON_IO && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)) {
-            reason = REASON_TIMER; /* whom it woke may go first: as if the guest's time were over */
+        if (settled >= SETTLED_MAX || (reason == REASON_IO && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
+            reason = REASON_TIMER; /* as if the guest's time were over: it may be, and whom a doorbell woke may go first */
             break;
         }
     }
     restore_tables(hw->cpu);
+    v->cr2 = read_cr2();
     v->exit.detail = reason;
     s->tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4; /* the guest moves it without an exit */
     vmx_exit(v, reason, vmread32(IDT_VECTORING));

@@ -24,6 +24,7 @@ static inline uint64_t page_down(uint64_t v) { return v & ~PAGE_MASK; }
 static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
+#define rarely(x)   __builtin_expect(!!(x), 0)
 #define must_check  __attribute__((warn_unused_result))
 #define noreturn    __attribute__((noreturn))
 #define print_like(f, a) __attribute__((format(printf, f, a)))

@@ -232,11 +232,9 @@ enum settle_kind {
     /* a = leaf | subleaf << 32 (subleaf 0xffffffff: whatever), b = eax | ebx << 32, c = ecx | edx << 32. A leaf with no
      * entry exits to the monitor. d: CPUID_LIVE_*: bits that mirror the guest's CR4. */
     SETTLE_CPUID = 0,
-    /* a = port, b = size in bytes (0: any), c = event handle, d = bits: OUT signals the event and the guest goes on. */
+    /* a = port, b = size in bytes (0: any), c = event handle, d = bits: OUT signals the event and the guest goes on. There is
+     * none for memory: to go on behind a store somebody must decode it, and ring 0 does not. */
     SETTLE_DOORBELL_PORT,
-    /* a = guest-physical address, b = size of the range in bytes, c = event handle, d = bits. Needs no instruction decoding
-     * only where the CPU tells the length; elsewhere the exit goes to the monitor. */
-    SETTLE_DOORBELL_MEMORY,
 };
 /* SETTLE_CPUID's d: at leaf 1, ECX.OSXSAVE follows CR4.OSXSAVE; at leaf 7, ECX.OSPKE stays clear. */
 #define CPUID_LIVE_OSXSAVE 1u
@@ -247,7 +245,7 @@ enum query {
     QUERY_DOMAIN_KMEM_USED, /* pages */
     QUERY_DOMAIN_KMEM_QUOTA,
     QUERY_THREAD_TICKS,     /* TSC ticks this thread (and its vCPU) has run */
-    QUERY_VCPU_EXITS,       /* handle 0: the caller's own vCPU. index: enum exit_reason, or EXIT_COUNT for the total */
+    QUERY_VCPU_EXITS,       /* handle 0: the caller's own vCPU. index: enum exit_reason */
     QUERY_MEMORY_BASE,      /* host-physical address (RIGHT_MANAGE) */
     QUERY_MEMORY_SIZE,
     QUERY_MEMORY_RESERVED,  /* RAM object: for index i, the i-th carved range: offset | 1; 0 when there is none */

@@ -84,7 +84,6 @@ struct vcpu_exit {
             uint8_t string; /* INS/OUTS */
             uint8_t rep;
             uint8_t reserved[2];
-            uint64_t next_rip; /* 0: not known */
         } port;
         struct {
             uint64_t gpa;
@@ -103,7 +102,7 @@ struct vcpu_exit {
             uint64_t value;    /* CR_WRITE: the value the guest wants in the register */
         } cr;
         struct { uint32_t vector; uint32_t error_code; } exception;
-        uint64_t raw[4];
+        uint64_t raw[3];
     };
 };
 
@@ -138,7 +137,6 @@ struct vcpu_state {
     /* written by the kernel */
     uint32_t valid;
     struct vcpu_exit exit;
-    uint64_t exits_total;
 
     /* GROUP_RIP */
     uint64_t rip, rsp, rflags;

@@ -13,6 +13,7 @@
 #include "arch/x86_64/time.h"
 #include "drivers/serial.h"
 #include "kernel/klog_ring.h"
+#include "kernel/settle.h"
 
 #define POOL_SIZE (8ull << 20)
 #define POOL_BASE 0x1000000ull
@@ -179,12 +180,21 @@ static enum error fake_create(struct vcpu *v)
 static void fake_destroy(struct vcpu *v) { pool_free(&v->payer->quota, v->hw, 64); }
 static void fake_load(struct vcpu *v) { assert_ptr_equal(v->cpu, this_cpu()); }
 static void fake_groups(struct vcpu *v, uint32_t groups) { (void)v, (void)groups; }
+/* As both real ones do in their loops. */
+static bool fake_settles(struct vcpu *v)
+{
+    const struct vcpu_exit *x = &v->exit;
+    return x->reason == EXIT_CPUID ? settle_cpuid(v, v->state->gpr)
+                                   : x->reason == EXIT_PORT && !x->port.in && !x->port.string && settle_port(v, x->port.port, x->port.size);
+}
 static void fake_run(struct vcpu *v, uint64_t deadline)
 {
     (void)deadline;
-    v->exit = (struct vcpu_exit){.reason = EXIT_HLT};
-    if (guest_runs)
-        guest_runs(v);
+    do {
+        v->exit = (struct vcpu_exit){.reason = EXIT_HLT};
+        if (guest_runs)
+            guest_runs(v);
+    } while (fake_settles(v));
 }
 static void fake_skip(struct vcpu *v, uint32_t length) { (void)v, (void)length; }
 static uint64_t fake_cr4(struct vcpu *v) { return v->state->cr4; }

@@ -10,17 +10,29 @@
 
 #include <cmocka.h>
 
+#include "lib/syscall.h"
 #include "vmm/devices/bench.h"
 
 static struct bus bus;
 static uint64_t origin;
+
+static unsigned rung;
+struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    (void)c, (void)d, (void)e, (void)f;
+    assert_int_equal(number, SYS_EVENT_SIGNAL);
+    assert_int_equal(a, 77);
+    assert_int_equal(b, 1);
+    rung++;
+    return (struct syscall_result){OK, 0};
+}
 
 static int setup(void **state)
 {
     (void)state;
     bus_init(&bus);
     origin = 0;
-    return bench_init(&bus, &origin);
+    return bench_init(&bus, &origin, 77);
 }
 
 static void test_answers(void **state)
@@ -62,10 +74,24 @@ static void test_swallows_writes(void **state)
     assert_int_equal(origin, 5);
 }
 
+/* A doorbell in memory is rung here; a write behind it, or a read, rings nothing. */
+static void test_rings(void **state)
+{
+    (void)state;
+    uint64_t value = 0;
+    rung = 0;
+    assert_true(bus_memory(&bus, BENCH_PAGE, 4, true, &value));
+    assert_true(bus_memory(&bus, BENCH_PAGE + BENCH_PAGE_DOORBELL - 4, 4, true, &value));
+    assert_int_equal(rung, 2);
+    assert_true(bus_memory(&bus, BENCH_PAGE + BENCH_PAGE_DOORBELL, 4, true, &value));
+    assert_true(bus_memory(&bus, BENCH_PAGE, 4, false, &value));
+    assert_int_equal(rung, 2);
+}
+
 static void test_is_there_once(void **state)
 {
     (void)state;
-    assert_int_equal(bench_init(&bus, &origin), E_OVERLAP);
+    assert_int_equal(bench_init(&bus, &origin, 77), E_OVERLAP);
 }
 
 int main(void)
@@ -74,6 +100,7 @@ int main(void)
         cmocka_unit_test_setup(test_answers, setup),
         cmocka_unit_test_setup(test_shows_the_origin_of_the_clock, setup),
         cmocka_unit_test_setup(test_swallows_writes, setup),
+        cmocka_unit_test_setup(test_rings, setup),
         cmocka_unit_test_setup(test_is_there_once, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

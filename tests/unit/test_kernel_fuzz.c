@@ -237,7 +237,7 @@ static void guest_does(struct vcpu *v)
         for (unsigned i = 0; i < 40; i++)
             bytes[below(sizeof *s)] = (uint8_t)any();
     }
-    v->exit = (struct vcpu_exit){.reason = (uint32_t)below(EXIT_COUNT + 2), .insn_len = (uint32_t)below(16), .detail = 0};
+    v->exit = (struct vcpu_exit){.reason = (uint32_t)below(EXIT_COUNT), .insn_len = (uint32_t)below(16), .detail = 0};
     if (v->exit.reason == EXIT_PORT) {
         v->exit.port.port = (uint16_t)below(8);
         v->exit.port.size = (uint8_t)(1u << below(3));

@@ -336,7 +336,7 @@ static void test_a_vcpu_outlives_its_thread(void **state)
     assert_int_equal(call2(t, SYS_VCPU_CREATE, s, 0x701000).error, E_STATE);
     made(call4(t, SYS_HANDLE_GRANT, 5, v, RIGHTS_ALL, 9));
     assert_int_equal(call1(o, SYS_VCPU_KICK, 9).error, OK);
-    assert_int_equal(call3(o, SYS_QUERY, 9, QUERY_VCPU_EXITS, EXIT_COUNT).error, OK);
+    assert_int_equal(call3(o, SYS_QUERY, 9, QUERY_VCPU_EXITS, EXIT_KICK).error, OK);
     assert_int_equal(call_steps(T, SYS_DESTROY, maker, 0), OK);
     for (uint64_t slot = 1; slot < 40; slot++) {
         struct object *x;
@@ -344,7 +344,7 @@ static void test_a_vcpu_outlives_its_thread(void **state)
             assert_int_equal(call1(T, SYS_HANDLE_CLOSE, slot).error, OK);
     }
     assert_int_equal(call1(o, SYS_VCPU_KICK, 9).error, E_DEAD);
-    assert_int_equal(call3(o, SYS_QUERY, 9, QUERY_VCPU_EXITS, EXIT_COUNT).error, E_DEAD);
+    assert_int_equal(call3(o, SYS_QUERY, 9, QUERY_VCPU_EXITS, EXIT_KICK).error, E_DEAD);
     assert_int_equal(call1(o, SYS_HANDLE_CLOSE, 9).error, OK);
 }
 

@@ -91,7 +91,6 @@ static void ports(void **state)
     assert_int_equal(out.port.size, 1);
     assert_int_equal(out.port.in, 1);
     assert_int_equal(out.port.string, 0);
-    assert_int_equal(out.port.next_rip, 0x1002);
     assert_int_equal(out.insn_len, 2);
     svm_translate(exit_with(SVM_EXIT_IOIO, 0xcfcu << 16 | 4u << 4 | IO_STRING | IO_REP, 0x1003), false, 0, &out);
     assert_int_equal(out.port.size, 4);

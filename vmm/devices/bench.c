@@ -1,6 +1,9 @@
 /* See bench.h. What it does is nothing, as fast as any device here could. */
 #include "vmm/devices/bench.h"
 #include <stddef.h>
+#include "lib/syscall.h"
+
+static uint64_t doorbell;
 
 static void ports(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
@@ -15,12 +18,15 @@ static void page(void *device, uint64_t offset, unsigned size, bool is_write, ui
 {
     const uint64_t *boot_tsc = device;
     (void)size;
-    if (!is_write)
+    if (is_write && offset < BENCH_PAGE_DOORBELL)
+        (void)sys_event_signal(doorbell, 1);
+    else if (!is_write)
         *value = offset == 0x808 ? *boot_tsc : offset == 0x80c ? *boot_tsc >> 32 : BENCH_MAGIC;
 }
 
-enum error bench_init(struct bus *bus, const uint64_t *boot_tsc)
+enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event)
 {
+    doorbell = event;
     enum error error = bus_add_ports(bus, BENCH_PORT, BENCH_PORT_WAKE + 3, 4, ports, NULL);
     return error != OK ? error : bus_add_memory(bus, BENCH_PAGE, BENCH_PAGE + 0xfff, 8, page, (void *)(uintptr_t)boot_tsc);
 }

@@ -1,6 +1,6 @@
 /*
  * The device that the benchmark guest (tests/bench) measures against: a port and a register that this monitor answers at
- * once, and a port and a page whose writes are doorbells, settled by ring 0. It exists only in a guest whose configuration
+ * once, ports whose writes are doorbells, settled by ring 0, and memory whose writes are doorbells, settled here. It exists only in a guest whose configuration
  * says `bench-device = yes`. Lock: the VM's.
  *
  *   port 0x5d0   read: BENCH_MAGIC, answered here        port 0x5d4   write: a doorbell that nobody waits for
@@ -21,7 +21,7 @@
 #define BENCH_PAGE_DOORBELL 0x800u /* bytes from the page's start on */
 #define BENCH_MAGIC         0x4843424du
 
-/* boot_tsc is read through the pointer at each access. */
-NODISCARD enum error bench_init(struct bus *bus, const uint64_t *boot_tsc);
+/* boot_tsc is read through the pointer at each access. `event` gets bit 0 when the page's doorbell is written. One in a program. */
+NODISCARD enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event);
 
 #endif
