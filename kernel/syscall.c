@@ -362,7 +362,9 @@ static noreturn void thread_exit(struct thread *t)
     cpu_run();
 }
 
-static __attribute__((noinline)) noreturn void by_number(struct thread *t, struct cpu *c)
+/* From entry.asm: the frame is saved, we are on the CPU's stack. SYS_VCPU_RUN goes to vcpu_run_call instead. */
+noreturn void syscall_entry(struct thread *t);
+noreturn void syscall_entry(struct thread *t)
 {
     uint64_t number = t->frame.rax;
     if (number == SYS_THREAD_EXIT)
@@ -380,16 +382,7 @@ static __attribute__((noinline)) noreturn void by_number(struct thread *t, struc
     }
     t->frame.rax = r.error;
     t->frame.rdx = r.value;
-    if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&t->cpu->work, __ATOMIC_RELAXED))
         cpu_run();
     user_resume(&t->frame);
-}
-
-/* From entry.asm: the frame is saved, we are on the CPU's stack. */
-noreturn void syscall_entry(struct thread *t);
-noreturn void syscall_entry(struct thread *t)
-{
-    if (t->frame.rax == SYS_VCPU_RUN)
-        vcpu_run_call(t);
-    by_number(t, t->cpu);
 }

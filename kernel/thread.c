@@ -12,8 +12,8 @@
 #include "kernel/vcpu.h"
 #include "mm/hostmap.h"
 
-_Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame),
-               "entry.asm relies on both");
+_Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame) && SYS_VCPU_RUN == 17,
+               "entry.asm relies on them");
 
 static uint64_t flush_generation;
 

@@ -17,8 +17,7 @@
 
 const struct backend *backend;
 
-static bool has_tsc_aux(void) { return cpuid(0x80000001, 0).edx & 1u << 27; }
-static int tsc_aux_there = -1;
+static bool tsc_aux_there;
 
 enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct vcpu **out)
 {
@@ -26,8 +25,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
         return E_STATE;
     if ((state_va & PAGE_MASK) || state_va < USER_VA_MIN || state_va >= USER_VA_MAX)
         return E_ARG;
-    if (tsc_aux_there < 0)
-        tsc_aux_there = has_tsc_aux();
+    tsc_aux_there = cpuid(0x80000001, 0).edx & 1u << 27;
     struct domain *d = t->domain;
     struct vcpu *v = object_new(d, sizeof *v);
     if (!v)
@@ -81,24 +79,31 @@ struct object *vcpu_object(struct vcpu *v) { return &v->object; }
 static void read_xcr0(struct vcpu *v)
 {
     uint64_t now = cpu_xcr0_mask ? xgetbv(0) & cpu_xcr0_mask : 0;
-    if (fpu_xcr0_valid(now))
+    if (now != v->xcr0 && fpu_xcr0_valid(now))
         v->xcr0 = now;
+}
+
+/* A guest reads it without an exit, and writes it through its monitor. */
+static void load_tsc_aux(struct cpu *c, const struct vcpu *v)
+{
+    if (c->tsc_aux == v->tsc_aux || !tsc_aux_there)
+        return;
+    c->tsc_aux = v->tsc_aux;
+    wrmsr(MSR_TSC_AUX, v->tsc_aux);
 }
 
 static void save_passive(struct vcpu *v)
 {
     read_xcr0(v);
-    fpu_save(v->fpu);
+    fpu_save(v->fpu, v->xcr0);
     v->dr[0] = read_dr0();
     v->dr[1] = read_dr1();
     v->dr[2] = read_dr2();
     v->dr[3] = read_dr3();
     v->dr6 = read_dr6();
-    if (tsc_aux_there)
-        v->tsc_aux = rdmsr(MSR_TSC_AUX);
 }
 
-static void load_passive(struct vcpu *v)
+static void load_passive(struct cpu *c, const struct vcpu *v)
 {
     fpu_restore(v->fpu, v->xcr0);
     write_dr0(v->dr[0]);
@@ -106,8 +111,7 @@ static void load_passive(struct vcpu *v)
     write_dr2(v->dr[2]);
     write_dr3(v->dr[3]);
     write_dr6(v->dr6);
-    if (tsc_aux_there)
-        wrmsr(MSR_TSC_AUX, v->tsc_aux);
+    load_tsc_aux(c, v);
 }
 
 void vcpu_make_current(struct cpu *c, struct vcpu *v)
@@ -119,8 +123,9 @@ void vcpu_make_current(struct cpu *c, struct vcpu *v)
     c->vcpu = v;
     if (v) {
         backend->load(v);
-        load_passive(v);
+        load_passive(c, v);
     }
+    fpu_close();
 }
 
 /* The page's groups whose values live outside the backend. The page may change under us: each value is read once. */
@@ -143,8 +148,10 @@ static void put(struct vcpu *v, uint32_t groups)
         v->dr6 = __atomic_load_n(&s->dr6, __ATOMIC_RELAXED) & 0xffffffff;
         write_dr6(v->dr6);
     }
-    if ((groups & GROUP_MSR) && tsc_aux_there)
-        wrmsr(MSR_TSC_AUX, __atomic_load_n(&s->tsc_aux, __ATOMIC_RELAXED) & 0xffffffff);
+    if (groups & GROUP_MSR) {
+        v->tsc_aux = __atomic_load_n(&s->tsc_aux, __ATOMIC_RELAXED) & 0xffffffff;
+        load_tsc_aux(v->cpu, v);
+    }
     backend->put(v, groups);
 }
 
@@ -164,8 +171,8 @@ static void get(struct vcpu *v, uint32_t groups)
         s->dr[3] = read_dr3();
         s->dr6 = read_dr6();
     }
-    if ((groups & GROUP_MSR) && tsc_aux_there)
-        s->tsc_aux = rdmsr(MSR_TSC_AUX);
+    if (groups & GROUP_MSR)
+        s->tsc_aux = v->tsc_aux;
 }
 
 void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)

@@ -24,7 +24,7 @@ static inline struct syscall_result syscall6(enum syscall number, uint64_t a, ui
     register uint64_t r8 __asm__("r8") = e;
     register uint64_t r9 __asm__("r9") = f;
     uint64_t error = number, value = c;
-    /* Everything but rax and rdx is kept. "memory": shared pages change under the call. */
+    /* Everything but rax and rdx is kept, except by vcpu_run. "memory": shared pages change under the call. */
     __asm__ volatile("int %[vector]"
                      : "+a"(error), "+d"(value)
                      : [vector] "i"(SYSCALL_VECTOR), "D"(a), "S"(b), "c"(d), "r"(r8), "r"(r9)
@@ -138,7 +138,10 @@ static inline enum error sys_vcpu_run(void)
     return syscall6(SYS_VCPU_RUN, 0, 0, 0, 0, 0, 0).error;
 #else
     uint64_t error = SYS_VCPU_RUN, value; /* no arguments: nothing to clear, this is the hottest call of all */
-    __asm__ volatile("int %[vector]" : "+a"(error), "=d"(value) : [vector] "i"(SYSCALL_VECTOR) : "memory", "cc");
+    __asm__ volatile("int %[vector]"
+                     : "+a"(error), "=d"(value)
+                     : [vector] "i"(SYSCALL_VECTOR)
+                     : "rcx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
     (void)value;
     return (enum error)error;
 #endif

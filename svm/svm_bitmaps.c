@@ -21,7 +21,7 @@ static const struct { uint32_t msr; uint8_t rights; } allowed[] = {
     {MSR_SYSENTER_ESP, MSR_READ | MSR_WRITE},   /* the same */
     {MSR_SYSENTER_EIP, MSR_READ | MSR_WRITE},   /* the same */
     {MSR_PAT, MSR_READ | MSR_WRITE},            /* with nested paging it is the VMCB's G_PAT (APM vol. 2, 15.25.8) */
-    {MSR_TSC_AUX, MSR_READ | MSR_WRITE},        /* the kernel switches it with the vCPU; nothing in ring 3 relies on it */
+    {MSR_TSC_AUX, MSR_READ},                    /* the guest's is in the CPU; the kernel must know it, so writes exit */
 };
 
 void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights)

@@ -96,7 +96,11 @@ void svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcp
     const struct vmcb_control *c = &b->control;
     uint64_t code = c->exit_code;
     out->detail = code;
-    if (code == SVM_EXIT_IOIO) {
+    if (code == SVM_EXIT_INTR) {
+        out->reason = EXIT_WAITING;
+        out->detail = 0;
+        out->insn_len = 0;
+    } else if (code == SVM_EXIT_IOIO) {
         port(c, b->save.rip, out);
     } else if (code == SVM_EXIT_NPF) {
         memory(b, out);

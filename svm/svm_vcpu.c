@@ -88,6 +88,9 @@ static enum error vcpu_create(struct vcpu *v)
         return E_QUOTA;
     }
     uint32_t features = svm_abilities().features;
+    s->gpr = v->state->gpr;
+    s->host_vmcb = cpus[v->cpu->number].host_vmcb;
+    s->asids = &cpus[v->cpu->number].asids;
     s->vmcb = b;
     s->vmcb_hpa = pool_hpa(b).v;
     s->next_rip = features & SVM_FEATURE_NRIPS;
@@ -110,15 +113,7 @@ static void vcpu_destroy(struct vcpu *v)
     pool_free(&v->payer->quota, s, sizeof *s);
 }
 
-static void load(struct vcpu *v)
-{
-    struct svm_vcpu *s = v->hw;
-    unsigned number = this_cpu()->number;
-    s->gpr = v->state->gpr;
-    s->host_vmcb = cpus[number].host_vmcb;
-    s->asids = &cpus[number].asids;
-    s->vmcb->save.dr6 = v->dr6;
-}
+static void load(struct vcpu *v) { ((struct svm_vcpu *)v->hw)->vmcb->save.dr6 = v->dr6; }
 
 /* Everything is in the VMCB already. The kernel took DR6 from the CPU, which has the host's after an exit. */
 static void unload(struct vcpu *v) { v->dr6 = ((struct svm_vcpu *)v->hw)->vmcb->save.dr6; }

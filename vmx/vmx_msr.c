@@ -20,7 +20,7 @@ static const struct msr_row rows[] = {
     {MSR_STAR, MSR_FMASK, BOTH, "the guest's values stay in the CPU; nobody else uses SYSCALL"},
     {MSR_FS_BASE, MSR_GS_BASE, BOTH, "part of the guest's segment registers"},
     {MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, BOTH, "the guest's value stays in the CPU; nobody else uses SWAPGS"},
-    {MSR_TSC_AUX, MSR_TSC_AUX, BOTH, "the guest's value stays in the CPU; common code switches it with the FPU"},
+    {MSR_TSC_AUX, MSR_TSC_AUX, READ, "the guest's value is in the CPU; the kernel must know it, so writes exit"},
 };
 
 static void open_bit(uint8_t *half, uint32_t msr) { half[(msr & 0x1fff) / 8] &= (uint8_t)~(1u << (msr & 7)); }

@@ -40,6 +40,7 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
     c->number = number;
     c->apic_id = apic_id;
     c->timer_armed = NEVER;
+    c->tsc_aux = ~0ull; /* not known */
 
     struct tss *t = tss_of(c);
     t->rsp[0] = va + CPU_AREA_SIZE;
@@ -85,7 +86,7 @@ void cpu_init(void)
         cr4 |= CR4_OSXSAVE;
     wrmsr(MSR_PAT, PAT_HOST);
     write_cr4(cr4); /* PGE goes from 0 to 1: forgets translations of the old PAT */
-    write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG | CR0_TS);
+    write_cr0(CR0_HOST);
     /* No SYSCALL in ring 3: see mullion/abi.h. No SYSENTER either. */
     wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~EFER_SCE) | EFER_NXE);
     wrmsr(MSR_SYSENTER_CS, 0);

@@ -42,7 +42,6 @@
 /* Work that others leave for a CPU; it is looked at before ring 3 or a guest is entered. */
 #define WORK_WAKE     1u /* threads in the wake list */
 #define WORK_FLUSH    2u /* translations are stale: see kernel/memory.c */
-#define WORK_RESCHED  4u
 #define WORK_STOP     8u /* panic elsewhere */
 
 struct thread;
@@ -62,6 +61,7 @@ struct cpu {
     uint64_t next_deadline;      /* the earliest thing the host wants this CPU for; valid while a thread runs */
     uint64_t timer_armed;        /* TSC at which the local APIC's timer fires; NEVER: not armed */
     uint64_t flush_seen;         /* atomic; the newest flush generation this CPU has carried out */
+    uint64_t tsc_aux;            /* IA32_TSC_AUX as last loaded for a guest */
     uint64_t nmi_count, spurious_count, idle_ticks;
     struct sched sched;
     uint64_t gdt[8];

@@ -7,10 +7,12 @@ section .text
 bits 64
 
 FRAME_SIZE   equ 176
+FRAME_PUSHED equ 17 * 8         ; by software: the registers, vector and error code
 FRAME_CS     equ 18 * 8
-THREAD_STACK equ FRAME_SIZE     ; asserted in kernel/thread.c
+SYS_VCPU_RUN equ 17             ; asserted in kernel/thread.c, like the next
+THREAD_STACK equ FRAME_SIZE
 
-extern trap_from_user, trap_from_kernel, syscall_entry
+extern trap_from_user, trap_from_kernel, irq_dispatch, syscall_entry, vcpu_run_call
 global user_resume, trap_stubs, syscall_stub
 
 %macro push_all 0
@@ -80,8 +82,52 @@ trap_common:
     add rsp, 16
     iretq
 
+; An interrupt. In ring 0 it comes only where C lets it in, between two instructions: what C keeps over a call is kept here.
+align 16
+irq_common:
+    test byte [rsp + 3 * 8], 3      ; CS
+    jnz trap_common
+    push rax
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    mov edi, [rsp + 9 * 8]
+    call irq_dispatch
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop rax
+    add rsp, 16
+    iretq
+
+; vcpu_run keeps what a C function keeps; the thread's other registers become what they were at an earlier entry.
 align 16
 syscall_stub:
+    cmp rax, SYS_VCPU_RUN
+    jne .any
+    lea rdi, [rsp - FRAME_PUSHED]
+    mov [rdi], r15
+    mov [rdi + 1 * 8], r14
+    mov [rdi + 2 * 8], r13
+    mov [rdi + 3 * 8], r12
+    mov [rdi + 8 * 8], rbp
+    mov [rdi + 13 * 8], rbx
+    mov rsp, [rdi + THREAD_STACK]
+    own_flags
+    xor ebp, ebp
+    call vcpu_run_call
+    ud2
+.any:
     push qword 0
     push qword 0x80
     push_all
@@ -105,11 +151,16 @@ trap_stubs:
 %assign v 0
 %rep 256
     align 16
+%if v < 32
+%define target trap_common
+%else
+%define target irq_common
+%endif
 %if v == 8 || (v >= 10 && v <= 14) || v == 17 || v == 21 || v == 29 || v == 30
 %else
     push qword 0
 %endif
     push qword v
-    jmp trap_common
+    jmp %[target]
 %assign v v + 1
 %endrep

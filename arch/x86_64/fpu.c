@@ -35,30 +35,31 @@ void fpu_reset(void *area)
     *(uint32_t *)((char *)area + 24) = 0x1f80;       /* MXCSR */
 }
 
-void fpu_save(void *area)
+void fpu_save(void *area, uint64_t xcr0)
 {
     clear_ts();
     if (cpu_xcr0_mask) {
-        xsetbv(0, cpu_xcr0_mask);
+        if (xcr0 != cpu_xcr0_mask)
+            xsetbv(0, cpu_xcr0_mask);
         __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(0xffffffffu), "d"(0xffffffffu) : "memory");
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
     }
-    write_cr0(read_cr0() | CR0_TS);
 }
 
 void fpu_restore(const void *area, uint64_t xcr0)
 {
     clear_ts();
     if (cpu_xcr0_mask) {
-        xsetbv(0, cpu_xcr0_mask);
         __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(0xffffffffu), "d"(0xffffffffu) : "memory");
-        xsetbv(0, xcr0);
+        if (xcr0 != cpu_xcr0_mask)
+            xsetbv(0, xcr0);
     } else {
         __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
     }
-    write_cr0(read_cr0() | CR0_TS);
 }
+
+void fpu_close(void) { write_cr0(CR0_HOST); }
 
 bool fpu_xcr0_valid(uint64_t xcr0)
 {

@@ -13,9 +13,11 @@
 void fpu_init(void);
 /* Fills an area with the reset state. */
 void fpu_reset(void *area);
-/* The area is FPU_AREA_SIZE bytes, 64-byte aligned; xcr0 is the guest's. */
-void fpu_save(void *area);
+/* The area is FPU_AREA_SIZE bytes, 64-byte aligned; xcr0 is the guest's. While no guest's state is in the CPU XCR0 is cpu_xcr0_mask. Both leave
+ * the FPU open: fpu_close follows. */
+void fpu_save(void *area, uint64_t xcr0);
 void fpu_restore(const void *area, uint64_t xcr0);
+void fpu_close(void);
 /* May a guest set this XCR0? (Intel SDM vol. 1, 13.3) */
 bool fpu_xcr0_valid(uint64_t xcr0);
 

@@ -16,6 +16,8 @@
 #define CR0_NW (1ull << 29)
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
+/* The host's, but while it moves FPU state. */
+#define CR0_HOST (CR0_PE | CR0_MP | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG)
 
 #define CR4_VME        (1ull << 0)
 #define CR4_PVI        (1ull << 1)

@@ -11,7 +11,7 @@
 #define MEASUREMENTS 3u
 
 uint64_t tsc_khz;
-static uint64_t apic_khz;
+static uint64_t apic_per_tsc; /* ticks of the APIC timer in one of the TSC, times 2^32 */
 
 /* One measurement: how far TSC and APIC timer get while the PIT counts MEASURE_MS. */
 static uint64_t measure(uint32_t *apic_ticks)
@@ -48,9 +48,9 @@ void time_init(void)
         }
     }
     tsc_khz = best / MEASURE_MS;
-    apic_khz = apic_best / MEASURE_MS;
-    if (tsc_khz == 0 || (!apic_has_deadline && apic_khz == 0))
-        panic("the CPU's clocks stand still: TSC %lu kHz, local APIC timer %lu kHz", tsc_khz, apic_khz);
+    if (tsc_khz == 0 || (!apic_has_deadline && apic_best == 0))
+        panic("the CPU's clocks stand still: TSC %lu kHz, local APIC timer %u ticks in %u ms", tsc_khz, apic_best, MEASURE_MS);
+    apic_per_tsc = ((uint64_t)apic_best << 32) / best;
 }
 
 void timer_arm(uint64_t deadline)
@@ -63,12 +63,8 @@ void timer_arm(uint64_t deadline)
         apic_timer_deadline(deadline ? deadline : 1);
         return;
     }
-    uint64_t now = rdtsc(), ticks = 1;
-    if (deadline > now) {
-        uint64_t us = min_u64(min_u64(deadline - now, tsc_khz * 1000) * 1000 / tsc_khz + 1, 1000000); /* far ones are armed again when this one has fired */
-        ticks = us * apic_khz / 1000;
-    }
-    apic_timer((uint32_t)min_u64(max_u64(ticks, 1), ~0u));
+    uint64_t now = rdtsc(), left = deadline > now ? min_u64(deadline - now, tsc_khz * 1000) : 0; /* a far one is armed again when this has fired */
+    apic_timer((uint32_t)min_u64((uint64_t)((unsigned __int128)left * apic_per_tsc >> 32) + 1, ~0u));
 }
 
 void delay_us(uint64_t us)

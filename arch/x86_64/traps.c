@@ -44,8 +44,7 @@ void irq_dispatch(unsigned vector)
 {
     struct cpu *c = this_cpu();
     if (vector == VECTOR_TIMER) {
-        c->timer_armed = NEVER;
-        __atomic_fetch_or(&c->work, WORK_RESCHED, __ATOMIC_RELAXED);
+        c->timer_armed = NEVER; /* who is interrupted looks at the clock */
         apic_eoi();
     } else if (vector == VECTOR_IPI) {
         apic_eoi(); /* who sent it left word in c->work */
@@ -77,10 +76,6 @@ static const char *const names[32] = {
 
 void trap_from_kernel(struct frame *f)
 {
-    if (f->vector >= 32) {
-        irq_dispatch((unsigned)f->vector);
-        return;
-    }
     if (f->vector == TRAP_NMI) {
         struct cpu *c = this_cpu();
         c->nmi_count++;

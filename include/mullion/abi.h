@@ -2,9 +2,9 @@
  * The ABI between ring 0 and ring 3: system-call numbers, errors, rights, object types.
  *
  * A system call is the software interrupt SYSCALL_VECTOR. The number is in rax, up to six arguments are in rdi, rsi, rdx, rcx,
- * r8, r9. On return rax holds an enum error and rdx the call's value; every other register is kept. The SYSCALL instruction is
- * switched off (EFER.SCE = 0 outside guests): that way a guest's STAR/LSTAR/SFMASK/KERNEL_GS_BASE can stay in the CPU while its
- * monitor runs, and a round trip to the monitor switches no MSR.
+ * r8, r9. On return rax holds an enum error and rdx the call's value; every other register is kept (but see vcpu_run). The
+ * SYSCALL instruction is switched off (EFER.SCE = 0 outside guests): that way a guest's STAR/LSTAR/SFMASK/KERNEL_GS_BASE can
+ * stay in the CPU while its monitor runs, and a round trip to the monitor switches no MSR.
  *
  * An unknown number is answered E_NOSYS. The kernel never dereferences an address that comes from ring 3. All arguments are
  * numbers in registers; what is larger lives in a page that the kernel itself owns and has mapped into the caller (struct
@@ -191,7 +191,8 @@ enum syscall {
      * mapped there; E_QUOTA. */
     SYS_VCPU_CREATE,
     /* vcpu_run()
-     * Runs the caller's vCPU until an exit that is the monitor's to settle. See mullion/vcpu.h.
+     * Runs the caller's vCPU until an exit that is the monitor's to settle. See mullion/vcpu.h. Of the caller's registers it
+     * keeps rbx, rbp, rsp, r12 to r15; the others that hold no value of the call's come back with older values of the caller's.
      * Value: none; the exit record is in the state page.
      * Errors: E_STATE: the thread has no vCPU. */
     SYS_VCPU_RUN,

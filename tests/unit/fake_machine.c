@@ -107,7 +107,8 @@ uint16_t serial_port(void) { return 0; }
 void log_serial_taken(void) {}
 void log_append(const char *text, size_t count) { (void)text, (void)count; }
 void fpu_reset(void *area) { (void)area; }
-void fpu_save(void *area) { (void)area; }
+void fpu_save(void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
+void fpu_close(void) {}
 void fpu_restore(const void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
 bool fpu_xcr0_valid(uint64_t xcr0) { return xcr0 & 1; }
 
@@ -237,8 +238,11 @@ struct thread *make_call(struct thread *t, enum syscall number, const uint64_t a
     t->frame.r8 = a[4];
     t->frame.r9 = a[5];
     running = t->cpu->number;
-    if (setjmp(out) == 0)
+    if (setjmp(out) == 0) { /* as entry.asm does */
+        if (number == SYS_VCPU_RUN)
+            vcpu_run_call(t);
         syscall_entry(t);
+    }
     return resumed ? (struct thread *)(uintptr_t)resumed : NULL;
 }
 
