@@ -120,6 +120,7 @@ void domain_switch(struct cpu *c, struct domain *d)
         for (uint32_t i = 0; i < c->open_ports; i++)
             cpu_ports(c, c->domain->ports[i].first, c->domain->ports[i].last, false);
     c->domain = d;
+    c->foreign = true;
     c->open_ports = d ? d->port_count : 0;
     for (uint32_t i = 0; i < c->open_ports; i++)
         cpu_ports(c, d->ports[i].first, d->ports[i].last, true);

@@ -7,6 +7,7 @@
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/smp.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/traps.h"
 #include "boot/multiboot.h"
@@ -121,6 +122,7 @@ static void cpu_begin(void)
 {
     struct cpu *c = this_cpu();
     sched_init(&c->sched, us_to_ticks(SLICE_US));
+    speculation_cpu();
     if (backend && backend->cpu_start(c->number) != OK)
         panic("CPU %u cannot turn on %s although the boot CPU could", c->number, backend->name);
     smp_online(); /* only now: the boot CPU waits, so nobody else uses the pool meanwhile */
@@ -154,6 +156,10 @@ static noreturn void boot_continue(void)
     time_init();
     for (unsigned i = 0; i < acpi.ioapic_count; i++)
         ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
+    char how[8] = "";
+    option(facts.cmdline, "mitigations", how, sizeof how);
+    speculation_init(how);
+    speculation_cpu();
     choose_backend();
     sched_init(&this_cpu()->sched, us_to_ticks(SLICE_US));
     if (backend && backend->cpu_start(0) != OK)

@@ -5,6 +5,7 @@
 
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/time.h"
 #include "kernel/domain.h"
 #include "kernel/event.h"
@@ -198,6 +199,9 @@ noreturn void cpu_run(void)
             continue;
         if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
             continue;
+        if (c->foreign)
+            speculation_barrier();
+        c->foreign = false;
         timer_arm(next);
         user_resume(&t->frame);
     }

@@ -7,6 +7,7 @@
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/event.h"
 #include "kernel/settle.h"
@@ -275,11 +276,20 @@ static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct v
     return now >= c->next_deadline ? TO_HOST : STAY;
 }
 
+/* Somebody else's state or code was on this CPU. */
+static __attribute__((noinline)) void come_in(struct cpu *c, struct vcpu *v)
+{
+    if (c->vcpu != v)
+        vcpu_make_current(c, v);
+    speculation_barrier();
+    c->foreign = false;
+}
+
 static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v)
 {
     struct vcpu_state *s = v->state;
     if (rarely(c->vcpu != v))
-        vcpu_make_current(c, v);
+        come_in(c, v);
     uint32_t dirty = __atomic_load_n(&s->dirty, __ATOMIC_RELAXED) & GROUPS_ALL;
     if (rarely(dirty)) {
         s->dirty = 0;
@@ -314,6 +324,8 @@ static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vc
 bool vcpu_enter(struct cpu *c, struct vcpu *v)
 {
     v->in_guest_mode = false;
+    if (c->foreign)
+        come_in(c, v);
     return enter(c, v);
 }
 

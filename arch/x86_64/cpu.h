@@ -56,6 +56,7 @@ struct cpu {
     struct thread *current;      /* runs in ring 3 or in its guest */
     struct domain *domain;       /* whose page tables and ports are loaded; NULL: the kernel's own */
     struct vcpu *vcpu;           /* whose state is in the CPU */
+    bool foreign;                /* another domain has been here since the last speculation_barrier */
     struct thread *wake_list;    /* atomic; pushed by anybody, taken by this CPU */
     struct thread *timeouts;     /* blocked with a deadline; this CPU's own */
     uint64_t next_deadline;      /* the earliest thing the host wants this CPU for; valid while a thread runs */

@@ -61,6 +61,8 @@
 #define MSR_FEATURE_CONTROL  0x3a
 #define MSR_SPEC_CTRL        0x48
 #define MSR_PRED_CMD         0x49
+#define MSR_ARCH_CAPABILITIES 0x10a
+#define MSR_FLUSH_CMD        0x10b
 #define MSR_SYSENTER_CS      0x174
 #define MSR_SYSENTER_ESP     0x175
 #define MSR_SYSENTER_EIP     0x176

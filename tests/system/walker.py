@@ -115,8 +115,9 @@ class BochsRam:
 
 
 def symbols(elf):
+    """By name; what link-time optimization has hung behind a static one is cut off."""
     out = subprocess.run(['nm', elf], stdout=subprocess.PIPE, check=True).stdout.decode()
-    return {line.split()[2]: int(line.split()[0], 16) for line in out.splitlines() if len(line.split()) == 3}
+    return {line.split()[2].split('.')[0]: int(line.split()[0], 16) for line in out.splitlines() if len(line.split()) == 3}
 
 
 class Leaf:

@@ -34,6 +34,7 @@ uint64_t cpu_xcr0_mask = 7;
 static struct cpu cpus[MACHINE_CPUS];
 static uint64_t cr3[MACHINE_CPUS];
 static struct { uint64_t base; bool guest; } tlb[MACHINE_CPUS][TLB_SIZE];
+unsigned barriers;
 static unsigned tlb_used[MACHINE_CPUS];
 /* Which CPU this is: a test may run each CPU in a thread of its own. */
 static _Thread_local unsigned running;
@@ -109,6 +110,7 @@ void log_append(const char *text, size_t count) { (void)text, (void)count; }
 void fpu_reset(void *area) { (void)area; }
 void fpu_save(void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
 void fpu_close(void) {}
+void speculation_barrier(void) { __atomic_fetch_add(&barriers, 1, __ATOMIC_RELAXED); }
 void fpu_restore(const void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
 bool fpu_xcr0_valid(uint64_t xcr0) { return xcr0 & 1; }
 

@@ -413,6 +413,37 @@ static void test_fetch_keeps_what_the_monitor_changed(void **state)
 }
 
 #define ON_A_MACHINE(f) cmocka_unit_test_setup_teardown(f, setup, machine_stop)
+/* One barrier at each change of domain on a CPU, and one when a vCPU follows another whose state was just put away; none anywhere else. */
+static void test_barriers_stand_between_domains(void **state)
+{
+    (void)state;
+    with_vcpu();
+    assert_int_equal(run_guest(), EXIT_HLT);
+    unsigned before = barriers;
+    assert_int_equal(run_guest(), EXIT_HLT);
+    signal_bits(1);
+    assert_int_equal(made(wait_for(a, 1, 0)), 1);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(barriers, before); /* the monitor and its guest, back and forth: one domain */
+
+    uint64_t other = made(call4(T, SYS_DOMAIN_CREATE, 100, 2, 0, 0));
+    made(call4(T, SYS_HANDLE_GRANT, other, event, RIGHTS_ALL, 5));
+    struct thread *o = object_at(T, made(call(T, SYS_THREAD_CREATE, other, 0x400000, 0, 1, 1 | 3 << 8, 0)));
+    before = barriers;
+    assert_int_equal(wait_for(o, 2, 0).error, E_TIMEOUT);
+    assert_int_equal(barriers, before + 1);
+    assert_int_equal(run_guest(), EXIT_HLT); /* the same vCPU is current still: what the other did is enough */
+    assert_int_equal(barriers, before + 2);
+    uint64_t its_space = made(call0(o, SYS_SPACE_CREATE));
+    made(call2(o, SYS_VCPU_CREATE, its_space, 0x700000));
+    before = barriers;
+    assert_false(call0(o, SYS_VCPU_RUN).blocked);
+    assert_int_equal(barriers, before + 1); /* in its own domain, but the first guest's registers were saved on the way */
+    assert_ptr_equal(cpu_by_number(1)->vcpu, o->vcpu);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(barriers, before + 3); /* into the monitor, and into the guest */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +457,7 @@ int main(void)
         ON_A_MACHINE(test_a_kick_while_the_guest_runs),
         ON_A_MACHINE(test_settled_cpuid),
         ON_A_MACHINE(test_doorbells),
+        ON_A_MACHINE(test_barriers_stand_between_domains),
         ON_A_MACHINE(test_fetch_keeps_what_the_monitor_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

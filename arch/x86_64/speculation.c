@@ -1,0 +1,84 @@
+#include "arch/x86_64/speculation.h"
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/regs.h"
+#include "kernel/log.h"
+#include "kernel/string.h"
+
+/* CPUID leaf 7, EBX and EDX */
+#define HAS_RTM          (1u << 11)
+#define HAS_MD_CLEAR     (1u << 10)
+#define HAS_IBPB         (1u << 26)
+#define HAS_L1D_FLUSH    (1u << 28)
+#define HAS_CAPABILITIES (1u << 29)
+/* IA32_ARCH_CAPABILITIES */
+#define RDCL_NO          (1ull << 0)
+#define IBRS_ALL         (1ull << 1)
+#define SKIP_L1D         (1ull << 3)
+#define MDS_NO           (1ull << 5)
+#define TAA_NO           (1ull << 8)
+#define STALE_MMIO_NO    (7ull << 13) /* SBDR_SSDP_NO, FBSDP_NO, PSDP_NO */
+#define FB_CLEAR         (1ull << 17)
+/* AMD: leaf 8000_0008h EBX, 8000_0021h EAX and ECX */
+#define AMD_IBPB         (1u << 12)
+#define AMD_VERW_CLEAR   (1u << 5)
+#define AMD_AUTO_IBRS    (1u << 8)
+#define AMD_TSA_NO       (3u << 1) /* TSA_SQ_NO, TSA_L1_NO */
+#define EFER_AUTO_IBRS   (1ull << 21)
+
+static uint32_t needs;
+static bool amd;
+
+uint32_t speculation_needs(const struct speculation_facts *f)
+{
+    if (f->amd)
+        return (f->amd8_ebx & AMD_IBPB ? BARRIER_PREDICTOR : 0) | (f->amd21_eax & AMD_AUTO_IBRS ? KEEP_PREDICTIONS : 0) |
+               ((f->amd21_eax & AMD_VERW_CLEAR) && (f->amd21_ecx & AMD_TSA_NO) != AMD_TSA_NO ? BARRIER_BUFFERS : 0);
+    uint64_t c = f->capabilities;
+    bool old = !(c & MDS_NO) || ((f->leaf7_ebx & HAS_RTM) && !(c & TAA_NO));
+    bool stale = (c & FB_CLEAR) && (c & STALE_MMIO_NO) != STALE_MMIO_NO;
+    return (f->leaf7_edx & HAS_IBPB ? BARRIER_PREDICTOR : 0) | (c & IBRS_ALL ? KEEP_PREDICTIONS : 0) | (c & RDCL_NO ? 0 : OPEN_TO_MELTDOWN) |
+           ((f->leaf7_edx & HAS_L1D_FLUSH) && !(c & (RDCL_NO | SKIP_L1D)) ? BARRIER_L1D : 0) |
+           (((f->leaf7_edx & HAS_MD_CLEAR) && old) || stale ? BARRIER_BUFFERS : 0);
+}
+
+void speculation_init(const char *how)
+{
+    uint32_t vendor = cpuid(0, 0).ebx;
+    amd = vendor == 0x68747541 || vendor == 0x6f677948; /* AuthenticAMD, HygonGenuine */
+    struct cpuid_regs seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_regs){0};
+    uint32_t last = cpuid(0x80000000, 0).eax;
+    struct cpuid_regs more = last >= 0x80000021 ? cpuid(0x80000021, 0) : (struct cpuid_regs){0};
+    struct speculation_facts f = {amd, seven.ebx, seven.edx, last >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0, more.eax, more.ecx, 0};
+    if (!amd && (f.leaf7_edx & HAS_CAPABILITIES))
+        f.capabilities = rdmsr(MSR_ARCH_CAPABILITIES);
+    needs = speculation_needs(&f);
+    if (!strcmp(how, "off"))
+        needs = 0;
+    else if (!strcmp(how, "force"))
+        needs |= BARRIER_PREDICTOR | BARRIER_L1D | BARRIER_BUFFERS;
+    klog(LOG_INFO, "from domain to domain: predictor barrier %s, L1D flush %s, buffers cleared %s", needs & BARRIER_PREDICTOR ? "yes" : "no",
+         needs & BARRIER_L1D ? "yes" : "no", needs & BARRIER_BUFFERS ? "yes" : "no");
+    if (needs & OPEN_TO_MELTDOWN)
+        klog(LOG_WARN, "this CPU does not say that it is safe from Meltdown: a hostile monitor could read the kernel's memory (never a guest's)");
+}
+
+void speculation_cpu(void)
+{
+    if ((needs & KEEP_PREDICTIONS) && amd)
+        wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_AUTO_IBRS);
+    else if (needs & KEEP_PREDICTIONS)
+        wrmsr(MSR_SPEC_CTRL, 1); /* IBRS; no guest reaches this register */
+}
+
+void speculation_barrier(void)
+{
+    static const uint16_t selector = SEL_KERNEL_DATA;
+    if (needs & BARRIER_PREDICTOR)
+        wrmsr(MSR_PRED_CMD, 1);
+    if (needs & BARRIER_L1D)
+        wrmsr(MSR_FLUSH_CMD, 1);
+    if (needs & BARRIER_BUFFERS)
+        __asm__ volatile("verw %0" : : "m"(selector) : "cc");
+}
