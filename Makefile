@@ -42,7 +42,8 @@ include docs/docs.mk
 # ---- The kernel: RING0 -> mullion.elf (64-bit, for debuggers) -> flat binary -> mullion (the bootable 32-bit ELF).
 
 OBJ0 := $(RING0:%=$(BUILD)/obj/%.o)
-LTO  := -flto
+# As one unit, so that the way of an exit is inlined across files. Not memcpy and its like: the compiler itself calls them, late.
+LTO  := -flto -flto-partition=one
 $(BUILD)/obj/kernel/string.c.o: LTO :=
 
 kernel: $(BUILD)/mullion
