@@ -28,7 +28,7 @@ LINUX = 'vmlinuz-cloud'
 LINUX_CMDLINE = f'console=ttyS0 loglevel=4 rdinit=/bench-init tsc_early_khz={KHZ}'
 ROWS = ['cpuid', 'cpuid_far', 'hypercall', 'wrmsr_passthrough', 'rdmsr_exit', 'pio_kernel', 'pio_monitor', 'mmio_monitor',
         'doorbell_pio', 'doorbell_wake', 'doorbell_mmio', 'self_ipi', 'eoi', 'tsc_deadline', 'hlt_wake', 'ipi_vcpu',
-        'vcpu_switch', 'guest_fault_fill', 'vm_start', 'linux_boot', 'linux_boot_bare', 'linux_exits',
+        'vcpu_switch', 'vcpu_switch_barriers', 'guest_fault_fill', 'vm_start', 'linux_boot', 'linux_boot_bare', 'linux_exits',
         'kernel_entry_to_first_guest', 'image_bytes', 'ring0_lines', 'kernel_bytes_per_guest']
 # What the project wants to reach: (VT-x, AMD-V).
 GOALS = {'cpuid': (120, 120), 'pio_monitor': (450, 450), 'mmio_monitor': (900, 900), 'doorbell_pio': (200, 250),
@@ -136,13 +136,23 @@ def switch_cost(text):
     return int(statistics.median(costs))
 
 
+def measure_switch(m):
+    m.wait_all([r'^\[swa\] bench end', r'^\[swb\] bench end'], 240)
+    m.settle()
+    return switch_cost(m.text)
+
+
+def measure_barriers(on, out):
+    """The same with every barrier against speculation, whether the emulated CPU needs it or not."""
+    with box(on, OPS, options='mitigations=force') as m:
+        out['vcpu_switch_barriers'] = measure_switch(m)
+
+
 def measure_ops(on, out):
     with box(on, OPS) as m:
         first = m.wait(r'guest sw[ab]: runs; first instruction (\d+) ticks', 120)
         out['kernel_entry_to_first_guest'] = int(first.group(1))
-        m.wait_all([r'^\[swa\] bench end', r'^\[swb\] bench end'], 240)
-        m.settle()
-        out['vcpu_switch'] = switch_cost(m.text)
+        out['vcpu_switch'] = measure_switch(m)
         starts = []
         for _ in range(3):
             m.shell('start tiny', r'tiny ready', 60)
@@ -283,7 +293,7 @@ def markdown(results):
     return '\n'.join(lines)
 
 
-PARTS = {'ops': measure_ops, 'ipi': measure_ipi, 'linux': measure_linux, 'bare': measure_bare}
+PARTS = {'ops': measure_ops, 'barriers': measure_barriers, 'ipi': measure_ipi, 'linux': measure_linux, 'bare': measure_bare}
 
 
 def main():
