@@ -48,7 +48,10 @@ void domain_free(struct domain *d)
 
 static struct handle *entry_of(struct domain *d, uint64_t slot)
 {
-    if (slot == 0 || slot >= MAX_HANDLES || !d->handles[slot / HANDLES_PER_PAGE])
+    if (slot == 0 || slot >= MAX_HANDLES)
+        return NULL;
+    slot = checked_index(slot, MAX_HANDLES);
+    if (!d->handles[slot / HANDLES_PER_PAGE])
         return NULL;
     return &d->handles[slot / HANDLES_PER_PAGE][slot % HANDLES_PER_PAGE];
 }

@@ -290,7 +290,7 @@ static struct result sys_query(const struct arguments *x)
             ARGUMENT(named, 0, vcpu, OBJ_VCPU, RIGHT_MANAGE);
             v = named;
         }
-        return v && index < EXIT_COUNT ? done(v->exits[index]) : failed(E_ARG);
+        return v && index < EXIT_COUNT ? done(v->exits[checked_index(index, EXIT_COUNT)]) : failed(E_ARG);
     }
     OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MANAGE);
     if (o->type == OBJ_MEMORY)
@@ -373,7 +373,7 @@ noreturn void syscall_entry(struct thread *t)
     struct arguments x = {t, t->domain, {t->frame.rdi, t->frame.rsi, t->frame.rdx, t->frame.rcx, t->frame.r8, t->frame.r9}};
     if (number < SYS_COUNT && handlers[number]) {
         kernel_lock();
-        r = handlers[number](&x);
+        r = handlers[checked_index(number, SYS_COUNT)](&x);
         kernel_unlock();
     }
     if (number == SYS_EVENT_WAIT && r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps already on another CPU */

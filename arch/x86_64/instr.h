@@ -105,6 +105,13 @@ static inline void irq_window(void) { __asm__ volatile("sti; nop; cli" : : : "me
 /* Sleeps until an interrupt; STI's shadow covers HLT, so none is lost between. */
 static inline void irq_wait(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
 static inline void clear_ts(void) { __asm__ volatile("clts" : : : "memory"); }
+/* An index that was checked to be below `count`, for the CPU that has run ahead of that check: 0 if it is not. */
+static inline uint64_t checked_index(uint64_t index, uint64_t count)
+{
+    uint64_t mask;
+    __asm__("cmp %2, %1; sbb %0, %0" : "=r"(mask) : "r"(index), "r"(count) : "cc");
+    return index & mask;
+}
 static inline void barrier(void) { __asm__ volatile("" : : : "memory"); }
 
 #endif
