@@ -121,5 +121,6 @@ struct backend {
 };
 
 extern const struct backend vmx_backend, svm_backend;
+extern bool vmx_without_apicv; /* the option apicv=off: every local APIC is the monitor's alone, as on a CPU that cannot help */
 
 #endif

@@ -183,7 +183,7 @@ void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)
     uint32_t dirty = __atomic_load_n(&v->state->dirty, __ATOMIC_RELAXED), done = vcpu_take_advance(v->state);
     if (done && !(dirty & GROUP_RIP))
         backend->skip(v, done);
-    groups &= GROUPS_ALL & ~(uint32_t)GROUP_TSC & ~dirty;
+    groups &= GROUPS_REGISTERS & ~dirty;
     get(v, groups);
     v->state->valid |= groups;
 }
@@ -197,7 +197,7 @@ static const uint8_t groups_of[EXIT_COUNT] = {
     [EXIT_CR_WRITE] = GROUP_RIP | GROUP_CR,
     [EXIT_CR_READ] = GROUP_RIP | GROUP_CR,
     [EXIT_MEMORY] = GROUP_RIP | GROUP_CR,
-    [EXIT_BAD_STATE] = GROUPS_ALL & ~GROUP_TSC,
+    [EXIT_BAD_STATE] = GROUPS_REGISTERS,
     [EXIT_EXCEPTION] = GROUPS_TO_DECODE,
     [EXIT_TRIPLE_FAULT] = GROUPS_TO_DECODE,
     [EXIT_TASK_SWITCH] = GROUPS_TO_DECODE,

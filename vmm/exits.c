@@ -350,6 +350,9 @@ void exits_handle(struct vm_vcpu *v)
     case EXIT_WRMSR:
         msr_exit(v, true);
         break;
+    case EXIT_APIC:
+        lapic_written(&v->lapic, v->state->exit.apic.offset, (uint8_t)v->state->exit.apic.vector);
+        break;
     case EXIT_CPUID:
         cpuid_exit(v);
         break;

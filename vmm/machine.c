@@ -306,7 +306,7 @@ void machine_vcpu_init(struct vm *vm, unsigned index)
     struct vm_vcpu *v = &vm->vcpu[index];
     struct cpuid_regs extended;
     cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0, &extended);
-    lapic_init(&v->lapic, &vm->apics, index, (_Atomic uint64_t *)v->state->pending, vm->boot->tsc_khz);
+    lapic_init(&v->lapic, &vm->apics, index, v->state, vm->boot->tsc_khz);
     lapic_firmware_state(&v->lapic);
     msr_init(&v->msr, &machine_msr_ops, vm, v->state, index, vm->cpuid.intel, (uint8_t)vm->physical_bits);
     v->msr.nx = (extended.edx >> 20 & 1) != 0;

@@ -53,6 +53,7 @@ static bool offer_nmi(struct vm_vcpu *v)
 static int choose_vector(struct vm_vcpu *v)
 {
     struct vm *vm = v->vm;
+    lapic_take_requests(&v->lapic);
     int vector = lapic_highest_pending(&v->lapic);
     v->irq_from_pic = false;
     if (vector < 0 && ((v->special & SPECIAL_EXTINT) || lapic_accepts_pic(&v->lapic)) && atomic_load(&vm->pic.output)) {
@@ -99,7 +100,7 @@ static __attribute__((noinline)) void prepare(struct vm_vcpu *v)
         v->special &= ~SPECIAL_HALTED;
     bool halted = (v->special & SPECIAL_HALTED) != 0;
     s->activity = halted ? ACTIVITY_HALT : ACTIVITY_RUN;
-    if (vector >= 0 && !halted)
+    if (vector >= 0 && !halted && (v->irq_from_pic || !lapic_by_cpu(&v->lapic)))
         s->irq = IRQ_VALID | (uint32_t)vector;
 }
 

@@ -13,7 +13,7 @@ struct vmx_machine {
     uint32_t revision;
     uint32_t pin, proc, proc2, exit, entry; /* proc: without windows */
     uint32_t timer_shift;                   /* the preemption timer counts TSC >> this */
-    uint32_t reserved;
+    uint32_t apic;                          /* what APIC_BY_CPU adds to proc2; 0: not to be had */
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
     uint64_t ept_vpid;                      /* IA32_VMX_EPT_VPID_CAP */
 };
@@ -43,17 +43,17 @@ struct vmx_vcpu {
     uint64_t vpid_generation;
     struct vmx_cpu *cpu;        /* NULL: has not been on it yet, the VMCS is empty */
     void *vmcs;
-    uint8_t *virtual_apic;
     uint64_t star, lstar, cstar, fmask, kernel_gs_base; /* while not loaded */
 };
 #define VMX_LAUNCHED_OFFSET 8
 _Static_assert(offsetof(struct vmx_vcpu, launched) == VMX_LAUNCHED_OFFSET, "vmx_entry.asm has this offset");
-_Static_assert(offsetof(struct vcpu_state, gpr) == 0, "vmx_entry.asm takes the state page for the registers");
+_Static_assert(offsetof(struct vcpu_state, apic) == 0, "the state page is the virtual-APIC page");
 
 /* In the detail of an EXIT_BAD_STATE: not the CPU refused but put(); the low bits are the groups. */
 #define REFUSED_BY_PUT (1ull << 32)
-#define VIRTUAL_APIC_TPR 0x80 /* SDM vol. 3, 30.1.1 */
 
+/* The guest's TPR lies in the page that ring 3 may write (SDM vol. 3, 30.1.1). */
+static inline uint32_t virtual_tpr(const struct vcpu_state *s) { return __atomic_load_n(&s->apic[0x80 / 4], __ATOMIC_RELAXED) >> 4 & 0xf; }
 static inline struct vmx_vcpu *vmx_of(struct vcpu *v) { return v->hw; }
 
 /* vmx_controls.c: pure. */
@@ -64,6 +64,8 @@ enum { SET_PIN, SET_PROC, SET_PROC2, SET_EXIT, SET_ENTRY, SET_COUNT };
 extern const struct control_set vmx_control_sets[SET_COUNT];
 /* Resolves a set against its capability MSR (low half: must be 1; high half: may be 1). E_UNSUPPORTED: *lacking is the row that cannot be had. */
 enum error vmx_resolve(const struct control_set *set, uint64_t capability, uint32_t *value, const struct control_row **lacking) must_check;
+/* Takes the controls of APIC_BY_CPU out of proc2; they are returned if all of them can be had. */
+uint32_t vmx_apic_controls(uint32_t proc, uint32_t *proc2);
 /* The words for the first thing that is missing, or NULL. */
 const char *vmx_basic_lacking(uint64_t basic);
 const char *vmx_ept_lacking(uint64_t ept_vpid);
@@ -93,9 +95,9 @@ struct cr_access vmx_cr_access(uint64_t qualification);
 void vmx_port_access(uint64_t qualification, struct vcpu_exit *e);
 void vmx_memory_access(uint64_t qualification, struct vcpu_exit *e);
 
-/* vmx_msr.c: fills a page with the MSR bitmap. */
-void vmx_msr_bitmap(uint8_t *page);
-extern void *vmx_msr_page;
+/* vmx_msr.c: fills a page with the MSR bitmap; one for either apic_mode. */
+void vmx_msr_bitmap(uint8_t *page, uint32_t apic_mode);
+extern void *vmx_msr_page[2];
 
 /* vmx_state.c */
 void vmx_put(struct vcpu *v, uint32_t groups);

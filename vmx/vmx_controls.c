@@ -41,6 +41,9 @@ static const struct control_row proc2_rows[] = {
     {PROC2_EPT, REQUIRED, "enable EPT"},
     {PROC2_DESCRIPTOR_TABLES, FORBIDDEN, "descriptor-table exiting off"},
     {PROC2_RDTSCP, WANTED, "enable RDTSCP"},
+    {PROC2_VIRTUAL_X2APIC, WANTED, "virtualize x2APIC mode"}, /* this and the next two all or none: vmx_apic_controls */
+    {PROC2_APIC_REGISTERS, WANTED, "APIC-register virtualization"},
+    {PROC2_VIRTUAL_INTERRUPTS, WANTED, "virtual-interrupt delivery"},
     {PROC2_VPID, REQUIRED, "enable VPID"},
     {PROC2_WBINVD, REQUIRED, "WBINVD exiting"}, /* it would empty the caches of every guest on the package */
     {PROC2_UNRESTRICTED, REQUIRED, "unrestricted guest"},
@@ -94,6 +97,14 @@ enum error vmx_resolve(const struct control_set *set, uint64_t capability, uint3
     }
     *value = result;
     return OK;
+}
+
+uint32_t vmx_apic_controls(uint32_t proc, uint32_t *proc2)
+{
+    const uint32_t all = BIT(PROC2_VIRTUAL_X2APIC) | BIT(PROC2_APIC_REGISTERS) | BIT(PROC2_VIRTUAL_INTERRUPTS);
+    bool possible = (*proc2 & all) == all && (proc & BIT(PROC_TPR_SHADOW));
+    *proc2 &= ~all;
+    return possible ? all : 0;
 }
 
 struct word_row { uint8_t bit; const char *words; };

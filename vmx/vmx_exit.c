@@ -139,6 +139,15 @@ static void control_register(struct vcpu *v)
     v->exit.cr.value = a.write ? value : 0;
 }
 
+/* Both come after the instruction (SDM vol. 3, 30.4.3). */
+static void apic_written(struct vcpu *v, uint32_t reason)
+{
+    uint32_t q = (uint32_t)vmreadn(EXIT_QUALIFICATION);
+    report(v, EXIT_APIC, 0);
+    v->exit.apic.offset = reason == REASON_EOI ? 0xb0 : q & 0xff0;
+    v->exit.apic.vector = reason == REASON_EOI ? q & 0xff : 0;
+}
+
 static void xsetbv_wanted(struct vcpu *v)
 {
     const struct vcpu_state *s = v->state;
@@ -186,6 +195,8 @@ static void by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint
         break;
     case REASON_CR: control_register(v); break;
     case REASON_TPR_THRESHOLD: report(v, EXIT_KICK, 0); break;
+    case REASON_EOI:
+    case REASON_APIC_WRITE: apic_written(v, reason); break;
     case REASON_XSETBV: xsetbv_wanted(v); break;
     case REASON_INVD: /* would throw away what other guests have in the caches */
     case REASON_WBINVD: skip_instruction(v); break;

@@ -1,5 +1,6 @@
 /*
- * The MSRs that a guest reaches without an exit. Everything else exits, and the monitor decides. One page for all vCPUs: it never changes.
+ * The MSRs that a guest reaches without an exit. Everything else exits, and the monitor decides. One page for all vCPUs whose x2APIC the CPU
+ * virtualizes, one for the others: they never change.
  * Layout: Intel SDM vol. 3, 25.6.9: 1 KiB each for reading low, reading high, writing low, writing high MSRs; a set bit exits.
  */
 #include "vmx/vmx.h"
@@ -7,7 +8,7 @@
 #include "arch/x86_64/regs.h"
 #include "kernel/string.h"
 
-void *vmx_msr_page;
+void *vmx_msr_page[2];
 
 enum { READ = 1, WRITE = 2, BOTH = 3 };
 struct msr_row { uint32_t first, last; uint32_t open; const char *reason; };
@@ -23,18 +24,38 @@ static const struct msr_row rows[] = {
     {MSR_TSC_AUX, MSR_TSC_AUX, READ, "the guest's value is in the CPU; the kernel must know it, so writes exit"},
 };
 
+/* Only what the CPU keeps in the virtual-APIC page, whatever else its own APIC or that page may have (SDM vol. 3, 30.5). */
+static const struct msr_row apic_rows[] = {
+    {0x802, 0x803, READ, "ID, version"},
+    {0x808, 0x808, BOTH, "TPR"},
+    {0x80a, 0x80a, READ, "PPR"},
+    {0x80b, 0x80b, WRITE, "EOI"},
+    {0x80d, 0x80d, READ, "LDR"},
+    {0x80f, 0x828, READ, "SVR, ISR, TMR, IRR, ESR"},
+    {0x832, 0x838, READ, "LVT, timer's initial count"},
+    {0x83e, 0x83e, READ, "timer's divisor"},
+    {0x83f, 0x83f, WRITE, "SELF IPI"},
+};
+
 static void open_bit(uint8_t *half, uint32_t msr) { half[(msr & 0x1fff) / 8] &= (uint8_t)~(1u << (msr & 7)); }
 
-void vmx_msr_bitmap(uint8_t *page)
+static void open_rows(uint8_t *page, const struct msr_row *row, size_t count)
 {
-    memset(page, 0xff, PAGE_SIZE);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        for (uint32_t msr = rows[i].first; msr <= rows[i].last; msr++) {
+    for (; count--; row++) {
+        for (uint32_t msr = row->first; msr <= row->last; msr++) {
             uint8_t *half = page + (msr >= 0xc0000000 ? 1024 : 0);
-            if (rows[i].open & READ)
+            if (row->open & READ)
                 open_bit(half, msr);
-            if (rows[i].open & WRITE)
+            if (row->open & WRITE)
                 open_bit(half + 2048, msr);
         }
     }
+}
+
+void vmx_msr_bitmap(uint8_t *page, uint32_t apic_mode)
+{
+    memset(page, 0xff, PAGE_SIZE);
+    open_rows(page, rows, ARRAY_SIZE(rows));
+    if (apic_mode == APIC_BY_CPU)
+        open_rows(page, apic_rows, ARRAY_SIZE(apic_rows));
 }

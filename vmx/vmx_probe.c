@@ -14,9 +14,10 @@
 #define CPUID1_ECX_VMX (1u << 5)
 #define SLICE_MS       10 /* an interrupt for the host may go unseen that long in an emulator whose guest has interrupts off */
 
+bool vmx_without_apicv;
 static struct vmx_cpu cpus[MAX_CPUS];
-/* Pays for the VMXON pages and the MSR bitmap: one page per CPU and one more. */
-static struct quota own_pages = {.limit_bytes = (MAX_CPUS + 1) * PAGE_SIZE};
+/* Pays for the VMXON pages and the MSR bitmaps: one page per CPU and two more. */
+static struct quota own_pages = {.limit_bytes = (MAX_CPUS + 2) * PAGE_SIZE};
 
 struct vmx_cpu *vmx_this_cpu(void) { return &cpus[this_cpu()->number]; }
 
@@ -54,6 +55,9 @@ static bool read_machine(struct vmx_machine *m, char *why, size_t size)
         kformat(why, size, "VT-x: this CPU lacks %s, without which Mullion cannot run guests", lacking);
         return false;
     }
+    m->apic = vmx_apic_controls(m->proc, &m->proc2);
+    if (vmx_without_apicv)
+        m->apic = 0;
     if (!(m->proc & BIT(PROC_TPR_SHADOW))) /* then the monitor hears of each access to CR8 */
         m->proc |= BIT(PROC_CR8_LOAD) | BIT(PROC_CR8_STORE);
     m->revision = (uint32_t)basic & 0x7fffffff;
@@ -90,9 +94,10 @@ enum error vmx_cpu_start(unsigned cpu)
     struct vmx_cpu *c = &cpus[cpu];
     if (!c->vmxon)
         c->vmxon = pool_page(&own_pages);
-    if (!vmx_msr_page && (vmx_msr_page = pool_page(&own_pages)))
-        vmx_msr_bitmap(vmx_msr_page);
-    if (!c->vmxon || !vmx_msr_page)
+    for (uint32_t mode = APIC_BY_MONITOR; mode <= APIC_BY_CPU; mode++)
+        if (!vmx_msr_page[mode] && (vmx_msr_page[mode] = pool_page(&own_pages)))
+            vmx_msr_bitmap(vmx_msr_page[mode], mode);
+    if (!c->vmxon || !vmx_msr_page[APIC_BY_MONITOR] || !vmx_msr_page[APIC_BY_CPU])
         return E_QUOTA;
     vmx_slice = SLICE_MS * tsc_khz;
 

@@ -85,9 +85,9 @@ static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct
 }
 
 /* A lowered TPR may let an interrupt through that the monitor's local APIC holds back: it must hear of that, and only of that. */
-static void watch_tpr(struct vmx_vcpu *hw)
+static void watch_tpr(struct vmx_vcpu *hw, const struct vcpu_state *s)
 {
-    uint32_t tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4;
+    uint32_t tpr = virtual_tpr(s);
     if (hw->tpr_threshold != tpr) {
         hw->tpr_threshold = tpr;
         vmwrite32(CONTROL_TPR_THRESHOLD, tpr);
@@ -163,7 +163,7 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
     else
         set_proc(hw, vmx.proc);
     if (vmx.proc & BIT(PROC_TPR_SHADOW))
-        watch_tpr(hw);
+        watch_tpr(hw, s);
     write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
     vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(rdtsc(), deadline, vmx_slice, vmx.timer_shift));
 
@@ -191,6 +191,6 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
     restore_tables(hw->cpu);
     v->cr2 = read_cr2();
     v->exit.detail = reason;
-    s->tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4; /* the guest moves it without an exit */
+    s->tpr = virtual_tpr(s); /* the guest moves it without an exit */
     vmx_exit(v, reason, vmread32(IDT_VECTORING));
 }

@@ -66,7 +66,7 @@ static bool change(vmcsn_t field, uint64_t value)
     return differs;
 }
 
-static void put_cr(struct vmx_vcpu *hw, const struct vcpu_state *s)
+static void put_cr(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
     uint64_t cr0 = TAKE(s->cr0), cr4 = TAKE(s->cr4), efer = TAKE(s->efer);
     if (!vmx_cr4_offered(cr4)) {
@@ -87,19 +87,20 @@ static void put_cr(struct vmx_vcpu *hw, const struct vcpu_state *s)
     }
     vmwriten(CONTROL_CR0_SHADOW, cr0);
     vmwriten(CONTROL_CR4_SHADOW, cr4);
-    hw->virtual_apic[VIRTUAL_APIC_TPR] = (uint8_t)(TAKE(s->tpr) << 4);
+    if ((TAKE(s->tpr) & 0xf) != virtual_tpr(s)) /* all eight bits are in the page; CR8 has four of them */
+        __atomic_store_n(&s->apic[0x80 / 4], (uint32_t)(TAKE(s->tpr) & 0xf) << 4, __ATOMIC_RELAXED);
     if (differs) /* entries keep the translations of a VPID */
         invvpid(INVALIDATE_SINGLE, hw->vpid);
 }
 
-static void get_cr(const struct vmx_vcpu *hw, struct vcpu_state *s)
+static void get_cr(struct vcpu_state *s)
 {
     uint64_t mask0 = vmx_cr0_mask(), mask4 = vmx_cr4_mask();
     s->cr0 = (vmreadn(GUEST_CR0) & ~mask0) | (vmreadn(CONTROL_CR0_SHADOW) & mask0);
     s->cr3 = vmreadn(GUEST_CR3);
     s->cr4 = (vmreadn(GUEST_CR4) & ~mask4) | (vmreadn(CONTROL_CR4_SHADOW) & mask4);
     s->efer = vmread64(GUEST_EFER);
-    s->tpr = hw->virtual_apic[VIRTUAL_APIC_TPR] >> 4;
+    s->tpr = virtual_tpr(s);
 }
 
 void vmx_save_msrs(struct vmx_vcpu *hw)
@@ -153,13 +154,41 @@ static void get_msrs(struct vmx_vcpu *hw, struct vcpu_state *s)
     s->pat = vmread64(GUEST_PAT);
 }
 
+/*
+ * The controls and the bitmap belong together: the one without the other would let the guest write to the CPU's own APIC. What is in the page and in
+ * these fields can be anything; it decides which interrupts this guest gets, and no more.
+ */
+static void put_apic(const struct vcpu_state *s)
+{
+    if (!vmx.apic)
+        return;
+    uint32_t mode = TAKE(s->apic_mode) == APIC_BY_CPU ? APIC_BY_CPU : APIC_BY_MONITOR;
+    vmwrite32(CONTROL_PROC2, mode == APIC_BY_CPU ? vmx.proc2 | vmx.apic : vmx.proc2);
+    vmwrite64(CONTROL_MSR_BITMAP, pool_hpa(vmx_msr_page[mode]).v);
+    vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)(TAKE(s->apic_serving) << 8 | TAKE(s->apic_request)));
+    for (unsigned i = 0; i < 4; i++)
+        vmwrite64(CONTROL_EOI_EXIT(i), TAKE(s->apic_eoi_exit[i]));
+}
+
+static void raise_request(const struct vcpu_state *s)
+{
+    uint8_t request = TAKE(s->apic_request);
+    uint16_t status = vmx.apic ? vmread16(GUEST_INTERRUPT_STATUS) : 0xff;
+    if (request > (status & 0xff))
+        vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)((status & 0xff00) | request));
+}
+
 #define GROUPS_OF_A_RESET (GROUP_RIP | GROUP_SEG | GROUP_CR)
 
 void vmx_put(struct vcpu *v, uint32_t groups)
 {
     struct vmx_vcpu *hw = vmx_of(v);
-    const struct vcpu_state *s = v->state;
+    struct vcpu_state *s = v->state;
     hw->refused &= ~groups;
+    if (groups & GROUP_APIC)
+        put_apic(s);
+    else if (groups & GROUP_APIC_REQUEST)
+        raise_request(s);
     if ((groups & GROUPS_OF_A_RESET) == GROUPS_OF_A_RESET)
         hw->event = 0; /* a new start: what the old life was interrupted in is gone */
     if (groups & GROUP_RIP)
@@ -185,7 +214,7 @@ void vmx_get(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_SEG)
         get_segments(s);
     if (groups & GROUP_CR)
-        get_cr(hw, s);
+        get_cr(s);
     if (groups & GROUP_MSR)
         get_msrs(hw, s);
     if (groups & GROUP_DR)

@@ -24,17 +24,17 @@ enum error vmx_vcpu_create(struct vcpu *v)
     struct vmx_vcpu *hw = pool_alloc(q, sizeof *hw);
     if (!hw)
         return E_QUOTA;
-    hw->refused = GROUPS_ALL & ~(uint32_t)GROUP_TSC; /* nothing is there yet */
+    hw->refused = GROUPS_REGISTERS; /* nothing is there yet */
     hw->vmcs = pool_page(q);
-    hw->virtual_apic = pool_page(q);
     v->hw = hw;
-    if (!hw->vmcs || !hw->virtual_apic) {
+    if (!hw->vmcs) {
         vmx_vcpu_destroy(v);
         return E_QUOTA;
     }
     memcpy(hw->vmcs, &vmx.revision, sizeof vmx.revision);
     if (!vmclear(pool_hpa(hw->vmcs)))
         panic("VT-x: VMCLEAR of a new VMCS was refused");
+    v->state->apic_offer = vmx.apic ? APIC_BY_CPU : APIC_BY_MONITOR;
     return OK;
 }
 
@@ -43,7 +43,6 @@ void vmx_vcpu_destroy(struct vcpu *v)
     struct vmx_vcpu *hw = vmx_of(v);
     struct quota *q = &v->payer->quota;
     pool_page_free(q, hw->vmcs);
-    pool_page_free(q, hw->virtual_apic);
     v->hw = NULL;
     pool_free(q, hw, sizeof *hw);
 }
@@ -65,8 +64,8 @@ static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
     vmwrite32(CONTROL_ENTRY_MSR_LOADS, 0);
     vmwrite32(ENTRY_EVENT, 0);
     vmwrite32(CONTROL_TPR_THRESHOLD, 0);
-    vmwrite64(CONTROL_MSR_BITMAP, pool_hpa(vmx_msr_page).v);
-    vmwrite64(CONTROL_VIRTUAL_APIC, pool_hpa(hw->virtual_apic).v);
+    vmwrite64(CONTROL_MSR_BITMAP, pool_hpa(vmx_msr_page[APIC_BY_MONITOR]).v);
+    vmwrite64(CONTROL_VIRTUAL_APIC, pool_hpa(v->state).v);
     vmwrite64(CONTROL_TSC_OFFSET, 0);
     vmwrite64(CONTROL_EPTP, pool_hpa(v->space->tables.root).v | EPTP_WALK_4 | EPTP_WRITE_BACK);
     vmwriten(CONTROL_CR0_MASK, vmx_cr0_mask());

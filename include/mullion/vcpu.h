@@ -44,7 +44,10 @@ struct table_register { uint64_t base; uint32_t limit; uint32_t reserved; };
 #define GROUP_MSR   0x08u /* star .. tsc_aux */
 #define GROUP_DR    0x10u /* dr0-3, dr6, dr7 */
 #define GROUP_TSC   0x20u /* tsc_offset (never filled by the kernel) */
-#define GROUPS_ALL  0x3fu
+#define GROUP_APIC  0x40u /* apic_mode, apic_serving, apic_request, apic_eoi_exit (never filled by the kernel) */
+#define GROUP_APIC_REQUEST 0x80u /* apic_request alone: there is this one too now (likewise) */
+#define GROUPS_REGISTERS 0x1fu /* those that the kernel fills */
+#define GROUPS_ALL  0xffu
 
 enum exit_reason {
     EXIT_NONE = 0,
@@ -64,7 +67,8 @@ enum exit_reason {
     EXIT_TRIPLE_FAULT, /* RIP, SEG, CR */
     EXIT_TASK_SWITCH,  /* RIP, SEG, CR */
     EXIT_INVALID_OPCODE_WANTED, /* VMX/SVM instruction or another that this machine does not offer: the monitor injects #UD; RIP */
-    EXIT_INVLPG_OR_PAUSE, /* not used at present */
+    EXIT_APIC,       /* apic_mode is on: the CPU has done a write to its local APIC's page that concerns the monitor; the instruction is over. apic;
+                        nothing filled */
     EXIT_SHUTDOWN,   /* INIT or SHUTDOWN condition */
     EXIT_BAD_STATE,  /* the CPU refused the state; detail = raw reason. All groups filled as far as possible */
     EXIT_UNKNOWN,    /* detail = raw reason */
@@ -102,6 +106,10 @@ struct vcpu_exit {
             uint64_t value;    /* CR_WRITE: the value the guest wants in the register */
         } cr;
         struct { uint32_t vector; uint32_t error_code; } exception;
+        struct {
+            uint32_t offset;   /* of the register in the page. 0xb0: the end of a vector's service that is marked in apic_eoi_exit */
+            uint32_t vector;
+        } apic;
         uint64_t raw[3];
     };
 };
@@ -123,8 +131,20 @@ enum activity { ACTIVITY_RUN = 0, ACTIVITY_HALT /* vcpu_run sleeps until kick, d
 #define SHADOW_MOV_SS 0x2u
 #define SHADOW_NMI    0x8u
 
+/*
+ * apic_mode. The local APIC is the monitor's; its registers lie at the state page's begin, each at its xAPIC offset, as the CPU expects them where
+ * it can help (Intel SDM vol. 3, 30.1). The kernel looks at none of them but TPR. With APIC_BY_CPU, which apic_offer must have, the guest's RDMSR of
+ * the x2APIC's registers (but for ICR and current count) and its writes of TPR, EOI and SELF IPI go to the page without an exit, and the CPU
+ * delivers what stands in the page's IRR by itself, highest first, when TPR, ISR and RFLAGS.IF allow it; `irq` is for interrupts from elsewhere.
+ * While the guest runs these registers are the CPU's: only the vCPU's own thread touches them, between two runs.
+ */
+#define APIC_BY_MONITOR 0u
+#define APIC_BY_CPU     1u /* the guest's APIC is in x2APIC mode */
+#define APIC_BYTES      1024u
+
 struct vcpu_state {
-    /* GPRs first: the assembly's offsets are 8 * number. */
+    uint32_t apic[APIC_BYTES / 4];
+
     uint64_t gpr[GPR_COUNT];
 
     /* control, written by the monitor */
@@ -157,9 +177,16 @@ struct vcpu_state {
     /* GROUP_TSC: guest TSC = host TSC + offset */
     uint64_t tsc_offset;
 
-    /* Interrupts pending for the local APIC model (its IRR). Any thread of the monitor sets bits atomically, then kicks. The kernel does not
-     * read it. */
+    /* Interrupts on their way into the local APIC's IRR. Any thread of the monitor sets bits atomically, then kicks. The kernel does not read it. */
     uint64_t pending[4];
+
+    /* GROUP_APIC */
+    uint32_t apic_mode;    /* APIC_BY_* */
+    uint32_t apic_offer;   /* set by the kernel when the vCPU is made: APIC_BY_CPU if apic_mode may be that */
+    uint8_t apic_serving;  /* the highest vector in ISR, 0: none */
+    uint8_t apic_request;  /* GROUP_APIC: the highest vector in IRR, 0: none. GROUP_APIC_REQUEST: the highest of those that are new there */
+    uint8_t reserved[6];
+    uint64_t apic_eoi_exit[4]; /* the vectors whose end of service makes EXIT_APIC */
 };
 _Static_assert(sizeof(struct vcpu_state) <= 4096, "the state is one page");
 

@@ -110,7 +110,7 @@ void guest_stats(unsigned n)
                                                  [EXIT_TRIPLE_FAULT] = "triple-fault",
                                                  [EXIT_TASK_SWITCH] = "task-switch",
                                                  [EXIT_INVALID_OPCODE_WANTED] = "invalid-opcode",
-                                                 [EXIT_INVLPG_OR_PAUSE] = "invlpg-or-pause",
+                                                 [EXIT_APIC] = "apic",
                                                  [EXIT_SHUTDOWN] = "shutdown",
                                                  [EXIT_BAD_STATE] = "bad-state",
                                                  [EXIT_UNKNOWN] = "unknown",

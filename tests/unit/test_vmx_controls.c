@@ -167,17 +167,53 @@ static bool exits(const uint8_t *page, uint32_t msr, bool write)
 static void msr_bitmap(void **state)
 {
     (void)state;
-    static uint8_t page[4096];
-    vmx_msr_bitmap(page);
+    static uint8_t page[4096], by_cpu[4096];
+    vmx_msr_bitmap(page, APIC_BY_MONITOR);
     unsigned open = 0;
     for (unsigned i = 0; i < sizeof page; i++)
         open += 8 - (unsigned)__builtin_popcount(page[i]);
-    assert_int_equal(open, 1 + 2 * (3 + 1 + 1 + 4 + 2 + 1 + 1));
+    assert_int_equal(open, 1 + 1 + 2 * (3 + 1 + 1 + 4 + 2 + 1));
     assert_false(exits(page, MSR_TSC, false));
-    assert_true(exits(page, MSR_TSC, true));
+    assert_true(exits(page, MSR_TSC, true) && exits(page, MSR_TSC_AUX, true) && !exits(page, MSR_TSC_AUX, false));
     assert_false(exits(page, MSR_EFER, true) || exits(page, MSR_LSTAR, true) || exits(page, MSR_KERNEL_GS_BASE, false));
     assert_true(exits(page, MSR_APIC_BASE, false) && exits(page, MSR_FEATURE_CONTROL, true) && exits(page, MSR_X2APIC_BASE + 8, true));
     assert_true(exits(page, MSR_SPEC_CTRL, true) && exits(page, MSR_DEBUGCTL, true) && exits(page, MSR_XSS, true));
+
+    /* the x2APIC's registers: open in the one of the two only, and no more than the CPU keeps in the page */
+    vmx_msr_bitmap(by_cpu, APIC_BY_CPU);
+    for (uint32_t msr = 0; msr < 0x2000; msr++) {
+        bool read = msr == 0x802 || msr == 0x803 || msr == 0x808 || msr == 0x80a || msr == 0x80d || msr == 0x80f ||
+                    (msr >= 0x810 && msr <= 0x828) || (msr >= 0x832 && msr <= 0x838) || msr == 0x83e;
+        bool write = msr == 0x808 || msr == 0x80b || msr == 0x83f;
+        assert_int_equal(exits(by_cpu, msr, false), read ? false : exits(page, msr, false));
+        assert_int_equal(exits(by_cpu, msr, true), write ? false : exits(page, msr, true));
+        assert_true(exits(page, msr, false) || msr < 0x800 || msr > 0x8ff);
+        assert_int_equal(exits(by_cpu, 0xc0000000 + msr, false), exits(page, 0xc0000000 + msr, false));
+        assert_int_equal(exits(by_cpu, 0xc0000000 + msr, true), exits(page, 0xc0000000 + msr, true));
+    }
+}
+
+static void apic_all_or_nothing(void **state)
+{
+    (void)state;
+    const uint32_t all = BIT(PROC2_VIRTUAL_X2APIC) | BIT(PROC2_APIC_REGISTERS) | BIT(PROC2_VIRTUAL_INTERRUPTS);
+    const struct control_row *row = NULL;
+    uint32_t proc2 = 0;
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC2], ALL_MAY, &proc2, &row), OK);
+    assert_int_equal(proc2 & all, all);
+    uint32_t others = proc2 & ~all;
+    assert_int_equal(vmx_apic_controls(BIT(PROC_TPR_SHADOW), &proc2), all);
+    assert_int_equal(proc2, others); /* off until a monitor asks for it */
+    proc2 |= all;
+    assert_int_equal(vmx_apic_controls(0, &proc2), 0); /* none of them works without the TPR shadow */
+    assert_int_equal(proc2, others);
+    for (unsigned i = 0; i < 32; i++) {
+        if (!(all >> i & 1))
+            continue;
+        proc2 = others | (all & ~BIT(i));
+        assert_int_equal(vmx_apic_controls(BIT(PROC_TPR_SHADOW), &proc2), 0);
+        assert_int_equal(proc2, others);
+    }
 }
 
 int main(void)
@@ -185,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resolves), cmocka_unit_test(refuses_with_a_name), cmocka_unit_test(words), cmocka_unit_test(control_registers),
         cmocka_unit_test(shadow_writes), cmocka_unit_test(timer), cmocka_unit_test(qualifications), cmocka_unit_test(msr_bitmap),
+        cmocka_unit_test(apic_all_or_nothing),
     };
     return cmocka_run_group_tests(tests, fixed_bits, NULL);
 }

@@ -26,13 +26,15 @@ void settle_osxsave(struct vcpu *v, uint64_t *gpr)
 
 struct cpu *this_cpu(void) { return NULL; }
 uint64_t rdtsc(void) { return 1000; }
+void *vmx_msr_page[2] = {(void *)0x10000, (void *)0x20000};
+hpa_t pool_hpa(const void *p) { return (hpa_t){(uint64_t)p}; }
+
 static struct vcpu v;
 static struct vcpu_state page;
 static struct vmx_vcpu hw;
 static struct settled_cpuids leaves;
 static struct space space = {.cpuid = &leaves};
 static struct vmx_cpu cpu;
-static uint8_t virtual_apic[4096];
 
 /* What the made-up CPU does at the next entry. */
 static struct made_up { bool refuse; uint32_t reason, idt, event, error, length; uint64_t qualification; } next;
@@ -74,7 +76,6 @@ static int fresh(void **state)
     memset(&page, 0, sizeof page);
     memset(&hw, 0, sizeof hw);
     memset(&next, 0, sizeof next);
-    memset(virtual_apic, 0, sizeof virtual_apic);
     entries = 0;
     vmx = (struct vmx_machine){.proc = BIT(PROC_HLT) | BIT(PROC_TPR_SHADOW), .cr0_fixed0 = 0x80000021, .cr0_fixed1 = 0xffffffff,
                                .cr4_fixed0 = CR4_VMXE, .cr4_fixed1 = 0x3767ff, .entry = 0x11ff};
@@ -84,7 +85,6 @@ static int fresh(void **state)
     v.hw = &hw;
     hw.cpu = &cpu;
     hw.proc = vmx.proc;
-    hw.virtual_apic = virtual_apic;
     next.reason = REASON_TIMER;
     FIELD(CONTROL_PROC) = vmx.proc;
     FIELD(GUEST_CR0) = CR0_PE;
@@ -259,12 +259,13 @@ static void control_registers_there_and_back(void **state)
     assert_int_equal(FIELD(GUEST_CR4), CR4_PAE | CR4_PGE | CR4_VMXE | CR4_MCE);
     assert_int_equal(FIELD(GUEST_EFER), EFER_LME | EFER_LMA | EFER_SCE);
     assert_int_equal(FIELD(CONTROL_ENTRY), vmx.entry | BIT(ENTRYC_GUEST_64));
-    assert_int_equal(virtual_apic[VIRTUAL_APIC_TPR], 0x50);
+    assert_int_equal(page.apic[0x80 / 4], 0x50);
     assert_int_equal(fake_flushes[1], 1);
     vmx_put(&v, GROUP_CR);
     assert_int_equal(fake_flushes[1], 1); /* nothing changed */
     FIELD(GUEST_CR0) |= CR0_TS;           /* the guest's own */
     memset(&page, 0, sizeof page);
+    page.apic[0x80 / 4] = 0x50;
     vmx_get(&v, GROUP_CR);
     assert_int_equal(page.cr0, 0xe005003b);
     assert_int_equal(page.cr3, 0x5000);
@@ -309,16 +310,98 @@ static void control_register_exits(void **state)
 static void tpr(void **state)
 {
     (void)state;
-    virtual_apic[VIRTUAL_APIC_TPR] = 0x70;
+    page.apic[0x80 / 4] = 0x70;
     vmx_run(&v, NEVER);
     assert_int_equal(FIELD(CONTROL_TPR_THRESHOLD), 7);
     assert_int_equal(page.tpr, 7);
-    virtual_apic[VIRTUAL_APIC_TPR] = 0x20; /* the guest lowered it */
+    page.apic[0x80 / 4] = 0x20; /* the guest lowered it */
     next.reason = REASON_TPR_THRESHOLD;
     vmx_run(&v, NEVER);
     assert_int_equal(v.exit.reason, EXIT_KICK);
     assert_int_equal(page.tpr, 2);
     assert_int_equal(FIELD(CONTROL_TPR_THRESHOLD), 2);
+}
+
+#define APIC_CONTROLS (BIT(PROC2_VIRTUAL_X2APIC) | BIT(PROC2_APIC_REGISTERS) | BIT(PROC2_VIRTUAL_INTERRUPTS))
+
+/* Controls and MSR bitmap: never the one without the other. */
+static void apic_modes(void **state)
+{
+    (void)state;
+    vmx.proc2 = BIT(PROC2_EPT);
+    page.apic_mode = APIC_BY_CPU;
+    page.apic_serving = 0x51;
+    page.apic_request = 0x31;
+    vmx_put(&v, GROUP_APIC | GROUP_APIC_REQUEST); /* a CPU that cannot: nothing is written, what it has not it would refuse */
+    assert_int_equal(fake_writes[CONTROL_PROC2.code] + fake_writes[CONTROL_MSR_BITMAP.code] + fake_writes[GUEST_INTERRUPT_STATUS.code] +
+                         fake_writes[CONTROL_EOI_EXIT(0).code], 0);
+    vmx.apic = APIC_CONTROLS;
+    page.apic_eoi_exit[1] = 1ull << 33;
+    page.apic_eoi_exit[3] = 5;
+    vmx_put(&v, GROUP_APIC);
+    assert_int_equal(FIELD(CONTROL_PROC2), BIT(PROC2_EPT) | APIC_CONTROLS);
+    assert_int_equal(FIELD(CONTROL_MSR_BITMAP), 0x20000);
+    assert_int_equal(FIELD(GUEST_INTERRUPT_STATUS), 0x5131);
+    assert_int_equal(FIELD(CONTROL_EOI_EXIT(1)), 1ull << 33);
+    assert_int_equal(FIELD(CONTROL_EOI_EXIT(3)), 5);
+    const uint32_t others[] = {APIC_BY_MONITOR, 2, 0xffffffff}; /* a monitor may write what it likes */
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+        page.apic_mode = others[i];
+        vmx_put(&v, GROUP_APIC);
+        assert_int_equal(FIELD(CONTROL_PROC2), BIT(PROC2_EPT));
+        assert_int_equal(FIELD(CONTROL_MSR_BITMAP), 0x10000);
+    }
+}
+
+static void apic_requests(void **state)
+{
+    (void)state;
+    page.apic_request = 0x40;
+    vmx_put(&v, GROUP_APIC_REQUEST); /* without the means: nothing */
+    assert_int_equal(fake_writes[GUEST_INTERRUPT_STATUS.code], 0);
+    vmx.apic = APIC_CONTROLS;
+    FIELD(GUEST_INTERRUPT_STATUS) = 0x6050;
+    vmx_put(&v, GROUP_APIC_REQUEST); /* a higher one waits already */
+    assert_int_equal(FIELD(GUEST_INTERRUPT_STATUS), 0x6050);
+    page.apic_request = 0xf1;
+    page.apic_serving = 0x10;
+    vmx_put(&v, GROUP_APIC_REQUEST); /* what is in service is the CPU's own knowledge */
+    assert_int_equal(FIELD(GUEST_INTERRUPT_STATUS), 0x60f1);
+    vmx_put(&v, GROUP_APIC | GROUP_APIC_REQUEST);
+    assert_int_equal(FIELD(GUEST_INTERRUPT_STATUS), 0x10f1);
+}
+
+static void apic_exits(void **state)
+{
+    (void)state;
+    next = (struct made_up){.reason = REASON_EOI, .qualification = 0x61, .length = 2};
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_APIC);
+    assert_int_equal(v.exit.insn_len, 0); /* the instruction is over */
+    assert_int_equal(v.exit.apic.offset, 0xb0);
+    assert_int_equal(v.exit.apic.vector, 0x61);
+    next = (struct made_up){.reason = REASON_APIC_WRITE, .qualification = 0x3f0};
+    vmx_run(&v, NEVER);
+    assert_int_equal(v.exit.reason, EXIT_APIC);
+    assert_int_equal(v.exit.apic.offset, 0x3f0);
+    assert_int_equal(FIELD(GUEST_RIP), 0x1000);
+}
+
+/* The lower half of TPR is the guest's, and CR8 does not know it. */
+static void tpr_has_eight_bits(void **state)
+{
+    (void)state;
+    page.apic[0x80 / 4] = 0x37;
+    page.tpr = 3;
+    vmx_put(&v, GROUP_CR);
+    assert_int_equal(page.apic[0x80 / 4], 0x37);
+    page.tpr = 0xfffffff4;
+    vmx_put(&v, GROUP_CR);
+    assert_int_equal(page.apic[0x80 / 4], 0x40);
+    page.apic[0x80 / 4] = 0xffffff90; /* not the guest's doing */
+    vmx_run(&v, NEVER);
+    assert_int_equal(FIELD(CONTROL_TPR_THRESHOLD), 9);
+    assert_int_equal(page.tpr, 9);
 }
 
 static void exits_by_reason(void **state)
@@ -402,7 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(common_path_writes_only_the_timer), T(interrupt_now_or_by_window), T(order_of_events), T(nmi), T(real_mode_has_no_error_code),
         T(alignment_check_goes_back), T(refusals), T(control_registers_there_and_back), T(control_register_exits), T(tpr), T(exits_by_reason),
-        T(groups), T(flush_when_behind),
+        T(groups), T(flush_when_behind), T(apic_modes), T(apic_requests), T(apic_exits), T(tpr_has_eight_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ sound: driver=dummy
 log: {work}/bochs.log
 panic: action=fatal
 error: action=report
-info: action=report
+info: action=report{quiet}
 debug: action=ignore
 '''
 
@@ -217,6 +217,8 @@ class Machine:
             f.write(
                 BOCHSRC.format(
                     cpus=self.cpus,
+                    # Of each virtual interrupt, and at each entry into a guest that can have them, the CPU would write a line.
+                    quiet=''.join(f', cpu{i:x}=ignore' for i in range(self.cpus)),
                     model=self.bochs_model,
                     ips=self.bochs_ips,
                     megs=self.memory >> 20,

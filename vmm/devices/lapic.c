@@ -1,21 +1,12 @@
 /*
  * One vCPU's local APIC: priorities, local interrupts, the registers and their two faces; see lapic.h. How messages
  * travel is in lapic_route.c, the timer in lapic_timer.c.
- *
- * Registers by number (xAPIC offset / 16 = x2APIC MSR - 0x800; Intel SDM vol. 3, tables 11-1 and 11-6).
  */
 #include "vmm/devices/lapic.h"
 
 #include "lib/string.h"
 #include "vmm/devices/layout.h"
 #include "vmm/devices/lapic_internal.h"
-
-enum {
-    REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_APR = 0x09, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_RRD = 0x0c,
-    REG_LDR = 0x0d, REG_DFR = 0x0e, REG_SVR = 0x0f, REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28,
-    REG_ICR_LOW = 0x30, REG_ICR_HIGH = 0x31, REG_LVT_FIRST = 0x32, REG_LVT_LAST = 0x37, REG_INITIAL = 0x38,
-    REG_CURRENT = 0x39, REG_DIVIDE = 0x3e, REG_SELF_IPI = 0x3f
-};
 
 #define BASE_BSP     (1ull << 8)
 #define BASE_EXTD    (1ull << 10)
@@ -37,28 +28,120 @@ static enum lapic_mode mode_of(uint64_t base)
     return !(base & BASE_ENABLE) ? LAPIC_OFF : base & BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
 }
 
-/* Tells the other threads how this APIC is to be addressed now. */
+/* ---- ISR and IRR in the page: eight registers of 32 bits ---- */
+
+static uint64_t word_of(const struct lapic *l, unsigned first, unsigned word)
+{
+    return *reg_of(l, first + 2 * word) | (uint64_t)*reg_of(l, first + 2 * word + 1) << 32;
+}
+
+static void set_word(struct lapic *l, unsigned first, unsigned word, uint64_t value)
+{
+    *reg_of(l, first + 2 * word) = (uint32_t)value;
+    *reg_of(l, first + 2 * word + 1) = (uint32_t)(value >> 32);
+}
+
+/* The highest vector of those below 64 * (word + 1); 0: none, since those below 16 are no interrupts. */
+static uint8_t highest_in(const struct lapic *l, unsigned first, int word)
+{
+    for (; word >= 0; word--) {
+        uint64_t bits = word_of(l, first, (unsigned)word);
+        if (bits)
+            return (uint8_t)(word * 64 + 63 - __builtin_clzll(bits));
+    }
+    return 0;
+}
+
+/* ---- who serves the interrupts ---- */
+
+static uint32_t processor_priority(const struct lapic *l)
+{
+    uint32_t tpr = *reg_of(l, REG_TPR), class = l->serving & 0xf0;
+    return l->by_cpu ? *reg_of(l, REG_PPR) : (tpr & 0xf0) >= class ? tpr : class;
+}
+
+/* Has the kernel tell the CPU what stands in the page. */
+static void show_cpu(struct lapic *l)
+{
+    l->state->apic_mode = l->by_cpu ? APIC_BY_CPU : APIC_BY_MONITOR;
+    l->state->apic_serving = highest_in(l, REG_ISR, 3);
+    l->state->apic_request = highest_in(l, REG_IRR, 3);
+    l->state->dirty |= GROUP_APIC;
+}
+
+static void take_level(struct lapic *l, unsigned word)
+{
+    l->state->apic_eoi_exit[word] = atomic_load(&l->level[word]);
+    set_word(l, REG_TMR, word, l->state->apic_eoi_exit[word]);
+}
+
+static void choose_server(struct lapic *l, bool by_cpu)
+{
+    if (by_cpu == l->by_cpu)
+        return;
+    if (by_cpu)
+        *reg_of(l, REG_PPR) = processor_priority(l);
+    l->by_cpu = by_cpu;
+    l->serving = highest_in(l, REG_ISR, 3);
+    for (unsigned i = 0; i < 4; i++) {
+        if (by_cpu)
+            take_level(l, i);
+        atomic_fetch_or(&l->pending[i], word_of(l, REG_IRR, i)); /* it comes back if the CPU takes over */
+        set_word(l, REG_IRR, i, 0);
+    }
+    show_cpu(l);
+}
+
+void lapic_take_requests(struct lapic *l)
+{
+    uint8_t highest = 0;
+    bool levels = false;
+    if (!l->by_cpu)
+        return;
+    for (unsigned i = 0; i < 4; i++) {
+        if (atomic_load_explicit(&l->pending[i], memory_order_relaxed) == 0)
+            continue;
+        uint64_t bits = atomic_exchange(&l->pending[i], 0);
+        set_word(l, REG_IRR, i, word_of(l, REG_IRR, i) | bits);
+        highest = (uint8_t)(i * 64 + 63 - (unsigned)__builtin_clzll(bits));
+        if (atomic_load_explicit(&l->level[i], memory_order_relaxed) != l->state->apic_eoi_exit[i]) {
+            take_level(l, i);
+            levels = true;
+        }
+    }
+    if (levels || (l->state->dirty & GROUP_APIC)) {
+        show_cpu(l);
+    } else if (highest) {
+        l->state->apic_request = highest;
+        l->state->dirty |= GROUP_APIC_REQUEST;
+    }
+}
+
+/* Tells the other threads how this APIC is to be addressed now, and decides who serves it. */
 static void publish(struct lapic *l)
 {
-    uint32_t mode = (uint32_t)mode_of(l->base_msr);
+    uint32_t mode = (uint32_t)mode_of(l->base_msr), enabled = *reg_of(l, REG_SVR) & SVR_ENABLE;
     if (mode == LAPIC_X2APIC)
         atomic_store_explicit(&l->route_ldr, (l->index >> 4) << 16 | 1u << (l->index & 15), memory_order_relaxed);
+    *reg_of(l, REG_ID) = mode == LAPIC_X2APIC ? l->index : l->index << 24;
+    *reg_of(l, REG_LDR) = atomic_load_explicit(&l->route_ldr, memory_order_relaxed);
     atomic_store_explicit(&l->route_id, l->index, memory_order_relaxed);
-    atomic_store_explicit(&l->route_mode, mode | (l->svr & SVR_ENABLE ? LAPIC_ROUTE_SOFTWARE_ON : 0), memory_order_release);
+    atomic_store_explicit(&l->route_mode, mode | (enabled ? LAPIC_ROUTE_SOFTWARE_ON : 0), memory_order_release);
+    choose_server(l, mode == LAPIC_X2APIC && enabled && l->state->apic_offer == APIC_BY_CPU);
 }
 
 static void reset_registers(struct lapic *l)
 {
-    memset(l->isr, 0, sizeof l->isr);
+    memset(l->page, 0, APIC_BYTES);
+    l->serving = 0;
     for (unsigned i = 0; i < 4; i++) {
         atomic_store(&l->pending[i], 0);
         atomic_store(&l->level[i], 0);
     }
-    l->tpr = l->esr = l->icr_low = l->icr_high = 0;
-    l->svr = 0xff;
+    *reg_of(l, REG_VERSION) = LAPIC_VERSION;
+    *reg_of(l, REG_SVR) = 0xff;
     for (unsigned i = 0; i < LVT_COUNT; i++)
-        l->lvt[i] = LVT_MASK;
-    l->divide = l->initial_count = 0;
+        *lvt_of(l, i) = LVT_MASK;
     lapic_timer_stop(l);
     atomic_store(&l->errors, 0);
     atomic_store(&l->route_ldr, 0);
@@ -77,12 +160,14 @@ void lapic_reset(struct lapic *l, bool power_on)
         atomic_fetch_and(&l->mail, ~(uint32_t)(LAPIC_MAIL_INIT | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT | LAPIC_MAIL_ERROR));
 }
 
-void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, _Atomic uint64_t *pending, uint64_t tsc_khz)
+void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, struct vcpu_state *state, uint64_t tsc_khz)
 {
     memset(l, 0, sizeof *l);
     l->set = set;
     l->index = index;
-    l->pending = pending;
+    l->state = state;
+    l->page = state->apic;
+    l->pending = (_Atomic uint64_t *)state->pending;
     l->tsc_khz = tsc_khz;
     l->to_cycles = clock_to_cycles(tsc_khz, LAYOUT_LAPIC_TIMER_HZ);
     l->to_ticks = clock_to_ticks(tsc_khz, LAYOUT_LAPIC_TIMER_HZ);
@@ -96,10 +181,10 @@ void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, _Atomic u
 
 void lapic_firmware_state(struct lapic *l)
 {
-    l->svr = 0xff | SVR_ENABLE;
+    *reg_of(l, REG_SVR) = 0xff | SVR_ENABLE;
     if (l->index == 0)
-        l->lvt[LVT_LINT0] = DELIVER_EXTINT << 8;
-    l->lvt[LVT_LINT1] = DELIVER_NMI << 8;
+        *lvt_of(l, LVT_LINT0) = DELIVER_EXTINT << 8;
+    *lvt_of(l, LVT_LINT1) = DELIVER_NMI << 8;
     publish(l);
 }
 
@@ -110,23 +195,23 @@ static int highest_of(const uint64_t bits[4])
     for (int word = 3; word >= 0; word--)
         if (bits[word])
             return word * 64 + 63 - __builtin_clzll(bits[word]);
-    return -1;
+    return 0;
 }
 
-static uint32_t processor_priority(const struct lapic *l)
+static int highest_request(const struct lapic *l)
 {
-    int serving = highest_of(l->isr);
-    uint32_t class = serving < 0 ? 0 : (uint32_t)serving & 0xf0;
-    return (l->tpr & 0xf0) >= class ? l->tpr : class;
+    uint64_t irr[4];
+    if (l->by_cpu)
+        return highest_in(l, REG_IRR, 3);
+    for (unsigned i = 0; i < 4; i++)
+        irr[i] = atomic_load_explicit(&l->pending[i], memory_order_acquire);
+    return highest_of(irr);
 }
 
 int lapic_highest_pending(const struct lapic *l)
 {
-    uint64_t irr[4];
-    for (unsigned i = 0; i < 4; i++)
-        irr[i] = atomic_load_explicit(&l->pending[i], memory_order_acquire);
-    int vector = highest_of(irr);
-    if (vector < 0 || mode_of(l->base_msr) == LAPIC_OFF)
+    int vector = highest_request(l);
+    if (vector == 0 || mode_of(l->base_msr) == LAPIC_OFF)
         return -1;
     return ((uint32_t)vector & 0xf0) > (processor_priority(l) & 0xf0) ? vector : -1;
 }
@@ -136,39 +221,45 @@ bool lapic_has_work(const struct lapic *l)
     return lapic_highest_pending(l) >= 0;
 }
 
+static uint32_t bit_of(uint8_t vector)
+{
+    return 1u << (vector & 31);
+}
+
 void lapic_accept(struct lapic *l, uint8_t vector)
 {
-    uint64_t bit = 1ull << (vector & 63);
-    atomic_fetch_and(&l->pending[vector >> 6], ~bit);
-    l->isr[vector >> 6] |= bit;
+    atomic_fetch_and(&l->pending[vector >> 6], ~(1ull << (vector & 63)));
+    *reg_of(l, REG_ISR + (vector >> 5)) |= bit_of(vector);
+    if (vector > l->serving)
+        l->serving = vector;
 }
 
 static void end_of_interrupt(struct lapic *l)
 {
-    int vector = highest_of(l->isr);
-    if (vector < 0)
+    uint8_t vector = l->serving;
+    if (vector == 0)
         return;
-    uint64_t bit = 1ull << (vector & 63);
-    l->isr[vector >> 6] &= ~bit;
-    if ((atomic_load(&l->level[vector >> 6]) & bit) && l->set->eoi)
-        l->set->eoi(l->set->context, (uint8_t)vector);
+    *reg_of(l, REG_ISR + (vector >> 5)) &= ~bit_of(vector);
+    l->serving = highest_in(l, REG_ISR, vector >> 6);
+    if ((atomic_load(&l->level[vector >> 6]) >> (vector & 63) & 1) && l->set->eoi)
+        l->set->eoi(l->set->context, vector);
 }
 
 uint8_t lapic_cr8(const struct lapic *l)
 {
-    return (uint8_t)(l->tpr >> 4);
+    return (uint8_t)(*reg_of(l, REG_TPR) >> 4);
 }
 
 void lapic_set_cr8(struct lapic *l, uint8_t cr8)
 {
-    l->tpr = (cr8 & 0xfu) << 4;
+    *reg_of(l, REG_TPR) = (cr8 & 0xfu) << 4;
 }
 
 /* ---- local interrupts ---- */
 
 void lapic_local_interrupt(struct lapic *l, enum lapic_lvt which)
 {
-    uint32_t entry = l->lvt[which];
+    uint32_t entry = *lvt_of(l, which);
     if (entry & LVT_MASK)
         return;
     if (which == LVT_ERROR && (entry & 0xff) < 16)
@@ -186,16 +277,24 @@ static void local_error(struct lapic *l, uint32_t bit)
     lapic_local_interrupt(l, LVT_ERROR);
 }
 
+void lapic_written(struct lapic *l, uint32_t offset, uint8_t vector)
+{
+    if (offset == 16 * REG_EOI && l->set->eoi)
+        l->set->eoi(l->set->context, vector);
+    else if (offset == 16 * REG_SELF_IPI) /* the CPU sends the legal vectors */
+        local_error(l, LAPIC_ERROR_SEND_VECTOR);
+}
+
 bool lapic_accepts_pic(const struct lapic *l)
 {
     if (mode_of(l->base_msr) == LAPIC_OFF)
         return l->index == 0;
-    return !(l->lvt[LVT_LINT0] & LVT_MASK) && LVT_MODE(l->lvt[LVT_LINT0]) == DELIVER_EXTINT;
+    return !(*lvt_of(l, LVT_LINT0) & LVT_MASK) && LVT_MODE(*lvt_of(l, LVT_LINT0)) == DELIVER_EXTINT;
 }
 
 void lapic_nmi_line(struct lapic *l)
 {
-    if (LVT_MODE(l->lvt[LVT_LINT1]) == DELIVER_NMI)
+    if (LVT_MODE(*lvt_of(l, LVT_LINT1)) == DELIVER_NMI)
         lapic_local_interrupt(l, LVT_LINT1);
 }
 
@@ -221,28 +320,17 @@ static bool read_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t 
     bool x2 = mode_of(l->base_msr) == LAPIC_X2APIC;
     *value = 0;
     switch (reg) {
-    case REG_ID: *value = x2 ? l->index : l->index << 24; return true;
-    case REG_VERSION: *value = LAPIC_VERSION; return true;
-    case REG_TPR: *value = l->tpr; return true;
     case REG_PPR: *value = processor_priority(l); return true;
     case REG_APR: case REG_RRD: case REG_EOI: return !x2;
-    case REG_LDR: *value = atomic_load_explicit(&l->route_ldr, memory_order_relaxed); return true;
     case REG_DFR: *value = atomic_load_explicit(&l->route_dfr, memory_order_relaxed); return !x2;
-    case REG_SVR: *value = l->svr; return true;
-    case REG_ESR: *value = l->esr; return true;
-    case REG_ICR_LOW: *value = l->icr_low; return true;
-    case REG_ICR_HIGH: *value = l->icr_high; return !x2;
-    case REG_INITIAL: *value = l->initial_count; return true;
+    case REG_ICR_HIGH: *value = *reg_of(l, reg); return !x2;
     case REG_CURRENT: *value = lapic_timer_count(l, now); return true;
-    case REG_DIVIDE: *value = l->divide; return true;
+    case REG_ID: case REG_VERSION: case REG_TPR: case REG_LDR: case REG_SVR: case REG_ESR: case REG_ICR_LOW: case REG_INITIAL:
+    case REG_DIVIDE: *value = *reg_of(l, reg); return true;
     default: break;
     }
-    if (reg >= REG_LVT_FIRST && reg <= REG_LVT_LAST) {
-        *value = l->lvt[reg - REG_LVT_FIRST];
-        return true;
-    }
-    if (reg >= REG_ISR && reg < REG_TMR) {
-        *value = half_of(l->isr[(reg - REG_ISR) / 2], reg);
+    if ((reg >= REG_LVT_FIRST && reg <= REG_LVT_LAST) || (reg >= REG_ISR && reg < REG_TMR)) {
+        *value = *reg_of(l, reg);
         return true;
     }
     if (reg >= REG_TMR && reg < REG_IRR) {
@@ -250,7 +338,7 @@ static bool read_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t 
         return true;
     }
     if (reg >= REG_IRR && reg < REG_ESR) {
-        *value = half_of(atomic_load(&l->pending[(reg - REG_IRR) / 2]), reg);
+        *value = *reg_of(l, reg) | half_of(atomic_load(&l->pending[(reg - REG_IRR) / 2]), reg);
         return true;
     }
     return false;
@@ -258,21 +346,21 @@ static bool read_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t 
 
 static void write_lvt(struct lapic *l, uint64_t now, unsigned which, uint32_t value)
 {
-    uint32_t old = l->lvt[which];
+    uint32_t old = *lvt_of(l, which);
     value &= lvt_writable[which];
-    if (!(l->svr & SVR_ENABLE))
+    if (!(*reg_of(l, REG_SVR) & SVR_ENABLE))
         value |= LVT_MASK;
-    l->lvt[which] = value;
+    *lvt_of(l, which) = value;
     if (which == LVT_TIMER && TIMER_MODE(old) != TIMER_MODE(value))
         lapic_timer_mode(l, now, old);
 }
 
 static void write_svr(struct lapic *l, uint32_t value)
 {
-    l->svr = value & SVR_WRITABLE;
+    *reg_of(l, REG_SVR) = value & SVR_WRITABLE;
     if (!(value & SVR_ENABLE))
         for (unsigned i = 0; i < LVT_COUNT; i++)
-            l->lvt[i] |= LVT_MASK;
+            *lvt_of(l, i) |= LVT_MASK;
     publish(l);
 }
 
@@ -297,36 +385,37 @@ static bool write_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t
 {
     bool x2 = mode_of(l->base_msr) == LAPIC_X2APIC;
     switch (reg) {
-    case REG_TPR: l->tpr = value & 0xff; return true;
+    case REG_TPR: *reg_of(l, REG_TPR) = value & 0xff; return true;
     case REG_EOI: end_of_interrupt(l); return true;
     case REG_LDR: case REG_DFR:
         if (x2)
             return false;
         if (reg == REG_LDR)
-            atomic_store(&l->route_ldr, value & 0xff000000u);
+            atomic_store(&l->route_ldr, *reg_of(l, REG_LDR) = value & 0xff000000u);
         else
             atomic_store(&l->route_dfr, value | 0x0fffffffu);
         return true;
     case REG_SVR: write_svr(l, value); return true;
-    case REG_ESR: l->esr = atomic_exchange(&l->errors, 0); return true;
+    case REG_ESR: *reg_of(l, REG_ESR) = atomic_exchange(&l->errors, 0); return true;
     case REG_ICR_LOW:
-        l->icr_low = value & ICR_WRITABLE;
-        if (!lapic_send_icr(l, x2, l->icr_low, x2 ? l->icr_high : l->icr_high >> 24))
+        value &= ICR_WRITABLE;
+        *reg_of(l, REG_ICR_LOW) = value;
+        if (!lapic_send_icr(l, x2, value, *reg_of(l, REG_ICR_HIGH) >> (x2 ? 0 : 24)))
             local_error(l, LAPIC_ERROR_SEND_VECTOR);
         return true;
     case REG_ICR_HIGH:
         if (x2)
             return false;
-        l->icr_high = value & 0xff000000u;
+        *reg_of(l, REG_ICR_HIGH) = value & 0xff000000u;
         return true;
     case REG_INITIAL:
-        if (TIMER_MODE(l->lvt[LVT_TIMER]) != TIMER_DEADLINE) {
-            l->initial_count = value;
+        if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) != TIMER_DEADLINE) {
+            *reg_of(l, REG_INITIAL) = value;
             lapic_timer_start(l, now);
         }
         return true;
     case REG_DIVIDE:
-        l->divide = value & 0xb;
+        *reg_of(l, REG_DIVIDE) = value & 0xb;
         if (l->timer_due != CLOCK_NEVER)
             lapic_timer_start(l, now);
         return true;
@@ -383,7 +472,7 @@ bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value)
         return false;
     if (!read_register(l, now, index - MSR_X2APIC_FIRST, &low))
         return false;
-    *value = index - MSR_X2APIC_FIRST == REG_ICR_LOW ? (uint64_t)l->icr_high << 32 | low : low;
+    *value = index - MSR_X2APIC_FIRST == REG_ICR_LOW ? (uint64_t)*reg_of(l, REG_ICR_HIGH) << 32 | low : low;
     return true;
 }
 
@@ -402,7 +491,7 @@ static bool write_base(struct lapic *l, uint64_t value)
         reset_registers(l);
     } else {
         if (from == LAPIC_XAPIC && to == LAPIC_X2APIC)
-            l->icr_high = 0;
+            *reg_of(l, REG_ICR_HIGH) = 0;
         publish(l);
     }
     return true;
@@ -427,7 +516,7 @@ bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value)
     if (reg == REG_ICR_LOW) {
         if ((uint32_t)value & ~(ICR_WRITABLE | 0x1000u))
             return false;
-        l->icr_high = (uint32_t)(value >> 32);
+        *reg_of(l, REG_ICR_HIGH) = (uint32_t)(value >> 32);
     } else if (value >> 32 || ((uint32_t)value & ~allowed_bits(reg))) {
         return false;
     }

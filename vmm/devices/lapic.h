@@ -8,11 +8,16 @@
  *
  * Time is the host's TSC, given as `now`. The guest's TSC is now + tsc_offset.
  *
- * Use, before each entry:   lapic_advance(l, now);  v = lapic_highest_pending(l);
- *                           if (v < 0 && lapic_accepts_pic(l)) v = pic_peek(..) (VM lock);  state->irq = IRQ_VALID | v or 0
+ * Use, before each entry:   lapic_advance(l, now);  lapic_take_requests(l);  v = lapic_highest_pending(l);
+ *                           if (v < 0 && lapic_accepts_pic(l)) v = pic_peek(..) (VM lock);  state->irq = IRQ_VALID | v or 0,
+ *                           but for lapic_by_cpu(l) only if v is the PIC's
  *      after each exit, if IRQ_DELIVERED:  lapic_accept(l, v) or pic_accept(.., v)
  *      mail = lapic_take_mail(l, &sipi) whenever kicked.
  * Nothing is moved by highest_pending: an interrupt that was offered but not delivered is simply asked for anew.
+ *
+ * The registers lie in the vCPU's state page (mullion/vcpu.h, apic_mode). Who serves the interrupts is settled each time the
+ * mode changes: the CPU, in x2APIC mode and software-enabled, where it can; else this model. IRR is in the page only while the
+ * CPU does, ISR always: then `serving` is not kept up to date, and PPR in the page is.
  */
 #ifndef VMM_DEVICES_LAPIC_H
 #define VMM_DEVICES_LAPIC_H
@@ -22,6 +27,7 @@
 #include <stdint.h>
 
 #include "lib/vmm_boot.h"
+#include "mullion/vcpu.h"
 #include "vmm/devices/clock.h"
 #include "vmm/devices/irq.h"
 
@@ -52,16 +58,16 @@ struct lapic {
     _Atomic uint32_t mail;          /* LAPIC_MAIL_*; SIPI's vector in 15:8 */
     _Atomic uint32_t errors;        /* ESR bits gathered since the last write to ESR */
     _Atomic uint64_t level[4];      /* which pending or serviced vectors are level-triggered: TMR */
-    _Atomic uint64_t *pending;      /* IRR: struct vcpu_state's pending[4] */
+    _Atomic uint64_t *pending;      /* struct vcpu_state's pending[4]: IRR, or what comes into it before the next entry */
 
     /* own thread only */
     struct apic_set *set;
     uint32_t index;                 /* vCPU number = initial APIC ID */
+    struct vcpu_state *state;
+    uint32_t *page;                 /* state->apic */
     uint64_t base_msr;
-    uint64_t isr[4];
-    uint32_t tpr, svr, esr, icr_low, icr_high;
-    uint32_t lvt[LVT_COUNT];
-    uint32_t divide, initial_count;
+    bool by_cpu;                    /* the CPU serves the interrupts */
+    uint8_t serving;                /* the highest vector in ISR, 0: none */
     uint64_t timer_start;           /* host TSC at which the count began */
     uint64_t seen;                  /* the latest `now` */
     uint64_t tsc_khz;
@@ -86,9 +92,8 @@ struct apic_set {
     void (*eoi)(void *context, uint8_t vector);
 };
 
-/* pending: (_Atomic uint64_t *)vcpu_state->pending. vCPU 0 is the BSP. Power-on state (SDM 11.4.7.1); enters the set at
- * `index`. */
-void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, _Atomic uint64_t *pending, uint64_t tsc_khz);
+/* vCPU 0 is the BSP. Power-on state (SDM 11.4.7.1); enters the set at `index`. */
+void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, struct vcpu_state *state, uint64_t tsc_khz);
 /* power_on: everything; otherwise INIT: keeps the APIC ID and IA32_APIC_BASE. Clears pending bits and mail other than SIPI. */
 void lapic_reset(struct lapic *l, bool power_on);
 /* What firmware leaves on the BSP of a PC: software-enabled, LINT0 = ExtINT (virtual wire), LINT1 = NMI. Others: LINT0
@@ -110,6 +115,15 @@ bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value);
 
 uint8_t lapic_cr8(const struct lapic *l);
 void lapic_set_cr8(struct lapic *l, uint8_t cr8);
+
+/* Does the CPU deliver this APIC's interrupts and end them by itself? Then: what has been posted goes into the page's IRR. */
+static inline bool lapic_by_cpu(const struct lapic *l)
+{
+    return l->by_cpu;
+}
+void lapic_take_requests(struct lapic *l);
+/* EXIT_APIC */
+void lapic_written(struct lapic *l, uint32_t offset, uint8_t vector);
 
 /* The vector to deliver next (priority class above PPR), or -1. Does not change anything. */
 int lapic_highest_pending(const struct lapic *l);

@@ -12,22 +12,22 @@ void lapic_timer_stop(struct lapic *l)
 
 static unsigned divisor_shift(const struct lapic *l)
 {
-    unsigned code = (l->divide & 3) | (l->divide >> 1 & 4);
-    return (code + 1) & 7;
+    uint32_t divide = *reg_of(l, REG_DIVIDE);
+    return (((divide & 3) | (divide >> 1 & 4)) + 1) & 7;
 }
 
 /* The whole count, in host ticks. A periodic timer gets at least 20 us: a shorter one would leave its guest no time to run in. */
 static uint64_t count_ticks(const struct lapic *l)
 {
-    uint64_t ticks = clock_tick_of(l->to_cycles, l->to_ticks, (uint64_t)l->initial_count << divisor_shift(l));
+    uint64_t ticks = clock_tick_of(l->to_cycles, l->to_ticks, (uint64_t)*reg_of(l, REG_INITIAL) << divisor_shift(l));
     uint64_t least = l->tsc_khz / 50 + 1;
-    return TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC && ticks < least ? least : ticks;
+    return TIMER_MODE(*lvt_of(l, LVT_TIMER)) == TIMER_PERIODIC && ticks < least ? least : ticks;
 }
 
 void lapic_timer_start(struct lapic *l, uint64_t now)
 {
     l->timer_due = CLOCK_NEVER;
-    if (l->initial_count == 0 || TIMER_MODE(l->lvt[LVT_TIMER]) > TIMER_PERIODIC)
+    if (*reg_of(l, REG_INITIAL) == 0 || TIMER_MODE(*lvt_of(l, LVT_TIMER)) > TIMER_PERIODIC)
         return;
     l->timer_start = now;
     l->timer_due = now + count_ticks(l);
@@ -35,12 +35,13 @@ void lapic_timer_start(struct lapic *l, uint64_t now)
 
 uint32_t lapic_timer_count(const struct lapic *l, uint64_t now)
 {
-    if (l->timer_due == CLOCK_NEVER || TIMER_MODE(l->lvt[LVT_TIMER]) > TIMER_PERIODIC || now < l->timer_start)
+    if (l->timer_due == CLOCK_NEVER || TIMER_MODE(*lvt_of(l, LVT_TIMER)) > TIMER_PERIODIC || now < l->timer_start)
         return 0;
+    uint32_t initial = *reg_of(l, REG_INITIAL);
     uint64_t gone = scale_apply(l->to_cycles, now - l->timer_start) >> divisor_shift(l);
-    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC)
-        gone %= l->initial_count ? l->initial_count : 1;
-    return gone >= l->initial_count ? 0 : l->initial_count - (uint32_t)gone;
+    if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) == TIMER_PERIODIC)
+        gone %= initial ? initial : 1;
+    return gone >= initial ? 0 : initial - (uint32_t)gone;
 }
 
 /* timer_due for the armed deadline. */
@@ -57,7 +58,7 @@ static void deadline_arm(struct lapic *l, uint64_t now)
 void lapic_set_tsc_offset(struct lapic *l, uint64_t offset)
 {
     l->tsc_offset = offset;
-    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_DEADLINE)
+    if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) == TIMER_DEADLINE)
         deadline_arm(l, l->seen);
 }
 
@@ -66,7 +67,7 @@ void lapic_advance(struct lapic *l, uint64_t now)
     l->seen = now;
     if (now < l->timer_due)
         return;
-    if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC) {
+    if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) == TIMER_PERIODIC) {
         uint64_t period = count_ticks(l), passed = (now - l->timer_start) / period;
         l->timer_start += passed * period;
         l->timer_due = l->timer_start + period;
@@ -79,9 +80,9 @@ void lapic_advance(struct lapic *l, uint64_t now)
 void lapic_timer_mode(struct lapic *l, uint64_t now, uint32_t old)
 {
     /* To or from TSC-deadline mode disarms (SDM 11.5.4.1); between the other two the count goes on. */
-    if (TIMER_MODE(old) > TIMER_PERIODIC || TIMER_MODE(l->lvt[LVT_TIMER]) > TIMER_PERIODIC) {
+    if (TIMER_MODE(old) > TIMER_PERIODIC || TIMER_MODE(*lvt_of(l, LVT_TIMER)) > TIMER_PERIODIC) {
         lapic_timer_stop(l);
-        l->initial_count = 0;
+        *reg_of(l, REG_INITIAL) = 0;
     } else if (l->timer_due != CLOCK_NEVER) {
         l->timer_due = l->timer_start + count_ticks(l);
         if (l->timer_due < now)
@@ -91,7 +92,7 @@ void lapic_timer_mode(struct lapic *l, uint64_t now, uint32_t old)
 
 void lapic_timer_deadline(struct lapic *l, uint64_t now, uint64_t guest_tsc)
 {
-    if (TIMER_MODE(l->lvt[LVT_TIMER]) != TIMER_DEADLINE)
+    if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) != TIMER_DEADLINE)
         return;
     l->tsc_deadline = guest_tsc;
     deadline_arm(l, now);
