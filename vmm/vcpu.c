@@ -54,8 +54,10 @@ static int choose_vector(struct vm_vcpu *v)
 {
     struct vm *vm = v->vm;
     lapic_take_requests(&v->lapic);
-    int vector = lapic_highest_pending(&v->lapic);
     v->irq_from_pic = false;
+    if (lapic_by_cpu(&v->lapic) && !(v->special & SPECIAL_HALTED) && !atomic_load(&vm->pic.output))
+        return -1; /* nobody needs to know */
+    int vector = lapic_highest_pending(&v->lapic);
     if (vector < 0 && ((v->special & SPECIAL_EXTINT) || lapic_accepts_pic(&v->lapic)) && atomic_load(&vm->pic.output)) {
         vm_lock(vm);
         vector = pic_peek(&vm->pic);

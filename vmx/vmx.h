@@ -53,7 +53,7 @@ _Static_assert(offsetof(struct vcpu_state, apic) == 0, "the state page is the vi
 #define REFUSED_BY_PUT (1ull << 32)
 
 /* The guest's TPR lies in the page that ring 3 may write (SDM vol. 3, 30.1.1). */
-static inline uint32_t virtual_tpr(const struct vcpu_state *s) { return __atomic_load_n(&s->apic[0x80 / 4], __ATOMIC_RELAXED) >> 4 & 0xf; }
+static inline uint32_t virtual_tpr(const struct vcpu_state *s) { return __atomic_load_n((const uint8_t *)&s->apic[0x80 / 4], __ATOMIC_RELAXED) >> 4; }
 static inline struct vmx_vcpu *vmx_of(struct vcpu *v) { return v->hw; }
 
 /* vmx_controls.c: pure. */

@@ -158,7 +158,7 @@ static void get_msrs(struct vmx_vcpu *hw, struct vcpu_state *s)
  * The controls and the bitmap belong together: the one without the other would let the guest write to the CPU's own APIC. What is in the page and in
  * these fields can be anything; it decides which interrupts this guest gets, and no more.
  */
-static void put_apic(const struct vcpu_state *s)
+static __attribute__((noinline)) void put_apic(const struct vcpu_state *s)
 {
     if (!vmx.apic)
         return;
@@ -180,15 +180,9 @@ static void raise_request(const struct vcpu_state *s)
 
 #define GROUPS_OF_A_RESET (GROUP_RIP | GROUP_SEG | GROUP_CR)
 
-void vmx_put(struct vcpu *v, uint32_t groups)
+static __attribute__((noinline)) void put_registers(struct vmx_vcpu *hw, struct vcpu_state *s, uint32_t groups)
 {
-    struct vmx_vcpu *hw = vmx_of(v);
-    struct vcpu_state *s = v->state;
     hw->refused &= ~groups;
-    if (groups & GROUP_APIC)
-        put_apic(s);
-    else if (groups & GROUP_APIC_REQUEST)
-        raise_request(s);
     if ((groups & GROUPS_OF_A_RESET) == GROUPS_OF_A_RESET)
         hw->event = 0; /* a new start: what the old life was interrupted in is gone */
     if (groups & GROUP_RIP)
@@ -203,6 +197,16 @@ void vmx_put(struct vcpu *v, uint32_t groups)
         vmwriten(GUEST_DR7, TAKE(s->dr7));
     if (groups & GROUP_TSC)
         vmwrite64(CONTROL_TSC_OFFSET, TAKE(s->tsc_offset));
+}
+
+void vmx_put(struct vcpu *v, uint32_t groups)
+{
+    if (groups & GROUP_APIC)
+        put_apic(v->state);
+    else if (groups & GROUP_APIC_REQUEST)
+        raise_request(v->state);
+    if (groups & (GROUPS_REGISTERS | GROUP_TSC))
+        put_registers(vmx_of(v), v->state, groups);
 }
 
 void vmx_get(struct vcpu *v, uint32_t groups)

@@ -87,6 +87,157 @@ static bool reaches(volatile unsigned *counter, unsigned n, unsigned ms)
     return *counter >= n;
 }
 
+/* --- the local APIC's priorities, through either face --- */
+
+static bool x2apic;
+static volatile unsigned order[8], taken, lines;
+
+static uint32_t apic_read(uint32_t offset)
+{
+    return x2apic ? (uint32_t)rdmsr(0x800 + (offset >> 4)) : *reg(APIC, offset);
+}
+static void apic_write(uint32_t offset, uint32_t v)
+{
+    if (x2apic)
+        wrmsr(0x800 + (offset >> 4), v);
+    else
+        *reg(APIC, offset) = v;
+}
+static void to_self(uint8_t vector)
+{
+    if (x2apic)
+        apic_write(0x3f0, vector);
+    else
+        apic_write(0x300, 1u << 18 | vector);
+}
+static bool bit_at(uint32_t base, uint8_t vector)
+{
+    return apic_read(base + (vector >> 5) * 16u) >> (vector & 31) & 1;
+}
+static void note(unsigned what)
+{
+    if (taken < 8)
+        order[taken++] = what;
+}
+static void on_low(struct frame *f) { note(f->vector); apic_write(0xb0, 0); }
+static void on_high(struct frame *f) { note(f->vector); apic_write(0xb0, 0); }
+/* Interrupts itself by a higher vector, which comes at once, and by a lower one, which waits for the end of this. */
+static void on_middle(struct frame *f)
+{
+    note(f->vector);
+    to_self(0x61);
+    to_self(0x31);
+    interrupts_on();
+    for (volatile unsigned i = 0; i < 100; i++)
+        ;
+    interrupts_off();
+    note(bit_at(0x100, 0x45) && !bit_at(0x100, 0x61) && bit_at(0x200, 0x31) ? apic_read(0xa0) : 0);
+    apic_write(0xb0, 0);
+}
+/* Level-triggered: the line is up until IIR is read, which the first time it is not. */
+static void on_line(struct frame *f)
+{
+    (void)f;
+    if (++lines > 1)
+        (void)inb(COM1 + 2);
+    apic_write(0xb0, 0);
+}
+
+static bool in_order(unsigned a, unsigned b, unsigned c, unsigned d)
+{
+    bool good = taken == (d ? 4u : c ? 3u : 2u) && order[0] == a && order[1] == b && order[2] == c && order[3] == d;
+    if (!good)
+        print("devices: order %u: %x %x %x %x %x\n", taken, order[0], order[1], order[2], order[3], order[4]);
+    taken = order[0] = order[1] = order[2] = order[3] = 0;
+    return good;
+}
+
+static void apic_checks(const char *face)
+{
+    static volatile unsigned never;
+    print("devices: local APIC as %s\n", face);
+    handle(0x31, on_low);
+    handle(0x45, on_middle);
+    handle(0x61, on_high);
+    handle(0x52, on_line);
+    apic_write(0xf0, 0x1ff);
+    apic_write(0x80, 0);
+    taken = lines = 0;
+
+    to_self(0x31);
+    to_self(0x61);
+    CHECK("requests wait while interrupts are off", taken == 0 && bit_at(0x200, 0x31) && bit_at(0x200, 0x61), taken, 0);
+    reaches(&never, 1, 1);
+    CHECK("the highest first", in_order(0x61, 0x31, 0, 0), 0, 0);
+    to_self(0x45);
+    reaches(&never, 1, 1);
+    CHECK("a higher one comes in between, a lower one afterwards", in_order(0x45, 0x61, 0x40, 0x31), 0, 0);
+
+    apic_write(0x80, 0x6f);
+    to_self(0x61);
+    reaches(&never, 1, 2);
+    CHECK("TPR holds its class back", taken == 0 && bit_at(0x200, 0x61) && apic_read(0x80) == 0x6f && apic_read(0xa0) == 0x6f,
+          taken, apic_read(0xa0));
+    interrupts_on();
+    apic_write(0x80, 0x50);
+    __asm__ volatile("nop; nop");
+    bool came = taken == 1;
+    interrupts_off();
+    CHECK("and lets it go when it is lowered", came, taken, order[0]);
+    apic_write(0x80, 0);
+    taken = 0;
+
+    to_self(0x31);
+    wait_interrupt();
+    CHECK("HLT does not sleep over a request", taken == 1, taken, 0);
+    CHECK("nothing is left in service", !bit_at(0x100, 0x31) && !bit_at(0x100, 0x45) && !bit_at(0x100, 0x61), apic_read(0xa0), 0);
+
+    /* COM1 at pin 4; level-triggered */
+    uint32_t id = apic_read(0x20);
+    ioapic_write(0x10 + 2 * 4 + 1, x2apic ? id << 24 : id);
+    ioapic_write(0x10 + 2 * 4, 1 << 15 | 0x52);
+    outb(COM1 + 1, 2); /* transmitter empty */
+    bool two = reaches(&lines, 2, 100);
+    reaches(&never, 1, 5);
+    CHECK("a level-triggered line comes again while it is up", two && lines == 2, lines, 0);
+    outb(COM1 + 1, 0);
+    outb(COM1 + 1, 2);
+    CHECK("and anew afterwards", reaches(&lines, 3, 100), lines, 0);
+    reaches(&never, 1, 5);
+    CHECK("TMR tells of it, remote IRR does not stay", bit_at(0x180, 0x52) && !(ioapic_read(0x10 + 2 * 4) & 1 << 14),
+          ioapic_read(0x10 + 2 * 4), 0);
+    outb(COM1 + 1, 0);
+    ioapic_write(0x10 + 2 * 4, 1 << 16);
+}
+
+static void x2apic_checks(void)
+{
+    uint32_t r[4];
+    cpuid(1, r);
+    if (!(r[2] & 1 << 21))
+        return;
+    to_self(0x61); /* taken along */
+    wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
+    x2apic = true;
+    taken = 0;
+    interrupts_on();
+    interrupts_off();
+    __asm__ volatile("sti; nop; nop; cli");
+    CHECK("a request lives through the change to x2APIC", taken == 1, taken, 0);
+    apic_checks("x2APIC");
+    apic_write(0xf0, 0xff);
+    CHECK("software-disabled it still reads", apic_read(0xf0) == 0xff && apic_read(0x30) != 0, apic_read(0xf0), 0);
+    apic_write(0xf0, 0x1ff);
+    taken = 0;
+    to_self(0x31);
+    reaches(&lapic_ticks, lapic_ticks + 1, 1);
+    CHECK("and enabled again it interrupts", taken == 1, taken, 0);
+    wrmsr(0x1b, rdmsr(0x1b) & ~0xc00ull);
+    wrmsr(0x1b, rdmsr(0x1b) | 0x800);
+    x2apic = false;
+    CHECK("off and on again it is an xAPIC after reset", apic_read(0xf0) == 0xff && !bit_at(0x200, 0x31), apic_read(0xf0), 0);
+}
+
 int guest_main(uint32_t magic, const struct multiboot *info)
 {
     static volatile unsigned never;
@@ -172,6 +323,9 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     before = ioapic_ticks;
     reaches(&never, 1, 10);
     CHECK("a masked pin is quiet", ioapic_ticks == before, ioapic_ticks, before);
+
+    apic_checks("xAPIC");
+    x2apic_checks();
 
     outl(0xcf8, 0x80000000u);
     uint32_t id = inl(0xcfc);

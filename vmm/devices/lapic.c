@@ -30,6 +30,11 @@ static enum lapic_mode mode_of(uint64_t base)
 
 /* ---- ISR and IRR in the page: eight registers of 32 bits ---- */
 
+static uint32_t bit_of(uint8_t vector)
+{
+    return 1u << (vector & 31);
+}
+
 static uint64_t word_of(const struct lapic *l, unsigned first, unsigned word)
 {
     return *reg_of(l, first + 2 * word) | (uint64_t)*reg_of(l, first + 2 * word + 1) << 32;
@@ -92,14 +97,32 @@ static void choose_server(struct lapic *l, bool by_cpu)
     show_cpu(l);
 }
 
+static uint64_t posted(const struct lapic *l, unsigned word)
+{
+    return atomic_load_explicit(&l->pending[word], memory_order_relaxed);
+}
+
+/* New in the page's IRR, `highest` of them. */
+static void show_request(struct lapic *l, uint8_t highest)
+{
+    struct vcpu_state *s = l->state;
+    if (s->dirty & GROUP_APIC) {
+        show_cpu(l);
+        return;
+    }
+    if (!(s->dirty & GROUP_APIC_REQUEST) || s->apic_request < highest)
+        s->apic_request = highest;
+    s->dirty |= GROUP_APIC_REQUEST;
+}
+
 void lapic_take_requests(struct lapic *l)
 {
     uint8_t highest = 0;
     bool levels = false;
-    if (!l->by_cpu)
+    if (!l->by_cpu || (posted(l, 0) | posted(l, 1) | posted(l, 2) | posted(l, 3)) == 0)
         return;
     for (unsigned i = 0; i < 4; i++) {
-        if (atomic_load_explicit(&l->pending[i], memory_order_relaxed) == 0)
+        if (posted(l, i) == 0)
             continue;
         uint64_t bits = atomic_exchange(&l->pending[i], 0);
         set_word(l, REG_IRR, i, word_of(l, REG_IRR, i) | bits);
@@ -109,12 +132,20 @@ void lapic_take_requests(struct lapic *l)
             levels = true;
         }
     }
-    if (levels || (l->state->dirty & GROUP_APIC)) {
+    if (levels)
         show_cpu(l);
-    } else if (highest) {
-        l->state->apic_request = highest;
-        l->state->dirty |= GROUP_APIC_REQUEST;
+    else
+        show_request(l, highest);
+}
+
+void lapic_request(struct lapic *l, uint8_t vector)
+{
+    if (!l->by_cpu || vector < 16 || (atomic_load_explicit(&l->level[vector >> 6], memory_order_relaxed) >> (vector & 63) & 1)) {
+        lapic_post_fixed(l, vector, false);
+        return;
     }
+    *reg_of(l, REG_IRR + (vector >> 5)) |= bit_of(vector);
+    show_request(l, vector);
 }
 
 /* Tells the other threads how this APIC is to be addressed now, and decides who serves it. */
@@ -221,11 +252,6 @@ bool lapic_has_work(const struct lapic *l)
     return lapic_highest_pending(l) >= 0;
 }
 
-static uint32_t bit_of(uint8_t vector)
-{
-    return 1u << (vector & 31);
-}
-
 void lapic_accept(struct lapic *l, uint8_t vector)
 {
     atomic_fetch_and(&l->pending[vector >> 6], ~(1ull << (vector & 63)));
@@ -243,11 +269,6 @@ static void end_of_interrupt(struct lapic *l)
     l->serving = highest_in(l, REG_ISR, vector >> 6);
     if ((atomic_load(&l->level[vector >> 6]) >> (vector & 63) & 1) && l->set->eoi)
         l->set->eoi(l->set->context, vector);
-}
-
-uint8_t lapic_cr8(const struct lapic *l)
-{
-    return (uint8_t)(*reg_of(l, REG_TPR) >> 4);
 }
 
 void lapic_set_cr8(struct lapic *l, uint8_t cr8)
@@ -268,7 +289,7 @@ void lapic_local_interrupt(struct lapic *l, enum lapic_lvt which)
     if (mode == DELIVER_NMI)
         lapic_post_mail(l, LAPIC_MAIL_NMI, 0);
     else if (mode == DELIVER_FIXED)
-        lapic_post_fixed(l, (uint8_t)entry, false);
+        lapic_request(l, (uint8_t)entry);
 }
 
 static void local_error(struct lapic *l, uint32_t bit)
@@ -504,12 +525,12 @@ bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value)
         return true;
     }
     lapic_advance(l, now);
-    if (index == MSR_APIC_BASE)
-        return write_base(l, value);
     if (index == MSR_TSC_DEADLINE) {
         lapic_timer_deadline(l, now, value);
         return true;
     }
+    if (index == MSR_APIC_BASE)
+        return write_base(l, value);
     if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST || mode_of(l->base_msr) != LAPIC_X2APIC)
         return false;
     unsigned reg = index - MSR_X2APIC_FIRST;

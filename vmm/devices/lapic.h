@@ -113,7 +113,10 @@ static inline bool lapic_owns_msr(uint32_t index)
 bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value);
 bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value);
 
-uint8_t lapic_cr8(const struct lapic *l);
+static inline uint8_t lapic_cr8(const struct lapic *l)
+{
+    return (uint8_t)(l->page[0x80 / 4] >> 4); /* TPR */
+}
 void lapic_set_cr8(struct lapic *l, uint8_t cr8);
 
 /* Does the CPU deliver this APIC's interrupts and end them by itself? Then: what has been posted goes into the page's IRR. */
@@ -137,7 +140,13 @@ bool lapic_accepts_pic(const struct lapic *l);
 void lapic_nmi_line(struct lapic *l);
 
 /* Fires the timer if it is due. */
-void lapic_advance(struct lapic *l, uint64_t now);
+void lapic_timer_fire(struct lapic *l, uint64_t now);
+static inline void lapic_advance(struct lapic *l, uint64_t now)
+{
+    l->seen = now;
+    if (now >= l->timer_due)
+        lapic_timer_fire(l, now);
+}
 /* Host TSC of the timer's next expiry; CLOCK_NEVER. */
 static inline uint64_t lapic_next_deadline(const struct lapic *l)
 {

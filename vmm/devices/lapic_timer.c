@@ -62,11 +62,8 @@ void lapic_set_tsc_offset(struct lapic *l, uint64_t offset)
         deadline_arm(l, l->seen);
 }
 
-void lapic_advance(struct lapic *l, uint64_t now)
+void lapic_timer_fire(struct lapic *l, uint64_t now)
 {
-    l->seen = now;
-    if (now < l->timer_due)
-        return;
     if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) == TIMER_PERIODIC) {
         uint64_t period = count_ticks(l), passed = (now - l->timer_start) / period;
         l->timer_start += passed * period;
@@ -96,4 +93,5 @@ void lapic_timer_deadline(struct lapic *l, uint64_t now, uint64_t guest_tsc)
         return;
     l->tsc_deadline = guest_tsc;
     deadline_arm(l, now);
+    lapic_advance(l, now);
 }
