@@ -246,9 +246,9 @@ def main():
     out += ['State groups (`dirty`, `valid`, `vcpu_fetch`):', ''] + macro_table('vcpu', r'GROUP')
     out += ['Reasons of exits:', ''] + enum_table(enums['exit_reason'], values, ['reason', 'name', ''])
     out += ['Activity:', ''] + enum_table(enums['activity'], values, ['value', 'name', ''])
-    for m in re.finditer(r'/\*\s*((?:inject|irq|attr): .*?)\*/', vcpu, re.S):
+    for m in re.finditer(r'/\*[\s*]*((?:inject|irq|attr|apic_mode): .*?)\*/', vcpu, re.S):
         out += ['`' + words(m.group(1)).replace(':', '`:', 1), '']
-    out += ['Bits of `inject`, `irq`, `shadow` and `attr`:', ''] + macro_table('vcpu', r'INJECT|IRQ|SHADOW|SEG_ATTR')
+    out += ['Bits of `inject`, `irq`, `shadow` and `attr`; `apic_mode`:', ''] + macro_table('vcpu', r'INJECT|IRQ|SHADOW|SEG_ATTR|APIC_')
     out += ['Order of registers in `gpr` and `seg`:', '']
     out += [', '.join('%d `%s`' % (values[n], n) for n, _ in r if not n.endswith('_COUNT')) + '.\n' for r in registers]
     for name, body in bodies['vcpu'].items():

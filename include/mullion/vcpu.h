@@ -45,7 +45,7 @@ struct table_register { uint64_t base; uint32_t limit; uint32_t reserved; };
 #define GROUP_DR    0x10u /* dr0-3, dr6, dr7 */
 #define GROUP_TSC   0x20u /* tsc_offset (never filled by the kernel) */
 #define GROUP_APIC  0x40u /* apic_mode, apic_serving, apic_request, apic_eoi_exit (never filled by the kernel) */
-#define GROUP_APIC_REQUEST 0x80u /* apic_request alone: there is this one too now (likewise) */
+#define GROUP_APIC_REQUEST 0x80u /* apic_request alone: what is new in IRR (likewise) */
 #define GROUPS_REGISTERS 0x1fu /* those that the kernel fills */
 #define GROUPS_ALL  0xffu
 
@@ -132,18 +132,19 @@ enum activity { ACTIVITY_RUN = 0, ACTIVITY_HALT /* vcpu_run sleeps until kick, d
 #define SHADOW_NMI    0x8u
 
 /*
- * apic_mode. The local APIC is the monitor's; its registers lie at the state page's begin, each at its xAPIC offset, as the CPU expects them where
- * it can help (Intel SDM vol. 3, 30.1). The kernel looks at none of them but TPR. With APIC_BY_CPU, which apic_offer must have, the guest's RDMSR of
- * the x2APIC's registers (but for ICR and current count) and its writes of TPR, EOI and SELF IPI go to the page without an exit, and the CPU
- * delivers what stands in the page's IRR by itself, highest first, when TPR, ISR and RFLAGS.IF allow it; `irq` is for interrupts from elsewhere.
- * While the guest runs these registers are the CPU's: only the vCPU's own thread touches them, between two runs.
+ * apic_mode: who serves the guest's local APIC. It is the monitor's; its registers lie at the state page's begin, each at its xAPIC offset, as the
+ * CPU expects them where it can help (Intel SDM vol. 3, 30.1). The kernel looks at none of them but TPR. With APIC_BY_CPU, which apic_offer must
+ * have, the guest's RDMSR of the x2APIC's registers (but for ICR and current count) and its writes of TPR, EOI and SELF IPI go to the page without
+ * an exit, and the CPU delivers what stands in the page's IRR by itself, highest first, when TPR, ISR and RFLAGS.IF allow it; `irq` is then for
+ * interrupts from elsewhere. While the guest runs these registers are the CPU's: only the vCPU's own thread touches them, between two runs. Whatever
+ * a monitor writes there decides which interrupts its own guest gets, and no more.
  */
 #define APIC_BY_MONITOR 0u
 #define APIC_BY_CPU     1u /* the guest's APIC is in x2APIC mode */
 #define APIC_BYTES      1024u
 
 struct vcpu_state {
-    uint32_t apic[APIC_BYTES / 4];
+    uint32_t apic[APIC_BYTES / 4]; /* see apic_mode */
 
     uint64_t gpr[GPR_COUNT];
 
