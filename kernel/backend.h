@@ -57,7 +57,7 @@ struct vcpu {
     struct cpu *cpu;             /* home */
     struct domain *payer;
     void *hw;                    /* the backend's own structure */
-    struct vcpu_exit exit;       /* of the last run(), common form; exit.reason EXIT_WAITING: the host wanted the CPU, detail = vector or 0 */
+    uint32_t vector;             /* after run() == EXIT_WAITING: the interrupt to be dispatched; 0: it is still pending, or there is none */
     uint64_t flush_seen;         /* of space->flush_generation */
     uint32_t kicked;             /* atomic; set by anybody, cleared when it is reported */
     bool in_guest_mode;          /* the thread's mode: inside vcpu_run */
@@ -78,6 +78,8 @@ static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
         s->advance = 0;
     return length <= INSTRUCTION_MAX ? length : 0;
 }
+
+#define RUN_DECODE 0x100u
 
 struct backend {
     const char *name; /* "VT-x", "AMD-V" */
@@ -107,9 +109,10 @@ struct backend {
     /* Enters the guest once. Before: flushes if v->flush_seen is behind; delivers what was interrupted in delivery, else state->inject, else
      * state->irq if the guest can take it now (otherwise opens the interrupt window; at the window's exit it delivers without anybody's
      * help). Arms the CPU's own means (VMX preemption timer; always, at most 10 ms away when guest IF is 0) so that the guest is left when the
-     * TSC reaches deadline. After: v->exit is filled in the common form, EXIT_WAITING for everything that is the host's (external
-     * interrupt, NMI, timer expiry, window). Advances nothing. */
-    void (*run)(struct vcpu *v, uint64_t deadline_tsc);
+     * TSC reaches deadline. Answers the enum exit_reason, EXIT_WAITING for everything that is the host's (external interrupt, NMI, timer
+     * expiry, window; then v->vector says more), with RUN_DECODE if the monitor will have to decode the instruction. The rest of the record is
+     * in the shared page, in the common form: written there, never read back. Advances nothing but what the monitor says it has done. */
+    uint32_t (*run)(struct vcpu *v, uint64_t deadline_tsc);
 
     /* For exits that the kernel settles. skip: rip += len, shadow cleared. */
     void (*skip)(struct vcpu *v, uint32_t len);

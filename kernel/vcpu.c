@@ -212,19 +212,13 @@ enum outcome { STAY, TO_MONITOR, TO_HOST };
 static inline enum outcome hand_over(struct vcpu *v, uint32_t reason)
 {
     struct vcpu_state *s = v->state;
-    uint32_t groups = groups_of[reason];
-    v->exits[reason]++;
-    s->exit.reason = reason;
-    s->exit.insn_len = v->exit.insn_len;
-    s->exit.detail = v->exit.detail;
-    s->exit.raw[0] = v->exit.raw[0];
-    if (rarely(reason == EXIT_PORT && v->exit.port.string))
+    uint32_t groups = groups_of[reason & 0xff];
+    v->exits[reason & 0xff]++;
+    if (rarely(reason & RUN_DECODE))
         groups = GROUPS_TO_DECODE;
-    if (groups) {
+    if (groups)
         get(v, groups);
-        s->exit.raw[1] = v->exit.raw[1];
-        s->exit.raw[2] = v->exit.raw[2];
-    }
+    s->exit.reason = reason & 0xff;
     s->valid = groups;
     v->thread->frame.rax = OK;
     return TO_MONITOR;
@@ -266,8 +260,8 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v, uint64_t dea
 static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct vcpu *v, uint64_t deadline)
 {
     v->exits[EXIT_WAITING]++;
-    if (v->exit.detail)
-        irq_dispatch((unsigned)v->exit.detail);
+    if (v->vector)
+        irq_dispatch(v->vector);
     else
         irq_window();
     uint64_t now = rdtsc();
@@ -311,11 +305,10 @@ static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vc
             o = TO_HOST;
             break;
         }
-        backend->run(v, min_u64(deadline, c->next_deadline));
-        if (v->exit.reason == EXIT_WAITING)
-            o = serve_host(c, v, deadline);
-        else
-            return hand_over(v, v->exit.reason) == TO_MONITOR;
+        uint32_t reason = backend->run(v, min_u64(deadline, c->next_deadline));
+        if (reason != EXIT_WAITING)
+            return hand_over(v, reason) == TO_MONITOR;
+        o = serve_host(c, v, deadline);
     }
     v->in_guest_mode = o == TO_HOST; /* inside vcpu_run all the same: its thread goes on there */
     return o == TO_MONITOR;

@@ -62,8 +62,11 @@ void svm_put(struct vcpu *v, uint32_t groups);
 void svm_get(struct vcpu *v, uint32_t groups);
 void svm_block_nmi(struct svm_vcpu *s, bool blocked);
 
-/* Turns the VMCB's exit into the common form. EXIT_NONE: the backend settles it itself (svm_run.c). Pure. */
-void svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out);
+/* Turns the VMCB's exit into the common form: what backend->run answers, the record's other fields in *out. EXIT_NONE: the backend settles it itself
+ * (svm_run.c). Pure. */
+uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out);
+/* Of the instruction that made the exit; 0: not known. Pure. */
+uint32_t svm_length(const struct vmcb *b, bool next_rip);
 /* What to inject at the next entry because an exit interrupted its delivery; 0: nothing. Pure. */
 uint64_t svm_interrupted_event(uint64_t exit_event);
 
@@ -78,9 +81,9 @@ void svm_asid_forget(struct asid_pool *p);
 void svm_inject_gp(struct vmcb *b);
 
 /* svm_entry.asm: backend.run. It calls the other two, before and after. */
-void svm_run(struct vcpu *v, uint64_t deadline_tsc);
+uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);
 extern const char svm_vmrun[]; /* its VMRUN */
 struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc);
-void svm_finish(struct vcpu *v);
+uint32_t svm_finish(struct vcpu *v, struct svm_vcpu *s);
 
 #endif

@@ -23,22 +23,23 @@ static uint32_t length_of(uint64_t code)
 }
 
 /* The record's port, size and direction in one word: the hot half of what guests do. */
-static void port(const struct vmcb_control *c, uint64_t rip, struct vcpu_exit *out)
+static uint32_t port(const struct vmcb_control *c, uint64_t rip, struct vcpu_exit *out)
 {
     uint32_t info = (uint32_t)c->exit_info1;
     uint64_t length = c->exit_info2 - rip; /* 15.10.2: the CPU always gives the next RIP here */
     out->raw[0] = info >> 16 | (info & IO_SIZES) << 12 | (info & IO_IN) << 24;
-    if (rarely(info & (IO_STRING | IO_REP))) {
-        out->port.string = (info & IO_STRING) != 0;
-        out->port.rep = (info & IO_REP) != 0;
-    }
     out->insn_len = rarely(length > INSTRUCTION_MAX) ? 0 : (uint32_t)length;
-    out->reason = EXIT_PORT;
+    if (rarely(info & IO_STRING)) {
+        out->port.string = 1;
+        out->port.rep = (info & IO_REP) != 0;
+        return EXIT_PORT | RUN_DECODE;
+    }
+    return EXIT_PORT;
 }
 _Static_assert(offsetof(struct vcpu_exit, port.size) == offsetof(struct vcpu_exit, raw) + 2 &&
                    offsetof(struct vcpu_exit, port.in) == offsetof(struct vcpu_exit, raw) + 3 && IO_SIZES == 0x70 && IO_IN == 1, "port() relies on it");
 
-static void memory(const struct vmcb *b, struct vcpu_exit *out)
+static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
 {
     const struct vmcb_control *c = &b->control;
     uint64_t info = c->exit_info1;
@@ -51,13 +52,12 @@ static void memory(const struct vmcb *b, struct vcpu_exit *out)
     out->memory.in_walk = (info & NPF_IN_WALK) != 0;
     out->memory.code64 = (b->save.efer & EFER_LMA) && (b->save.cs.attributes & ATTR_LONG);
     out->insn_len = 0; /* the next-RIP field is not valid for faults */
-    out->reason = EXIT_MEMORY;
+    return EXIT_MEMORY;
 }
 
-static uint32_t reason_of(uint64_t code, uint64_t info1)
+static uint32_t reason_of(uint64_t code)
 {
     switch (code) {
-    case SVM_EXIT_INTR:
     case SVM_EXIT_NMI:
     case SVM_EXIT_SMI: return EXIT_WAITING;
     case SVM_EXIT_EXCEPTION + VECTOR_DB:
@@ -71,7 +71,6 @@ static uint32_t reason_of(uint64_t code, uint64_t info1)
     case SVM_EXIT_WRITE_CR0 + 8: return EXIT_CR_WRITE;
     case SVM_EXIT_CPUID: return EXIT_CPUID;
     case SVM_EXIT_HLT: return EXIT_HLT;
-    case SVM_EXIT_MSR: return info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
     case SVM_EXIT_VMMCALL: return EXIT_HYPERCALL;
     case SVM_EXIT_INIT: return EXIT_SHUTDOWN;
     case SVM_EXIT_SHUTDOWN: return EXIT_TRIPLE_FAULT;
@@ -91,31 +90,32 @@ static uint32_t reason_of(uint64_t code, uint64_t info1)
     }
 }
 
-void svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out)
+uint32_t svm_length(const struct vmcb *b, bool next_rip)
+{
+    uint64_t length = next_rip && b->control.next_rip ? b->control.next_rip - b->save.rip : length_of(b->control.exit_code);
+    return length <= INSTRUCTION_MAX ? (uint32_t)length : 0;
+}
+
+uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out)
 {
     const struct vmcb_control *c = &b->control;
     uint64_t code = c->exit_code;
     out->detail = code;
-    if (code == SVM_EXIT_INTR) {
-        out->reason = EXIT_WAITING;
-        out->detail = 0;
-        out->insn_len = 0;
-    } else if (code == SVM_EXIT_IOIO) {
-        port(c, b->save.rip, out);
-    } else if (code == SVM_EXIT_NPF) {
-        memory(b, out);
-    } else if ((uint32_t)code == SVM_EXIT_INVALID) {
-        out->reason = EXIT_BAD_STATE;
-        out->insn_len = 0;
-    } else {
-        out->reason = reason_of(code, c->exit_info1);
-        /* msr.index. A control register and its operand are the monitor's to decode: cr.known is 0. Nothing else has more to say. */
-        out->raw[0] = code == SVM_EXIT_MSR ? (uint32_t)rcx : 0;
-        if (out->reason == EXIT_WAITING)
-            out->detail = 0;
-        uint64_t length = next_rip && c->next_rip ? c->next_rip - b->save.rip : length_of(code);
-        out->insn_len = length <= INSTRUCTION_MAX ? (uint32_t)length : 0;
-    }
+    if (code == SVM_EXIT_IOIO)
+        return port(c, b->save.rip, out);
+    if (code == SVM_EXIT_NPF)
+        return memory(b, out);
+    if (code == SVM_EXIT_INTR)
+        return EXIT_WAITING;
+    out->insn_len = 0;
+    if ((uint32_t)code == SVM_EXIT_INVALID)
+        return EXIT_BAD_STATE;
+    out->insn_len = svm_length(b, next_rip);
+    out->raw[0] = 0; /* a control register and its operand are the monitor's to decode: cr.known is 0 */
+    if (code != SVM_EXIT_MSR)
+        return reason_of(code);
+    out->raw[0] = (uint32_t)rcx;
+    return c->exit_info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
 }
 
 uint64_t svm_interrupted_event(uint64_t exit_event)

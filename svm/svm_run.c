@@ -95,14 +95,11 @@ static void skip(struct vmcb *b, uint32_t length)
 }
 
 /* The exits that neither the kernel nor the monitor need to know. */
-static __attribute__((noinline)) void own_exit(struct vcpu *v, struct svm_vcpu *s)
+static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
-    uint64_t code = v->exit.detail;
-    uint32_t length = v->exit.insn_len;
-    v->exit.reason = EXIT_WAITING;
-    v->exit.detail = 0;
-    v->exit.insn_len = 0;
+    uint64_t code = b->control.exit_code;
+    uint32_t length = svm_length(b, s->next_rip);
     switch (code) {
     case SVM_EXIT_VINTR: /* the window is open: the next entry delivers */
         b->control.interrupt &= ~V_IRQ;
@@ -119,12 +116,8 @@ static __attribute__((noinline)) void own_exit(struct vcpu *v, struct svm_vcpu *
         break;
     case SVM_EXIT_XSETBV: {
         uint64_t value = (uint32_t)b->save.rax | v->state->gpr[GPR_RDX] << 32;
-        if (b->save.cpl != 0 || !(b->save.cr4 & CR4_OSXSAVE) || (uint32_t)v->state->gpr[GPR_RCX] != 0 || !fpu_xcr0_valid(value)) {
-            v->exit.reason = EXIT_XSETBV;
-            v->exit.detail = code;
-            v->exit.insn_len = length;
-            break;
-        }
+        if (b->save.cpl != 0 || !(b->save.cr4 & CR4_OSXSAVE) || (uint32_t)v->state->gpr[GPR_RCX] != 0 || !fpu_xcr0_valid(value))
+            return EXIT_XSETBV;
         xsetbv(0, value);
         v->xcr0 = value;
         skip(b, length);
@@ -135,6 +128,7 @@ static __attribute__((noinline)) void own_exit(struct vcpu *v, struct svm_vcpu *
             b->control.event = EVENT_VALID | EVENT_EXCEPTION | (code - SVM_EXIT_EXCEPTION) |
                                (code == SVM_EXIT_EXCEPTION + VECTOR_AC ? EVENT_ERROR_CODE : 0);
     }
+    return EXIT_WAITING;
 }
 
 static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vcpu *s, uint64_t deadline, uint64_t generation)
@@ -169,39 +163,39 @@ void svm_inject_gp(struct vmcb *b)
  * things differently: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; an event that was to be
  * injected is still valid as interrupted; and it also exits like this, with the guest's registers, where the guest itself sets a
  * CR4 bit that the CPU lacks: #GP elsewhere. */
-static void refused(struct vcpu *v, struct svm_vcpu *s)
+static uint32_t refused(struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
     bool qemu = b->control.exit_code == SVM_EXIT_INVALID, early = b->save.rip == (uint64_t)svm_vmrun;
     if (qemu && !early && !(b->control.exit_event & EVENT_VALID)) {
         svm_inject_gp(b); /* was it a refusal after all, then the next one comes with this event still valid */
-        v->exit.reason = EXIT_WAITING;
-        v->exit.detail = 0;
-        return;
+        return EXIT_WAITING;
     }
     if (qemu && early)
         svm_reset(&b->save);
     b->control.event = 0;
     svm_asid_forget(s->asids); /* it may not have flushed what it was told to */
+    return EXIT_BAD_STATE;
 }
 
-void svm_finish(struct vcpu *v)
+uint32_t svm_finish(struct vcpu *v, struct svm_vcpu *s)
 {
-    struct svm_vcpu *s = v->hw;
     struct vmcb *b = s->vmcb;
     s->gpr[GPR_RAX] = b->save.rax;
     b->control.tlb_control = TLB_KEEP;
     b->control.clean = s->clean;
     b->control.event = rarely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
-    svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->exit);
-    if (rarely(v->exit.reason == EXIT_NONE))
-        own_exit(v, s);
-    else if (rarely(v->exit.reason == EXIT_BAD_STATE))
-        refused(v, s);
+    uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
+    v->vector = 0; /* an interrupt is not acknowledged: it is still pending */
+    if (rarely(reason == EXIT_NONE))
+        reason = own_exit(v, s);
+    else if (rarely(reason == EXIT_BAD_STATE))
+        reason = refused(s);
     /* QEMU lets a guest load these too where a CPU raises #GP, and VMRUN would refuse them. */
     if (rarely(b->save.cr0 & CR0_NW) && !(b->save.cr0 & CR0_CD))
         b->save.cr0 &= ~CR0_NW;
     b->save.dr7 &= 0xffffffff;
+    return reason;
 }
 
 #ifndef UNIT_TEST
@@ -232,7 +226,7 @@ static inline void go_on(struct svm_vcpu *s, uint64_t rip)
 
 /* A guest's CPUID and doorbells are answered in here: nothing can have come up meanwhile but an interrupt, and with one pending the next entry is an exit at
  * once. */
-void svm_run(struct vcpu *v, uint64_t deadline_tsc)
+uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
 {
     struct svm_vcpu *s = svm_prepare(v, deadline_tsc);
     for (;;) {
@@ -250,15 +244,14 @@ void svm_run(struct vcpu *v, uint64_t deadline_tsc)
             go_on(s, b->control.exit_info2);
             if (__atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)) { /* whom it woke may go first */
                 s->gpr[GPR_RAX] = b->save.rax;
-                v->exit.reason = EXIT_WAITING;
-                v->exit.detail = 0;
-                return;
+                v->vector = 0;
+                return EXIT_WAITING;
             }
         } else {
             break;
         }
     }
-    svm_finish(v);
+    return svm_finish(v, s);
 }
 #endif
 

@@ -90,9 +90,13 @@ static inline uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t
     uint64_t wait = deadline > now ? min_u64(deadline - now, slice) : 0;
     return (uint32_t)((wait + (1ull << shift) - 1) >> shift) + 1;
 }
+/* The exit qualification of I/O and of EPT violations (SDM vol. 3, tables 28-5, 28-7). */
+#define QUALIFICATION_IO_IN     (1u << 3)
+#define QUALIFICATION_IO_STRING (1u << 4)
+#define QUALIFICATION_LINEAR    (1u << 7) /* there is a linear address */
 struct cr_access { uint8_t number, write, gpr, lmsw, clts; uint16_t source; };
 struct cr_access vmx_cr_access(uint64_t qualification);
-void vmx_port_access(uint64_t qualification, struct vcpu_exit *e);
+bool vmx_port_access(uint64_t qualification, struct vcpu_exit *e); /* is it INS or OUTS? */
 void vmx_memory_access(uint64_t qualification, struct vcpu_exit *e);
 
 /* vmx_msr.c: fills a page with the MSR bitmap; one for either apic_mode. */
@@ -109,9 +113,9 @@ void vmx_save_msrs(struct vmx_vcpu *hw);
 void vmx_load_msrs(const struct vmx_vcpu *hw);
 
 /* vmx_run.c, vmx_exit.c, vmx_probe.c, vmx_vcpu.c */
-void vmx_run(struct vcpu *v, uint64_t deadline);
-void vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring);
-void vmx_entry_failed(struct vcpu *v, uint64_t detail);
+uint32_t vmx_run(struct vcpu *v, uint64_t deadline);
+uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring);
+uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail);
 enum error vmx_probe(char *why, size_t size) must_check;
 enum error vmx_cpu_start(unsigned cpu) must_check;
 enum error vmx_vcpu_create(struct vcpu *v) must_check;

@@ -14,23 +14,23 @@ enum { VECTOR_DB = 1, VECTOR_AC = 17, VECTOR_MC = 18 };
 
 static uint32_t instruction_length(void) { return vmread32(EXIT_INSTRUCTION_LENGTH); }
 
-static void report(struct vcpu *v, enum exit_reason reason, uint32_t length)
+static uint32_t report(struct vcpu *v, enum exit_reason reason, uint32_t length)
 {
-    v->exit.reason = reason;
-    v->exit.insn_len = length;
+    v->state->exit.insn_len = length;
+    return reason;
 }
 
 /* Settled here or none of the guest's business: the kernel enters again when it is done with its own work. */
-static void waiting(struct vcpu *v, uint64_t vector)
+static uint32_t waiting(struct vcpu *v, uint32_t vector)
 {
-    report(v, EXIT_WAITING, 0);
-    v->exit.detail = vector;
+    v->vector = vector;
+    return EXIT_WAITING;
 }
 
-static void skip_instruction(struct vcpu *v)
+static uint32_t skip_instruction(struct vcpu *v)
 {
     vmx_skip(v, instruction_length());
-    waiting(v, 0);
+    return waiting(v, 0);
 }
 
 /* The host's own NMI handler counts it; its IRET ends the blocking of NMIs that this exit began (SDM vol. 3, 28.5.5). */
@@ -73,46 +73,47 @@ static void debug_exception(bool by_registers)
  * #DB and #AC are intercepted only because their delivery can repeat without end inside one instruction, in which no interrupt would get in: one
  * guest could keep a CPU for ever. They go straight back. Their side effects, which the exit left undone, come first (SDM vol. 3, 28.1).
  */
-static void exception(struct vcpu *v, struct vmx_vcpu *hw)
+static uint32_t exception(struct vcpu *v, struct vmx_vcpu *hw)
 {
     uint32_t info = vmread32(EXIT_EVENT), vector = info & INJECT_VECTOR_MASK;
     if (EVENT_TYPE(info) == EVENT_NMI) {
         host_nmi();
-        waiting(v, 0);
-    } else if (vector == VECTOR_AC || vector == VECTOR_DB) {
+        return waiting(v, 0);
+    }
+    if (vector == VECTOR_AC || vector == VECTOR_DB) {
         if (vector == VECTOR_DB)
             debug_exception(EVENT_TYPE(info) == EVENT_EXCEPTION);
         deliver_again(hw, info, EXIT_EVENT_ERROR);
-        waiting(v, 0);
-    } else {
-        if (vector == VECTOR_MC)
-            klog(LOG_ERROR, "VT-x: machine check while a guest ran on CPU %u", (unsigned)this_cpu()->number);
-        report(v, vector == VECTOR_MC ? EXIT_UNKNOWN : EXIT_EXCEPTION, 0);
-        v->exit.exception.vector = vector;
-        v->exit.exception.error_code = info & EVENT_ERROR ? vmread32(EXIT_EVENT_ERROR) : 0;
+        return waiting(v, 0);
     }
+    if (vector == VECTOR_MC)
+        klog(LOG_ERROR, "VT-x: machine check while a guest ran on CPU %u", (unsigned)this_cpu()->number);
+    v->state->exit.exception.vector = vector;
+    v->state->exit.exception.error_code = info & EVENT_ERROR ? vmread32(EXIT_EVENT_ERROR) : 0;
+    return report(v, vector == VECTOR_MC ? EXIT_UNKNOWN : EXIT_EXCEPTION, 0);
 }
 
-static void port(struct vcpu *v)
+static uint32_t port(struct vcpu *v)
 {
-    report(v, EXIT_PORT, instruction_length());
-    vmx_port_access(vmreadn(EXIT_QUALIFICATION), &v->exit);
+    bool string = vmx_port_access(vmreadn(EXIT_QUALIFICATION), &v->state->exit);
+    return report(v, EXIT_PORT, instruction_length()) | (rarely(string) ? RUN_DECODE : 0);
 }
 
-static void memory(struct vcpu *v, uint32_t idt_vectoring)
+static uint32_t memory(struct vcpu *v, uint32_t idt_vectoring)
 {
     uint64_t q = vmreadn(EXIT_QUALIFICATION);
-    report(v, EXIT_MEMORY, 0); /* the length field is not defined for these exits */
-    vmx_memory_access(q, &v->exit);
-    v->exit.memory.gpa = vmread64(EXIT_GUEST_PHYSICAL);
-    v->exit.memory.code64 = (vmread32(GUEST_ATTR(SEG_CS)) & SEG_ATTR_L) && (vmread64(GUEST_EFER) & EFER_LMA);
-    v->exit.memory.gva = v->exit.memory.gva_valid ? vmreadn(EXIT_GUEST_LINEAR) : 0;
+    struct vcpu_exit *x = &v->state->exit;
+    vmx_memory_access(q, x);
+    x->memory.gpa = vmread64(EXIT_GUEST_PHYSICAL);
+    x->memory.code64 = (vmread32(GUEST_ATTR(SEG_CS)) & SEG_ATTR_L) && (vmread64(GUEST_EFER) & EFER_LMA);
+    x->memory.gva = q & QUALIFICATION_LINEAR ? vmreadn(EXIT_GUEST_LINEAR) : 0;
     /* The access was made by an IRET that had already ended the blocking of NMIs (SDM vol. 3, 28.2.3): it runs again. */
     if ((q >> 12 & 1) && !(idt_vectoring & EVENT_VALID))
         vmwrite32(GUEST_INTERRUPTIBILITY, vmread32(GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
+    return report(v, EXIT_MEMORY, 0); /* the length field is not defined for these exits */
 }
 
-static void control_register(struct vcpu *v)
+static uint32_t control_register(struct vcpu *v)
 {
     struct cr_access a = vmx_cr_access(vmreadn(EXIT_QUALIFICATION));
     uint32_t length = instruction_length();
@@ -128,85 +129,81 @@ static void control_register(struct vcpu *v)
         uint64_t shadow;
         if (vmx_cr_settles(a.number, value, vmreadn(shadow_field), &shadow)) {
             vmwriten(shadow_field, shadow);
-            waiting(v, 0);
-            return;
+            return waiting(v, 0);
         }
     }
-    report(v, a.write ? EXIT_CR_WRITE : EXIT_CR_READ, length);
-    v->exit.cr.number = a.number;
-    v->exit.cr.gpr = a.gpr;
-    v->exit.cr.known = 1;
-    v->exit.cr.value = a.write ? value : 0;
+    struct vcpu_exit *x = &v->state->exit;
+    x->raw[0] = 0;
+    x->cr.number = a.number;
+    x->cr.gpr = a.gpr;
+    x->cr.known = 1;
+    x->cr.value = a.write ? value : 0;
+    return report(v, a.write ? EXIT_CR_WRITE : EXIT_CR_READ, length);
 }
 
 /* Both come after the instruction (SDM vol. 3, 30.4.3). */
-static void apic_written(struct vcpu *v, uint32_t reason)
+static uint32_t apic_written(struct vcpu *v, uint32_t reason)
 {
     uint32_t q = (uint32_t)vmreadn(EXIT_QUALIFICATION);
-    report(v, EXIT_APIC, 0);
-    v->exit.apic.offset = reason == REASON_EOI ? 0xb0 : q & 0xff0;
-    v->exit.apic.vector = reason == REASON_EOI ? q & 0xff : 0;
+    v->state->exit.apic.offset = reason == REASON_EOI ? 0xb0 : q & 0xff0;
+    v->state->exit.apic.vector = reason == REASON_EOI ? q & 0xff : 0;
+    return report(v, EXIT_APIC, 0);
 }
 
-static void xsetbv_wanted(struct vcpu *v)
+static uint32_t xsetbv_wanted(struct vcpu *v)
 {
     const struct vcpu_state *s = v->state;
     uint64_t index = __atomic_load_n(&s->gpr[GPR_RCX], __ATOMIC_RELAXED);
     uint64_t low = __atomic_load_n(&s->gpr[GPR_RAX], __ATOMIC_RELAXED), high = __atomic_load_n(&s->gpr[GPR_RDX], __ATOMIC_RELAXED);
     uint64_t value = high << 32 | (uint32_t)low;
-    if ((uint32_t)index != 0 || !fpu_xcr0_valid(value)) {
-        report(v, EXIT_XSETBV, instruction_length());
-        return;
-    }
+    if ((uint32_t)index != 0 || !fpu_xcr0_valid(value))
+        return report(v, EXIT_XSETBV, instruction_length());
     xsetbv(0, value);
     v->xcr0 = value;
-    skip_instruction(v);
+    return skip_instruction(v);
 }
 
 /* The entry did not happen. What the monitor put into the state is its own affair; only a bad host state is this kernel's mistake. */
 #define ERROR_HOST_STATE 8 /* SDM vol. 3, 31.4 */
-void vmx_entry_failed(struct vcpu *v, uint64_t detail)
+uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail)
 {
     vmx_of(v)->event = 0;
     vmwrite32(ENTRY_EVENT, 0);
-    report(v, EXIT_BAD_STATE, 0);
-    v->exit.detail = detail;
+    v->state->exit.detail = detail;
     if (detail == ERROR_HOST_STATE)
         klog(LOG_ERROR, "VT-x: CPU %u refused a VM entry because of its host state: a mistake in this kernel", (unsigned)this_cpu()->number);
+    return report(v, EXIT_BAD_STATE, 0);
 }
 
-static void by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint32_t idt_vectoring)
+static uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint32_t idt_vectoring)
 {
-    v->exit.raw[0] = v->exit.raw[1] = v->exit.raw[2] = 0;
     switch (reason) {
-    case REASON_EXCEPTION: exception(v, hw); break;
-    case REASON_INTERRUPT: waiting(v, vmread32(EXIT_EVENT) & INJECT_VECTOR_MASK); break;
+    case REASON_EXCEPTION: return exception(v, hw);
+    case REASON_INTERRUPT: return waiting(v, vmread32(EXIT_EVENT) & INJECT_VECTOR_MASK);
     case REASON_TIMER:
     case REASON_INTERRUPT_WINDOW:
-    case REASON_NMI_WINDOW: waiting(v, 0); break;
-    case REASON_CPUID: report(v, EXIT_CPUID, instruction_length()); break;
-    case REASON_HLT: report(v, EXIT_HLT, instruction_length()); break;
-    case REASON_IO: port(v); break;
-    case REASON_EPT_VIOLATION: memory(v, idt_vectoring); break;
+    case REASON_NMI_WINDOW: return waiting(v, 0);
+    case REASON_CPUID: return report(v, EXIT_CPUID, instruction_length());
+    case REASON_HLT: return report(v, EXIT_HLT, instruction_length());
+    case REASON_IO: return port(v);
+    case REASON_EPT_VIOLATION: return memory(v, idt_vectoring);
     case REASON_RDMSR:
     case REASON_WRMSR:
-        report(v, reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR, instruction_length());
-        v->exit.msr.index = (uint32_t)__atomic_load_n(&v->state->gpr[GPR_RCX], __ATOMIC_RELAXED);
-        break;
-    case REASON_CR: control_register(v); break;
-    case REASON_TPR_THRESHOLD: report(v, EXIT_KICK, 0); break;
+        v->state->exit.raw[0] = (uint32_t)__atomic_load_n(&v->state->gpr[GPR_RCX], __ATOMIC_RELAXED); /* msr.index */
+        return report(v, reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR, instruction_length());
+    case REASON_CR: return control_register(v);
+    case REASON_TPR_THRESHOLD: return report(v, EXIT_KICK, 0);
     case REASON_EOI:
-    case REASON_APIC_WRITE: apic_written(v, reason); break;
-    case REASON_XSETBV: xsetbv_wanted(v); break;
+    case REASON_APIC_WRITE: return apic_written(v, reason);
+    case REASON_XSETBV: return xsetbv_wanted(v);
     case REASON_INVD: /* would throw away what other guests have in the caches */
-    case REASON_WBINVD: skip_instruction(v); break;
-    case REASON_VMCALL: report(v, EXIT_HYPERCALL, instruction_length()); break;
+    case REASON_WBINVD: return skip_instruction(v);
+    case REASON_VMCALL: return report(v, EXIT_HYPERCALL, instruction_length());
     case REASON_TRIPLE_FAULT:
         hw->event = 0;
-        report(v, EXIT_TRIPLE_FAULT, 0);
-        break;
-    case REASON_INIT: report(v, EXIT_SHUTDOWN, 0); break;
-    case REASON_TASK_SWITCH: report(v, EXIT_TASK_SWITCH, instruction_length()); break;
+        return report(v, EXIT_TRIPLE_FAULT, 0);
+    case REASON_INIT: return report(v, EXIT_SHUTDOWN, 0);
+    case REASON_TASK_SWITCH: return report(v, EXIT_TASK_SWITCH, instruction_length());
     case REASON_GETSEC:
     case REASON_RDPMC:
     case REASON_MWAIT:
@@ -217,25 +214,20 @@ static void by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint
     case REASON_INVPCID:
     case REASON_VMFUNC:
     case REASON_XSAVES:
-    case REASON_XRSTORS: report(v, EXIT_INVALID_OPCODE_WANTED, instruction_length()); break;
+    case REASON_XRSTORS: return report(v, EXIT_INVALID_OPCODE_WANTED, instruction_length());
     default:
-        if (reason >= REASON_VMCLEAR && reason <= REASON_VMXON)
-            report(v, EXIT_INVALID_OPCODE_WANTED, instruction_length());
-        else
-            report(v, EXIT_UNKNOWN, 0);
-        break;
+        return reason >= REASON_VMCLEAR && reason <= REASON_VMXON ? report(v, EXIT_INVALID_OPCODE_WANTED, instruction_length())
+                                                                  : report(v, EXIT_UNKNOWN, 0);
     }
 }
 
-void vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
+uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
 {
     struct vmx_vcpu *hw = vmx_of(v);
-    if (__builtin_expect(reason & REASON_ENTRY_FAILED, 0)) {
-        vmx_entry_failed(v, reason);
-        return;
-    }
+    if (rarely(reason & REASON_ENTRY_FAILED))
+        return vmx_entry_failed(v, reason);
     hw->launched = 1;
-    if (__builtin_expect(idt_vectoring & EVENT_VALID, 0))
+    if (rarely(idt_vectoring & EVENT_VALID))
         interrupted_delivery(hw, idt_vectoring);
-    by_reason(v, hw, reason, idt_vectoring);
+    return by_reason(v, hw, reason, idt_vectoring);
 }

@@ -61,21 +61,23 @@ struct cr_access vmx_cr_access(uint64_t q)
 }
 
 /* SDM vol. 3, table 28-5. */
-void vmx_port_access(uint64_t q, struct vcpu_exit *e)
+bool vmx_port_access(uint64_t q, struct vcpu_exit *e)
 {
-    e->port.port = (uint16_t)(q >> 16);
-    e->port.size = (uint8_t)((q & 7) + 1);
-    e->port.in = q >> 3 & 1;
-    e->port.string = q >> 4 & 1;
+    e->raw[0] = (q >> 16 & 0xffff) | ((q & 7) + 1) << 16 | (q >> 3 & 1) << 24; /* port, size, in */
+    if (!(q & QUALIFICATION_IO_STRING))
+        return false;
+    e->port.string = 1;
     e->port.rep = q >> 5 & 1;
+    return true;
 }
 
 /* SDM vol. 3, table 28-7. */
 void vmx_memory_access(uint64_t q, struct vcpu_exit *e)
 {
+    e->raw[2] = 0;
     e->memory.read = q & 1;
     e->memory.write = q >> 1 & 1;
     e->memory.fetch = q >> 2 & 1;
-    e->memory.gva_valid = q >> 7 & 1;
+    e->memory.gva_valid = (q & QUALIFICATION_LINEAR) != 0;
     e->memory.in_walk = (q >> 7 & 3) == 1;
 }

@@ -9,8 +9,6 @@
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
-#define QUALIFICATION_IO_IN     (1u << 3)
-#define QUALIFICATION_IO_STRING (1u << 4)
 #define SETTLED_MAX 128u /* exits that are settled without looking at the clock */
 
 uint64_t vmx_slice;
@@ -142,13 +140,13 @@ static inline bool settle_out(struct vcpu *v)
     return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) && settle_port(v, q >> 16 & 0xffff, (q & 7) + 1);
 }
 
-void vmx_run(struct vcpu *v, uint64_t deadline)
+uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     struct vcpu_state *s = v->state;
-    if (__builtin_expect(hw->refused, 0)) {
-        v->exit = (struct vcpu_exit){.reason = EXIT_BAD_STATE, .detail = REFUSED_BY_PUT | hw->refused};
-        return;
+    if (rarely(hw->refused)) {
+        s->exit.detail = REFUSED_BY_PUT | hw->refused;
+        return EXIT_BAD_STATE;
     }
     uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
     if (__builtin_expect(v->flush_seen != generation, 0)) {
@@ -176,8 +174,7 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
     for (unsigned settled = (vmx.exit & BIT(EXITC_SAVE_TIMER)) && hw->launched ? 0 : SETTLED_MAX;; settled++) {
         if (__builtin_expect(enter(hw, s->gpr), 0)) {
             restore_tables(hw->cpu);
-            vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
-            return;
+            return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
         reason = vmread32(EXIT_REASON);
         if (!(reason == REASON_CPUID ? settle_cpuid(v, s->gpr) : reason == REASON_IO && settle_out(v)))
@@ -190,7 +187,7 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
     }
     restore_tables(hw->cpu);
     v->cr2 = read_cr2();
-    v->exit.detail = reason;
+    s->exit.detail = reason;
     s->tpr = virtual_tpr(s); /* the guest moves it without an exit */
-    vmx_exit(v, reason, vmread32(IDT_VECTORING));
+    return vmx_exit(v, reason, vmread32(IDT_VECTORING));
 }

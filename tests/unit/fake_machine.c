@@ -186,18 +186,21 @@ static void fake_groups(struct vcpu *v, uint32_t groups) { (void)v, (void)groups
 /* As both real ones do in their loops. */
 static bool fake_settles(struct vcpu *v)
 {
-    const struct vcpu_exit *x = &v->exit;
+    const struct vcpu_exit *x = &v->state->exit;
     return x->reason == EXIT_CPUID ? settle_cpuid(v, v->state->gpr)
                                    : x->reason == EXIT_PORT && !x->port.in && !x->port.string && settle_port(v, x->port.port, x->port.size);
 }
-static void fake_run(struct vcpu *v, uint64_t deadline)
+static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
 {
     (void)deadline;
     do {
-        v->exit = (struct vcpu_exit){.reason = EXIT_HLT};
+        v->state->exit = (struct vcpu_exit){.reason = EXIT_HLT};
         if (guest_runs)
             guest_runs(v);
     } while (fake_settles(v));
+    const struct vcpu_exit *x = &v->state->exit;
+    v->vector = (uint32_t)x->detail;
+    return x->reason | (x->reason == EXIT_PORT && x->port.string ? RUN_DECODE : 0);
 }
 static void fake_skip(struct vcpu *v, uint32_t length) { (void)v, (void)length; }
 static uint64_t fake_cr4(struct vcpu *v) { return v->state->cr4; }

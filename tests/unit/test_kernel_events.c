@@ -273,7 +273,7 @@ static void test_kicks_are_never_lost(void **state)
 static unsigned entries;
 static void kicked_in_the_guest(struct vcpu *x)
 {
-    x->exit.reason = EXIT_WAITING;
+    x->state->exit.reason = EXIT_WAITING;
     if (++entries == 3) {
         vcpu_kick(x);
         irq_dispatch(0);
@@ -295,10 +295,10 @@ static uint64_t leaf, subleaf, answers;
 static void asks_cpuid(struct vcpu *x)
 {
     if (answers++) {
-        x->exit = (struct vcpu_exit){.reason = EXIT_HLT};
+        x->state->exit = (struct vcpu_exit){.reason = EXIT_HLT};
         return;
     }
-    x->exit = (struct vcpu_exit){.reason = EXIT_CPUID, .insn_len = 2};
+    x->state->exit = (struct vcpu_exit){.reason = EXIT_CPUID, .insn_len = 2};
     x->state->gpr[GPR_RAX] = leaf;
     x->state->gpr[GPR_RCX] = subleaf;
 }
@@ -347,7 +347,7 @@ static void test_settled_cpuid(void **state)
 }
 
 static struct vcpu_exit tried;
-static void tries(struct vcpu *x) { x->exit = answers++ ? (struct vcpu_exit){.reason = EXIT_HLT} : tried; }
+static void tries(struct vcpu *x) { x->state->exit = answers++ ? (struct vcpu_exit){.reason = EXIT_HLT} : tried; }
 
 static bool settled(struct vcpu_exit x)
 {

@@ -237,19 +237,19 @@ static void guest_does(struct vcpu *v)
         for (unsigned i = 0; i < 40; i++)
             bytes[below(sizeof *s)] = (uint8_t)any();
     }
-    v->exit = (struct vcpu_exit){.reason = (uint32_t)below(EXIT_COUNT), .insn_len = (uint32_t)below(16), .detail = 0};
-    if (v->exit.reason == EXIT_PORT) {
-        v->exit.port.port = (uint16_t)below(8);
-        v->exit.port.size = (uint8_t)(1u << below(3));
-        v->exit.port.in = once_in(3);
-    } else if (v->exit.reason == EXIT_MEMORY) {
-        v->exit.memory.gpa = PAGE_SIZE * below(64) + below(8);
-        v->exit.memory.write = once_in(2);
-    } else if (v->exit.reason == EXIT_CPUID) {
+    v->state->exit = (struct vcpu_exit){.reason = (uint32_t)below(EXIT_COUNT), .insn_len = (uint32_t)below(16), .detail = 0};
+    if (v->state->exit.reason == EXIT_PORT) {
+        v->state->exit.port.port = (uint16_t)below(8);
+        v->state->exit.port.size = (uint8_t)(1u << below(3));
+        v->state->exit.port.in = once_in(3);
+    } else if (v->state->exit.reason == EXIT_MEMORY) {
+        v->state->exit.memory.gpa = PAGE_SIZE * below(64) + below(8);
+        v->state->exit.memory.write = once_in(2);
+    } else if (v->state->exit.reason == EXIT_CPUID) {
         s->gpr[GPR_RAX] = below(6);
         s->gpr[GPR_RCX] = below(3);
-    } else if (v->exit.reason == EXIT_WAITING) {
-        v->exit.detail = below(2) * 0x40;
+    } else if (v->state->exit.reason == EXIT_WAITING) {
+        v->state->exit.detail = below(2) * 0x40;
         now += below(3000000);
     }
 }

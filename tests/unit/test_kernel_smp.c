@@ -39,9 +39,9 @@ static void noise_of_a_guest(struct vcpu *v)
 {
     static const enum exit_reason reasons[] = {EXIT_WAITING, EXIT_HLT, EXIT_WAITING, EXIT_CPUID, EXIT_PORT};
     uint64_t n = rdtsc();
-    v->exit = (struct vcpu_exit){.reason = reasons[n % ARRAY_SIZE(reasons)], .insn_len = 2};
-    if (v->exit.reason == EXIT_PORT)
-        v->exit.port.port = 0x1000, v->exit.port.size = 4;
+    v->state->exit = (struct vcpu_exit){.reason = reasons[n % ARRAY_SIZE(reasons)], .insn_len = 2};
+    if (v->state->exit.reason == EXIT_PORT)
+        v->state->exit.port.port = 0x1000, v->state->exit.port.size = 4;
 }
 
 /* What a hostile thread calls next. */

@@ -54,17 +54,16 @@ static void simple_exits(void **state)
         {0xffffffffffffffff, 0, EXIT_BAD_STATE, 0},  /* hardware */
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        svm_translate(exit_with(rows[i].code, rows[i].info1, 0), false, 0x1c0000080, &out);
+        out.reason = svm_translate(exit_with(rows[i].code, rows[i].info1, 0), false, 0x1c0000080, &out);
         assert_int_equal(out.reason, rows[i].reason);
+        if (out.reason == EXIT_WAITING || out.reason == EXIT_NONE)
+            continue; /* there is no record */
         assert_int_equal(out.insn_len, rows[i].length);
-        if (out.reason == EXIT_WAITING)
-            assert_int_equal(out.detail, 0);
-        else
-            assert_int_equal(out.detail, rows[i].code);
+        assert_int_equal(out.detail, rows[i].code);
     }
-    svm_translate(exit_with(SVM_EXIT_WRITE_CR0 + 8, 0, 0), false, ~0ull, &out);
+    out.reason = svm_translate(exit_with(SVM_EXIT_WRITE_CR0 + 8, 0, 0), false, ~0ull, &out);
     assert_int_equal(out.cr.known, 0); /* the monitor decodes it, whatever the guest had in rcx */
-    svm_translate(exit_with(SVM_EXIT_MSR, 1, 0), false, 0x1c0000080, &out);
+    out.reason = svm_translate(exit_with(SVM_EXIT_MSR, 1, 0), false, 0x1c0000080, &out);
     assert_int_equal(out.msr.index, 0xc0000080); /* ecx alone counts */
 }
 
@@ -73,26 +72,27 @@ static void next_rip_gives_the_length(void **state)
     (void)state;
     struct vmcb *b = exit_with(SVM_EXIT_CPUID, 0, 0);
     b->control.next_rip = 0x1003; /* a prefix */
-    svm_translate(b, true, 0, &out);
+    out.reason = svm_translate(b, true, 0, &out);
     assert_int_equal(out.insn_len, 3);
-    svm_translate(b, false, 0, &out); /* stale field on a CPU without it */
+    out.reason = svm_translate(b, false, 0, &out); /* stale field on a CPU without it */
     assert_int_equal(out.insn_len, 2);
     b->control.next_rip = 0x2000; /* nonsense stays "not known" */
-    svm_translate(b, true, 0, &out);
+    out.reason = svm_translate(b, true, 0, &out);
     assert_int_equal(out.insn_len, 0);
 }
 
 static void ports(void **state)
 {
     (void)state;
-    svm_translate(exit_with(SVM_EXIT_IOIO, 0x03f8u << 16 | 1u << 4 | IO_IN, 0x1002), false, 0, &out);
+    out.reason = svm_translate(exit_with(SVM_EXIT_IOIO, 0x03f8u << 16 | 1u << 4 | IO_IN, 0x1002), false, 0, &out);
     assert_int_equal(out.reason, EXIT_PORT);
     assert_int_equal(out.port.port, 0x3f8);
     assert_int_equal(out.port.size, 1);
     assert_int_equal(out.port.in, 1);
     assert_int_equal(out.port.string, 0);
     assert_int_equal(out.insn_len, 2);
-    svm_translate(exit_with(SVM_EXIT_IOIO, 0xcfcu << 16 | 4u << 4 | IO_STRING | IO_REP, 0x1003), false, 0, &out);
+    out.reason = svm_translate(exit_with(SVM_EXIT_IOIO, 0xcfcu << 16 | 4u << 4 | IO_STRING | IO_REP, 0x1003), false, 0, &out);
+    assert_int_equal(out.reason, EXIT_PORT | RUN_DECODE);
     assert_int_equal(out.port.size, 4);
     assert_int_equal(out.port.in, 0);
     assert_int_equal(out.port.string, 1);
@@ -103,7 +103,7 @@ static void ports(void **state)
 static void nested_page_faults(void **state)
 {
     (void)state;
-    svm_translate(exit_with(SVM_EXIT_NPF, 1ull << 32 | 4, 0xfee00300), true, 0, &out);
+    out.reason = svm_translate(exit_with(SVM_EXIT_NPF, 1ull << 32 | 4, 0xfee00300), true, 0, &out);
     assert_int_equal(out.reason, EXIT_MEMORY);
     assert_int_equal(out.memory.gpa, 0xfee00300);
     assert_int_equal(out.memory.read, 1);
@@ -112,11 +112,11 @@ static void nested_page_faults(void **state)
     assert_int_equal(out.memory.in_walk, 0);
     assert_int_equal(out.memory.gva_valid, 0);
     assert_int_equal(out.insn_len, 0);
-    svm_translate(exit_with(SVM_EXIT_NPF, NPF_IN_WALK | NPF_WRITE, 0x5000), true, 0, &out);
+    out.reason = svm_translate(exit_with(SVM_EXIT_NPF, NPF_IN_WALK | NPF_WRITE, 0x5000), true, 0, &out);
     assert_int_equal(out.memory.write, 1);
     assert_int_equal(out.memory.read, 0);
     assert_int_equal(out.memory.in_walk, 1);
-    svm_translate(exit_with(SVM_EXIT_NPF, NPF_FETCH, 0x5000), true, 0, &out);
+    out.reason = svm_translate(exit_with(SVM_EXIT_NPF, NPF_FETCH, 0x5000), true, 0, &out);
     assert_int_equal(out.memory.fetch, 1);
     assert_int_equal(out.memory.read, 0);
 }

@@ -40,6 +40,7 @@ static struct vmx_cpu cpu;
 static struct made_up { bool refuse; uint32_t reason, idt, event, error, length; uint64_t qualification; } next;
 static uint32_t entered_event, entered_proc;
 static unsigned entries;
+static uint32_t reason; /* of the last exit */
 
 bool vmx_enter(struct vmx_vcpu *h, uint64_t *gpr)
 {
@@ -98,14 +99,14 @@ static void common_path_writes_only_the_timer(void **state)
     (void)state;
     next.reason = REASON_CPUID;
     next.length = 2;
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     unsigned writes = 0;
     for (unsigned i = 0; i < 0x8000; i++)
         writes += fake_writes[i];
     assert_int_equal(writes, 1);
     assert_int_equal(fake_writes[GUEST_PREEMPTION_TIMER.code], 1);
-    assert_int_equal(v.exit.reason, EXIT_CPUID);
-    assert_int_equal(v.exit.insn_len, 2);
+    assert_int_equal(reason, EXIT_CPUID);
+    assert_int_equal(page.exit.insn_len, 2);
     vmx_skip(&v, 2);
     assert_int_equal(FIELD(GUEST_RIP), 0x1002);
     assert_true(hw.launched);
@@ -116,23 +117,23 @@ static void interrupt_now_or_by_window(void **state)
     (void)state;
     page.irq = IRQ_VALID | 0x31;
     FIELD(GUEST_RFLAGS) = RFLAGS_FIXED;
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event & EVENT_VALID, 0);
     assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
     assert_int_equal(page.irq, IRQ_VALID | 0x31);
     next.reason = REASON_INTERRUPT_WINDOW;
     FIELD(GUEST_RFLAGS) |= RFLAGS_IF;
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_WAITING);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_WAITING);
     assert_int_equal(entered_event, EVENT_VALID | 0x31);
     assert_false(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
     assert_int_equal(page.irq, IRQ_DELIVERED | 0x31);
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event & EVENT_VALID, 0);
     /* an STI shadow holds it back too */
     page.irq = IRQ_VALID | 0x32;
     FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_STI;
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event & EVENT_VALID, 0);
     assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
 }
@@ -144,24 +145,24 @@ static void order_of_events(void **state)
     next.reason = REASON_EPT_VIOLATION;
     next.idt = EVENT_VALID | EVENT_SOFT_INTERRUPT << 8 | 0x80 | 1u << 12;
     next.length = 2;
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_MEMORY);
-    assert_int_equal(v.exit.insn_len, 0);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_MEMORY);
+    assert_int_equal(page.exit.insn_len, 0);
     page.inject = INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13;
     page.inject_error = 0x12340010;
     page.irq = IRQ_VALID | 0x40;
     memset(&next, 0, sizeof next);
     next.reason = REASON_TIMER;
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event, EVENT_VALID | EVENT_SOFT_INTERRUPT << 8 | 0x80);
     assert_int_equal(FIELD(ENTRY_EVENT_LENGTH), 2);
     assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
     assert_true(page.inject & INJECT_VALID);
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event, EVENT_VALID | INJECT_TYPE_EXCEPTION | EVENT_ERROR | 13);
     assert_int_equal(FIELD(ENTRY_EVENT_ERROR), 0x10);
     assert_int_equal(page.inject, 0);
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event, EVENT_VALID | 0x40);
 }
 
@@ -170,28 +171,28 @@ static void nmi(void **state)
     (void)state;
     page.inject = INJECT_VALID | INJECT_TYPE_NMI | 0x77;
     FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_NMI;
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event & EVENT_VALID, 0);
     assert_true(entered_proc & BIT(PROC_NMI_WINDOW));
     FIELD(GUEST_INTERRUPTIBILITY) = 0;
     /* it is interrupted in its delivery: blocking began, and must end before it goes again */
     next.reason = REASON_EPT_VIOLATION;
     next.idt = EVENT_VALID | EVENT_NMI << 8 | 2;
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event, EVENT_VALID | EVENT_NMI << 8 | 2);
     FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_NMI;
-    vmx_exit(&v, REASON_EPT_VIOLATION, (uint32_t)FIELD(IDT_VECTORING));
+    reason = vmx_exit(&v, REASON_EPT_VIOLATION, (uint32_t)FIELD(IDT_VECTORING));
     assert_int_equal(FIELD(GUEST_INTERRUPTIBILITY), 0);
     next.idt = 0;
     next.qualification = 1u << 12 | 2; /* an IRET's fault: blocking goes on */
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event, EVENT_VALID | EVENT_NMI << 8 | 2);
     assert_int_equal(FIELD(GUEST_INTERRUPTIBILITY), BLOCKED_BY_NMI);
     /* the host's NMI */
     next = (struct made_up){.reason = REASON_EXCEPTION, .event = EVENT_VALID | EVENT_NMI << 8 | 2};
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_WAITING);
-    assert_int_equal(v.exit.detail, 0);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_WAITING);
+    assert_int_equal(page.exit.detail, 0);
 }
 
 static void real_mode_has_no_error_code(void **state)
@@ -199,7 +200,7 @@ static void real_mode_has_no_error_code(void **state)
     (void)state;
     FIELD(GUEST_CR0) = 0;
     vmx_inject_gp(&v);
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event, EVENT_VALID | EVENT_EXCEPTION << 8 | 13);
 }
 
@@ -207,9 +208,9 @@ static void alignment_check_goes_back(void **state)
 {
     (void)state;
     next = (struct made_up){.reason = REASON_EXCEPTION, .event = EVENT_VALID | EVENT_ERROR | EVENT_EXCEPTION << 8 | 17};
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_WAITING);
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_WAITING);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event, EVENT_VALID | EVENT_ERROR | EVENT_EXCEPTION << 8 | 17);
 }
 
@@ -219,31 +220,31 @@ static void refusals(void **state)
     next.refuse = true;
     FIELD(INSTRUCTION_ERROR) = 7;
     page.inject = INJECT_VALID | INJECT_TYPE_EXCEPTION | 6;
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_BAD_STATE);
-    assert_int_equal(v.exit.detail, 7);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_BAD_STATE);
+    assert_int_equal(page.exit.detail, 7);
     assert_int_equal(FIELD(ENTRY_EVENT), 0);
     assert_false(hw.launched);
     next.refuse = false;
     next.reason = REASON_ENTRY_FAILED | REASON_BAD_GUEST;
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_BAD_STATE);
-    assert_int_equal(v.exit.detail, REASON_ENTRY_FAILED | REASON_BAD_GUEST);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_BAD_STATE);
+    assert_int_equal(page.exit.detail, REASON_ENTRY_FAILED | REASON_BAD_GUEST);
     assert_false(hw.launched);
     /* put() refuses by itself: no entry until the group is replaced */
     unsigned before = entries;
     page.cr4 = CR4_VMXE;
     vmx_put(&v, GROUP_CR);
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_BAD_STATE);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_BAD_STATE);
     assert_int_equal(entries, before);
     page.cr4 = CR4_PAE;
     vmx_put(&v, GROUP_CR);
     next.reason = REASON_HLT;
     next.length = 1;
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_HLT);
-    assert_int_equal(v.exit.insn_len, 1);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_HLT);
+    assert_int_equal(page.exit.insn_len, 1);
 }
 
 static void control_registers_there_and_back(void **state)
@@ -286,38 +287,38 @@ static void control_register_exits(void **state)
     FIELD(CONTROL_CR0_SHADOW) = 0x60000010;
     page.gpr[GPR_RBX] = 0x80000031;
     next = (struct made_up){.reason = REASON_CR, .length = 3, .qualification = GPR_RBX << 8};
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_WAITING);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_WAITING);
     assert_int_equal(FIELD(CONTROL_CR0_SHADOW) & (CR0_NE | CR0_CD | CR0_NW), CR0_NE);
     assert_int_equal(FIELD(GUEST_RIP), 0x1000);
     /* MOV CR4, RSP with VMXE */
     FIELD(GUEST_RSP) = CR4_VMXE;
     next.qualification = GPR_RSP << 8 | 4;
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_CR_WRITE);
-    assert_int_equal(v.exit.cr.number, 4);
-    assert_int_equal(v.exit.cr.known, 1);
-    assert_int_equal(v.exit.cr.value, CR4_VMXE);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_CR_WRITE);
+    assert_int_equal(page.exit.cr.number, 4);
+    assert_int_equal(page.exit.cr.known, 1);
+    assert_int_equal(page.exit.cr.value, CR4_VMXE);
     /* LMSW cannot clear PE */
     FIELD(GUEST_CR0) = CR0_PE | CR0_TS;
     FIELD(CONTROL_CR0_SHADOW) = CR0_NE;
     next.qualification = 0xfff4ull << 16 | 3 << 4;
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_CR_WRITE);
-    assert_int_equal(v.exit.cr.value, CR0_PE | CR0_EM | CR0_NE);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_CR_WRITE);
+    assert_int_equal(page.exit.cr.value, CR0_PE | CR0_EM | CR0_NE);
 }
 
 static void tpr(void **state)
 {
     (void)state;
     page.apic[0x80 / 4] = 0x70;
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(FIELD(CONTROL_TPR_THRESHOLD), 7);
     assert_int_equal(page.tpr, 7);
     page.apic[0x80 / 4] = 0x20; /* the guest lowered it */
     next.reason = REASON_TPR_THRESHOLD;
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_KICK);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_KICK);
     assert_int_equal(page.tpr, 2);
     assert_int_equal(FIELD(CONTROL_TPR_THRESHOLD), 2);
 }
@@ -375,15 +376,15 @@ static void apic_exits(void **state)
 {
     (void)state;
     next = (struct made_up){.reason = REASON_EOI, .qualification = 0x61, .length = 2};
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_APIC);
-    assert_int_equal(v.exit.insn_len, 0); /* the instruction is over */
-    assert_int_equal(v.exit.apic.offset, 0xb0);
-    assert_int_equal(v.exit.apic.vector, 0x61);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_APIC);
+    assert_int_equal(page.exit.insn_len, 0); /* the instruction is over */
+    assert_int_equal(page.exit.apic.offset, 0xb0);
+    assert_int_equal(page.exit.apic.vector, 0x61);
     next = (struct made_up){.reason = REASON_APIC_WRITE, .qualification = 0x3f0};
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_APIC);
-    assert_int_equal(v.exit.apic.offset, 0x3f0);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_APIC);
+    assert_int_equal(page.exit.apic.offset, 0x3f0);
     assert_int_equal(FIELD(GUEST_RIP), 0x1000);
 }
 
@@ -399,7 +400,7 @@ static void tpr_has_eight_bits(void **state)
     vmx_put(&v, GROUP_CR);
     assert_int_equal(page.apic[0x80 / 4], 0x40);
     page.apic[0x80 / 4] = 0xffffff90; /* not the guest's doing */
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(FIELD(CONTROL_TPR_THRESHOLD), 9);
     assert_int_equal(page.tpr, 9);
 }
@@ -416,27 +417,27 @@ static void exits_by_reason(void **state)
     };
     for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
         next = (struct made_up){.reason = table[i].raw, .length = 2};
-        vmx_run(&v, NEVER);
-        assert_int_equal(v.exit.reason, table[i].reason);
-        if (v.exit.reason != EXIT_WAITING)
-            assert_int_equal(v.exit.detail, table[i].raw);
+        reason = vmx_run(&v, NEVER);
+        assert_int_equal(reason, table[i].reason);
+        if (reason != EXIT_WAITING)
+            assert_int_equal(page.exit.detail, table[i].raw);
     }
     assert_int_equal(FIELD(GUEST_RIP), 0x1004); /* WBINVD and INVD were skipped */
     next = (struct made_up){.reason = REASON_INTERRUPT, .event = EVENT_VALID | 0xf1};
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_WAITING);
-    assert_int_equal(v.exit.detail, 0xf1);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_WAITING);
+    assert_int_equal(v.vector, 0xf1);
     next = (struct made_up){.reason = REASON_IO, .length = 2, .qualification = 0x3f8ull << 16 | 8};
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_PORT);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_PORT);
     page.gpr[GPR_RAX] = 0x10; /* no x87 */
     next = (struct made_up){.reason = REASON_XSETBV, .length = 3};
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_XSETBV);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_XSETBV);
     page.gpr[GPR_RAX] = 1;
     page.gpr[GPR_RCX] = 1; /* no such register */
-    vmx_run(&v, NEVER);
-    assert_int_equal(v.exit.reason, EXIT_XSETBV);
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_XSETBV);
 }
 
 static void groups(void **state)
@@ -472,8 +473,8 @@ static void flush_when_behind(void **state)
 {
     (void)state;
     space.flush_generation = 3;
-    vmx_run(&v, NEVER);
-    vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
     assert_int_equal(fake_flushes[0], 1);
     assert_int_equal(v.flush_seen, 3);
     space.flush_generation = 0;
