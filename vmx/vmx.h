@@ -12,6 +12,7 @@
 struct vmx_machine {
     uint32_t revision;
     uint32_t pin, proc, proc2, exit, entry; /* proc: without windows */
+    uint32_t launched;                      /* what a vCPU's `launched` becomes */
     uint32_t timer_shift;                   /* the preemption timer counts TSC >> this */
     uint32_t apic;                          /* what APIC_BY_CPU adds to proc2; 0: not to be had */
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
@@ -25,6 +26,7 @@ struct vmx_cpu {
     void *vmxon;
     uint64_t vpid_generation;
     uint32_t vpid_next;
+    uint64_t syscall[4];        /* STAR, LSTAR, CSTAR, FMASK, as loaded */
     struct { uint16_t limit; uint64_t base; } __attribute__((packed)) gdtr;
     uint16_t tr;
 };
@@ -33,7 +35,7 @@ struct vmx_cpu *vmx_this_cpu(void);
 /* A vCPU's VT-x half. `launched` is known to vmx_entry.asm. */
 struct vmx_vcpu {
     uint64_t host_rsp;          /* what HOST_RSP holds */
-    uint8_t launched;           /* VMRESUME from now on */
+    uint8_t launched;           /* 0: VMLAUNCH. Else VMRESUME, and so many exits are settled in a row without a look at the clock */
     uint32_t proc;              /* CONTROL_PROC as last written */
     uint32_t tpr_threshold;     /* as last written */
     uint32_t event;             /* to be delivered first at the next entry: EVENT_* | vector; 0: nothing */
@@ -43,7 +45,8 @@ struct vmx_vcpu {
     uint64_t vpid_generation;
     struct vmx_cpu *cpu;        /* NULL: has not been on it yet, the VMCS is empty */
     void *vmcs;
-    uint64_t star, lstar, cstar, fmask, kernel_gs_base; /* while not loaded */
+    uint64_t syscall[4];        /* STAR, LSTAR, CSTAR, FMASK: written through the monitor alone, so always known */
+    uint64_t kernel_gs_base;    /* while not loaded */
 };
 #define VMX_LAUNCHED_OFFSET 8
 _Static_assert(offsetof(struct vmx_vcpu, launched) == VMX_LAUNCHED_OFFSET, "vmx_entry.asm has this offset");

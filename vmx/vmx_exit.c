@@ -113,7 +113,7 @@ static uint32_t memory(struct vcpu *v, uint32_t idt_vectoring)
     return report(v, EXIT_MEMORY, 0); /* the length field is not defined for these exits */
 }
 
-static uint32_t control_register(struct vcpu *v)
+static __attribute__((noinline)) uint32_t control_register(struct vcpu *v)
 {
     struct cr_access a = vmx_cr_access(vmreadn(EXIT_QUALIFICATION));
     uint32_t length = instruction_length();
@@ -185,7 +185,6 @@ static uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, 
     case REASON_NMI_WINDOW: return waiting(v, 0);
     case REASON_CPUID: return report(v, EXIT_CPUID, instruction_length());
     case REASON_HLT: return report(v, EXIT_HLT, instruction_length());
-    case REASON_IO: return port(v);
     case REASON_EPT_VIOLATION: return memory(v, idt_vectoring);
     case REASON_RDMSR:
     case REASON_WRMSR:
@@ -226,8 +225,8 @@ uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
     struct vmx_vcpu *hw = vmx_of(v);
     if (rarely(reason & REASON_ENTRY_FAILED))
         return vmx_entry_failed(v, reason);
-    hw->launched = 1;
+    hw->launched = (uint8_t)vmx.launched;
     if (rarely(idt_vectoring & EVENT_VALID))
         interrupted_delivery(hw, idt_vectoring);
-    return by_reason(v, hw, reason, idt_vectoring);
+    return reason == REASON_IO ? port(v) : by_reason(v, hw, reason, idt_vectoring);
 }

@@ -15,6 +15,8 @@
 #define SLICE_MS       10 /* an interrupt for the host may go unseen that long in an emulator whose guest has interrupts off */
 
 bool vmx_without_apicv;
+#define SETTLED_MAX 128u
+
 static struct vmx_cpu cpus[MAX_CPUS];
 /* Pays for the VMXON pages and the MSR bitmaps: one page per CPU and two more. */
 static struct quota own_pages = {.limit_bytes = (MAX_CPUS + 2) * PAGE_SIZE};
@@ -60,6 +62,7 @@ static bool read_machine(struct vmx_machine *m, char *why, size_t size)
         m->apic = 0;
     if (!(m->proc & BIT(PROC_TPR_SHADOW))) /* then the monitor hears of each access to CR8 */
         m->proc |= BIT(PROC_CR8_LOAD) | BIT(PROC_CR8_STORE);
+    m->launched = m->exit & BIT(EXITC_SAVE_TIMER) ? SETTLED_MAX : 1; /* without it the timer would start anew at each */
     m->revision = (uint32_t)basic & 0x7fffffff;
     m->timer_shift = rdmsr(MSR_VMX_MISC) & 0x1f;
     m->cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0);
@@ -115,6 +118,8 @@ enum error vmx_cpu_start(unsigned cpu)
         write_cr4(read_cr4() & ~CR4_VMXE);
         return E_UNSUPPORTED;
     }
+    for (uint32_t i = 0; i < ARRAY_SIZE(c->syscall); i++)
+        wrmsr(MSR_STAR + i, c->syscall[i]);
     invept(INVALIDATE_ALL, 0);
     invvpid(INVALIDATE_ALL, 0);
     c->vpid_generation = 1;

@@ -9,7 +9,6 @@
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
-#define SETTLED_MAX 128u /* exits that are settled without looking at the clock */
 
 uint64_t vmx_slice;
 
@@ -167,11 +166,11 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
 
     /*
      * A guest's CPUID and doorbells are answered in here: no event can have come up, and an interrupt that has makes the next entry an exit at once. The timer runs
-     * on from where it was, less the ticks that this loop takes; SETTLED_MAX bounds how far it falls behind.
+     * on from where it was, less the ticks that this loop takes; `launched` bounds how far it falls behind.
      */
     uint32_t reason;
     set_host_rsp(hw);
-    for (unsigned settled = (vmx.exit & BIT(EXITC_SAVE_TIMER)) && hw->launched ? 0 : SETTLED_MAX;; settled++) {
+    for (unsigned settled = 1;; settled++) {
         if (__builtin_expect(enter(hw, s->gpr), 0)) {
             restore_tables(hw->cpu);
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
@@ -180,7 +179,7 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
         if (!(reason == REASON_CPUID ? settle_cpuid(v, s->gpr) : reason == REASON_IO && settle_out(v)))
             break;
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
-        if (settled >= SETTLED_MAX || (reason == REASON_IO && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
+        if (settled >= hw->launched || (reason == REASON_IO && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
             reason = REASON_TIMER; /* as if the guest's time were over: it may be, and whom a doorbell woke may go first */
             break;
         }

@@ -6,6 +6,7 @@
  */
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
+#include "kernel/string.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
@@ -103,36 +104,26 @@ static void get_cr(struct vcpu_state *s)
     s->tpr = virtual_tpr(s);
 }
 
-void vmx_save_msrs(struct vmx_vcpu *hw)
-{
-    hw->star = rdmsr(MSR_STAR);
-    hw->lstar = rdmsr(MSR_LSTAR);
-    hw->cstar = rdmsr(MSR_CSTAR);
-    hw->fmask = rdmsr(MSR_FMASK);
-    hw->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-}
+void vmx_save_msrs(struct vmx_vcpu *hw) { hw->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE); }
 
 void vmx_load_msrs(const struct vmx_vcpu *hw)
 {
-    wrmsr(MSR_STAR, hw->star);
-    wrmsr(MSR_LSTAR, hw->lstar);
-    wrmsr(MSR_CSTAR, hw->cstar);
-    wrmsr(MSR_FMASK, hw->fmask);
+    for (uint32_t i = 0; i < ARRAY_SIZE(hw->syscall); i++)
+        if (hw->cpu->syscall[i] != hw->syscall[i])
+            wrmsr(MSR_STAR + i, hw->cpu->syscall[i] = hw->syscall[i]);
     wrmsr(MSR_KERNEL_GS_BASE, hw->kernel_gs_base);
 }
+_Static_assert(MSR_LSTAR == MSR_STAR + 1 && MSR_CSTAR == MSR_STAR + 2 && MSR_FMASK == MSR_STAR + 3, "in a row");
 
 static void put_msrs(struct vmx_vcpu *hw, const struct vcpu_state *s)
 {
-    hw->star = TAKE(s->star);
-    hw->lstar = TAKE(s->lstar);
-    hw->cstar = TAKE(s->cstar);
-    hw->fmask = TAKE(s->fmask);
-    hw->kernel_gs_base = TAKE(s->kernel_gs_base);
-    if (!vmx_canonical(hw->lstar) || !vmx_canonical(hw->cstar) || !vmx_canonical(hw->kernel_gs_base) || hw->fmask >> 32) {
-        vmx_save_msrs(hw);
+    uint64_t syscall[4] = {TAKE(s->star), TAKE(s->lstar), TAKE(s->cstar), TAKE(s->fmask)}, gs = TAKE(s->kernel_gs_base);
+    if (!vmx_canonical(syscall[1]) || !vmx_canonical(syscall[2]) || !vmx_canonical(gs) || syscall[3] >> 32) {
         hw->refused |= GROUP_MSR;
         return;
     }
+    memcpy(hw->syscall, syscall, sizeof syscall);
+    hw->kernel_gs_base = gs;
     vmx_load_msrs(hw);
     vmwrite32(GUEST_SYSENTER_CS, (uint32_t)TAKE(s->sysenter_cs));
     vmwriten(GUEST_SYSENTER_ESP, TAKE(s->sysenter_esp));
@@ -143,10 +134,10 @@ static void put_msrs(struct vmx_vcpu *hw, const struct vcpu_state *s)
 static void get_msrs(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
     vmx_save_msrs(hw);
-    s->star = hw->star;
-    s->lstar = hw->lstar;
-    s->cstar = hw->cstar;
-    s->fmask = hw->fmask;
+    s->star = hw->syscall[0];
+    s->lstar = hw->syscall[1];
+    s->cstar = hw->syscall[2];
+    s->fmask = hw->syscall[3];
     s->kernel_gs_base = hw->kernel_gs_base;
     s->sysenter_cs = vmread32(GUEST_SYSENTER_CS);
     s->sysenter_esp = vmreadn(GUEST_SYSENTER_ESP);

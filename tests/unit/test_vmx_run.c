@@ -78,7 +78,7 @@ static int fresh(void **state)
     memset(&hw, 0, sizeof hw);
     memset(&next, 0, sizeof next);
     entries = 0;
-    vmx = (struct vmx_machine){.proc = BIT(PROC_HLT) | BIT(PROC_TPR_SHADOW), .cr0_fixed0 = 0x80000021, .cr0_fixed1 = 0xffffffff,
+    vmx = (struct vmx_machine){.launched = 1, .proc = BIT(PROC_HLT) | BIT(PROC_TPR_SHADOW), .cr0_fixed0 = 0x80000021, .cr0_fixed1 = 0xffffffff,
                                .cr4_fixed0 = CR4_VMXE, .cr4_fixed1 = 0x3767ff, .entry = 0x11ff};
     vmx_slice = 1000000;
     v.state = &page;
