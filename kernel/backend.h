@@ -3,7 +3,7 @@
  *
  * All functions but probe run on the vCPU's home CPU with interrupts off. A vCPU never changes its CPU, so a VMCS never migrates.
  * What the backend does not touch, because the kernel's common code does it when another vCPU becomes current on a CPU: FPU and XCR0, DR0-3,
- * DR6, CR2, TSC_AUX. While a vCPU is current its values of these, and of STAR, LSTAR, CSTAR, SFMASK and KERNEL_GS_BASE, stay in the CPU even
+ * TSC_AUX. While a vCPU is current its values of these, and of STAR, LSTAR, CSTAR, SFMASK and KERNEL_GS_BASE, stay in the CPU even
  * while ring 3 runs: ring 3 uses no FPU (CR0.TS is set), no SYSCALL (EFER.SCE is clear) and no SWAPGS, so none of them matters to it.
  */
 #ifndef KERNEL_BACKEND_H
@@ -64,7 +64,8 @@ struct vcpu {
     bool halted;                 /* inside vcpu_run, asleep by ACTIVITY_HALT */
     /* switched by common code, see above */
     void *fpu;                   /* XSAVE area, one page */
-    uint64_t xcr0, cr2, dr[4], dr6, tsc_aux;
+    uint64_t xcr0, cr2, dr[4], tsc_aux;
+    bool dr_here;                /* DR0-3 are in the CPU. Else accesses to debug registers exit, and DR7 enables none */
     uint64_t exits[EXIT_COUNT];
 };
 
@@ -101,8 +102,8 @@ struct backend {
     void (*unload)(struct vcpu *v);
 
     /* Copies groups between the shared page and the hardware structure. put: one snapshot, then check (reserved bits, canonical addresses, bits
-     * that must be set), then load; it never fails: what the CPU refuses shows as EXIT_BAD_STATE. xcr0, cr2, dr0-3, dr6, tsc_aux are done
-     * by the kernel, not here; dr7 is done here. Only called while v is current. */
+     * that must be set), then load; it never fails: what the CPU refuses shows as EXIT_BAD_STATE. xcr0, cr2, dr0-3, tsc_aux are done
+     * by the kernel, not here; dr6 and dr7 are done here. Only called while v is current. */
     void (*put)(struct vcpu *v, uint32_t groups);
     void (*get)(struct vcpu *v, uint32_t groups);
 
@@ -117,6 +118,9 @@ struct backend {
     /* For exits that the kernel settles. skip: rip += len, shadow cleared. */
     void (*skip)(struct vcpu *v, uint32_t len);
     uint64_t (*cr4)(struct vcpu *v);
+    uint64_t (*dr7)(struct vcpu *v);
+    /* From now on accesses to debug registers make it call vcpu_load_dr, or not; with them go what else the hardware does not switch (DR6). */
+    void (*watch_dr)(struct vcpu *v, bool on);
     void (*inject_gp)(struct vcpu *v); /* #GP(0) at the next entry */
 
     /* Drops this CPU's cached translations of a second-level table (all contexts is fine). */
@@ -124,6 +128,9 @@ struct backend {
 };
 
 extern const struct backend vmx_backend, svm_backend;
+
+/* For backends: the guest has touched a debug register while v->dr_here is false; it tries again with its own. */
+void vcpu_load_dr(struct vcpu *v);
 extern bool vmx_without_apicv; /* the option apicv=off: every local APIC is the monitor's alone, as on a CPU that cannot help */
 
 #endif

@@ -12,8 +12,10 @@
 #include "kernel/event.h"
 #include "kernel/settle.h"
 #include "kernel/space.h"
+#include "kernel/string.h"
 #include "kernel/thread.h"
 
+#define DR7_ENABLED      0xffu /* L0 to G3 (Intel SDM vol. 3, 18.2.4) */
 #define GROUPS_TO_DECODE (GROUP_RIP | GROUP_SEG | GROUP_CR)
 
 const struct backend *backend;
@@ -50,7 +52,6 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     }
     fpu_reset(v->fpu);
     v->xcr0 = 1;
-    v->dr6 = 0xffff0ff0;
     v->state->xcr0 = 1;
     v->state->deadline = NEVER;
     v->state->cr0 = CR0_ET;
@@ -76,12 +77,13 @@ void vcpu_free(struct vcpu *v)
 
 struct object *vcpu_object(struct vcpu *v) { return &v->object; }
 
-/* QEMU (7.2) does not intercept XSETBV: there the CPU alone knows what the guest has set. */
-static void read_xcr0(struct vcpu *v)
+/* QEMU (7.2) does not intercept XSETBV: there the CPU alone knows what the guest has set, which may be what no CPU takes. Answers what XCR0 holds. */
+static uint64_t read_xcr0(struct vcpu *v)
 {
-    uint64_t now = cpu_xcr0_mask ? xgetbv(0) & cpu_xcr0_mask : 0;
-    if (now != v->xcr0 && fpu_xcr0_valid(now))
-        v->xcr0 = now;
+    uint64_t now = cpu_xcr0_mask ? xgetbv(0) : 0;
+    if (now != v->xcr0 && fpu_xcr0_valid(now & cpu_xcr0_mask))
+        v->xcr0 = now & cpu_xcr0_mask;
+    return now;
 }
 
 /* A guest reads it without an exit, and writes it through its monitor. */
@@ -93,25 +95,41 @@ static void load_tsc_aux(struct cpu *c, const struct vcpu *v)
     wrmsr(MSR_TSC_AUX, v->tsc_aux);
 }
 
-static void save_passive(struct vcpu *v)
+/* Few guests use debug registers, and moving them is slow: the CPU has them from their first use until another vCPU comes. */
+static void read_dr(struct vcpu *v)
 {
-    read_xcr0(v);
-    fpu_save(v->fpu, v->xcr0);
     v->dr[0] = read_dr0();
     v->dr[1] = read_dr1();
     v->dr[2] = read_dr2();
     v->dr[3] = read_dr3();
-    v->dr6 = read_dr6();
 }
 
-static void load_passive(struct cpu *c, const struct vcpu *v)
+void vcpu_load_dr(struct vcpu *v)
 {
-    fpu_restore(v->fpu, v->xcr0);
     write_dr0(v->dr[0]);
     write_dr1(v->dr[1]);
     write_dr2(v->dr[2]);
     write_dr3(v->dr[3]);
-    write_dr6(v->dr6);
+    if (!v->dr_here)
+        backend->watch_dr(v, false);
+    v->dr_here = true;
+}
+
+static void save_passive(struct vcpu *v)
+{
+    fpu_save(v->fpu, read_xcr0(v));
+    if (rarely(v->dr_here)) {
+        read_dr(v);
+        v->dr_here = false;
+        backend->watch_dr(v, true);
+    }
+}
+
+static void load_passive(struct cpu *c, struct vcpu *v)
+{
+    fpu_restore(v->fpu, v->xcr0);
+    if (rarely(backend->dr7(v) & DR7_ENABLED))
+        vcpu_load_dr(v);
     load_tsc_aux(c, v);
 }
 
@@ -141,19 +159,17 @@ static void put(struct vcpu *v, uint32_t groups)
             xsetbv(0, xcr0);
         }
     }
-    if (groups & GROUP_DR) {
-        write_dr0(s->dr[0]);
-        write_dr1(s->dr[1]);
-        write_dr2(s->dr[2]);
-        write_dr3(s->dr[3]);
-        v->dr6 = __atomic_load_n(&s->dr6, __ATOMIC_RELAXED) & 0xffffffff;
-        write_dr6(v->dr6);
-    }
     if (groups & GROUP_MSR) {
         v->tsc_aux = __atomic_load_n(&s->tsc_aux, __ATOMIC_RELAXED) & 0xffffffff;
         load_tsc_aux(v->cpu, v);
     }
     backend->put(v, groups);
+    if (groups & GROUP_DR) {
+        for (unsigned i = 0; i < ARRAY_SIZE(v->dr); i++)
+            v->dr[i] = __atomic_load_n(&s->dr[i], __ATOMIC_RELAXED);
+        if (v->dr_here || (backend->dr7(v) & DR7_ENABLED))
+            vcpu_load_dr(v);
+    }
 }
 
 static void get(struct vcpu *v, uint32_t groups)
@@ -166,11 +182,9 @@ static void get(struct vcpu *v, uint32_t groups)
         s->xcr0 = v->xcr0;
     }
     if (groups & GROUP_DR) {
-        s->dr[0] = read_dr0();
-        s->dr[1] = read_dr1();
-        s->dr[2] = read_dr2();
-        s->dr[3] = read_dr3();
-        s->dr6 = read_dr6();
+        if (v->dr_here)
+            read_dr(v);
+        memcpy(s->dr, v->dr, sizeof s->dr);
     }
     if (groups & GROUP_MSR)
         s->tsc_aux = v->tsc_aux;

@@ -57,6 +57,8 @@ static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
 
 static uint32_t reason_of(uint64_t code)
 {
+    if (code >= SVM_EXIT_READ_DR0 && code < SVM_EXIT_EXCEPTION)
+        return EXIT_NONE;
     switch (code) {
     case SVM_EXIT_NMI:
     case SVM_EXIT_SMI: return EXIT_WAITING;

@@ -123,7 +123,12 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
         skip(b, length);
         break;
     }
-    default: /* #DB or #AC: intercepted only so that a guest that raises them endlessly while delivering them can be left */
+    default:
+        if (code < SVM_EXIT_EXCEPTION) { /* a debug register */
+            vcpu_load_dr(v);
+            break;
+        }
+        /* #DB or #AC: intercepted only so that a guest that raises them endlessly while delivering them can be left */
         if (!b->control.event) /* an interrupted event comes first; it will raise this again */
             b->control.event = EVENT_VALID | EVENT_EXCEPTION | (code - SVM_EXIT_EXCEPTION) |
                                (code == SVM_EXIT_EXCEPTION + VECTOR_AC ? EVENT_ERROR_CODE : 0);

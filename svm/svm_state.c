@@ -1,8 +1,8 @@
 /*
  * The groups of a vCPU's state between the shared page and the VMCB. Each field of the page is read once: another thread of the
  * monitor may be writing. What VMRUN itself refuses is left to it (EXIT_BAD_STATE); here is only what could otherwise reach the
- * host or break our own hold: SVME in EFER, and canonical addresses in the MSRs that VMLOAD loads. CR2 and DR6 are the kernel's
- * to pass through v->cr2 and v->dr6, but VMRUN switches them: while a vCPU is loaded, the VMCB has the true ones.
+ * host or break our own hold: SVME in EFER, and canonical addresses in the MSRs that VMLOAD loads. CR2 is the kernel's
+ * to pass through v->cr2, but VMRUN switches it: while a vCPU is loaded, the VMCB has the true one.
  */
 #include "arch/x86_64/regs.h"
 #include "svm/svm.h"
@@ -126,7 +126,7 @@ void svm_put(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_MSR)
         put_msrs(v->state, &b->save);
     if (groups & GROUP_DR) {
-        b->save.dr6 = v->dr6;
+        b->save.dr6 = ONCE(v->state->dr6) & 0xffffffff;
         b->save.dr7 = ONCE(v->state->dr7);
     }
     if (groups & GROUP_TSC)
@@ -186,7 +186,7 @@ void svm_get(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_MSR)
         get_msrs(page, save);
     if (groups & GROUP_DR) {
-        v->dr6 = save->dr6;
+        page->dr6 = save->dr6;
         page->dr7 = save->dr7;
     }
 }

@@ -63,6 +63,9 @@ static const uint32_t intercepts2 =
     INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) | INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
     INTERCEPT(SVM_EXIT_XSETBV); /* XCR0 is not in the VMCB. QEMU 7.2 ignores this; the kernel reads XCR0 when it switches vCPUs */
 
+/* Low half reads, high half writes: DR0-3, and writes of DR7 (and DR5, its other name). DR6 and DR7 themselves are in the VMCB. */
+#define INTERCEPT_DR 0x00af000fu
+
 static void controls(struct vmcb_control *c, const struct space *space)
 {
     c->intercept1 = intercepts1;
@@ -71,6 +74,7 @@ static void controls(struct vmcb_control *c, const struct space *space)
     c->intercept_exceptions = 1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC;
     /* CR8 is the local APIC's task priority, so the monitor's: V_TPR only repeats it. Low half reads, high half writes. */
     c->intercept_cr = 1u << 8 | 1u << 24;
+    c->intercept_dr = INTERCEPT_DR;
     c->iopm = image_hpa(svm_iopm);
     c->msrpm = image_hpa(svm_msrpm);
     c->interrupt = V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
@@ -113,16 +117,17 @@ static void vcpu_destroy(struct vcpu *v)
     pool_free(&v->payer->quota, s, sizeof *s);
 }
 
-static void load(struct vcpu *v) { ((struct svm_vcpu *)v->hw)->vmcb->save.dr6 = v->dr6; }
+/* Everything is in the VMCB already. */
+static void load(struct vcpu *v) { (void)v; }
+static void unload(struct vcpu *v) { (void)v; }
 
-/* Everything is in the VMCB already. The kernel took DR6 from the CPU, which has the host's after an exit. */
-static void unload(struct vcpu *v) { v->dr6 = ((struct svm_vcpu *)v->hw)->vmcb->save.dr6; }
+static uint64_t dr7(struct vcpu *v) { return ((struct svm_vcpu *)v->hw)->vmcb->save.dr7; }
 
-static void get(struct vcpu *v, uint32_t groups)
+static void watch_dr(struct vcpu *v, bool on)
 {
-    svm_get(v, groups);
-    if (groups & GROUP_DR)
-        write_dr6(v->dr6); /* the kernel reads it there */
+    struct vmcb_control *c = &((struct svm_vcpu *)v->hw)->vmcb->control;
+    c->intercept_dr = on ? INTERCEPT_DR : 0;
+    c->clean = 0;
 }
 
 static void skip(struct vcpu *v, uint32_t length)
@@ -152,10 +157,12 @@ const struct backend svm_backend = {
     .load = load,
     .unload = unload,
     .put = svm_put,
-    .get = get,
+    .get = svm_get,
     .run = svm_run,
     .skip = skip,
     .cr4 = cr4,
+    .dr7 = dr7,
+    .watch_dr = watch_dr,
     .inject_gp = inject_gp,
     .flush = flush,
 };

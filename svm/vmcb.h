@@ -88,6 +88,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "APM vol. 2, 15.5.1");
 enum svm_exit_code {
     SVM_EXIT_READ_CR0 = 0x00,
     SVM_EXIT_WRITE_CR0 = 0x10,
+    SVM_EXIT_READ_DR0 = 0x20, SVM_EXIT_WRITE_DR0 = 0x30, /* + number */
     SVM_EXIT_EXCEPTION = 0x40, /* + vector */
     SVM_EXIT_INTR = 0x60,
     SVM_EXIT_NMI, SVM_EXIT_SMI, SVM_EXIT_INIT, SVM_EXIT_VINTR,

@@ -37,6 +37,7 @@ struct vmx_vcpu {
     uint64_t host_rsp;          /* what HOST_RSP holds */
     uint8_t launched;           /* 0: VMLAUNCH. Else VMRESUME, and so many exits are settled in a row without a look at the clock */
     uint32_t proc;              /* CONTROL_PROC as last written */
+    uint32_t proc_base;         /* without windows */
     uint32_t tpr_threshold;     /* as last written */
     uint32_t event;             /* to be delivered first at the next entry: EVENT_* | vector; 0: nothing */
     uint32_t event_error, event_length;
@@ -47,6 +48,7 @@ struct vmx_vcpu {
     void *vmcs;
     uint64_t syscall[4];        /* STAR, LSTAR, CSTAR, FMASK: written through the monitor alone, so always known */
     uint64_t kernel_gs_base;    /* while not loaded */
+    uint64_t dr6;               /* while v->dr_here is false */
 };
 #define VMX_LAUNCHED_OFFSET 8
 _Static_assert(offsetof(struct vmx_vcpu, launched) == VMX_LAUNCHED_OFFSET, "vmx_entry.asm has this offset");
@@ -111,6 +113,10 @@ void vmx_put(struct vcpu *v, uint32_t groups);
 void vmx_get(struct vcpu *v, uint32_t groups);
 void vmx_skip(struct vcpu *v, uint32_t len);
 uint64_t vmx_cr4(struct vcpu *v);
+uint64_t vmx_dr7(struct vcpu *v);
+uint64_t vmx_dr6(struct vcpu *v);
+void vmx_set_dr6(struct vcpu *v, uint64_t value);
+void vmx_watch_dr(struct vcpu *v, bool on);
 void vmx_inject_gp(struct vcpu *v);
 void vmx_save_msrs(struct vmx_vcpu *hw);
 void vmx_load_msrs(const struct vmx_vcpu *hw);

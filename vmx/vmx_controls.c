@@ -26,7 +26,7 @@ static const struct control_row proc_rows[] = {
     {PROC_CR8_STORE, SWITCHED, "CR8-store exiting"},
     {PROC_TPR_SHADOW, WANTED, "use TPR shadow"},
     {PROC_NMI_WINDOW, SWITCHED, "NMI-window exiting"},
-    {PROC_MOV_DR, FORBIDDEN, "MOV-DR exiting off"},
+    {PROC_MOV_DR, SWITCHED, "MOV-DR exiting"},
     {PROC_IO, REQUIRED, "unconditional I/O exiting"},
     {PROC_IO_BITMAPS, FORBIDDEN, "use I/O bitmaps off"},
     {PROC_MONITOR_TRAP, FORBIDDEN, "monitor trap flag off"},

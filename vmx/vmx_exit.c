@@ -59,10 +59,10 @@ static void interrupted_delivery(struct vmx_vcpu *hw, uint32_t idt_vectoring)
         vmwrite32(GUEST_INTERRUPTIBILITY, vmread32(GUEST_INTERRUPTIBILITY) & ~BLOCKED_BY_NMI);
 }
 
-static void debug_exception(bool by_registers)
+static void debug_exception(struct vcpu *v, bool by_registers)
 {
     if (by_registers) { /* not INT1 */
-        write_dr6((read_dr6() & ~0xfull) | (vmreadn(EXIT_QUALIFICATION) & 0x600f));
+        vmx_set_dr6(v, (vmx_dr6(v) & ~0xfull) | (vmreadn(EXIT_QUALIFICATION) & 0x600f));
         vmwriten(GUEST_DR7, vmreadn(GUEST_DR7) & ~(1ull << 13)); /* GD */
     }
     /* A step over STI: with TF set, the entry checks accept no shadow (SDM vol. 3, 27.3.1.5), and the delivery ends it anyway. */
@@ -82,7 +82,7 @@ static uint32_t exception(struct vcpu *v, struct vmx_vcpu *hw)
     }
     if (vector == VECTOR_AC || vector == VECTOR_DB) {
         if (vector == VECTOR_DB)
-            debug_exception(EVENT_TYPE(info) == EVENT_EXCEPTION);
+            debug_exception(v, EVENT_TYPE(info) == EVENT_EXCEPTION);
         deliver_again(hw, info, EXIT_EVENT_ERROR);
         return waiting(v, 0);
     }
@@ -191,6 +191,9 @@ static uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, 
         v->state->exit.raw[0] = (uint32_t)__atomic_load_n(&v->state->gpr[GPR_RCX], __ATOMIC_RELAXED); /* msr.index */
         return report(v, reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR, instruction_length());
     case REASON_CR: return control_register(v);
+    case REASON_DR:
+        vcpu_load_dr(v);
+        return waiting(v, 0);
     case REASON_TPR_THRESHOLD: return report(v, EXIT_KICK, 0);
     case REASON_EOI:
     case REASON_APIC_WRITE: return apic_written(v, reason);

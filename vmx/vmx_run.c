@@ -60,7 +60,7 @@ static bool takes_interrupts(void)
 static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
     uint32_t inject = __atomic_load_n(&s->inject, __ATOMIC_RELAXED), irq = __atomic_load_n(&s->irq, __ATOMIC_RELAXED);
-    uint32_t proc = vmx.proc;
+    uint32_t proc = hw->proc_base;
     bool taken = false;
     if (hw->event) {
         deliver(hw->event, hw->event_error, hw->event_length);
@@ -158,7 +158,7 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
     if (__builtin_expect((hw->event | __atomic_load_n(&s->inject, __ATOMIC_RELAXED) | __atomic_load_n(&s->irq, __ATOMIC_RELAXED)) & EVENT_VALID, 0))
         deliver_events(hw, s);
     else
-        set_proc(hw, vmx.proc);
+        set_proc(hw, hw->proc_base);
     if (vmx.proc & BIT(PROC_TPR_SHADOW))
         watch_tpr(hw, s);
     write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */

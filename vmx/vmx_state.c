@@ -171,8 +171,10 @@ static void raise_request(const struct vcpu_state *s)
 
 #define GROUPS_OF_A_RESET (GROUP_RIP | GROUP_SEG | GROUP_CR)
 
-static __attribute__((noinline)) void put_registers(struct vmx_vcpu *hw, struct vcpu_state *s, uint32_t groups)
+static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t groups)
 {
+    struct vmx_vcpu *hw = vmx_of(v);
+    struct vcpu_state *s = v->state;
     hw->refused &= ~groups;
     if ((groups & GROUPS_OF_A_RESET) == GROUPS_OF_A_RESET)
         hw->event = 0; /* a new start: what the old life was interrupted in is gone */
@@ -184,8 +186,10 @@ static __attribute__((noinline)) void put_registers(struct vmx_vcpu *hw, struct 
         put_cr(hw, s);
     if (groups & GROUP_MSR)
         put_msrs(hw, s);
-    if (groups & GROUP_DR)
+    if (groups & GROUP_DR) {
         vmwriten(GUEST_DR7, TAKE(s->dr7));
+        vmx_set_dr6(v, TAKE(s->dr6) & 0xffffffff);
+    }
     if (groups & GROUP_TSC)
         vmwrite64(CONTROL_TSC_OFFSET, TAKE(s->tsc_offset));
 }
@@ -197,7 +201,7 @@ void vmx_put(struct vcpu *v, uint32_t groups)
     else if (groups & GROUP_APIC_REQUEST)
         raise_request(v->state);
     if (groups & (GROUPS_REGISTERS | GROUP_TSC))
-        put_registers(vmx_of(v), v->state, groups);
+        put_registers(v, groups);
 }
 
 void vmx_get(struct vcpu *v, uint32_t groups)
@@ -212,14 +216,41 @@ void vmx_get(struct vcpu *v, uint32_t groups)
         get_cr(s);
     if (groups & GROUP_MSR)
         get_msrs(hw, s);
-    if (groups & GROUP_DR)
+    if (groups & GROUP_DR) {
         s->dr7 = vmreadn(GUEST_DR7);
+        s->dr6 = vmx_dr6(v);
+    }
 }
 
 void vmx_skip(struct vcpu *v, uint32_t len)
 {
     (void)v;
     vmx_step_over(len);
+}
+
+uint64_t vmx_dr7(struct vcpu *v)
+{
+    (void)v;
+    return vmreadn(GUEST_DR7);
+}
+
+uint64_t vmx_dr6(struct vcpu *v) { return v->dr_here ? read_dr6() : vmx_of(v)->dr6; }
+
+void vmx_set_dr6(struct vcpu *v, uint64_t value)
+{
+    vmx_of(v)->dr6 = value;
+    if (v->dr_here)
+        write_dr6(value);
+}
+
+void vmx_watch_dr(struct vcpu *v, bool on)
+{
+    struct vmx_vcpu *hw = vmx_of(v);
+    hw->proc_base ^= BIT(PROC_MOV_DR);
+    if (on)
+        hw->dr6 = read_dr6();
+    else
+        write_dr6(hw->dr6);
 }
 
 uint64_t vmx_cr4(struct vcpu *v)

@@ -25,6 +25,8 @@ enum error vmx_vcpu_create(struct vcpu *v)
     if (!hw)
         return E_QUOTA;
     hw->refused = GROUPS_REGISTERS; /* nothing is there yet */
+    hw->proc_base = vmx.proc | BIT(PROC_MOV_DR);
+    hw->dr6 = DR6_RESET;
     hw->vmcs = pool_page(q);
     v->hw = hw;
     if (!hw->vmcs) {
@@ -50,11 +52,11 @@ void vmx_vcpu_destroy(struct vcpu *v)
 static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
 {
     vmwrite32(CONTROL_PIN, vmx.pin);
-    vmwrite32(CONTROL_PROC, vmx.proc);
+    vmwrite32(CONTROL_PROC, hw->proc_base);
     vmwrite32(CONTROL_PROC2, vmx.proc2);
     vmwrite32(CONTROL_EXIT, vmx.exit);
     vmwrite32(CONTROL_ENTRY, vmx.entry);
-    hw->proc = vmx.proc;
+    hw->proc = hw->proc_base;
     vmwrite32(CONTROL_EXCEPTIONS, INTERCEPTED_EXCEPTIONS);
     vmwrite32(CONTROL_PF_MASK, 0);
     vmwrite32(CONTROL_PF_MATCH, 0);
@@ -162,6 +164,8 @@ const struct backend vmx_backend = {
     .run = vmx_run,
     .skip = vmx_skip,
     .cr4 = vmx_cr4,
+    .dr7 = vmx_dr7,
+    .watch_dr = vmx_watch_dr,
     .inject_gp = vmx_inject_gp,
     .flush = vmx_flush,
 };

@@ -13,7 +13,7 @@
 void fpu_init(void);
 /* Fills an area with the reset state. */
 void fpu_reset(void *area);
-/* The area is FPU_AREA_SIZE bytes, 64-byte aligned; xcr0 is the guest's. While no guest's state is in the CPU XCR0 is cpu_xcr0_mask. Both leave
+/* The area is FPU_AREA_SIZE bytes, 64-byte aligned; xcr0: what it holds, what it is to hold. While no guest's state is in the CPU XCR0 is cpu_xcr0_mask. Both leave
  * the FPU open: fpu_close follows. */
 void fpu_save(void *area, uint64_t xcr0);
 void fpu_restore(const void *area, uint64_t xcr0);

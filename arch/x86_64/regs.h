@@ -19,6 +19,8 @@
 /* The host's, but while it moves FPU state. */
 #define CR0_HOST (CR0_PE | CR0_MP | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG)
 
+#define DR6_RESET 0xffff0ff0ull
+
 #define CR4_VME        (1ull << 0)
 #define CR4_PVI        (1ull << 1)
 #define CR4_TSD        (1ull << 2)

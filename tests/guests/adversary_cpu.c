@@ -195,8 +195,29 @@ static void dr_write(uint64_t v)
 }
 static void dr_bad(uint64_t v) { __asm__ volatile("mov %0, %%dr4; mov %0, %%dr5; mov %0, %%dr6" : : "r"(v)); }
 
+/* What this guest puts into its debug registers stays there, whoever else runs meanwhile. */
+static void keep_debug_registers(void)
+{
+    uint64_t want[4], got[4];
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 4; i++)
+            want[i] = chance() >> 17;
+        __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3"
+                         : : "r"(want[0]), "r"(want[1]), "r"(want[2]), "r"(want[3]));
+        for (volatile unsigned spin = 0; spin < 200000; spin++)
+            ;
+        __asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2; mov %%dr3, %3"
+                         : "=r"(got[0]), "=r"(got[1]), "=r"(got[2]), "=r"(got[3]));
+        for (unsigned i = 0; i < 4; i++)
+            if (got[i] != want[i])
+                print("adversary: WRONG: DR%u 0x%llx, not 0x%llx\n", i, (unsigned long long)got[i], (unsigned long long)want[i]);
+    }
+    __asm__ volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(0ull));
+}
+
 void attack_registers(void)
 {
+    keep_debug_registers();
     uint64_t cr0, cr3, cr4, keep0 = 0, keep4 = 0;
     if (!intel()) { /* QEMU 7.2 lets paging and PAE be cleared in long mode, which nobody survives */
         keep0 = 0x80000001;

@@ -204,6 +204,8 @@ static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
 }
 static void fake_skip(struct vcpu *v, uint32_t length) { (void)v, (void)length; }
 static uint64_t fake_cr4(struct vcpu *v) { return v->state->cr4; }
+static uint64_t fake_dr7(struct vcpu *v) { return v->state->dr7; }
+static void fake_watch_dr(struct vcpu *v, bool on) { assert_int_equal(v->dr_here, on ? false : v->dr_here); }
 static void fake_flush(struct space *s)
 {
     (void)s;
@@ -212,7 +214,7 @@ static void fake_flush(struct space *s)
 
 static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create, .vcpu_destroy = fake_destroy, .load = fake_load,
                                       .unload = fake_load, .put = fake_groups, .get = fake_groups, .run = fake_run, .skip = fake_skip,
-                                      .cr4 = fake_cr4, .flush = fake_flush};
+                                      .cr4 = fake_cr4, .dr7 = fake_dr7, .watch_dr = fake_watch_dr, .flush = fake_flush};
 
 /* ---- running it */
 

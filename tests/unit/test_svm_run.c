@@ -33,6 +33,12 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
 }
 
 void timer_arm(uint64_t deadline) { armed = deadline; }
+static unsigned dr_loads;
+void vcpu_load_dr(struct vcpu *v)
+{
+    assert_ptr_equal(v, &cpu);
+    dr_loads++;
+}
 bool fpu_xcr0_valid(uint64_t xcr0) { return (void)xcr0, xcr0_valid; }
 
 static int fresh(void **state)
@@ -219,6 +225,22 @@ static void own_exits(void **state)
     assert_int_equal(block.control.event, EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB);
 }
 
+static void debug_registers_come_when_they_are_touched(void **state)
+{
+    (void)state;
+    dr_loads = 0;
+    block.save.rip = 0x100;
+    const uint64_t codes[] = {SVM_EXIT_READ_DR0, SVM_EXIT_READ_DR0 + 3, SVM_EXIT_WRITE_DR0, SVM_EXIT_WRITE_DR0 + 7};
+    for (unsigned i = 0; i < 4; i++) {
+        exit_code = codes[i];
+        run();
+        assert_int_equal(reason, EXIT_WAITING);
+        assert_int_equal(dr_loads, i + 1);
+    }
+    assert_int_equal(block.save.rip, 0x100); /* and it tries again */
+    assert_int_equal(block.control.event, 0);
+}
+
 static void xsetbv_is_refused(void **state)
 {
     (void)state;
@@ -296,6 +318,7 @@ int main(void)
         cmocka_unit_test_setup(real_mode_has_no_error_codes, fresh),
         cmocka_unit_test_setup(nmi_until_iret, fresh),
         cmocka_unit_test_setup(own_exits, fresh),
+        cmocka_unit_test_setup(debug_registers_come_when_they_are_touched, fresh),
         cmocka_unit_test_setup(xsetbv_is_refused, fresh),
         cmocka_unit_test_setup(what_qemu_lets_through_is_mended, fresh),
         cmocka_unit_test_setup(refusals, fresh),

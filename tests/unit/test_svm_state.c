@@ -67,8 +67,8 @@ static void everything_round_trips(void **state)
     for (unsigned i = 0; i < 9; i++)
         msr[i] = 0x100 + i;
     page.dr7 = 0x455;
-    cpu.cr2 = 0xdead000; /* these two go through the kernel's fields */
-    cpu.dr6 = 0xffff0ff1;
+    page.dr6 = 0xffff0ff1;
+    cpu.cr2 = 0xdead000; /* goes through the kernel's field */
     page.tsc_offset = 0x987654321;
     struct vcpu_state before = page;
 
@@ -79,11 +79,10 @@ static void everything_round_trips(void **state)
     assert_int_equal(block.control.interrupt, 9);
     assert_int_equal(block.save.cr2, 0xdead000);
     assert_int_equal(block.save.dr6, 0xffff0ff1);
-    cpu.cr2 = cpu.dr6 = 0;
+    cpu.cr2 = 0;
     memset(&page.rip, 0, sizeof page - offsetof(struct vcpu_state, rip));
     svm_get(&cpu, GROUPS_ALL);
     assert_int_equal(cpu.cr2, 0xdead000);
-    assert_int_equal(cpu.dr6, 0xffff0ff1);
     before.tsc_offset = 0; /* never filled by the kernel */
     assert_memory_equal(&page, &before, sizeof page);
 }

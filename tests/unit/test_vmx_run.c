@@ -69,6 +69,15 @@ void vmx_flush(struct space *s)
     fake_flushes[0]++;
 }
 
+static unsigned dr_loads;
+void vcpu_load_dr(struct vcpu *x)
+{
+    assert_ptr_equal(x, &v);
+    dr_loads++;
+    x->dr_here = true;
+    vmx_watch_dr(x, false);
+}
+
 static int fresh(void **state)
 {
     (void)state;
@@ -85,7 +94,7 @@ static int fresh(void **state)
     v.space = &space;
     v.hw = &hw;
     hw.cpu = &cpu;
-    hw.proc = vmx.proc;
+    hw.proc = hw.proc_base = vmx.proc;
     next.reason = REASON_TIMER;
     FIELD(CONTROL_PROC) = vmx.proc;
     FIELD(GUEST_CR0) = CR0_PE;
@@ -481,11 +490,39 @@ static void flush_when_behind(void **state)
 }
 
 #define T(f) cmocka_unit_test_setup(f, fresh)
+/* The first touch brings them in and ends the exits; another vCPU's turn starts them again. */
+static void debug_registers_come_when_they_are_touched(void **state)
+{
+    (void)state;
+    hw.proc_base |= BIT(PROC_MOV_DR);
+    next.reason = REASON_DR;
+    reason = vmx_run(&v, NEVER);
+    assert_true(entered_proc & BIT(PROC_MOV_DR));
+    assert_int_equal(reason, EXIT_WAITING);
+    assert_int_equal(dr_loads, 1);
+    assert_int_equal(FIELD(GUEST_RIP), 0x1000); /* it tries again */
+    next.reason = REASON_TIMER;
+    reason = vmx_run(&v, NEVER);
+    assert_false(entered_proc & BIT(PROC_MOV_DR));
+    v.dr_here = false;
+    vmx_watch_dr(&v, true);
+    reason = vmx_run(&v, NEVER);
+    assert_true(entered_proc & BIT(PROC_MOV_DR));
+    /* A debug exception leaves its mark in DR6, wherever that is. */
+    page.dr6 = 0xffff0ff0;
+    vmx_put(&v, GROUP_DR);
+    next = (struct made_up){.reason = REASON_EXCEPTION, .event = EVENT_VALID | EVENT_EXCEPTION << 8 | 1, .qualification = 0x4002};
+    reason = vmx_run(&v, NEVER);
+    vmx_get(&v, GROUP_DR);
+    assert_int_equal(page.dr6, 0xffff4ff2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(common_path_writes_only_the_timer), T(interrupt_now_or_by_window), T(order_of_events), T(nmi), T(real_mode_has_no_error_code),
         T(alignment_check_goes_back), T(refusals), T(control_registers_there_and_back), T(control_register_exits), T(tpr), T(exits_by_reason),
+        T(debug_registers_come_when_they_are_touched),
         T(groups), T(flush_when_behind), T(apic_modes), T(apic_requests), T(apic_exits), T(tpr_has_eight_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
