@@ -1,5 +1,5 @@
 /*
- * What root hands to a monitor: fixed handle slots, fixed addresses, and one control page that both can write. Root maps everything before the
+ * What root hands to a monitor: fixed handle slots, fixed addresses, and control pages that both can write. Root maps everything before the
  * monitor's first thread starts; a monitor holds no handle with which it could make threads or take memory.
  *
  * Threads: root creates thread 0 (devices and console input; arg = 0) and one thread per vCPU (arg = 1 + vCPU number), all at
@@ -41,6 +41,7 @@ enum {
 #define VMM_PIECES_MAX  16
 #define VMM_MODULES_MAX 8
 #define VMM_VCPUS_MAX   64
+#define VMM_REASONS_MAX 32 /* enum exit_reason has fewer */
 
 struct vmm_piece { uint64_t gpa, size; }; /* memory handle VMM_SLOT_MEMORY + i, whole; already mapped at VMM_GUEST_VA + gpa */
 struct vmm_module { uint64_t va, size; char cmdline[256]; };
@@ -84,10 +85,11 @@ struct vmm_control {
     uint32_t exit_code;
     uint32_t reserved;
     uint64_t first_entry_tsc;  /* host TSC just before the first guest instruction */
-    uint64_t exits;            /* total so far */
-    uint64_t exits_by_reason[32]; /* enum exit_reason */
     char reason[256];          /* NUL-terminated, printable; the reader does not trust it */
+    uint64_t exits[VMM_VCPUS_MAX][VMM_REASONS_MAX]; /* so far: by vCPU, whose thread alone counts there, and by enum exit_reason */
 };
-_Static_assert(sizeof(struct vmm_boot) <= 65536 && sizeof(struct vmm_control) <= 4096, "fit");
+#define VMM_CONTROL_BYTES 0x5000ull /* whole pages */
+_Static_assert(sizeof(struct vmm_boot) <= 65536 && sizeof(struct vmm_control) <= VMM_CONTROL_BYTES &&
+               VMM_CONTROL_VA + VMM_CONTROL_BYTES <= VMM_CHANNEL_VA, "fit");
 
 #endif

@@ -332,6 +332,8 @@ static void exception_exit(struct vm_vcpu *v)
 
 void exits_handle(struct vm_vcpu *v)
 {
+    uint32_t reason = v->state->exit.reason;
+    v->exits[reason < EXIT_COUNT ? reason : EXIT_UNKNOWN]++;
     switch (v->state->exit.reason) {
     case EXIT_NONE:
     case EXIT_KICK:

@@ -39,18 +39,11 @@ void vm_kick(void *context, unsigned index)
 /* For the report after the guest's end: with the exits that ring 0 has settled by itself. */
 static void count_all(struct vm *vm)
 {
-    uint64_t total = 0;
-    for (unsigned reason = 0; reason < EXIT_COUNT; reason++) {
-        uint64_t sum = 0;
-        for (unsigned i = 0; i < vm->vcpus; i++) {
-            struct syscall_result r = vm->vcpu[i].handle != 0 ? sys_query(vm->vcpu[i].handle, QUERY_VCPU_EXITS, reason)
-                                                              : (struct syscall_result){OK, 0};
-            sum += r.error == OK ? r.value : 0;
+    for (unsigned i = 0; i < vm->vcpus; i++)
+        for (unsigned reason = 0; vm->vcpu[i].handle != 0 && reason < EXIT_COUNT; reason++) {
+            struct syscall_result r = sys_query(vm->vcpu[i].handle, QUERY_VCPU_EXITS, reason);
+            vm->control->exits[i][reason] = r.error == OK ? r.value : 0;
         }
-        vm->control->exits_by_reason[reason] = sum;
-        total += sum;
-    }
-    vm->control->exits = total;
 }
 
 void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
@@ -305,6 +298,7 @@ void machine_vcpu_init(struct vm *vm, unsigned index)
 {
     struct vm_vcpu *v = &vm->vcpu[index];
     struct cpuid_regs extended;
+    v->exits = vm->control->exits[index];
     cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0, &extended);
     lapic_init(&v->lapic, &vm->apics, index, v->state, vm->boot->tsc_khz);
     lapic_firmware_state(&v->lapic);

@@ -43,6 +43,7 @@ struct vm_vcpu {
     unsigned index;
     uint64_t handle;
     struct vcpu_state *state;
+    uint64_t *exits;        /* by reason, in the control pages: for whoever looks at the guest while it runs */
     struct lapic lapic;
     struct msr_cpu msr;
     uint32_t have;          /* state groups that are good in the page now */

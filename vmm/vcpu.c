@@ -153,21 +153,6 @@ static __attribute__((noinline)) void account_interrupt(struct vm_vcpu *v)
     }
 }
 
-/* For whoever looks at the guest while it runs; one vCPU alone needs no bus lock for it. */
-static inline void count(struct vm_vcpu *v)
-{
-    struct vmm_control *c = v->vm->control;
-    uint32_t reason = v->state->exit.reason;
-    uint64_t *of_reason = &c->exits_by_reason[reason < 32 ? reason : EXIT_UNKNOWN];
-    if (v->vm->vcpus == 1) {
-        c->exits++;
-        ++*of_reason;
-    } else {
-        __atomic_fetch_add(&c->exits, 1, __ATOMIC_RELAXED);
-        __atomic_fetch_add(of_reason, 1, __ATOMIC_RELAXED);
-    }
-}
-
 void vcpu_loop(struct vm_vcpu *v)
 {
     struct vm *vm = v->vm;
@@ -188,7 +173,6 @@ void vcpu_loop(struct vm_vcpu *v)
         }
         /* Groups that are still dirty were not taken yet: what the page holds is newer than what the kernel has. */
         v->have = v->state->valid | v->state->dirty;
-        count(v);
         if (tpr_moved(v))
             lapic_set_cr8(&v->lapic, (uint8_t)v->state->tpr);
         if (v->state->irq & IRQ_DELIVERED)

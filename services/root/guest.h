@@ -55,5 +55,8 @@ bool guest_place(unsigned n);
 bool guest_make(unsigned n, char *why, size_t why_size);
 /* Ticks that its threads have run, while it lives. */
 uint64_t guest_ticks(const struct guest *g);
+/* Exits of all its vCPUs for one enum exit_reason, and for any, as its monitor counted them. guest_report.c. */
+uint64_t guest_exits_for(unsigned n, unsigned reason);
+uint64_t guest_exits(unsigned n);
 
 #endif

@@ -8,6 +8,7 @@
 #include "services/root/clock.h"
 #include "services/root/guest.h"
 #include <stdatomic.h>
+#include <stddef.h>
 
 static struct vmm_boot *boot_page(unsigned n)
 {
@@ -108,7 +109,7 @@ static void fill_boot(unsigned n)
     b->unix_seconds = clock_seconds();
     b->bench_device = c->bench_device;
 
-    memset(guest_control(n), 0, sizeof(struct vmm_control));
+    memset(guest_control(n), 0, offsetof(struct vmm_control, exits) + c->cpu_count * sizeof guest_control(n)->exits[0]);
     struct channel *ch = channel_of(n);
     /* No monitor lives: what the last one left in the indices must not stop the next. Output that the console has not read
      * stays. */
@@ -185,8 +186,8 @@ static bool map_memory(unsigned n, const struct program *vmm, char *why, size_t 
     return step(program_load(vmm, g->domain, g->private_memory, 0), "its monitor cannot be loaded", why, why_size) &&
            step(sys_map(g->domain, VMM_BOOT_VA, g->shared, GUEST_SHARED_BOOT, page_up(sizeof(struct vmm_boot)), RIGHT_READ), what,
                 why, why_size) &&
-           step(sys_map(g->domain, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, PAGE_SIZE, RIGHT_READ | RIGHT_WRITE), what,
-                why, why_size) &&
+           step(sys_map(g->domain, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, VMM_CONTROL_BYTES, RIGHT_READ | RIGHT_WRITE),
+                what, why, why_size) &&
            step(sys_map(g->domain, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE),
                 what, why, why_size);
 }

@@ -35,6 +35,23 @@ static void cpu_text(char *out, size_t size, const struct config_guest *c)
     }
 }
 
+uint64_t guest_exits_for(unsigned n, unsigned reason)
+{
+    const struct vmm_control *c = guest_control(n);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < guests[n].config->cpu_count; i++)
+        sum += c->exits[i][reason];
+    return sum;
+}
+
+uint64_t guest_exits(unsigned n)
+{
+    uint64_t sum = 0;
+    for (unsigned r = 0; r < EXIT_COUNT; r++)
+        sum += guest_exits_for(n, r);
+    return sum;
+}
+
 void guests_list(void)
 {
     unsigned width = 5;
@@ -46,7 +63,7 @@ void guests_list(void)
         const struct guest *g = &guests[n];
         bool on = g->phase == PHASE_ON || g->phase == PHASE_STOPPING;
         uint64_t ticks = g->ticks + (on ? guest_ticks(g) : 0);
-        uint64_t exits = g->exits + (on ? guest_control(n)->exits : 0);
+        uint64_t exits = g->exits + (on ? guest_exits(n) : 0);
         uint64_t tenths = ROOT_BOOT->tsc_khz ? ticks / ROOT_BOOT->tsc_khz / 100 : 0;
         char cpus[24], memory[24], time[24];
         cpu_text(cpus, sizeof cpus, g->config);
@@ -116,16 +133,15 @@ void guest_stats(unsigned n)
                                                  [EXIT_UNKNOWN] = "unknown",
                                                  [EXIT_WAITING] = "host"};
     const struct guest *g = &guests[n];
-    const struct vmm_control *c = guest_control(n);
     bool on = g->phase == PHASE_ON || g->phase == PHASE_STOPPING;
     console_answer("%-16s  %10llu", "start: ticks", (unsigned long long)g->start_ticks);
     if (on)
         console_answer("%-16s  %10llu  (of %llu that it may use)", "kernel: bytes",
                        (unsigned long long)sys_query(g->domain, QUERY_DOMAIN_KMEM_USED, 0).value * PAGE_SIZE,
                        (unsigned long long)sys_query(g->domain, QUERY_DOMAIN_KMEM_QUOTA, 0).value * PAGE_SIZE);
-    console_answer("%-16s  %10llu  (%s)", "exits: all", (unsigned long long)c->exits,
+    console_answer("%-16s  %10llu  (%s)", "exits: all", (unsigned long long)guest_exits(n),
                    on ? "so far, without those that the kernel settles" : "with those that the kernel settled");
     for (unsigned r = 0; r < EXIT_COUNT; r++)
-        if (name[r] != NULL && c->exits_by_reason[r] != 0)
-            console_answer("exits: %-9s  %10llu", name[r], (unsigned long long)c->exits_by_reason[r]);
+        if (name[r] != NULL && guest_exits_for(n, r) != 0)
+            console_answer("exits: %-9s  %10llu", name[r], (unsigned long long)guest_exits_for(n, r));
 }

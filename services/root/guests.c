@@ -41,7 +41,7 @@ static void end(unsigned n, enum guest_state shown, const char *reason)
 {
     struct guest *g = &guests[n];
     g->ticks += guest_ticks(g);
-    g->exits += guest_control(n)->exits;
+    g->exits += guest_exits(n);
     for (unsigned i = 0; i <= g->config->cpu_count; i++)
         if (g->thread[i] != 0) {
             (void)sys_handle_close(g->thread[i]);

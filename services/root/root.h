@@ -81,8 +81,8 @@ uint64_t guest_event(unsigned n);   /* handle */
 uint64_t guest_shared(unsigned n);  /* memory handle */
 #define GUEST_SHARED_BOOT    0x0ull
 #define GUEST_SHARED_CONTROL 0x10000ull
-#define GUEST_SHARED_CHANNEL 0x11000ull
-#define GUEST_SHARED_BYTES   0x14000ull
+#define GUEST_SHARED_CHANNEL (GUEST_SHARED_CONTROL + VMM_CONTROL_BYTES)
+#define GUEST_SHARED_BYTES   0x18000ull
 _Static_assert(GUEST_SHARED_CHANNEL + CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits");
 
 /* console.c */

@@ -157,7 +157,8 @@ static void ports(void **unused)
     assert_int_equal(byte, 'A');
     assert_int_equal(console_signals, 1);
     assert_int_equal(s->rip, CODE + 4);
-    assert_int_equal(control.exits_by_reason[EXIT_PORT], 3);
+    assert_int_equal(control.exits[0][EXIT_PORT], 3);
+    assert_int_equal(control.exits[1][EXIT_PORT], 0);
     assert_int_equal(fetches, 0); /* nothing of the guest's state was needed */
 }
 
