@@ -129,6 +129,71 @@ static void accesses(void **state)
     assert_int_equal(inw(&bus, 0x11), 0xccdd);
 }
 
+/* What was found is remembered, and forgotten when the ranges change, whether or not they changed there. */
+static void hits(void **state)
+{
+    (void)state;
+    static struct bus bus;
+    struct probe a = { .answer = 0xaaaaaaaa }, b = { .answer = 0xbbbbbbbb };
+    uint64_t v;
+    bus_init(&bus);
+    assert_int_equal(bus_add_ports(&bus, 0x100, 0x103, 4, probe_port, &a), OK);
+    assert_int_equal(bus_add_ports(&bus, 0x104, 0x107, 2, probe_port, &b), OK);
+    for (unsigned round = 0; round < 3; round++) { /* neighbours, every size, and what lies across their border */
+        assert_int_equal(inb(&bus, 0x103), 0xaa);
+        assert_int_equal(inb(&bus, 0x104), 0xbb);
+        assert_int_equal(inw(&bus, 0x102), 0xaaaa);
+        assert_int_equal(inw(&bus, 0x103), 0xbbaa);
+        assert_int_equal(inl(&bus, 0x100), 0xaaaaaaaa);
+        assert_int_equal(inl(&bus, 0x102), 0xbbbbaaaa);
+        b.calls = 0;
+        assert_int_equal(inl(&bus, 0x104), 0xbbbbbbbb);
+        assert_int_equal(b.calls, 2);
+    }
+    bus_remove_ports(&bus, 0x100, &a); /* another device comes to its place */
+    assert_int_equal(bus_add_ports(&bus, 0x102, 0x103, 1, probe_port, &b), OK);
+    assert_int_equal(inb(&bus, 0x103), 0xbb);
+    assert_false(bus_port(&bus, 0x100, 1, true, &(uint32_t){ 0 }));
+    assert_int_equal(inl(&bus, 0x100), 0xbbbbffff);
+    /* Ports that share a place among the hits drive each other out, no more. */
+    assert_int_equal(bus_add_ports(&bus, 0x1000, 0x1fff, 4, probe_port, &a), OK);
+    for (uint32_t port = 0x1000; port < 0x2000; port++) {
+        assert_int_equal(inb(&bus, (uint16_t)port), 0xaa);
+        assert_int_equal(inb(&bus, 0x106), 0xbb);
+    }
+    /* A byte register that appears over a remembered one. */
+    assert_int_equal(inb(&bus, 0x1001), 0xaa);
+    assert_int_equal(bus_add_byte_port(&bus, 0x1001, probe_port, &b), OK);
+    assert_int_equal(inb(&bus, 0x1001), 0xbb);
+    assert_int_equal(inw(&bus, 0x1001), 0xaaaa);
+
+    assert_int_equal(bus_add_memory(&bus, 0x2000, 0x2fff, 8, probe_memory, &a), OK);
+    assert_int_equal(bus_add_memory(&bus, 0x3000, 0x3fff, 2, probe_memory, &b), OK);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_true(bus_memory(&bus, 0x2ff8, 8, false, &v));
+        assert_int_equal(v, 0xaaaaaaaa);
+        assert_int_equal(bus.memory_hit.sizes, 0x116);
+        assert_true(bus_memory(&bus, 0x2ffe, 4, false, &v)); /* half of it is the neighbour's */
+        assert_int_equal(v, 0xbbbbaaaa);
+        assert_true(bus_memory(&bus, 0x3000, 2, false, &v));
+        assert_int_equal(v, 0xbbbb);
+        assert_int_equal(bus.memory_hit.sizes, 0x006);
+        b.calls = 0;
+        assert_true(bus_memory(&bus, 0x3000, 8, false, &v));
+        assert_int_equal(b.calls, 4);
+        assert_false(bus_memory(&bus, 0x1fff, 1, false, &v));
+        assert_false(bus_memory(&bus, 0x4000, 1, false, &v));
+    }
+    assert_true(bus_memory(&bus, 0x2000, 1, false, &v));
+    bus_remove_memory(&bus, 0x2000, &a);
+    assert_false(bus_memory(&bus, 0x2000, 1, false, &v));
+    assert_int_equal(v, 0xff);
+    assert_int_equal(bus_add_memory(&bus, 0x1800, 0x2fff, 4, probe_memory, &b), OK);
+    assert_true(bus_memory(&bus, 0x2000, 4, true, &(uint64_t){ 0x1122334455667788ull }));
+    assert_int_equal(b.at[(b.calls - 1) & 15], 0x800);
+    assert_int_equal(b.written[(b.calls - 1) & 15], 0x55667788);
+}
+
 static void handler_moves(void **state)
 {
     (void)state;
@@ -180,7 +245,8 @@ static void msi(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges), cmocka_unit_test(accesses), cmocka_unit_test(handler_moves),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges), cmocka_unit_test(accesses), cmocka_unit_test(hits),
+                                        cmocka_unit_test(handler_moves),
                                         cmocka_unit_test(conversions), cmocka_unit_test(msi) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

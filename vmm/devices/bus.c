@@ -9,10 +9,7 @@ void bus_init(struct bus *bus)
     memset(bus, 0, sizeof *bus);
 }
 
-static uint64_t ones(unsigned size)
-{
-    return size >= 8 ? UINT64_MAX : (1ull << (8 * size)) - 1;
-}
+#define BUS_SIZES (1u << 1 | 1u << 2 | 1u << 4 | 1u << 8)
 
 static bool width_ok(unsigned width, unsigned most)
 {
@@ -21,7 +18,8 @@ static bool width_ok(unsigned width, unsigned most)
 
 static void forget_hits(struct bus *bus)
 {
-    memset(bus->hit, 0, sizeof bus->hit);
+    memset(bus->port_hit, 0, sizeof bus->port_hit);
+    bus->memory_hit.sizes = 0;
 }
 
 /* Index of the first range that ends at or after the address. */
@@ -78,6 +76,7 @@ enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsign
         return E_OVERLAP;
     if (bus->memories == BUS_MEMORY_RANGES)
         return E_QUOTA;
+    forget_hits(bus);
     memmove(&bus->memory[at + 1], &bus->memory[at], (bus->memories - at) * sizeof bus->memory[0]);
     bus->memory[at] = (struct bus_memory_range){ .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler,
                                                  .device = device };
@@ -115,6 +114,7 @@ void bus_remove_memory(struct bus *bus, uint64_t first, const void *device)
     uint32_t at = find_memory(bus, first);
     if (at >= bus->memories || bus->memory[at].first != first || bus->memory[at].device != device)
         return;
+    forget_hits(bus);
     bus->memories--;
     memmove(&bus->memory[at], &bus->memory[at + 1], (bus->memories - at) * sizeof bus->memory[0]);
 }
@@ -122,10 +122,10 @@ void bus_remove_memory(struct bus *bus, uint64_t first, const void *device)
 /* One access that the device gets as it is. The range is not looked at after the call: the handler may change the table. */
 static inline void port_piece(const struct bus_port_range *range, uint32_t port, unsigned size, bool is_write, uint32_t *value)
 {
-    uint32_t v = is_write ? *value & (uint32_t)ones(size) : (uint32_t)ones(size);
+    uint32_t v = is_write ? *value & (uint32_t)bus_ones(size) : (uint32_t)bus_ones(size);
     range->handler(range->device, (uint16_t)port, size, is_write, &v);
     if (!is_write)
-        *value = v & (uint32_t)ones(size);
+        *value = v & (uint32_t)bus_ones(size);
 }
 
 static const struct bus_port_range *port_range_of(const struct bus *bus, uint32_t port, unsigned size)
@@ -140,14 +140,8 @@ static const struct bus_port_range *port_range_of(const struct bus *bus, uint32_
     return &bus->port[at];
 }
 
-bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
+bool bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
-    struct bus_port_hit *hit = &bus->hit[(port ^ port >> 4) & (BUS_PORT_HITS - 1)];
-    uint32_t key = (uint32_t)size << 16 | port; /* never 0: size 0 finds nothing below */
-    if (hit->key == key && size != 0) {
-        port_piece(hit->range, port, size, is_write, value);
-        return true;
-    }
     if (!width_ok(size, 4)) {
         if (!is_write)
             *value = UINT32_MAX;
@@ -155,7 +149,8 @@ bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint
     }
     const struct bus_port_range *range = port_range_of(bus, port, size);
     if (range != NULL && size <= range->widest) {
-        *hit = (struct bus_port_hit){key, range};
+        bus->port_hit[bus_port_slot(port)] =
+            (struct bus_port_hit){bus_port_key(port, size), (uint32_t)bus_ones(size), range->handler, range->device};
         port_piece(range, port, size, is_write, value);
         return true;
     }
@@ -163,7 +158,7 @@ bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint
     unsigned step = range != NULL ? range->widest : 1;
     uint32_t result = 0;
     for (unsigned i = 0; i < size; i += step) {
-        uint32_t piece = is_write ? *value >> (8 * i) & (uint32_t)ones(step) : (uint32_t)ones(step);
+        uint32_t piece = is_write ? *value >> (8 * i) & (uint32_t)bus_ones(step) : (uint32_t)bus_ones(step);
         /* A port number past 0xffff does not wrap: nobody is there. */
         range = (uint32_t)port + i <= 0xffff ? port_range_of(bus, (uint32_t)port + i, step) : NULL;
         if (range != NULL) {
@@ -177,27 +172,25 @@ bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint
     return claimed;
 }
 
-static bool memory_range_of(struct bus *bus, uint64_t gpa, unsigned size, struct bus_memory_range *out)
+/* A copy: the handler may change the table. */
+static bool memory_range_of(const struct bus *bus, uint64_t gpa, unsigned size, struct bus_memory_range *out)
 {
-    uint32_t at = bus->memory_hit;
-    if (at >= bus->memories || gpa < bus->memory[at].first || gpa > bus->memory[at].last)
-        at = find_memory(bus, gpa);
+    uint32_t at = find_memory(bus, gpa);
     if (at >= bus->memories || bus->memory[at].first > gpa || bus->memory[at].last - gpa < size - 1)
         return false;
-    bus->memory_hit = at; /* an index, so that ranges that come and go need not care */
     *out = bus->memory[at];
     return true;
 }
 
 static void memory_piece(const struct bus_memory_range *r, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
 {
-    uint64_t v = is_write ? *value & ones(size) : ones(size);
+    uint64_t v = is_write ? *value & bus_ones(size) : bus_ones(size);
     r->handler(r->device, gpa - r->first, size, is_write, &v);
     if (!is_write)
-        *value = v & ones(size);
+        *value = v & bus_ones(size);
 }
 
-bool bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
+bool bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
 {
     struct bus_memory_range range;
     if (!width_ok(size, 8)) {
@@ -207,13 +200,18 @@ bool bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uin
     }
     bool whole = memory_range_of(bus, gpa, size, &range), claimed = false;
     if (whole && size <= range.widest) {
+        bus->memory_hit = (struct bus_memory_hit){.first = range.first,
+                                                  .reach = range.last - range.first,
+                                                  .sizes = BUS_SIZES & ((2u << range.widest) - 1),
+                                                  .handler = range.handler,
+                                                  .device = range.device};
         memory_piece(&range, gpa, size, is_write, value);
         return true;
     }
     unsigned step = whole ? range.widest : 1;
     uint64_t result = 0;
     for (unsigned i = 0; i < size; i += step) {
-        uint64_t piece = is_write ? *value >> (8 * i) & ones(step) : ones(step);
+        uint64_t piece = is_write ? *value >> (8 * i) & bus_ones(step) : bus_ones(step);
         if (gpa <= UINT64_MAX - i && memory_range_of(bus, gpa + i, step, &range)) {
             memory_piece(&range, gpa + i, step, is_write, &piece);
             claimed = true;

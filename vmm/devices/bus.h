@@ -20,8 +20,9 @@
 
 #define BUS_PORT_RANGES   64u
 #define BUS_MEMORY_RANGES 64u
-#define BUS_PORT_HITS     16u
+#define BUS_PORT_HITS     64u
 #define BUS_BYTE_PORTS    4u
+#define BUS_PORT_KEY      0x80000000u
 
 /* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read, *value
  * comes in as all ones of that size and what the handler leaves above the size is cut off. */
@@ -42,11 +43,25 @@ struct bus_memory_range {
     void *device;
 };
 
+/* Accesses that went to one range whole, so that the next of their kind need no search. All are forgotten when a range comes
+ * or goes. */
+struct bus_port_hit {
+    uint32_t key;  /* bus_port_key(); 0: empty */
+    uint32_t ones; /* bus_ones() of that size */
+    bus_port_handler handler;
+    void *device;
+};
+struct bus_memory_hit {
+    uint64_t first, reach; /* the range is [first, first + reach] */
+    uint32_t sizes; /* bit n: accesses of n bytes go to the device as they are; 0: empty */
+    bus_memory_handler handler;
+    void *device;
+};
+
 /* Sorted by `first`. */
 struct bus {
-    /* What was found lately, by port and size: an access that one range took whole. Emptied when a range comes or goes. */
-    struct bus_port_hit { uint32_t key; const struct bus_port_range *range; } hit[BUS_PORT_HITS];
-    uint32_t memory_hit; /* index of the range that was found last */
+    struct bus_port_hit port_hit[BUS_PORT_HITS]; /* by bus_port_slot() */
+    struct bus_memory_hit memory_hit;            /* the last one */
     uint32_t ports, memories, bytes;
     struct bus_port_range port[BUS_PORT_RANGES];
     struct bus_memory_range memory[BUS_MEMORY_RANGES];
@@ -66,9 +81,51 @@ NODISCARD enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_
 void bus_remove_ports(struct bus *bus, uint16_t first, const void *device);
 void bus_remove_memory(struct bus *bus, uint64_t first, const void *device);
 
+static inline uint32_t bus_port_key(uint32_t port, unsigned size)
+{
+    return BUS_PORT_KEY | size << 16 | port;
+}
+
+/* ISA devices differ in the middle bits, registers of one device in the low ones. */
+static inline uint32_t bus_port_slot(uint32_t port)
+{
+    return (port ^ port >> 4) & (BUS_PORT_HITS - 1);
+}
+
+static inline uint64_t bus_ones(unsigned size)
+{
+    return UINT64_MAX >> ((64 - 8 * size) & 63);
+}
+
+/* bus_port and bus_memory for what is not in the tables of hits. */
+bool bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value);
+bool bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value);
+
 /* True if a device claimed at least one byte of it. On a read *value is always set (all ones where unclaimed, zero above size). A
  * size other than 1, 2, 4 (8) is refused: false, *value all ones. */
-bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value);
-bool bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value);
+static inline bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
+{
+    const struct bus_port_hit *hit = &bus->port_hit[bus_port_slot(port)];
+    if (__builtin_expect(hit->key != bus_port_key(port, size), 0))
+        return bus_search_port(bus, port, size, is_write, value);
+    uint32_t ones = hit->ones, v = is_write ? *value & ones : ones;
+    hit->handler(hit->device, port, size, is_write, &v); /* which may change the tables */
+    if (!is_write)
+        *value = v & ones;
+    return true;
+}
+
+static inline bool bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
+{
+    const struct bus_memory_hit *hit = &bus->memory_hit;
+    uint64_t offset = gpa - hit->first;
+    if (__builtin_expect(offset > hit->reach || size - 1 > hit->reach - offset || !(hit->sizes >> (size & 31) & 1), 0))
+        return bus_search_memory(bus, gpa, size, is_write, value);
+    uint64_t ones = bus_ones(size), v = is_write ? *value & ones : ones;
+    hit->handler(hit->device, offset, size, is_write, &v);
+    if (!is_write)
+        *value = v & ones;
+    return true;
+}
 
 #endif
