@@ -45,9 +45,8 @@ void gpr_set(struct vcpu_state *s, unsigned number, uint64_t value)
     }
 }
 
-/* Which of the 16 registers, how many bytes of it, and where they start (AH..BH: 8). Zydis numbers AL..BL, AH..BH, SPL..R15B,
- * then AX.. etc. */
-static bool locate(ZydisRegister r, unsigned *number, unsigned *size, unsigned *shift)
+/* Zydis numbers AL..BL, AH..BH, SPL..R15B, then AX.. etc. */
+bool register_place(ZydisRegister r, unsigned *number, unsigned *size, unsigned *shift)
 {
     *shift = 0;
     if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL) {
@@ -78,7 +77,7 @@ static bool locate(ZydisRegister r, unsigned *number, unsigned *size, unsigned *
 bool register_get(const struct vcpu_state *s, ZydisRegister r, uint64_t *value)
 {
     unsigned number, size, shift;
-    if (locate(r, &number, &size, &shift)) {
+    if (register_place(r, &number, &size, &shift)) {
         *value = gpr_get(s, number) >> shift & size_mask(size);
         return true;
     }
@@ -92,7 +91,7 @@ bool register_get(const struct vcpu_state *s, ZydisRegister r, uint64_t *value)
 bool register_set(struct vcpu_state *s, ZydisRegister r, uint64_t value)
 {
     unsigned number, size, shift;
-    if (!locate(r, &number, &size, &shift))
+    if (!register_place(r, &number, &size, &shift))
         return false;
     uint64_t old = gpr_get(s, number), mask = size_mask(size) << shift;
     /* A 32-bit result clears the upper half, narrower ones keep the rest (SDM vol. 1, 3.4.1.1). */
@@ -164,7 +163,7 @@ enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct 
             return register_get(s, from->reg.value, &out->value) ? VERDICT_DONE : VERDICT_UNSUPPORTED;
         }
         if (control_number(from->reg.value, &out->number))
-            return locate(to->reg.value, &out->gpr, &size, &shift) ? VERDICT_DONE : VERDICT_UNSUPPORTED;
+            return register_place(to->reg.value, &out->gpr, &size, &shift) ? VERDICT_DONE : VERDICT_UNSUPPORTED;
         return VERDICT_UNSUPPORTED;
     case ZYDIS_MNEMONIC_CLTS:
         out->write = true;

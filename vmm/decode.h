@@ -16,6 +16,9 @@ struct decoded {
 /* False: the bytes cannot be had, or mean nothing. `seen` gets the bytes in any case. */
 bool decode(const struct guest_cpu *c, struct decoded *d, struct instruction_bytes *seen);
 
+/* Which of the 16 registers (GPR_*), how many bytes of it, and at which bit they start (AH..BH: 8). False: another kind. */
+bool register_place(ZydisRegister r, unsigned *number, unsigned *size, unsigned *shift);
+
 /* An integer register of any width, segment registers included (write: not those). False: another kind. */
 bool register_get(const struct vcpu_state *s, ZydisRegister r, uint64_t *value);
 bool register_set(struct vcpu_state *s, ZydisRegister r, uint64_t value);

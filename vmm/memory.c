@@ -40,6 +40,8 @@ enum error guest_memory_add(struct guest_memory *m, uint64_t gpa, uint64_t size,
         return E_OVERLAP;
     if (at < m->count && gpa + size > m->piece[at].gpa)
         return E_OVERLAP;
+    if ((gpa | size) % 4096 != 0)
+        return E_ARG;
     struct guest_piece added = {.gpa = gpa, .size = size, .hva = hva};
     if (at > 0 && joins(&m->piece[at - 1], &added)) {
         m->piece[at - 1].size += size;
@@ -59,21 +61,9 @@ enum error guest_memory_add(struct guest_memory *m, uint64_t gpa, uint64_t size,
     return OK;
 }
 
-/* The piece that holds gpa, or NULL. */
-static const struct guest_piece *piece_of(const struct guest_memory *m, uint64_t gpa)
+void *guest_page_elsewhere(const struct guest_memory *m, uint64_t gpa)
 {
-    for (uint32_t i = 0; i < m->count; i++)
-        if (gpa >= m->piece[i].gpa && gpa - m->piece[i].gpa < m->piece[i].size)
-            return &m->piece[i];
-    return NULL;
-}
-
-void *guest_ptr(const struct guest_memory *m, uint64_t gpa, uint64_t len)
-{
-    const struct guest_piece *p = piece_of(m, gpa);
-    if (p == NULL || len == 0 || len > p->size - (gpa - p->gpa))
-        return NULL;
-    return (uint8_t *)p->hva + (gpa - p->gpa);
+    return guest_ptr(m, gpa, 4096);
 }
 
 static bool all_ram(const struct guest_memory *m, uint64_t gpa, uint64_t len)
@@ -81,7 +71,7 @@ static bool all_ram(const struct guest_memory *m, uint64_t gpa, uint64_t len)
     if (len != 0 && gpa > UINT64_MAX - (len - 1))
         return false;
     while (len > 0) {
-        const struct guest_piece *p = piece_of(m, gpa);
+        const struct guest_piece *p = guest_piece_of(m, gpa);
         if (p == NULL)
             return false;
         uint64_t here = p->size - (gpa - p->gpa);
@@ -96,7 +86,7 @@ static bool all_ram(const struct guest_memory *m, uint64_t gpa, uint64_t len)
 /* The pointer to gpa and, in *run, how many of `len` bytes lie there. Only after all_ram. */
 static uint8_t *run_at(const struct guest_memory *m, uint64_t gpa, uint64_t len, uint64_t *run)
 {
-    const struct guest_piece *p = piece_of(m, gpa);
+    const struct guest_piece *p = guest_piece_of(m, gpa);
     uint64_t here = p->size - (gpa - p->gpa);
     *run = here < len ? here : len;
     return (uint8_t *)p->hva + (gpa - p->gpa);

@@ -9,6 +9,7 @@
 #define VMM_MEMORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "lib/vmm_boot.h"
 #include "mullion/abi.h"
@@ -27,19 +28,46 @@ struct guest_piece {
 struct guest_memory {
     uint32_t count;
     uint32_t reserved;
-    struct guest_piece piece[VMM_PIECES_MAX]; /* by rising gpa, no two overlapping */
+    struct guest_piece piece[VMM_PIECES_MAX]; /* whole 4 KiB pages, by rising gpa, no two overlapping */
 };
 
 /* Which guest-physical ranges a guest with `bytes` of memory (4 KiB multiple) has: [0, min(bytes, 3 GiB)), the rest from 4
  * GiB up. Returns how many of piece[] were filled (0..2); 0 for a size that is 0, not a multiple of 4 KiB, or above 1 TiB. */
 uint32_t guest_layout(uint64_t bytes, struct vmm_piece piece[2]);
 
-/* Adds a piece, merging it with a neighbour that is adjacent in both address spaces. E_ARG: empty, wraps around, or null;
- * E_OVERLAP; E_QUOTA. */
+/* Adds a piece, merging it with a neighbour that is adjacent in both address spaces. E_ARG: empty, not whole pages, wraps
+ * around, or null; E_OVERLAP; E_QUOTA. */
 enum error guest_memory_add(struct guest_memory *m, uint64_t gpa, uint64_t size, void *hva) __attribute__((warn_unused_result));
 
+/* The piece that holds gpa, or NULL. */
+static inline const struct guest_piece *guest_piece_of(const struct guest_memory *m, uint64_t gpa)
+{
+    for (const struct guest_piece *p = m->piece, *end = p + m->count; p < end; p++)
+        if (gpa - p->gpa < p->size) /* below its start the difference wraps around, and no piece does */
+            return p;
+    return NULL;
+}
+
 /* The monitor's pointer to [gpa, gpa + len), or NULL if that is not wholly inside one piece. len 0 is never inside. */
-void *guest_ptr(const struct guest_memory *m, uint64_t gpa, uint64_t len);
+static inline void *guest_ptr(const struct guest_memory *m, uint64_t gpa, uint64_t len)
+{
+    const struct guest_piece *p = guest_piece_of(m, gpa);
+    return p != NULL && len != 0 && len <= p->size - (gpa - p->gpa) ? (uint8_t *)p->hva + (gpa - p->gpa) : NULL;
+}
+
+void *guest_page_elsewhere(const struct guest_memory *m, uint64_t gpa);
+
+/* The page at gpa, a multiple of 4096, or NULL. Nearly everything lies in the first piece. */
+static inline void *guest_page(const struct guest_memory *m, uint64_t gpa)
+{
+    uint64_t offset = gpa - m->piece[0].gpa;
+    if (__builtin_expect(offset >= m->piece[0].size, 0))
+        return guest_page_elsewhere(m, gpa);
+    uint8_t *page = (uint8_t *)m->piece[0].hva + offset;
+    if (page == NULL) /* the compiler cannot know that no piece is there */
+        __builtin_unreachable();
+    return page;
+}
 
 /* Copies; E_ARG, and nothing done, if any byte is outside RAM. */
 enum error guest_read(const struct guest_memory *m, uint64_t gpa, void *to, uint64_t len) __attribute__((warn_unused_result));

@@ -8,9 +8,16 @@
 #include "vmm/decode.h"
 #include "vmm/flags.h"
 
-static bool is_general(const ZydisDecodedOperand *o)
+/* Fills in which register takes part and what stays of it. False: not one that is kept here. */
+static bool place(struct quick_move *m, const ZydisDecodedOperand *o)
 {
-    return o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_AL && o->reg.value <= ZYDIS_REGISTER_R15;
+    unsigned gpr, size, shift;
+    if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || !register_place(o->reg.value, &gpr, &size, &shift) || gpr == GPR_RSP)
+        return false;
+    m->gpr = (uint8_t)gpr;
+    m->shift = (uint8_t)shift;
+    m->keep = size >= 4 ? 0 : ~(size_mask(size) << shift); /* a 32-bit result clears the upper half */
+    return true;
 }
 
 void quick_learn(struct quick_move *q, const struct guest_cpu *c, const struct decoded *d, const uint8_t *bytes)
@@ -20,15 +27,12 @@ void quick_learn(struct quick_move *q, const struct guest_cpu *c, const struct d
     if (!sign && d->insn.mnemonic != ZYDIS_MNEMONIC_MOV && d->insn.mnemonic != ZYDIS_MNEMONIC_MOVZX)
         return;
     struct quick_move m = {.rip = c->state->rip, .width = (uint8_t)access_code_width(c->state), .length = d->insn.length};
-    if (from->type == ZYDIS_OPERAND_TYPE_MEMORY && is_general(to)) {
+    if (from->type == ZYDIS_OPERAND_TYPE_MEMORY && place(&m, to)) {
         m.kind = QUICK_LOAD;
-        m.reg = (uint16_t)to->reg.value;
         m.size = (uint8_t)(from->size / 8);
-        m.reg_size = (uint8_t)(to->size / 8);
-        m.sign = sign;
-    } else if (to->type == ZYDIS_OPERAND_TYPE_MEMORY && is_general(from)) {
+        m.sign_size = sign ? (uint8_t)(to->size / 8) : 0;
+    } else if (to->type == ZYDIS_OPERAND_TYPE_MEMORY && place(&m, from)) {
         m.kind = QUICK_STORE;
-        m.reg = (uint16_t)from->reg.value;
         m.size = (uint8_t)(to->size / 8);
     } else if (to->type == ZYDIS_OPERAND_TYPE_MEMORY && from->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         m.kind = QUICK_STORE_IMMEDIATE;
@@ -39,39 +43,65 @@ void quick_learn(struct quick_move *q, const struct guest_cpu *c, const struct d
     }
     if (m.size == 0 || m.size > 8 || (m.size & (m.size - 1)) != 0 || m.length == 0 || m.length > INSTRUCTION_MAX)
         return;
-    memcpy(m.bytes, bytes, m.length);
+    memcpy(m.code, bytes, m.length);
     *q = m;
 }
 
-static bool same_bytes(const struct quick_move *q, const struct guest_cpu *c)
+static uint64_t word_at(const uint8_t *p)
 {
-    uint64_t rip = c->state->rip;
-    struct walk_result w = walk(c->memory, c->state, q->width == 64 ? rip : access_to_linear(c->state, SEG_CS, rip), ACCESS_PEEK);
-    if (w.outcome != WALK_OK || w.left < q->length) /* an instruction that crosses a page takes the long way */
-        return false;
-    const void *there = guest_ptr(c->memory, w.gpa, q->length);
-    return there != NULL && memcmp(there, q->bytes, q->length) == 0;
+    uint64_t word;
+    __builtin_memcpy(&word, p, sizeof word); /* one load */
+    return word;
+}
+
+/* `left` bytes can be read there: up to the page's end. An instruction that crosses it takes the long way. */
+static inline bool same_bytes(const struct quick_move *q, const uint8_t *there, uint64_t left)
+{
+    if (__builtin_expect(left < sizeof q->code, 0))
+        return q->length <= left && memcmp(there, q->code, q->length) == 0;
+    uint64_t first = word_at(there) ^ q->code[0];
+    if (q->length <= 8)
+        return first << (64 - 8 * q->length) == 0;
+    return first == 0 && (word_at(there + 8) ^ q->code[1]) << (128 - 8 * q->length) == 0;
+}
+
+static __attribute__((noinline)) bool same_code_in_segment(const struct quick_move *q, const struct guest_cpu *c)
+{
+    struct walk_result w = walk(c->memory, c->state, access_to_linear(c->state, SEG_CS, c->state->rip), ACCESS_PEEK);
+    const uint8_t *there = w.outcome == WALK_OK ? guest_ptr(c->memory, w.gpa, w.left) : NULL;
+    return there != NULL && same_bytes(q, there, w.left);
+}
+
+static inline bool same_code(const struct quick_move *q, const struct guest_cpu *c)
+{
+    if (__builtin_expect(q->width != 64, 0))
+        return same_code_in_segment(q, c);
+    const uint8_t *there = walk_code64(c->memory, c->state);
+    return there != NULL && same_bytes(q, there, 4096 - (c->state->rip & 4095));
+}
+
+/* `size` bytes as a register of `to` bytes has them. */
+static uint64_t sign_extend(uint64_t value, unsigned size, unsigned to)
+{
+    unsigned shift = 64 - 8 * size;
+    return (uint64_t)((int64_t)(value << shift) >> shift) & size_mask(to);
 }
 
 bool quick_execute(const struct quick_move *q, const struct guest_cpu *c, unsigned width, uint64_t gpa)
 {
     struct vcpu_state *s = c->state;
-    if (q->kind == QUICK_NONE || q->rip != s->rip || q->width != width || q->size > 4096 - (gpa & 4095) || !same_bytes(q, c))
+    if (q->rip != s->rip || q->width != width || (gpa & 4095) + q->size > 4096 || !same_code(q, c))
         return false;
-    uint64_t value = q->immediate;
+    uint64_t *gpr = &s->gpr[q->gpr], mask = UINT64_MAX >> (64 - 8 * q->size), value;
     if (q->kind == QUICK_LOAD) {
         value = 0;
         c->device(c->context, gpa, q->size, false, &value);
-        value &= size_mask(q->size);
-        if (q->sign && q->size < q->reg_size) {
-            unsigned shift = 64 - 8u * q->size;
-            value = (uint64_t)((int64_t)(value << shift) >> shift);
-        }
-        (void)register_set(s, (ZydisRegister)q->reg, value); /* quick_learn has seen that it is a general one */
+        value &= mask;
+        if (q->sign_size != 0)
+            value = sign_extend(value, q->size, q->sign_size);
+        *gpr = (*gpr & q->keep) | value << q->shift;
     } else {
-        if (q->kind == QUICK_STORE && !register_get(s, (ZydisRegister)q->reg, &value))
-            return false;
-        value &= size_mask(q->size);
+        value = (q->kind == QUICK_STORE ? *gpr >> q->shift : q->immediate) & mask;
         c->device(c->context, gpa, q->size, true, &value);
     }
     s->advance = q->length; /* cheaper than loading a new rip; nothing has made the group dirty since the exit */

@@ -14,14 +14,16 @@
 enum quick_kind { QUICK_NONE = 0, QUICK_LOAD, QUICK_STORE, QUICK_STORE_IMMEDIATE };
 
 struct quick_move {
-    uint64_t rip, immediate;
-    uint16_t reg;      /* ZydisRegister */
-    uint8_t kind, width; /* width of the code: 16, 32, 64 */
-    uint8_t size;      /* bytes in memory: 1, 2, 4, 8 */
-    bool sign;         /* of a load: sign-extended to reg's size */
-    uint8_t reg_size;
+    uint64_t rip;
+    uint64_t code[2];    /* the instruction's bytes, as little-endian words */
+    uint64_t immediate;  /* of QUICK_STORE_IMMEDIATE */
+    uint64_t keep;       /* of a load: the bits of the register that stay */
+    uint8_t kind, width; /* width of the code: 16, 32, 64; 0: nothing is kept here */
     uint8_t length;
-    uint8_t bytes[16];
+    uint8_t size;        /* bytes in memory: 1, 2, 4, 8 */
+    uint8_t gpr;         /* GPR_*; rsp, which stands apart, takes the long way */
+    uint8_t shift;       /* where in it the value starts: 8 for AH..BH */
+    uint8_t sign_size;   /* of a load: sign-extended to so many bytes; 0: not */
 };
 
 static inline struct quick_move *quick_slot(struct quick_move *moves, uint64_t rip)

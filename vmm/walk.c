@@ -33,18 +33,10 @@ static struct mode mode_of(const struct vcpu_state *s)
     return (struct mode){2, 10, 4, s->cr4 & CR4_PSE ? 1u << 2 : 0};
 }
 
-/* The first piece holds nearly everything: it is looked at here, the others in guest_ptr. */
-static inline void *ram_at(const struct guest_memory *m, uint64_t gpa, unsigned bytes)
-{
-    const struct guest_piece *p = &m->piece[0];
-    uint64_t offset = gpa - p->gpa;
-    return m->count > 0 && offset < p->size && p->size - offset >= bytes ? (uint8_t *)p->hva + offset : guest_ptr(m, gpa, bytes);
-}
-
 /* Other vCPUs may be changing the entry: one atomic load. False: not in RAM. */
 static bool entry_load(const struct guest_memory *m, uint64_t gpa, unsigned bytes, void **where, uint64_t *value)
 {
-    void *p = ram_at(m, gpa, bytes);
+    void *p = guest_ptr(m, gpa, bytes);
     if (p == NULL)
         return false;
     *where = p;
@@ -88,23 +80,44 @@ static struct walk_result found(uint64_t gpa)
     return (struct walk_result){.outcome = WALK_OK, .gpa = gpa, .left = 4096 - (gpa & 4095)};
 }
 
-/* Long mode, for looking only: how code is fetched, and by far the most frequent walk. `linear` is canonical. */
-static struct walk_result peek_long(const struct guest_memory *m, const struct vcpu_state *s, uint64_t linear)
+/* For looking only, in long mode: *entry names a table; it becomes that table's entry at `offset`. */
+static inline enum walk_outcome peek_entry(const struct guest_memory *m, uint64_t *entry, uint64_t offset)
 {
-    uint64_t table = s->cr3 & PTE_FRAME;
-    for (unsigned shift = 39;; shift -= 9) {
-        const uint64_t *where = ram_at(m, table + (linear >> shift & 511) * 8, 8);
-        if (where == NULL)
-            return (struct walk_result){.outcome = WALK_BROKEN};
-        uint64_t entry = __atomic_load_n(where, __ATOMIC_RELAXED);
-        if (!(entry & PTE_PRESENT))
-            return page_fault(ACCESS_PEEK, false, s);
-        table = entry & PTE_FRAME;
-        if (shift == 12 || (shift < 39 && (entry & PTE_LARGE))) {
-            uint64_t inside = (1ull << shift) - 1;
-            return found((table & ~inside) | (linear & inside));
+    const uint8_t *table = guest_page(m, *entry & PTE_FRAME);
+    if (__builtin_expect(table == NULL, 0))
+        return WALK_BROKEN;
+    *entry = __atomic_load_n((const uint64_t *)(table + offset), __ATOMIC_RELAXED);
+    return __builtin_expect(*entry & PTE_PRESENT, 1) ? WALK_OK : WALK_PAGE_FAULT;
+}
+
+/* `linear` is canonical. */
+static inline __attribute__((always_inline)) enum walk_outcome peek_long(const struct guest_memory *m, uint64_t cr3,
+                                                                         uint64_t linear, uint64_t *gpa)
+{
+    uint64_t entry = cr3, inside;
+    enum walk_outcome o = peek_entry(m, &entry, linear >> 36 & 0xff8);
+    if (o == WALK_OK)
+        o = peek_entry(m, &entry, linear >> 27 & 0xff8);
+    inside = (1ull << 30) - 1;
+    if (o == WALK_OK && __builtin_expect(!(entry & PTE_LARGE), 1)) {
+        o = peek_entry(m, &entry, linear >> 18 & 0xff8);
+        inside = (1ull << 21) - 1;
+        if (o == WALK_OK && !(entry & PTE_LARGE)) {
+            o = peek_entry(m, &entry, linear >> 9 & 0xff8);
+            inside = (1ull << 12) - 1;
         }
     }
+    *gpa = (entry & PTE_FRAME & ~inside) | (linear & inside);
+    return o;
+}
+
+const uint8_t *walk_code64(const struct guest_memory *m, const struct vcpu_state *s)
+{
+    uint64_t gpa;
+    if (__builtin_expect(peek_long(m, s->cr3, s->rip, &gpa) != WALK_OK, 0))
+        return NULL;
+    const uint8_t *page = guest_page(m, gpa & ~0xfffull);
+    return page == NULL ? NULL : page + (gpa & 0xfff);
 }
 
 struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s, uint64_t linear, uint32_t access)
@@ -112,8 +125,13 @@ struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s
     if (walk_long_mode(s)) {
         if ((uint64_t)((int64_t)(linear << 16) >> 16) != linear)
             return (struct walk_result){.outcome = WALK_GENERAL};
-        if ((access & ACCESS_PEEK) && (s->cr0 & CR0_PG))
-            return peek_long(m, s, linear);
+        if ((access & ACCESS_PEEK) && (s->cr0 & CR0_PG)) {
+            uint64_t gpa;
+            enum walk_outcome o = peek_long(m, s->cr3, linear, &gpa);
+            if (o == WALK_PAGE_FAULT)
+                return page_fault(access, false, s);
+            return o == WALK_OK ? found(gpa) : (struct walk_result){.outcome = o};
+        }
     } else {
         linear &= 0xffffffffu;
     }

@@ -37,6 +37,10 @@ struct walk_result {
 /* s: CR and RIP groups valid. access: ACCESS_*. */
 struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s, uint64_t linear, uint32_t access);
 
+/* The byte at rip, which 64-bit code has just run; what follows it in its 4 KiB page follows it here. NULL: not to be had. For
+ * looking only, and short: each access to a device's memory needs it. RIP and CR valid. */
+const uint8_t *walk_code64(const struct guest_memory *m, const struct vcpu_state *s);
+
 /* Long mode is active. */
 bool walk_long_mode(const struct vcpu_state *s);
 

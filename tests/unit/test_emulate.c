@@ -421,6 +421,122 @@ static void quick_moves(void **unused)
     assert_int_equal(q.kind, QUICK_NONE);
 }
 
+static bool quick(struct quick_move *q, uint64_t rip)
+{
+    s.rip = rip;
+    return quick_execute(q, &cpu, access_code_width(&s), DEVICE);
+}
+
+/* The guest changes its page tables, or what lies behind them, between two exits at the same rip: the bytes that run count. */
+static void quick_code_moves(void **unused)
+{
+    (void)unused;
+    struct quick_move q = {0};
+    s.gpr[GPR_RBX] = DEVICE;
+    cpu.quick = &q;
+    assert_int_equal(RUN(0x8b, 0x03), VERDICT_DONE); /* mov eax, [rbx] */
+    assert_true(quick(&q, CODE));
+    uint64_t large;
+    memcpy(&large, ram + 0xa000, 8);
+    put(0xa000, 0xc000 | 3); /* 0..2 MiB by 4 KiB pages now */
+    put(0xc000 + 8, CODE | 1);
+    assert_true(quick(&q, CODE)); /* the same bytes, another walk */
+    put(0xc000 + 8, 0xd000 | 1);
+    assert_false(quick(&q, CODE)); /* the page holds nothing like it */
+    memcpy(ram + 0xd000 + CODE % 4096, "\x8b\x03", 2);
+    assert_true(quick(&q, CODE)); /* the instruction was copied there */
+    put(0xc000 + 8, 0xd000);
+    assert_false(quick(&q, CODE)); /* not present */
+    put(0xc000 + 8, RAM | 1);
+    assert_false(quick(&q, CODE)); /* not RAM */
+    put(0xa000, RAM | 3);
+    assert_false(quick(&q, CODE)); /* nor is the table */
+    put(0xa000, large);
+    put(0x9000, 0x83); /* a 1 GiB page */
+    assert_true(quick(&q, CODE));
+    s.cr3 = 0xe000; /* another address space, where nothing is */
+    assert_false(quick(&q, CODE));
+    s.cr3 = 0x8000;
+    assert_true(quick(&q, CODE));
+}
+
+/* Instructions of any length, up to the page's end and not across it. */
+static void quick_lengths(void **unused)
+{
+    (void)unused;
+    static const struct { uint8_t length, bytes[15]; } moves[] = {
+        {2, {0x8b, 0x03}},                                                       /* mov eax, [rbx] */
+        {3, {0x44, 0x8a, 0x23}},                                                 /* mov r12b, [rbx] */
+        {7, {0x48, 0x8b, 0x83, 0, 0, 0, 0}},                                     /* mov rax, [rbx+disp32] */
+        {8, {0x48, 0x8b, 0x84, 0x23, 0, 0, 0, 0}},                               /* the same with a SIB byte */
+        {9, {0x67, 0x48, 0x8b, 0x84, 0x23, 0, 0, 0, 0}},                         /* mov rax, [ebx+disp32] */
+        {10, {0xc7, 0x83, 0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12}},                  /* mov dword [rbx+disp32], imm32 */
+        {11, {0x48, 0xc7, 0x83, 0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12}},            /* qword */
+    };
+    for (unsigned i = 0; i < sizeof moves / sizeof moves[0]; i++) {
+        unsigned n = moves[i].length;
+        for (uint64_t rip = 0x1000; rip <= 0x2000; rip += rip == 0x1000 ? 4096 - 32 : 1) {
+            struct quick_move q = {0};
+            memset(ram + 0x1000, 0x90, 0x2000);
+            memcpy(ram + rip, moves[i].bytes, n);
+            s.gpr[GPR_RBX] = DEVICE;
+            s.gpr[GPR_RSP] = s.rsp = 0;
+            s.rip = rip;
+            cpu.quick = &q;
+            assert_int_equal(emulate_memory(&cpu, &seen, &fault), VERDICT_DONE);
+            assert_int_equal(s.rip, rip + n);
+            bool crosses = (rip & 4095) + n > 4096;
+            assert_int_equal(quick(&q, rip), !crosses);
+            for (unsigned k = 0; k < n; k++) { /* every byte counts */
+                ram[rip + k] ^= 1;
+                assert_false(quick(&q, rip));
+                ram[rip + k] ^= 1;
+            }
+            for (unsigned k = n; k < 16; k++) { /* and none behind it */
+                ram[rip + k] ^= 0xff;
+                assert_int_equal(quick(&q, rip), !crosses);
+            }
+        }
+    }
+}
+
+/* Which part of which register; rsp, which is kept elsewhere, takes the long way. */
+static void quick_registers(void **unused)
+{
+    (void)unused;
+    struct quick_move q = {0};
+    cpu.quick = &q;
+    s.gpr[GPR_RBX] = DEVICE;
+    set32(0, 0x8899aabb);
+    assert_int_equal(RUN(0x8a, 0x23), VERDICT_DONE); /* mov ah, [rbx] */
+    s.gpr[GPR_RAX] = 0x1122334455667788;
+    assert_true(quick(&q, CODE));
+    assert_true(s.gpr[GPR_RAX] == 0x112233445566bb88);
+    assert_int_equal(RUN(0x66, 0x8b, 0x03), VERDICT_DONE); /* mov ax, [rbx] */
+    s.gpr[GPR_RAX] = 0x1122334455667788;
+    assert_true(quick(&q, CODE));
+    assert_true(s.gpr[GPR_RAX] == 0x112233445566aabb);
+    assert_int_equal(RUN(0x8b, 0x03), VERDICT_DONE); /* mov eax, [rbx] */
+    s.gpr[GPR_RAX] = 0x1122334455667788;
+    assert_true(quick(&q, CODE));
+    assert_true(s.gpr[GPR_RAX] == 0x8899aabb);
+    assert_int_equal(RUN(0x66, 0x0f, 0xbe, 0x03), VERDICT_DONE); /* movsx ax, byte [rbx] */
+    s.gpr[GPR_RAX] = 0x1122334455667788;
+    assert_true(quick(&q, CODE));
+    assert_true(s.gpr[GPR_RAX] == 0x112233445566ffbb);
+    assert_int_equal(RUN(0x48, 0x63, 0x03), VERDICT_DONE); /* movsxd rax, dword [rbx] */
+    assert_true(quick(&q, CODE));
+    assert_true(s.gpr[GPR_RAX] == 0xffffffff8899aabb);
+    assert_int_equal(RUN(0x88, 0x3b), VERDICT_DONE); /* mov [rbx], bh */
+    assert_true(quick(&q, CODE));
+    assert_int_equal(registers[0], DEVICE >> 8 & 0xff);
+    q = (struct quick_move){0};
+    assert_int_equal(RUN(0x8b, 0x23), VERDICT_DONE); /* mov esp, [rbx] */
+    assert_int_equal(q.kind, QUICK_NONE);
+    assert_false(quick(&q, CODE));
+    assert_false(quick(&q, 0)); /* an empty one knows nothing */
+}
+
 /* Any bytes at all: nothing but RAM and whole device accesses is touched, and every verdict is one of the four. */
 static void any_bytes(void **unused)
 {
@@ -472,6 +588,9 @@ int main(void)
         T64(port_strings),
         T64(control_registers),
         T64(quick_moves),
+        T64(quick_code_moves),
+        T64(quick_lengths),
+        T64(quick_registers),
         T64(any_bytes),
         cmocka_unit_test_setup_teardown(real_mode, setup32, teardown),
     };

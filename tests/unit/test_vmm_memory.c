@@ -47,6 +47,8 @@ static void pieces_merge_and_refuse(void **state)
     assert_int_equal(guest_memory_add(&m, 0x9000, 0, ram), E_ARG);
     assert_int_equal(guest_memory_add(&m, UINT64_MAX, 2, ram), E_ARG);
     assert_int_equal(guest_memory_add(&m, 0x9000, 1, NULL), E_ARG);
+    assert_int_equal(guest_memory_add(&m, 0x9000, 0x1800, ram), E_ARG);
+    assert_int_equal(guest_memory_add(&m, 0x9800, 0x1000, ram), E_ARG);
     assert_int_equal(guest_memory_add(&m, 0, 0x1000, other), OK); /* adjacent for the guest, not for us */
     assert_int_equal(m.count, 2);
     assert_int_equal(guest_low_end(&m), 0x4000);
@@ -59,6 +61,11 @@ static void pieces_merge_and_refuse(void **state)
     assert_null(guest_ptr(&m, 0x4000, 1));
     assert_null(guest_ptr(&m, UINT64_MAX, 1));
     assert_null(guest_ptr(&m, 0x1000, UINT64_MAX));
+    assert_ptr_equal(guest_page(&m, 0), other); /* the first piece, another, none */
+    assert_ptr_equal(guest_page(&m, 0x3000), ram + 0x3000);
+    assert_null(guest_page(&m, 0x4000));
+    assert_null(guest_page(&m, UINT64_MAX & ~0xfffull));
+    assert_null(guest_page(&(struct guest_memory){0}, 0));
 
     const char text[] = "straddles two pieces";
     char back[sizeof(text)];
