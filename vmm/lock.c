@@ -23,10 +23,10 @@ void lock_wait(struct vm_lock *l)
     atomic_fetch_sub(&l->waiters, 1);
 }
 
-void lock_wake(struct vm_lock *l, uint32_t from)
+void lock_wake(struct vm_lock *l)
 {
     for (uint32_t i = 0; i < THREADS_MAX; i++) {
-        struct lock_waiter *w = &l->thread[(from + i) % THREADS_MAX];
+        struct lock_waiter *w = &l->thread[i];
         if (atomic_exchange(&w->waiting, 0) != 0) {
             (void)sys_event_signal(atomic_load(&w->event), THREAD_EVENT_LOCK);
             return;

@@ -24,7 +24,6 @@ struct lock_waiter {
 
 struct vm_lock {
     _Atomic uint32_t held, waiters;
-    uint32_t turn; /* holder's: who is woken first */
     struct lock_waiter thread[THREADS_MAX];
 };
 
@@ -35,7 +34,7 @@ static inline unsigned thread_self(void)
 }
 
 void lock_wait(struct vm_lock *l);
-void lock_wake(struct vm_lock *l, uint32_t from);
+void lock_wake(struct vm_lock *l);
 
 static inline bool lock_try(struct vm_lock *l)
 {
@@ -51,10 +50,9 @@ static inline void lock_take(struct vm_lock *l)
 
 static inline void lock_release(struct vm_lock *l)
 {
-    uint32_t from = l->turn;
     atomic_store(&l->held, 0);
     if (__builtin_expect(atomic_load(&l->waiters) != 0, 0))
-        lock_wake(l, from);
+        lock_wake(l);
 }
 
 #endif
