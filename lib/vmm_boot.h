@@ -86,7 +86,8 @@ struct vmm_control {
     uint32_t reserved;
     uint64_t first_entry_tsc;  /* host TSC just before the first guest instruction */
     char reason[256];          /* NUL-terminated, printable; the reader does not trust it */
-    uint64_t exits[VMM_VCPUS_MAX][VMM_REASONS_MAX]; /* so far: by vCPU, whose thread alone counts there, and by enum exit_reason */
+    /* So far, by vCPU, whose own thread alone counts there, and by enum exit_reason. */
+    uint64_t exits[VMM_VCPUS_MAX][VMM_REASONS_MAX];
 };
 #define VMM_CONTROL_BYTES 0x5000ull /* whole pages */
 _Static_assert(sizeof(struct vmm_boot) <= 65536 && sizeof(struct vmm_control) <= VMM_CONTROL_BYTES &&

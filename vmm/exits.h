@@ -6,10 +6,26 @@
 
 #include "vmm/machine.h"
 
-void exits_handle(struct vm_vcpu *v);
+/* By reason; none is NULL. */
+extern void (*const exit_handler[EXIT_COUNT])(struct vm_vcpu *v);
+
+static inline void exits_handle(struct vm_vcpu *v)
+{
+    uint32_t reason = v->state->exit.reason;
+    if (__builtin_expect(reason >= EXIT_COUNT, 0))
+        reason = EXIT_UNKNOWN;
+    v->exits[reason]++;
+    exit_handler[reason](v);
+}
 
 /* Makes these state groups good in the page. False: the kernel refused, and the guest has been ended. */
-bool exits_need(struct vm_vcpu *v, uint32_t groups);
+bool exits_fetch(struct vm_vcpu *v, uint32_t groups);
+static inline bool exits_need(struct vm_vcpu *v, uint32_t groups)
+{
+    /* Groups that are still dirty were not taken yet: what the page holds is newer than what the kernel has. */
+    uint32_t missing = groups & ~(v->state->valid | v->state->dirty);
+    return missing == 0 || exits_fetch(v, missing);
+}
 
 /* Paravirtual calls (Linux Documentation/virt/kvm/x86/hypercalls.rst): number in rax, arguments in rbx, rcx, rdx, rsi; the
  * result for rax. */

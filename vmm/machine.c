@@ -31,9 +31,12 @@ void vm_unlock_timers(struct vm *vm)
 void vm_kick(void *context, unsigned index)
 {
     struct vm *vm = context;
-    if (index >= vm->vcpus || thread_self() == index + 1) /* itself: it looks before it enters */
+    if (index >= vm->vcpus)
         return;
-    (void)sys_vcpu_kick(vm->vcpu[index].handle); /* fails only while the vCPU is not made yet, or is gone */
+    if (thread_self() == index + 1)
+        vm->vcpu[index].news = true;
+    else
+        (void)sys_vcpu_kick(vm->vcpu[index].handle); /* fails only while the vCPU is not made yet, or is gone */
 }
 
 /* For the report after the guest's end: with the exits that ring 0 has settled by itself. */

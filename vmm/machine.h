@@ -46,8 +46,8 @@ struct vm_vcpu {
     uint64_t *exits;        /* by reason, in the control pages: for whoever looks at the guest while it runs */
     struct lapic lapic;
     struct msr_cpu msr;
-    uint32_t have;          /* state groups that are good in the page now */
-    uint32_t special;       /* SPECIAL_*: what keeps the loop from its short way */
+    bool news;              /* something was posted or may have changed: the loop looks at everything before the next entry */
+    uint32_t special;       /* SPECIAL_* */
     bool halted_if;         /* RFLAGS.IF at the HLT */
     _Atomic bool unhalt;    /* a paravirtual kick came */
     bool irq_from_pic;
@@ -117,7 +117,7 @@ void machine_timers(struct vm *vm);
 /* Under the lock: input that waits in the channel goes to the serial port as far as it has room. */
 void machine_console_input(struct vm *vm);
 
-/* Makes a vCPU look at its interrupts and mail. Any thread. */
+/* Makes a vCPU look at its interrupts, mail and timers. Any thread. */
 void vm_kick(void *vm, unsigned vcpu);
 
 /* The guest has come to an end: the first call decides. Any thread, under the lock or not; returns. `reason` NULL: none. */

@@ -1,14 +1,14 @@
 /*
- * A vCPU's thread: before each entry its APIC, timers and mail; then the guest runs; then its exit is settled in vmm/exits.c.
+ * A vCPU's thread: before an entry its APIC, timers and mail, if there is news; then the guest runs; then its exit is settled
+ * in vmm/exits.c.
  *
- * No wake-up is lost: whoever has something for this vCPU first posts it and then kicks; this loop looks at everything that can
- * be posted and then runs, and a kick that came in between makes vcpu_run come back at once.
+ * No wake-up is lost: whoever has something for this vCPU first posts it and then kicks. A kick by this thread itself sets
+ * v->news. A kick by another thread makes vcpu_run come back with EXIT_KICK, which sets it too: at once, or at the next call
+ * if this thread was here.
  */
 #include "vmm/exits.h"
 #include "lib/syscall.h"
 #include "vmm/loader/loader.h"
-
-#define RFLAGS_IF_BIT (1ull << 9)
 
 static void take_mail(struct vm_vcpu *v)
 {
@@ -49,21 +49,16 @@ static bool offer_nmi(struct vm_vcpu *v)
     return true;
 }
 
-/* The vector to offer, -1: none. */
-static int choose_vector(struct vm_vcpu *v)
+static bool listens_to_pic(const struct vm_vcpu *v)
 {
-    struct vm *vm = v->vm;
-    lapic_take_requests(&v->lapic);
-    v->irq_from_pic = false;
-    if (lapic_by_cpu(&v->lapic) && !(v->special & SPECIAL_HALTED) && !atomic_load(&vm->pic.output))
-        return -1; /* nobody needs to know */
-    int vector = lapic_highest_pending(&v->lapic);
-    if (vector < 0 && ((v->special & SPECIAL_EXTINT) || lapic_accepts_pic(&v->lapic)) && atomic_load(&vm->pic.output)) {
-        vm_lock(vm);
-        vector = pic_peek(&vm->pic);
-        vm_unlock(vm);
-        v->irq_from_pic = vector >= 0;
-    }
+    return (v->special & SPECIAL_EXTINT) || lapic_accepts_pic(&v->lapic);
+}
+
+static int pic_vector(struct vm *vm)
+{
+    vm_lock(vm);
+    int vector = pic_peek(&vm->pic);
+    vm_unlock(vm);
     return vector;
 }
 
@@ -72,63 +67,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* The long way before an entry: everything is looked at. */
-static __attribute__((noinline)) void prepare(struct vm_vcpu *v)
-{
-    struct vcpu_state *s = v->state;
-    struct vm *vm = v->vm;
-
-    take_mail(v);
-    uint64_t now = tsc_now();
-    s->irq = 0;
-    s->deadline = NEVER;
-    if (v->special & SPECIAL_WAIT_SIPI) {
-        s->activity = ACTIVITY_HALT;
-        return;
-    }
-    lapic_advance(&v->lapic, now);
-    if (v->index == 0) {
-        if (now >= atomic_load(&vm->next_event))
-            machine_timers(vm);
-        s->deadline = atomic_load(&vm->next_event);
-    }
-    s->deadline = earlier(s->deadline, lapic_next_deadline(&v->lapic));
-
-    int vector = choose_vector(v);
-    if ((v->special & SPECIAL_NMI) && !offer_nmi(v))
-        s->deadline = earlier(s->deadline, now + NMI_RETRY_TICKS);
-    if ((v->special & SPECIAL_HALTED) &&
-        ((v->halted_if && vector >= 0) || (s->inject & INJECT_VALID) || atomic_exchange(&v->unhalt, false)))
-        v->special &= ~SPECIAL_HALTED;
-    bool halted = (v->special & SPECIAL_HALTED) != 0;
-    s->activity = halted ? ACTIVITY_HALT : ACTIVITY_RUN;
-    if (vector >= 0 && !halted && (v->irq_from_pic || !lapic_by_cpu(&v->lapic)))
-        s->irq = IRQ_VALID | (uint32_t)vector;
-}
-
-/* The short way: nobody has posted anything, no timer is due. True: the vCPU may run as it is. */
-static inline bool nothing_new(struct vm_vcpu *v)
-{
-    struct vcpu_state *s = v->state;
-    struct vm *vm = v->vm;
-    const _Atomic uint64_t *pending = v->lapic.pending;
-    uint64_t due = lapic_next_deadline(&v->lapic);
-    if (v->index == 0)
-        due = earlier(due, atomic_load_explicit(&vm->next_event, memory_order_relaxed));
-    if (v->special != 0 || atomic_load_explicit(&v->lapic.mail, memory_order_relaxed) != 0 ||
-        atomic_load_explicit(&vm->pic.output, memory_order_relaxed) || tsc_now() >= due)
-        return false;
-    if ((atomic_load_explicit(&pending[0], memory_order_relaxed) | atomic_load_explicit(&pending[1], memory_order_relaxed) |
-         atomic_load_explicit(&pending[2], memory_order_relaxed) | atomic_load_explicit(&pending[3], memory_order_relaxed)) != 0)
-        return false;
-    s->irq = 0;
-    s->activity = ACTIVITY_RUN;
-    s->deadline = due;
-    return true;
-}
-
 /* CR8 and the local APIC's TPR are one register. The guest may have moved it without an exit, or the APIC's page has. */
-static inline bool tpr_moved(const struct vm_vcpu *v) { return __builtin_expect(v->state->tpr != lapic_cr8(&v->lapic), 0); }
+static inline bool tpr_moved(const struct vm_vcpu *v)
+{
+    return v->state->tpr != lapic_cr8(&v->lapic);
+}
 
 static __attribute__((noinline)) void show_tpr(struct vm_vcpu *v)
 {
@@ -136,6 +79,86 @@ static __attribute__((noinline)) void show_tpr(struct vm_vcpu *v)
         return;
     v->state->tpr = lapic_cr8(&v->lapic);
     v->state->dirty |= GROUP_CR;
+}
+
+/* The rare part of prepare: the vCPU is halted, or an NMI waits. */
+static __attribute__((noinline)) void prepare_special(struct vm_vcpu *v, uint64_t now, int vector)
+{
+    struct vcpu_state *s = v->state;
+    if ((v->special & SPECIAL_NMI) && !offer_nmi(v))
+        s->deadline = earlier(s->deadline, now + NMI_RETRY_TICKS);
+    if ((v->special & SPECIAL_HALTED) &&
+        ((v->halted_if && vector >= 0) || (s->inject & INJECT_VALID) || atomic_exchange(&v->unhalt, false)))
+        v->special &= ~SPECIAL_HALTED;
+    s->activity = v->special & SPECIAL_HALTED ? ACTIVITY_HALT : ACTIVITY_RUN;
+}
+
+static inline uint64_t pending_word(const struct lapic *l, unsigned i)
+{
+    return atomic_load_explicit(&l->pending[i], memory_order_relaxed);
+}
+
+static inline bool any_bit(const uint64_t word[4])
+{
+    return (word[0] | word[1] | word[2] | word[3]) != 0;
+}
+
+/* Looks at everything that can be posted. What it leaves in the page (irq, activity, deadline) is good until there is news.
+ * False: the guest has ended. */
+static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
+{
+    struct vcpu_state *s = v->state;
+    struct vm *vm = v->vm;
+    struct lapic *l = &v->lapic;
+    uint64_t now = tsc_now();
+
+    lapic_advance(l, now);
+    if (v->index == 0 && now >= atomic_load_explicit(&vm->next_event, memory_order_relaxed))
+        machine_timers(vm);
+    v->news = false; /* all that was posted until here is looked at below */
+    if (atomic_load_explicit(&l->mail, memory_order_relaxed) != 0)
+        take_mail(v);
+    if (atomic_load_explicit(&vm->ending, memory_order_relaxed))
+        return false;
+    s->irq = 0;
+    if (v->special & SPECIAL_WAIT_SIPI) {
+        s->activity = ACTIVITY_HALT;
+        s->deadline = NEVER;
+        v->news = true;
+        return true;
+    }
+    s->deadline = lapic_next_deadline(l);
+    if (v->index == 0)
+        s->deadline = earlier(s->deadline, atomic_load_explicit(&vm->next_event, memory_order_relaxed));
+
+    bool by_cpu = lapic_by_cpu(l), pic_asks = atomic_load_explicit(&vm->pic.output, memory_order_relaxed);
+    if (by_cpu)
+        lapic_take_requests(l);
+    uint64_t waiting[4] = {pending_word(l, 0), pending_word(l, 1), pending_word(l, 2), pending_word(l, 3)};
+    int vector = -1;
+    if (by_cpu) { /* it delivers by itself: nobody needs to know, but who sleeps, and who might be asked for the PIC's instead */
+        if (pic_asks || (v->special & SPECIAL_HALTED))
+            vector = lapic_highest_pending(l);
+    } else if (any_bit(waiting) && (vector = lapic_highest_pending(l)) >= 0) {
+        waiting[vector >> 6] &= ~(1ull << (vector & 63));
+    }
+    /* The boot CPU is kicked when the PIC asks; another that listens to it looks each time. */
+    bool pic_listens = (v->index != 0 || pic_asks) && listens_to_pic(v);
+    v->irq_from_pic = false;
+    if (vector < 0 && pic_listens) {
+        vector = pic_vector(vm);
+        v->irq_from_pic = vector >= 0;
+    }
+    s->activity = ACTIVITY_RUN;
+    if (v->special != 0)
+        prepare_special(v, now, vector);
+    if (vector >= 0 && s->activity == ACTIVITY_RUN && (v->irq_from_pic || !by_cpu))
+        s->irq = IRQ_VALID | (uint32_t)vector;
+    if (tpr_moved(v))
+        show_tpr(v);
+    if (any_bit(waiting) || pic_listens || v->special != 0) /* more than what is offered now: it waits for the next time */
+        v->news = true;
+    return true;
 }
 
 static __attribute__((noinline)) void account_interrupt(struct vm_vcpu *v)
@@ -153,6 +176,13 @@ static __attribute__((noinline)) void account_interrupt(struct vm_vcpu *v)
     }
 }
 
+/* The guest has moved CR8: what is pending is weighed anew. */
+static __attribute__((noinline)) void take_tpr(struct vm_vcpu *v)
+{
+    lapic_set_cr8(&v->lapic, (uint8_t)v->state->tpr);
+    v->news = true;
+}
+
 void vcpu_loop(struct vm_vcpu *v)
 {
     struct vm *vm = v->vm;
@@ -161,21 +191,16 @@ void vcpu_loop(struct vm_vcpu *v)
         atomic_store(&vm->control->state, GUEST_RUNNING);
         (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, vm->boot->root_bits);
     }
-    while (!atomic_load(&vm->ending)) {
-        if (!nothing_new(v))
-            prepare(v);
-        if (tpr_moved(v))
-            show_tpr(v);
+    v->news = true;
+    while (__builtin_expect(!v->news, 1) || prepare(v)) {
         enum error error = sys_vcpu_run();
         if (__builtin_expect(error != OK, 0)) {
             vm_end(vm, GUEST_CRASHED, 0, "vCPU %u: the kernel refused to run it (error %d)", v->index, (int)error);
             break;
         }
-        /* Groups that are still dirty were not taken yet: what the page holds is newer than what the kernel has. */
-        v->have = v->state->valid | v->state->dirty;
-        if (tpr_moved(v))
-            lapic_set_cr8(&v->lapic, (uint8_t)v->state->tpr);
-        if (v->state->irq & IRQ_DELIVERED)
+        if (__builtin_expect(tpr_moved(v), 0))
+            take_tpr(v);
+        if (__builtin_expect(v->state->irq & IRQ_DELIVERED, 0))
             account_interrupt(v);
         exits_handle(v);
     }

@@ -107,7 +107,7 @@ void guests_memory(void)
                    (unsigned long long)kernel, (unsigned long long)quota);
 }
 
-/* What stands in the control page is the monitor's word; numbers need no distrust beyond that. */
+/* What stands in the control pages is the monitor's word; numbers need no distrust beyond that. */
 void guest_stats(unsigned n)
 {
     static const char *const name[EXIT_COUNT] = {[EXIT_NONE] = "none",

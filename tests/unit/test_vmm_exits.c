@@ -1,5 +1,5 @@
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
-// sources: vmm/vcpu.c vmm/exits.c vmm/hypercall.c vmm/machine.c vmm/lock.c vmm/cr.c vmm/quick.c vmm/emulate.c vmm/decode.c
+// sources: vmm/vcpu.c vmm/exits.c vmm/exits_device.c vmm/hypercall.c vmm/machine.c vmm/lock.c vmm/cr.c vmm/quick.c vmm/emulate.c vmm/decode.c
 // sources: vmm/flags.c vmm/walk.c vmm/access.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
 // sources: vmm/devices/*.c vmm/loader/*.c lib/print.c lib/string.c lib/channel.c lib/log.c
 // libs: -lZydis
@@ -234,6 +234,95 @@ static void interrupts(void **unused)
     (void)unused;
     RUN(to_x2apic, self_ipi, is_offered, deliver, second_waits, end_first, second_comes);
     assert_int_equal(s->rip, CODE + 8);
+}
+
+/* An offer stands until it is taken or something better comes: exits in between do not withdraw it. */
+static void stays_offered(void) { assert_int_equal(s->irq, IRQ_VALID | 0x41); port(0x80, 1, false, 1); }
+static void higher_one(void) { assert_int_equal(s->irq, IRQ_VALID | 0x41); wrmsr_at(0x83f, 0x52); }
+static void take_higher(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x52);
+    s->irq = IRQ_DELIVERED | 0x52;
+    port(0x80, 1, false, 1);
+}
+static void end_higher(void) { assert_int_equal(s->irq, 0); wrmsr_at(0x80b, 0); }
+static void take_lower(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x41);
+    s->irq = IRQ_DELIVERED | 0x41;
+    wrmsr_at(0x80b, 0);
+}
+static void nothing_offered(void) { assert_int_equal(s->irq, 0); port(0x80, 1, false, 1); }
+static void offers(void **unused)
+{
+    (void)unused;
+    RUN(to_x2apic, self_ipi, stays_offered, stays_offered, higher_one, take_higher, end_higher, take_lower, nothing_offered,
+        nothing_offered);
+}
+
+/* CR8 moves without an exit of its own. */
+static void raise_cr8(void) { s->tpr = 5; stays_offered(); }
+static void withdrawn(void) { assert_int_equal(s->irq, 0); port(0x80, 1, false, 1); }
+static void lower_cr8(void) { withdrawn(); s->tpr = 3; }
+static void tpr_by_register(void) { stays_offered(); wrmsr_at(0x808, 0x40); }
+static void shown_in_cr8(void) { withdrawn(); assert_int_equal(s->tpr, 4); }
+static void task_priority(void **unused)
+{
+    (void)unused;
+    RUN(to_x2apic, self_ipi, raise_cr8, withdrawn, lower_cr8, stays_offered, tpr_by_register, shown_in_cr8);
+}
+
+/* A device's line rises in another thread, which kicks; the 8259's vector is offered until it is taken, or the line falls. */
+static void line(bool level)
+{
+    unsigned before = kicks[0];
+    vm_lock(vm);
+    pic_set(&vm->pic, 4, level);
+    vm_unlock(vm);
+    if (level)
+        assert_int_equal(kicks[0], before + 1);
+    s->exit.reason = level ? EXIT_KICK : EXIT_NONE;
+}
+static void icw(uint16_t at, uint8_t value) { s->gpr[GPR_RAX] = value; port(at, 1, false, 1); }
+static void icw1(void) { icw(0x20, 0x11); }
+static void icw2(void) { icw(0x21, 0x30); }
+static void icw3(void) { icw(0x21, 0x04); }
+static void icw4(void) { icw(0x21, 0x01); }
+static void all_open(void) { icw(0x21, 0x00); }
+static void level_4(void) { icw(0x4d0, 0x10); }
+static void line_up(void) { assert_int_equal(s->irq, 0); line(true); }
+static void line_down(void) { assert_int_equal(s->irq, IRQ_VALID | 0x34); line(false); }
+static void take_4(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x34);
+    s->irq = IRQ_DELIVERED | 0x34;
+    line(false);
+}
+static void pic_line(void **unused)
+{
+    (void)unused;
+    RUN(icw1, icw2, icw3, icw4, all_open, level_4, line_up, line_down, nothing_offered, line_up, take_4, nothing_offered);
+}
+
+/* The kernel says that the deadline has come. */
+static void timer_soon(void) { wrmsr_at(0x6e0, tsc_now() + s->tsc_offset + 100000); }
+static void time_comes(void)
+{
+    assert_int_equal(s->irq, 0);
+    while (tsc_now() < s->deadline)
+        ;
+    s->exit.reason = EXIT_DEADLINE;
+}
+static void timer_in_time(void)
+{
+    assert_true(s->irq == (IRQ_VALID | 0x61) && s->deadline > tsc_now());
+    s->exit.reason = EXIT_NONE;
+}
+static void timer_lvt(void);
+static void deadline(void **unused)
+{
+    (void)unused;
+    RUN(to_x2apic, timer_lvt, timer_soon, time_comes, timer_in_time);
 }
 
 static void halt(void) { s->exit.reason = EXIT_HLT; s->exit.insn_len = 1; s->valid = GROUP_RIP; }
@@ -536,6 +625,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(ports),          TEST(unknown_length), TEST(string_ports),      TEST(console_input), TEST(interrupts),  TEST(halts),
+        TEST(offers),         TEST(task_priority),  TEST(pic_line),          TEST(deadline),
         TEST(halts_for_good), TEST(timer),          TEST(second_cpu),        TEST(device_memory), TEST(unsupported), TEST(ends),
         TEST(wanted_ends),    TEST(faults),         TEST(control_registers), TEST(hypercalls),    TEST(anything),
     };

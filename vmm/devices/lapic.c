@@ -223,10 +223,11 @@ void lapic_firmware_state(struct lapic *l)
 
 static int highest_of(const uint64_t bits[4])
 {
-    for (int word = 3; word >= 0; word--)
-        if (bits[word])
-            return word * 64 + 63 - __builtin_clzll(bits[word]);
-    return 0;
+    return bits[3]   ? 255 - __builtin_clzll(bits[3])
+           : bits[2] ? 191 - __builtin_clzll(bits[2])
+           : bits[1] ? 127 - __builtin_clzll(bits[1])
+           : bits[0] ? 63 - __builtin_clzll(bits[0])
+                     : 0;
 }
 
 static int highest_request(const struct lapic *l)
@@ -260,7 +261,7 @@ void lapic_accept(struct lapic *l, uint8_t vector)
         l->serving = vector;
 }
 
-static void end_of_interrupt(struct lapic *l)
+void lapic_end_of_interrupt(struct lapic *l)
 {
     uint8_t vector = l->serving;
     if (vector == 0)
@@ -407,7 +408,7 @@ static bool write_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t
     bool x2 = mode_of(l->base_msr) == LAPIC_X2APIC;
     switch (reg) {
     case REG_TPR: *reg_of(l, REG_TPR) = value & 0xff; return true;
-    case REG_EOI: end_of_interrupt(l); return true;
+    case REG_EOI: lapic_end_of_interrupt(l); return true;
     case REG_LDR: case REG_DFR:
         if (x2)
             return false;
@@ -441,7 +442,7 @@ static bool write_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t
             lapic_timer_start(l, now);
         return true;
     case REG_SELF_IPI:
-        if (x2 && !lapic_send_icr(l, true, SHORTHAND_SELF << 18 | (value & 0xff), 0))
+        if (x2 && !lapic_send_self(l, (uint8_t)value))
             local_error(l, LAPIC_ERROR_SEND_VECTOR);
         return x2;
     default: break;
@@ -454,11 +455,6 @@ static bool write_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t
 }
 
 /* ---- faces ---- */
-
-bool lapic_decodes(const struct lapic *l, uint64_t gpa)
-{
-    return mode_of(l->base_msr) == LAPIC_XAPIC && (gpa & ~0xfffull) == (l->base_msr & BASE_ADDRESS);
-}
 
 void lapic_mmio(struct lapic *l, uint64_t now, uint32_t offset, unsigned size, bool is_write, uint64_t *value)
 {
@@ -520,10 +516,6 @@ static bool write_base(struct lapic *l, uint64_t value)
 
 bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value)
 {
-    if (index == MSR_X2APIC_FIRST + REG_EOI && value == 0 && mode_of(l->base_msr) == LAPIC_X2APIC) { /* needs no clock */
-        end_of_interrupt(l);
-        return true;
-    }
     lapic_advance(l, now);
     if (index == MSR_TSC_DEADLINE) {
         lapic_timer_deadline(l, now, value);

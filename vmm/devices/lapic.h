@@ -35,6 +35,7 @@
 #define MSR_TSC_DEADLINE  0x6e0u
 #define MSR_X2APIC_FIRST  0x800u
 #define MSR_X2APIC_LAST   0x8ffu
+#define MSR_X2APIC_EOI    0x80bu
 
 #define LAPIC_VERSION     0x50014u /* version 0x14, six LVT entries, no EOI-broadcast suppression */
 
@@ -78,6 +79,7 @@ struct lapic {
 };
 
 enum lapic_mode { LAPIC_OFF = 0, LAPIC_XAPIC = 1, LAPIC_X2APIC = 2 };
+#define LAPIC_ROUTE_MODE        0xffu
 #define LAPIC_ROUTE_SOFTWARE_ON 0x100u
 
 struct apic_set {
@@ -102,7 +104,11 @@ void lapic_firmware_state(struct lapic *l);
 void lapic_set_tsc_offset(struct lapic *l, uint64_t offset);
 
 /* True if gpa lies in the xAPIC page and the APIC answers there now. */
-bool lapic_decodes(const struct lapic *l, uint64_t gpa);
+static inline bool lapic_decodes(const struct lapic *l, uint64_t gpa)
+{
+    uint32_t mode = atomic_load_explicit(&l->route_mode, memory_order_relaxed) & LAPIC_ROUTE_MODE;
+    return (gpa ^ l->base_msr) >> 12 == 0 && mode == LAPIC_XAPIC; /* base_msr holds nothing above the address */
+}
 /* offset within the page. Other sizes than 4 read the part asked for; writes of them are dropped. */
 void lapic_mmio(struct lapic *l, uint64_t now, uint32_t offset, unsigned size, bool is_write, uint64_t *value);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800-0x8ff. False: #GP(0). */
@@ -112,6 +118,13 @@ static inline bool lapic_owns_msr(uint32_t index)
 }
 bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value);
 bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value);
+
+/* In x2APIC mode a write of 0 to MSR_X2APIC_EOI does no more than end the interrupt. */
+static inline bool lapic_x2apic(const struct lapic *l)
+{
+    return (atomic_load_explicit(&l->route_mode, memory_order_relaxed) & LAPIC_ROUTE_MODE) == LAPIC_X2APIC;
+}
+void lapic_end_of_interrupt(struct lapic *l);
 
 static inline uint8_t lapic_cr8(const struct lapic *l)
 {

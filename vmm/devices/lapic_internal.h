@@ -28,6 +28,8 @@ enum { TIMER_ONE_SHOT = 0, TIMER_PERIODIC = 1, TIMER_DEADLINE = 2 };
 
 /* What a write of the ICR asks for; `dest` has 8 bits, or 32 if x2. False: an illegal vector. */
 bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest);
+/* A fixed interrupt to this very APIC. False: an illegal vector. */
+bool lapic_send_self(struct lapic *l, uint8_t vector);
 
 /* Its own thread, between two runs of the guest: needs no pending bit if the CPU serves the interrupts. */
 void lapic_request(struct lapic *l, uint8_t vector);

@@ -100,6 +100,18 @@ void apic_set_deliver(struct apic_set *set, const struct interrupt_message *m)
     }
 }
 
+bool lapic_send_self(struct lapic *l, uint8_t vector)
+{
+    if (vector < 16)
+        return false;
+    if (software_on(l)) {
+        lapic_post_fixed(l, vector, false);
+        if (l->set->kick)
+            l->set->kick(l->set->context, l->index);
+    }
+    return true;
+}
+
 bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest)
 {
     struct apic_set *set = l->set;
@@ -120,11 +132,8 @@ bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest)
         apic_set_deliver(set, &m);
         return true;
     }
-    if (shorthand == SHORTHAND_SELF) {
-        if (m.delivery_mode == DELIVER_FIXED)
-            hand_over(set, l, &m);
-        return true;
-    }
+    if (shorthand == SHORTHAND_SELF)
+        return m.delivery_mode != DELIVER_FIXED || lapic_send_self(l, m.vector);
     if (m.delivery_mode == DELIVER_LOWEST)
         m.delivery_mode = DELIVER_FIXED;
     for (uint32_t i = 0; i < set->count && i < VMM_VCPUS_MAX; i++) {
