@@ -318,11 +318,20 @@ static void timer_in_time(void)
     assert_true(s->irq == (IRQ_VALID | 0x61) && s->deadline > tsc_now());
     s->exit.reason = EXIT_NONE;
 }
+static void late_read(void) /* it is past, and the guest reads a register of its APIC before the kernel says so */
+{
+    time_comes();
+    s->gpr[GPR_RCX] = 0x808;
+    s->exit.reason = EXIT_RDMSR;
+    s->exit.insn_len = 2;
+}
 static void timer_lvt(void);
 static void deadline(void **unused)
 {
     (void)unused;
     RUN(to_x2apic, timer_lvt, timer_soon, time_comes, timer_in_time);
+    teardown(NULL), setup(NULL);
+    RUN(to_x2apic, timer_lvt, timer_soon, late_read, timer_in_time);
 }
 
 static void halt(void) { s->exit.reason = EXIT_HLT; s->exit.insn_len = 1; s->valid = GROUP_RIP; }
