@@ -59,7 +59,7 @@ $(BUILD)/obj/%.asm.o: %.asm
 	$(NASM) -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"' -MT $@ -M $< > $@.d
 	$(NASM) -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"' -o $@ $<
 
-$(BUILD)/obj/boot/programs.asm.o: $(BUILD)/root.bin $(BUILD)/vmm.elf $(BUILD)/console.elf
+$(BUILD)/obj/boot/programs.asm.o: $(BUILD)/root.bin $(BUILD)/vmm.elf $(BUILD)/console.elf $(BUILD)/audit.elf
 
 # The pixel screen's font: GNU Unifont, from Debian's grub-common.
 $(BUILD)/gen/font.bin: /usr/share/grub/ascii.pf2 tools/make-font.py

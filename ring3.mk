@@ -1,4 +1,4 @@
-# The ring-3 programs: $(BUILD)/vmm.elf, console.elf (stripped) and root.bin (flat: the kernel loads it): these go into the image; with
+# The ring-3 programs: $(BUILD)/vmm.elf, console.elf, audit.elf (stripped) and root.bin (flat: the kernel loads it): these go into the image; with
 # symbols: $(BUILD)/ring3/NAME.elf.
 # What a program is made of is found by wildcard: no list to keep.
 
@@ -9,6 +9,7 @@ LIB3     := $(sort $(wildcard lib/*.c))
 VMM3     := $(sort $(wildcard vmm/*.c vmm/*/*.c)) $(LIB3)
 ROOT3    := $(sort $(wildcard services/root/*.c)) $(LIB3)
 CONSOLE3 := $(sort $(wildcard services/console/*.c)) $(LIB3)
+AUDIT3   := $(sort $(wildcard services/audit/*.c)) $(LIB3)
 
 R3  := $(BUILD)/ring3
 obj3 = $(patsubst %.c,$(R3)/%.o,$(1)) $(R3)/lib/start.o
@@ -54,13 +55,16 @@ $(R3)/root.elf: $(call obj3,$(ROOT3)) $(ROOT3_LIBS) lib/ring3.ld
 $(R3)/console.elf: $(call obj3,$(CONSOLE3)) lib/ring3.ld
 	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
 
-$(BUILD)/vmm.elf $(BUILD)/console.elf: $(BUILD)/%.elf: $(R3)/%.elf
+$(R3)/audit.elf: $(call obj3,$(AUDIT3)) lib/ring3.ld
+	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
+
+$(BUILD)/vmm.elf $(BUILD)/console.elf $(BUILD)/audit.elf: $(BUILD)/%.elf: $(R3)/%.elf
 	$(STRIP) --strip-all -o $@ $<
 
 $(BUILD)/root.bin: $(R3)/root.elf
 	$(OBJCOPY) -O binary $< $@
 
 .PHONY: ring3
-ring3: $(BUILD)/vmm.elf $(BUILD)/root.bin $(BUILD)/console.elf
+ring3: $(BUILD)/vmm.elf $(BUILD)/root.bin $(BUILD)/console.elf $(BUILD)/audit.elf
 
 -include $(shell find $(R3) -name '*.d' 2>/dev/null)

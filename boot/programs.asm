@@ -13,7 +13,9 @@ align 4096, db 0
 %strcat ROOT_BIN PROGRAMS, "/root.bin"
 %strcat VMM_ELF PROGRAMS, "/vmm.elf"
 %strcat CONSOLE_ELF PROGRAMS, "/console.elf"
+%strcat AUDIT_ELF PROGRAMS, "/audit.elf"
 program program_root, ROOT_BIN
 program program_vmm, VMM_ELF
 program program_console, CONSOLE_ELF
+program program_audit, AUDIT_ELF
 align 4096, db 0

@@ -85,6 +85,7 @@ static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
 struct backend {
     const char *name; /* "VT-x", "AMD-V" */
     const struct pt_format *format;
+    void *const *msr_bitmap; /* VT-x: where the two pages are, by apic_mode, once a CPU has started; NULL: each vCPU's VMCB says it */
 
     /* Can this CPU do it, with everything that we need? If not, `why` gets a sentence that names what is missing and what to do about it (for
      * example the firmware's setting). Also called when the CPU has neither: then it must say so, not crash. */

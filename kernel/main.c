@@ -91,7 +91,7 @@ static void screen_keep(void)
 static void plan_memory(void)
 {
     enum { FREE_MAX = BOOT_RAM_MAX + BOOT_MODULES_MAX + 2 }; /* a range taken out leaves one piece more at most */
-    static struct boot_range free[FREE_MAX], pool;
+    static struct boot_range free[FREE_MAX];
     const struct boot_range low = {0, LOW_MEMORY}, image = {IMAGE_BASE, page_up((uint64_t)kernel_end - KERNEL_BASE) - IMAGE_BASE};
     unsigned n = facts.ram_count;
     memcpy(free, facts.ram, sizeof facts.ram);
@@ -104,18 +104,18 @@ static void plan_memory(void)
     e = e == OK ? ranges_remove(free, &n, FREE_MAX, low) : e;
     e = e == OK ? ranges_remove(free, &n, FREE_MAX, image) : e;
     kassert(e == OK);
-    hostmap_init(free, n, facts.ram_total, acpi.cpu_count, &pool);
+    hostmap_init(free, n, facts.ram_total, acpi.cpu_count, &setup.pool);
     screen_keep(); /* at once: the next line of the log goes there */
 
     memcpy(setup.ram, facts.ram, sizeof setup.ram);
     setup.ram_count = facts.ram_count;
     e = ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, low);
     e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, image) : e;
-    e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, pool) : e;
+    e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, setup.pool) : e;
     if (e != OK)
         klog(LOG_WARN, "the firmware's memory map is in too many pieces; some memory stays unused");
     klog(LOG_INFO, "memory: %lu MiB usable in %u pieces, kernel pool %lu MiB at 0x%lx, %u modules", facts.ram_total >> 20, facts.ram_count,
-         pool.size >> 20, pool.base, facts.module_count);
+         setup.pool.size >> 20, setup.pool.base, facts.module_count);
 }
 
 /* Each CPU but the boot CPU, once it is set up. */

@@ -6,6 +6,7 @@
 
 #include "kernel/domain.h"
 #include "kernel/log.h"
+#include "kernel/shown.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
 #include "mm/hostmap.h"
@@ -14,7 +15,7 @@
 #define MAPPINGS_PER_STEP 16u
 enum { PHASE_ALIVE = 0, PHASE_UNMAPPING, PHASE_FLUSHING, PHASE_SCRUBBING, PHASE_GONE };
 
-static struct ledger ledger;
+struct shown shown __attribute__((section(".bss.shown"), aligned(4096)));
 
 struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint32_t tag, bool is_ram, enum error *e)
 {
@@ -26,7 +27,7 @@ struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint3
     m->payer = payer;
     m->is_ram = is_ram;
     m->range = (struct ledger_range){.base = base, .size = size, .tag = tag};
-    *e = is_ram ? OK : ledger_insert(&ledger, &m->range);
+    *e = is_ram ? OK : ledger_insert(&shown.ledger, &m->range);
     if (*e == OK)
         return m;
     object_free(payer, m, sizeof *m);
@@ -54,9 +55,9 @@ struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t o
 bool memory_carved(struct memory *ram, uint64_t index, uint64_t *offset, uint64_t *size)
 {
     uint64_t end = ram->range.base.v + ram->range.size;
-    struct ledger_range *r = ledger_next(&ledger, ram->range.base);
+    struct ledger_range *r = ledger_next(&shown.ledger, ram->range.base);
     while (r && r->base.v < end && index-- > 0)
-        r = ledger_next(&ledger, hpa(r->base.v + 1));
+        r = ledger_next(&shown.ledger, hpa(r->base.v + 1));
     if (!r || r->base.v >= end)
         return false;
     *offset = r->base.v - ram->range.base.v;
@@ -166,7 +167,7 @@ enum error memory_destroy_step(struct memory *m)
             scrub(m);
             return E_AGAIN;
         }
-        ledger_remove(&ledger, &m->range);
+        ledger_remove(&shown.ledger, &m->range);
         m->phase = PHASE_GONE;
         klog(LOG_DEBUG, "memory 0x%lx+0x%lx zeroed and free", m->range.base.v, m->range.size);
         return OK;

@@ -12,6 +12,7 @@
 #include "kernel/klog_ring.h"
 #include "kernel/memory.h"
 #include "kernel/options.h"
+#include "kernel/shown.h"
 #include "kernel/string.h"
 #include "kernel/syscall.h"
 #include "kernel/thread.h"
@@ -22,6 +23,7 @@
 #define ROOT_PRIORITY  6
 
 extern char program_root[], program_root_end[], program_vmm[], program_vmm_end[], program_console[], program_console_end[];
+extern char program_audit[], program_audit_end[], shown_start[], shown_end[];
 
 static union { struct root_boot boot; char pages[(sizeof(struct root_boot) + PAGE_MASK) & ~PAGE_MASK]; }
     told __attribute__((section(".bss.page"), aligned(4096)));
@@ -53,13 +55,19 @@ static void hand_ports(struct domain *root, uint32_t slot, uint16_t first, uint1
     hand(root, &p->object, RIGHTS_ALL, slot);
 }
 
+/* Never written by ring 3, never destroyed. */
+static void hand_kept(struct domain *root, uint64_t base, uint64_t size, uint32_t tag, uint32_t rights, uint32_t slot)
+{
+    struct memory *m = object_over(root, base, size, tag, false);
+    m->keep = true;
+    hand(root, &m->object, rights | RIGHT_READ | RIGHT_GRANT | RIGHT_MANAGE, slot);
+}
+
 static uint32_t hand_program(struct domain *root, const char *start, const char *end, const char *name, uint32_t slot)
 {
-    struct memory *m = object_over(root, image_hpa(start).v, page_up((uint64_t)(end - start)), TAG_MODULE, false);
-    m->keep = true;
-    hand(root, &m->object, RIGHTS_ALL & ~(uint32_t)(RIGHT_WRITE | RIGHT_DESTROY), slot);
+    hand_kept(root, image_hpa(start).v, page_up((uint64_t)(end - start)), TAG_MODULE, RIGHT_EXEC, slot);
     struct boot_module *x = &told.boot.program[told.boot.program_count++];
-    x->base = m->range.base.v;
+    x->base = image_hpa(start).v;
     x->size = (uint64_t)(end - start);
     x->slot = slot;
     copy_string(x->name, sizeof x->name, name);
@@ -130,9 +138,9 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
 {
     object_get(&log_object);
     hand(root, &log_object, RIGHTS_ALL, ROOT_SLOT_LOG);
-    struct memory *ring = object_over(root, image_hpa(&klog_ring).v, page_up(sizeof klog_ring), TAG_ROOT, false);
-    ring->keep = true;
-    hand(root, &ring->object, RIGHT_READ | RIGHT_GRANT | RIGHT_MANAGE, ROOT_SLOT_LOG_RING);
+    hand_kept(root, image_hpa(&klog_ring).v, page_up(sizeof klog_ring), TAG_LOG, 0, ROOT_SLOT_LOG_RING);
+    hand_kept(root, s->pool.base, s->pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
+    hand_kept(root, image_hpa(shown_start).v, (uint64_t)(shown_end - shown_start), TAG_KERNEL, 0, ROOT_SLOT_SHOWN);
     uint16_t serial = serial_port();
     if (serial) {
         hand_ports(root, ROOT_SLOT_SERIAL_PORTS, serial, (uint16_t)(serial + 7));
@@ -181,7 +189,10 @@ void root_create(const struct root_setup *s)
         copy_string(x->name, sizeof x->name, s->boot->module[i].name);
     }
     slot = hand_program(root, program_vmm, program_vmm_end, "vmm", slot);
-    hand_program(root, program_console, program_console_end, "console", slot);
+    slot = hand_program(root, program_console, program_console_end, "console", slot);
+    slot = hand_program(root, program_audit, program_audit_end, "audit", slot);
+    slot = hand_program(root, program_root, program_root_end, "root", slot);
+    hand_kept(root, image_hpa(&told).v, sizeof told, TAG_ROOT, 0, slot);
     if (option(s->boot->cmdline, "debug-exit", NULL, 0)) {
         hand_ports(root, ROOT_SLOT_QEMU_EXIT_PORTS, 0xf4, 0xf4);
         hand_ports(root, ROOT_SLOT_BOCHS_EXIT_PORTS, 0x8900, 0x8900);
@@ -189,6 +200,10 @@ void root_create(const struct root_setup *s)
     if (!largest)
         panic("the firmware's map leaves no memory for guests");
     tell(s, root);
+    shown.root = root;
+    shown.kernel_table = kernel_tables.root;
+    for (unsigned i = 0; i < ARRAY_SIZE(shown.msr_bitmap); i++)
+        shown.msr_bitmap[i] = backend && backend->msr_bitmap ? backend->msr_bitmap[i] : NULL;
     struct thread *t;
     enum error e = thread_create(root, load_root(root, largest), 0, 0, 0, ROOT_PRIORITY, 0, 0, &t);
     if (e != OK)

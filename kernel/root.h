@@ -10,6 +10,7 @@ struct root_setup {
     const struct acpi_facts *acpi;
     struct boot_range ram[BOOT_RAM_MAX]; /* free for root to carve from; modules lie inside */
     unsigned ram_count;
+    struct boot_range pool;
     const char *backend_error;
     uint64_t entry_tsc;
 };

@@ -10,6 +10,7 @@
 #include "kernel/irq.h"
 #include "kernel/klog_ring.h"
 #include "kernel/memory.h"
+#include "kernel/shown.h"
 #include "kernel/space.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
@@ -351,6 +352,10 @@ static const handler handlers[SYS_COUNT] = {
     [SYS_LOG] = sys_log,
 };
 
+/* Those that may change tables, the ledger, or which objects there are. */
+#define RESHAPING (1u << SYS_HANDLE_CLOSE | 1u << SYS_HANDLE_GRANT | 1u << SYS_DESTROY | 1u << SYS_DOMAIN_CREATE | 1u << SYS_THREAD_CREATE | \
+                   1u << SYS_MEMORY_CARVE | 1u << SYS_MAP | 1u << SYS_UNMAP | 1u << SYS_PORTS_OPEN | 1u << SYS_SPACE_CREATE | 1u << SYS_VCPU_CREATE)
+
 static noreturn void thread_exit(struct thread *t)
 {
     t->exited = true;
@@ -373,7 +378,9 @@ noreturn void syscall_entry(struct thread *t)
     struct arguments x = {t, t->domain, {t->frame.rdi, t->frame.rsi, t->frame.rdx, t->frame.rcx, t->frame.r8, t->frame.r9}};
     if (number < SYS_COUNT && handlers[number]) {
         kernel_lock();
+        shown.generation += RESHAPING >> number & 1;
         r = handlers[checked_index(number, SYS_COUNT)](&x);
+        shown.generation += RESHAPING >> number & 1;
         kernel_unlock();
     }
     if (number == SYS_EVENT_WAIT && r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps already on another CPU */

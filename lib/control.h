@@ -23,6 +23,8 @@ enum control_kind {
     CONTROL_REBOOT,
     CONTROL_EXIT,     /* value: the emulator's exit code */
     CONTROL_STATS,    /* guest: its exits by reason, its start, its kernel memory */
+    CONTROL_AUDIT,    /* is memory partitioned as it should be? */
+    CONTROL_AUDIT_BREAK, /* guest: the same, with a mapping that should not be; a test */
     CONTROL_DRAINED,  /* answer to CONTROL_DRAIN: the last byte is on the wire */
     /* root -> console */
     CONTROL_TEXT,     /* one line to print */

@@ -6,8 +6,8 @@
 #include "kernel/log.h"
 #include "svm/svm.h"
 
-uint8_t svm_msrpm[MSRPM_BYTES] __attribute__((aligned(4096)));
-uint8_t svm_iopm[IOPM_BYTES] __attribute__((aligned(4096)));
+uint8_t svm_msrpm[MSRPM_BYTES] __attribute__((section(".bss.shown.maps"), aligned(4096)));
+uint8_t svm_iopm[IOPM_BYTES] __attribute__((section(".bss.shown.maps"), aligned(4096)));
 
 static const struct { uint32_t msr; uint8_t rights; } allowed[] = {
     {MSR_FS_BASE, MSR_READ | MSR_WRITE},        /* thread switches; VMLOAD and VMSAVE switch it */

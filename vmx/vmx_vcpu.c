@@ -153,6 +153,7 @@ void vmx_flush(struct space *s)
 const struct backend vmx_backend = {
     .name = "VT-x",
     .format = &pt_ept,
+    .msr_bitmap = vmx_msr_page,
     .probe = vmx_probe,
     .cpu_start = vmx_cpu_start,
     .vcpu_create = vmx_vcpu_create,

@@ -258,9 +258,12 @@ enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAUL
 /* Owner tags in the ledger. */
 #define TAG_ROOT       1u
 #define TAG_CONSOLE    2u
-#define TAG_SHARED     3u   /* rings between two ring-3 programs; never guest memory */
-#define TAG_MODULE     4u
+#define TAG_MODULE     4u   /* boot modules, and the programs in the kernel's image: never writable */
+#define TAG_KERNEL     5u   /* the pool, and the pages that services/audit begins with */
+#define TAG_AUDIT      6u
+#define TAG_LOG        7u   /* struct klog_ring */
 #define TAG_GUEST(n)   (0x100u + (uint32_t)(n)) /* guest RAM of the n-th guest */
 #define TAG_MONITOR(n) (0x200u + (uint32_t)(n)) /* the monitor's private memory of the n-th guest */
+#define TAG_SHARED(tag) (0x1000u | (tag))           /* what root shares with the program whose own memory has that tag */
 
 #endif

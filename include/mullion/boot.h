@@ -31,6 +31,8 @@ enum {
     ROOT_SLOT_QEMU_EXIT_PORTS,  /* OBJ_PORTS: 0xf4 (isa-debug-exit), if `debug-exit` is on the command line */
     ROOT_SLOT_BOCHS_EXIT_PORTS, /* OBJ_PORTS: 0x8900 (Bochs), likewise */
     ROOT_SLOT_CLOCK_PORTS,      /* OBJ_PORTS: 0x70-0x71, the battery clock */
+    ROOT_SLOT_POOL,             /* OBJ_MEMORY, read only: the kernel's objects and tables */
+    ROOT_SLOT_SHOWN,            /* OBJ_MEMORY, read only: struct shown of kernel/shown.h, and the AMD-V bitmaps */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM, modules and programs follow; their slots stand in the tables below */
 };
 
@@ -61,7 +63,7 @@ struct root_boot {
     uint32_t ram_count, module_count, program_count, reserved;
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];
-    struct boot_module program[4]; /* "vmm", "console": ELF files inside the kernel image */
+    struct boot_module program[4]; /* "vmm", "console", "audit", "root": ELF files inside the kernel image */
 };
 
 /* The kernel's log: text in a ring; `head` counts all bytes ever written. Written by ring 0 only. */

@@ -278,6 +278,8 @@ static void run(const char *line)
     case SHELL_FAULT: ask(CONTROL_FAULT, c.guest, 0); break;
     case SHELL_STATS: ask(CONTROL_STATS, c.guest, 0); break;
     case SHELL_MEMORY: ask(CONTROL_MEMORY, 0, 0); break;
+    case SHELL_AUDIT: ask(CONTROL_AUDIT, 0, 0); break;
+    case SHELL_AUDIT_BREAK: ask(CONTROL_AUDIT_BREAK, c.guest, 0); break;
     case SHELL_POWEROFF: ask(CONTROL_POWEROFF, 0, 0); break;
     case SHELL_REBOOT: ask(CONTROL_REBOOT, 0, 0); break;
     case SHELL_EXIT: ask(CONTROL_EXIT, 0, c.value); break;

@@ -7,6 +7,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/audit.h"
 #include "services/root/root.h"
 
 #define CONSOLE_SHARED_VA (ROOT_SHARED_VA + CONFIG_GUESTS_MAX * ROOT_SHARED_STRIDE)
@@ -75,6 +76,12 @@ void console_answer(const char *text, ...)
     queue(CONTROL_TEXT, 0, 0, line);
 }
 
+void console_done(void)
+{
+    queue(CONTROL_DONE, 0, 0, "");
+    flush();
+}
+
 void console_note(unsigned guest, enum guest_state state, const char *text)
 {
     queue(CONTROL_NOTE, guest, state, text);
@@ -106,7 +113,7 @@ void console_init(void)
     if (event.error != OK || p == NULL)
         return;
     console_event = event.value;
-    shared = ram_shared(CONSOLE_SHARED_VA, SHARED_BYTES, TAG_SHARED);
+    shared = ram_shared(CONSOLE_SHARED_VA, SHARED_BYTES, TAG_SHARED(TAG_CONSOLE));
     private_bytes = program_private_bytes(p) + CONSOLE_STACK_BYTES;
     private_hpa = ram_place_private(private_bytes);
     if (private_hpa == 0)
@@ -256,6 +263,14 @@ static void request(const struct control_message *m)
         if (known_guest(m->guest))
             guest_fault(m->guest);
         break;
+    case CONTROL_AUDIT:
+        if (audit_command())
+            return;
+        break;
+    case CONTROL_AUDIT_BREAK:
+        if (known_guest(m->guest) && audit_break(m->guest))
+            return;
+        break;
     case CONTROL_POWEROFF: power_off(); break;
     case CONTROL_REBOOT: power_reset(); break;
     case CONTROL_EXIT: power_exit((uint8_t)m->value); break;
@@ -264,7 +279,7 @@ static void request(const struct control_message *m)
         return;
     default: console_answer("The console asked for something unknown (%u).", m->kind); break;
     }
-    queue(CONTROL_DONE, 0, 0, "");
+    console_done();
 }
 
 void console_work(uint64_t bits)

@@ -27,7 +27,7 @@ bool guest_place(unsigned n)
     if (vmm == NULL)
         return false;
     g->private_bytes = program_private_bytes(vmm) + (1ull + g->config->cpu_count) * VMM_STACK_BYTES;
-    g->shared = ram_shared(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE, GUEST_SHARED_BYTES, TAG_SHARED);
+    g->shared = ram_shared(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE, GUEST_SHARED_BYTES, TAG_SHARED(TAG_MONITOR(n)));
     struct syscall_result event = sys_event_create();
     if (g->shared == 0 || event.error != OK)
         return false;
@@ -215,7 +215,7 @@ bool guest_make(unsigned n, char *why, size_t why_size)
         return false;
     }
     uint64_t quota = quota_pages(g, vmm);
-    struct syscall_result domain = sys_domain_create(quota, mask, root_event, 1ull << (ROOT_EVENT_DEATH_SHIFT + n));
+    struct syscall_result domain = sys_domain_create(quota, mask, root_event, 1ull << n);
     if (domain.error != OK) {
         format(why, why_size, "its monitor's domain cannot be made (%llu pages of kernel memory): %s", (unsigned long long)quota,
                error_text(domain.error));

@@ -7,6 +7,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/audit.h"
 #include "services/root/guest.h"
 #include <stdatomic.h>
 
@@ -170,6 +171,7 @@ static void look(unsigned n)
                      (unsigned long long)ticks, (unsigned long long)(b->tsc_khz ? ticks / b->tsc_khz : 0));
             if (g->phase == PHASE_ON)
                 note(n, GUEST_RUNNING, "");
+            audit_due();
             break;
         }
         case GUEST_POWEROFF: {
@@ -242,9 +244,12 @@ uint64_t guests_work(uint64_t bits)
         struct guest *g = &guests[n];
         if (g->phase == PHASE_ON || g->phase == PHASE_STOPPING)
             look(n);
-        while (g->phase == PHASE_ENDING) {
+        if (g->phase == PHASE_ENDING && audit_looks())
+            again = min_u64(again, tsc_now() + ticks_of_ms(1));
+        while (g->phase == PHASE_ENDING && !audit_looks()) {
             if (end_step(g)) {
                 g->phase = PHASE_OFF;
+                audit_due();
                 root_log(LOG_DEBUG, "guest %s: its memory is zeroed and returned", g->config->name);
                 if (g->restart_wanted) {
                     g->restart_wanted = false;
@@ -261,6 +266,14 @@ uint64_t guests_work(uint64_t bits)
             again = min_u64(again, g->deadline);
     }
     return again;
+}
+
+bool guests_settled(void)
+{
+    for (unsigned n = 0; n < root_config.guest_count; n++)
+        if (guests[n].phase == PHASE_ENDING || (guests[n].phase == PHASE_ON && guests[n].shown == GUEST_STARTING))
+            return false;
+    return true;
 }
 
 void guests_autostart(void)

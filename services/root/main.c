@@ -6,6 +6,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/audit.h"
 #include "services/root/clock.h"
 #include "services/root/root.h"
 
@@ -127,6 +128,7 @@ void thread_main(uint64_t argument)
     if (b->backend[0] == 0)
         root_log(LOG_ERROR, "this machine cannot run guests: %.120s", b->backend_error);
     console_init();
+    audit_init();
     guests_init();
     console_start();
     guests_autostart();
@@ -137,6 +139,7 @@ void thread_main(uint64_t argument)
     for (;;) {
         uint64_t again = guests_work(bits);
         console_work(bits);
+        again = min_u64(again, audit_work(bits, guests_settled()));
         /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none can
          * use root to keep the CPU from others. */
         (void)sys_event_wait(root_event, ROOT_EVENT_NEVER, tsc_now() + b->tsc_khz);

@@ -66,9 +66,11 @@ void power_off(void)
     console_answer("This machine cannot be switched off by software. All guests run on.");
 }
 
+bool power_can_exit(void) { return can_qemu || can_bochs; }
+
 void power_exit(uint8_t code)
 {
-    if (!can_qemu && !can_bochs) {
+    if (!power_can_exit()) {
         console_answer("There is no emulator's exit port (it is used with debug-exit on the kernel's command line).");
         return;
     }

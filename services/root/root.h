@@ -20,19 +20,21 @@
 #define ROOT_CONFIG_VA   0x0000000020000000ull
 #define ROOT_PROGRAMS_VA 0x0000000030000000ull /* program i's file at + i * 256 MiB */
 #define ROOT_PROGRAM_STRIDE 0x10000000ull
-#define ROOT_SHARED_VA   0x0000000080000000ull /* guest n's shared pages at + n * 1 MiB; the console's after the last */
+#define ROOT_SHARED_VA   0x0000000080000000ull /* guest n's shared pages at + n * 1 MiB; then the console's, the log, the checker's */
 #define ROOT_SHARED_STRIDE 0x100000ull
+#define ROOT_AUDIT_VA    (ROOT_SHARED_VA + (CONFIG_GUESTS_MAX + 2) * ROOT_SHARED_STRIDE)
 #define ROOT_SCRATCH_VA  0x00000000a0000000ull /* for filling a new program's data */
 
 /* Priorities: services before monitors before guests (mullion/abi.h: higher runs first). */
-enum { PRIORITY_GUEST = 3, PRIORITY_MONITOR = 5, PRIORITY_SERVICE = 6 };
+enum { PRIORITY_GUEST = 3, PRIORITY_AUDIT = 4, PRIORITY_MONITOR = 5, PRIORITY_SERVICE = 6 };
 
-/* Bits of root's event: n: guest n's monitor has something to say; DEATH_SHIFT + n: its domain has stopped; and: */
-#define ROOT_EVENT_DEATH_SHIFT 24
+/* Bits of root's event: n: guest n's monitor has something to say, or its domain has stopped; and: */
 #define ROOT_EVENT_CONSOLE       (1ull << 48)
 #define ROOT_EVENT_CONSOLE_DEATH (1ull << 49)
+#define ROOT_EVENT_AUDIT         (1ull << 50) /* the checker has answered */
+#define ROOT_EVENT_AUDIT_DEATH   (1ull << 51)
 #define ROOT_EVENT_NEVER         (1ull << 63) /* waited for to let time pass; nobody is told of it */
-_Static_assert(CONFIG_GUESTS_MAX <= ROOT_EVENT_DEATH_SHIFT, "the bits do not meet");
+_Static_assert(CONFIG_GUESTS_MAX <= 48, "the bits do not meet");
 
 extern struct config root_config;
 extern uint64_t root_event;      /* handle */
@@ -68,6 +70,8 @@ void guests_autostart(void);
 /* Looks at the guests whose bits are set, and at deadlines; does a bounded step of what is due. Returns when it wants to be
  * called again: a TSC value (0: at once after others had a chance), NEVER. */
 uint64_t guests_work(uint64_t bits);
+/* None is starting or ending. */
+bool guests_settled(void);
 /* The shell's commands; what to answer goes through console_answer. */
 void guest_start(unsigned n);
 void guest_stop(unsigned n, bool at_once);
@@ -92,6 +96,7 @@ void console_start(void);
 void console_work(uint64_t bits);
 /* One line of the answer to the command being carried out; cut at CONTROL_TEXT_MAX. */
 void console_answer(const char *text, ...) print_like(1, 2);
+void console_done(void);         /* the end of an answer that was not ready at once */
 void console_note(unsigned guest, enum guest_state state, const char *text);
 void console_guest_off(unsigned guest, const char *text);
 void console_drain(void);        /* asks it to print what it has; console_drained tells */
@@ -102,5 +107,6 @@ void power_init(void);
 void power_off(void);
 void power_reset(void);
 void power_exit(uint8_t code);
+bool power_can_exit(void);       /* the kernel was booted with debug-exit */
 
 #endif

@@ -1,6 +1,6 @@
 """Reads the physical memory of a stopped emulated machine from outside and walks every page table in it, host and
 second-level, with nothing of the kernel's own code. What it takes from the kernel: the addresses of four symbols
-(kernel_tables, ledger, pt_host, pt_ept, pt_npt) and the layout of struct pagetable and struct ledger_range. What it proves:
+(kernel_tables, shown, pt_host, pt_ept, pt_npt) and the layout of struct pagetable and struct ledger_range. What it proves:
 Isolation.violations() is empty."""
 import array
 import mmap
@@ -286,7 +286,7 @@ class Isolation:
 
     def _read_ledger(self):
         """[(base, size, tag)] from the live tree."""
-        out, todo = [], [self.image(self.symbols['ledger'])]
+        out, todo = [], [self.image(self.symbols['shown'])]
         while todo:
             va = todo.pop()
             if not va:

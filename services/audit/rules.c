@@ -1,0 +1,159 @@
+/*
+ * Who may reach what. A frame is known by its owner in the ledger; a program by the bit with which root hears of its end; a guest by the
+ * monitor that pays for its space. Memory that guests share, should there ever be some, will have a tag of its own and one more line in
+ * allowed().
+ */
+#include "services/audit/check_private.h"
+
+#define RW (RIGHT_READ | RIGHT_WRITE)
+#define RX (RIGHT_READ | RIGHT_EXEC)
+
+static bool is_monitor(uint32_t tag) { return tag >= TAG_MONITOR(0) && tag < TAG_MONITOR(AUDIT_GUESTS_MAX); }
+static bool is_shared(uint32_t tag) { return tag >= TAG_SHARED(0) && tag - TAG_SHARED(0) < TAG_SHARED(0); }
+static bool is_guest(uint32_t tag) { return tag >= TAG_GUEST(0) && tag < TAG_GUEST(AUDIT_GUESTS_MAX); }
+
+/* With which rights may `who` reach memory whose owner is `owner`? 0: not at all. */
+static uint32_t allowed(uint32_t who, uint32_t owner)
+{
+    if (who == 0)
+        return 0;
+    if (is_guest(who))
+        return owner == who ? RW | RX : 0; /* a guest: its own memory and nothing else */
+    if (owner == TAG_MODULE)
+        return RX;                         /* boot modules and programs' images: nobody writes there */
+    if (owner == who || owner == TAG_SHARED(who))
+        return RW;
+    if (is_monitor(who))
+        return owner == who - TAG_MONITOR(0) + TAG_GUEST(0) ? RW : 0;
+    switch (who) {
+    case TAG_ROOT: return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) ? RW : 0;
+    case TAG_CONSOLE:
+        return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) && is_monitor(owner - TAG_SHARED(0)) ? RW : 0;
+    case TAG_AUDIT: return owner == TAG_KERNEL ? RIGHT_READ : 0;
+    default: return 0;
+    }
+}
+
+static bool is_ram(const struct check *c, uint64_t hpa)
+{
+    for (uint32_t i = 0; i < c->boot->ram_count && i < BOOT_RAM_MAX; i++)
+        if (hpa - c->boot->ram[i].base < c->boot->ram[i].size)
+            return true;
+    return false;
+}
+
+/* The first range that ends behind `hpa`: its index. */
+static unsigned first_behind(const struct check *c, uint64_t hpa)
+{
+    unsigned low = 0, high = c->owned_count;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if (c->owned[middle].end <= hpa)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A vCPU's state page, in the program that has this vCPU. */
+static bool is_state_page(const struct check *c, const struct walk_run *run)
+{
+    for (unsigned i = 0; i < c->vcpu_count; i++)
+        if (c->vcpu[i].state == run->frame && c->vcpu[i].domain == c->walking)
+            return run->size == PAGE_SIZE && (run->rights & RIGHT_EXEC) == 0;
+    return false;
+}
+
+static void remember(struct check *c, uint64_t base, uint64_t end)
+{
+    if (c->reached_count == REACHED_MAX)
+        c->too_much = true;
+    else
+        c->reached[c->reached_count++] = (struct reached){base, end, c->who};
+}
+
+void rule_reach(struct check *c, const struct walk_run *run)
+{
+    uint64_t end = run->frame + run->size, at = run->frame;
+    bool pool = view_in_pool(c->view, run->frame);
+    if (c->walking == NULL) {
+        remember(c, run->frame, end);
+    } else {
+        if ((run->rights & WALK_USER) == 0)
+            violation(c, AUDIT_PRIVILEGE, c->who, 0, run->frame, run->size, run->at);
+        if ((run->rights & (RIGHT_WRITE | RIGHT_EXEC)) == (RIGHT_WRITE | RIGHT_EXEC))
+            violation(c, AUDIT_WX, c->who, 0, run->frame, run->size, run->at);
+    }
+    /* Where the pool's pages lie is chance, and no part of the state that is compared. */
+    c->hash = mix(mix(mix(mix(c->hash, run->at), pool ? 0 : run->frame), run->size), run->rights);
+    if (pool && c->walking != NULL && is_state_page(c, run))
+        return;
+    for (unsigned i = first_behind(c, at); at < end; i++) {
+        const struct owned *o = i < c->owned_count && c->owned[i].base < end ? &c->owned[i] : NULL;
+        uint64_t gap = o != NULL ? max_u64(o->base, at) : end, part = o != NULL ? min_u64(o->end, end) : end;
+        if (gap > at)
+            violation(c, AUDIT_OWNER, c->who, is_ram(c, at) ? 0 : TAG_KERNEL, at, gap - at, run->at + (at - run->frame));
+        if (part > gap) {
+            uint32_t may = allowed(c->who, o->tag);
+            if (may == 0 || (run->rights & (RW | RX) & ~may) != 0)
+                violation(c, may == 0 ? AUDIT_OWNER : AUDIT_RIGHTS, c->who, o->tag, gap, part - gap, run->at + (gap - run->frame));
+        }
+        at = part;
+    }
+}
+
+void rule_ring0(struct check *c, const struct walk_run *run)
+{
+    if (run->rights & WALK_USER)
+        violation(c, AUDIT_PRIVILEGE, TAG_KERNEL, 0, run->frame, run->size, run->at);
+    if ((run->rights & (RIGHT_WRITE | RIGHT_EXEC)) == (RIGHT_WRITE | RIGHT_EXEC))
+        violation(c, AUDIT_WX, TAG_KERNEL, 0, run->frame, run->size, run->at);
+    for (uint32_t i = 0; i < c->boot->ram_count && i < BOOT_RAM_MAX; i++) {
+        uint64_t low = max_u64(run->frame, c->boot->ram[i].base);
+        uint64_t high = min_u64(run->frame + run->size, c->boot->ram[i].base + c->boot->ram[i].size);
+        if (low >= high)
+            continue;
+        unsigned k = first_behind(c, low);
+        uint32_t owner = k < c->owned_count && c->owned[k].base <= low ? c->owned[k].tag : 0;
+        violation(c, AUDIT_RING0_REACHES, TAG_KERNEL, owner, low, high - low, run->at + (low - run->frame));
+    }
+}
+
+/* By rising address; heap sort, for nothing here recurses or grows. */
+static void sift(struct reached *r, unsigned i, unsigned count)
+{
+    for (unsigned child; (child = 2 * i + 1) < count; i = child) {
+        if (child + 1 < count && r[child + 1].base > r[child].base)
+            child++;
+        if (r[i].base >= r[child].base)
+            return;
+        struct reached swap = r[i];
+        r[i] = r[child];
+        r[child] = swap;
+    }
+}
+
+static void sort(struct reached *r, unsigned count)
+{
+    for (unsigned i = count / 2; i-- > 0;)
+        sift(r, i, count);
+    for (unsigned n = count; n-- > 1;) {
+        struct reached swap = r[0];
+        r[0] = r[n];
+        r[n] = swap;
+        sift(r, 0, n);
+    }
+}
+
+void rule_two_guests(struct check *c)
+{
+    struct reached *r = c->reached;
+    sort(r, c->reached_count);
+    for (unsigned i = 0, furthest = 0; i < c->reached_count; i++) {
+        if (i != furthest && r[i].base < r[furthest].end && r[i].who != r[furthest].who)
+            violation(c, AUDIT_TWO_GUESTS, r[i].who, r[furthest].who, r[i].base, min_u64(r[i].end, r[furthest].end) - r[i].base, 0);
+        if (r[i].end > r[furthest].end)
+            furthest = i;
+    }
+}

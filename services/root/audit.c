@@ -1,0 +1,327 @@
+/*
+ * See audit.h. Root believes the checker's verdict, but not its lengths.
+ */
+#include "services/root/audit.h"
+
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "services/root/guest.h"
+
+#define SHARED_BYTES  (PAGE_SIZE + AUDIT_ANSWER_BYTES) /* struct audit_boot, then struct audit_answer */
+#define BREAK_VA      (VMM_GUEST_VA - SIZE_2M)         /* nothing is there in a monitor */
+#define STARTS_MAX    4
+#define WAIT_MS       3000 /* for an answer */
+#define AUDIT_LATE_MS 1000
+#define AUDIT_REST_MS 100
+#define NOT_BROKEN    (~0u)
+_Static_assert(CONFIG_GUESTS_MAX <= AUDIT_GUESTS_MAX, "the checker knows all guests");
+
+typedef unsigned long long ull;
+
+static uint64_t event, shared, domain, memory, thread; /* handles; the last three while it lives */
+static uint64_t private_hpa, private_bytes;
+static unsigned starts;
+static bool looks, for_shell, due;
+static uint64_t request, looks_until, due_since, not_before, ticks_before;
+static unsigned broken = NOT_BROKEN; /* the guest whose monitor has a page too many just now */
+static uint32_t other_guest;
+
+static struct audit_boot *boot_page(void) { return (struct audit_boot *)ROOT_AUDIT_VA; }
+static const struct audit_answer *answer_page(void) { return (const struct audit_answer *)(ROOT_AUDIT_VA + PAGE_SIZE); }
+static uint64_t ticks(void) { return sys_query(thread, QUERY_THREAD_TICKS, 0).value; }
+
+void audit_init(void)
+{
+    const struct program *p = program_find("audit");
+    struct syscall_result e = sys_event_create();
+    if (p == NULL || e.error != OK)
+        return;
+    event = e.value;
+    shared = ram_shared(ROOT_AUDIT_VA, SHARED_BYTES, TAG_SHARED(TAG_AUDIT));
+    private_bytes = program_private_bytes(p) + AUDIT_STACK_BYTES;
+    private_hpa = ram_place_private(private_bytes);
+    if (private_hpa == 0)
+        root_log(LOG_ERROR, "no memory for the checker (%lluK)", (ull)(private_bytes >> 10));
+}
+
+static struct audit_range range_of(uint64_t handle)
+{
+    return (struct audit_range){sys_query(handle, QUERY_MEMORY_BASE, 0).value, sys_query(handle, QUERY_MEMORY_SIZE, 0).value};
+}
+
+static void fill_boot(void)
+{
+    const struct root_boot *b = ROOT_BOOT;
+    struct audit_boot *a = boot_page();
+    memset(a, 0, SHARED_BYTES);
+    a->magic = AUDIT_BOOT_MAGIC;
+    a->root_bits = ROOT_EVENT_AUDIT;
+    a->tsc_khz = b->tsc_khz;
+    a->ram_total = b->ram_total;
+    a->pool = range_of(ROOT_SLOT_POOL);
+    a->shown = range_of(ROOT_SLOT_SHOWN);
+    a->amd = strcmp(b->backend, "AMD-V") == 0;
+    for (unsigned i = 0; i < b->ram_count && i < BOOT_RAM_MAX; i++)
+        a->ram[a->ram_count++] = (struct audit_range){b->ram[i].base, b->ram[i].size};
+    a->console_bits = ROOT_EVENT_CONSOLE_DEATH;
+    a->audit_bits = ROOT_EVENT_AUDIT_DEATH;
+}
+
+static enum error make(const struct program *p)
+{
+    const struct audit_boot *a = boot_page();
+    uint64_t image = program_private_bytes(p);
+    if ((memory = ram_carve(private_hpa, private_bytes, TAG_AUDIT)) == 0)
+        return E_QUOTA;
+    struct syscall_result r = sys_domain_create(48 + program_table_pages(p), 1, root_event, ROOT_EVENT_AUDIT_DEATH);
+    if (r.error != OK)
+        return r.error;
+    domain = r.value;
+    enum error e;
+    if ((e = sys_handle_grant(domain, event, RIGHT_WAIT, AUDIT_SLOT_EVENT).error) != OK ||
+        (e = sys_handle_grant(domain, root_event, RIGHT_SIGNAL, AUDIT_SLOT_ROOT_EVENT).error) != OK ||
+        (e = program_load(p, domain, memory, 0)) != OK ||
+        (e = sys_map(domain, AUDIT_BOOT_VA, shared, 0, PAGE_SIZE, RIGHT_READ)) != OK ||
+        (e = sys_map(domain, AUDIT_ANSWER_VA, shared, PAGE_SIZE, AUDIT_ANSWER_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK ||
+        (e = sys_map(domain, AUDIT_SHOWN_VA, ROOT_SLOT_SHOWN, 0, a->shown.size, RIGHT_READ)) != OK ||
+        (e = sys_map(domain, AUDIT_POOL_VA, ROOT_SLOT_POOL, 0, a->pool.size, RIGHT_READ)) != OK ||
+        (e = sys_map(domain, AUDIT_STACK_TOP - AUDIT_STACK_BYTES, memory, image, AUDIT_STACK_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
+        return e;
+    r = sys_thread_create(domain, program_entry(p), AUDIT_STACK_TOP, 0, 0, PRIORITY_AUDIT, 0, 0);
+    thread = r.error == OK ? r.value : 0;
+    return r.error;
+}
+
+/* It has few pages: destroying it is not worth steps. */
+static void unmake(void)
+{
+    if (thread != 0)
+        (void)sys_handle_close(thread);
+    if (domain != 0) {
+        (void)sys_destroy(domain);
+        (void)sys_handle_close(domain);
+    }
+    if (memory != 0) {
+        (void)sys_destroy(memory);
+        (void)sys_handle_close(memory);
+    }
+    thread = domain = memory = 0;
+}
+
+static bool start(void)
+{
+    const struct program *p = program_find("audit");
+    if (domain != 0)
+        return true;
+    if (p == NULL || private_hpa == 0 || shared == 0 || starts == STARTS_MAX)
+        return false;
+    starts++;
+    fill_boot();
+    enum error e = make(p);
+    if (e == OK)
+        return true;
+    root_log(LOG_ERROR, "the checker cannot be started: %s", error_text(e));
+    unmake();
+    return false;
+}
+
+static bool ask(bool shell)
+{
+    due = false;
+    if (!start())
+        return false;
+    looks = true;
+    for_shell = shell;
+    looks_until = tsc_now() + ticks_of_ms(WAIT_MS);
+    ticks_before = ticks();
+    __atomic_store_n(&boot_page()->request, ++request, __ATOMIC_RELEASE);
+    (void)sys_event_signal(event, 1);
+    return true;
+}
+
+void audit_due(void)
+{
+    if (!due)
+        due_since = tsc_now();
+    due = true;
+}
+
+bool audit_looks(void) { return looks; }
+
+static void say(const char *text, ...) print_like(1, 2);
+/* To the shell if it asked, to the log as an error if nobody did. */
+static void say(const char *text, ...)
+{
+    char line[CONTROL_TEXT_MAX + 1];
+    va_list arguments;
+    va_start(arguments, text);
+    format_list(line, sizeof line, text, arguments);
+    va_end(arguments);
+    if (for_shell)
+        console_answer("%s", line);
+    else
+        root_log(LOG_ERROR, "%s", line);
+}
+
+static void owner(const char *name, uint64_t bytes)
+{
+    console_answer("%-16s  %16llu", name, (ull)bytes);
+}
+
+static void totals(const struct audit_answer *a)
+{
+    console_answer("%-16s  %16s", "OWNER", "BYTES");
+    for (unsigned n = 0; n < root_config.guest_count; n++)
+        owner(root_config.guest[n].name, a->guest_bytes[n]);
+    owner("(monitors)", a->monitor_bytes);
+    owner("(shared)", a->shared_bytes);
+    owner("(root)", a->root_bytes);
+    owner("(services)", a->service_bytes);
+    owner("(modules)", a->module_bytes);
+    owner("(kernel)", a->kernel_bytes);
+    owner("(free)", a->free_bytes);
+}
+
+static void violations(const struct audit_answer *a)
+{
+    for (unsigned i = 0; i < a->listed && i < AUDIT_VIOLATIONS_MAX; i++) {
+        char words[200];
+        audit_words(&a->violation[i], words, sizeof words);
+        say("audit: %s", words);
+    }
+    say("audit: FAILED, %u violation%s%s", a->violation_count, a->violation_count == 1 ? "" : "s",
+        a->violation_count > AUDIT_VIOLATIONS_MAX ? "; the first ones are listed" : "");
+}
+
+/* Takes the page back. True: the checker has named it. */
+static bool mend(const struct audit_answer *a)
+{
+    bool named = false;
+    for (unsigned i = 0; i < a->listed && i < AUDIT_VIOLATIONS_MAX; i++) {
+        const struct audit_violation *v = &a->violation[i];
+        named = named || (v->kind == AUDIT_OWNER && v->who == TAG_MONITOR(broken) && v->other == TAG_GUEST(other_guest) && v->at == BREAK_VA);
+    }
+    enum error e = sys_unmap(guests[broken].domain, BREAK_VA);
+    if (e != OK && e != E_DEAD && e != E_HANDLE)
+        root_log(LOG_ERROR, "the mapping that 'audit break' made cannot be undone: %s", error_text(e));
+    broken = NOT_BROKEN;
+    return named;
+}
+
+static void finish(const struct audit_answer *a, uint64_t spent)
+{
+    looks = false;
+    not_before = tsc_now() + ticks_of_ms(AUDIT_REST_MS);
+    bool was_broken = broken != NOT_BROKEN, named = was_broken && mend(a);
+    if (for_shell)
+        totals(a);
+    if (for_shell || a->verdict == AUDIT_PASSED) {
+        char line[CONTROL_TEXT_MAX];
+        format(line, sizeof line, "audit: %u tables, %u leaves, %u ranges, %u domains, %u spaces, %u vCPUs; %llu ticks; digest %016llx", a->tables,
+               a->leaves, a->ranges, a->domains, a->spaces, a->vcpus, (ull)spent, (ull)a->digest);
+        if (for_shell)
+            console_answer("%s", line);
+        else
+            root_log(LOG_DEBUG, "%s; passed", line);
+    }
+    switch (a->verdict) {
+    case AUDIT_PASSED:
+        if (for_shell)
+            say("audit: passed");
+        break;
+    case AUDIT_FAILED: violations(a); break;
+    case AUDIT_RESTLESS:
+        if (for_shell)
+            say("audit: nothing is known: each of %u times something changed while it looked. Try again.", a->tries);
+        else
+            audit_due();
+        break;
+    case AUDIT_TOO_MUCH: say("audit: nothing is known: there is more than the checker has room for"); break;
+    default: say("audit: nothing is known: the checker gave no verdict"); break;
+    }
+    if (was_broken)
+        console_answer("audit break: the broken mapping was %s, and is undone", named ? "found" : "NOT FOUND");
+    if (for_shell)
+        console_done();
+}
+
+static void gone(const char *how)
+{
+    static const struct audit_answer nothing;
+    root_log(LOG_ERROR, "the checker %s%s", how, starts < STARTS_MAX ? "" : " too often; it stays away");
+    unmake();
+    if (looks)
+        finish(&nothing, 0);
+}
+
+uint64_t audit_work(uint64_t bits, bool settled)
+{
+    static struct audit_answer answer;
+    uint64_t now = tsc_now();
+    if ((bits & ROOT_EVENT_AUDIT_DEATH) != 0 && domain != 0 && sys_query(domain, QUERY_DOMAIN_STATE, 0).value != DOMAIN_RUNNING)
+        gone("has crashed");
+    if (looks && __atomic_load_n(&answer_page()->answered, __ATOMIC_ACQUIRE) == request) {
+        answer = *answer_page();
+        finish(&answer, ticks() - ticks_before);
+    } else if (looks && now >= looks_until) {
+        gone("does not answer");
+    }
+    if (looks)
+        return looks_until;
+    if (!due)
+        return NEVER;
+    uint64_t at = settled ? not_before : max_u64(not_before, due_since + ticks_of_ms(AUDIT_LATE_MS));
+    if (now >= at && !ask(false))
+        return NEVER;
+    return looks ? looks_until : at;
+}
+
+/* False: it cannot look now, and that has been said. */
+static bool ready(void)
+{
+    if (!looks)
+        return true;
+    console_answer("The checker is looking at this moment; try again.");
+    return false;
+}
+
+bool audit_command(void)
+{
+    if (!ready())
+        return false;
+    if (ask(true))
+        return true;
+    console_answer("audit: nothing is known: there is no checker ('log' tells why)");
+    return false;
+}
+
+bool audit_break(unsigned n)
+{
+    if (!ready())
+        return false;
+    if (!power_can_exit()) {
+        console_answer("'audit break' needs debug-exit on the kernel's command line.");
+        return false;
+    }
+    unsigned other = 0;
+    while (other < root_config.guest_count && (other == n || guests[other].memory[0] == 0))
+        other++;
+    if (other == root_config.guest_count || guests[n].domain == 0) {
+        console_answer("'audit break' needs two guests that are on.");
+        return false;
+    }
+    enum error e = sys_map(guests[n].domain, BREAK_VA, guests[other].memory[0], 0, PAGE_SIZE, RIGHT_READ);
+    if (e != OK) {
+        console_answer("The mapping cannot be broken: %s", error_text(e));
+        return false;
+    }
+    broken = n;
+    other_guest = other;
+    if (ask(true))
+        return true;
+    static const struct audit_answer nothing;
+    (void)mend(&nothing);
+    console_answer("There is no checker ('log' tells why).");
+    return false;
+}
