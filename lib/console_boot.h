@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define CONSOLE_GUESTS_MAX 24
+#define CONSOLE_GUESTS_MAX 32
 
 /* Slots in the console's handle table. */
 enum {

@@ -107,6 +107,10 @@ int main(int argc, char **argv)
     }
     if (file == NULL || machine.cpus == 0 || machine.memory == 0)
         return usage("FILE, --cpus and --memory are needed");
+    /* As mm/hostmap.c takes it: 1/32 for the pool, of which the kernel keeps some for itself. */
+    uint64_t pool = max_u64(4ull << 20, min_u64(machine.memory / 32, 64ull << 20)) & ~(SIZE_2M - 1);
+    uint64_t spent = CONFIG_KERNEL_HOST + (128 + 20ull * machine.cpus) * PAGE_SIZE;
+    machine.kernel_memory = pool > spent ? pool - spent : 0;
     machine.memory = machine.memory > HOST_TAKES + module_bytes ? machine.memory - HOST_TAKES - module_bytes : 0;
 
     size_t size;

@@ -14,7 +14,7 @@
 #include "arch/x86_64/types.h"
 
 #define LINE_BYTES   512 /* longer lines are broken */
-#define SOURCES_MAX  25
+#define SOURCES_MAX  33
 
 struct line_source {
     char name[32];

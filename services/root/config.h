@@ -12,7 +12,7 @@
 #include "lib/vmm_boot.h"
 #include "mullion/abi.h"
 
-#define CONFIG_GUESTS_MAX   24
+#define CONFIG_GUESTS_MAX   32
 #define CONFIG_NAME_MAX     32   /* with the NUL */
 #define CONFIG_LINE_MAX     4096 /* bytes in a line */
 #define CONFIG_CMDLINE_MAX  2048 /* with the NUL; struct vmm_boot's */
@@ -22,6 +22,9 @@
 #define CONFIG_MEMORY_MAX   (1ull << 42)
 #define CONFIG_OVERHEAD     (1ull << 20)   /* memory that a guest's monitor needs beside the guest's own... */
 #define CONFIG_OVERHEAD_CPU (128ull << 10) /* ...and for each vCPU */
+#define CONFIG_KERNEL       (384ull << 10) /* of the kernel's own memory, for its objects and tables... */
+#define CONFIG_KERNEL_CPU   (64ull << 10)  /* ...and for each vCPU */
+#define CONFIG_KERNEL_HOST  (1ull << 20)   /* root, the console and the checker */
 
 struct config_module {
     const char *name;
@@ -32,6 +35,7 @@ struct config_module {
 struct config_machine {
     unsigned cpus;         /* numbered 0.. */
     uint64_t memory;       /* bytes that guests and their monitors may use */
+    uint64_t kernel_memory; /* bytes that ring 0 may spend on them */
     unsigned module_count;
     const struct config_module *module;
 };

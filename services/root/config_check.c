@@ -143,6 +143,28 @@ static void check_memory(struct config_parser *p, unsigned i)
     bad_guest(p, i);
 }
 
+static uint64_t needed_in_ring0(const struct config_guest *g)
+{
+    return CONFIG_KERNEL + CONFIG_KERNEL_CPU * g->cpu_count;
+}
+
+static void check_kernel_memory(struct config_parser *p, unsigned i)
+{
+    const struct config_guest *g = &p->c->guest[i];
+    uint64_t used = 0, all = p->machine->kernel_memory;
+    for (unsigned other = 0; other < i; other++)
+        if (!p->draft[other].bad)
+            used += needed_in_ring0(&p->c->guest[other]);
+    if (used + needed_in_ring0(g) <= all)
+        return;
+    config_mistake(p, p->draft[i].key_line[KEY_MEMORY],
+                   "guest '%s' needs %lluK of the kernel's own memory, but %lluK of %lluK are left; fewer guests or vCPUs are possible, or a "
+                   "machine with more memory (the kernel takes 1/32 of it, 4M to 64M)",
+                   g->name, (unsigned long long)(needed_in_ring0(g) >> 10), (unsigned long long)((all > used ? all - used : 0) >> 10),
+                   (unsigned long long)(all >> 10));
+    bad_guest(p, i);
+}
+
 void config_finish(struct config_parser *p)
 {
     struct config *c = p->c;
@@ -155,6 +177,8 @@ void config_finish(struct config_parser *p)
             check_cpus(p, i);
         if (!p->draft[i].bad)
             check_memory(p, i);
+        if (!p->draft[i].bad)
+            check_kernel_memory(p, i);
         if (p->draft[i].bad) {
             c->left_out++;
             /* Not a mistake of its own, so it is not counted as one. */

@@ -153,7 +153,7 @@ static enum error make(const struct program *p)
         return E_QUOTA;
     uint64_t image = program_private_bytes(p);
     struct syscall_result r =
-        sys_domain_create(96 + program_table_pages(p) + CONFIG_GUESTS_MAX, 1, root_event, ROOT_EVENT_CONSOLE_DEATH);
+        sys_domain_create(64 + program_table_pages(p) + CONFIG_GUESTS_MAX, 1, root_event, ROOT_EVENT_CONSOLE_DEATH);
     if (r.error != OK)
         return r.error;
     domain = r.value;

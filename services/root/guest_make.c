@@ -69,7 +69,7 @@ static uint64_t module_va(const struct config_guest *c, unsigned i)
 static uint64_t quota_pages(const struct guest *g, const struct program *vmm)
 {
     const struct config_guest *c = g->config;
-    uint64_t pages = 96 + 24ull * c->cpu_count + program_table_pages(vmm);
+    uint64_t pages = 64 + 16ull * c->cpu_count + program_table_pages(vmm);
     for (unsigned i = 0; i < g->ram.count; i++) /* twice: in the monitor, and in the guest's own tables */
         pages += 2 * table_pages(VMM_GUEST_VA + g->ram.piece[i].gpa, g->ram.piece[i].hpa, g->ram.piece[i].size);
     for (unsigned i = 0; i < c->module_count; i++) {

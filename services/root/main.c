@@ -76,7 +76,12 @@ static void read_config(void)
     const struct root_boot *b = ROOT_BOOT;
     uint64_t reserve = 4ull << 20; /* the console and root's own shared pages */
     uint64_t memory = ram_free_bytes();
-    struct config_machine machine = {.cpus = b->cpu_count, .memory = memory > reserve ? memory - reserve : 0, .module = modules};
+    uint64_t spent = sys_query(ROOT_SLOT_SELF, QUERY_DOMAIN_KMEM_USED, 0).value * PAGE_SIZE + CONFIG_KERNEL_HOST;
+    uint64_t kernel = sys_query(ROOT_SLOT_SELF, QUERY_DOMAIN_KMEM_QUOTA, 0).value * PAGE_SIZE;
+    struct config_machine machine = {.cpus = b->cpu_count,
+                                     .memory = memory > reserve ? memory - reserve : 0,
+                                     .kernel_memory = kernel > spent ? kernel - spent : 0,
+                                     .module = modules};
     for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
         modules[machine.module_count++] = (struct config_module){b->module[i].name, b->module[i].size};
 

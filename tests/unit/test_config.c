@@ -16,7 +16,7 @@ static char told[65536];
 static unsigned reports;
 
 static const struct config_module modules[] = {{"vmlinuz", 7000000}, {"initrd.gz", 1000000}, {"tiny.elf", 9000}, {"empty", 0}};
-static const struct config_machine machine = {.cpus = 4, .memory = 1000ull << 20, .module_count = 4, .module = modules};
+static const struct config_machine machine = {.cpus = 4, .memory = 1000ull << 20, .kernel_memory = 16ull << 20, .module_count = 4, .module = modules};
 
 static void note(void *context, unsigned line, const char *text)
 {
@@ -328,12 +328,32 @@ static void test_too_many(void **state)
     (void)state;
     static char text[8192];
     size_t n = 0;
-    for (int i = 0; i < 25; i++)
+    for (int i = 0; i < 33; i++)
         n +=
-            (size_t)snprintf(text + n, sizeof text - n, "[guest g%d]\nshare = 4%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
+            (size_t)snprintf(text + n, sizeof text - n, "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
     parse(text);
-    assert_non_null(strstr(told, "97: guest 'g24' is one too many; at most 24"));
-    assert_int_equal(c.guest_count, 24);
+    assert_non_null(strstr(told, "129: guest 'g32' is one too many; at most 32"));
+    assert_int_equal(c.guest_count, 32);
+}
+
+/* The kernel's pool is small on a small machine: said in words, and who stands first has it. */
+static void test_kernel_memory(void **state)
+{
+    (void)state;
+    static char text[8192];
+    size_t n = 0;
+    struct config_machine small = machine;
+    small.kernel_memory = 2ull << 20;
+    for (int i = 0; i < 6; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
+    told[0] = 0;
+    config_parse(&c, text, n, &small, note, NULL);
+    assert_int_equal(c.guest_count, 4); /* 4 * 448K */
+    assert_int_equal(c.mistakes, 2);
+    assert_non_null(strstr(told, "19: guest 'g4' needs 448K of the kernel's own memory, but 256K of 2048K are left"));
+    small.kernel_memory = 6 * 448ull << 10;
+    config_parse(&c, text, n, &small, note, NULL);
+    assert_int_equal(c.guest_count, 6);
 }
 
 /* Random damage to a good text: never a crash, and whoever is left is whole. */
@@ -372,7 +392,7 @@ int main(void)
         cmocka_unit_test(test_names),    cmocka_unit_test(test_memory),    cmocka_unit_test(test_overcommit),
         cmocka_unit_test(test_cpus),     cmocka_unit_test(test_shares),    cmocka_unit_test(test_modules),
         cmocka_unit_test(test_bytes),    cmocka_unit_test(test_long_line), cmocka_unit_test(test_flood),
-        cmocka_unit_test(test_too_many), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_too_many), cmocka_unit_test(test_kernel_memory), cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
