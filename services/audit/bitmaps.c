@@ -81,7 +81,7 @@ static void amd_vcpus(struct check *c)
         const struct found_vcpu *f = &c->vcpu[i];
         const struct svm_vcpu *hw = view_object(c->view, LOOK(f->v->hw), sizeof *hw);
         uint64_t hpa = hw != NULL ? LOOK(hw->vmcb_hpa) : 0;
-        const struct vmcb *b = view_in_pool(c->view, hpa) && (hpa & PAGE_MASK) == 0 ? view_physical(c->view, hpa, sizeof *b) : NULL;
+        const struct vmcb *b = view_in_pool(c->view, hpa) ? view_physical(c->view, hpa, sizeof *b) : NULL;
         if (b == NULL) {
             violation(c, AUDIT_OBJECT, f->who, 0, hpa, sizeof *b, 0);
             continue;

@@ -86,7 +86,8 @@ static void collect_domains(struct check *c)
                 c->too_much = true;
                 return;
             }
-            bool gone = LOOK(d->object.dead) && LOOK(d->threads) == NULL;
+            bool dead = *(const volatile uint8_t *)&d->object.dead != 0; /* a byte: what stands there may be no bool */
+            bool gone = dead && LOOK(d->threads) == NULL;
             c->domain[c->domain_count++] = (struct found_domain){child, d, who_is(c, d, &c->domain[i]), gone};
             child = LOOK(d->sibling);
         }

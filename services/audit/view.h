@@ -28,9 +28,12 @@ static inline const void *view_object(const struct view *v, const volatile void 
 
 static inline bool view_in_pool(const struct view *v, uint64_t hpa) { return hpa - v->pool_hpa < v->pool_size; }
 
-/* A physical address of what ring 0 has shown: in the pool, or on its other pages. */
+/* `size` bytes of whole pages at a physical address, of what ring 0 has shown: in the pool, or its other pages. NULL: they are not all there,
+ * or begin inside a page. */
 static inline const void *view_physical(const struct view *v, uint64_t hpa, size_t size)
 {
+    if ((hpa & PAGE_MASK) != 0)
+        return NULL;
     if (hpa - v->shown_hpa < v->shown_size)
         return size <= v->shown_size - (hpa - v->shown_hpa) ? (const uint8_t *)v->shown + (hpa - v->shown_hpa) : NULL;
     return view_in_pool(v, hpa) && size <= v->pool_size - (hpa - v->pool_hpa) ? v->pool + (hpa - v->pool_hpa) : NULL;

@@ -142,8 +142,8 @@ void thread_main(uint64_t argument)
 
     uint64_t bits = 0;
     for (;;) {
+        console_work(bits); /* first: what the shell asks for may be work for the guests */
         uint64_t again = guests_work(bits);
-        console_work(bits);
         again = min_u64(again, audit_work(bits, guests_settled()));
         /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none can
          * use root to keep the CPU from others. */

@@ -1,0 +1,672 @@
+// sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c services/audit/walk.c services/audit/check.c services/audit/collect.c services/audit/rules.c services/audit/bitmaps.c
+// libs: -include tests/unit/fake_cpu.h
+/*
+ * The checker against a machine with root, a console and two guests, made by the kernel's own system calls: it passes, and each kind of
+ * violation that is planted is found and named; then the kernel's memory is damaged at random, and the checker comes to an end each time
+ * without reading a byte that it was not shown.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fake_machine.h"
+
+#include "kernel/shown.h"
+#include "mm/pagetable.h"
+#include "services/audit/check.h"
+#include "svm/svm.h"
+
+#define POOL_BASE 0x1000000ull
+#define POOL_SIZE (8ull << 20)
+#define IMAGE     0x200000ull /* some place that is no RAM */
+#define T  root_thread
+#define R  RIGHT_READ
+#define RW (RIGHT_READ | RIGHT_WRITE)
+#define RX (RIGHT_READ | RIGHT_EXEC)
+#define GUEST_BYTES  SIZE_2M
+#define CONSOLE_BITS (1ull << 49)
+#define AUDIT_BITS   (1ull << 51)
+
+static struct {
+    struct shown shown __attribute__((aligned(4096)));
+    uint8_t msrpm[MSRPM_BYTES] __attribute__((aligned(4096))), iopm[IOPM_BYTES] __attribute__((aligned(4096)));
+} page; /* what is shown beside the pool; shown is copied there before each look */
+#define SHOWN_HPA  0x300000ull
+#define MSRPM_HPA  (SHOWN_HPA + offsetof(__typeof__(page), msrpm))
+#define IOPM_HPA   (SHOWN_HPA + offsetof(__typeof__(page), iopm))
+
+static struct view view;
+static struct audit_boot boot;
+static struct audit_answer out;
+static uint8_t *pool;
+static struct backend npt;
+static uint64_t event, module, module_bytes = 4 * PAGE_SIZE;
+static uint64_t console, console_memory, next_offset;
+static struct guest {
+    uint64_t domain, memory, private, shared, space;
+    struct thread *thread;
+    struct space *s;
+} guest[2];
+
+/* ---- the machine */
+
+static enum error create(struct vcpu *v)
+{
+    struct svm_vcpu *s = pool_alloc(&v->payer->quota, sizeof *s);
+    struct vmcb *b = pool_page(&v->payer->quota);
+    s->vmcb = b;
+    s->vmcb_hpa = pool_hpa(b).v;
+    b->control.intercept1 = 1u << 27 | 1u << 28;
+    b->control.nested = 1;
+    b->control.nested_cr3 = pool_hpa(v->space->tables.root).v;
+    b->control.iopm = IOPM_HPA;
+    b->control.msrpm = MSRPM_HPA;
+    v->hw = s;
+    return OK;
+}
+
+static void destroy(struct vcpu *v)
+{
+    struct svm_vcpu *s = v->hw;
+    pool_page_free(&v->payer->quota, s->vmcb);
+    pool_free(&v->payer->quota, s, sizeof *s);
+}
+
+static uint64_t carve(uint64_t size, uint32_t tag)
+{
+    uint64_t offset = next_offset;
+    next_offset += size;
+    return made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, offset, size, tag));
+}
+
+static void map(struct thread *t, uint64_t target, uint64_t at, uint64_t memory, uint64_t size, uint32_t rights)
+{
+    assert_int_equal(call(t, SYS_MAP, target, at, memory, 0, size, rights).error, OK);
+}
+
+static uint64_t new_domain(uint64_t bits) { return made(call4(T, SYS_DOMAIN_CREATE, 64, 7, event, bits)); }
+
+static struct thread *thread_in(uint64_t domain, unsigned cpu)
+{
+    return object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0x800000, 0, cpu | 3 << 8, 0)));
+}
+
+/* As root makes a guest, and its monitor then its space and a vCPU. */
+static void make_guest(unsigned n)
+{
+    struct guest *g = &guest[n];
+    g->domain = new_domain(1ull << n);
+    map(T, g->domain, 0x400000, module, module_bytes, RX);
+    map(T, g->domain, 0x500000, g->private, 2 * PAGE_SIZE, RW);
+    map(T, g->domain, 0x600000, g->shared, PAGE_SIZE, RW);
+    map(T, g->domain, 0x1000000000, g->memory, GUEST_BYTES, RW);
+    made(call4(T, SYS_HANDLE_GRANT, g->domain, g->memory, RW | RX, 8));
+    g->thread = thread_in(g->domain, 1 + n);
+    g->space = made(call0(g->thread, SYS_SPACE_CREATE));
+    g->s = object_at(g->thread, g->space);
+    map(g->thread, g->space, 0, 8, GUEST_BYTES, RW | RX);
+    made(call2(g->thread, SYS_VCPU_CREATE, g->space, 0x700000));
+}
+
+static uint64_t *table_at(const struct pagetable *pt, uint64_t va, unsigned level)
+{
+    uint64_t *t = pt->root;
+    for (unsigned l = 4; l > level; l--)
+        t = pool_ptr(hpa(t[va >> (12 + 9 * (l - 1)) & 511] & 0xffffffffff000));
+    return &t[va >> (12 + 9 * (level - 1)) & 511];
+}
+
+static void setup_as(const struct pt_format *format)
+{
+    void *state = NULL;
+    shown = (struct shown){0};
+    machine_start(&state);
+    npt = *backend;
+    npt.format = format;
+    npt.vcpu_create = create;
+    npt.vcpu_destroy = destroy;
+    backend = &npt;
+    pool = pool_ptr(hpa(POOL_BASE));
+    memset(page.msrpm, 0xff, sizeof page.msrpm);
+    memset(page.iopm, 0xff, sizeof page.iopm);
+
+    enum error e;
+    assert_non_null(memory_new(root, hpa(POOL_BASE), POOL_SIZE, TAG_KERNEL, false, &e));
+    assert_int_equal(pt_map(&kernel_tables, 0xffffffffc0000000, hpa(POOL_BASE), POOL_SIZE, RW | PT_GLOBAL), OK);
+    root->tables.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
+    void *bitmap = pool_page(&kernel_quota);
+    memset(bitmap, 0xff, PAGE_SIZE);
+    shown.root = root;
+    shown.kernel_table = kernel_tables.root;
+    shown.msr_bitmap = format == &pt_ept ? bitmap : NULL;
+
+    next_offset = 0;
+    event = made(call0(T, SYS_EVENT_CREATE));
+    for (unsigned n = 0; n < 2; n++)
+        guest[n].memory = carve(GUEST_BYTES, TAG_GUEST(n));
+    for (unsigned n = 0; n < 2; n++) {
+        guest[n].private = carve(2 * PAGE_SIZE, TAG_MONITOR(n));
+        guest[n].shared = carve(PAGE_SIZE, TAG_SHARED(TAG_MONITOR(n)));
+        map(T, ROOT_SLOT_SELF, 0x80000000 + n * 0x100000, guest[n].shared, PAGE_SIZE, RW);
+    }
+    module = carve(module_bytes, TAG_MODULE);
+    console_memory = carve(PAGE_SIZE, TAG_CONSOLE);
+    console = new_domain(CONSOLE_BITS);
+    map(T, console, 0x500000, console_memory, PAGE_SIZE, RW);
+    map(T, console, 0x600000, guest[0].shared, PAGE_SIZE, RW);
+    made(call2(T, SYS_PORTS_OPEN, console, PORTS_SLOT));
+    thread_in(console, 0);
+    make_guest(0);
+    make_guest(1);
+
+    view = (struct view){.pool = pool, .pool_hpa = POOL_BASE, .pool_size = POOL_SIZE, .pool_va = (uint64_t)(uintptr_t)pool,
+                         .shown = &page.shown, .shown_hpa = SHOWN_HPA, .shown_size = sizeof page};
+    boot = (struct audit_boot){.amd = format == &pt_npt, .ram_count = 1, .ram = {{RAM_BASE, RAM_SIZE}}, .ram_total = RAM_SIZE + POOL_SIZE,
+                               .console_bits = CONSOLE_BITS, .audit_bits = AUDIT_BITS};
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    setup_as(&pt_npt);
+    return 0;
+}
+
+static int setup_ept(void **state)
+{
+    (void)state;
+    setup_as(&pt_ept);
+    return 0;
+}
+
+static void look(void)
+{
+    page.shown = shown;
+    check(&view, &boot, &out);
+}
+
+static void passes(void)
+{
+    look();
+    for (unsigned i = 0; i < out.listed; i++)
+        printf("kind %u, who 0x%x, other 0x%x, where 0x%lx + 0x%lx, at 0x%lx\n", out.violation[i].kind, out.violation[i].who, out.violation[i].other,
+               out.violation[i].where, out.violation[i].size, out.violation[i].at);
+    assert_int_equal(out.verdict, AUDIT_PASSED);
+}
+
+/* It is told of, and nothing else but (perhaps) of kind `too`. */
+static void finds_with(enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size, enum audit_kind too)
+{
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+    bool found = false;
+    for (unsigned i = 0; i < out.listed; i++) {
+        const struct audit_violation *v = &out.violation[i];
+        bool this = v->kind == kind && v->who == who && v->other == other && v->where == where && v->size == size;
+        found = found || this;
+        if (!this && v->kind != too)
+            printf("also: kind %u, who 0x%x, other 0x%x, where 0x%lx + 0x%lx\n", v->kind, v->who, v->other, v->where, v->size);
+        assert_true(this || v->kind == too);
+    }
+    assert_true(found);
+}
+
+static void finds(enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size)
+{
+    finds_with(kind, who, other, where, size, kind);
+    assert_int_equal(out.violation_count, 1);
+}
+
+static uint64_t frame_of(uint64_t handle) { return ((struct memory *)object_at(T, handle))->range.base.v; }
+static struct domain *monitor(unsigned n) { return object_at(T, guest[n].domain); }
+
+/* ---- all is well */
+
+static void test_passes(void **state)
+{
+    (void)state;
+    passes();
+    assert_int_equal(out.domains, 4);
+    assert_int_equal(out.spaces, 2);
+    assert_int_equal(out.vcpus, 2);
+    assert_int_equal(out.guest_bytes[0], GUEST_BYTES);
+    assert_int_equal(out.guest_bytes[1], GUEST_BYTES);
+    assert_int_equal(out.guest_bytes[2], 0);
+    assert_int_equal(out.monitor_bytes, 4 * PAGE_SIZE);
+    assert_int_equal(out.shared_bytes, 2 * PAGE_SIZE);
+    assert_int_equal(out.module_bytes, module_bytes);
+    assert_int_equal(out.service_bytes, PAGE_SIZE);
+    assert_int_equal(out.kernel_bytes, POOL_SIZE);
+    assert_int_equal(out.free_bytes, RAM_SIZE - next_offset);
+    uint64_t tables = kernel_tables.tables + root->tables.tables + guest[0].s->tables.tables + guest[1].s->tables.tables + monitor(0)->tables.tables +
+                      monitor(1)->tables.tables + ((struct domain *)object_at(T, console))->tables.tables;
+    assert_int_equal(out.tables, tables);
+}
+
+/* The same for the same, whatever pages of the pool it is made of; another for another. */
+static void test_digest(void **state)
+{
+    (void)state;
+    passes();
+    uint64_t before = out.digest;
+    passes();
+    assert_int_equal(out.digest, before);
+    uint64_t taken = made(call0(T, SYS_EVENT_CREATE)); /* the pool moves on */
+    assert_int_equal(call_steps(T, SYS_DESTROY, guest[0].domain, 0), OK);
+    passes();
+    assert_int_not_equal(out.digest, before);
+    assert_int_equal(call1(T, SYS_HANDLE_CLOSE, guest[0].domain).error, OK);
+    (void)!pool_page(&kernel_quota);
+    make_guest(0);
+    passes();
+    assert_int_equal(out.digest, before);
+    map(T, guest[1].domain, 0x900000, guest[1].memory, PAGE_SIZE, R);
+    passes();
+    assert_int_not_equal(out.digest, before);
+    assert_int_equal(call1(T, SYS_DESTROY, taken).error, OK);
+}
+
+/* At every step of a monitor's destruction. */
+static void test_passes_while_one_ends(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 1000; n++) {
+        struct answer a = call2(T, SYS_DESTROY, guest[1].domain, 0);
+        passes();
+        if (a.error != E_AGAIN)
+            break;
+        run_all();
+    }
+    assert_int_equal(out.domains, 3);
+    while (call2(T, SYS_DESTROY, guest[1].memory, 0).error == E_AGAIN) {
+        passes();
+        run_all();
+    }
+    passes();
+    assert_int_equal(out.guest_bytes[1], 0);
+}
+
+/* What a monitor makes counts as the monitor. */
+static void test_children(void **state)
+{
+    (void)state;
+    uint64_t child = made(call4(guest[0].thread, SYS_DOMAIN_CREATE, 12, 2, 0, 0));
+    map(guest[0].thread, child, 0x10000, 8, PAGE_SIZE, R);
+    passes();
+    assert_int_equal(out.domains, 5);
+    struct domain *d = object_at(guest[0].thread, child);
+    assert_int_equal(pt_map(&d->tables, 0x20000, hpa(frame_of(guest[1].private)), PAGE_SIZE, RW | PT_USER), OK);
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_MONITOR(1), frame_of(guest[1].private), PAGE_SIZE);
+}
+
+/* ---- each kind of violation */
+
+static void test_others_memory_in_a_monitor(void **state)
+{
+    (void)state;
+    uint64_t other = frame_of(guest[1].memory);
+    map(T, guest[0].domain, 0x2000000000, guest[1].memory, PAGE_SIZE, R);
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_GUEST(1), other, PAGE_SIZE);
+    assert_int_equal(out.violation[0].at, 0x2000000000);
+    assert_int_equal(call_steps(T, SYS_UNMAP, guest[0].domain, 0x2000000000), OK);
+    passes();
+    map(T, guest[0].domain, 0x2000000000, guest[1].private, 2 * PAGE_SIZE, R);
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_MONITOR(1), frame_of(guest[1].private), 2 * PAGE_SIZE);
+    assert_int_equal(call_steps(T, SYS_UNMAP, guest[0].domain, 0x2000000000), OK);
+    map(T, guest[0].domain, 0x2000000000, guest[1].shared, PAGE_SIZE, R);
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_SHARED(TAG_MONITOR(1)), frame_of(guest[1].shared), PAGE_SIZE);
+    assert_int_equal(call_steps(T, SYS_UNMAP, guest[0].domain, 0x2000000000), OK);
+    map(T, console, 0x2000000000, guest[1].memory, PAGE_SIZE, R);
+    finds(AUDIT_OWNER, TAG_CONSOLE, TAG_GUEST(1), other, PAGE_SIZE);
+    assert_int_equal(call_steps(T, SYS_UNMAP, console, 0x2000000000), OK);
+    map(T, ROOT_SLOT_SELF, 0x2000000000, guest[1].memory, PAGE_SIZE, R);
+    finds(AUDIT_OWNER, TAG_ROOT, TAG_GUEST(1), other, PAGE_SIZE);
+}
+
+static void test_others_memory_in_a_guest(void **state)
+{
+    (void)state;
+    uint64_t other = frame_of(guest[1].memory);
+    /* 4 MiB at once: guest 1's memory, and what lies behind it. */
+    assert_int_equal(pt_map(&guest[0].s->tables, SIZE_1G, hpa(other), SIZE_2M, RW), OK);
+    finds_with(AUDIT_OWNER, TAG_GUEST(0), TAG_GUEST(1), other, SIZE_2M, AUDIT_TWO_GUESTS);
+    bool two = false;
+    for (unsigned i = 0; i < out.listed; i++)
+        two = two || (out.violation[i].kind == AUDIT_TWO_GUESTS && out.violation[i].where == other && out.violation[i].size == SIZE_2M);
+    assert_true(two);
+    assert_int_equal(out.violation_count, 2);
+}
+
+static void test_ring0_in_a_guest(void **state)
+{
+    (void)state;
+    struct pagetable *pt = &guest[0].s->tables;
+    assert_int_equal(pt_map(pt, SIZE_1G, pool_hpa(guest[1].s->tables.root), PAGE_SIZE, R), OK);
+    finds(AUDIT_OWNER, TAG_GUEST(0), TAG_KERNEL, pool_hpa(guest[1].s->tables.root).v, PAGE_SIZE);
+    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    assert_int_equal(pt_map(pt, SIZE_1G, hpa(IMAGE), PAGE_SIZE, R), OK);
+    finds(AUDIT_OWNER, TAG_GUEST(0), TAG_KERNEL, IMAGE, PAGE_SIZE);
+    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    uint64_t nobodys = RAM_BASE + page_up(next_offset);
+    assert_int_equal(pt_map(pt, SIZE_1G, hpa(nobodys), PAGE_SIZE, R), OK);
+    finds(AUDIT_OWNER, TAG_GUEST(0), 0, nobodys, PAGE_SIZE);
+    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    assert_int_equal(pt_map(pt, SIZE_1G, hpa(frame_of(module)), PAGE_SIZE, R), OK);
+    finds(AUDIT_OWNER, TAG_GUEST(0), TAG_MODULE, frame_of(module), PAGE_SIZE);
+    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    assert_int_equal(pt_map(pt, SIZE_1G, hpa(frame_of(guest[0].private)), PAGE_SIZE, R), OK);
+    finds(AUDIT_OWNER, TAG_GUEST(0), TAG_MONITOR(0), frame_of(guest[0].private), PAGE_SIZE);
+    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    passes();
+}
+
+/* A large page of which the first half is right. */
+static void test_part_of_a_large_page(void **state)
+{
+    (void)state;
+    uint64_t *entry = table_at(&guest[0].s->tables, 0, 2);
+    struct memory *m = object_at(T, guest[0].memory);
+    assert_true(*entry & 0x80);
+    ledger_remove(&shown.ledger, &m->range);
+    m->range.size = SIZE_2M / 2;
+    assert_int_equal(ledger_insert(&shown.ledger, &m->range), OK);
+    look();
+    assert_int_equal(out.violation_count, 2); /* the monitor and the guest */
+    finds_with(AUDIT_OWNER, TAG_GUEST(0), 0, m->range.base.v + SIZE_2M / 2, SIZE_2M / 2, AUDIT_OWNER);
+}
+
+static void test_ring0_in_a_program(void **state)
+{
+    (void)state;
+    struct pagetable *pt = &monitor(0)->tables;
+    uint64_t state0 = pool_hpa(guest[0].thread->vcpu->state).v, state1 = pool_hpa(guest[1].thread->vcpu->state).v;
+    assert_int_equal(pt_map(pt, 0x900000, hpa(state1), PAGE_SIZE, RW | PT_USER), OK); /* another's state page */
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, state1, PAGE_SIZE);
+    pt_unmap(pt, 0x900000, PAGE_SIZE);
+    assert_int_equal(pt_map(pt, 0x900000, hpa(state0), PAGE_SIZE, RX | PT_USER), OK); /* the right one, but executable */
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, state0, PAGE_SIZE);
+    pt_unmap(pt, 0x900000, PAGE_SIZE);
+    assert_int_equal(pt_map(pt, 0x900000, hpa(POOL_BASE), SIZE_2M, R | PT_USER), OK);
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+    assert_int_equal(out.violation[0].other, TAG_KERNEL);
+    /* The checker itself may read it, but not write. */
+    monitor(0)->death_bits = AUDIT_BITS;
+    look();
+    for (unsigned i = 0; i < out.listed; i++)
+        assert_int_not_equal(out.violation[i].other, TAG_KERNEL);
+}
+
+static void test_rights(void **state)
+{
+    (void)state;
+    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(module)), PAGE_SIZE, RW | PT_USER), OK);
+    finds(AUDIT_RIGHTS, TAG_MONITOR(0), TAG_MODULE, frame_of(module), PAGE_SIZE);
+    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].memory)), PAGE_SIZE, RX | PT_USER), OK);
+    finds(AUDIT_RIGHTS, TAG_MONITOR(0), TAG_GUEST(0), frame_of(guest[0].memory), PAGE_SIZE);
+    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RW | RIGHT_EXEC | PT_USER), OK);
+    finds_with(AUDIT_WX, TAG_MONITOR(0), 0, frame_of(guest[0].private), PAGE_SIZE, AUDIT_RIGHTS);
+    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RW), OK);
+    finds(AUDIT_PRIVILEGE, TAG_MONITOR(0), 0, frame_of(guest[0].private), PAGE_SIZE);
+}
+
+static void test_the_kernels_half(void **state)
+{
+    (void)state;
+    uint64_t other = frame_of(guest[1].memory);
+    assert_int_equal(pt_map(&kernel_tables, 0xffffffffb8000000, hpa(other), SIZE_2M, RW), OK);
+    finds(AUDIT_RING0_REACHES, TAG_KERNEL, TAG_GUEST(1), other, SIZE_2M);
+    pt_unmap(&kernel_tables, 0xffffffffb8000000, SIZE_2M);
+    assert_int_equal(pt_map(&kernel_tables, 0xffffffff80100000, hpa(IMAGE), PAGE_SIZE, R | PT_USER), OK);
+    finds(AUDIT_PRIVILEGE, TAG_KERNEL, 0, IMAGE, PAGE_SIZE);
+    pt_unmap(&kernel_tables, 0xffffffff80100000, PAGE_SIZE);
+    assert_int_equal(pt_map(&kernel_tables, 0xffffffff80100000, hpa(IMAGE), PAGE_SIZE, RW | RIGHT_EXEC), OK);
+    finds(AUDIT_WX, TAG_KERNEL, 0, IMAGE, PAGE_SIZE);
+    pt_unmap(&kernel_tables, 0xffffffff80100000, PAGE_SIZE);
+    passes();
+    monitor(0)->tables.root[300] = kernel_tables.root[KERNEL_SLOT];
+    finds(AUDIT_HALF, TAG_MONITOR(0), 0, pool_hpa(monitor(0)->tables.root).v, 0);
+    monitor(0)->tables.root[300] = 0;
+    monitor(0)->tables.root[KERNEL_SLOT] = 0;
+    finds(AUDIT_HALF, TAG_MONITOR(0), 0, pool_hpa(monitor(0)->tables.root).v, 0);
+}
+
+static void test_tables(void **state)
+{
+    (void)state;
+    uint64_t *entry = &guest[0].s->tables.root[7];
+    *entry = frame_of(guest[0].memory) | 7; /* a guest would write its own tables */
+    finds(AUDIT_TABLE, TAG_GUEST(0), 0, frame_of(guest[0].memory), 0);
+    *entry = guest[1].s->tables.root[0];
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+    *entry = 0;
+    passes();
+    /* A table inside another that a program can write. */
+    monitor(0)->tables.root[9] = pool_hpa(guest[0].thread->vcpu->state).v | 7;
+    look(); /* an empty table so far, but it is the monitor's to fill: */
+    ((uint64_t *)(void *)guest[0].thread->vcpu->state)[0] = frame_of(guest[1].memory) | 0x87;
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+}
+
+static void test_strange_entries(void **state)
+{
+    (void)state;
+    uint64_t *entry = table_at(&guest[0].s->tables, 0, 2);
+    uint64_t bad = (*entry & ~7ull) | 2; /* writing without reading */
+    *entry = bad;
+    finds(AUDIT_ENTRY, TAG_GUEST(0), 0, pool_hpa((void *)((uintptr_t)entry & ~PAGE_MASK)).v, 0);
+    assert_int_equal(out.violation[0].at, bad);
+}
+
+static void test_the_ledger(void **state)
+{
+    (void)state;
+    struct memory *a = object_at(T, guest[0].memory);
+    a->range.size += SIZE_2M;
+    /* Then it is told to be guest 0's, too. */
+    finds_with(AUDIT_TWO_OWNERS, TAG_GUEST(1), 0, frame_of(guest[1].memory), GUEST_BYTES, AUDIT_OWNER);
+}
+
+static void test_objects(void **state)
+{
+    (void)state;
+    struct domain *d = monitor(0), *sibling = d->sibling;
+    d->sibling = (struct domain *)(uintptr_t)0xdead0000;
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+    d->sibling = d; /* a ring */
+    look();
+    assert_int_equal(out.verdict, AUDIT_TOO_MUCH);
+    d->sibling = sibling;
+    passes();
+    d->death_bits = 12345; /* nobody that is known: may reach nothing */
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+}
+
+static void test_controls(void **state)
+{
+    (void)state;
+    struct svm_vcpu *hw = guest[0].thread->vcpu->hw;
+    struct vmcb_control *c = &hw->vmcb->control, good = *c;
+    c->nested_cr3 = pool_hpa(guest[1].s->tables.root).v;
+    finds(AUDIT_CONTROLS, TAG_GUEST(0), 0, hw->vmcb_hpa, 0);
+    *c = good;
+    c->nested = 0;
+    finds(AUDIT_CONTROLS, TAG_GUEST(0), 0, hw->vmcb_hpa, 0);
+    *c = good;
+    c->intercept1 &= ~(1u << 27);
+    finds(AUDIT_CONTROLS, TAG_GUEST(0), 0, hw->vmcb_hpa, 0);
+    *c = good;
+    c->intercept1 &= ~(1u << 28);
+    finds(AUDIT_CONTROLS, TAG_GUEST(0), 0, hw->vmcb_hpa, 0);
+    *c = good;
+    c->iopm = frame_of(guest[0].memory);
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+    *c = good;
+    hw->vmcb_hpa += 8;
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+    hw->vmcb_hpa -= 8;
+    passes();
+}
+
+static void test_amd_bitmaps(void **state)
+{
+    (void)state;
+    page.iopm[0x3f8 / 8] &= (uint8_t)~1;
+    finds(AUDIT_PORT, 0, 0, 0x3f8, 0);
+    page.iopm[0x3f8 / 8] |= 1;
+    static const struct { uint32_t run, msr; } rows[] = {{0, 0x1b}, {1, 0xc0000080}, {2, 0xc0010114}};
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        for (unsigned write = 0; write < 2; write++) {
+            uint32_t bit = (rows[i].run * 0x2000 + (rows[i].msr & 0x1fff)) * 2 + write;
+            page.msrpm[bit / 8] &= (uint8_t)~(1u << bit % 8);
+            finds(AUDIT_MSR, 0, 0, rows[i].msr, 0);
+            assert_int_equal(out.violation[0].at, 1 + write);
+            page.msrpm[bit / 8] |= (uint8_t)(1u << bit % 8);
+        }
+    uint32_t star = (0x2000 + 0x81) * 2;
+    page.msrpm[star / 8] &= (uint8_t)~(3u << star % 8); /* on the list */
+    passes();
+}
+
+static void test_intel_bitmap(void **state)
+{
+    (void)state;
+    passes();
+    uint8_t *map = (uint8_t *)(uintptr_t)shown.msr_bitmap;
+    static const struct { uint32_t byte, msr, right; } rows[] = {
+        {0x1b / 8, 0x1b, 1}, {1024 + 0x1000 / 8, 0xc0001000, 1}, {2048 + 0x10 / 8, 0x10, 2}, {3072 + 0x1000 / 8, 0xc0001000, 2}};
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        map[rows[i].byte] &= (uint8_t)~(1u << rows[i].msr % 8);
+        finds(AUDIT_MSR, 0, 0, rows[i].msr, 0);
+        assert_int_equal(out.violation[0].at, rows[i].right);
+        map[rows[i].byte] = 0xff;
+    }
+    map[0x10 / 8] &= (uint8_t)~1; /* reading the TSC is on the list */
+    passes();
+    shown.msr_bitmap = NULL;
+    look();
+    assert_int_equal(out.verdict, AUDIT_FAILED);
+}
+
+static void test_ports_of_a_monitor(void **state)
+{
+    (void)state;
+    made(call2(T, SYS_PORTS_OPEN, guest[0].domain, PORTS_SLOT));
+    finds(AUDIT_PROGRAM_PORTS, TAG_MONITOR(0), 0, 0xcf9, 0);
+    assert_int_equal(out.violation[0].at, 0xcf9);
+}
+
+/* ---- what moves meanwhile */
+
+static void test_generation(void **state)
+{
+    (void)state;
+    shown.generation |= 1;
+    look();
+    assert_int_equal(out.verdict, AUDIT_RESTLESS);
+    shown.generation++;
+    uint64_t before = shown.generation;
+    made(call2(T, SYS_EVENT_SIGNAL, event, 1));
+    made(call3(T, SYS_QUERY, guest[0].domain, QUERY_DOMAIN_STATE, 0));
+    assert_int_equal(shown.generation, before);
+    map(T, guest[0].domain, 0x900000, guest[0].shared, PAGE_SIZE, R);
+    assert_int_equal(shown.generation, before + 2);
+    assert_int_equal(call_steps(T, SYS_UNMAP, guest[0].domain, 0x900000), OK);
+    assert_true(shown.generation > before + 2);
+    assert_int_equal(shown.generation & 1, 0);
+}
+
+/* A copy of the kernel's memory, of its exact size, is damaged: whatever is read there, the checker stays inside and comes to an end. */
+static void damage(unsigned seed)
+{
+    uint8_t *copy = malloc(POOL_SIZE);
+    struct view mine = view;
+    static uint32_t meaning[POOL_SIZE / 8]; /* words that mean something */
+    uint64_t used = 0, *words = (uint64_t *)(void *)copy, keep[16];
+    uint32_t place[16];
+    unsigned verdicts[AUDIT_TOO_MUCH + 1] = {0};
+    srand(seed);
+    memcpy(copy, pool, POOL_SIZE);
+    mine.pool = copy;
+    page.shown = shown;
+    for (uint32_t i = 0; i < POOL_SIZE / 8; i++)
+        if (words[i] != 0 && words[i] != ~0ull && words[i] != 0xa5a5a5a5a5a5a5a5)
+            meaning[used++] = i;
+    for (unsigned round = 0; round < 1500; round++) {
+        for (unsigned k = 0; k < ARRAY_SIZE(place); k++) {
+            place[k] = meaning[(uint64_t)rand() % used];
+            keep[k] = words[place[k]];
+            uint64_t r = (uint64_t)rand() << 33 ^ (uint64_t)rand() << 11 ^ (uint64_t)rand();
+            switch (rand() % 5) {
+            case 0: words[place[k]] = r; break;
+            case 1: words[place[k]] = view.pool_va + r % POOL_SIZE; break;
+            case 2: words[place[k]] = (POOL_BASE + r % POOL_SIZE) | 7; break;
+            case 3: words[place[k]] ^= 1ull << r % 64; break;
+            case 4: words[place[k]] = view.pool_va + (r % POOL_SIZE & ~7ull); break;
+            }
+        }
+        check(&mine, &boot, &out);
+        assert_in_range(out.verdict, AUDIT_PASSED, AUDIT_TOO_MUCH);
+        verdicts[out.verdict]++;
+        for (unsigned k = ARRAY_SIZE(place); k-- > 0;)
+            words[place[k]] = keep[k];
+    }
+    check(&mine, &boot, &out);
+    assert_int_equal(out.verdict, AUDIT_PASSED);
+    printf("passed %u, failed %u, too much %u\n", verdicts[AUDIT_PASSED], verdicts[AUDIT_FAILED], verdicts[AUDIT_TOO_MUCH]);
+    assert_true(verdicts[AUDIT_FAILED] > 500);
+    free(copy);
+}
+
+static void test_damage(void **state)
+{
+    (void)state;
+    damage(3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_passes, setup),
+        cmocka_unit_test_setup(test_digest, setup),
+        cmocka_unit_test_setup(test_passes_while_one_ends, setup),
+        cmocka_unit_test_setup(test_children, setup),
+        cmocka_unit_test_setup(test_others_memory_in_a_monitor, setup),
+        cmocka_unit_test_setup(test_others_memory_in_a_guest, setup),
+        cmocka_unit_test_setup(test_ring0_in_a_guest, setup),
+        cmocka_unit_test_setup(test_part_of_a_large_page, setup),
+        cmocka_unit_test_setup(test_ring0_in_a_program, setup),
+        cmocka_unit_test_setup(test_rights, setup),
+        cmocka_unit_test_setup(test_the_kernels_half, setup),
+        cmocka_unit_test_setup(test_tables, setup),
+        cmocka_unit_test_setup(test_the_ledger, setup),
+        cmocka_unit_test_setup(test_objects, setup),
+        cmocka_unit_test_setup(test_controls, setup),
+        cmocka_unit_test_setup(test_amd_bitmaps, setup),
+        cmocka_unit_test_setup(test_ports_of_a_monitor, setup),
+        cmocka_unit_test_setup(test_generation, setup),
+        cmocka_unit_test_setup(test_damage, setup),
+        /* VT-x: EPT, and a bitmap of another form */
+        cmocka_unit_test_setup(test_passes, setup_ept),
+        cmocka_unit_test_setup(test_digest, setup_ept),
+        cmocka_unit_test_setup(test_others_memory_in_a_guest, setup_ept),
+        cmocka_unit_test_setup(test_ring0_in_a_guest, setup_ept),
+        cmocka_unit_test_setup(test_tables, setup_ept),
+        cmocka_unit_test_setup(test_strange_entries, setup_ept),
+        cmocka_unit_test_setup(test_intel_bitmap, setup_ept),
+        cmocka_unit_test_setup(test_damage, setup_ept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
