@@ -20,6 +20,17 @@ def conf(guests, memory):
                    for n in range(guests))
 
 
+def audit(m):
+    """Ticks of the checker's thread for one look at everything, and how many tables it has walked. The second look: what is done
+    but once is done."""
+    for _ in range(2):
+        m.settle(0.3)
+        a = m.shell('audit', r'^audit: (\d+) tables, .*; (\d+) ticks; .*\naudit: (.*)\n', 30)
+        if a.group(3) != 'passed':
+            raise harness.Failure(m.tail())
+    return {'audit_tables': int(a.group(1)), 'audit': int(a.group(2))}
+
+
 def by_cpus(cpus):
     """In Bochs, since QEMU's clock counts instructions of one CPU only. Its clock goes in steps of a few ticks then; the guest
     is on the last CPU."""
@@ -28,7 +39,8 @@ def by_cpus(cpus):
         boot = m.wait(r'guest g0: runs; first instruction (\d+) ticks', 60)
         cpuid = m.wait(r'^\[g0\] bench cpuid (\d+) ', 60)
         last = bench.stats(m, 'g0')
-    return {'guests': 1, 'memory': '64M', 'host': 512 << 20, 'cpus': cpus, 'boot': int(boot.group(1)),
+        look = audit(m)
+    return {**look, 'guests': 1, 'memory': '64M', 'host': 512 << 20, 'cpus': cpus, 'boot': int(boot.group(1)),
             'start': last['start: ticks'], 'kernel_bytes': last['kernel: bytes'], 'cpuid': int(cpuid.group(1))}
 
 
@@ -46,11 +58,12 @@ def one(guests, memory, host):
             m.settle(0.2)
         last = bench.stats(m, f'g{guests - 1}')
         cpuid = re.findall(rf'^\[g{guests - 1}\] bench cpuid (\d+)', m.text, re.M)
-    return {'guests': guests, 'memory': memory, 'host': host, 'boot': int(boot.group(1)) if boot else None,
+        look = audit(m)
+    return {**look, 'guests': guests, 'memory': memory, 'host': host, 'boot': int(boot.group(1)) if boot else None,
             'start': last['start: ticks'], 'kernel_bytes': last['kernel: bytes'], 'cpuid': int(cpuid[-1])}
 
 
-CASES = [('guests', [(n, '16M', 2 * GIB) for n in (1, 2, 4, 8, 16, 24)]),
+CASES = [('guests', [(n, '16M', 2 * GIB) for n in (1, 2, 4, 8, 16, 32)]),
          ('memory of one guest', [(1, m, 12 * GIB) for m in ('64M', '256M', '1G', '2G', '4G', '8G')]),
          # QEMU's CPU has 40 address bits, and 1 TiB of RAM with a hole in it would need more.
          ('memory of the machine', [(1, '64M', n * GIB) for n in (1, 4, 16, 64, 256, 960)]),
@@ -72,7 +85,7 @@ def main():
             continue
         everything[name] = []
         print(f'\n{name}\n{"CPUs":>5}{"guests":>7}{"memory":>8}{"machine":>9}{"boot":>14}{"start of the last":>19}'
-              f'{"kernel bytes":>14}{"cpuid":>7}', flush=True)
+              f'{"kernel bytes":>14}{"cpuid":>7}{"audit":>11}{"its tables":>11}', flush=True)
         for case in cases:
             try:
                 r = one(*case) if len(case) == 3 else by_cpus(*case)
@@ -81,7 +94,7 @@ def main():
                 continue
             everything[name].append(r)
             print(f'{r.get("cpus", 1):>5}{r["guests"]:>7}{r["memory"]:>8}{r["host"] / GIB:>8.4g}G{r["boot"] or 0:>14,}'
-                  f'{r["start"]:>19,}{r["kernel_bytes"]:>14,}{r["cpuid"]:>7}', flush=True)
+                  f'{r["start"]:>19,}{r["kernel_bytes"]:>14,}{r["cpuid"]:>7}{r["audit"]:>11,}{r["audit_tables"]:>11}', flush=True)
         with open(path, 'w', encoding='utf-8') as f:
             json.dump(everything, f, indent=1)
     return 0

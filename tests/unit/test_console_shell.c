@@ -134,6 +134,8 @@ static void test_commands(void **state)
     assert_true(parse("log 7") && c.guest == COMMAND_NO_GUEST && c.value == 7);
     assert_true(parse("log web 5") && c.guest == 0 && c.value == 5);
     assert_true(parse("log mullion") && c.guest == COMMAND_NO_GUEST);
+    assert_true(parse("audit") && c.kind == SHELL_AUDIT);
+    assert_true(parse("audit break batch") && c.kind == SHELL_AUDIT_BREAK && c.guest == 1);
     assert_true(parse("exit 3") && c.kind == SHELL_EXIT && c.value == 3);
     assert_true(parse("exit") && c.value == 0);
     for (unsigned i = 0; command_help(i) != NULL; i++)
@@ -156,6 +158,10 @@ static void test_mistakes(void **state)
     assert_false(parse("exit 99999999999999"));
     assert_false(parse("exit -1"));
     assert_false(parse("log web x"));
+    assert_false(parse("audit web"));
+    assert_false(parse("audit break"));
+    assert_false(parse("audit break bob"));
+    assert_false(parse("audit break web now"));
     assert_false(parse("log web 5 6"));
     char text[300];
     memset(text, 'z', sizeof text);
