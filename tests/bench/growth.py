@@ -89,8 +89,8 @@ def main():
         for case in cases:
             r = None
             for attempt in range(3):
-                # On a busy machine QEMU's counted clock runs far ahead of its serial port while guests are idle. Figures do not depend on
-                # that, but answers may come too late.
+                # Once in a hundred commands QEMU's counted clock stands still while the CPU sleeps: seen with the next timer's time not come,
+                # and with its interrupt pending. The figures are the same each time, so the machine is started anew.
                 try:
                     r = one(*case) if len(case) == 3 else by_cpus(*case)
                     break
