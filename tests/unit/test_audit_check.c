@@ -18,6 +18,7 @@
 #include "mm/pagetable.h"
 #include "services/audit/check.h"
 #include "svm/svm.h"
+#include "count_tables.h"
 
 #define POOL_BASE 0x1000000ull
 #define POOL_SIZE (8ull << 20)
@@ -137,11 +138,13 @@ static void setup_as(const struct pt_format *format)
     assert_non_null(memory_new(root, hpa(POOL_BASE), POOL_SIZE, TAG_KERNEL, false, &e));
     assert_int_equal(pt_map(&kernel_tables, 0xffffffffc0000000, hpa(POOL_BASE), POOL_SIZE, RW | PT_GLOBAL), OK);
     root->tables.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
-    void *bitmap = pool_page(&kernel_quota);
-    memset(bitmap, 0xff, PAGE_SIZE);
+    void *bitmap[2] = {pool_page(&kernel_quota), pool_page(&kernel_quota)};
+    for (unsigned mode = 0; mode < 2; mode++) {
+        memset(bitmap[mode], 0xff, PAGE_SIZE);
+        shown.msr_bitmap[mode] = format == &pt_ept ? bitmap[mode] : NULL;
+    }
     shown.root = root;
     shown.kernel_table = kernel_tables.root;
-    shown.msr_bitmap = format == &pt_ept ? bitmap : NULL;
 
     next_offset = 0;
     event = made(call0(T, SYS_EVENT_CREATE));
@@ -241,8 +244,12 @@ static void test_passes(void **state)
     assert_int_equal(out.service_bytes, PAGE_SIZE);
     assert_int_equal(out.kernel_bytes, POOL_SIZE);
     assert_int_equal(out.free_bytes, RAM_SIZE - next_offset);
-    uint64_t tables = kernel_tables.tables + root->tables.tables + guest[0].s->tables.tables + guest[1].s->tables.tables + monitor(0)->tables.tables +
-                      monitor(1)->tables.tables + ((struct domain *)object_at(T, console))->tables.tables;
+    uint64_t tables = count_tables(&kernel_tables, 512);
+    const struct pagetable *programs[] = {&root->tables, &monitor(0)->tables, &monitor(1)->tables, &((struct domain *)object_at(T, console))->tables};
+    for (unsigned i = 0; i < ARRAY_SIZE(programs); i++)
+        tables += count_tables(programs[i], KERNEL_SLOT);
+    for (unsigned n = 0; n < 2; n++)
+        tables += count_tables(&guest[n].s->tables, 512);
     assert_int_equal(out.tables, tables);
 }
 
@@ -544,18 +551,27 @@ static void test_intel_bitmap(void **state)
 {
     (void)state;
     passes();
-    uint8_t *map = (uint8_t *)(uintptr_t)shown.msr_bitmap;
     static const struct { uint32_t byte, msr, right; } rows[] = {
-        {0x1b / 8, 0x1b, 1}, {1024 + 0x1000 / 8, 0xc0001000, 1}, {2048 + 0x10 / 8, 0x10, 2}, {3072 + 0x1000 / 8, 0xc0001000, 2}};
-    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-        map[rows[i].byte] &= (uint8_t)~(1u << rows[i].msr % 8);
-        finds(AUDIT_MSR, 0, 0, rows[i].msr, 0);
-        assert_int_equal(out.violation[0].at, rows[i].right);
-        map[rows[i].byte] = 0xff;
+        {0x1b / 8, 0x1b, 1}, {1024 + 0x1000 / 8, 0xc0001000, 1}, {2048 + 0x10 / 8, 0x10, 2}, {3072 + 0x1000 / 8, 0xc0001000, 2},
+        {2048 + 0x830 / 8, 0x830, 2} /* the ICR, in either mode */};
+    for (unsigned mode = APIC_BY_MONITOR; mode <= APIC_BY_CPU; mode++) {
+        uint8_t *map = (uint8_t *)(uintptr_t)shown.msr_bitmap[mode];
+        for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+            map[rows[i].byte] &= (uint8_t)~(1u << rows[i].msr % 8);
+            finds(AUDIT_MSR, 0, 0, rows[i].msr, 0);
+            assert_int_equal(out.violation[0].at, rows[i].right);
+            map[rows[i].byte] = 0xff;
+        }
+        map[0x10 / 8] &= (uint8_t)~1; /* reading the TSC is on the list */
+        passes();
+        map[2048 + 0x80b / 8] &= (uint8_t)~(1u << 3); /* EOI: only where the CPU has an APIC page of the guest's to write to */
+        if (mode == APIC_BY_CPU)
+            passes();
+        else
+            finds(AUDIT_MSR, 0, 0, 0x80b, 0);
+        map[2048 + 0x80b / 8] = 0xff;
     }
-    map[0x10 / 8] &= (uint8_t)~1; /* reading the TSC is on the list */
-    passes();
-    shown.msr_bitmap = NULL;
+    shown.msr_bitmap[APIC_BY_CPU] = NULL;
     look();
     assert_int_equal(out.verdict, AUDIT_FAILED);
 }
