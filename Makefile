@@ -43,7 +43,7 @@ include docs/docs.mk
 
 OBJ0 := $(RING0:%=$(BUILD)/obj/%.o)
 # As one unit, so that the way of an exit is inlined across files. Not memcpy and its like: the compiler itself calls them, late.
-LTO  := -flto -flto-partition=one
+LTO  := $(if $(findstring clang,$(CC)),,-flto -flto-partition=one)
 $(BUILD)/obj/kernel/string.c.o: LTO :=
 
 kernel: $(BUILD)/mullion
