@@ -88,7 +88,10 @@ static void choose_server(struct lapic *l, bool by_cpu)
         *reg_of(l, REG_PPR) = processor_priority(l);
     l->by_cpu = by_cpu;
     l->serving = highest_in(l, REG_ISR, 3);
+    l->nested = 0;
     for (unsigned i = 0; i < 4; i++) {
+        for (uint64_t bits = word_of(l, REG_ISR, i); bits; bits &= bits - 1)
+            l->nested++;
         if (by_cpu)
             take_level(l, i);
         atomic_fetch_or(&l->pending[i], word_of(l, REG_IRR, i)); /* it comes back if the CPU takes over */
@@ -165,6 +168,7 @@ static void reset_registers(struct lapic *l)
 {
     memset(l->page, 0, APIC_BYTES);
     l->serving = 0;
+    l->nested = 0;
     for (unsigned i = 0; i < 4; i++) {
         atomic_store(&l->pending[i], 0);
         atomic_store(&l->level[i], 0);
@@ -257,8 +261,8 @@ void lapic_accept(struct lapic *l, uint8_t vector)
 {
     atomic_fetch_and(&l->pending[vector >> 6], ~(1ull << (vector & 63)));
     *reg_of(l, REG_ISR + (vector >> 5)) |= bit_of(vector);
-    if (vector > l->serving)
-        l->serving = vector;
+    l->serving = vector; /* it was above all the others when it was chosen, and they cannot have risen since */
+    l->nested++;
 }
 
 void lapic_end_of_interrupt(struct lapic *l)
@@ -267,7 +271,7 @@ void lapic_end_of_interrupt(struct lapic *l)
     if (vector == 0)
         return;
     *reg_of(l, REG_ISR + (vector >> 5)) &= ~bit_of(vector);
-    l->serving = highest_in(l, REG_ISR, vector >> 6);
+    l->serving = --l->nested ? highest_in(l, REG_ISR, vector >> 6) : 0;
     if ((atomic_load(&l->level[vector >> 6]) >> (vector & 63) & 1) && l->set->eoi)
         l->set->eoi(l->set->context, vector);
 }

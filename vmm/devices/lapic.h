@@ -17,7 +17,7 @@
  *
  * The registers lie in the vCPU's state page (mullion/vcpu.h, apic_mode). Who serves the interrupts is settled each time the
  * mode changes: the CPU, in x2APIC mode and software-enabled, where it can; else this model. IRR is in the page only while the
- * CPU does, ISR always: then `serving` is not kept up to date, and PPR in the page is.
+ * CPU does, ISR always: then `serving` and `nested` are not kept up to date, and PPR in the page is.
  */
 #ifndef VMM_DEVICES_LAPIC_H
 #define VMM_DEVICES_LAPIC_H
@@ -69,6 +69,7 @@ struct lapic {
     uint64_t base_msr;
     bool by_cpu;                    /* the CPU serves the interrupts */
     uint8_t serving;                /* the highest vector in ISR, 0: none */
+    uint16_t nested;                /* how many there are */
     uint64_t timer_start;           /* host TSC at which the count began */
     uint64_t seen;                  /* the latest `now` */
     uint64_t tsc_khz;
