@@ -128,7 +128,8 @@ void lapic_take_requests(struct lapic *l)
         if (posted(l, i) == 0)
             continue;
         uint64_t bits = atomic_exchange(&l->pending[i], 0);
-        set_word(l, REG_IRR, i, word_of(l, REG_IRR, i) | bits);
+        *reg_of(l, REG_IRR + 2 * i) |= (uint32_t)bits;
+        *reg_of(l, REG_IRR + 2 * i + 1) |= (uint32_t)(bits >> 32);
         highest = (uint8_t)(i * 64 + 63 - (unsigned)__builtin_clzll(bits));
         if (atomic_load_explicit(&l->level[i], memory_order_relaxed) != l->state->apic_eoi_exit[i]) {
             take_level(l, i);
