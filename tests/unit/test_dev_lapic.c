@@ -3,6 +3,7 @@
 // sources: vmm/devices/lapic.c vmm/devices/lapic_route.c vmm/devices/lapic_timer.c vmm/devices/clock.c
 #include "dev_test.h"
 #include "vmm/devices/lapic.h"
+#include "vmm/devices/lapic_internal.h"
 #include "vmm/devices/layout.h"
 
 #define KHZ 2500000ull /* 100 ticks in a cycle of the timer's 25 MHz */
@@ -137,8 +138,11 @@ static bool rdmsr(struct lapic *l, uint32_t index, uint64_t *v)
     }
     bool ok = lapic_rdmsr(l, l->seen, index, v);
     if (open) {
+        uint32_t by_cpu = *at(l, (index & 0xff) << 4);
+        if (index >= 0x820 && index <= 0x827) /* the CPU has one request at a time */
+            by_cpu |= (uint32_t)(page[l->index].pending[(index - 0x820) / 2] >> (index & 1 ? 32 : 0));
         assert_true(ok);
-        assert_int_equal(*at(l, (index & 0xff) << 4), *v);
+        assert_int_equal(by_cpu, *v);
     }
     return ok;
 }
@@ -713,6 +717,7 @@ static void changes_of_server(void **state)
     assert_true(wrmsr(l, 0x80b, 0)); /* of the level-triggered one that came before the change */
     assert_int_equal(eois, 1);
     assert_int_equal(eoi_vector, 0x51);
+    assert_int_equal(next_vector(l), 0x31);
     take(l, 0x31);
     lapic_post_fixed(l, 0x71, false);
     assert_int_equal(next_vector(l), 0x71);
@@ -745,6 +750,47 @@ static void changes_of_server(void **state)
     assert_int_equal(v, 0x20);
 }
 
+/* The CPU has never two requests of ours, and gets the next one at the end of the one before. */
+static void one_request_at_a_time(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[0];
+    if (offer != APIC_BY_CPU)
+        return;
+    all_x2apic();
+    enter(l);
+    const uint8_t posted[] = {0x41, 0xf1, 0x85, 0x42, 0x81}, order[] = {0xf1, 0x85, 0x81, 0x42, 0x41};
+    for (unsigned i = 0; i < 5; i++) {
+        lapic_post_fixed(l, posted[i], false);
+        (void)next_vector(l);
+        enter(l);
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        unsigned requests = 0;
+        for (unsigned v = 16; v < 256; v++)
+            requests += *at_vector(l, 0x200, (uint8_t)v) >> (v & 31) & 1;
+        assert_int_equal(requests, 1);
+        assert_int_equal(next_vector(l), order[i]);
+        bool last = i == 4;
+        assert_int_equal(page[0].apic_eoi_exit[order[i] >> 6] >> (order[i] & 63) & 1, !last);
+        take(l, order[i]);
+        assert_true(wrmsr(l, 0x80b, 0));
+        if (!last) /* the exit's doing */
+            assert_int_equal(next_vector(l), order[i + 1]);
+    }
+    assert_int_equal(eois, 0); /* none of them was level-triggered */
+    /* its own timer waits behind another's request, and goes straight where there is none */
+    lapic_local_interrupt(l, LVT_TIMER);
+    assert_true(wrmsr(l, 0x832, 0xec));
+    lapic_local_interrupt(l, LVT_TIMER);
+    assert_int_equal(page[0].pending[3], 0);
+    assert_int_equal(next_vector(l), 0xec);
+    lapic_post_fixed(l, 0xfb, false);
+    lapic_local_interrupt(l, LVT_TIMER);
+    assert_int_equal(next_vector(l), 0xfb);
+    assert_int_equal(page[0].pending[3], 1ull << (0xec & 63));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -755,6 +801,7 @@ int main(void)
         cmocka_unit_test_setup(errors, setup),           cmocka_unit_test_setup(timer_one_shot, setup),
         cmocka_unit_test_setup(timer_periodic, setup),   cmocka_unit_test_setup(timer_deadline, setup),
         cmocka_unit_test_setup(same_either_way, setup),  cmocka_unit_test_setup(changes_of_server, setup),
+        cmocka_unit_test_setup(one_request_at_a_time, setup),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     offer = APIC_BY_CPU;

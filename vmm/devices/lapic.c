@@ -57,6 +57,15 @@ static uint8_t highest_in(const struct lapic *l, unsigned first, int word)
     return 0;
 }
 
+static int highest_of(const uint64_t bits[4])
+{
+    return bits[3]   ? 255 - __builtin_clzll(bits[3])
+           : bits[2] ? 191 - __builtin_clzll(bits[2])
+           : bits[1] ? 127 - __builtin_clzll(bits[1])
+           : bits[0] ? 63 - __builtin_clzll(bits[0])
+                     : 0;
+}
+
 /* ---- who serves the interrupts ---- */
 
 static uint32_t processor_priority(const struct lapic *l)
@@ -74,10 +83,13 @@ static void show_cpu(struct lapic *l)
     l->state->dirty |= GROUP_APIC;
 }
 
-static void take_level(struct lapic *l, unsigned word)
+/* TMR as it is now, and the vectors whose end the monitor must hear of. True: those are others than before. */
+static bool show_level(struct lapic *l, unsigned word, uint64_t also)
 {
-    l->state->apic_eoi_exit[word] = atomic_load(&l->level[word]);
-    set_word(l, REG_TMR, word, l->state->apic_eoi_exit[word]);
+    uint64_t level = atomic_load_explicit(&l->level[word], memory_order_relaxed), before = l->state->apic_eoi_exit[word];
+    set_word(l, REG_TMR, word, level);
+    l->state->apic_eoi_exit[word] = level | also;
+    return (level | also) != before;
 }
 
 static void choose_server(struct lapic *l, bool by_cpu)
@@ -93,7 +105,7 @@ static void choose_server(struct lapic *l, bool by_cpu)
         for (uint64_t bits = word_of(l, REG_ISR, i); bits; bits &= bits - 1)
             l->nested++;
         if (by_cpu)
-            take_level(l, i);
+            (void)show_level(l, i, 0);
         atomic_fetch_or(&l->pending[i], word_of(l, REG_IRR, i)); /* it comes back if the CPU takes over */
         set_word(l, REG_IRR, i, 0);
     }
@@ -118,33 +130,48 @@ static void show_request(struct lapic *l, uint8_t highest)
     s->dirty |= GROUP_APIC_REQUEST;
 }
 
+/*
+ * The CPU gets one request at a time, the highest, and ends it with an exit if others wait. It could have all of them; but then the next one would be
+ * due in the handler of the one before, between its end of interrupt and its IRET, where Bochs 2.7 delivers it although interrupts are off as soon as
+ * one for the host arrives (docs/debugging.md).
+ */
 void lapic_take_requests(struct lapic *l)
 {
-    uint8_t highest = 0;
-    bool levels = false;
+    uint64_t all[4], rest;
+    bool changed = false;
     if (!l->by_cpu || (posted(l, 0) | posted(l, 1) | posted(l, 2) | posted(l, 3)) == 0)
         return;
+    for (unsigned i = 0; i < 4; i++)
+        all[i] = (posted(l, i) ? atomic_exchange(&l->pending[i], 0) : 0) | word_of(l, REG_IRR, i);
+    uint8_t highest = (uint8_t)highest_of(all);
+    uint64_t bit = 1ull << (highest & 63);
+    all[highest >> 6] &= ~bit;
+    rest = all[0] | all[1] | all[2] | all[3];
     for (unsigned i = 0; i < 4; i++) {
-        if (posted(l, i) == 0)
-            continue;
-        uint64_t bits = atomic_exchange(&l->pending[i], 0);
-        *reg_of(l, REG_IRR + 2 * i) |= (uint32_t)bits;
-        *reg_of(l, REG_IRR + 2 * i + 1) |= (uint32_t)(bits >> 32);
-        highest = (uint8_t)(i * 64 + 63 - (unsigned)__builtin_clzll(bits));
-        if (atomic_load_explicit(&l->level[i], memory_order_relaxed) != l->state->apic_eoi_exit[i]) {
-            take_level(l, i);
-            levels = true;
-        }
+        bool here = i == highest >> 6;
+        if (all[i])
+            atomic_fetch_or(&l->pending[i], all[i]);
+        set_word(l, REG_IRR, i, here ? bit : 0);
+        changed |= show_level(l, i, here && rest ? bit : 0);
     }
-    if (levels)
+    if (changed)
         show_cpu(l);
     else
         show_request(l, highest);
 }
 
+static bool requests_wait(const struct lapic *l)
+{
+    uint64_t any = posted(l, 0) | posted(l, 1) | posted(l, 2) | posted(l, 3);
+    for (unsigned i = 0; i < 8; i++)
+        any |= *reg_of(l, REG_IRR + i);
+    return any != 0;
+}
+
 void lapic_request(struct lapic *l, uint8_t vector)
 {
-    if (!l->by_cpu || vector < 16 || (atomic_load_explicit(&l->level[vector >> 6], memory_order_relaxed) >> (vector & 63) & 1)) {
+    if (!l->by_cpu || vector < 16 || (atomic_load_explicit(&l->level[vector >> 6], memory_order_relaxed) >> (vector & 63) & 1) ||
+        requests_wait(l)) {
         lapic_post_fixed(l, vector, false);
         return;
     }
@@ -226,15 +253,6 @@ void lapic_firmware_state(struct lapic *l)
 
 /* ---- priorities ---- */
 
-static int highest_of(const uint64_t bits[4])
-{
-    return bits[3]   ? 255 - __builtin_clzll(bits[3])
-           : bits[2] ? 191 - __builtin_clzll(bits[2])
-           : bits[1] ? 127 - __builtin_clzll(bits[1])
-           : bits[0] ? 63 - __builtin_clzll(bits[0])
-                     : 0;
-}
-
 static int highest_request(const struct lapic *l)
 {
     uint64_t irr[4];
@@ -266,6 +284,12 @@ void lapic_accept(struct lapic *l, uint8_t vector)
     l->nested++;
 }
 
+static void ended(struct lapic *l, uint8_t vector)
+{
+    if ((atomic_load(&l->level[vector >> 6]) >> (vector & 63) & 1) && l->set->eoi)
+        l->set->eoi(l->set->context, vector);
+}
+
 void lapic_end_of_interrupt(struct lapic *l)
 {
     uint8_t vector = l->serving;
@@ -273,8 +297,7 @@ void lapic_end_of_interrupt(struct lapic *l)
         return;
     *reg_of(l, REG_ISR + (vector >> 5)) &= ~bit_of(vector);
     l->serving = --l->nested ? highest_in(l, REG_ISR, vector >> 6) : 0;
-    if ((atomic_load(&l->level[vector >> 6]) >> (vector & 63) & 1) && l->set->eoi)
-        l->set->eoi(l->set->context, vector);
+    ended(l, vector);
 }
 
 void lapic_set_cr8(struct lapic *l, uint8_t cr8)
@@ -306,8 +329,8 @@ static void local_error(struct lapic *l, uint32_t bit)
 
 void lapic_written(struct lapic *l, uint32_t offset, uint8_t vector)
 {
-    if (offset == 16 * REG_EOI && l->set->eoi)
-        l->set->eoi(l->set->context, vector);
+    if (offset == 16 * REG_EOI)
+        ended(l, vector);
     else if (offset == 16 * REG_SELF_IPI) /* the CPU sends the legal vectors */
         local_error(l, LAPIC_ERROR_SEND_VECTOR);
 }
