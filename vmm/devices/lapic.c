@@ -117,6 +117,18 @@ static uint64_t posted(const struct lapic *l, unsigned word)
     return atomic_load_explicit(&l->pending[word], memory_order_relaxed);
 }
 
+static bool any_posted(const struct lapic *l)
+{
+    return (posted(l, 0) | posted(l, 1) | posted(l, 2) | posted(l, 3)) != 0;
+}
+
+/* Has the CPU not taken what it was last given? */
+static bool last_waits(const struct lapic *l)
+{
+    uint8_t vector = l->state->apic_request;
+    return (*reg_of(l, REG_IRR + (vector >> 5)) & bit_of(vector)) != 0;
+}
+
 /* New in the page's IRR, `highest` of them. */
 static void show_request(struct lapic *l, uint8_t highest)
 {
@@ -130,6 +142,23 @@ static void show_request(struct lapic *l, uint8_t highest)
     s->dirty |= GROUP_APIC_REQUEST;
 }
 
+/* The usual case: one vector, and nothing about it is new. */
+static bool take_one(struct lapic *l)
+{
+    unsigned word = posted(l, 3) ? 3 : posted(l, 2) ? 2 : posted(l, 1) ? 1 : 0;
+    uint64_t bits = posted(l, word);
+    for (unsigned i = 0; i < word; i++)
+        if (posted(l, i))
+            return false;
+    if ((bits & (bits - 1)) || atomic_load_explicit(&l->level[word], memory_order_relaxed) != l->state->apic_eoi_exit[word])
+        return false;
+    atomic_fetch_and(&l->pending[word], ~bits);
+    uint8_t vector = (uint8_t)(word * 64 + 63 - (unsigned)__builtin_clzll(bits));
+    *reg_of(l, REG_IRR + (vector >> 5)) |= bit_of(vector);
+    show_request(l, vector);
+    return true;
+}
+
 /*
  * The CPU gets one request at a time, the highest, and ends it with an exit if others wait. It could have all of them; but then the next one would be
  * due in the handler of the one before, between its end of interrupt and its IRET, where Bochs 2.7 delivers it although interrupts are off as soon as
@@ -139,7 +168,7 @@ void lapic_take_requests(struct lapic *l)
 {
     uint64_t all[4], rest;
     bool changed = false;
-    if (!l->by_cpu || (posted(l, 0) | posted(l, 1) | posted(l, 2) | posted(l, 3)) == 0)
+    if (!l->by_cpu || !any_posted(l) || (!last_waits(l) && take_one(l)))
         return;
     for (unsigned i = 0; i < 4; i++)
         all[i] = (posted(l, i) ? atomic_exchange(&l->pending[i], 0) : 0) | word_of(l, REG_IRR, i);
@@ -160,18 +189,10 @@ void lapic_take_requests(struct lapic *l)
         show_request(l, highest);
 }
 
-static bool requests_wait(const struct lapic *l)
-{
-    uint64_t any = posted(l, 0) | posted(l, 1) | posted(l, 2) | posted(l, 3);
-    for (unsigned i = 0; i < 8; i++)
-        any |= *reg_of(l, REG_IRR + i);
-    return any != 0;
-}
-
 void lapic_request(struct lapic *l, uint8_t vector)
 {
     if (!l->by_cpu || vector < 16 || (atomic_load_explicit(&l->level[vector >> 6], memory_order_relaxed) >> (vector & 63) & 1) ||
-        requests_wait(l)) {
+        last_waits(l) || any_posted(l)) {
         lapic_post_fixed(l, vector, false);
         return;
     }
