@@ -65,6 +65,7 @@ struct vcpu {
     /* switched by common code, see above */
     void *fpu;                   /* XSAVE area, one page */
     uint64_t xcr0, cr2, dr[4], tsc_aux;
+    bool dr_wanted;              /* put away with breakpoints enabled in DR7: back they go when it is current again */
     bool dr_here;                /* DR0-3 are in the CPU. Else accesses to debug registers exit, and DR7 enables none */
     uint64_t exits[EXIT_COUNT];
 };
@@ -96,11 +97,11 @@ struct backend {
     /* Makes / frees v->hw and everything behind it; pays from v->payer's quota. A new vCPU has no state yet: what comes of an entry before every
      * group but TSC has been put is the monitor's own affair. */
     enum error (*vcpu_create)(struct vcpu *v) must_check;
-    void (*vcpu_destroy)(struct vcpu *v); /* after unload */
+    void (*vcpu_destroy)(struct vcpu *v); /* current nowhere */
 
-    /* v becomes / stops being the CPU's current vCPU: VMPTRLD / VMCLEAR; STAR..KERNEL_GS_BASE and what else the hardware does not switch. */
-    void (*load)(struct vcpu *v);
-    void (*unload)(struct vcpu *v);
+    /* `old` stops being the CPU's current vCPU, v becomes it (NULL: none): VMCLEAR, VMPTRLD; STAR..KERNEL_GS_BASE and what else the hardware does
+     * not switch. NULL: there is nothing to do. */
+    void (*change)(struct vcpu *old, struct vcpu *v);
 
     /* Copies groups between the shared page and the hardware structure. put: one snapshot, then check (reserved bits, canonical addresses, bits
      * that must be set), then load; it never fails: what the CPU refuses shows as EXIT_BAD_STATE. xcr0, cr2, dr0-3, tsc_aux are done

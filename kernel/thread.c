@@ -182,7 +182,7 @@ noreturn void cpu_run(void)
         c->next_deadline = next;
         if (!e) {
             c->current = NULL;
-            timer_arm(next);
+            timer_arm(c, next);
             if (!__atomic_load_n(&c->work, __ATOMIC_SEQ_CST))
                 irq_wait();
             c->idle_ticks += rdtsc() - now;
@@ -202,7 +202,7 @@ noreturn void cpu_run(void)
         if (c->foreign)
             speculation_barrier();
         c->foreign = false;
-        timer_arm(next);
+        timer_arm(c, next);
         user_resume(&t->frame);
     }
 }

@@ -121,6 +121,7 @@ static void save_passive(struct vcpu *v)
     if (rarely(v->dr_here)) {
         read_dr(v);
         v->dr_here = false;
+        v->dr_wanted = backend->dr7(v) & DR7_ENABLED;
         backend->watch_dr(v, true);
     }
 }
@@ -128,22 +129,21 @@ static void save_passive(struct vcpu *v)
 static void load_passive(struct cpu *c, struct vcpu *v)
 {
     fpu_restore(v->fpu, v->xcr0);
-    if (rarely(backend->dr7(v) & DR7_ENABLED))
+    if (rarely(v->dr_wanted))
         vcpu_load_dr(v);
     load_tsc_aux(c, v);
 }
 
 void vcpu_make_current(struct cpu *c, struct vcpu *v)
 {
-    if (c->vcpu) {
-        save_passive(c->vcpu);
-        backend->unload(c->vcpu);
-    }
+    struct vcpu *old = c->vcpu;
+    if (old)
+        save_passive(old);
     c->vcpu = v;
-    if (v) {
-        backend->load(v);
+    if (backend->change)
+        backend->change(old, v);
+    if (v)
         load_passive(c, v);
-    }
     fpu_close();
 }
 

@@ -138,7 +138,7 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
 
 static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vcpu *s, uint64_t deadline, uint64_t generation)
 {
-    timer_arm(deadline);
+    timer_arm(v->cpu, deadline);
     if (s->tag.generation != s->asids->generation || v->flush_seen != generation)
         prepare_tlb(v, s, generation);
     if ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)

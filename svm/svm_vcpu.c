@@ -117,9 +117,6 @@ static void vcpu_destroy(struct vcpu *v)
     pool_free(&v->payer->quota, s, sizeof *s);
 }
 
-/* Everything is in the VMCB already. */
-static void load(struct vcpu *v) { (void)v; }
-static void unload(struct vcpu *v) { (void)v; }
 
 static uint64_t dr7(struct vcpu *v) { return ((struct svm_vcpu *)v->hw)->vmcb->save.dr7; }
 
@@ -154,8 +151,6 @@ const struct backend svm_backend = {
     .cpu_start = cpu_start,
     .vcpu_create = vcpu_create,
     .vcpu_destroy = vcpu_destroy,
-    .load = load,
-    .unload = unload,
     .put = svm_put,
     .get = svm_get,
     .run = svm_run,

@@ -129,8 +129,6 @@ enum error vmx_probe(char *why, size_t size) must_check;
 enum error vmx_cpu_start(unsigned cpu) must_check;
 enum error vmx_vcpu_create(struct vcpu *v) must_check;
 void vmx_vcpu_destroy(struct vcpu *v);
-void vmx_load(struct vcpu *v);
-void vmx_unload(struct vcpu *v);
 void vmx_flush(struct space *s);
 
 /* vmx_entry.asm: enters; true if the CPU refused before the guest's state was touched (VMfail). No C calling convention: see vmx_run.c. */

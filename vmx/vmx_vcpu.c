@@ -117,7 +117,7 @@ static void choose_vpid(struct vmx_vcpu *hw, struct vmx_cpu *c)
     vmwrite16(CONTROL_VPID, (uint16_t)hw->vpid);
 }
 
-void vmx_load(struct vcpu *v)
+static void load(struct vcpu *v)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     struct vmx_cpu *c = vmx_this_cpu();
@@ -135,13 +135,21 @@ void vmx_load(struct vcpu *v)
     vmx_load_msrs(hw);
 }
 
-void vmx_unload(struct vcpu *v)
+static void unload(struct vcpu *v)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     vmx_save_msrs(hw);
     if (!vmclear(pool_hpa(hw->vmcs)))
         panic("VT-x: VMCLEAR was refused");
     hw->launched = 0;
+}
+
+static void change(struct vcpu *old, struct vcpu *v)
+{
+    if (old)
+        unload(old);
+    if (v)
+        load(v);
 }
 
 void vmx_flush(struct space *s)
@@ -158,8 +166,7 @@ const struct backend vmx_backend = {
     .cpu_start = vmx_cpu_start,
     .vcpu_create = vmx_vcpu_create,
     .vcpu_destroy = vmx_vcpu_destroy,
-    .load = vmx_load,
-    .unload = vmx_unload,
+    .change = change,
     .put = vmx_put,
     .get = vmx_get,
     .run = vmx_run,

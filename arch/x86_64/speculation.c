@@ -27,8 +27,8 @@
 #define AMD_TSA_NO       (3u << 1) /* TSA_SQ_NO, TSA_L1_NO */
 #define EFER_AUTO_IBRS   (1ull << 21)
 
-static uint32_t needs;
-static bool amd;
+uint32_t speculation_barriers;
+static bool amd, keep_predictions;
 
 uint32_t speculation_needs(const struct speculation_facts *f)
 {
@@ -53,32 +53,32 @@ void speculation_init(const char *how)
     struct speculation_facts f = {amd, seven.ebx, seven.edx, last >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0, more.eax, more.ecx, 0};
     if (!amd && (f.leaf7_edx & HAS_CAPABILITIES))
         f.capabilities = rdmsr(MSR_ARCH_CAPABILITIES);
-    needs = speculation_needs(&f);
+    uint32_t needs = speculation_needs(&f), all = BARRIER_PREDICTOR | BARRIER_L1D | BARRIER_BUFFERS;
     if (!strcmp(how, "off"))
         needs = 0;
-    else if (!strcmp(how, "force"))
-        needs |= BARRIER_PREDICTOR | BARRIER_L1D | BARRIER_BUFFERS;
-    klog(LOG_INFO, "from domain to domain: predictor barrier %s, L1D flush %s, buffers cleared %s", needs & BARRIER_PREDICTOR ? "yes" : "no",
-         needs & BARRIER_L1D ? "yes" : "no", needs & BARRIER_BUFFERS ? "yes" : "no");
+    keep_predictions = needs & KEEP_PREDICTIONS;
+    speculation_barriers = !strcmp(how, "force") ? all : needs & all;
+    klog(LOG_INFO, "from domain to domain: predictor barrier %s, L1D flush %s, buffers cleared %s", speculation_barriers & BARRIER_PREDICTOR ? "yes" : "no",
+         speculation_barriers & BARRIER_L1D ? "yes" : "no", speculation_barriers & BARRIER_BUFFERS ? "yes" : "no");
     if (needs & OPEN_TO_MELTDOWN)
         klog(LOG_WARN, "this CPU does not say that it is safe from Meltdown: a hostile monitor could read the kernel's memory (never a guest's)");
 }
 
 void speculation_cpu(void)
 {
-    if ((needs & KEEP_PREDICTIONS) && amd)
+    if (keep_predictions && amd)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_AUTO_IBRS);
-    else if (needs & KEEP_PREDICTIONS)
+    else if (keep_predictions)
         wrmsr(MSR_SPEC_CTRL, 1); /* IBRS; no guest reaches this register */
 }
 
-void speculation_barrier(void)
+void speculation_barriers_now(void)
 {
     static const uint16_t selector = SEL_KERNEL_DATA;
-    if (needs & BARRIER_PREDICTOR)
+    if (speculation_barriers & BARRIER_PREDICTOR)
         wrmsr(MSR_PRED_CMD, 1);
-    if (needs & BARRIER_L1D)
+    if (speculation_barriers & BARRIER_L1D)
         wrmsr(MSR_FLUSH_CMD, 1);
-    if (needs & BARRIER_BUFFERS)
+    if (speculation_barriers & BARRIER_BUFFERS)
         __asm__ volatile("verw %0" : : "m"(selector) : "cc");
 }

@@ -23,6 +23,12 @@ void speculation_init(const char *how);
 /* Each CPU. */
 void speculation_cpu(void);
 /* On the way into a domain when another was on this CPU, after the last touch of the other's state. */
-void speculation_barrier(void);
+extern uint32_t speculation_barriers; /* BARRIER_*: those that this machine gets */
+void speculation_barriers_now(void);
+static inline void speculation_barrier(void)
+{
+    if (rarely(speculation_barriers))
+        speculation_barriers_now();
+}
 
 #endif

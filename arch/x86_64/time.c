@@ -53,9 +53,8 @@ void time_init(void)
     apic_per_tsc = ((uint64_t)apic_best << 32) / best;
 }
 
-void timer_arm(uint64_t deadline)
+void timer_arm(struct cpu *c, uint64_t deadline)
 {
-    struct cpu *c = this_cpu();
     if (deadline >= c->timer_armed)
         return;
     c->timer_armed = deadline;

@@ -10,8 +10,9 @@ extern uint64_t tsc_khz;
 
 /* Boot CPU, interrupts off, local APIC enabled. */
 void time_init(void);
-/* Makes this CPU's timer interrupt come when the TSC reaches `deadline` or earlier: what is armed for an earlier time stays. NEVER: leaves it. */
-void timer_arm(uint64_t deadline);
+struct cpu;
+/* Makes the timer interrupt of c, the calling CPU, come when the TSC reaches `deadline` or earlier: what is armed for an earlier time stays. NEVER: leaves it. */
+void timer_arm(struct cpu *c, uint64_t deadline);
 /* Spins; boot only. */
 void delay_us(uint64_t us);
 static inline uint64_t us_to_ticks(uint64_t us) { return us * tsc_khz / 1000; }

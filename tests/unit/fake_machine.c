@@ -96,7 +96,7 @@ noreturn void user_resume(const struct frame *frame)
 void cpu_post(struct cpu *c, uint32_t work) { __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST); }
 void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { (void)c, (void)thread_frame_end; }
 void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open) { (void)c, (void)first, (void)last, (void)open; }
-void timer_arm(uint64_t deadline) { (void)deadline; }
+void timer_arm(struct cpu *c, uint64_t deadline) { (void)c, (void)deadline; }
 void irq_dispatch(unsigned vector) { (void)vector; }
 enum error ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {
@@ -110,7 +110,8 @@ void log_append(const char *text, size_t count) { (void)text, (void)count; }
 void fpu_reset(void *area) { (void)area; }
 void fpu_save(void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
 void fpu_close(void) {}
-void speculation_barrier(void) { __atomic_fetch_add(&barriers, 1, __ATOMIC_RELAXED); }
+uint32_t speculation_barriers = 1;
+void speculation_barriers_now(void) { __atomic_fetch_add(&barriers, 1, __ATOMIC_RELAXED); }
 void fpu_restore(const void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
 bool fpu_xcr0_valid(uint64_t xcr0) { return xcr0 & 1; }
 
@@ -181,7 +182,10 @@ static enum error fake_create(struct vcpu *v)
     return v->hw ? OK : E_QUOTA;
 }
 static void fake_destroy(struct vcpu *v) { pool_free(&v->payer->quota, v->hw, 64); }
-static void fake_load(struct vcpu *v) { assert_ptr_equal(v->cpu, this_cpu()); }
+static void fake_change(struct vcpu *old, struct vcpu *v)
+{
+    assert_true((!old || old->cpu == this_cpu()) && (!v || v->cpu == this_cpu()));
+}
 static void fake_groups(struct vcpu *v, uint32_t groups) { (void)v, (void)groups; }
 /* As both real ones do in their loops. */
 static bool fake_settles(struct vcpu *v)
@@ -212,8 +216,8 @@ static void fake_flush(struct space *s)
     forget(true);
 }
 
-static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create, .vcpu_destroy = fake_destroy, .load = fake_load,
-                                      .unload = fake_load, .put = fake_groups, .get = fake_groups, .run = fake_run, .skip = fake_skip,
+static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create, .vcpu_destroy = fake_destroy, .change = fake_change,
+                                      .put = fake_groups, .get = fake_groups, .run = fake_run, .skip = fake_skip,
                                       .cr4 = fake_cr4, .dr7 = fake_dr7, .watch_dr = fake_watch_dr, .flush = fake_flush};
 
 /* ---- running it */

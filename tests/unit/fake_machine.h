@@ -28,7 +28,7 @@ extern struct domain *root;
 extern struct thread *root_thread;     /* on CPU 0 */
 extern uint64_t now;                   /* the TSC */
 extern uint8_t *ram;                   /* its bytes */
-extern unsigned barriers;              /* speculation_barrier's calls so far */
+extern unsigned barriers;              /* barriers against speculation so far */
 extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */
 
 /* Everything from power-on; root has its fixed handles, and RAM at RAM_SLOT. At the end: all of it given back, or the test fails. */

@@ -32,7 +32,11 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
     return svm_finish(v, &hw);
 }
 
-void timer_arm(uint64_t deadline) { armed = deadline; }
+void timer_arm(struct cpu *c, uint64_t deadline)
+{
+    assert_ptr_equal(c, &home);
+    armed = deadline;
+}
 static unsigned dr_loads;
 void vcpu_load_dr(struct vcpu *v)
 {
