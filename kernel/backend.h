@@ -102,6 +102,8 @@ struct backend {
     /* `old` stops being the CPU's current vCPU, v becomes it (NULL: none): VMCLEAR, VMPTRLD; STAR..KERNEL_GS_BASE and what else the hardware does
      * not switch. NULL: there is nothing to do. */
     void (*change)(struct vcpu *old, struct vcpu *v);
+    /* On the vCPU's home CPU, for the last time: the CPU forgets it (VMCLEAR). NULL: it knows nothing. */
+    void (*retire)(struct vcpu *v);
 
     /* Copies groups between the shared page and the hardware structure. put: one snapshot, then check (reserved bits, canonical addresses, bits
      * that must be set), then load; it never fails: what the CPU refuses shows as EXIT_BAD_STATE. xcr0, cr2, dr0-3, tsc_aux are done

@@ -113,6 +113,8 @@ static void park(struct cpu *c, struct thread *t)
     sched_block(&c->sched, &t->entity, rdtsc());
     if (t->vcpu && c->vcpu == t->vcpu)
         vcpu_make_current(c, NULL);
+    if (t->vcpu && backend->retire)
+        backend->retire(t->vcpu);
     if (c->domain == t->domain)
         domain_switch(c, NULL);
     if (c->current == t)

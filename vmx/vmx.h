@@ -46,6 +46,7 @@ struct vmx_vcpu {
     uint64_t vpid_generation;
     struct vmx_cpu *cpu;        /* NULL: has not been on it yet, the VMCS is empty */
     void *vmcs;
+    hpa_t vmcs_hpa;
     uint64_t syscall[4];        /* STAR, LSTAR, CSTAR, FMASK: written through the monitor alone, so always known */
     uint64_t kernel_gs_base;    /* while not loaded */
     uint64_t dr6;               /* while v->dr_here is false */
@@ -93,7 +94,7 @@ bool vmx_canonical(uint64_t address);
 static inline uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t slice, unsigned shift)
 {
     uint64_t wait = deadline > now ? min_u64(deadline - now, slice) : 0;
-    return (uint32_t)((wait + (1ull << shift) - 1) >> shift) + 1;
+    return (uint32_t)((wait + (2ull << shift) - 1) >> shift);
 }
 /* The exit qualification of I/O and of EPT violations (SDM vol. 3, tables 28-5, 28-7). */
 #define QUALIFICATION_IO_IN     (1u << 3)

@@ -59,10 +59,10 @@ refused:
 }
 
 #define DEFINE_VMX_POINTER(name)                                                                                              \
-    static inline bool name(hpa_t region)                                                                                     \
+    static inline bool name(const hpa_t *region)                                                                              \
     {                                                                                                                         \
         bool failed;                                                                                                          \
-        __asm__ volatile(#name " %1" : "=@ccbe"(failed) : "m"(region.v) : "memory");                                          \
+        __asm__ volatile(#name " %1" : "=@ccbe"(failed) : "m"(region->v) : "memory");                                          \
         return !failed;                                                                                                       \
     }
 DEFINE_VMX_POINTER(vmxon)

@@ -113,7 +113,8 @@ enum error vmx_cpu_start(unsigned cpu)
         wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_LOCKED | FEATURE_VMX_NO_SMX);
     write_cr4(read_cr4() | CR4_VMXE);
     memcpy(c->vmxon, &vmx.revision, sizeof vmx.revision);
-    if (!vmxon(pool_hpa(c->vmxon))) {
+    hpa_t region = pool_hpa(c->vmxon);
+    if (!vmxon(&region)) {
         klog(LOG_ERROR, "CPU %u: VMXON was refused (CR0 0x%lx, CR4 0x%lx)", cpu, (unsigned long)read_cr0(), (unsigned long)read_cr4());
         write_cr4(read_cr4() & ~CR4_VMXE);
         return E_UNSUPPORTED;

@@ -108,9 +108,12 @@ void vmx_save_msrs(struct vmx_vcpu *hw) { hw->kernel_gs_base = rdmsr(MSR_KERNEL_
 
 void vmx_load_msrs(const struct vmx_vcpu *hw)
 {
-    for (uint32_t i = 0; i < ARRAY_SIZE(hw->syscall); i++)
-        if (hw->cpu->syscall[i] != hw->syscall[i])
-            wrmsr(MSR_STAR + i, hw->cpu->syscall[i] = hw->syscall[i]);
+    const uint64_t *own = hw->syscall;
+    uint64_t *loaded = hw->cpu->syscall;
+    if ((own[0] ^ loaded[0]) | (own[1] ^ loaded[1]) | (own[2] ^ loaded[2]) | (own[3] ^ loaded[3]))
+        for (uint32_t i = 0; i < ARRAY_SIZE(hw->syscall); i++)
+            if (loaded[i] != own[i])
+                wrmsr(MSR_STAR + i, loaded[i] = own[i]);
     wrmsr(MSR_KERNEL_GS_BASE, hw->kernel_gs_base);
 }
 _Static_assert(MSR_LSTAR == MSR_STAR + 1 && MSR_CSTAR == MSR_STAR + 2 && MSR_FMASK == MSR_STAR + 3, "in a row");

@@ -1,5 +1,5 @@
 /*
- * A vCPU's VMCS: made, filled, made current, freed. It is always used on the same CPU, and cleared when it stops being current: then the CPU holds
+ * A vCPU's VMCS: made, filled, made current, freed. It is always used on the same CPU, and cleared there when its thread ends: then the CPU holds
  * nothing of it, and its page may be freed from anywhere. The guest's state comes from the monitor, in groups. Sources: Intel SDM vol. 3, 25.11 (using
  * VMCS regions), 27.2.2-27.2.4 (host state).
  */
@@ -33,8 +33,9 @@ enum error vmx_vcpu_create(struct vcpu *v)
         vmx_vcpu_destroy(v);
         return E_QUOTA;
     }
+    hw->vmcs_hpa = pool_hpa(hw->vmcs);
     memcpy(hw->vmcs, &vmx.revision, sizeof vmx.revision);
-    if (!vmclear(pool_hpa(hw->vmcs)))
+    if (!vmclear(&hw->vmcs_hpa))
         panic("VT-x: VMCLEAR of a new VMCS was refused");
     v->state->apic_offer = vmx.apic ? APIC_BY_CPU : APIC_BY_MONITOR;
     return OK;
@@ -100,13 +101,12 @@ static void set_up_host(const struct vmx_cpu *c)
     vmwrite64(HOST_EFER, rdmsr(MSR_EFER));
     vmwrite64(HOST_PAT, rdmsr(MSR_PAT));
     vmwriten(HOST_RIP, (uint64_t)vmx_exit_point);
+    vmwriten(HOST_CR3, read_cr3()); /* its thread's domain is loaded, and a thread does not change its domain */
 }
 
 /* A VPID of this CPU's own for each vCPU. When they are used up all begin anew, with nothing left of the old ones in the TLB. */
-static void choose_vpid(struct vmx_vcpu *hw, struct vmx_cpu *c)
+static __attribute__((noinline)) void choose_vpid(struct vmx_vcpu *hw, struct vmx_cpu *c)
 {
-    if (hw->vpid_generation == c->vpid_generation)
-        return;
     if (c->vpid_next > VPID_LAST) {
         invvpid(INVALIDATE_ALL, 0);
         c->vpid_generation++;
@@ -117,42 +117,39 @@ static void choose_vpid(struct vmx_vcpu *hw, struct vmx_cpu *c)
     vmwrite16(CONTROL_VPID, (uint16_t)hw->vpid);
 }
 
-static void load(struct vcpu *v)
+static __attribute__((noinline)) void first_load(struct vcpu *v, struct vmx_vcpu *hw)
 {
-    struct vmx_vcpu *hw = vmx_of(v);
-    struct vmx_cpu *c = vmx_this_cpu();
-    kassert(!hw->cpu || hw->cpu == c);
-    if (!vmptrld(pool_hpa(hw->vmcs)))
-        panic("VT-x: VMPTRLD was refused");
-    if (!hw->cpu) {
-        hw->cpu = c;
-        set_up_controls(v, hw);
-        set_up_host(c);
-        invept(INVALIDATE_ALL, 0); /* the page of its EPT root may have been another space's: nothing of that one may be left */
-    }
-    choose_vpid(hw, c);
-    vmwriten(HOST_CR3, read_cr3());
-    vmx_load_msrs(hw);
+    hw->cpu = vmx_this_cpu();
+    set_up_controls(v, hw);
+    set_up_host(hw->cpu);
+    invept(INVALIDATE_ALL, 0); /* the page of its EPT root may have been another space's: nothing of that one may be left */
 }
 
-static void unload(struct vcpu *v)
-{
-    struct vmx_vcpu *hw = vmx_of(v);
-    vmx_save_msrs(hw);
-    if (!vmclear(pool_hpa(hw->vmcs)))
-        panic("VT-x: VMCLEAR was refused");
-    hw->launched = 0;
-}
-
+/* The CPU may keep several VMCSs active: one that was put aside is neither cleared nor launched again (SDM vol. 3, 25.1). */
 static void change(struct vcpu *old, struct vcpu *v)
 {
     if (old)
-        unload(old);
-    if (v)
-        load(v);
+        vmx_save_msrs(vmx_of(old));
+    if (!v)
+        return;
+    struct vmx_vcpu *hw = vmx_of(v);
+    if (!vmptrld(&hw->vmcs_hpa))
+        panic("VT-x: VMPTRLD was refused");
+    if (rarely(!hw->cpu))
+        first_load(v, hw);
+    if (rarely(hw->vpid_generation != hw->cpu->vpid_generation))
+        choose_vpid(hw, hw->cpu);
+    vmx_load_msrs(hw);
 }
 
-void vmx_flush(struct space *s)
+/* The CPU writes back what it has of the VMCS, and knows it no more. */
+static void retire(struct vcpu *v)
+{
+    if (!vmclear(&vmx_of(v)->vmcs_hpa))
+        panic("VT-x: VMCLEAR was refused");
+}
+
+__attribute__((noinline)) void vmx_flush(struct space *s)
 {
     (void)s;
     invept(INVALIDATE_ALL, 0);
@@ -167,6 +164,7 @@ const struct backend vmx_backend = {
     .vcpu_create = vmx_vcpu_create,
     .vcpu_destroy = vmx_vcpu_destroy,
     .change = change,
+    .retire = retire,
     .put = vmx_put,
     .get = vmx_get,
     .run = vmx_run,

@@ -176,15 +176,29 @@ uint8_t *touch_guest(struct thread *t, struct space *s, uint64_t at) { return lo
 
 /* ---- a backend */
 
+struct fake_hw { bool loaded; uint8_t rest[63]; };
+
 static enum error fake_create(struct vcpu *v)
 {
-    v->hw = pool_alloc(&v->payer->quota, 64);
+    v->hw = pool_alloc(&v->payer->quota, sizeof(struct fake_hw));
     return v->hw ? OK : E_QUOTA;
 }
-static void fake_destroy(struct vcpu *v) { pool_free(&v->payer->quota, v->hw, 64); }
+/* What a CPU has loaded must be retired there before it goes. */
+static void fake_destroy(struct vcpu *v)
+{
+    assert_false(((struct fake_hw *)v->hw)->loaded);
+    pool_free(&v->payer->quota, v->hw, sizeof(struct fake_hw));
+}
+static void fake_retire(struct vcpu *v)
+{
+    assert_true(v->cpu == this_cpu() && v->cpu->vcpu != v);
+    ((struct fake_hw *)v->hw)->loaded = false;
+}
 static void fake_change(struct vcpu *old, struct vcpu *v)
 {
     assert_true((!old || old->cpu == this_cpu()) && (!v || v->cpu == this_cpu()));
+    if (v)
+        ((struct fake_hw *)v->hw)->loaded = true;
 }
 static void fake_groups(struct vcpu *v, uint32_t groups) { (void)v, (void)groups; }
 /* As both real ones do in their loops. */
@@ -216,7 +230,7 @@ static void fake_flush(struct space *s)
     forget(true);
 }
 
-static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create, .vcpu_destroy = fake_destroy, .change = fake_change,
+static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create, .vcpu_destroy = fake_destroy, .change = fake_change, .retire = fake_retire,
                                       .put = fake_groups, .get = fake_groups, .run = fake_run, .skip = fake_skip,
                                       .cr4 = fake_cr4, .dr7 = fake_dr7, .watch_dr = fake_watch_dr, .flush = fake_flush};
 
