@@ -57,7 +57,7 @@ struct vcpu {
     struct cpu *cpu;             /* home */
     struct domain *payer;
     void *hw;                    /* the backend's own structure */
-    uint32_t vector;             /* after run() == EXIT_WAITING: the interrupt to be dispatched; 0: it is still pending, or there is none */
+    uint32_t vector;             /* after run() == EXIT_WAITING: the interrupt to be dispatched; VECTOR_PENDING: the CPU still has it; 0: there is none */
     uint64_t flush_seen;         /* of space->flush_generation */
     uint32_t kicked;             /* atomic; set by anybody, cleared when it is reported */
     bool in_guest_mode;          /* the thread's mode: inside vcpu_run */
@@ -82,6 +82,7 @@ static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
 }
 
 #define RUN_DECODE 0x100u
+#define VECTOR_PENDING 0x100u /* no vector */
 
 struct backend {
     const char *name; /* "VT-x", "AMD-V" */

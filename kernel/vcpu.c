@@ -274,10 +274,10 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v, uint64_t dea
 static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct vcpu *v, uint64_t deadline)
 {
     v->exits[EXIT_WAITING]++;
-    if (v->vector)
-        irq_dispatch(v->vector);
-    else
+    if (v->vector == VECTOR_PENDING)
         irq_window();
+    else if (v->vector)
+        irq_dispatch(v->vector);
     uint64_t now = rdtsc();
     if (now >= deadline)
         return leave(v, EXIT_DEADLINE);
@@ -285,7 +285,7 @@ static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct v
 }
 
 /* Somebody else's state or code was on this CPU. */
-static __attribute__((noinline)) void come_in(struct cpu *c, struct vcpu *v)
+static inline void come_in(struct cpu *c, struct vcpu *v)
 {
     if (c->vcpu != v)
         vcpu_make_current(c, v);

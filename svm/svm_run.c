@@ -191,7 +191,7 @@ uint32_t svm_finish(struct vcpu *v, struct svm_vcpu *s)
     b->control.clean = s->clean;
     b->control.event = rarely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
     uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
-    v->vector = 0; /* an interrupt is not acknowledged: it is still pending */
+    v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
     if (rarely(reason == EXIT_NONE))
         reason = own_exit(v, s);
     else if (rarely(reason == EXIT_BAD_STATE))

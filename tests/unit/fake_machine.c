@@ -217,7 +217,7 @@ static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
             guest_runs(v);
     } while (fake_settles(v));
     const struct vcpu_exit *x = &v->state->exit;
-    v->vector = (uint32_t)x->detail;
+    v->vector = x->detail ? (uint32_t)x->detail : VECTOR_PENDING;
     return x->reason | (x->reason == EXIT_PORT && x->port.string ? RUN_DECODE : 0);
 }
 static void fake_skip(struct vcpu *v, uint32_t length) { (void)v, (void)length; }
