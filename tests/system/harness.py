@@ -30,14 +30,17 @@ class Screen:
     def __init__(self):
         self.text = ''
         self.held = ''
+        self.kept = 0  # how much of the text the last feed() has left as it was
 
     def feed(self, data):
         data = self.held + data.decode('latin-1')
+        self.kept = len(self.text)
         cut = re.search(r'\x1b(\[[0-9;?]*)?$', data)
         self.held = data[cut.start() :] if cut else ''
         for part in re.split(r'(\x1b\[[0-9;?]*[A-Za-z])', data[: cut.start()] if cut else data):
             if part == '\x1b[K':
                 self.text = self.text[: self.text.rfind('\n') + 1]
+                self.kept = min(self.kept, len(self.text))
             elif not part.startswith('\x1b'):
                 self.text += part.replace('\r', '')
 
@@ -127,7 +130,7 @@ class Box:
             return self.machine.poll()
         data = self.machine.read()
         self.screen.feed(data)
-        self.mark = min(self.mark, len(self.text))
+        self.mark = min(self.mark, self.screen.kept)
         return bool(data)
 
     @property
