@@ -93,20 +93,12 @@ static enum error make(const struct program *p)
     return r.error;
 }
 
-/* It has few pages: destroying it is not worth steps. */
 static void unmake(void)
 {
     if (thread != 0)
         (void)sys_handle_close(thread);
-    if (domain != 0) {
-        (void)sys_destroy(domain);
-        (void)sys_handle_close(domain);
-    }
-    if (memory != 0) {
-        (void)sys_destroy(memory);
-        (void)sys_handle_close(memory);
-    }
-    thread = domain = memory = 0;
+    program_unload(&domain, &memory);
+    thread = 0;
 }
 
 static bool start(void)

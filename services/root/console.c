@@ -191,19 +191,10 @@ static enum error make(const struct program *p)
     return r.error;
 }
 
-/* The console has few pages: destroying it is not worth steps. */
 static void unmake(void)
 {
     alive = false;
-    if (domain != 0) {
-        (void)sys_destroy(domain);
-        (void)sys_handle_close(domain);
-    }
-    if (memory != 0) {
-        (void)sys_destroy(memory);
-        (void)sys_handle_close(memory);
-    }
-    domain = memory = 0;
+    program_unload(&domain, &memory);
 }
 
 static void start(uint64_t log_seen)

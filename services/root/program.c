@@ -154,3 +154,18 @@ enum error program_load(const struct program *p, uint64_t domain, uint64_t memor
     }
     return OK;
 }
+
+static void destroy(uint64_t *handle)
+{
+    if (*handle != 0) {
+        (void)sys_destroy(*handle);
+        (void)sys_handle_close(*handle);
+    }
+    *handle = 0;
+}
+
+void program_unload(uint64_t *domain, uint64_t *memory)
+{
+    destroy(domain);
+    destroy(memory);
+}

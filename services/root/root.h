@@ -63,6 +63,8 @@ uint64_t program_private_bytes(const struct program *p); /* writable memory its 
 uint64_t program_table_pages(const struct program *p);
 /* Maps the image into `domain`: read-only parts straight from the file, the rest from `memory` [offset, +private_bytes). */
 enum error program_load(const struct program *p, uint64_t domain, uint64_t memory, uint64_t offset) must_check;
+/* Ends a service, whatever of it was made: both handles, of which either may be 0, become 0. A service has few pages: destroying it is not worth steps. */
+void program_unload(uint64_t *domain, uint64_t *memory);
 
 /* guests.c */
 void guests_init(void);
