@@ -140,8 +140,10 @@ static void make_domain(uint64_t *domain, uint64_t event, const uint64_t *memory
         if (others[i] && others[i] != *domain)
             made(call4(T, SYS_HANDLE_GRANT, *domain, others[i], RIGHT_MANAGE | RIGHT_MAP, 0));
     for (unsigned i = 0; i < 4; i++) {
-        uint64_t h = made(call(T, SYS_THREAD_CREATE, *domain, 0x400000, 0, 0, (1 + i % 2) | (i % 4) << 8, 0));
-        assert_int_equal(call1(T, SYS_HANDLE_CLOSE, h).error, OK);
+        struct answer r = call(T, SYS_THREAD_CREATE, *domain, 0x400000, 0, 0, (1 + i % 2) | (i % 4) << 8, 0);
+        if (i > 0 && r.error == E_STATE) /* those before it run already, and have all ended */
+            break;
+        assert_int_equal(call1(T, SYS_HANDLE_CLOSE, made(r)).error, OK);
     }
 }
 
@@ -157,6 +159,7 @@ static void test_all_at_once(void **state)
         memset(ram + i * MEMORY, 0x42, MEMORY);
     }
     guest_runs = noise_of_a_guest;
+    cpus_at_once = true;
     stop = 0;
     for (unsigned i = 1; i < MACHINE_CPUS; i++)
         assert_int_equal(pthread_create(&cpus[i], NULL, cpu, (void *)(uintptr_t)i), 0);
