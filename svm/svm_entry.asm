@@ -12,27 +12,8 @@ SVM_HOST_VMCB equ 16
 section .text
 bits 64
 
-%macro guest_registers 1        ; all but rax, rsp (in the VMCB) and rdi (the pointer)
-    %1 rcx, 1
-    %1 rdx, 2
-    %1 rbx, 3
-    %1 rbp, 5
-    %1 rsi, 6
-    %1 r8, 8
-    %1 r9, 9
-    %1 r10, 10
-    %1 r11, 11
-    %1 r12, 12
-    %1 r13, 13
-    %1 r14, 14
-    %1 r15, 15
-%endmacro
-%macro from_page 2
-    mov %1, [rdi + 8 * %2]
-%endmacro
-%macro to_page 2
-    mov [rdi + 8 * %2], %1
-%endmacro
+%define PAGE rdi
+%include "arch/x86_64/registers.inc"
 
 global svm_enter, svm_vmrun
 svm_enter:
@@ -43,14 +24,16 @@ svm_enter:
     clgi
     sti
     vmload
-    guest_registers from_page
+    most_registers from_page
+    from_page rsi, 6
     mov rdi, [rdi + 8 * 7]
 svm_vmrun:
     vmrun                       ; rax, rsp and rflags are the host's again afterwards
     push rdi
     mov rdi, [rsp + 8]
     mov rdi, [rdi + SVM_GPR]
-    guest_registers to_page
+    most_registers to_page
+    to_page rsi, 6
     pop rcx
     mov [rdi + 8 * 7], rcx
     vmsave                      ; rax: the VMCB

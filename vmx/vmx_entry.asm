@@ -6,6 +6,9 @@
 section .text
 bits 64
 
+%define PAGE rsi
+%include "arch/x86_64/registers.inc"
+
 HW_LAUNCHED equ 8               ; asserted in vmx/vmx.h
 
 global vmx_enter, vmx_exit_point
@@ -16,21 +19,10 @@ vmx_enter:
     push rsi
     ; RSP is what HOST_RSP holds: set_host_rsp in vmx_run.c
     cmp byte [rdi + HW_LAUNCHED], 0     ; MOV keeps the flags
-    mov rax, [rsi]
-    mov rcx, [rsi + 8]
-    mov rdx, [rsi + 16]
-    mov rbx, [rsi + 24]
-    mov rbp, [rsi + 40]
-    mov rdi, [rsi + 56]
-    mov r8, [rsi + 64]
-    mov r9, [rsi + 72]
-    mov r10, [rsi + 80]
-    mov r11, [rsi + 88]
-    mov r12, [rsi + 96]
-    mov r13, [rsi + 104]
-    mov r14, [rsi + 112]
-    mov r15, [rsi + 120]
-    mov rsi, [rsi + 48]
+    most_registers from_page
+    from_page rax, 0
+    from_page rdi, 7
+    from_page rsi, 6
     je .launch
     vmresume
     jmp .refused
@@ -46,20 +38,9 @@ align 16
 vmx_exit_point:
     push rsi
     mov rsi, [rsp + 8]
-    mov [rsi], rax
-    mov [rsi + 8], rcx
-    mov [rsi + 16], rdx
-    mov [rsi + 24], rbx
-    mov [rsi + 40], rbp
-    mov [rsi + 56], rdi
-    mov [rsi + 64], r8
-    mov [rsi + 72], r9
-    mov [rsi + 80], r10
-    mov [rsi + 88], r11
-    mov [rsi + 96], r12
-    mov [rsi + 104], r13
-    mov [rsi + 112], r14
-    mov [rsi + 120], r15
+    most_registers to_page
+    to_page rax, 0
+    to_page rdi, 7
     pop qword [rsi + 48]
     add rsp, 8
     pop rbp

@@ -15,49 +15,28 @@ THREAD_STACK equ FRAME_SIZE
 extern trap_from_user, trap_from_kernel, irq_dispatch, syscall_entry, vcpu_run_call
 global user_resume, trap_stubs, syscall_stub
 
-%macro push_all 0
-    push rax
-    push rbx
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push rbp
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
+%define EVERY_REGISTER rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
+%define LOST_IN_CALLS  rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
+%macro push_each 1-*
+%rep %0
+    push %1
+%rotate 1
+%endrep
+%endmacro
+%macro pop_each 1-*             ; the last one first
+%rep %0
+%rotate -1
+    pop %1
+%endrep
 %endmacro
 ; RFLAGS as C expects them, whatever ring 3 had: AC clear above all, or SMAP is off; DF clear. Needs a stack.
 %macro own_flags 0
     push qword 2
     popfq
 %endmacro
-%macro pop_all 0
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rbp
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rbx
-    pop rax
-%endmacro
-
 align 16
 trap_common:
-    push_all
+    push_each EVERY_REGISTER
     mov rdi, rsp
     test byte [rdi + FRAME_CS], 3
     jz .kernel
@@ -78,7 +57,7 @@ trap_common:
     own_flags
     call trap_from_kernel
     mov rsp, rbx
-    pop_all
+    pop_each EVERY_REGISTER
     add rsp, 16
     iretq
 
@@ -87,26 +66,10 @@ align 16
 irq_common:
     test byte [rsp + 3 * 8], 3      ; CS
     jnz trap_common
-    push rax
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    push r11
+    push_each LOST_IN_CALLS
     mov edi, [rsp + 9 * 8]
     call irq_dispatch
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rax
+    pop_each LOST_IN_CALLS
     add rsp, 16
     iretq
 
@@ -130,7 +93,7 @@ syscall_stub:
 .any:
     push qword 0
     push qword 0x80
-    push_all
+    push_each EVERY_REGISTER
     mov rdi, rsp
     mov rsp, [rdi + THREAD_STACK]
     own_flags
@@ -141,7 +104,7 @@ syscall_stub:
 align 16
 user_resume:
     mov rsp, rdi
-    pop_all
+    pop_each EVERY_REGISTER
     add rsp, 16
     iretq
 
