@@ -68,7 +68,14 @@ struct vcpu {
     bool dr_wanted;              /* put away with breakpoints enabled in DR7: back they go when it is current again */
     bool dr_here;                /* DR0-3 are in the CPU. Else accesses to debug registers exit, and DR7 enables none */
     uint64_t exits[EXIT_COUNT];
+    /* Where the thread's time goes: from an exit until the next entry it is the exit's, the rest is the guest's own. */
+    uint64_t exit_ticks[EXIT_COUNT];
+    uint64_t exit_at;            /* TSC at the last exit, moved on by what the thread has not run since */
+    uint32_t exit_reason;        /* that exit's; EXIT_NONE: it has not been entered yet */
 };
+
+/* The guest is entered now. */
+static inline void vcpu_goes_on(struct vcpu *v, uint64_t now) { v->exit_ticks[v->exit_reason] += now - v->exit_at; }
 
 #define INSTRUCTION_MAX 15u /* bytes (Intel SDM vol. 2, 2.3.11) */
 
@@ -117,7 +124,8 @@ struct backend {
      * help). Arms the CPU's own means (VMX preemption timer; always, at most 10 ms away when guest IF is 0) so that the guest is left when the
      * TSC reaches deadline. Answers the enum exit_reason, EXIT_WAITING for everything that is the host's (external interrupt, NMI, timer
      * expiry, window; then v->vector says more), with RUN_DECODE if the monitor will have to decode the instruction. The rest of the record is
-     * in the shared page, in the common form: written there, never read back. Advances nothing but what the monitor says it has done. */
+     * in the shared page, in the common form: written there, never read back. Advances nothing but what the monitor says it has done. Calls vcpu_goes_on before it
+     * enters and sets v->exit_at after it is back. */
     uint32_t (*run)(struct vcpu *v, uint64_t deadline_tsc);
 
     /* For exits that the kernel settles. skip: rip += len, shadow cleared. */
@@ -126,7 +134,6 @@ struct backend {
     uint64_t (*dr7)(struct vcpu *v);
     /* From now on accesses to debug registers make it call vcpu_load_dr, or not; with them go what else the hardware does not switch (DR6). */
     void (*watch_dr)(struct vcpu *v, bool on);
-    void (*inject_gp)(struct vcpu *v); /* #GP(0) at the next entry */
 
     /* Drops this CPU's cached translations of a second-level table (all contexts is fine). */
     void (*flush)(struct space *s);

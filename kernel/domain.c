@@ -173,6 +173,7 @@ static void free_threads(struct domain *d)
         struct thread *t = d->threads;
         d->threads = t->next;
         t->object.dead = true;
+        t->cpu->gone_ticks += t->entity.ran;
         if (t->vcpu) {
             struct object *v = vcpu_object(t->vcpu);
             t->vcpu = NULL;

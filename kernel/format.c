@@ -50,11 +50,6 @@ size_t kvformat(char *out, size_t size, const char *format, va_list arguments)
             put(&s, (char)va_arg(arguments, int));
         } else if (*p == 's' && start + 1 == p) {
             put_text(&s, va_arg(arguments, const char *));
-        } else if (*p == 'd' && !digits_min) {
-            int64_t v = wide ? va_arg(arguments, int64_t) : va_arg(arguments, int);
-            if (v < 0)
-                put(&s, '-');
-            put_number(&s, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10, 0);
         } else if (*p == 'u' || *p == 'x') {
             put_number(&s, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), *p == 'u' ? 10 : 16, digits_min);
         } else {

@@ -9,7 +9,7 @@
 
 enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* %s %c %d %u %x, `l` before the last three, and %03u: with zeros to so many digits, 9 at the most. No others. `klog` adds the newline. */
+/* %s %c %u %x, `l` before the last two, and %03u: with zeros to so many digits, 9 at the most. No others. `klog` adds the newline. */
 void klog(enum log_level level, const char *format, ...) print_like(2, 3);
 /* Cuts what does not fit, and always terminates: size > 0. The length of the text in `out`. */
 size_t kformat(char *out, size_t size, const char *format, ...) print_like(3, 4);
@@ -22,7 +22,7 @@ noreturn void panic(const char *format, ...) print_like(1, 2);
 #define kassert(condition)                                                                                                    \
     do {                                                                                                                      \
         if (__builtin_expect(!(condition), 0))                                                                                \
-            panic("assertion failed: %s, %s:%d", #condition, __FILE__, __LINE__);                                             \
+            panic("assertion failed: %s, %s:%u", #condition, __FILE__, __LINE__);                                             \
     } while (0)
 
 #endif

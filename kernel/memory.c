@@ -52,19 +52,6 @@ struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t o
     return memory_new(payer, hpa(ram->range.base.v + offset), size, tag, false, e);
 }
 
-bool memory_carved(struct memory *ram, uint64_t index, uint64_t *offset, uint64_t *size)
-{
-    uint64_t end = ram->range.base.v + ram->range.size;
-    struct ledger_range *r = ledger_next(&shown.ledger, ram->range.base);
-    while (r && r->base.v < end && index-- > 0)
-        r = ledger_next(&shown.ledger, hpa(r->base.v + 1));
-    if (!r || r->base.v >= end)
-        return false;
-    *offset = r->base.v - ram->range.base.v;
-    *size = r->size;
-    return true;
-}
-
 enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m, uint64_t address,
                         uint64_t offset, uint64_t size, uint32_t rights)
 {

@@ -39,8 +39,6 @@ struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint3
 void memory_free(struct memory *m);
 enum error memory_destroy_step(struct memory *m) must_check;
 struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag, enum error *e);
-/* The index-th carved range inside a RAM object: its offset and size; false: there are fewer. */
-bool memory_carved(struct memory *ram, uint64_t index, uint64_t *offset, uint64_t *size);
 
 enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m, uint64_t address,
                         uint64_t offset, uint64_t size, uint32_t rights) must_check;

@@ -41,7 +41,7 @@ static struct memory *object_over(struct domain *root, uint64_t base, uint64_t s
     enum error e;
     struct memory *m = memory_new(root, hpa(base), size, tag, is_ram, &e);
     if (!m)
-        panic("cannot make root's memory object 0x%lx+0x%lx (error %d)", base, size, e);
+        panic("cannot make root's memory object 0x%lx+0x%lx (error %u)", base, size, e);
     return m;
 }
 
@@ -78,7 +78,7 @@ static void map_root(struct domain *root, uint64_t from, uint64_t to, const void
 {
     enum error e = pt_map(&root->tables, from, image_hpa(at), to - from, rights | PT_USER);
     if (e != OK)
-        panic("cannot map root's image at 0x%lx (error %d)", from, e);
+        panic("cannot map root's image at 0x%lx (error %u)", from, e);
 }
 
 /* What root writes gets memory of its own, from the top of `ram`, or below the modules that lie there: the rest of the file, if any, then zeros. */
@@ -92,7 +92,9 @@ static void map_root_data(struct domain *root, struct memory *ram, uint64_t from
     if (m)
         e = mapping_make(root, &root->tables, &root->mappings, m, from, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
     if (e != OK)
-        panic("no memory for root's data (error %d)", e);
+        panic("no memory for root's data (error %u)", e);
+    told.boot.data_base = m->range.base.v;
+    told.boot.data_bytes = size;
     for (uint64_t at = 0; at < size; at += PAGE_SIZE, file += PAGE_SIZE) {
         char *page = window_open(hpa(m->range.base.v + at));
         memset(page, 0, PAGE_SIZE);
@@ -205,8 +207,8 @@ void root_create(const struct root_setup *s)
     for (unsigned i = 0; i < ARRAY_SIZE(shown.msr_bitmap); i++)
         shown.msr_bitmap[i] = backend && backend->msr_bitmap ? backend->msr_bitmap[i] : NULL;
     struct thread *t;
-    enum error e = thread_create(root, load_root(root, largest), 0, 0, 0, ROOT_PRIORITY, 0, 0, &t);
+    enum error e = thread_create(root, load_root(root, largest), 0, 0, ROOT_PRIORITY << 8, 0, NULL, &t);
     if (e != OK)
-        panic("cannot start root (error %d)", e);
+        panic("cannot start root (error %u)", e);
     kernel_unlock();
 }

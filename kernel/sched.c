@@ -1,8 +1,7 @@
 /*
- * The scheduler of one CPU. It promises: the one that runs has the highest priority of all that want to and may; who has a
- * budget runs no longer than that in any of its periods (but for what its caller is late); those of one priority take turns of
- * a slice each, and who is preempted by a higher one keeps the rest of its turn. Never looks at a clock, never allocates,
- * never touches another CPU's queue.
+ * The scheduler of one CPU. It promises: the one that runs has the highest priority of all that want to and may, and the earliest deadline of those; who
+ * has a budget runs no longer than that in any of its periods, but for what its caller is late and what nobody else wants; those without take turns of
+ * a slice each. Never looks at a clock, never allocates, never touches another CPU's queue.
  */
 #include "kernel/sched.h"
 #include "kernel/log.h"
@@ -12,14 +11,28 @@ static uint64_t add_sat(uint64_t a, uint64_t b)
     return a > NEVER - b ? NEVER : a + b;
 }
 
-/* Circular lists. Puts e before `at` in the list of *head (at NULL: the list is empty); e becomes the head if asked. */
-static void link_before(struct sched_entity **head, struct sched_entity *at, struct sched_entity *e, bool becomes_head)
+static uint64_t deadline_of(const struct sched_entity *e)
 {
-    e->next = at ? at : e;
-    e->previous = at ? at->previous : e;
+    return e->budget ? e->budget->refill_at - e->urgent : NEVER;
+}
+
+static bool exhausted(const struct sched_entity *e)
+{
+    return e->budget && e->budget->left == 0;
+}
+
+/* Circular lists, ordered by key and then by arrival. Searched from the end, where a period that has just begun belongs. */
+static void insert(struct sched_entity **head, struct sched_entity *e, uint64_t key)
+{
+    struct sched_entity *h = *head, *after = h ? h->previous : NULL;
+    e->key = key;
+    while (after && after->key > key)
+        after = after == h ? NULL : after->previous;
+    e->next = after ? after->next : h ? h : e;
+    e->previous = h ? e->next->previous : e;
     e->next->previous = e;
     e->previous->next = e;
-    if (!*head || becomes_head)
+    if (!after)
         *head = e;
 }
 
@@ -33,59 +46,58 @@ static void unlink_from(struct sched_entity **head, struct sched_entity *e)
 }
 
 /* Starts the period that holds `now`, if it has not started yet; missed ones are gone. */
-static void refill(struct sched_entity *e, uint64_t now)
+static void refill(struct sched_budget *b, uint64_t now)
 {
-    if (!e->budget || e->refill_at > now)
+    if (!b || b->refill_at > now)
         return;
-    e->left = e->budget;
-    e->refill_at += (now - e->refill_at) / e->period * e->period;
-    e->refill_at = add_sat(e->refill_at, e->period);
+    b->left = b->ticks;
+    b->refill_at += (now - b->refill_at) / b->period * b->period;
+    b->refill_at = add_sat(b->refill_at, b->period);
 }
 
-/* Books what the running one has used until now: what it ran before its newest period's start is paid by earlier budgets. */
+/* Books until now. What the running one ran before its newest period's start is paid by earlier budgets. */
 static void book(struct sched *s, uint64_t now)
 {
     struct sched_entity *e = s->running;
-    if (!e || now <= s->running_since)
+    uint64_t from = s->booked;
+    if (now <= from)
         return;
-    uint64_t from = s->running_since;
-    e->ran += now - from;
-    s->running_since = now;
-    if (!e->budget)
+    s->booked = now;
+    if (!e) {
+        s->kernel += now - from;
         return;
-    if (e->refill_at <= now) {
-        refill(e, now);
-        if (e->refill_at != NEVER)
-            from = max_u64(from, e->refill_at - e->period);
     }
-    e->left -= min_u64(e->left, now - from);
+    e->ran += now - from;
+    struct sched_budget *b = e->budget;
+    if (!b)
+        return;
+    refill(b, now);
+    if (b->refill_at != NEVER)
+        from = max_u64(from, b->refill_at - b->period);
+    b->left -= min_u64(b->left, now - from);
 }
 
-static bool exhausted(const struct sched_entity *e)
+static void make_ready(struct sched *s, struct sched_entity *e)
 {
-    return e->budget && e->left == 0;
-}
-
-static void make_ready(struct sched *s, struct sched_entity *e, bool first)
-{
-    struct sched_entity **head = &s->ready[e->priority];
-    link_before(head, *head, e, first);
+    insert(&s->ready[e->priority], e, deadline_of(e));
     s->ready_mask |= 1u << e->priority;
     e->state = SCHED_READY;
 }
 
 static void make_throttled(struct sched *s, struct sched_entity *e)
 {
-    struct sched_entity *at = s->throttled;
-    bool first = !at || e->refill_at < at->refill_at;
-    if (!first) { /* behind all that come no later; before the head means at the end */
-        do
-            at = at->next;
-        while (at != s->throttled && at->refill_at <= e->refill_at);
-    }
-    link_before(&s->throttled, at, e, first);
-    e->slice_left = 0;
+    insert(&s->throttled, e, e->budget->refill_at);
     e->state = SCHED_THROTTLED;
+}
+
+/* Into the list in which it belongs now. */
+static void enlist(struct sched *s, struct sched_entity *e, uint64_t now)
+{
+    refill(e->budget, now);
+    if (exhausted(e))
+        make_throttled(s, e);
+    else
+        make_ready(s, e);
 }
 
 static void remove_ready(struct sched *s, struct sched_entity *e)
@@ -101,6 +113,19 @@ static int top_ready(const struct sched *s)
     return s->ready_mask ? 31 - __builtin_clz(s->ready_mask) : -1;
 }
 
+/* The throttled one that has not borrowed for longest. */
+static struct sched_entity *borrower(const struct sched *s)
+{
+    struct sched_entity *best = NULL, *e = s->throttled;
+    if (e)
+        do {
+            if (e->budget->borrow && (!best || e->borrowed_at < best->borrowed_at))
+                best = e;
+            e = e->next;
+        } while (e != s->throttled);
+    return best;
+}
+
 void sched_init(struct sched *s, uint64_t slice_ticks)
 {
     kassert(slice_ticks > 0);
@@ -109,87 +134,112 @@ void sched_init(struct sched *s, uint64_t slice_ticks)
 
 void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now)
 {
+    struct sched_budget *b = e->budget;
     if (e->state != SCHED_BLOCKED)
         return;
-    kassert(e->priority < SCHED_PRIORITIES && (!e->budget || e->period));
-    refill(e, now);
-    e->slice_left = 0;
-    if (exhausted(e))
-        make_throttled(s, e);
-    else
-        make_ready(s, e, false);
+    kassert(e->priority < SCHED_PRIORITIES && (!b || (b->ticks && b->period >= b->ticks)));
+    if (b && b->awake++ == 0 && (b->refill_at <= now || (unsigned __int128)b->left * b->period > (unsigned __int128)(b->refill_at - now) * b->ticks)) {
+        b->left = b->ticks;
+        b->refill_at = add_sat(now, b->period);
+    }
+    enlist(s, e, now);
 }
 
 void sched_block(struct sched *s, struct sched_entity *e, uint64_t now)
 {
+    if (e->state == SCHED_BLOCKED)
+        return;
     if (e->state == SCHED_RUNNING) {
         book(s, now);
         s->running = NULL;
     } else if (e->state == SCHED_READY) {
         remove_ready(s, e);
-    } else if (e->state == SCHED_THROTTLED) {
+    } else {
         unlink_from(&s->throttled, e);
     }
     e->state = SCHED_BLOCKED;
+    if (e->budget)
+        e->budget->awake--;
+}
+
+/* The best priority that is ready (-1: none), with the head of its list as its budget is now: another may have used that up, or begun a new period. */
+static int settle_top(struct sched *s, uint64_t now)
+{
+    int top;
+    while ((top = top_ready(s)) >= 0) {
+        struct sched_entity *e = s->ready[top];
+        refill(e->budget, now);
+        if (!exhausted(e) && e->key == deadline_of(e))
+            break;
+        remove_ready(s, e);
+        enlist(s, e, now);
+    }
+    return top;
 }
 
 struct sched_entity *sched_pick(struct sched *s, uint64_t now)
 {
     book(s, now);
-    while (s->throttled && s->throttled->refill_at <= now) {
+    while (s->throttled && s->throttled->key <= now) {
         struct sched_entity *e = s->throttled;
         unlink_from(&s->throttled, e);
-        refill(e, now);
-        make_ready(s, e, false);
+        enlist(s, e, now); /* throttled again, if another on its budget has been here first */
     }
     struct sched_entity *r = s->running;
-    int top = top_ready(s);
+    int top = settle_top(s, now);
     if (r) {
-        bool turn_over = now >= s->slice_end;
+        bool over = now >= s->slice_end;
         if (exhausted(r)) {
+            if (r->budget->borrow && top < 0 && !over)
+                return r;
+            r->borrowed_at = now;
             make_throttled(s, r);
-        } else if (top > r->priority || (top == r->priority && turn_over)) {
-            r->slice_left = turn_over ? 0 : s->slice_end - now;
-            make_ready(s, r, !turn_over);
+        } else if (top > r->priority || (top == r->priority && (s->ready[top]->key < deadline_of(r) || (!r->budget && over)))) {
+            make_ready(s, r);
         } else {
             return r;
         }
         s->running = NULL;
     }
-    if (top < 0)
-        return NULL;
-    r = s->ready[top];
-    remove_ready(s, r);
-    refill(r, now);
+    if (top >= 0) {
+        r = s->ready[top];
+        remove_ready(s, r);
+    } else {
+        r = borrower(s);
+        if (!r)
+            return NULL;
+        unlink_from(&s->throttled, r);
+    }
     r->state = SCHED_RUNNING;
     s->running = r;
-    s->running_since = now;
-    s->slice_end = add_sat(now, r->slice_left ? r->slice_left : s->slice);
+    s->slice_end = add_sat(now, s->slice);
     return r;
+}
+
+void sched_waited(struct sched *s, uint64_t now)
+{
+    s->idle += now - min_u64(now, s->booked);
+    s->booked = max_u64(now, s->booked);
 }
 
 uint64_t sched_deadline(const struct sched *s)
 {
     const struct sched_entity *r = s->running, *t = s->throttled;
     int top = top_ready(s);
-    if (top >= 0 && (!r || top > r->priority))
-        return 0;
     if (!r)
-        return t ? t->refill_at : NEVER;
-    uint64_t due = r->budget ? add_sat(s->running_since, r->left) : NEVER;
-    if (top == r->priority)
-        due = min_u64(due, s->slice_end);
+        return top >= 0 || borrower(s) ? 0 : t ? t->key : NEVER;
+    bool borrows = exhausted(r);
+    if (top > r->priority || (top >= 0 && borrows) || (top == r->priority && s->ready[top]->key < deadline_of(r)))
+        return 0;
+    uint64_t due = top == r->priority || borrows ? s->slice_end : NEVER;
+    if (r->budget)
+        due = min_u64(borrows ? due : add_sat(s->booked, r->budget->left), r->budget->refill_at);
     if (!t)
         return due;
-    do { /* an equal that is refilled waits for the end of the slice like any other */
-        if (t->priority >= r->priority)
-            due = min_u64(due, t->priority > r->priority ? t->refill_at : max_u64(t->refill_at, s->slice_end));
+    do { /* a refilled equal's next deadline is a period later */
+        if (borrows || t->priority > r->priority || (t->priority == r->priority && add_sat(t->key, t->budget->period) - t->urgent < deadline_of(r)))
+            due = min_u64(due, t->key);
         t = t->next;
     } while (t != s->throttled);
     return due;
-}
-
-bool sched_should_pick(const struct sched *s, uint64_t now)
-{
-    return now >= sched_deadline(s);
 }

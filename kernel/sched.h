@@ -1,7 +1,12 @@
 /*
- * The scheduler of one CPU: fixed priorities, round robin within one, and a budget per period for those that have one (a deferrable server:
- * the budget is refilled whole at each period's start; an entity that has used it up waits for the refill). Pure: it is told the time, keeps no
- * globals and takes no lock; the CPU that owns it calls it. Times are TSC ticks.
+ * The scheduler of one CPU: fixed priorities; within one the earliest deadline first. Who has a budget is a constant-bandwidth server: `ticks` in each
+ * `period`, whose end is the deadline, guaranteed as long as the shares of a CPU add up to no more than all of it, and a cap. A period begins when the
+ * server wakes up with more left than it may use until the old one's end, else when the old one ends: so a sleeper cannot save up. Several entities
+ * may live on one budget. Who has none comes after those of his priority who have one, in turns. With `borrow`, who has used up his budget
+ * goes on while the CPU would be idle otherwise. docs/architecture.md, "Scheduling", says why.
+ *
+ * Pure: it is told the time, keeps no globals and takes no lock; the CPU that owns it calls it. It also keeps that CPU's books: each tick since the TSC
+ * was 0 is some entity's, idle, or the kernel's. Times are TSC ticks.
  */
 #ifndef KERNEL_SCHED_H
 #define KERNEL_SCHED_H
@@ -9,25 +14,34 @@
 #include "arch/x86_64/types.h"
 #include "mullion/abi.h"
 
+struct sched_budget {
+    uint64_t ticks;       /* in each period */
+    uint64_t period;
+    uint64_t left;        /* of this period's */
+    uint64_t refill_at;   /* this period's end, absolute */
+    uint32_t awake;       /* entities that live on it and are not blocked */
+    bool borrow;
+};
+
 struct sched_entity {
     struct sched_entity *next, *previous; /* ready or throttled list; private */
-    uint64_t budget;      /* ticks per period; 0: not capped */
-    uint64_t period;      /* ticks */
-    uint64_t left;        /* of this period's budget */
-    uint64_t refill_at;   /* absolute; valid when budget != 0 */
+    struct sched_budget *budget;          /* NULL: not capped */
+    uint64_t key;         /* what its list is ordered by; private */
     uint64_t ran;         /* total ticks, statistics */
-    uint64_t slice_left;  /* of its round-robin slice, when it was preempted; 0: the next one is whole; private */
+    uint64_t borrowed_at; /* when it last stopped borrowing; private */
     uint8_t priority;     /* 0..SCHED_PRIORITIES-1, higher first */
+    uint8_t urgent;       /* 1: before others on its budget */
     uint8_t state;        /* enum sched_state; private */
 };
 enum sched_state { SCHED_BLOCKED = 0, SCHED_READY, SCHED_RUNNING, SCHED_THROTTLED };
 
 struct sched {
-    struct sched_entity *ready[SCHED_PRIORITIES]; /* circular lists; the head runs next */
-    struct sched_entity *throttled;               /* ordered by refill_at */
+    struct sched_entity *ready[SCHED_PRIORITIES]; /* circular lists by deadline; the head runs next */
+    struct sched_entity *throttled;               /* the same, waiting for their next period */
     struct sched_entity *running;
-    uint64_t running_since;
-    uint64_t slice;       /* round-robin slice, ticks */
+    uint64_t booked;      /* everything up to here is in somebody's books */
+    uint64_t idle, kernel; /* ticks with nobody running: waiting; between two who run */
+    uint64_t slice;       /* a turn, ticks */
     uint64_t slice_end;
     uint32_t ready_mask;  /* bit p: ready[p] is not empty */
 };
@@ -39,10 +53,10 @@ void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now);
 void sched_block(struct sched *s, struct sched_entity *e, uint64_t now);
 /* Books the running entity's time, refills budgets that are due, and picks who runs from now on (NULL: nobody). */
 struct sched_entity *sched_pick(struct sched *s, uint64_t now);
-/* When sched_pick must be called again at the latest (budget end, slice end if somebody waits at the same priority, refill of a throttled entity
- * that would preempt); NEVER if nothing is due. */
+/* Nobody runs, and the CPU has waited until now. */
+void sched_waited(struct sched *s, uint64_t now);
+/* When sched_pick must be called again at the latest (a budget's end, a turn's end if somebody waits for it, a refill that would preempt); NEVER
+ * if nothing is due. */
 uint64_t sched_deadline(const struct sched *s);
-/* True when sched_pick now could choose somebody other than the running one. */
-bool sched_should_pick(const struct sched *s, uint64_t now);
 
 #endif

@@ -117,11 +117,15 @@ static struct result sys_thread_create(const struct arguments *x)
     /* Nobody gets out of his own cap or above his own priority by making another thread. */
     if (x->t->entity.budget || (x->a[4] >> 8 & 0xff) > x->t->entity.priority)
         return failed(E_RIGHTS);
-    struct thread *t;
+    struct thread *t, *beside = NULL;
+    if (x->a[4] & SCHED_BESIDE) {
+        ARGUMENT(other, 5, thread, OBJ_THREAD, RIGHT_MANAGE);
+        beside = other;
+    }
     enum error e = handle_room(x->d);
     if (e != OK)
         return failed(e);
-    e = thread_create(d, x->a[1], x->a[2], x->a[3], x->a[4] & 0xff, x->a[4] >> 8 & 0xff, x->a[5] & 0xffffffff, x->a[5] >> 32, &t);
+    e = thread_create(d, x->a[1], x->a[2], x->a[3], x->a[4], x->a[5], beside, &t);
     return e == OK ? give(x->d, &t->object, RIGHTS_ALL) : failed(e);
 }
 
@@ -261,45 +265,61 @@ static struct result sys_settle(const struct arguments *x)
     return failed(space_settle_doorbell(s, x->a[2], x->a[3], e, x->a[5]));
 }
 
-static struct result query_memory(struct memory *m, uint64_t what, uint64_t index)
+static struct result query_memory(const struct memory *m, uint64_t what)
 {
-    uint64_t offset, size;
     switch (what) {
     case QUERY_MEMORY_BASE: return done(m->range.base.v);
     case QUERY_MEMORY_SIZE: return done(m->range.size);
-    case QUERY_MEMORY_RESERVED: return done(m->is_ram && memory_carved(m, index, &offset, &size) ? offset | 1 : 0);
-    case QUERY_MEMORY_RESERVED_SIZE: return done(m->is_ram && memory_carved(m, index, &offset, &size) ? size : 0);
     default: return failed(E_ARG);
     }
 }
 
-/* Booked so far, and what runs at this moment: on a CPU of its own a thread may run for ever without anything being booked. */
-static struct result query_ticks(const struct thread *t)
+/* Ticks: booked so far, and what runs at this moment: on a CPU of its own a thread may run for ever without anything being booked. */
+static struct result query_thread(const struct thread *t, uint64_t what, uint64_t index)
 {
-    uint64_t ran = __atomic_load_n(&t->entity.ran, __ATOMIC_RELAXED), now = rdtsc();
-    uint64_t since = __atomic_load_n(&t->cpu->sched.running_since, __ATOMIC_RELAXED);
-    bool runs = __atomic_load_n(&t->cpu->sched.running, __ATOMIC_RELAXED) == &t->entity;
-    return done(runs && now > since ? ran + now - since : ran);
+    const struct vcpu *v = t->vcpu;
+    if (what == QUERY_THREAD_TICKS) {
+        uint64_t ran = __atomic_load_n(&t->entity.ran, __ATOMIC_RELAXED), now = rdtsc();
+        uint64_t since = __atomic_load_n(&t->cpu->sched.booked, __ATOMIC_RELAXED);
+        bool runs = __atomic_load_n(&t->cpu->sched.running, __ATOMIC_RELAXED) == &t->entity;
+        return done(runs && now > since ? ran + now - since : ran);
+    }
+    if (!v || index >= EXIT_COUNT || (what != QUERY_THREAD_EXITS && what != QUERY_THREAD_EXIT_TICKS))
+        return failed(E_ARG);
+    index = checked_index(index, EXIT_COUNT);
+    return done(what == QUERY_THREAD_EXITS ? v->exits[index] : v->exit_ticks[index]);
+}
+
+/* Of another CPU's books, which it may be writing: whoever asks twice sees each number grow. */
+static struct result query_cpu(const struct domain *d, uint64_t what, uint64_t index)
+{
+    uint64_t cpu = index & 0xff, path = index >> 8, now = rdtsc();
+    if (cpu >= cpu_count || !(d->cpu_mask >> cpu & 1) || path >= PATH_COUNT)
+        return failed(E_ARG);
+    const struct cpu *c = cpu_by_number((unsigned)checked_index(cpu, MAX_CPUS));
+    uint64_t booked = __atomic_load_n(&c->sched.booked, __ATOMIC_RELAXED);
+    switch (what) {
+    case QUERY_CPU_IDLE: return done(c->sched.idle + (c->sched.running || now < booked ? 0 : now - booked));
+    case QUERY_CPU_KERNEL: return done(c->sched.kernel);
+    case QUERY_CPU_GONE: return done(c->gone_ticks);
+    default: return done(c->longest[checked_index(path, PATH_COUNT)]);
+    }
 }
 
 static struct result sys_query(const struct arguments *x)
 {
     uint64_t what = x->a[1], index = x->a[2];
-    if (what == QUERY_VCPU_EXITS) {
-        struct vcpu *v = x->t->vcpu;
-        if (x->a[0]) {
-            ARGUMENT(named, 0, vcpu, OBJ_VCPU, RIGHT_MANAGE);
-            v = named;
-        }
-        return v && index < EXIT_COUNT ? done(v->exits[checked_index(index, EXIT_COUNT)]) : failed(E_ARG);
-    }
+    if (!x->a[0])
+        return query_thread(x->t, what, index);
     OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MANAGE);
     if (o->type == OBJ_MEMORY)
-        return query_memory(container_of(o, struct memory, object), what, index);
-    if (o->type == OBJ_THREAD && what == QUERY_THREAD_TICKS)
-        return query_ticks(container_of(o, struct thread, object));
+        return query_memory(container_of(o, struct memory, object), what);
+    if (o->type == OBJ_THREAD)
+        return query_thread(container_of(o, struct thread, object), what, index);
     if (o->type != OBJ_DOMAIN)
         return failed(E_TYPE);
+    if (what >= QUERY_CPU_IDLE && what <= QUERY_CPU_PATH)
+        return query_cpu(container_of(o, struct domain, object), what, index);
     struct domain *d = container_of(o, struct domain, object);
     switch (what) {
     case QUERY_DOMAIN_STATE: return done(d->state);
@@ -372,6 +392,8 @@ noreturn void syscall_entry(struct thread *t);
 noreturn void syscall_entry(struct thread *t)
 {
     uint64_t number = t->frame.rax;
+    t->cpu->entered = rdtsc();
+    t->cpu->path = (uint32_t)min_u64(number, PATH_RING3);
     if (number == SYS_THREAD_EXIT)
         thread_exit(t);
     struct result r = failed(E_NOSYS);
@@ -391,5 +413,6 @@ noreturn void syscall_entry(struct thread *t)
     t->frame.rdx = r.value;
     if (__atomic_load_n(&t->cpu->work, __ATOMIC_RELAXED))
         cpu_run();
+    path_end(t->cpu, rdtsc());
     user_resume(&t->frame);
 }

@@ -18,12 +18,13 @@ _Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, ke
 
 static uint64_t flush_generation;
 
-enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu, unsigned priority, uint64_t budget_us,
-                         uint64_t period_us, struct thread **out)
+enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, uint64_t sched0, uint64_t sched1, struct thread *beside,
+                         struct thread **out)
 {
+    uint64_t cpu = sched0 & 0xff, priority = sched0 >> 8 & 0xff, budget_us = beside ? 0 : sched1 & 0xffffffff, period_us = sched1 >> 32;
     if (cpu >= cpu_count || priority >= SCHED_PRIORITIES || entry >= USER_VA_MAX || stack >= USER_VA_MAX || !(d->cpu_mask >> cpu & 1))
         return E_ARG;
-    if (budget_us != 0 && (period_us < 100 || budget_us > period_us))
+    if ((budget_us != 0 && (period_us < 100 || budget_us > period_us)) || (beside && (beside->domain != d || beside->cpu->number != cpu)))
         return E_ARG;
     if (!domain_runs(d))
         return E_STATE;
@@ -31,7 +32,7 @@ enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint6
     if (!t)
         return E_QUOTA;
     object_init(&t->object, OBJ_THREAD);
-    t->cpu = cpu_by_number(cpu);
+    t->cpu = cpu_by_number((unsigned)cpu);
     t->kernel_stack = (uint64_t)t->cpu + CPU_AREA_SIZE;
     t->domain = d;
     t->frame.rip = entry;
@@ -41,8 +42,9 @@ enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint6
     t->frame.ss = SEL_USER_DATA;
     t->frame.rflags = RFLAGS_FIXED | RFLAGS_IF;
     t->entity.priority = (uint8_t)priority;
-    t->entity.budget = us_to_ticks(budget_us);
-    t->entity.period = us_to_ticks(period_us);
+    t->budget = (struct sched_budget){.ticks = us_to_ticks(budget_us), .period = us_to_ticks(period_us), .borrow = sched0 & SCHED_BORROW};
+    t->entity.budget = beside ? beside->entity.budget : budget_us ? &t->budget : NULL;
+    t->entity.urgent = beside != NULL;
     t->next = d->threads;
     d->threads = t;
     d->tables.cpus |= 1ull << cpu;
@@ -185,14 +187,21 @@ noreturn void cpu_run(void)
         if (!e) {
             c->current = NULL;
             timer_arm(c, next);
+            path_end(c, now);
             if (!__atomic_load_n(&c->work, __ATOMIC_SEQ_CST))
                 irq_wait();
-            c->idle_ticks += rdtsc() - now;
+            c->entered = rdtsc();
+            c->path = PATH_IDLE;
+            sched_waited(&c->sched, c->entered);
             continue;
         }
         struct thread *t = container_of(e, struct thread, entity);
         if (c->current != t) {
             c->current = t;
+            uint64_t not_run = now - e->ran;
+            if (t->vcpu)
+                t->vcpu->exit_at += not_run - t->not_run;
+            t->not_run = not_run;
             cpu_set_rsp0(c, (uint64_t)(&t->frame + 1));
             if (c->domain != t->domain)
                 domain_switch(c, t->domain);
@@ -205,6 +214,7 @@ noreturn void cpu_run(void)
             speculation_barrier();
         c->foreign = false;
         timer_arm(c, next);
+        path_end(c, rdtsc());
         user_resume(&t->frame);
     }
 }

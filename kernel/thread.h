@@ -19,6 +19,8 @@ struct thread {
     uint64_t kernel_stack;    /* second: entry.asm takes it from here */
     struct object object;
     struct sched_entity entity;
+    struct sched_budget budget; /* its own, if it has one */
+    uint64_t not_run;           /* ticks that others, or nobody, had before its present turn on the CPU */
     struct cpu *cpu;          /* home, for good */
     struct domain *domain;
     struct thread *next;      /* in the domain */
@@ -36,14 +38,22 @@ struct thread {
 };
 
 /* Kernel lock held. The thread is made ready on its CPU. */
-enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu, unsigned priority, uint64_t budget_us,
-                         uint64_t period_us, struct thread **out) must_check;
+enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, uint64_t sched0, uint64_t sched1, struct thread *beside,
+                         struct thread **out) must_check; /* as SYS_THREAD_CREATE says; beside: whose budget it lives on too, or NULL */
 void thread_free(struct thread *t);
 
 /* Makes the thread's CPU look at it again: what it waited for has come, it was kicked, or its domain has stopped. Any CPU, any context. */
 void thread_wake(struct thread *t);
 /* Home CPU: the current thread waits. deadline NEVER: none. */
 void thread_block(struct thread *t, enum block why, uint64_t deadline);
+
+/* Ring 0 is about to be left: how long was it there? */
+static inline void path_end(struct cpu *c, uint64_t now)
+{
+    uint64_t ticks = now - c->entered;
+    if (ticks > c->longest[c->path])
+        c->longest[c->path] = ticks;
+}
 
 /* Runs whatever is due on this CPU, for ever. Called at the bottom of the kernel stack with nothing held. */
 noreturn void cpu_run(void);

@@ -54,8 +54,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     v->xcr0 = 1;
     v->state->xcr0 = 1;
     v->state->deadline = NEVER;
-    v->state->cr0 = CR0_ET;
-    v->state->rflags = RFLAGS_FIXED;
+    v->exit_at = rdtsc();
     s->tables.cpus |= 1ull << v->cpu->number;
     object_get(&v->object); /* the thread's */
     t->vcpu = v;
@@ -227,6 +226,7 @@ static inline enum outcome hand_over(struct vcpu *v, uint32_t reason)
 {
     struct vcpu_state *s = v->state;
     uint32_t groups = groups_of[reason & 0xff];
+    v->exit_reason = reason & 0xff;
     v->exits[reason & 0xff]++;
     if (rarely(reason & RUN_DECODE))
         groups = GROUPS_TO_DECODE;
@@ -266,6 +266,8 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v, uint64_t dea
     if (deadline != NEVER && rdtsc() >= deadline)
         return leave(v, EXIT_DEADLINE);
     v->halted = true;
+    v->cpu->entered = rdtsc();
+    v->cpu->path = PATH_GUEST;
     thread_block(v->thread, BLOCK_HALT, deadline);
     return TO_HOST;
 }
@@ -274,6 +276,9 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v, uint64_t dea
 static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct vcpu *v, uint64_t deadline)
 {
     v->exits[EXIT_WAITING]++;
+    v->exit_reason = EXIT_WAITING;
+    c->entered = v->exit_at;
+    c->path = PATH_GUEST;
     if (v->vector == VECTOR_PENDING)
         irq_window();
     else if (v->vector)
@@ -281,7 +286,10 @@ static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct v
     uint64_t now = rdtsc();
     if (now >= deadline)
         return leave(v, EXIT_DEADLINE);
-    return now >= c->next_deadline ? TO_HOST : STAY;
+    if (now >= c->next_deadline)
+        return TO_HOST;
+    path_end(c, now);
+    return STAY;
 }
 
 /* Somebody else's state or code was on this CPU. */
@@ -291,6 +299,7 @@ static inline void come_in(struct cpu *c, struct vcpu *v)
         vcpu_make_current(c, v);
     speculation_barrier();
     c->foreign = false;
+    path_end(c, rdtsc());
 }
 
 static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v)

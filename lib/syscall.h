@@ -57,12 +57,20 @@ static inline struct syscall_result sys_domain_create(uint64_t quota_pages, uint
     return syscall6(SYS_DOMAIN_CREATE, quota_pages, cpu_mask, event, bits, 0, 0);
 }
 
-/* budget_us and period_us 0: not capped. */
+/* budget_us and period_us 0: not capped. flags: SCHED_BORROW. */
 static inline struct syscall_result sys_thread_create(uint64_t domain, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu,
-                                                      unsigned priority, uint32_t budget_us, uint32_t period_us)
+                                                      unsigned priority, uint32_t budget_us, uint32_t period_us, uint32_t flags)
 {
-    return syscall6(SYS_THREAD_CREATE, domain, entry, stack, arg, (uint64_t)(cpu & 0xff) | (uint64_t)(priority & 0xff) << 8,
+    return syscall6(SYS_THREAD_CREATE, domain, entry, stack, arg, (uint64_t)(cpu & 0xff) | (uint64_t)(priority & 0xff) << 8 | flags,
                     (uint64_t)budget_us | (uint64_t)period_us << 32);
+}
+
+/* The same for one that lives on the budget of `thread`, and goes first there. */
+static inline struct syscall_result sys_thread_create_beside(uint64_t domain, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu,
+                                                             unsigned priority, uint64_t thread)
+{
+    return syscall6(SYS_THREAD_CREATE, domain, entry, stack, arg,
+                    (uint64_t)(cpu & 0xff) | (uint64_t)(priority & 0xff) << 8 | SCHED_BESIDE, thread);
 }
 
 static inline noreturn void sys_thread_exit(void)

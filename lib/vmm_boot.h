@@ -41,7 +41,6 @@ enum {
 #define VMM_PIECES_MAX  16
 #define VMM_MODULES_MAX 8
 #define VMM_VCPUS_MAX   64
-#define VMM_REASONS_MAX 32 /* enum exit_reason has fewer */
 
 struct vmm_piece { uint64_t gpa, size; }; /* memory handle VMM_SLOT_MEMORY + i, whole; already mapped at VMM_GUEST_VA + gpa */
 struct vmm_module { uint64_t va, size; char cmdline[256]; };
@@ -86,10 +85,8 @@ struct vmm_control {
     uint32_t reserved;
     uint64_t first_entry_tsc;  /* host TSC just before the first guest instruction */
     char reason[256];          /* NUL-terminated, printable; the reader does not trust it */
-    /* So far, by vCPU, whose own thread alone counts there, and by enum exit_reason. */
-    uint64_t exits[VMM_VCPUS_MAX][VMM_REASONS_MAX];
 };
-#define VMM_CONTROL_BYTES 0x5000ull /* whole pages */
+#define VMM_CONTROL_BYTES 0x1000ull /* whole pages */
 _Static_assert(sizeof(struct vmm_boot) <= 65536 && sizeof(struct vmm_control) <= VMM_CONTROL_BYTES &&
                VMM_CONTROL_VA + VMM_CONTROL_BYTES <= VMM_CHANNEL_VA, "fit");
 

@@ -46,7 +46,7 @@ static void map_kernel(uint64_t va, hpa_t frame, uint64_t size, uint32_t rights)
 {
     enum error e = pt_map(&kernel_tables, va, frame, size, rights | PT_GLOBAL);
     if (e != OK)
-        panic("cannot map the kernel's own memory at 0x%lx (error %d)", va, e);
+        panic("cannot map the kernel's own memory at 0x%lx (error %u)", va, e);
 }
 
 static void map_image(const char *from, const char *to, uint32_t rights)

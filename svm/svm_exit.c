@@ -67,8 +67,8 @@ static uint32_t reason_of(uint64_t code)
     case SVM_EXIT_VINTR:
     case SVM_EXIT_IRET:
     case SVM_EXIT_INVD:
-    case SVM_EXIT_WBINVD:
-    case SVM_EXIT_XSETBV: return EXIT_NONE;
+    case SVM_EXIT_WBINVD: return EXIT_NONE;
+    case SVM_EXIT_XSETBV: return EXIT_XSETBV;
     case SVM_EXIT_READ_CR0 + 8: return EXIT_CR_READ;
     case SVM_EXIT_WRITE_CR0 + 8: return EXIT_CR_WRITE;
     case SVM_EXIT_CPUID: return EXIT_CPUID;

@@ -114,15 +114,6 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
     case SVM_EXIT_WBINVD: /* and this would empty everybody's caches; no guest has devices that see memory past them */
         skip(b, length);
         break;
-    case SVM_EXIT_XSETBV: {
-        uint64_t value = (uint32_t)b->save.rax | v->state->gpr[GPR_RDX] << 32;
-        if (b->save.cpl != 0 || !(b->save.cr4 & CR4_OSXSAVE) || (uint32_t)v->state->gpr[GPR_RCX] != 0 || !fpu_xcr0_valid(value))
-            return EXIT_XSETBV;
-        xsetbv(0, value);
-        v->xcr0 = value;
-        skip(b, length);
-        break;
-    }
     default:
         if (code < SVM_EXIT_EXCEPTION) { /* a debug register */
             vcpu_load_dr(v);
@@ -234,6 +225,7 @@ static inline void go_on(struct svm_vcpu *s, uint64_t rip)
 uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
 {
     struct svm_vcpu *s = svm_prepare(v, deadline_tsc);
+    vcpu_goes_on(v, rdtsc());
     for (;;) {
         enter(s);
         struct vmcb *b = s->vmcb;
@@ -250,12 +242,14 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
             if (__atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)) { /* whom it woke may go first */
                 s->gpr[GPR_RAX] = b->save.rax;
                 v->vector = 0;
+                v->exit_at = rdtsc();
                 return EXIT_WAITING;
             }
         } else {
             break;
         }
     }
+    v->exit_at = rdtsc();
     return svm_finish(v, s);
 }
 #endif

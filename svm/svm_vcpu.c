@@ -136,7 +136,6 @@ static void skip(struct vcpu *v, uint32_t length)
 
 static uint64_t cr4(struct vcpu *v) { return ((struct svm_vcpu *)v->hw)->vmcb->save.cr4; }
 
-static void inject_gp(struct vcpu *v) { svm_inject_gp(((struct svm_vcpu *)v->hw)->vmcb); }
 
 static void flush(struct space *s)
 {
@@ -158,6 +157,5 @@ const struct backend svm_backend = {
     .cr4 = cr4,
     .dr7 = dr7,
     .watch_dr = watch_dr,
-    .inject_gp = inject_gp,
     .flush = flush,
 };

@@ -3,6 +3,7 @@
  * Documentation/virt/kvm/x86/cpuid.rst for 0x400000xx. A bit not named in a mask here is hidden, whatever the host has.
  */
 #include "vmm/cpuid.h"
+#include "arch/x86_64/regs.h"
 #include "lib/string.h"
 #include "lib/vmm_boot.h"
 
@@ -66,9 +67,7 @@
 /* KVM: clock source (old and new MSRs) 0 and 3, no delay after port I/O 1, stable clock 24. */
 #define KVM_FEATURES (BIT(0) | BIT(1) | BIT(3) | BIT(24))
 
-#define XCR0_BASE   3ull
-#define XCR0_AVX    4ull
-#define XCR0_AVX512 0xe0ull
+#define XCR0_BASE (XCR0_X87 | XCR0_SSE)
 
 struct builder {
     struct cpuid_table *t;

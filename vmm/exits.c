@@ -3,6 +3,8 @@
  * the guest gets a fault, the guest is ended with a reason. Accesses to devices are in vmm/exits_device.c.
  */
 #include "vmm/exits_internal.h"
+
+#include "arch/x86_64/regs.h"
 #include "lib/print.h"
 #include "lib/syscall.h"
 #include "vmm/cr.h"
@@ -129,6 +131,30 @@ static void wrmsr_exit(struct vm_vcpu *v)
         (void)exits_skip(v, s);
     else
         inject_gp(v);
+}
+
+/* SDM vol. 1, 13.3, and vol. 2, XSETBV: which values there are, and who may write them. */
+static bool xcr0_takes(uint64_t value, uint64_t allowed)
+{
+    uint64_t wide = value & XCR0_AVX512;
+    return (value & XCR0_X87) && !(value & ~allowed) && (!(value & XCR0_AVX) || (value & XCR0_SSE)) &&
+           (!wide || (wide == XCR0_AVX512 && (value & XCR0_AVX)));
+}
+
+static void xsetbv_exit(struct vm_vcpu *v)
+{
+    struct vcpu_state *s = v->state;
+    uint64_t value = (s->gpr[GPR_RAX] & 0xffffffffu) | s->gpr[GPR_RDX] << 32;
+    if (!exits_need(v, GROUP_CR | GROUP_SEG | GROUP_RIP))
+        return;
+    if ((uint32_t)s->gpr[GPR_RCX] != 0 || access_cpl(s) != 0 || !(s->cr4 & CR4_OSXSAVE) ||
+        !xcr0_takes(value, v->vm->cpuid.xcr0_allowed)) {
+        inject_gp(v);
+        return;
+    }
+    s->xcr0 = value;
+    s->dirty |= GROUP_CR;
+    (void)exits_skip(v, s);
 }
 
 static void cpuid_exit(struct vm_vcpu *v)
@@ -299,7 +325,7 @@ void (*const exit_handler[EXIT_COUNT])(struct vm_vcpu *v) = {
     [EXIT_HYPERCALL] = hypercall_exit,
     [EXIT_CR_WRITE] = cr_write_exit,
     [EXIT_CR_READ] = cr_read_exit,
-    [EXIT_XSETBV] = inject_gp,
+    [EXIT_XSETBV] = xsetbv_exit,
     [EXIT_EXCEPTION] = exception_exit,
     [EXIT_TRIPLE_FAULT] = triple_fault_exit,
     [EXIT_TASK_SWITCH] = task_switch_exit,

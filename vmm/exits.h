@@ -14,7 +14,6 @@ static inline void exits_handle(struct vm_vcpu *v)
     uint32_t reason = v->state->exit.reason;
     if (__builtin_expect(reason >= EXIT_COUNT, 0))
         reason = EXIT_UNKNOWN;
-    v->exits[reason]++;
     exit_handler[reason](v);
 }
 

@@ -39,16 +39,6 @@ void vm_kick(void *context, unsigned index)
         (void)sys_vcpu_kick(vm->vcpu[index].handle); /* fails only while the vCPU is not made yet, or is gone */
 }
 
-/* For the report after the guest's end: with the exits that ring 0 has settled by itself. */
-static void count_all(struct vm *vm)
-{
-    for (unsigned i = 0; i < vm->vcpus; i++)
-        for (unsigned reason = 0; vm->vcpu[i].handle != 0 && reason < EXIT_COUNT; reason++) {
-            struct syscall_result r = sys_query(vm->vcpu[i].handle, QUERY_VCPU_EXITS, reason);
-            vm->control->exits[i][reason] = r.error == OK ? r.value : 0;
-        }
-}
-
 void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
 {
     if (!atomic_exchange(&vm->ending, true)) {
@@ -60,7 +50,6 @@ void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const cha
             vm->control->reason[0] = 0;
         va_end(arguments);
         vm->control->exit_code = exit_code;
-        count_all(vm);
         atomic_store(&vm->control->state, (uint32_t)state);
         (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, vm->boot->root_bits);
     }
@@ -301,7 +290,6 @@ void machine_vcpu_init(struct vm *vm, unsigned index)
 {
     struct vm_vcpu *v = &vm->vcpu[index];
     struct cpuid_regs extended;
-    v->exits = vm->control->exits[index];
     cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0, &extended);
     lapic_init(&v->lapic, &vm->apics, index, v->state, vm->boot->tsc_khz);
     lapic_firmware_state(&v->lapic);

@@ -43,7 +43,6 @@ struct vm_vcpu {
     unsigned index;
     uint64_t handle;
     struct vcpu_state *state;
-    uint64_t *exits;        /* by reason, in the control pages: for whoever looks at the guest while it runs */
     struct lapic lapic;
     struct msr_cpu msr;
     bool news;              /* something was posted or may have changed: the loop looks at everything before the next entry */

@@ -118,7 +118,6 @@ uint64_t vmx_dr7(struct vcpu *v);
 uint64_t vmx_dr6(struct vcpu *v);
 void vmx_set_dr6(struct vcpu *v, uint64_t value);
 void vmx_watch_dr(struct vcpu *v, bool on);
-void vmx_inject_gp(struct vcpu *v);
 void vmx_save_msrs(struct vmx_vcpu *hw);
 void vmx_load_msrs(const struct vmx_vcpu *hw);
 

@@ -150,19 +150,6 @@ static uint32_t apic_written(struct vcpu *v, uint32_t reason)
     return report(v, EXIT_APIC, 0);
 }
 
-static uint32_t xsetbv_wanted(struct vcpu *v)
-{
-    const struct vcpu_state *s = v->state;
-    uint64_t index = __atomic_load_n(&s->gpr[GPR_RCX], __ATOMIC_RELAXED);
-    uint64_t low = __atomic_load_n(&s->gpr[GPR_RAX], __ATOMIC_RELAXED), high = __atomic_load_n(&s->gpr[GPR_RDX], __ATOMIC_RELAXED);
-    uint64_t value = high << 32 | (uint32_t)low;
-    if ((uint32_t)index != 0 || !fpu_xcr0_valid(value))
-        return report(v, EXIT_XSETBV, instruction_length());
-    xsetbv(0, value);
-    v->xcr0 = value;
-    return skip_instruction(v);
-}
-
 /* The entry did not happen. What the monitor put into the state is its own affair; only a bad host state is this kernel's mistake. */
 #define ERROR_HOST_STATE 8 /* SDM vol. 3, 31.4 */
 uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail)
@@ -197,7 +184,7 @@ static uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, 
     case REASON_TPR_THRESHOLD: return report(v, EXIT_KICK, 0);
     case REASON_EOI:
     case REASON_APIC_WRITE: return apic_written(v, reason);
-    case REASON_XSETBV: return xsetbv_wanted(v);
+    case REASON_XSETBV: return report(v, EXIT_XSETBV, instruction_length());
     case REASON_INVD: /* would throw away what other guests have in the caches */
     case REASON_WBINVD: return skip_instruction(v);
     case REASON_VMCALL: return report(v, EXIT_HYPERCALL, instruction_length());

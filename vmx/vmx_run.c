@@ -162,7 +162,9 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
     if (vmx.proc & BIT(PROC_TPR_SHADOW))
         watch_tpr(hw, s);
     write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
-    vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(rdtsc(), deadline, vmx_slice, vmx.timer_shift));
+    uint64_t now = rdtsc();
+    vcpu_goes_on(v, now);
+    vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(now, deadline, vmx_slice, vmx.timer_shift));
 
     /*
      * A guest's CPUID and doorbells are answered in here: no event can have come up, and an interrupt that has makes the next entry an exit at once. The timer runs
@@ -173,6 +175,7 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
     for (unsigned settled = 1;; settled++) {
         if (__builtin_expect(enter(hw, s->gpr), 0)) {
             restore_tables(hw->cpu);
+            v->exit_at = rdtsc();
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
         reason = vmread32(EXIT_REASON);
@@ -184,6 +187,7 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
             break;
         }
     }
+    v->exit_at = rdtsc();
     restore_tables(hw->cpu);
     v->cr2 = read_cr2();
     s->exit.detail = reason;

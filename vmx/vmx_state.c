@@ -262,10 +262,3 @@ uint64_t vmx_cr4(struct vcpu *v)
     uint64_t mask = vmx_cr4_mask();
     return (vmreadn(GUEST_CR4) & ~mask) | (vmreadn(CONTROL_CR4_SHADOW) & mask);
 }
-
-void vmx_inject_gp(struct vcpu *v)
-{
-    struct vmx_vcpu *hw = vmx_of(v);
-    hw->event = EVENT_VALID | EVENT_ERROR | EVENT_EXCEPTION << 8 | 13;
-    hw->event_error = 0;
-}

@@ -172,6 +172,5 @@ const struct backend vmx_backend = {
     .cr4 = vmx_cr4,
     .dr7 = vmx_dr7,
     .watch_dr = vmx_watch_dr,
-    .inject_gp = vmx_inject_gp,
     .flush = vmx_flush,
 };

@@ -63,7 +63,10 @@ struct cpu {
     uint64_t timer_armed;        /* TSC at which the local APIC's timer fires; NEVER: not armed */
     uint64_t flush_seen;         /* atomic; the newest flush generation this CPU has carried out */
     uint64_t tsc_aux;            /* IA32_TSC_AUX as last loaded for a guest */
-    uint64_t nmi_count, spurious_count, idle_ticks;
+    uint64_t gone_ticks;         /* of threads that are no more; kernel lock */
+    uint64_t entered;            /* TSC when ring 0 was last entered... */
+    uint32_t path;               /* ...and why: a system call, or enum ring0_path */
+    uint64_t longest[PATH_COUNT]; /* ticks from there until it was left: see path_end */
     struct sched sched;
     uint64_t gdt[8];
     uint32_t open_ports;         /* ranges of `domain` open in the I/O bitmap */

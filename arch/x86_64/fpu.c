@@ -7,10 +7,6 @@
 #include "kernel/log.h"
 #include "kernel/string.h"
 
-#define XCR0_X87    1ull
-#define XCR0_SSE    2ull
-#define XCR0_AVX    4ull
-#define XCR0_AVX512 0xe0ull
 
 uint64_t cpu_xcr0_mask;
 

@@ -88,4 +88,10 @@
 #define PAT_RESET_VALUE 0x0007040600070406ull
 #define PAT_HOST        0x0007040600070106ull /* entry 1 is WC instead of WT (Intel SDM vol. 3, 12.12.4) */
 
+/* XCR0 (Intel SDM vol. 1, 13.3). */
+#define XCR0_X87    1ull
+#define XCR0_SSE    2ull
+#define XCR0_AVX    4ull
+#define XCR0_AVX512 0xe0ull
+
 #endif

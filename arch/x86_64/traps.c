@@ -54,7 +54,6 @@ void irq_dispatch(unsigned vector)
     } else {
         /* A spurious interrupt has no bit in service and gets no EOI (Intel SDM vol. 3, 11.9); one that firmware has left pending has, and without
          * an EOI would hold back all vectors of lower priority for ever. */
-        c->spurious_count++;
         if (apic_in_service((uint8_t)vector))
             apic_eoi();
     }
@@ -62,6 +61,8 @@ void irq_dispatch(unsigned vector)
 
 void trap_from_user(struct thread *t)
 {
+    t->cpu->entered = rdtsc();
+    t->cpu->path = PATH_RING3;
     if (t->frame.vector >= 32)
         irq_dispatch((unsigned)t->frame.vector);
     else
@@ -77,9 +78,7 @@ static const char *const names[32] = {
 void trap_from_kernel(struct frame *f)
 {
     if (f->vector == TRAP_NMI) {
-        struct cpu *c = this_cpu();
-        c->nmi_count++;
-        if (__atomic_load_n(&c->work, __ATOMIC_RELAXED) & WORK_STOP)
+        if (__atomic_load_n(&this_cpu()->work, __ATOMIC_RELAXED) & WORK_STOP)
             for (;;)
                 __asm__ volatile("cli; hlt");
         return;

@@ -108,12 +108,13 @@ enum syscall {
     SYS_DOMAIN_CREATE,
     /* thread_create(domain: domain, RIGHT_MANAGE; entry; stack; arg; sched0; sched1)
      * A thread that starts at `entry` with rsp = `stack` and rdi = `arg`. sched0: CPU in bits 7:0, priority
-     * (0..SCHED_PRIORITIES-1, higher runs first) in 15:8. sched1: budget in microseconds in bits 31:0, period in microseconds
-     * (at least 100) in 63:32; budget 0: not capped.
+     * (0..SCHED_PRIORITIES-1, higher runs first) in 15:8, SCHED_BORROW, SCHED_BESIDE. sched1: budget in microseconds in bits
+     * 31:0, period in microseconds (at least 100) in 63:32; budget 0: not capped. With SCHED_BESIDE: a thread (RIGHT_MANAGE) of
+     * the same domain and CPU, on whose budget the new one lives too, and goes first.
      * Value: handle, all rights.
      * Errors: handle errors; E_RIGHTS: the caller has a budget himself, or a lower priority; E_ARG: no such CPU or not in the
-     * domain's mask, no such priority, an address at or above USER_VA_MAX, a budget above its period; E_STATE: the domain has
-     * stopped; E_QUOTA: the domain cannot pay, or the caller has no free slot. */
+     * domain's mask, no such priority, an address at or above USER_VA_MAX, a budget above its period, a thread of another domain
+     * or CPU; E_STATE: the domain has stopped; E_QUOTA: the domain cannot pay, or the caller has no free slot. */
     SYS_THREAD_CREATE,
     /* thread_exit()
      * Ends the calling thread; with the last one, its domain.
@@ -228,6 +229,8 @@ enum syscall {
 };
 
 #define SCHED_PRIORITIES 8
+#define SCHED_BORROW     0x10000u /* with the budget used up it runs on while the CPU would be idle */
+#define SCHED_BESIDE     0x20000u
 
 enum settle_kind {
     /* a = leaf | subleaf << 32 (subleaf 0xffffffff: whatever), b = eax | ebx << 32, c = ecx | edx << 32. A leaf with no
@@ -245,12 +248,25 @@ enum query {
     QUERY_DOMAIN_FAULT,     /* index 0: vector | error code << 32, 1: rip, 2: cr2, 3: rsp */
     QUERY_DOMAIN_KMEM_USED, /* pages */
     QUERY_DOMAIN_KMEM_QUOTA,
-    QUERY_THREAD_TICKS,     /* TSC ticks this thread (and its vCPU) has run */
-    QUERY_VCPU_EXITS,       /* handle 0: the caller's own vCPU. index: enum exit_reason */
+    /* Of a thread; handle 0: the caller. Those of its vCPU (E_ARG, if it has none) by index: enum exit_reason. */
+    QUERY_THREAD_TICKS,     /* TSC ticks it (and its vCPU) has run */
+    QUERY_THREAD_EXITS,     /* how many exits there were */
+    QUERY_THREAD_EXIT_TICKS, /* ticks of it from such an exit until the guest went on; EXIT_NONE: before the first entry */
     QUERY_MEMORY_BASE,      /* host-physical address (RIGHT_MANAGE) */
     QUERY_MEMORY_SIZE,
-    QUERY_MEMORY_RESERVED,  /* RAM object: for index i, the i-th carved range: offset | 1; 0 when there is none */
-    QUERY_MEMORY_RESERVED_SIZE, /* its size in bytes */
+    /* Of a domain; index: one of its CPUs. With what its threads have run they add up to that CPU's TSC. */
+    QUERY_CPU_IDLE,         /* ticks with nothing to do */
+    QUERY_CPU_KERNEL,       /* ticks between two threads, or before the first */
+    QUERY_CPU_GONE,         /* ticks of threads that are no more */
+    QUERY_CPU_PATH,         /* index: CPU | path << 8: the longest stay in ring 0, with interrupts off; ticks */
+};
+
+/* What makes ring 0 run, for QUERY_CPU_PATH: a system call's number (but vcpu_run's, which keeps no time), or: */
+enum ring0_path {
+    PATH_RING3 = SYS_COUNT, /* an interrupt or fault in ring 3; a call that there is not */
+    PATH_GUEST,             /* a guest's exit that is the host's own affair, or its falling asleep; until it goes on, or another does */
+    PATH_IDLE,              /* an interrupt in idle */
+    PATH_COUNT
 };
 
 enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAULTED, DOMAIN_DYING };

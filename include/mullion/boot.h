@@ -61,6 +61,7 @@ struct root_boot {
     uint16_t pm1a_port;       /* 0: not known */
     uint16_t pm1a_sleep_type; /* value for S5 */
     uint32_t ram_count, module_count, program_count, reserved;
+    uint64_t data_base, data_bytes; /* host-physical: where in RAM root's own data is */
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];
     struct boot_module program[4]; /* "vmm", "console", "audit", "root": ELF files inside the kernel image */

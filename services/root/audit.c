@@ -88,7 +88,7 @@ static enum error make(const struct program *p)
         (e = sys_map(domain, AUDIT_POOL_VA, ROOT_SLOT_POOL, 0, a->pool.size, RIGHT_READ)) != OK ||
         (e = sys_map(domain, AUDIT_STACK_TOP - AUDIT_STACK_BYTES, memory, image, AUDIT_STACK_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
         return e;
-    r = sys_thread_create(domain, program_entry(p), AUDIT_STACK_TOP, 0, 0, PRIORITY_AUDIT, 0, 0);
+    r = sys_thread_create(domain, program_entry(p), AUDIT_STACK_TOP, 0, 0, PRIORITY_AUDIT, 0, 0, 0);
     thread = r.error == OK ? r.value : 0;
     return r.error;
 }

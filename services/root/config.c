@@ -11,13 +11,13 @@
 #include "services/root/config_private.h"
 
 static const char *const guest_key_name[GUEST_KEYS] = {
-    [KEY_CPUS] = "cpus", [KEY_SHARE] = "share", [KEY_MEMORY] = "memory", [KEY_KERNEL] = "kernel", [KEY_INITRD] = "initrd",
+    [KEY_CPUS] = "cpus", [KEY_SHARE] = "share", [KEY_BORROW] = "borrow", [KEY_MEMORY] = "memory", [KEY_KERNEL] = "kernel", [KEY_INITRD] = "initrd",
     [KEY_MODULES] = "modules", [KEY_CMDLINE] = "cmdline", [KEY_ON_CRASH] = "on-crash", [KEY_ON_REBOOT] = "on-reboot",
     [KEY_AUTOSTART] = "autostart", [KEY_DEBUG_EXIT] = "debug-exit", [KEY_BENCH_DEVICE] = "bench-device",
 };
 static const char *const host_key_name[HOST_KEYS] = {[KEY_CONSOLE] = "console", [KEY_LOG] = "log"};
 #define GUEST_KEYS_TEXT                                                                                                          \
-    "cpus, share, memory, kernel, initrd, modules, cmdline, on-crash, on-reboot, autostart, debug-exit, bench-device"
+    "cpus, share, borrow, memory, kernel, initrd, modules, cmdline, on-crash, on-reboot, autostart, debug-exit, bench-device"
 #define HOST_KEYS_TEXT  "console, log"
 
 static void report(struct config_parser *p, unsigned line, const char *text, va_list arguments)

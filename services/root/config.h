@@ -50,6 +50,7 @@ struct config_guest {
     bool shared;                  /* one vCPU on a shared CPU */
     unsigned percent;             /* if shared */
     uint32_t period_us;           /* if shared */
+    bool borrow;                  /* if shared: it may use the CPU beyond its share while that would be idle */
     uint64_t memory;              /* bytes, whole pages */
     unsigned module_count;        /* [0] the kernel; then initrd, or the Multiboot modules */
     unsigned module[VMM_MODULES_MAX];                   /* index into config_machine.module */

@@ -42,6 +42,10 @@ static void check_whole(struct config_parser *p, unsigned i)
         config_mistake(p, g->line, "guest '%s' has no CPU; 'cpus = LIST' or 'share = N%% of cpu N' is needed", g->name);
         bad_guest(p, i);
     }
+    if (d->key_line[KEY_BORROW] != 0 && d->key_line[KEY_SHARE] == 0) {
+        config_mistake(p, d->key_line[KEY_BORROW], "borrow: guest '%s' has CPUs of its own; this is for guests with a share", g->name);
+        bad_guest(p, i);
+    }
     if (d->key_line[KEY_CPUS] != 0 && d->key_line[KEY_SHARE] != 0) {
         config_mistake(p, max_u64(d->key_line[KEY_CPUS], d->key_line[KEY_SHARE]) & 0xffffffffu,
                        "guest '%s' has both cpus and share; one of them is allowed", g->name);

@@ -343,6 +343,7 @@ void config_guest_value(struct config_parser *p, enum config_key key, struct spa
         memcpy(g->cmdline, value.at, value.size);
         g->cmdline[value.size] = 0;
         break;
+    case KEY_BORROW: yes_no_value(p, "borrow", &g->borrow, value); break;
     case KEY_AUTOSTART: yes_no_value(p, "autostart", &g->autostart, value); break;
     case KEY_BENCH_DEVICE: yes_no_value(p, "bench-device", &g->bench_device, value); break;
     default: break;

@@ -185,7 +185,7 @@ static enum error make(const struct program *p)
                      RIGHT_READ | RIGHT_WRITE)) != OK)
         return e;
     r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, CONSOLE_BUDGET_US,
-                          CONSOLE_PERIOD_US);
+                          CONSOLE_PERIOD_US, 0);
     if (r.error == OK)
         (void)sys_handle_close(r.value); /* the domain keeps it */
     return r.error;

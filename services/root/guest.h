@@ -5,6 +5,7 @@
 #ifndef ROOT_GUEST_H
 #define ROOT_GUEST_H
 
+#include "mullion/vcpu.h"
 #include "services/root/root.h"
 
 #define RESTARTS_MAX       5      /* more than these... */
@@ -36,6 +37,7 @@ struct guest {
     enum guest_state shown;
     char reason[160];
     uint64_t ticks, exits;               /* of monitors that are gone */
+    uint64_t last_exits[EXIT_COUNT];     /* of the last of them, by reason */
     bool restart_wanted;
     uint32_t restarts;
     uint64_t restart_at[RESTARTS_MAX];   /* a ring: when the last ones were */
@@ -55,7 +57,7 @@ bool guest_place(unsigned n);
 bool guest_make(unsigned n, char *why, size_t why_size);
 /* Ticks that its threads have run, while it lives. */
 uint64_t guest_ticks(const struct guest *g);
-/* Exits of all its vCPUs for one enum exit_reason, and for any, as its monitor counted them. guest_report.c. */
+/* Exits of all its vCPUs for one enum exit_reason, and for any, in its present or last life. guest_report.c. */
 uint64_t guest_exits_for(unsigned n, unsigned reason);
 uint64_t guest_exits(unsigned n);
 

@@ -109,7 +109,7 @@ static void fill_boot(unsigned n)
     b->unix_seconds = clock_seconds();
     b->bench_device = c->bench_device;
 
-    memset(guest_control(n), 0, offsetof(struct vmm_control, exits) + c->cpu_count * sizeof guest_control(n)->exits[0]);
+    memset(guest_control(n), 0, sizeof *guest_control(n));
     struct channel *ch = channel_of(n);
     /* No monitor lives: what the last one left in the indices must not stop the next. Output that the console has not read
      * stays. */
@@ -147,17 +147,15 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
     for (unsigned k = 0; k <= c->cpu_count; k++) {
         unsigned i = k == c->cpu_count ? 0 : k + 1;
         unsigned cpu = i == 0 ? c->cpu[0] : c->cpu[i - 1];
-        uint32_t budget = 0, period = 0;
-        if (c->shared) {
-            period = c->period_us;
-            budget = (uint32_t)((uint64_t)period * c->percent / 100);
-            /* The devices' thread gets a quarter as much on top, so that a busy guest can still be reached on its console. It
-             * comes before all vCPUs, so it must not be much: many such threads together must leave them their time. */
-            if (i == 0)
-                budget = (uint32_t)max_u64(budget / 4, 100);
-        }
-        struct syscall_result t = sys_thread_create(g->domain, program_entry(vmm), VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE,
-                                                    i, cpu, i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, budget, period);
+        uint64_t top = VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE;
+        struct syscall_result t;
+        if (c->shared && i == 0) /* out of the same share, before the vCPU: so a busy guest can still be reached on its console */
+            t = sys_thread_create_beside(g->domain, program_entry(vmm), top, i, cpu, PRIORITY_GUEST, g->thread[1]);
+        else if (c->shared)
+            t = sys_thread_create(g->domain, program_entry(vmm), top, i, cpu, PRIORITY_GUEST,
+                                  (uint32_t)((uint64_t)c->period_us * c->percent / 100), c->period_us, c->borrow ? SCHED_BORROW : 0);
+        else
+            t = sys_thread_create(g->domain, program_entry(vmm), top, i, cpu, i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, 0, 0, 0);
         if (!step(t.error, "its threads cannot be made", why, why_size))
             return false;
         g->thread[i] = t.value;

@@ -37,10 +37,14 @@ static void cpu_text(char *out, size_t size, const struct config_guest *c)
 
 uint64_t guest_exits_for(unsigned n, unsigned reason)
 {
-    const struct vmm_control *c = guest_control(n);
+    const struct guest *g = &guests[n];
     uint64_t sum = 0;
-    for (unsigned i = 0; i < guests[n].config->cpu_count; i++)
-        sum += c->exits[i][reason];
+    if (g->phase == PHASE_OFF || g->phase == PHASE_ENDING)
+        return g->last_exits[reason];
+    for (unsigned i = 1; i <= g->config->cpu_count; i++) {
+        struct syscall_result r = sys_query(g->thread[i], QUERY_THREAD_EXITS, reason);
+        sum += g->thread[i] != 0 && r.error == OK ? r.value : 0;
+    }
     return sum;
 }
 
@@ -107,7 +111,6 @@ void guests_memory(void)
                    (unsigned long long)kernel, (unsigned long long)quota);
 }
 
-/* What stands in the control pages is the monitor's word; numbers need no distrust beyond that. */
 void guest_stats(unsigned n)
 {
     static const char *const name[EXIT_COUNT] = {[EXIT_NONE] = "none",
@@ -140,7 +143,7 @@ void guest_stats(unsigned n)
                        (unsigned long long)sys_query(g->domain, QUERY_DOMAIN_KMEM_USED, 0).value * PAGE_SIZE,
                        (unsigned long long)sys_query(g->domain, QUERY_DOMAIN_KMEM_QUOTA, 0).value * PAGE_SIZE);
     console_answer("%-16s  %10llu  (%s)", "exits: all", (unsigned long long)guest_exits(n),
-                   on ? "so far, without those that the kernel settles" : "with those that the kernel settled");
+                   on ? "so far" : "in its last life");
     for (unsigned r = 0; r < EXIT_COUNT; r++)
         if (name[r] != NULL && guest_exits_for(n, r) != 0)
             console_answer("exits: %-9s  %10llu", name[r], (unsigned long long)guest_exits_for(n, r));

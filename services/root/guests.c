@@ -42,12 +42,10 @@ static void end(unsigned n, enum guest_state shown, const char *reason)
 {
     struct guest *g = &guests[n];
     g->ticks += guest_ticks(g);
-    g->exits += guest_exits(n);
-    for (unsigned i = 0; i <= g->config->cpu_count; i++)
-        if (g->thread[i] != 0) {
-            (void)sys_handle_close(g->thread[i]);
-            g->thread[i] = 0;
-        }
+    for (unsigned r = 0; r < EXIT_COUNT; r++) {
+        g->last_exits[r] = guest_exits_for(n, r);
+        g->exits += g->last_exits[r];
+    }
     g->phase = PHASE_ENDING;
     note(n, shown, reason);
 }
@@ -58,8 +56,8 @@ static void start(unsigned n)
     char why[128];
     g->started = tsc_now();
     g->start_ticks = 0;
+    g->phase = PHASE_ON;
     if (guest_make(n, why, sizeof why)) {
-        g->phase = PHASE_ON;
         root_log(LOG_INFO, "guest %s: its monitor starts, %u vCPU%s from CPU %u on, %lluM in %u piece%s%s", g->config->name,
                  g->config->cpu_count, g->config->cpu_count == 1 ? "" : "s", g->config->cpu[0],
                  (unsigned long long)(g->config->memory >> 20), g->ram.count, g->ram.count == 1 ? "" : "s",
@@ -229,6 +227,11 @@ static bool end_step(struct guest *g)
 {
     if (!destroy_step(&g->domain))
         return false;
+    for (unsigned i = 0; i <= g->config->cpu_count; i++)
+        if (g->thread[i] != 0) {
+            (void)sys_handle_close(g->thread[i]);
+            g->thread[i] = 0;
+        }
     for (unsigned i = 0; i < g->ram.count; i++)
         if (!destroy_step(&g->memory[i]))
             return false;

@@ -7,22 +7,24 @@
 
 static struct free_map map;
 
+static void take(uint64_t base, uint64_t size)
+{
+    if (!free_map_take(&map, base, size))
+        root_log(LOG_WARN, "0x%llx+0x%llx cannot be taken out of the map of RAM: memory around it will not be used", (unsigned long long)base,
+                 (unsigned long long)size);
+}
+
 void ram_init(void)
 {
     const struct root_boot *b = ROOT_BOOT;
     for (unsigned i = 0; i < b->ram_count && i < BOOT_RAM_MAX; i++) {
         uint64_t base = page_up(b->ram[i].base), end = page_down(b->ram[i].base + b->ram[i].size);
-        if (base >= end || !free_map_add(&map, base, end - base))
-            continue;
-        for (uint64_t k = 0; k < 1024; k++) {
-            struct syscall_result at = sys_query(b->ram[i].slot, QUERY_MEMORY_RESERVED, k);
-            struct syscall_result size = sys_query(b->ram[i].slot, QUERY_MEMORY_RESERVED_SIZE, k);
-            if (at.error != OK || size.error != OK || at.value == 0)
-                break;
-            if (!free_map_take(&map, b->ram[i].base + (at.value & ~1ull), size.value))
-                root_log(LOG_WARN, "the map of RAM is too ragged: some memory will not be used");
-        }
+        if (base < end && !free_map_add(&map, base, end - base))
+            root_log(LOG_WARN, "the map of RAM is too ragged: some memory will not be used");
     }
+    take(b->data_base, b->data_bytes);
+    for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
+        take(page_down(b->module[i].base), page_up(b->module[i].base + b->module[i].size) - page_down(b->module[i].base));
 }
 
 uint64_t ram_free_bytes(void)

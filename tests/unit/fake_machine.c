@@ -14,6 +14,7 @@
 #include "drivers/serial.h"
 #include "kernel/klog_ring.h"
 #include "kernel/settle.h"
+#include "kernel/shown.h"
 
 #define POOL_SIZE (8ull << 20)
 #define POOL_BASE 0x1000000ull
@@ -81,8 +82,11 @@ void write_cr3(uint64_t v)
     forget(false);
 }
 
+static bool waits[MACHINE_CPUS];
+
 void irq_wait(void)
 {
+    waits[running] = true;
     resumed = NULL;
     longjmp(out, 1);
 }
@@ -214,11 +218,13 @@ static bool fake_settles(struct vcpu *v)
 static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
 {
     (void)deadline;
+    vcpu_goes_on(v, rdtsc());
     do {
         v->state->exit = (struct vcpu_exit){.reason = EXIT_HLT};
         if (guest_runs)
             guest_runs(v);
     } while (fake_settles(v));
+    v->exit_at = rdtsc();
     const struct vcpu_exit *x = &v->state->exit;
     v->vector = x->detail ? (uint32_t)x->detail : VECTOR_PENDING;
     return x->reason | (x->reason == EXIT_PORT && x->port.string ? RUN_DECODE : 0);
@@ -243,6 +249,9 @@ static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create
 struct thread *run_cpu(unsigned number)
 {
     running = number;
+    if (waits[number])
+        sched_waited(&cpus[number].sched, rdtsc());
+    waits[number] = false;
     if (setjmp(out) == 0)
         cpu_run();
     return resumed ? (struct thread *)(uintptr_t)resumed : NULL;
@@ -343,6 +352,7 @@ int machine_start(void **state)
     memset(pool, 0xa5, POOL_SIZE);
     memset(ram, 0xfe, RAM_SIZE); /* what firmware left */
     memset(cpus, 0, sizeof cpus);
+    memset(waits, 0, sizeof waits);
     memset(tlb_used, 0, sizeof tlb_used);
     now = 1000;
     running = 0;
@@ -384,12 +394,24 @@ int machine_start(void **state)
     struct memory *m = memory_new(root, hpa(RAM_BASE), RAM_SIZE, 0, true, &e);
     slot = RAM_SLOT;
     assert_int_equal(handle_put(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, &slot), OK);
-    assert_int_equal(thread_create(root, 0x400000, 0x800000, 0, 0, 6, 0, 0, &root_thread), OK);
+    assert_int_equal(thread_create(root, 0x400000, 0x800000, 0, 6 << 8, 0, NULL, &root_thread), OK);
     object_put(&root_thread->object);
     assert_ptr_equal(run_cpu(0), root_thread);
     used_at_start = used_by_root();
     references_at_start = root->object.references;
     return 0;
+}
+
+bool owned(uint64_t index, uint64_t *offset, uint64_t *size)
+{
+    struct ledger_range *r = ledger_next(&shown.ledger, hpa(RAM_BASE));
+    while (r && index-- > 0)
+        r = ledger_next(&shown.ledger, hpa(r->base.v + 1));
+    if (!r)
+        return false;
+    *offset = r->base.v - RAM_BASE;
+    *size = r->size;
+    return true;
 }
 
 /* Root destroys and closes whatever it still has; then the pool must be as it was. */
@@ -419,7 +441,8 @@ int machine_stop(void **state)
         object_put(&irq->event->object);
         irq->event = NULL;
     }
-    assert_int_equal(call3(root_thread, SYS_QUERY, RAM_SLOT, QUERY_MEMORY_RESERVED, 0).value, 0); /* no frame has an owner */
+    uint64_t offset, size;
+    assert_false(owned(0, &offset, &size));
     assert_null(root->mappings);
     assert_int_equal(used_by_root(), used_at_start);
     assert_int_equal(root->object.references, references_at_start);

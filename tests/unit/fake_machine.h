@@ -38,6 +38,9 @@ int machine_stop(void **state);
 /* Root destroys and closes all but its fixed handles. */
 void forget_everything(void);
 
+/* The index-th range of RAM that somebody owns, by the ledger; false: there are fewer. */
+bool owned(uint64_t index, uint64_t *offset, uint64_t *size);
+
 /* What a thread sees of its system call. blocked: it has not come back (yet). */
 struct answer { enum error error; uint64_t value; bool blocked; };
 struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);

@@ -150,7 +150,7 @@ static void test_lines(void **state)
     mistake("[host]\nlog = loud", 2, "error, warn, info or debug");
     mistake("[host]\nconsole = tape", 2, "serial, screen or both");
     mistake("[host]\nlog = info\nlog = info", 3, "already, in line 2");
-    bad_line("colour = red", "unknown key 'colour'; in [guest ...] these are allowed: cpus, share, memory, kernel");
+    bad_line("colour = red", "unknown key 'colour'; in [guest ...] these are allowed: cpus, share, borrow, memory, kernel");
     bad_line("nonsense", "'nonsense' is not understood");
     bad_line("cmdline = \"abc", "quotes do not match");
     bad_line("autostart =", "has no value");
@@ -243,6 +243,10 @@ static void test_shares(void **state)
     bad_line("share = 25% of cpu 2, every 9007199254740991ms", "out of bounds");
     bad_line("share = 1% of cpu 2, every 1ms", "at least 100 us");
     bad_line("share = 25% of cpu 2, sometimes", "not understood");
+    bad_line("borrow = maybe", "yes or no is allowed");
+    mistake("[guest a]\ncpus = 2\nborrow = yes\nmemory = 32M\nkernel = tiny.elf", 3, "guest 'a' has CPUs of its own");
+    parse("[guest a]\nshare = 25% of cpu 2\nborrow = yes\nmemory = 32M\nkernel = tiny.elf\n" GOOD);
+    assert_true(c.guest_count == 2 && c.guest[0].borrow && !c.guest[1].borrow && c.mistakes == 0);
     mistake("[guest a]\nshare=50% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare=40% of cpu 2\nmemory = 32M\nkernel "
             "= tiny.elf\n"
             "[guest c]\nshare = 30% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n",

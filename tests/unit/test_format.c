@@ -43,13 +43,13 @@ static void test_against_snprintf(void **state)
     const int values[] = {0, 1, -1, 9, 10, 12345, -12345, 2147483647, -2147483647 - 1};
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
         int v = values[i];
-        same("%d %u %x", v, (unsigned)v, (unsigned)v);
+        same("%u %x", (unsigned)v, (unsigned)v);
         same("[%08x] [%01u] [%03u] [%09u]", (unsigned)v, (unsigned)v, (unsigned)v, (unsigned)v);
     }
     const long wide[] = {0, -1, 1, 0x7fffffffffffffff, -0x7fffffffffffffff - 1, 0x123456789abcdef};
     for (size_t i = 0; i < ARRAY_SIZE(wide); i++) {
         long v = wide[i];
-        same("%ld %lu %lx", v, (unsigned long)v, (unsigned long)v);
+        same("%lu %lx", (unsigned long)v, (unsigned long)v);
         same("[%03lu] [%09lx]", (unsigned long)v, (unsigned long)v);
     }
 }
@@ -60,9 +60,9 @@ static void test_random_integers(void **state)
     srand(3);
     for (int i = 0; i < 20000; i++) {
         char format[32], ours[64], theirs[64];
-        static const char *const kinds[] = {"d", "ld", "u", "x", "lu", "lx"};
-        int k = rand() % 6, digits = rand() % 10;
-        snprintf(format, sizeof(format), k >= 2 && digits ? "<%%0%d%s>" : "<%%%.0d%s>", digits * (k >= 2), kinds[k]);
+        static const char *const kinds[] = {"u", "x", "lu", "lx"};
+        int k = rand() % 4, digits = rand() % 10;
+        snprintf(format, sizeof(format), digits ? "<%%0%d%s>" : "<%%%.0d%s>", digits, kinds[k]);
         unsigned long v = ((unsigned long)rand() << 33 ^ (unsigned long)rand() << 11) >> rand() % 64;
         v = rand() % 2 ? v : 0 - v;
         size_t a;
@@ -82,11 +82,11 @@ static void test_random_integers(void **state)
 static void test_odd_formats(void **state)
 {
     (void)state;
-    static const char *const unknown[] = {"%q", "%5d", "%05d", "%-3u", "%0u", "%012u", "%.2s", "%3s", "%03s", "%ls", "%03c", "%p", "%zu", "%llu", "%%",
+    static const char *const unknown[] = {"%q", "%d", "%ld", "%5u", "%-3u", "%0u", "%012u", "%.2s", "%3s", "%03s", "%ls", "%03c", "%p", "%zu", "%llu", "%%",
                                           "%", "%l", "%08l", "%0"};
     for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
         char out[64], format[32], right[32];
-        snprintf(format, sizeof(format), "%%d %s %%s", unknown[i]);
+        snprintf(format, sizeof(format), "%%u %s %%s", unknown[i]);
         snprintf(right, sizeof(right), "1 %s %%s", unknown[i]);
         assert_int_equal(kformat(out, sizeof(out), format, 1, 2), strlen(right));
         assert_string_equal(out, right);

@@ -264,10 +264,10 @@ static void test_kicks_are_never_lost(void **state)
     v->state->irq = 0;
     v->state->inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
     assert_int_equal(run_guest(), EXIT_HLT);
-    assert_int_equal(made(call3(a, SYS_QUERY, 0, QUERY_VCPU_EXITS, EXIT_KICK)), 3);
-    assert_int_equal(made(call3(a, SYS_QUERY, vcpu_handle, QUERY_VCPU_EXITS, EXIT_DEADLINE)), 2);
-    assert_int_equal(call3(a, SYS_QUERY, vcpu_handle, QUERY_VCPU_EXITS, EXIT_COUNT).error, E_ARG);
-    assert_int_equal(call3(b, SYS_QUERY, 0, QUERY_VCPU_EXITS, 0).error, E_ARG);
+    assert_int_equal(made(call3(a, SYS_QUERY, 0, QUERY_THREAD_EXITS, EXIT_KICK)), 3);
+    assert_int_equal(made(call3(a, SYS_QUERY, 0, QUERY_THREAD_EXITS, EXIT_DEADLINE)), 2);
+    assert_int_equal(call3(a, SYS_QUERY, 0, QUERY_THREAD_EXITS, EXIT_COUNT).error, E_ARG);
+    assert_int_equal(call3(b, SYS_QUERY, 0, QUERY_THREAD_EXITS, 0).error, E_ARG);
 }
 
 static unsigned entries;

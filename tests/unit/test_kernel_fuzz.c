@@ -458,13 +458,10 @@ static void check_all(uint64_t digest)
     uint64_t used = check_domain(root) + kernel_quota.used_bytes;
     assert_true(used <= (pool_pages_total() - pool_pages_free()) * PAGE_SIZE);
     assert_true(bystander_digest() == digest);
-    uint64_t end = 0; /* one owner for each frame */
-    for (uint64_t i = 0;; i++) {
-        uint64_t at = call3(root_thread, SYS_QUERY, RAM_SLOT, QUERY_MEMORY_RESERVED, i).value;
-        if (!at)
-            break;
-        assert_true((at & ~1ull) >= end);
-        end = (at & ~1ull) + call3(root_thread, SYS_QUERY, RAM_SLOT, QUERY_MEMORY_RESERVED_SIZE, i).value;
+    uint64_t end = 0, at, size; /* one owner for each frame */
+    for (uint64_t i = 0; owned(i, &at, &size); i++) {
+        assert_true(at >= end);
+        end = at + size;
         assert_true(end <= RAM_SIZE);
     }
 }

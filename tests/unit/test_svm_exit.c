@@ -35,7 +35,7 @@ static void simple_exits(void **state)
         {SVM_EXIT_MSR, 0, EXIT_RDMSR, 2},
         {SVM_EXIT_MSR, 1, EXIT_WRMSR, 2},
         {SVM_EXIT_VMMCALL, 0, EXIT_HYPERCALL, 3},
-        {SVM_EXIT_XSETBV, 0, EXIT_NONE, 3},
+        {SVM_EXIT_XSETBV, 0, EXIT_XSETBV, 3},
         {SVM_EXIT_INVD, 0, EXIT_NONE, 2},
         {SVM_EXIT_VINTR, 0, EXIT_NONE, 0},
         {SVM_EXIT_INTR, 0, EXIT_WAITING, 0},

@@ -245,31 +245,6 @@ static void debug_registers_come_when_they_are_touched(void **state)
     assert_int_equal(block.control.event, 0);
 }
 
-static void xsetbv_is_refused(void **state)
-{
-    (void)state;
-    exit_code = SVM_EXIT_XSETBV;
-    block.save.rip = 0x100;
-    block.save.cr4 = CR4_OSXSAVE;
-    xcr0_valid = false;
-    run();
-    assert_int_equal(reason, EXIT_XSETBV);
-    assert_int_equal(page.exit.insn_len, 3);
-    assert_int_equal(block.save.rip, 0x100);
-    xcr0_valid = true; /* but not in ring 3, nor another register, nor without OSXSAVE */
-    block.save.cpl = 3;
-    run();
-    assert_int_equal(reason, EXIT_XSETBV);
-    block.save.cpl = 0;
-    page.gpr[GPR_RCX] = 1;
-    run();
-    assert_int_equal(reason, EXIT_XSETBV);
-    page.gpr[GPR_RCX] = 0;
-    block.save.cr4 = 0;
-    run();
-    assert_int_equal(reason, EXIT_XSETBV);
-}
-
 static void what_qemu_lets_through_is_mended(void **state)
 {
     (void)state;
@@ -323,7 +298,6 @@ int main(void)
         cmocka_unit_test_setup(nmi_until_iret, fresh),
         cmocka_unit_test_setup(own_exits, fresh),
         cmocka_unit_test_setup(debug_registers_come_when_they_are_touched, fresh),
-        cmocka_unit_test_setup(xsetbv_is_refused, fresh),
         cmocka_unit_test_setup(what_qemu_lets_through_is_mended, fresh),
         cmocka_unit_test_setup(refusals, fresh),
     };

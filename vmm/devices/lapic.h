@@ -26,13 +26,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "arch/x86_64/regs.h"
 #include "lib/vmm_boot.h"
 #include "mullion/vcpu.h"
 #include "vmm/devices/clock.h"
 #include "vmm/devices/irq.h"
 
-#define MSR_APIC_BASE     0x1bu
-#define MSR_TSC_DEADLINE  0x6e0u
 #define MSR_X2APIC_FIRST  0x800u
 #define MSR_X2APIC_LAST   0x8ffu
 #define MSR_X2APIC_EOI    0x80bu
