@@ -4,6 +4,7 @@ import re
 import pytest
 
 from harness import Box, guest
+from outside import look_from_outside
 
 CONF = (
     '[host]\nconsole = serial\nlog = debug\n\n'
@@ -15,7 +16,7 @@ CONF = (
 
 @pytest.fixture(scope='module')
 def box(on):
-    with Box(CONF, on=on, options='debug-exit') as b:
+    with Box(CONF, on=on, options='debug-exit', ram_file=True) as b:
         yield b
         print(b.text)
 
@@ -69,6 +70,20 @@ def test_audit_passes(box):
     box.wait(r'^audit: passed\n')
 
 
+def test_from_outside(box):
+    """The same, proved with the machine's page tables in hand; and not so if the configuration said anything else."""
+    violations, seen = look_from_outside(box, regions=[{0: 'rw', 1: 'rw'}, {0: 'rw', 1: 'ro'}])
+    assert not violations, '\n'.join(violations)
+    for regions, words in (
+        ([{0: 'rw', 1: 'rw'}, {0: 'ro', 1: 'ro'}], 'of guest 0, reaches region 1 with more rights than ro'),
+        ([{0: 'rw', 1: 'rw'}, {0: 'rw'}], 'of guest 1, reaches region 1'),
+        ([{0: 'rw', 1: 'rw'}], 'of guest 0, reaches region 1'),
+    ):
+        seen.regions = regions
+        told = [v for v in seen.violations() if words in v]
+        assert len(told) == 2, told  # the guest, and its monitor
+
+
 def test_contents_outlive_a_guest(box):
     box.in_guest('right', 'crash', r'triple fault now')
     box.wait_state('right', 'crashed')
@@ -98,3 +113,39 @@ def test_contents_outlive_a_guest(box):
     box.settle()
     box.type('poweroff\r')
     assert box.ends() == 'off'
+
+
+LINUX = (
+    guest('linux', 'vmlinuz-cloud', 'cpus = 1', '128M', initrd='initrd.gz', cmdline='console=ttyS0 mullion.name=linux',
+          shared='mail 4M rw, big 128M rw, news 4K ro')
+    + guest('small', 'shared.elf', 'share = 20% of cpu 0', shared='mail 4M rw, big 128M ro, news 4K rw')
+)  # fmt: skip
+
+
+@pytest.mark.qemu
+def test_linux_uses_it():
+    """Linux finds the functions and maps them through sysfs, without a driver: what devmem opens is the function's resource."""
+
+    def resource(function, number, command, answer=''):
+        file = f'/sys/bus/pci/devices/0000:00:0{function}.0/resource{number}'
+        box.in_guest('linux', f'ln -sf {file} /dev/mem; {command}; echo done $?', rf'^{answer}done 0\n')
+
+    with Box(LINUX, on='qemu', options='debug-exit') as box:
+        box.until('small', '^shared ready', 60)
+        box.until('linux', '^guest linux ready', 60)
+        box.in_guest('linux', 'cat /sys/bus/pci/devices/*/device | grep -c 0x1110', r'^3\n')
+        resource(1, 2, 'devmem 0x3ff000 32 0x12345678')
+        box.in_guest('small', 'get 0 3ff000', r'^got 0x12345678\n')
+        box.in_guest('small', 'put 0 3ff004 beef', r'^put')
+        resource(1, 2, 'devmem 0x3ff004 32', '0x0000BEEF\n')
+        resource(1, 0, 'devmem 8 32; devmem 12 32 0x00010006', '0x00000000\n')  # its number; a ring
+        box.in_guest('small', 'bells', r'^region 0 vector 6: 1 bell\(s\)\n1 bell\(s\) in all\n')
+        box.in_guest('small', 'ring 0 0 0', r'^rung')
+        resource(1, 0, 'devmem 4 32', '0x00000001\n')  # no MSI-X without a driver, so it can be polled
+        # The large one stands above RAM, where Linux has found it good.
+        resource(2, 2, 'devmem 0x7fff000 64 0x1122334455667788; devmem 0x7fff000 64', '0x1122334455667788\n')
+        box.in_guest('linux', 'cat /sys/bus/pci/devices/0000:00:02.0/resource | grep -c ^0x0000000100000000', r'^1\n')
+        # What may only be read: writing does nothing, and nobody comes to harm.
+        resource(3, 2, 'devmem 0 32 0x55; devmem 0 32', '0x00000000\n')
+        box.in_guest('linux', "dmesg | grep -ciE 'BUG:|Oops|call trace|no compatible bridge|not claimed'", r'^0\n')
+        box.shell('audit', r'^audit: passed\n', 30)
