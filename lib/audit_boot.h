@@ -85,7 +85,8 @@ struct audit_answer {
     uint32_t verdict, tries;
     uint32_t tables, leaves, ranges, domains, spaces, vcpus;
     uint64_t digest;          /* of owners and mappings; the same for the same */
-    uint64_t free_bytes, guest_bytes[AUDIT_GUESTS_MAX], region_bytes[AUDIT_REGIONS_MAX], monitor_bytes, root_bytes, shared_bytes, service_bytes, module_bytes, kernel_bytes;
+    uint64_t guest_bytes[AUDIT_GUESTS_MAX], region_bytes[AUDIT_REGIONS_MAX];
+    uint64_t free_bytes, monitor_bytes, root_bytes, shared_bytes, service_bytes, module_bytes, kernel_bytes;
     uint32_t violation_count, listed; /* all; those that follow */
     struct audit_violation violation[AUDIT_VIOLATIONS_MAX];
 };

@@ -19,7 +19,8 @@ enum {
     VMM_SLOT_ROOT_EVENT,    /* signal, with vmm_boot.root_bits, after changing control->state */
     VMM_SLOT_MEMORY = 8,    /* guest RAM pieces: VMM_SLOT_MEMORY + i */
     VMM_SLOT_REGION = 24,   /* shared regions: VMM_SLOT_REGION + i; RIGHT_READ, and RIGHT_WRITE if vmm_region.writable */
-    VMM_SLOT_PEER = 32,     /* the event of guest n's monitor, RIGHT_SIGNAL, if both share a region: VMM_SLOT_PEER + n */
+    VMM_SLOT_PEER = 32,     /* the event of guest n's monitor, RIGHT_SIGNAL, if both share a region: VMM_SLOT_PEER + n.
+                             * A peer may set any bit of it: none does more than make thread 0 look. */
 };
 
 /* Bits of the monitor's own event. */

@@ -15,6 +15,7 @@
 #define WINDOW_BYTES  0x200000000ull /* all regions at their largest, and room to move them */
 _Static_assert(LOW_MEMORY + VMM_REGIONS_MAX * LOW_MAX - 1 <= LAYOUT_PCI_MMIO_LAST, "they fit, each at a multiple of its size");
 
+#define REFUSAL_LOGS  8u
 #define WAKES_PER_MS  10u
 #define WAKES_AT_ONCE 64u
 
@@ -31,10 +32,13 @@ void shared_window(const struct vm *vm, uint64_t *base, uint64_t *size)
 
 static enum error on_map(void *context, const struct ivshmem *s, uint64_t gpa)
 {
+    static unsigned refusals; /* under the lock */
     const struct vm *vm = context;
+    if (gpa <= LAYOUT_LAPIC_BASE && LAYOUT_LAPIC_BASE - gpa < s->region->size) /* what each vCPU sees there is not on the bus */
+        return E_OVERLAP;
     enum error error = sys_map(vm->space, gpa, VMM_SLOT_REGION + s->index, 0, s->region->size,
                                RIGHT_READ | (s->region->writable ? RIGHT_WRITE : 0));
-    if (error != OK)
+    if (error != OK && refusals++ < REFUSAL_LOGS)
         log_printf(VMM_SLOT_LOG, "guest %s: shared region %s cannot be at 0x%lx (error %d)\n", vm->boot->name, s->region->name, gpa, (int)error);
     return error;
 }

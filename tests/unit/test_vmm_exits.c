@@ -648,6 +648,19 @@ static void shared_reading(void **unused)
     assert_int_equal(peer_bits, VMM_EVENT_RING(2, 5));
 }
 
+/* The BARs themselves are tested in test_dev_ivshmem.c; here what this machine refuses: the local APIC's page. */
+static void shared_moving(void **unused)
+{
+    (void)unused;
+    static const struct { uint32_t to; bool good; } rows[] = {{0xc8000000, true}, {0xfee00000, false}, {0xfee10000, true}, {0xc4000000, true}};
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint32_t address = 0x80000818, to = rows[i].to;
+        (void)bus_port(&vm->bus, 0xcf8, 4, true, &address);
+        (void)bus_port(&vm->bus, 0xcfc, 4, true, &to);
+        assert_int_equal(mapped_at, rows[i].good ? rows[i].to : 0);
+    }
+}
+
 static void sse_store_to_writer(void) { access_memory("\x0f\x11\x03", 3, 0x100000010); }
 static void look_at_rip(void) { assert_int_equal(s->rip, CODE); s->exit.reason = EXIT_KICK; }
 static void shared_writing(void **unused)
@@ -755,6 +768,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(shared_reading, setup_reader, teardown),
+        cmocka_unit_test_setup_teardown(shared_moving, setup_reader, teardown),
         cmocka_unit_test_setup_teardown(shared_writing, setup_writer, teardown),
         cmocka_unit_test_setup_teardown(shared_bells, setup_reader, teardown),
         TEST(ports),          TEST(unknown_length), TEST(string_ports),      TEST(console_input), TEST(interrupts),  TEST(halts),
