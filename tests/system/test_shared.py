@@ -116,7 +116,7 @@ def test_contents_outlive_a_guest(box):
 
 
 LINUX = (
-    guest('linux', 'vmlinuz-cloud', 'cpus = 1', '128M', initrd='initrd.gz', cmdline='console=ttyS0 mullion.name=linux',
+    guest('linux', 'vmlinuz-cloud', 'cpus = 1', '128M', initrd='initrd.gz', cmdline='console=ttyS0 loglevel=4 mullion.name=linux',
           shared='mail 4M rw, big 128M rw, news 4K ro')
     + guest('small', 'shared.elf', 'share = 20% of cpu 0', shared='mail 4M rw, big 128M ro, news 4K rw')
 )  # fmt: skip

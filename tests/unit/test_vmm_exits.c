@@ -1,6 +1,6 @@
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
-// sources: vmm/vcpu.c vmm/exits.c vmm/exits_device.c vmm/hypercall.c vmm/machine.c vmm/shared.c vmm/lock.c vmm/cr.c vmm/quick.c vmm/emulate.c vmm/decode.c
-// sources: vmm/flags.c vmm/walk.c vmm/access.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
+// sources: vmm/vcpu.c vmm/exits.c vmm/exits_device.c vmm/hypercall.c vmm/machine.c vmm/lock.c vmm/cr.c vmm/quick.c vmm/emulate.c vmm/decode.c
+// sources: vmm/flags.c vmm/walk.c vmm/access.c vmm/shared.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
 // sources: vmm/devices/*.c vmm/loader/*.c lib/print.c lib/string.c lib/channel.c lib/log.c
 // libs: -lZydis
 #include <setjmp.h>
