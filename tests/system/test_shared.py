@@ -5,6 +5,7 @@ import pytest
 
 from harness import Box, guest
 from outside import look_from_outside
+from walker import PAGE, TAG_REGION, TAG_REGIONS_END
 
 CONF = (
     '[host]\nconsole = serial\nlog = debug\n\n'
@@ -113,6 +114,25 @@ def test_contents_outlive_a_guest(box):
     box.settle()
     box.type('poweroff\r')
     assert box.ends() == 'off'
+
+
+@pytest.mark.qemu
+def test_empty_at_first():
+    """On a machine whose memory is full of leftovers when it is switched on, a region is not."""
+
+    def held(ram):
+        return {frame: set(ram.page(frame)) for frame in frames}
+
+    with Box(CONF, on='qemu', ram_file=True, dirty=0xA5) as box:
+        box.until('left', '^shared ready', 60)
+        _, seen = look_from_outside(box)
+        owned = [(base, size) for base, size, tag in seen.ledger if TAG_REGION <= tag < TAG_REGIONS_END]
+        assert sorted(size for _, size in owned) == [4 << 10, 64 << 10]
+        frames = [frame for base, size in owned for frame in range(base, base + size, PAGE)]
+        assert all(values == {0} for values in look_from_outside(box, held).values())
+        taken = [(base, base + size) for base, size, _ in seen.ledger]
+        frames = [f for f in range(64 << 20, 128 << 20, PAGE) if not any(base <= f < end for base, end in taken)]
+        assert frames and all(values == {0xA5} for values in look_from_outside(box, held).values())  # it was like that
 
 
 LINUX = (
