@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define AUDIT_GUESTS_MAX     32
+#define AUDIT_REGIONS_MAX    32
 #define AUDIT_VIOLATIONS_MAX 24
 
 /* Slots in the checker's handle table. */
@@ -26,6 +27,8 @@ enum {
 #define AUDIT_POOL_VA    0x0000000040000000ull /* ROOT_SLOT_POOL, read only; as physical memory modulo 2 MiB */
 
 struct audit_range { uint64_t base, size; };
+/* Which guests the configuration lets read a region, and write: bit n is guest n. */
+struct audit_region { uint32_t readers, writers; };
 
 #define AUDIT_BOOT_MAGIC 0x5449445541313056ull
 struct audit_boot {
@@ -39,6 +42,8 @@ struct audit_boot {
     struct audit_range ram[BOOT_RAM_MAX]; /* what root may carve from: never the kernel's */
     /* Root's children are known by the event bits that it made them with: bit n is the monitor of guest n, and: */
     uint64_t console_bits, audit_bits;
+    uint32_t region_count, reserved;
+    struct audit_region region[AUDIT_REGIONS_MAX]; /* memory of TAG_SHARED_REGION(i) */
 };
 _Static_assert(sizeof(struct audit_boot) <= 4096, "one page");
 
@@ -55,7 +60,7 @@ enum audit_verdict {
 enum audit_kind {
     AUDIT_OWNER = 1,    /* who reaches [where, +size) at `at`, which belongs to `other` (0: to nobody; TAG_KERNEL: to ring 0) */
     AUDIT_RIGHTS,       /* the same, but it may reach it with fewer rights only */
-    AUDIT_TWO_GUESTS,   /* [where, +size) is reached by the guests `who` and `other` */
+    AUDIT_TWO_GUESTS,   /* [where, +size), which is no shared region, is reached by the guests `who` and `other` */
     AUDIT_WX,           /* who: `at` is writable and executable, +size */
     AUDIT_RING0_REACHES,/* ring 0 maps [where, +size), which is RAM for ring 3, of `other`, at `at` */
     AUDIT_PRIVILEGE,    /* who: `at`, +size: a page for ring 0 in ring 3's half, or the reverse */
@@ -80,7 +85,8 @@ struct audit_answer {
     uint32_t verdict, tries;
     uint32_t tables, leaves, ranges, domains, spaces, vcpus;
     uint64_t digest;          /* of owners and mappings; the same for the same */
-    uint64_t free_bytes, guest_bytes[AUDIT_GUESTS_MAX], monitor_bytes, root_bytes, shared_bytes, service_bytes, module_bytes, kernel_bytes;
+    uint64_t guest_bytes[AUDIT_GUESTS_MAX], region_bytes[AUDIT_REGIONS_MAX];
+    uint64_t free_bytes, monitor_bytes, root_bytes, shared_bytes, service_bytes, module_bytes, kernel_bytes;
     uint32_t violation_count, listed; /* all; those that follow */
     struct audit_violation violation[AUDIT_VIOLATIONS_MAX];
 };

@@ -117,6 +117,11 @@ static __attribute__((noinline)) void emulate_exit(struct vm_vcpu *v, const stru
     enum verdict verdict = emulate_memory(c, &seen, &fault);
     if (verdict != VERDICT_DONE) {
         char what[64];
+        switch (verdict == VERDICT_UNSUPPORTED ? shared_access(v->vm, at, v->state->exit.memory.write) : SHARED_NONE) {
+        case SHARED_AGAIN: stuck_exit(v, at); return;
+        case SHARED_REFUSED: exits_inject(v, &(struct guest_fault){.vector = VECTOR_GP, .has_code = true}); return;
+        case SHARED_NONE: break;
+        }
         format(what, sizeof what, "access to device memory 0x%lx", at);
         exits_settle(v, verdict, &fault, &seen, what);
     }

@@ -277,6 +277,8 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
         part = "legacy ports", error = ignored_ports_init(&vm->ignored, &vm->bus);
     if (error == OK)
         part = "PCI host bridge", error = pci_init(&vm->pci, &vm->bus, &irq);
+    if (error == OK)
+        part = "shared memory", error = shared_init(vm);
     if (error == OK && vm->boot->debug_exit_port != 0)
         part = "debug-exit port", error = debug_exit_init(&vm->debug_exit, &vm->bus, (uint16_t)vm->boot->debug_exit_port, &power);
     if (error == OK && vm->boot->bench_device != 0)
@@ -308,6 +310,7 @@ static const struct acpi_machine *describe(const struct vm *vm)
     a.gpe0 = 0; /* nothing here raises general-purpose events */
     a.gpe0_bytes = 0;
     a.pci_slots = 1; /* no function here uses INTx yet */
+    shared_window(vm, &a.mmio64_base, &a.mmio64_size);
     return &a;
 }
 

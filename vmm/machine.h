@@ -12,6 +12,7 @@
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
 #include "vmm/devices/ioapic.h"
+#include "vmm/devices/ivshmem.h"
 #include "vmm/devices/lapic.h"
 #include "vmm/devices/legacy.h"
 #include "vmm/devices/pci.h"
@@ -24,6 +25,7 @@
 #include "vmm/memory.h"
 #include "vmm/msr.h"
 #include "vmm/quick.h"
+#include "vmm/shared.h"
 
 #define VMM_EVENT_END 0x100ull /* own bit of VMM_EVENT_INTERNAL: the guest has ended */
 
@@ -86,6 +88,7 @@ struct vm {
     struct ignored_ports ignored;
     struct debug_exit debug_exit;
     struct pci pci;
+    struct ivshmem shared[VMM_REGIONS_MAX]; /* boot->region_count of them */
     unsigned unclaimed;     /* accesses that no device took */
 };
 

@@ -174,7 +174,7 @@ static void obey(void)
 static void serve(void)
 {
     while (!atomic_load(&vm.ending)) {
-        struct syscall_result r = sys_event_wait(VMM_SLOT_EVENT, VMM_EVENT_INPUT | VMM_EVENT_CONTROL | VMM_EVENT_END, NEVER);
+        struct syscall_result r = sys_event_wait(VMM_SLOT_EVENT, VMM_EVENT_INPUT | VMM_EVENT_CONTROL | VMM_EVENT_END | VMM_EVENT_RINGS, NEVER);
         if (r.error == E_TIMEOUT)
             continue;
         if (r.error != OK) {
@@ -183,12 +183,15 @@ static void serve(void)
         }
         if (r.value & VMM_EVENT_CONTROL)
             obey();
+        if (r.value & VMM_EVENT_RINGS)
+            shared_rung(&vm, r.value);
         if (r.value & VMM_EVENT_INPUT) {
             vm_lock(&vm);
             machine_console_input(&vm);
             uart_pump(&vm.uart);
             vm_unlock(&vm);
         }
+        shared_pay_wake(&vm);
     }
 }
 

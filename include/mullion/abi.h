@@ -280,6 +280,7 @@ enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAUL
 #define TAG_LOG        7u   /* struct klog_ring */
 #define TAG_GUEST(n)   (0x100u + (uint32_t)(n)) /* guest RAM of the n-th guest */
 #define TAG_MONITOR(n) (0x200u + (uint32_t)(n)) /* the monitor's private memory of the n-th guest */
+#define TAG_SHARED_REGION(n) (0x300u + (uint32_t)(n)) /* the n-th region that guests share, of the configuration's */
 #define TAG_SHARED(tag) (0x1000u | (tag))           /* what root shares with the program whose own memory has that tag */
 
 #endif

@@ -94,6 +94,8 @@ static void add_up(struct check *c)
             out->guest_bytes[o->tag - TAG_GUEST(0)] += size;
         else if (o->tag >= TAG_MONITOR(0) && o->tag < TAG_MONITOR(AUDIT_GUESTS_MAX))
             out->monitor_bytes += size;
+        else if (o->tag >= TAG_SHARED_REGION(0) && o->tag < TAG_SHARED_REGION(AUDIT_REGIONS_MAX))
+            out->region_bytes[o->tag - TAG_SHARED_REGION(0)] += size;
         else if (o->tag >= TAG_SHARED(0))
             out->shared_bytes += size;
         else if (o->tag == TAG_ROOT)

@@ -1,7 +1,7 @@
 /*
  * Who may reach what. A frame is known by its owner in the ledger; a program by the bit with which root hears of its end; a guest by the
- * monitor that pays for its space. Memory that guests share, should there ever be some, will have a tag of its own and one more line in
- * allowed().
+ * monitor that pays for its space. Memory that guests share has a tag of its own for each region, and root has said whom the configuration
+ * lets read and write it: nobody else may reach it, neither guest nor program.
  */
 #include "services/audit/check_private.h"
 
@@ -12,11 +12,24 @@ static bool is_monitor(uint32_t tag) { return tag >= TAG_MONITOR(0) && tag < TAG
 static bool is_shared(uint32_t tag) { return tag >= TAG_SHARED(0) && tag - TAG_SHARED(0) < TAG_SHARED(0); }
 static bool is_guest(uint32_t tag) { return tag >= TAG_GUEST(0) && tag < TAG_GUEST(AUDIT_GUESTS_MAX); }
 
+static bool is_region(uint32_t tag) { return tag >= TAG_SHARED_REGION(0) && tag < TAG_SHARED_REGION(AUDIT_REGIONS_MAX); }
+
+/* Guest n, or its monitor: what the configuration says, and never executable. */
+static uint32_t allowed_in_region(const struct audit_boot *boot, unsigned n, uint32_t region)
+{
+    if (region >= boot->region_count)
+        return 0;
+    const struct audit_region *r = &boot->region[region];
+    return r->writers >> n & 1 ? RW : r->readers >> n & 1 ? RIGHT_READ : 0;
+}
+
 /* With which rights may `who` reach memory whose owner is `owner`? 0: not at all. */
-static uint32_t allowed(uint32_t who, uint32_t owner)
+static uint32_t allowed(const struct audit_boot *boot, uint32_t who, uint32_t owner)
 {
     if (who == 0)
         return 0;
+    if (is_region(owner) && (is_guest(who) || is_monitor(who)))
+        return allowed_in_region(boot, who - (is_guest(who) ? TAG_GUEST(0) : TAG_MONITOR(0)), owner - TAG_SHARED_REGION(0));
     if (is_guest(who))
         return owner == who ? RW | RX : 0; /* a guest: its own memory and nothing else */
     if (owner == TAG_MODULE)
@@ -77,9 +90,7 @@ void rule_reach(struct check *c, const struct walk_run *run)
 {
     uint64_t end = run->frame + run->size, at = run->frame;
     bool pool = view_in_pool(c->view, run->frame);
-    if (c->walking == NULL) {
-        remember(c, run->frame, end);
-    } else {
+    if (c->walking != NULL) {
         if ((run->rights & WALK_USER) == 0)
             violation(c, AUDIT_PRIVILEGE, c->who, 0, run->frame, run->size, run->at);
         if ((run->rights & (RIGHT_WRITE | RIGHT_EXEC)) == (RIGHT_WRITE | RIGHT_EXEC))
@@ -92,10 +103,13 @@ void rule_reach(struct check *c, const struct walk_run *run)
     for (unsigned i = first_behind(c, at); at < end; i++) {
         const struct owned *o = i < c->owned_count && c->owned[i].base < end ? &c->owned[i] : NULL;
         uint64_t gap = o != NULL ? max_u64(o->base, at) : end, part = o != NULL ? min_u64(o->end, end) : end;
+        /* What two guests reach is told of, but for regions: there each must have the right of its own. */
+        if (c->walking == NULL && (gap > at || (part > gap && !is_region(o->tag))))
+            remember(c, at, part > gap && is_region(o->tag) ? gap : part);
         if (gap > at)
             violation(c, AUDIT_OWNER, c->who, is_ram(c, at) ? 0 : TAG_KERNEL, at, gap - at, run->at + (at - run->frame));
         if (part > gap) {
-            uint32_t may = allowed(c->who, o->tag);
+            uint32_t may = allowed(c->boot, c->who, o->tag);
             if (may == 0 || (run->rights & (RW | RX) & ~may) != 0)
                 violation(c, may == 0 ? AUDIT_OWNER : AUDIT_RIGHTS, c->who, o->tag, gap, part - gap, run->at + (gap - run->frame));
         }

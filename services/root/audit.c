@@ -7,6 +7,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/guest.h"
+#include "services/root/regions.h"
 
 #define SHARED_BYTES  (PAGE_SIZE + AUDIT_ANSWER_BYTES) /* struct audit_boot, then struct audit_answer */
 #define BREAK_VA      (VMM_GUEST_VA - SIZE_2M)         /* nothing is there in a monitor */
@@ -66,6 +67,7 @@ static void fill_boot(void)
         a->ram[a->ram_count++] = (struct audit_range){b->ram[i].base, b->ram[i].size};
     a->console_bits = ROOT_EVENT_CONSOLE_DEATH;
     a->audit_bits = ROOT_EVENT_AUDIT_DEATH;
+    regions_for_audit(a);
 }
 
 static enum error make(const struct program *p)
@@ -166,6 +168,11 @@ static void totals(const struct audit_answer *a)
     console_answer("%-16s  %16s", "OWNER", "BYTES");
     for (unsigned n = 0; n < root_config.guest_count; n++)
         owner(root_config.guest[n].name, a->guest_bytes[n]);
+    for (unsigned r = 0; r < root_config.region_count; r++) {
+        char name[CONFIG_NAME_MAX + 8];
+        format(name, sizeof name, "region:%s", root_config.region[r].name);
+        owner(name, a->region_bytes[r]);
+    }
     owner("(monitors)", a->monitor_bytes);
     owner("(shared)", a->shared_bytes);
     owner("(root)", a->root_bytes);

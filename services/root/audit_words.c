@@ -14,6 +14,8 @@ static void name_of(uint32_t tag, char *out, size_t size)
     if (tag >= TAG_SHARED(0)) {
         name_of(tag - TAG_SHARED(0) < TAG_SHARED(0) ? tag - TAG_SHARED(0) : 0, whose, sizeof whose);
         format(out, size, "root and %s", whose);
+    } else if (tag >= TAG_SHARED_REGION(0) && tag - TAG_SHARED_REGION(0) < root_config.region_count) {
+        format(out, size, "region %s", root_config.region[tag - TAG_SHARED_REGION(0)].name);
     } else if (tag >= TAG_MONITOR(0) && tag - TAG_MONITOR(0) < root_config.guest_count) {
         format(out, size, "monitor of %s", root_config.guest[tag - TAG_MONITOR(0)].name);
     } else if (tag >= TAG_GUEST(0) && tag - TAG_GUEST(0) < root_config.guest_count) {

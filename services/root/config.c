@@ -14,10 +14,11 @@ static const char *const guest_key_name[GUEST_KEYS] = {
     [KEY_CPUS] = "cpus", [KEY_SHARE] = "share", [KEY_BORROW] = "borrow", [KEY_MEMORY] = "memory", [KEY_KERNEL] = "kernel", [KEY_INITRD] = "initrd",
     [KEY_MODULES] = "modules", [KEY_CMDLINE] = "cmdline", [KEY_ON_CRASH] = "on-crash", [KEY_ON_REBOOT] = "on-reboot",
     [KEY_AUTOSTART] = "autostart", [KEY_DEBUG_EXIT] = "debug-exit", [KEY_BENCH_DEVICE] = "bench-device",
+    [KEY_SHARED] = "shared",
 };
 static const char *const host_key_name[HOST_KEYS] = {[KEY_CONSOLE] = "console", [KEY_LOG] = "log"};
 #define GUEST_KEYS_TEXT                                                                                                          \
-    "cpus, share, borrow, memory, kernel, initrd, modules, cmdline, on-crash, on-reboot, autostart, debug-exit, bench-device"
+    "cpus, share, borrow, memory, kernel, initrd, modules, cmdline, on-crash, on-reboot, autostart, debug-exit, bench-device, shared"
 #define HOST_KEYS_TEXT  "console, log"
 
 static void report(struct config_parser *p, unsigned line, const char *text, va_list arguments)
@@ -148,7 +149,7 @@ static struct span without_comment(struct span s)
     return s;
 }
 
-static bool name_is_good(struct span name)
+bool span_is_name(struct span name)
 {
     if (name.size == 0 || name.size >= CONFIG_NAME_MAX)
         return false;
@@ -165,7 +166,7 @@ static void guest_section(struct config_parser *p, struct span name)
 {
     static const char *const reserved[] = {"kernel", "root", "console", "host", "mullion"};
     struct config *c = p->c;
-    if (!name_is_good(name)) {
+    if (!span_is_name(name)) {
         config_bad(
             p,
             "'%s' is not a guest's name; 1 to %d letters, digits, '-', '_' or '.', starting with a letter or digit, are allowed",
@@ -316,7 +317,7 @@ void config_parse(struct config *c, const char *text, size_t size, const struct 
     c->console_serial = true;
     c->console_screen = false;
     c->log_level = 2;
-    c->guest_count = c->mistakes = c->left_out = 0;
+    c->guest_count = c->region_count = c->mistakes = c->left_out = 0;
 
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark, as some editors leave it */
         text += 3, size -= 3;

@@ -25,6 +25,10 @@
 #define CONFIG_KERNEL       (384ull << 10) /* of the kernel's own memory, for its objects and tables... */
 #define CONFIG_KERNEL_CPU   (64ull << 10)  /* ...and for each vCPU */
 #define CONFIG_KERNEL_HOST  (1ull << 20)   /* root, the console and the checker */
+#define CONFIG_KERNEL_REGION (128ull << 10) /* for each region that a guest names: tables, twice, and to move it */
+#define CONFIG_REGIONS_MAX  32   /* regions that guests share, in all; VMM_REGIONS_MAX in one guest */
+#define CONFIG_REGION_MIN   PAGE_SIZE
+#define CONFIG_REGION_MAX   VMM_REGION_STRIDE
 
 struct config_module {
     const char *name;
@@ -38,6 +42,22 @@ struct config_machine {
     uint64_t kernel_memory; /* bytes that ring 0 may spend on them */
     unsigned module_count;
     const struct config_module *module;
+};
+
+/* One item of a guest's `shared`. */
+struct config_shared {
+    char name[CONFIG_NAME_MAX];
+    uint64_t size;                /* bytes, a power of two */
+    bool writable;
+    unsigned region;              /* index into config.region */
+};
+
+/* Memory that guests share; there is one for each name that a guest which stands has in its `shared`. */
+struct config_region {
+    char name[CONFIG_NAME_MAX];
+    uint64_t size;
+    unsigned line;                /* where it was named first */
+    char by[CONFIG_NAME_MAX];     /* by that guest */
 };
 
 enum config_policy { POLICY_STOP = 0, POLICY_RESTART };
@@ -60,6 +80,8 @@ struct config_guest {
     bool autostart;
     uint16_t debug_exit;          /* 0: none */
     bool bench_device;
+    unsigned region_count;        /* memory shared with others */
+    struct config_shared region[VMM_REGIONS_MAX];
 };
 
 struct config {
@@ -67,6 +89,8 @@ struct config {
     unsigned log_level;           /* 0 error .. 3 debug */
     unsigned guest_count;
     struct config_guest guest[CONFIG_GUESTS_MAX];
+    unsigned region_count;
+    struct config_region region[CONFIG_REGIONS_MAX];
     unsigned mistakes, left_out;  /* how many mistakes; how many guests were left out for one */
 };
 

@@ -121,10 +121,12 @@ static uint64_t needed(const struct config_guest *g)
 static void check_memory(struct config_parser *p, unsigned i)
 {
     struct config_guest *g = &p->c->guest[i];
-    uint64_t used = 0;
-    char parts[200], size[3][24];
+    uint64_t used = config_region_bytes(p->c), shared = config_new_region_bytes(p->c, i);
+    char parts[200], size[3][24], sharing[64] = "";
     size_t n = 0;
     parts[0] = 0;
+    if (used != 0)
+        n += (size_t)format(parts, sizeof parts, ", shared regions have %s", config_size_text(size[0], sizeof size[0], used));
     for (unsigned other = 0; other < i; other++) {
         const struct config_guest *o = &p->c->guest[other];
         if (p->draft[other].bad)
@@ -134,14 +136,16 @@ static void check_memory(struct config_parser *p, unsigned i)
             n += (size_t)format(parts + n, sizeof parts - n, ", %s has %s", o->name,
                                 config_size_text(size[0], sizeof size[0], o->memory));
     }
-    if (used + needed(g) <= p->machine->memory)
+    if (used + needed(g) + shared <= p->machine->memory)
         return;
+    if (shared != 0)
+        format(sharing, sizeof sharing, ", %s for regions that it shares", config_size_text(size[2], sizeof size[2], shared));
     uint64_t left = p->machine->memory > used ? (p->machine->memory - used) >> 20 << 20 : 0;
-    uint64_t overhead = CONFIG_OVERHEAD + CONFIG_OVERHEAD_CPU * g->cpu_count;
+    uint64_t monitor = CONFIG_OVERHEAD + CONFIG_OVERHEAD_CPU * g->cpu_count, overhead = monitor + shared;
     config_mistake(
         p, p->draft[i].key_line[KEY_MEMORY],
-        "memory: guest '%s' wants %s and %lluK for its monitor, but %s of %lluM are left%s; at most %lluM are possible", g->name,
-        config_size_text(size[0], sizeof size[0], g->memory), (unsigned long long)(overhead >> 10),
+        "memory: guest '%s' wants %s%s and %lluK for its monitor, but %s of %lluM are left%s; at most %lluM are possible", g->name,
+        config_size_text(size[0], sizeof size[0], g->memory), sharing, (unsigned long long)(monitor >> 10),
         config_size_text(size[1], sizeof size[1], left), (unsigned long long)(p->machine->memory >> 20), parts,
         (unsigned long long)(left > overhead ? (left - overhead) >> 20 : 0));
     bad_guest(p, i);
@@ -149,7 +153,7 @@ static void check_memory(struct config_parser *p, unsigned i)
 
 static uint64_t needed_in_ring0(const struct config_guest *g)
 {
-    return CONFIG_KERNEL + CONFIG_KERNEL_CPU * g->cpu_count;
+    return CONFIG_KERNEL + CONFIG_KERNEL_CPU * g->cpu_count + CONFIG_KERNEL_REGION * g->region_count;
 }
 
 static void check_kernel_memory(struct config_parser *p, unsigned i)
@@ -180,9 +184,13 @@ void config_finish(struct config_parser *p)
         if (!p->draft[i].bad)
             check_cpus(p, i);
         if (!p->draft[i].bad)
+            config_check_regions(p, i);
+        if (!p->draft[i].bad)
             check_memory(p, i);
         if (!p->draft[i].bad)
             check_kernel_memory(p, i);
+        if (!p->draft[i].bad)
+            config_take_regions(p, i);
         if (p->draft[i].bad) {
             c->left_out++;
             /* Not a mistake of its own, so it is not counted as one. */
@@ -194,6 +202,7 @@ void config_finish(struct config_parser *p)
             }
         }
     }
+    config_note_regions(p);
     for (unsigned i = 0; i < c->guest_count; i++)
         if (!p->draft[i].bad) {
             if (kept != i)

@@ -9,7 +9,7 @@
 
 enum config_key {
     KEY_CPUS, KEY_SHARE, KEY_BORROW, KEY_MEMORY, KEY_KERNEL, KEY_INITRD, KEY_MODULES, KEY_CMDLINE, KEY_ON_CRASH, KEY_ON_REBOOT, KEY_AUTOSTART,
-    KEY_DEBUG_EXIT, KEY_BENCH_DEVICE, GUEST_KEYS,
+    KEY_DEBUG_EXIT, KEY_BENCH_DEVICE, KEY_SHARED, GUEST_KEYS,
     KEY_CONSOLE = 0, KEY_LOG, HOST_KEYS
 };
 
@@ -45,6 +45,18 @@ void config_bad(struct config_parser *p, const char *text, ...) print_like(2, 3)
 void config_guest_value(struct config_parser *p, enum config_key key, struct span value);
 void config_host_value(struct config_parser *p, enum config_key key, struct span value);
 
+/* `shared`, config_regions.c. */
+void config_shared_value(struct config_parser *p, struct config_guest *g, struct span value);
+/* Guest i is whole so far: do its regions agree with those of the guests before it? If not, it is bad. */
+void config_check_regions(struct config_parser *p, unsigned i);
+/* Bytes of all regions so far; of those that guest i would add. */
+uint64_t config_region_bytes(const struct config *c);
+uint64_t config_new_region_bytes(const struct config *c, unsigned i);
+/* Guest i stands, and its regions with it. */
+void config_take_regions(struct config_parser *p, unsigned i);
+/* When all guests are known: what is no mistake, but hardly meant. */
+void config_note_regions(struct config_parser *p);
+
 /* After the last line: missing keys, CPUs used twice, sums; takes the bad guests out. config_check.c. */
 void config_finish(struct config_parser *p);
 
@@ -53,6 +65,13 @@ struct quoted { char text[56]; };
 struct quoted config_quote(struct span s);
 
 bool span_is(struct span s, const char *word);
+/* A name for a guest or a region. */
+bool span_is_name(struct span name);
+/* These cut something off the front. False: it is not there. */
+bool take_number(struct span *s, uint64_t *value); /* decimal, at most 2^53 */
+bool take_word(struct span *s, const char *word);
+bool take_item(struct span *list, struct span *item); /* of a list with commas */
+void skip_blanks(struct span *s);
 struct span span_trim(struct span s);
 
 #endif

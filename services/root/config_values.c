@@ -7,7 +7,7 @@
 #include "services/root/config_private.h"
 
 /* Takes a decimal number off the front. False: there is none, or it is beyond 2^53 (nothing here needs more). */
-static bool take_number(struct span *s, uint64_t *value)
+bool take_number(struct span *s, uint64_t *value)
 {
     uint64_t n = 0;
     size_t i = 0;
@@ -24,13 +24,13 @@ static bool take_number(struct span *s, uint64_t *value)
     return true;
 }
 
-static void skip_blanks(struct span *s)
+void skip_blanks(struct span *s)
 {
     while (s->size > 0 && (s->at[0] == ' ' || s->at[0] == '\t'))
         s->at++, s->size--;
 }
 
-static bool take_word(struct span *s, const char *word)
+bool take_word(struct span *s, const char *word)
 {
     size_t n = strlen(word);
     if (s->size < n || memcmp(s->at, word, n) != 0)
@@ -41,7 +41,7 @@ static bool take_word(struct span *s, const char *word)
 }
 
 /* Cuts the next item off a comma-separated list. False: the list is at its end. */
-static bool take_item(struct span *list, struct span *item)
+bool take_item(struct span *list, struct span *item)
 {
     if (list->at == NULL)
         return false;
@@ -345,6 +345,7 @@ void config_guest_value(struct config_parser *p, enum config_key key, struct spa
         break;
     case KEY_BORROW: yes_no_value(p, "borrow", &g->borrow, value); break;
     case KEY_AUTOSTART: yes_no_value(p, "autostart", &g->autostart, value); break;
+    case KEY_SHARED: config_shared_value(p, g, value); break;
     case KEY_BENCH_DEVICE: yes_no_value(p, "bench-device", &g->bench_device, value); break;
     default: break;
     }

@@ -7,6 +7,7 @@
 #include "lib/syscall.h"
 #include "services/root/clock.h"
 #include "services/root/guest.h"
+#include "services/root/regions.h"
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -33,6 +34,8 @@ bool guest_place(unsigned n)
         return false;
     g->event = event.value;
     g->private_hpa = ram_place_private(g->private_bytes);
+    if (!regions_ready(n))
+        return false;
     g->placed = g->private_hpa != 0 && ram_place_guest(g->config->memory, &g->ram);
     if (!g->placed)
         root_log(LOG_ERROR, "guest %s: its memory (%lluM, and %lluK for its monitor) finds no place: %lluM are free",
@@ -69,7 +72,7 @@ static uint64_t module_va(const struct config_guest *c, unsigned i)
 static uint64_t quota_pages(const struct guest *g, const struct program *vmm)
 {
     const struct config_guest *c = g->config;
-    uint64_t pages = 64 + 16ull * c->cpu_count + program_table_pages(vmm);
+    uint64_t pages = 64 + 16ull * c->cpu_count + program_table_pages(vmm) + regions_table_pages(c);
     for (unsigned i = 0; i < g->ram.count; i++) /* twice: in the monitor, and in the guest's own tables */
         pages += 2 * table_pages(VMM_GUEST_VA + g->ram.piece[i].gpa, g->ram.piece[i].hpa, g->ram.piece[i].size);
     for (unsigned i = 0; i < c->module_count; i++) {
@@ -108,6 +111,7 @@ static void fill_boot(unsigned n)
     b->restart_count = g->restarts;
     b->unix_seconds = clock_seconds();
     b->bench_device = c->bench_device;
+    regions_describe(n, b);
 
     memset(guest_control(n), 0, sizeof *guest_control(n));
     struct channel *ch = channel_of(n);
@@ -225,5 +229,6 @@ bool guest_make(unsigned n, char *why, size_t why_size)
            grant(g, g->event, RIGHT_WAIT | RIGHT_SIGNAL, VMM_SLOT_EVENT, why, why_size) &&
            grant(g, console_event, RIGHT_SIGNAL, VMM_SLOT_CONSOLE_EVENT, why, why_size) &&
            grant(g, root_event, RIGHT_SIGNAL, VMM_SLOT_ROOT_EVENT, why, why_size) && map_memory(n, vmm, why, why_size) &&
+           step(regions_give(n), "its shared regions cannot be given", why, why_size) &&
            make_threads(g, vmm, why, why_size);
 }

@@ -6,6 +6,7 @@
 #include "lib/syscall.h"
 #include "mullion/vcpu.h"
 #include "services/root/guest.h"
+#include "services/root/regions.h"
 
 static const char *state_word(const struct guest *g)
 {
@@ -106,6 +107,7 @@ void guests_memory(void)
         if (g->placed)
             owner(g->config->name, "its monitor", g->private_hpa, g->private_bytes);
     }
+    regions_list();
     console_answer("free: %lluM of %lluM; the kernel's pool: root uses %llu of %llu pages",
                    (unsigned long long)(ram_free_bytes() >> 20), (unsigned long long)(b->ram_total >> 20),
                    (unsigned long long)kernel, (unsigned long long)quota);

@@ -9,6 +9,7 @@
 #include "lib/syscall.h"
 #include "services/root/audit.h"
 #include "services/root/guest.h"
+#include "services/root/regions.h"
 #include <stdatomic.h>
 
 #define WORK_SLICE_US 500 /* of destroying, before others get as long */
@@ -20,6 +21,7 @@ uint64_t guest_shared(unsigned n) { return guests[n].shared; }
 
 void guests_init(void)
 {
+    regions_init();
     for (unsigned n = 0; n < root_config.guest_count; n++) {
         guests[n].config = &root_config.guest[n];
         if (!guest_place(n)) {

@@ -85,6 +85,22 @@ static uint64_t usable(const struct extent *e, uint64_t gpa, uint64_t align)
     return skip < e->size ? e->size - skip : 0;
 }
 
+uint64_t place_region(struct free_map *m, uint64_t size)
+{
+    for (uint64_t align = size; align >= min_u64(size, SIZE_2M); align /= 2) {
+        const struct extent *best = NULL;
+        for (unsigned i = 0; i < m->count; i++) {
+            const struct extent *e = &m->extent[i];
+            if (congruent(e, 0, align) != 0 && usable(e, 0, align) >= size && (best == NULL || e->size < best->size))
+                best = e;
+        }
+        uint64_t base = best != NULL ? congruent(best, 0, align) : 0;
+        if (base != 0 && free_map_take(m, base, size))
+            return base;
+    }
+    return 0;
+}
+
 static bool put(struct free_map *m, struct guest_memory *out, uint64_t gpa, uint64_t hpa, uint64_t size)
 {
     if (out->count == VMM_PIECES_MAX || !free_map_take(m, hpa, size))

@@ -32,6 +32,10 @@ uint64_t free_map_total(const struct free_map *m);
 /* A run of `size` bytes from the smallest extent that holds it; 0: there is none. */
 uint64_t place_private(struct free_map *m, uint64_t size);
 
+/* A run of `size` bytes, a power of two, at as large a power of two as can be had, up to its own size, but at 2 MiB at least if it has that
+ * many; 0: there is none. */
+uint64_t place_region(struct free_map *m, uint64_t size);
+
 struct piece { uint64_t gpa, hpa, size; };
 struct guest_memory {
     unsigned count;

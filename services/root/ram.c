@@ -42,6 +42,11 @@ uint64_t ram_place_private(uint64_t bytes)
     return place_private(&map, bytes);
 }
 
+uint64_t ram_place_region(uint64_t bytes)
+{
+    return place_region(&map, bytes);
+}
+
 uint64_t ram_carve(uint64_t hpa, uint64_t size, uint32_t tag)
 {
     const struct root_boot *b = ROOT_BOOT;

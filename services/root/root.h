@@ -50,6 +50,7 @@ void ram_init(void);
 uint64_t ram_free_bytes(void);
 bool ram_place_guest(uint64_t bytes, struct guest_memory *out);
 uint64_t ram_place_private(uint64_t bytes);
+uint64_t ram_place_region(uint64_t bytes);
 /* The memory object [hpa, +size). */
 uint64_t ram_carve(uint64_t hpa, uint64_t size, uint32_t tag);
 /* A private run that root keeps for good, mapped at `va` in root and zeroed. */

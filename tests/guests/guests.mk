@@ -1,6 +1,6 @@
 # The test guests: $(BUILD)/guests/*.elf and realmode.bin. Included by the Makefile.
 
-GUESTS32  := tiny triple wild counter devices privileged
+GUESTS32  := tiny triple wild counter devices privileged shared
 GUEST_OUT := $(BUILD)/guests
 GUEST_OBJ := $(BUILD)/obj/guests
 GUEST_CFLAGS := -std=c17 -O2 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \

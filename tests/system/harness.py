@@ -46,8 +46,8 @@ class Screen:
 
 
 class Box:
-    """conf: a configuration's text (bytes or str), or None for the default mullion.conf. Everything else:
-    host.emulator.Machine."""
+    """conf: a configuration's text (bytes or str), or None for the default mullion.conf. ram_file: QEMU's RAM can be looked
+    at; dirty: every byte of it has this value when the machine is switched on. Everything else: host.emulator.Machine."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Box:
         options='',
         multiboot1=False,
         ram_file=False,
+        dirty=None,
         kernel=None,
         **more,
     ):
@@ -84,6 +85,10 @@ class Box:
         if ram_file and on == 'qemu':
             folder = '/dev/shm' if os.access('/dev/shm', os.W_OK) else self.work.name
             self.ram_file = os.path.join(folder, f'mullion-ram-{os.getpid()}-{id(self):x}')
+            if dirty is not None:
+                with open(self.ram_file, 'wb') as f:
+                    for _ in range(self.memory >> 20):
+                        f.write(bytes([dirty]) * (1 << 20))
         self.machine = Machine(
             on=on,
             boot=boot,

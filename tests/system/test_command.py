@@ -38,6 +38,15 @@ def test_check(conf, tmp_path):
     assert b'bad.conf:5: ' in result.stdout and b"unknown key 'colour'" in result.stdout
 
 
+def test_check_notes(tmp_path):
+    alone = tmp_path / 'alone.conf'
+    alone.write_text(guest('tiny', 'tiny.elf', 'share = 50% of cpu 0', shared='mail 128M rw'))
+    result = run('check', str(alone))
+    assert result.returncode == 0
+    assert b"alone.conf:5: note: guest 'tiny' alone has region 'mail'" in result.stdout
+    assert b'no mistakes; 1 CPU(s) and 256 MiB' in result.stdout  # there is room for what is shared
+
+
 def test_default_configuration_is_right():
     assert run('check', os.path.join(ROOT, 'mullion.conf')).returncode == 0
 

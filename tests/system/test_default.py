@@ -1,12 +1,12 @@
 """The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to
 their prompts, typed into, rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
-import os
 import time
 
 import pytest
 
-from harness import BUILD, PROMPT, Box
-from walker import PAGE, TAG_GUEST, BochsRam, Isolation, QemuRam
+from harness import PROMPT, Box
+from outside import look_from_outside
+from walker import PAGE, TAG_GUEST
 
 READY = {
     'cloud': r'guest cloud ready: Linux \S+cloud-amd64',
@@ -21,28 +21,6 @@ def box(on):
     with Box(on=on, boot='cd', ram_file=True) as b:
         yield b
         print(b.text)
-
-
-def look_from_outside(box, look=None):
-    """Stops the machine, walks its tables (or does what `look` does with its RAM), lets it run again."""
-    elf = os.path.join(BUILD, 'mullion.elf')
-    if box.on == 'qemu':
-        box.machine.qmp.command('stop')
-        ram = QemuRam(box.ram_file, box.memory)
-    else:
-        os.kill(box.machine.process.pid, 19)
-        ram = BochsRam(box.machine.process.pid, box.machine.emulator_log(), box.memory)
-    try:
-        if look:
-            return look(ram)
-        seen = Isolation(ram, elf)
-        return seen.violations(), seen
-    finally:
-        ram.close()
-        if box.on == 'qemu':
-            box.machine.qmp.command('cont')
-        else:
-            os.kill(box.machine.process.pid, 18)
 
 
 def test_three_prompts(box):

@@ -1,7 +1,7 @@
 """Reads the physical memory of a stopped emulated machine from outside and walks every page table in it, host and
 second-level, with nothing of the kernel's own code. What it takes from the kernel: the addresses of four symbols
-(kernel_tables, shown, pt_host, pt_ept, pt_npt) and the layout of struct pagetable and struct ledger_range. What it proves:
-Isolation.violations() is empty."""
+(kernel_tables, shown, pt_host, pt_ept, pt_npt) and the layout of struct pagetable and struct ledger_range. What it takes from
+the configuration: which guests share which memory. What it proves: Isolation.violations() is empty."""
 import array
 import mmap
 import os
@@ -12,7 +12,7 @@ import subprocess
 PAGE = 4096
 ADDRESS = 0x000FFFFFFFFFF000
 KERNEL_BASE = 0xFFFFFFFF80000000
-TAG_AUDIT, TAG_GUEST, TAG_MONITOR = 6, 0x100, 0x200
+TAG_AUDIT, TAG_GUEST, TAG_MONITOR, TAG_REGION, TAG_REGIONS_END = 6, 0x100, 0x200, 0x300, 0x400
 
 
 class QemuRam:
@@ -191,9 +191,29 @@ def overlaps(a, b):
     return out
 
 
+def without(a, b):
+    """What is left of the ranges `a` outside the merged ranges `b`."""
+    out = []
+    for low, high in a:
+        for start, end in overlaps([[low, high]], b):
+            if low < start:
+                out.append((low, start))
+            low = end
+        if low < high:
+            out.append((low, high))
+    return out
+
+
+def is_region(tag):
+    return TAG_REGION <= tag < TAG_REGIONS_END
+
+
 class Isolation:
-    def __init__(self, ram, elf):
+    """regions: [{guest's number: 'rw' or 'ro'}], by the number of the region that guests share."""
+
+    def __init__(self, ram, elf, regions=None):
         self.ram = ram
+        self.regions = regions or []
         self.symbols = symbols(elf)
         self.kernel_root = self._find_kernel_root()
         self.shared = self._entry(self.kernel_root, 511) & ADDRESS
@@ -300,12 +320,33 @@ class Isolation:
 
     # -- the proof
 
+    def _region_violations(self, by_tag):
+        """Each region is within reach of those that the configuration names, guests and their monitors, with no more rights."""
+        bad = []
+        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [(f'space 0x{r:x}', t) for r, t in self.spaces.items()]:
+            frames = merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves)
+            guests = {x - TAG_GUEST for x, ranges in by_tag.items() if TAG_GUEST <= x < TAG_MONITOR and overlaps(frames, ranges)}
+            who = guests.pop() if len(guests) == 1 else None
+            for tag, ranges in by_tag.items():
+                number = tag - TAG_REGION
+                if not is_region(tag) or not overlaps(frames, ranges):
+                    continue
+                may = self.regions[number].get(who) if number < len(self.regions) else None
+                leaves = [leaf for leaf in t.leaves if overlaps([[leaf.frame, leaf.frame + leaf.size]], ranges)]
+                if may is None:
+                    bad.append(f'{name}, of guest {who}, reaches region {number}')
+                elif any(leaf.execute or (leaf.write and may != 'rw') for leaf in leaves):
+                    bad.append(f'{name}, of guest {who}, reaches region {number} with more rights than {may}')
+        return bad
+
     def violations(self):
         bad = []
         guest_owned = merge([b, b + s] for b, s, t in self.ledger if TAG_GUEST <= t < TAG_MONITOR)
         by_tag = {t: merge([b, b + s] for b, s, x in self.ledger if x == t) for t in {x for _, _, x in self.ledger}}
         mapped = {root: merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves) for root, t in self.spaces.items()}
         guest = merge([list(r) for ranges in mapped.values() for r in ranges] + [list(r) for r in guest_owned])
+        bad += self._region_violations(by_tag)
+        regions = merge([b, b + s] for b, s, t in self.ledger if is_region(t))
 
         # The ledger: one owner for each frame.
         for (b0, s0, t0), (b1, _, t1) in zip(self.ledger, self.ledger[1:]):
@@ -334,10 +375,11 @@ class Isolation:
         roots = sorted(mapped)
         for i, a in enumerate(roots):
             for b in roots[i + 1 :]:
-                for low, high in overlaps(mapped[a], mapped[b]):
+                for low, high in without(overlaps(mapped[a], mapped[b]), regions):
                     bad.append(f'0x{low:x}-0x{high:x} is mapped by two guests')
             tags = [t for t, ranges in by_tag.items() if overlaps(mapped[a], ranges)]
-            if any(not TAG_GUEST <= t < TAG_MONITOR for t in tags) or len(tags) > 1:
+            own = [t for t in tags if not is_region(t)]
+            if any(not TAG_GUEST <= t < TAG_MONITOR for t in own) or len(own) > 1:
                 bad.append(f'space 0x{a:x} maps memory of owners ' + ', '.join(f'0x{t:x}' for t in tags))
             owned = merge([list(r) for t in tags for r in by_tag[t]])
             if sum(h - l for l, h in overlaps(mapped[a], owned)) != sum(h - l for l, h in mapped[a]):

@@ -370,6 +370,96 @@ static void test_ring0_in_a_guest(void **state)
     passes();
 }
 
+/* Memory that guests share: region 0 both may write, region 1 guest 0 may write and guest 1 read, region 2 guest 1 alone has. */
+static uint64_t region[3];
+
+static void make_regions(void)
+{
+    for (unsigned i = 0; i < 3; i++)
+        region[i] = carve(2 * PAGE_SIZE, TAG_SHARED_REGION(i));
+    boot.region_count = 3;
+    boot.region[0] = (struct audit_region){3, 3};
+    boot.region[1] = (struct audit_region){3, 1};
+    boot.region[2] = (struct audit_region){2, 2};
+}
+
+/* As monitors map them: into themselves and into their guests. */
+static void share(unsigned n, unsigned i, uint32_t rights)
+{
+    uint64_t at = 0x800000000 + i * SIZE_1G, slot = made(call4(T, SYS_HANDLE_GRANT, guest[n].domain, region[i], rights, 24 + i));
+    map(T, guest[n].domain, at, region[i], 2 * PAGE_SIZE, rights);
+    map(guest[n].thread, guest[n].space, 0xc4000000 + i * SIZE_2M, slot, 2 * PAGE_SIZE, rights);
+}
+
+static void test_regions(void **state)
+{
+    (void)state;
+    make_regions();
+    passes();
+    share(0, 0, RW);
+    share(1, 0, RW);
+    share(0, 1, RW);
+    share(1, 1, R);
+    share(1, 2, RW);
+    passes();
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(out.region_bytes[i], 2 * PAGE_SIZE);
+    assert_int_equal(out.region_bytes[3], 0);
+    assert_int_equal(out.free_bytes, RAM_SIZE - next_offset);
+    /* With fewer rights than configured it is all right, too. */
+    boot.region[1].writers = 3;
+    passes();
+    /* The configuration says less than what is there: in the guest and in its monitor. */
+    boot.region[1] = (struct audit_region){3, 0};
+    finds_with(AUDIT_RIGHTS, TAG_GUEST(0), TAG_SHARED_REGION(1), frame_of(region[1]), 2 * PAGE_SIZE, AUDIT_RIGHTS);
+    finds_with(AUDIT_RIGHTS, TAG_MONITOR(0), TAG_SHARED_REGION(1), frame_of(region[1]), 2 * PAGE_SIZE, AUDIT_RIGHTS);
+    assert_int_equal(out.violation_count, 2);
+    boot.region[1] = (struct audit_region){1, 1};
+    finds_with(AUDIT_OWNER, TAG_GUEST(1), TAG_SHARED_REGION(1), frame_of(region[1]), 2 * PAGE_SIZE, AUDIT_OWNER);
+    finds_with(AUDIT_OWNER, TAG_MONITOR(1), TAG_SHARED_REGION(1), frame_of(region[1]), 2 * PAGE_SIZE, AUDIT_OWNER);
+    assert_int_equal(out.violation_count, 2);
+    boot.region[1] = (struct audit_region){3, 1};
+    boot.region_count = 2; /* a region that is not configured at all */
+    finds_with(AUDIT_OWNER, TAG_GUEST(1), TAG_SHARED_REGION(2), frame_of(region[2]), 2 * PAGE_SIZE, AUDIT_OWNER);
+}
+
+static void test_regions_reached_by_others(void **state)
+{
+    (void)state;
+    make_regions();
+    uint64_t frame = frame_of(region[2]), other = frame_of(guest[1].memory);
+    assert_int_equal(pt_map(&guest[0].s->tables, SIZE_1G, hpa(frame), PAGE_SIZE, R), OK);
+    finds(AUDIT_OWNER, TAG_GUEST(0), TAG_SHARED_REGION(2), frame, PAGE_SIZE);
+    pt_unmap(&guest[0].s->tables, SIZE_1G, PAGE_SIZE);
+    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame), PAGE_SIZE, R | PT_USER), OK);
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_SHARED_REGION(2), frame, PAGE_SIZE);
+    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    /* Executable for nobody. */
+    assert_int_equal(pt_map(&guest[1].s->tables, SIZE_1G, hpa(frame), PAGE_SIZE, RX), OK);
+    finds(AUDIT_RIGHTS, TAG_GUEST(1), TAG_SHARED_REGION(2), frame, PAGE_SIZE);
+    pt_unmap(&guest[1].s->tables, SIZE_1G, PAGE_SIZE);
+    /* Writable where it is for reading. */
+    assert_int_equal(pt_map(&guest[1].s->tables, SIZE_1G, hpa(frame_of(region[1])), PAGE_SIZE, RW), OK);
+    finds(AUDIT_RIGHTS, TAG_GUEST(1), TAG_SHARED_REGION(1), frame_of(region[1]), PAGE_SIZE);
+    pt_unmap(&guest[1].s->tables, SIZE_1G, PAGE_SIZE);
+    /* Neither root nor the console, nor ring 0. */
+    map(T, ROOT_SLOT_SELF, 0x2000000000, region[0], PAGE_SIZE, R);
+    finds(AUDIT_OWNER, TAG_ROOT, TAG_SHARED_REGION(0), frame_of(region[0]), PAGE_SIZE);
+    assert_int_equal(call_steps(T, SYS_UNMAP, ROOT_SLOT_SELF, 0x2000000000), OK);
+    map(T, console, 0x2000000000, region[0], PAGE_SIZE, R);
+    finds(AUDIT_OWNER, TAG_CONSOLE, TAG_SHARED_REGION(0), frame_of(region[0]), PAGE_SIZE);
+    assert_int_equal(call_steps(T, SYS_UNMAP, console, 0x2000000000), OK);
+    assert_int_equal(pt_map(&kernel_tables, 0xffffffffb8000000, hpa(frame_of(region[0])), PAGE_SIZE, RW), OK);
+    finds(AUDIT_RING0_REACHES, TAG_KERNEL, TAG_SHARED_REGION(0), frame_of(region[0]), PAGE_SIZE);
+    pt_unmap(&kernel_tables, 0xffffffffb8000000, PAGE_SIZE);
+    /* Two guests in what is no region: a region makes no difference to that. */
+    share(0, 0, RW);
+    share(1, 0, RW);
+    assert_int_equal(pt_map(&guest[0].s->tables, SIZE_1G, hpa(other), PAGE_SIZE, R), OK);
+    finds_with(AUDIT_TWO_GUESTS, TAG_GUEST(1), TAG_GUEST(0), other, PAGE_SIZE, AUDIT_OWNER);
+    assert_int_equal(out.violation_count, 2);
+}
+
 /* A large page of which the first half is right. */
 static void test_part_of_a_large_page(void **state)
 {
@@ -663,6 +753,8 @@ int main(void)
         cmocka_unit_test_setup(test_others_memory_in_a_guest, setup),
         cmocka_unit_test_setup(test_ring0_in_a_guest, setup),
         cmocka_unit_test_setup(test_part_of_a_large_page, setup),
+        cmocka_unit_test_setup(test_regions, setup),
+        cmocka_unit_test_setup(test_regions_reached_by_others, setup),
         cmocka_unit_test_setup(test_ring0_in_a_program, setup),
         cmocka_unit_test_setup(test_rights, setup),
         cmocka_unit_test_setup(test_the_kernels_half, setup),
@@ -679,6 +771,8 @@ int main(void)
         cmocka_unit_test_setup(test_digest, setup_ept),
         cmocka_unit_test_setup(test_others_memory_in_a_guest, setup_ept),
         cmocka_unit_test_setup(test_ring0_in_a_guest, setup_ept),
+        cmocka_unit_test_setup(test_regions, setup_ept),
+        cmocka_unit_test_setup(test_regions_reached_by_others, setup_ept),
         cmocka_unit_test_setup(test_tables, setup_ept),
         cmocka_unit_test_setup(test_strange_entries, setup_ept),
         cmocka_unit_test_setup(test_intel_bitmap, setup_ept),

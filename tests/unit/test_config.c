@@ -1,4 +1,4 @@
-// sources: services/root/config.c services/root/config_values.c services/root/config_check.c lib/print.c lib/string.c
+// sources: services/root/config.c services/root/config_values.c services/root/config_check.c services/root/config_regions.c lib/print.c lib/string.c
 /* mullion.conf: what is understood, and for every kind of mistake: where it is told, what is told, and that the other guests
  * stand. */
 #include <setjmp.h>
@@ -367,7 +367,7 @@ static void test_damage(void **state)
     static const char text[] =
         "[host]\nconsole = serial\n[guest a]\ncpus = 1-2\nmemory = 64M\nkernel = vmlinuz\ninitrd = initrd.gz\n"
         "cmdline = \"a b\" ; c\n[guest b]\nshare = 25% of cpu 3, every 10ms\nmemory = 32M\nkernel = tiny.elf\n"
-        "modules = vmlinuz a, initrd.gz b\ndebug-exit = 0x501\n";
+        "modules = vmlinuz a, initrd.gz b\ndebug-exit = 0x501\nshared = mail 4M rw, news 64K ro\n";
     uint32_t seed = 1;
     for (int round = 0; round < 20000; round++) {
         char copy[sizeof text];
@@ -385,6 +385,8 @@ static void test_damage(void **state)
             assert_true(c.guest[i].memory >= CONFIG_MEMORY_MIN && (c.guest[i].memory & 4095) == 0);
             assert_true(c.guest[i].cpu_count >= 1 && c.guest[i].cpu_count <= 4);
             assert_true(c.guest[i].module_count >= 1 && c.guest[i].module_count <= VMM_MODULES_MAX);
+            for (unsigned k = 0; k < c.guest[i].region_count; k++)
+                assert_true(c.guest[i].region[k].region < c.region_count && c.guest[i].region[k].size >= CONFIG_REGION_MIN);
         }
     }
 }

@@ -175,12 +175,38 @@ static void test_random(void **state)
     }
 }
 
+/* A run at a multiple of its size if that can be had, of 2 MiB at least if it is as large. */
+static void test_region(void **state)
+{
+    (void)state;
+    fresh();
+    free_map_add(&map, 0x1000, 64 * M);
+    assert_int_equal(place_region(&map, 4096), 0x1000);
+    assert_int_equal(place_region(&map, 16 * M), 16 * M);
+    assert_int_equal(place_region(&map, 16 * M), 32 * M);
+    assert_int_equal(place_region(&map, 16 * M), 48 * M);
+    assert_int_equal(place_region(&map, 16 * M), 0);
+    assert_int_equal(place_region(&map, 8 * M), 8 * M);
+    assert_int_equal(place_region(&map, 64 << 10), 0x10000);
+    fresh();
+    free_map_add(&map, 3 * G + 2 * M, G);
+    assert_int_equal(place_region(&map, G), 3 * G + 2 * M); /* no multiple of 1 GiB, but large pages */
+    assert_int_equal(free_map_total(&map), 0);
+    free_map_add(&map, G + 0x1000, 4 * M);
+    assert_int_equal(place_region(&map, 4 * M), 0); /* only at a ragged address */
+    assert_int_equal(place_region(&map, 2 * M), G + 2 * M);
+    fresh();
+    assert_int_equal(place_region(&map, 4096), 0);
+    free_map_add(&map, 0, 0x2000);
+    assert_int_equal(place_region(&map, 0x1000), 0); /* where page 0 is, nothing is looked for */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_take),   cmocka_unit_test(test_aligned),  cmocka_unit_test(test_huge_and_hole),
         cmocka_unit_test(test_pieces), cmocka_unit_test(test_too_much), cmocka_unit_test(test_private),
-        cmocka_unit_test(test_tables), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_tables), cmocka_unit_test(test_random),   cmocka_unit_test(test_region),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

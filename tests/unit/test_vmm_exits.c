@@ -1,6 +1,6 @@
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
 // sources: vmm/vcpu.c vmm/exits.c vmm/exits_device.c vmm/hypercall.c vmm/machine.c vmm/lock.c vmm/cr.c vmm/quick.c vmm/emulate.c vmm/decode.c
-// sources: vmm/flags.c vmm/walk.c vmm/access.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
+// sources: vmm/flags.c vmm/walk.c vmm/access.c vmm/shared.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
 // sources: vmm/devices/*.c vmm/loader/*.c lib/print.c lib/string.c lib/channel.c lib/log.c
 // libs: -lZydis
 #include <setjmp.h>
@@ -24,7 +24,8 @@ static struct vmm_boot boot;
 static struct vmm_control control;
 static struct channel channel;
 static uint8_t *ram;
-static unsigned kicks[2], root_signals, console_signals, fetches;
+static unsigned kicks[2], root_signals, console_signals, fetches, pauses, peer_signals;
+static uint64_t peer_bits, mapped_at, mapped_rights;
 
 /* What the next vcpu_run gives: a step looks at the entry and leaves an exit record. */
 typedef void step_fn(void);
@@ -60,6 +61,23 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
     case SYS_EVENT_SIGNAL:
         root_signals += a == VMM_SLOT_ROOT_EVENT && b == boot.root_bits;
         console_signals += a == VMM_SLOT_CONSOLE_EVENT;
+        if (a == VMM_SLOT_PEER + 1) {
+            peer_signals++;
+            peer_bits = b;
+        }
+        return (struct syscall_result){OK, 0};
+    case SYS_EVENT_WAIT:
+        pauses++;
+        return (struct syscall_result){E_TIMEOUT, 0};
+    case SYS_MAP:
+        assert_int_equal(c, VMM_SLOT_REGION);
+        assert_int_equal(e, boot.region[0].size);
+        mapped_at = b;
+        mapped_rights = f;
+        return (struct syscall_result){OK, 0};
+    case SYS_UNMAP:
+        assert_int_equal(b, mapped_at);
+        mapped_at = 0;
         return (struct syscall_result){OK, 0};
     default:
         return (struct syscall_result){OK, 0};
@@ -81,9 +99,8 @@ static void finish(void) /* the script's end: somebody has ended the guest */
         vcpu_loop(v);                                                                                                            \
     } while (0)
 
-static int setup(void **unused)
+static int setup_with(const struct vmm_region *region)
 {
-    (void)unused;
     char why[200];
     vm = calloc(1, sizeof *vm);
     ram = aligned_alloc(4096, RAM);
@@ -92,11 +109,15 @@ static int setup(void **unused)
     memset(&boot, 0, sizeof boot);
     memset(&control, 0, sizeof control);
     memset(&channel, 0, sizeof channel);
-    kicks[0] = kicks[1] = root_signals = console_signals = fetches = 0;
+    kicks[0] = kicks[1] = root_signals = console_signals = fetches = pauses = peer_signals = 0;
+    mapped_at = 0;
     boot.tsc_khz = 1000000;
     boot.vcpus = 2;
     boot.root_bits = 4;
     boot.debug_exit_port = 0x501;
+    boot.region_count = region != NULL;
+    if (region != NULL)
+        boot.region[0] = *region;
     vm->boot = &boot;
     vm->control = &control;
     vm->channel = &channel;
@@ -120,6 +141,30 @@ static int setup(void **unused)
     s->rip = CODE;
     s->rflags = 0x202;
     return 0;
+}
+
+static int setup(void **unused)
+{
+    (void)unused;
+    return setup_with(NULL);
+}
+
+/* A region that this guest may only read, and one other guest, whose second region it is. */
+static const struct vmm_region news = {.name = "news", .size = 0x10000, .peer_count = 2, .peer = {{0, 0}, {VMM_SLOT_PEER + 1, 2}}};
+static int setup_reader(void **unused)
+{
+    (void)unused;
+    return setup_with(&news);
+}
+
+/* 128 MiB that it may write. */
+static int setup_writer(void **unused)
+{
+    (void)unused;
+    struct vmm_region big = news;
+    big.writable = 1;
+    big.size = 128u << 20;
+    return setup_with(&big);
 }
 
 static int teardown(void **unused)
@@ -605,6 +650,95 @@ static void hypercalls(void **unused)
     assert_int_equal((uint32_t)s->gpr[GPR_RAX], (uint32_t)-1);
 }
 
+/* --- shared memory: vmm/shared.c behind the exits --- */
+
+static void access_memory(const char *code, unsigned length, uint64_t gpa)
+{
+    memcpy(ram + CODE, code, length);
+    s->rip = CODE;
+    s->gpr[GPR_RBX] = gpa;
+    s->exit.reason = EXIT_MEMORY;
+    s->exit.memory.gpa = gpa;
+    s->exit.memory.write = 1;
+    s->inject = 0;
+}
+
+static void store_to_reader(void) { access_memory("\x89\x03", 2, 0xc4000008); } /* mov [ebx], eax */
+static void sse_store_to_reader(void) { assert_int_equal(s->rip, CODE + 2); access_memory("\x0f\x11\x03", 3, 0xc4000010); } /* movups */
+static void look_at_fault(void)
+{
+    assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13);
+    assert_int_equal(s->rip, CODE);
+    s->exit.reason = EXIT_KICK;
+}
+static void ring_peer(void)
+{
+    s->gpr[GPR_RAX] = 1u << 16 | 5;
+    access_memory("\x89\x03", 2, LAYOUT_PCI_MMIO_BASE + IVSHMEM_DOORBELL);
+}
+static void shared_reading(void **unused)
+{
+    (void)unused;
+    assert_int_equal(mapped_at, 0xc4000000);
+    assert_int_equal(mapped_rights, RIGHT_READ);
+    RUN(store_to_reader, sse_store_to_reader, look_at_fault, ring_peer);
+    assert_int_equal(control.state, GUEST_RUNNING);
+    assert_int_equal(peer_signals, 1);
+    assert_int_equal(peer_bits, VMM_EVENT_RING(2, 5));
+}
+
+/* The BARs themselves are tested in test_dev_ivshmem.c; here what this machine refuses: the local APIC's page. */
+static void shared_moving(void **unused)
+{
+    (void)unused;
+    static const struct { uint32_t to; bool good; } rows[] = {{0xc8000000, true}, {0xfee00000, false}, {0xfee10000, true}, {0xc4000000, true}};
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint32_t address = 0x80000818, to = rows[i].to;
+        (void)bus_port(&vm->bus, 0xcf8, 4, true, &address);
+        (void)bus_port(&vm->bus, 0xcfc, 4, true, &to);
+        assert_int_equal(mapped_at, rows[i].good ? rows[i].to : 0);
+    }
+}
+
+static void sse_store_to_writer(void) { access_memory("\x0f\x11\x03", 3, 0x100000010); }
+static void look_at_rip(void) { assert_int_equal(s->rip, CODE); s->exit.reason = EXIT_KICK; }
+static void shared_writing(void **unused)
+{
+    (void)unused;
+    assert_int_equal(mapped_at, 0x100000000); /* too large for below 4 GiB */
+    assert_int_equal(mapped_rights, RIGHT_READ | RIGHT_WRITE);
+    RUN(sse_store_to_writer, look_at_rip); /* it is there: the guest tries again */
+    assert_int_equal(control.state, GUEST_RUNNING);
+    assert_int_equal(s->inject, 0);
+    uint64_t base, size;
+    shared_window(vm, &base, &size);
+    assert_int_equal(base, 0x100000000);
+    assert_true(size >= boot.region[0].size);
+}
+
+static void shared_bells(void **unused)
+{
+    (void)unused;
+    struct ivshmem *d = &vm->shared[0];
+    shared_rung(vm, VMM_EVENT_RING(1, 0) | VMM_EVENT_RING(3, 7) | VMM_EVENT_INPUT); /* no such region here */
+    assert_int_equal(d->status, 0);
+    shared_rung(vm, VMM_EVENT_RING(0, 7) | VMM_EVENT_RING(0, 0));
+    assert_int_equal(d->status, 1);
+    /* Who is woken too often waits. (A clock so fast that no time passes.) */
+    boot.tsc_khz = 1ull << 40;
+    for (unsigned i = 0; i < 60; i++)
+        shared_pay_wake(vm);
+    assert_int_equal(pauses, 0);
+    for (unsigned i = 0; i < 1000; i++)
+        shared_pay_wake(vm);
+    assert_int_equal(pauses, 60 + 1000 - 64);
+    boot.region_count = 0;
+    unsigned before = pauses;
+    for (unsigned i = 0; i < 1000; i++)
+        shared_pay_wake(vm);
+    assert_int_equal(pauses, before);
+}
+
 /* --- anything --- */
 
 static void random_exit(void)
@@ -672,7 +806,12 @@ static void anything(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(xsetbv_takes_what_the_cpu_would), TEST(ports),          TEST(unknown_length), TEST(string_ports),      TEST(console_input), TEST(interrupts),  TEST(halts),
+        cmocka_unit_test_setup_teardown(shared_reading, setup_reader, teardown),
+        cmocka_unit_test_setup_teardown(shared_moving, setup_reader, teardown),
+        cmocka_unit_test_setup_teardown(shared_writing, setup_writer, teardown),
+        cmocka_unit_test_setup_teardown(shared_bells, setup_reader, teardown),
+        TEST(xsetbv_takes_what_the_cpu_would),
+        TEST(ports),          TEST(unknown_length), TEST(string_ports),      TEST(console_input), TEST(interrupts),  TEST(halts),
         TEST(offers),         TEST(task_priority),  TEST(pic_line),          TEST(deadline),
         TEST(halts_for_good), TEST(timer),          TEST(second_cpu),        TEST(device_memory), TEST(unsupported), TEST(ends),
         TEST(wanted_ends),    TEST(faults),         TEST(control_registers), TEST(hypercalls),    TEST(anything),

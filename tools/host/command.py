@@ -89,7 +89,10 @@ def load(arguments):
     memory = parse_size(arguments.memory) if arguments.memory else conf.wanted_memory()
     if memory < 32 << 20:
         raise UsageError('--memory: at least 32M are needed')
-    return conf, cpus, memory, conf.mistakes(arguments.build, cpus, memory)
+    mistakes = conf.mistakes(arguments.build, cpus, memory)
+    for line in conf.notes:
+        print(line, file=sys.stderr)
+    return conf, cpus, memory, mistakes
 
 
 def banner(arguments, conf, cpus, memory):

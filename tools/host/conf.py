@@ -30,8 +30,8 @@ class Conf:
                 self.text = f.read()
         except OSError as e:
             raise UsageError(f'{path}: {e.strerror}') from e
-        self.modules, self.missing = {}, []
-        self.cpus, self.memory = 1, 0
+        self.modules, self.missing, self.notes = {}, [], []
+        self.cpus, self.memory, self.regions = 1, 0, {}
         where = [os.path.dirname(os.path.abspath(path))] + list(folders)
         for number, line in enumerate(self.text.decode('utf-8', 'replace').split('\n'), 1):
             m = re.match(r'\s*([a-z-]+)\s*=\s*(.*)$', line)
@@ -60,6 +60,12 @@ class Conf:
             if size <= 1 << 40:
                 self.memory += size
 
+        elif key == 'shared':
+            for item in value.split(','):
+                m = re.match(r'\s*(\S+)\s+(\d{1,10}[kmgKMG]?)\s', item)
+                if m:
+                    self.regions.setdefault(m.group(1), int(re.match(r'\d+', m.group(2)).group(0)) * UNITS[m.group(2).lstrip('0123456789').lower()])
+
     def _module(self, number, item, where):
         words = item.split()
         if not words or words[0] in self.modules:
@@ -74,12 +80,13 @@ class Conf:
         self.missing.append((number, name))
 
     def wanted_memory(self):
-        """Bytes of RAM for a machine that runs all of it: the guests, their modules, and 96 MiB, in whole 64 MiB."""
+        """Bytes of RAM for a machine that runs all of it: the guests, what they share, their modules, and 96 MiB, in whole 64 MiB."""
         files = sum(os.path.getsize(f) for f in self.modules.values())
-        return (self.memory + files + (96 << 20) + (64 << 20) - 1) & ~((64 << 20) - 1)
+        shared = sum(min(size, 1 << 30) for size in self.regions.values())
+        return (self.memory + shared + files + (96 << 20) + (64 << 20) - 1) & ~((64 << 20) - 1)
 
     def mistakes(self, build, cpus, memory):
-        """Every mistake as FILE:LINE: text, [] if there is none."""
+        """Every mistake as FILE:LINE: text, [] if there is none. What is hardly meant, but no mistake: self.notes."""
         found = []
         for number, name in self.missing:
             if '/' in name:
@@ -97,6 +104,8 @@ class Conf:
                 command += ['--module', f'{name}={os.path.getsize(file)}']
             run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
             lines = run.stdout.decode('utf-8', 'replace').splitlines()
+            self.notes = [line for line in lines if ': note: ' in line]
+            lines = [line for line in lines if line not in self.notes]
             if run.returncode == 1 and lines:
                 return [f'{self.path}:{n}: {t}' for n, t in found] + lines
             if run.returncode != 0:

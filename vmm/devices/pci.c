@@ -157,6 +157,8 @@ static void unmap(struct pci *pci, struct pci_bar *bar)
         bus_remove_ports(pci->bus, (uint16_t)bar->base, bar->device);
     else
         bus_remove_memory(pci->bus, bar->base, bar->device);
+    if (bar->disappear)
+        bar->disappear(bar->device, bar->base);
     bar->mapped = false;
 }
 
@@ -175,6 +177,8 @@ static void place_bars(struct pci *pci, struct pci_function *f)
         enum error e = bar->kind == PCI_BAR_IO
                            ? bus_add_ports(pci->bus, (uint16_t)base, (uint16_t)(base + bar->size - 1), 4, bar->port, bar->device)
                            : bus_add_memory(pci->bus, base, base + bar->size - 1, 8, bar->memory, bar->device);
+        if (e == OK && bar->appear && (e = bar->appear(bar->device, base)) != OK)
+            bus_remove_memory(pci->bus, base, bar->device);
         bar->base = base;
         bar->mapped = e == OK;
     }

@@ -28,6 +28,10 @@ struct pci_bar {
     bus_port_handler port;     /* called with the absolute port; subtract bar->base */
     bus_memory_handler memory; /* called with the offset */
     void *device;
+    /* For a memory BAR behind which there is memory, which the guest uses without exits; else NULL. It is where the guest has put it from
+     * `appear` on, which may refuse the place, until `disappear`. */
+    enum error (*appear)(void *device, uint64_t base);
+    void (*disappear)(void *device, uint64_t base);
 };
 
 struct pci;

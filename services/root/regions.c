@@ -1,0 +1,147 @@
+/*
+ * See regions.h. A region that was carved and destroyed once is zero, whatever was there: the kernel's own step for memory that
+ * somebody had (mullion/abi.h, memory_carve). It takes bounded steps, so nothing waits for it.
+ */
+#include "services/root/regions.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+
+#define MOVE_PAGES 12 /* tables that a guest may leave behind when it moves a region about: three for each place */
+
+_Static_assert(CONFIG_GUESTS_MAX <= VMM_PEERS_MAX && CONFIG_REGIONS_MAX <= AUDIT_REGIONS_MAX, "all have a number");
+
+static struct { uint64_t hpa, memory; /* handle; 0: none */ } place[CONFIG_REGIONS_MAX];
+
+static uint64_t zeroed(uint64_t hpa, uint64_t size, uint32_t tag)
+{
+    uint64_t memory = ram_carve(hpa, size, tag);
+    if (memory == 0)
+        return 0;
+    enum error e = sys_destroy(memory);
+    (void)sys_handle_close(memory);
+    if (e == OK)
+        return ram_carve(hpa, size, tag);
+    root_log(LOG_ERROR, "memory 0x%llx+0x%llx cannot be zeroed: %s", (unsigned long long)hpa, (unsigned long long)size, error_text(e));
+    return 0;
+}
+
+void regions_init(void)
+{
+    for (unsigned r = 0; r < root_config.region_count; r++) {
+        const struct config_region *c = &root_config.region[r];
+        char size[24];
+        place[r].hpa = ram_place_region(c->size);
+        if (place[r].hpa != 0)
+            place[r].memory = zeroed(place[r].hpa, c->size, TAG_SHARED_REGION(r));
+        if (place[r].memory == 0)
+            root_log(LOG_ERROR, "shared region %s: its memory (%s in one piece) finds no place", c->name,
+                     config_size_text(size, sizeof size, c->size));
+    }
+}
+
+bool regions_ready(unsigned n)
+{
+    const struct config_guest *c = &root_config.guest[n];
+    for (unsigned i = 0; i < c->region_count; i++)
+        if (place[c->region[i].region].memory == 0)
+            return false;
+    return true;
+}
+
+/* Which of guest n's regions is region r; region_count: none. */
+static unsigned number_in(unsigned n, unsigned r)
+{
+    const struct config_guest *c = &root_config.guest[n];
+    unsigned i = 0;
+    while (i < c->region_count && c->region[i].region != r)
+        i++;
+    return i;
+}
+
+static bool has(unsigned n, unsigned r) { return number_in(n, r) < root_config.guest[n].region_count; }
+
+void regions_describe(unsigned n, struct vmm_boot *b)
+{
+    const struct config_guest *c = &root_config.guest[n];
+    b->region_count = c->region_count;
+    for (unsigned i = 0; i < c->region_count; i++) {
+        struct vmm_region *to = &b->region[i];
+        unsigned r = c->region[i].region;
+        string_copy(to->name, c->region[i].name, sizeof to->name);
+        to->size = c->region[i].size;
+        to->writable = c->region[i].writable;
+        for (unsigned other = 0; other < root_config.guest_count; other++) {
+            if (!has(other, r))
+                continue;
+            if (other == n)
+                to->number = to->peer_count;
+            else if (guests[other].event != 0)
+                to->peer[to->peer_count] = (struct vmm_peer){(uint16_t)(VMM_SLOT_PEER + other), (uint16_t)number_in(other, r)};
+            to->peer_count++;
+        }
+    }
+}
+
+static uint64_t rights_of(const struct config_shared *s) { return RIGHT_READ | (s->writable ? RIGHT_WRITE : 0); }
+
+enum error regions_give(unsigned n)
+{
+    const struct guest *g = &guests[n];
+    const struct config_guest *c = g->config;
+    enum error e = OK;
+    for (unsigned i = 0; i < c->region_count && e == OK; i++) {
+        const struct config_shared *s = &c->region[i];
+        uint64_t memory = place[s->region].memory;
+        e = sys_handle_grant(g->domain, memory, rights_of(s), VMM_SLOT_REGION + i).error;
+        if (e == OK)
+            e = sys_map(g->domain, VMM_REGIONS_VA + i * VMM_REGION_STRIDE, memory, 0, s->size, rights_of(s));
+    }
+    for (unsigned other = 0; other < root_config.guest_count && e == OK; other++) {
+        bool peer = false;
+        for (unsigned i = 0; i < c->region_count; i++)
+            peer = peer || has(other, c->region[i].region);
+        if (peer && other != n && guests[other].event != 0)
+            e = sys_handle_grant(g->domain, guests[other].event, RIGHT_SIGNAL, VMM_SLOT_PEER + other).error;
+    }
+    return e;
+}
+
+uint64_t regions_table_pages(const struct config_guest *c)
+{
+    uint64_t pages = 0;
+    for (unsigned i = 0; i < c->region_count; i++)
+        pages += 2 * table_pages(0, place[c->region[i].region].hpa, c->region[i].size) + MOVE_PAGES;
+    return pages;
+}
+
+void regions_for_audit(struct audit_boot *a)
+{
+    a->region_count = root_config.region_count;
+    for (unsigned n = 0; n < root_config.guest_count; n++) {
+        const struct config_guest *c = &root_config.guest[n];
+        for (unsigned i = 0; i < c->region_count; i++) {
+            struct audit_region *r = &a->region[c->region[i].region];
+            r->readers |= 1u << n;
+            r->writers |= c->region[i].writable ? 1u << n : 0;
+        }
+    }
+}
+
+void regions_list(void)
+{
+    for (unsigned r = 0; r < root_config.region_count; r++) {
+        char who[CONTROL_TEXT_MAX];
+        size_t used = 0;
+        who[0] = 0;
+        for (unsigned n = 0; n < root_config.guest_count; n++) {
+            unsigned i = number_in(n, r);
+            if (i < root_config.guest[n].region_count && used < sizeof who)
+                used += (size_t)format(who + used, sizeof who - used, "%s%s %s", used ? ", " : "", root_config.guest[n].name,
+                                       root_config.guest[n].region[i].writable ? "rw" : "ro");
+        }
+        if (place[r].memory != 0)
+            console_answer("%016llx  %8lluK  region %s: %s", (unsigned long long)place[r].hpa, (unsigned long long)(root_config.region[r].size >> 10),
+                           root_config.region[r].name, who);
+    }
+}

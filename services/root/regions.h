@@ -1,0 +1,27 @@
+/*
+ * Memory that guests share: one run for each region of the configuration, root's for as long as the machine runs. Root itself
+ * never maps it. What a guest may do with it is in the configuration; here it becomes handles, mappings, words for the checker.
+ */
+#ifndef ROOT_REGIONS_H
+#define ROOT_REGIONS_H
+
+#include "lib/audit_boot.h"
+#include "services/root/guest.h"
+
+/* Finds a place for each region, and zeroes it: memory that nobody has had may hold what firmware or an earlier system left.
+ * Before any guest is placed. What fails is logged. */
+void regions_init(void);
+/* All the regions of guest n are there. */
+bool regions_ready(unsigned n);
+/* Fills in what its monitor must know. Events of all guests must be there. */
+void regions_describe(unsigned n, struct vmm_boot *b);
+/* Handles and mappings for a monitor that is being made: its regions, and its peers' events to signal. */
+enum error regions_give(unsigned n) must_check;
+/* Pages of tables that they need, in the monitor and in the guest, and for some moves there. */
+uint64_t regions_table_pages(const struct config_guest *c);
+/* For the checker: who may reach which. */
+void regions_for_audit(struct audit_boot *a);
+/* For the shell's `memory`. */
+void regions_list(void);
+
+#endif

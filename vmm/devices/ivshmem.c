@@ -1,0 +1,169 @@
+/* See ivshmem.h. */
+#include "vmm/devices/ivshmem.h"
+
+#include "lib/string.h"
+
+#define VENDOR    0x1af4u
+#define DEVICE    0x1110u
+#define CLASS     0x050000u /* RAM */
+#define REVISION  1u
+#define SUBSYSTEM 0x1100u
+enum { BAR_REGISTERS = 0, BAR_MSIX = 1, BAR_MEMORY = 2 };
+#define CONFIG_COMMAND 0x04u
+#define COMMAND_MEMORY 0x02u
+#define STATUS_RUNG    1u
+
+void ivshmem_rung(struct ivshmem *s, unsigned vector)
+{
+    if (vector >= VMM_REGION_VECTORS)
+        return;
+    if (msix_on(&s->msix))
+        msix_raise(&s->msix, vector);
+    else
+        s->status |= STATUS_RUNG;
+}
+
+static void doorbell(struct ivshmem *s, uint32_t value)
+{
+    const struct vmm_region *r = s->region;
+    uint32_t peer = value >> 16, vector = value & 0xffff;
+    if (peer >= r->peer_count || peer >= VMM_PEERS_MAX || vector >= VMM_REGION_VECTORS)
+        return;
+    if (peer == r->number)
+        ivshmem_rung(s, vector);
+    else if (r->peer[peer].slot != 0)
+        s->hooks->ring(s->context, &r->peer[peer], vector);
+}
+
+/* 32-bit registers; accesses of another kind read as zero and do nothing. */
+static void register_access(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
+{
+    struct ivshmem *s = device;
+    uint32_t v = (uint32_t)*value;
+    if (!is_write)
+        *value = 0;
+    if (size != 4)
+        return;
+    switch (offset) {
+    case IVSHMEM_MASK:
+        if (is_write)
+            s->mask = v;
+        else
+            *value = s->mask;
+        break;
+    case IVSHMEM_STATUS:
+        if (is_write) {
+            s->status = v;
+        } else {
+            *value = s->status;
+            s->status = 0;
+        }
+        break;
+    case IVSHMEM_NUMBER:
+        if (!is_write)
+            *value = s->region->number;
+        break;
+    case IVSHMEM_DOORBELL:
+        if (is_write)
+            doorbell(s, v);
+        break;
+    default: break;
+    }
+}
+
+/* One access, not several: peers look at the same memory. */
+static uint64_t get(const uint8_t *at, unsigned size)
+{
+    uint64_t v = 0;
+    if (((uintptr_t)at & (size - 1)) != 0)
+        memcpy(&v, at, size);
+    else if (size == 1)
+        v = *(const volatile uint8_t *)at;
+    else if (size == 2)
+        v = *(const volatile uint16_t *)(const void *)at;
+    else if (size == 4)
+        v = *(const volatile uint32_t *)(const void *)at;
+    else
+        v = *(const volatile uint64_t *)(const void *)at;
+    return v;
+}
+
+static void set(uint8_t *at, unsigned size, uint64_t v)
+{
+    if (((uintptr_t)at & (size - 1)) != 0)
+        memcpy(at, &v, size);
+    else if (size == 1)
+        *(volatile uint8_t *)at = (uint8_t)v;
+    else if (size == 2)
+        *(volatile uint16_t *)(void *)at = (uint16_t)v;
+    else if (size == 4)
+        *(volatile uint32_t *)(void *)at = (uint32_t)v;
+    else
+        *(volatile uint64_t *)(void *)at = v;
+}
+
+/* What comes here although the memory is mapped: a write to what may only be read; or the BAR has moved meanwhile. */
+static void memory_access(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
+{
+    struct ivshmem *s = device;
+    if (size > s->region->size || offset > s->region->size - size)
+        return;
+    if (!is_write) {
+        *value = get(s->memory + offset, size);
+    } else if (s->region->writable) {
+        set(s->memory + offset, size, *value);
+    } else if (!s->told) {
+        s->told = true;
+        s->hooks->wrote(s->context, s, offset);
+    }
+}
+
+static enum error appear(void *device, uint64_t base)
+{
+    struct ivshmem *s = device;
+    return s->hooks->map(s->context, s, base);
+}
+
+static void disappear(void *device, uint64_t base)
+{
+    struct ivshmem *s = device;
+    s->hooks->unmap(s->context, s, base);
+}
+
+static void config_written(void *context, unsigned offset, unsigned size)
+{
+    struct ivshmem *s = context;
+    msix_config_written(&s->msix, offset, size);
+}
+
+bool ivshmem_at(const struct ivshmem *s, uint64_t gpa)
+{
+    const struct pci_bar *bar = &s->function.bar[BAR_MEMORY];
+    return bar->mapped && gpa - bar->base < bar->size;
+}
+
+enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region, void *memory,
+                        const struct ivshmem_place *place, const struct ivshmem_hooks *hooks, msix_deliver *deliver, void *context)
+{
+    memset(s, 0, sizeof *s);
+    s->region = region;
+    s->index = index;
+    s->memory = memory;
+    s->hooks = hooks;
+    s->context = context;
+    struct pci_function *f = &s->function;
+    pci_function_init(f, VENDOR, DEVICE, CLASS, REVISION, VENDOR, SUBSYSTEM);
+    f->written = config_written;
+    f->context = s;
+    enum error e = pci_bar_init(f, BAR_REGISTERS, PCI_BAR_MEM32, false, IVSHMEM_REGISTERS_BYTES, place->registers, NULL, register_access, s);
+    if (e == OK)
+        e = msix_init(&s->msix, f, BAR_MSIX, place->msix, VMM_REGION_VECTORS, deliver, context);
+    if (e == OK)
+        e = pci_bar_init(f, BAR_MEMORY, PCI_BAR_MEM64, true, region->size, place->memory, NULL, memory_access, s);
+    if (e != OK)
+        return e;
+    f->bar[BAR_MEMORY].appear = appear;
+    f->bar[BAR_MEMORY].disappear = disappear;
+    f->config[CONFIG_COMMAND] |= COMMAND_MEMORY; /* as firmware leaves it: the region is there without a driver */
+    return pci_add(pci, f, (uint8_t)((1 + index) << 3), 0);
+}
