@@ -18,7 +18,7 @@ static uint64_t deadline_of(const struct sched_entity *e)
 
 static bool exhausted(const struct sched_entity *e)
 {
-    return e->budget && e->budget->left == 0;
+    return e->budget && e->budget->left <= 0;
 }
 
 /* Circular lists, ordered by key and then by arrival. Searched from the end, where a period that has just begun belongs. */
@@ -45,17 +45,23 @@ static void unlink_from(struct sched_entity **head, struct sched_entity *e)
     e->next = e->previous = NULL;
 }
 
+static void charge(struct sched_budget *b, uint64_t used)
+{
+    int64_t most_owed = b->borrow ? 0 : -(int64_t)b->ticks;
+    b->left = used < b->ticks * 2 && b->left - (int64_t)used > most_owed ? b->left - (int64_t)used : most_owed;
+}
+
 /* Starts the period that holds `now`, if it has not started yet; missed ones are gone. */
 static void refill(struct sched_budget *b, uint64_t now)
 {
     if (!b || b->refill_at > now)
         return;
-    b->left = b->ticks;
-    b->refill_at += (now - b->refill_at) / b->period * b->period;
-    b->refill_at = add_sat(b->refill_at, b->period);
+    uint64_t missed = (now - b->refill_at) / b->period;
+    b->left = (missed || b->left > 0 ? 0 : b->left) + (int64_t)b->ticks;
+    b->refill_at = add_sat(b->refill_at + missed * b->period, b->period);
 }
 
-/* Books until now. What the running one ran before its newest period's start is paid by earlier budgets. */
+/* Books until now. What the running one ran before its newest period's start is paid by the one before. */
 static void book(struct sched *s, uint64_t now)
 {
     struct sched_entity *e = s->running;
@@ -71,10 +77,13 @@ static void book(struct sched *s, uint64_t now)
     struct sched_budget *b = e->budget;
     if (!b)
         return;
-    refill(b, now);
+    if (b->refill_at <= now) {
+        charge(b, b->refill_at - min_u64(from, b->refill_at));
+        refill(b, now);
+    }
     if (b->refill_at != NEVER)
         from = max_u64(from, b->refill_at - b->period);
-    b->left -= min_u64(b->left, now - from);
+    charge(b, now - from);
 }
 
 static void make_ready(struct sched *s, struct sched_entity *e)
@@ -138,8 +147,8 @@ void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now)
     if (e->state != SCHED_BLOCKED)
         return;
     kassert(e->priority < SCHED_PRIORITIES && (!b || (b->ticks && b->period >= b->ticks)));
-    if (b && b->awake++ == 0 && (b->refill_at <= now || (unsigned __int128)b->left * b->period > (unsigned __int128)(b->refill_at - now) * b->ticks)) {
-        b->left = b->ticks;
+    if (b && b->awake++ == 0 && (b->refill_at <= now || (__int128)b->left * b->period > (__int128)(b->refill_at - now) * b->ticks)) {
+        b->left = (b->left > 0 ? 0 : b->left) + (int64_t)b->ticks;
         b->refill_at = add_sat(now, b->period);
     }
     enlist(s, e, now);
@@ -233,7 +242,7 @@ uint64_t sched_deadline(const struct sched *s)
         return 0;
     uint64_t due = top == r->priority || borrows ? s->slice_end : NEVER;
     if (r->budget)
-        due = min_u64(borrows ? due : add_sat(s->booked, r->budget->left), r->budget->refill_at);
+        due = min_u64(borrows ? due : add_sat(s->booked, (uint64_t)r->budget->left), r->budget->refill_at);
     if (!t)
         return due;
     do { /* a refilled equal's next deadline is a period later */

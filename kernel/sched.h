@@ -17,7 +17,7 @@
 struct sched_budget {
     uint64_t ticks;       /* in each period */
     uint64_t period;
-    uint64_t left;        /* of this period's */
+    int64_t left;         /* of this period's; below 0: what it was stopped too late is owed to the next, a period's worth at most */
     uint64_t refill_at;   /* this period's end, absolute */
     uint32_t awake;       /* entities that live on it and are not blocked */
     bool borrow;

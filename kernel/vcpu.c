@@ -299,7 +299,6 @@ static inline void come_in(struct cpu *c, struct vcpu *v)
         vcpu_make_current(c, v);
     speculation_barrier();
     c->foreign = false;
-    path_end(c, rdtsc());
 }
 
 static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v)
@@ -342,7 +341,12 @@ bool vcpu_enter(struct cpu *c, struct vcpu *v)
     v->in_guest_mode = false;
     if (c->foreign)
         come_in(c, v);
-    return enter(c, v);
+    path_end(c, rdtsc());
+    if (!enter(c, v))
+        return false;
+    c->entered = rdtsc();
+    c->path = PATH_GUEST;
+    return true;
 }
 
 /* The hottest call: no lock, no table. */

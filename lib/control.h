@@ -25,6 +25,9 @@ enum control_kind {
     CONTROL_STATS,    /* guest: its exits by reason, its start, its kernel memory */
     CONTROL_AUDIT,    /* is memory partitioned as it should be? */
     CONTROL_AUDIT_BREAK, /* guest: the same, with a mapping that should not be; a test */
+    CONTROL_LEDGER,   /* every tick's account, for programs to read */
+    CONTROL_TOP,      /* where the time went since the last one; value 0: only begins to count */
+    CONTROL_PATHS,    /* the longest stays in ring 0 */
     CONTROL_DRAINED,  /* answer to CONTROL_DRAIN: the last byte is on the wire */
     /* root -> console */
     CONTROL_TEXT,     /* one line to print */

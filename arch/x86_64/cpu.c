@@ -40,6 +40,7 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
     c->number = number;
     c->apic_id = apic_id;
     c->timer_armed = NEVER;
+    c->path = PATH_COUNT;
     c->tsc_aux = ~0ull; /* not known */
 
     struct tss *t = tss_of(c);

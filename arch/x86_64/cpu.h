@@ -66,7 +66,7 @@ struct cpu {
     uint64_t gone_ticks;         /* of threads that are no more; kernel lock */
     uint64_t entered;            /* TSC when ring 0 was last entered... */
     uint32_t path;               /* ...and why: a system call, or enum ring0_path */
-    uint64_t longest[PATH_COUNT]; /* ticks from there until it was left: see path_end */
+    uint64_t longest[PATH_COUNT + 1]; /* ticks from there until it was left: see path_end; the last one is the boot's */
     struct sched sched;
     uint64_t gdt[8];
     uint32_t open_ports;         /* ranges of `domain` open in the I/O bitmap */

@@ -5,7 +5,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 
-enum { WANTS_NOTHING, WANTS_GUEST, WANTS_GUEST_NOW, WANTS_LOG, WANTS_CODE, WANTS_AUDIT };
+enum { WANTS_NOTHING, WANTS_GUEST, WANTS_GUEST_NOW, WANTS_LOG, WANTS_CODE, WANTS_AUDIT, WANTS_TIMES };
 
 static const struct { const char *name; enum command_kind kind; int wants; const char *usage; } commands[] = {
     {"help", SHELL_HELP, WANTS_NOTHING, "help                 this list"},
@@ -17,6 +17,9 @@ static const struct { const char *name; enum command_kind kind; int wants; const
     {"log", SHELL_LOG, WANTS_LOG, "log [NAME] [LINES]   the last lines that a guest, or Mullion itself, has written"},
     {"memory", SHELL_MEMORY, WANTS_NOTHING, "memory               who owns which memory"},
     {"stats", SHELL_STATS, WANTS_GUEST, "stats NAME           a guest's exits by reason, its start and its kernel memory"},
+    {"top", SHELL_TOP, WANTS_TIMES, "top [TIMES]          where each CPU's time goes, every second, until a key is pressed"},
+    {"ledger", SHELL_LEDGER, WANTS_NOTHING, "ledger               the account of every tick so far, for programs to read"},
+    {"paths", SHELL_PATHS, WANTS_NOTHING, "paths                the kernel's ten longest stays with interrupts off"},
     {"audit", SHELL_AUDIT, WANTS_AUDIT, "audit                proves that no guest reaches what is not its own: walks all tables"},
     {"fault", SHELL_FAULT, WANTS_GUEST, "fault NAME           crashes that guest's monitor: a test that nobody else notices"},
     {"reboot", SHELL_REBOOT, WANTS_NOTHING, "reboot               starts the whole machine anew, with all guests"},
@@ -95,6 +98,9 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
         break;
     case WANTS_CODE:
         good = good && word[1][0] == 0 && (word[0][0] == 0 || number(word[0], 255, &out->value));
+        break;
+    case WANTS_TIMES:
+        good = good && word[1][0] == 0 && (word[0][0] == 0 || (number(word[0], 1000, &out->value) && out->value != 0));
         break;
     case WANTS_AUDIT: /* `break NAME` is for tests, and in docs/shell.md */
         if (strcmp(word[0], "break") == 0 && word[1][0] != 0) {

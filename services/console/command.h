@@ -10,12 +10,13 @@ enum command_kind {
     SHELL_NOTHING = 0, /* an empty line */
     SHELL_HELP, SHELL_LIST, SHELL_ATTACH, SHELL_START, SHELL_STOP, SHELL_RESTART, SHELL_LOG, SHELL_FAULT, SHELL_MEMORY,
     SHELL_POWEROFF, SHELL_REBOOT, SHELL_EXIT, SHELL_STATS, SHELL_AUDIT, SHELL_AUDIT_BREAK,
+    SHELL_TOP, SHELL_LEDGER, SHELL_PATHS,
 };
 
 struct command {
     enum command_kind kind;
     unsigned guest; /* number of the guest named; COMMAND_NO_GUEST: none */
-    unsigned value; /* stop: 1 = now; exit: code; log: lines */
+    unsigned value; /* stop: 1 = now; exit: code; log: lines; top: tables, 0: until a key is pressed */
 };
 #define COMMAND_NO_GUEST (~0u)
 

@@ -34,6 +34,7 @@
 #define PROMPT_MOST_MS 600 /* and at the latest after */
 #define POLL_MS      50    /* the kernel's log has no bell */
 #define POLL_BARE_MS 4     /* a serial port without an interrupt */
+#define TOP_MS       1000  /* between two tables of `top` */
 #define ANSWER_MS    5000  /* root is given to answer a command */
 _Static_assert(CONSOLE_GUESTS_MAX + 1 <= SOURCES_MAX, "all guests and the host");
 
@@ -51,6 +52,9 @@ static bool just_left;             /* the key before was Ctrl-], which left a gu
 static bool prompt_shown, waiting; /* waiting: for root's answer */
 static uint64_t waiting_until, hidden_since, last_output;
 static bool draining;
+static bool topping;               /* `top` has the terminal: no other lines are shown */
+static unsigned top_left;          /* tables; 0: until a key comes */
+static uint64_t top_next;          /* TSC of the next one */
 static unsigned missed;            /* lines of the host's log that came while a guest was attached */
 static char pending_input[256];    /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
@@ -80,7 +84,7 @@ static void hide_prompt(void)
 
 static void show_prompt(void)
 {
-    if (attached == NO_GUEST && !waiting && !prompt_shown) {
+    if (attached == NO_GUEST && !waiting && !prompt_shown && !topping) {
         lines_close(&lines);
         editor_draw(&editor);
         prompt_shown = true;
@@ -247,6 +251,45 @@ static void ask(enum control_kind kind, unsigned guest, unsigned value)
     }
 }
 
+/* ---- top */
+
+static void top_begin(unsigned times)
+{
+    topping = true;
+    lines.silent = true;
+    top_left = times;
+    top_next = tsc_now() + ms(TOP_MS);
+    missed = 0;
+    ask(CONTROL_TOP, 0, 0);
+}
+
+static void top_end(void)
+{
+    topping = false;
+    lines.silent = false;
+    lines.open = -1;
+    show_prompt();
+}
+
+/* A table has been shown, or only begun (`top_next` tells). */
+static void top_shown(uint64_t now)
+{
+    if (!topping || now < top_next)
+        return;
+    top_next = now + ms(TOP_MS);
+    if (top_left != 0 && --top_left == 0)
+        top_end();
+}
+
+static void top_work(uint64_t now)
+{
+    if (!topping || waiting || now < top_next)
+        return;
+    if (top_left == 0) /* for eyes: always in the same place */
+        uart_write("\x1b[H\x1b[J", 6);
+    ask(CONTROL_TOP, 0, 1);
+}
+
 static void run(const char *line)
 {
     struct command c;
@@ -278,6 +321,9 @@ static void run(const char *line)
     case SHELL_FAULT: ask(CONTROL_FAULT, c.guest, 0); break;
     case SHELL_STATS: ask(CONTROL_STATS, c.guest, 0); break;
     case SHELL_MEMORY: ask(CONTROL_MEMORY, 0, 0); break;
+    case SHELL_TOP: top_begin(c.value); break;
+    case SHELL_LEDGER: ask(CONTROL_LEDGER, 0, 0); break;
+    case SHELL_PATHS: ask(CONTROL_PATHS, 0, 0); break;
     case SHELL_AUDIT: ask(CONTROL_AUDIT, 0, 0); break;
     case SHELL_AUDIT_BREAK: ask(CONTROL_AUDIT_BREAK, c.guest, 0); break;
     case SHELL_POWEROFF: ask(CONTROL_POWEROFF, 0, 0); break;
@@ -335,7 +381,9 @@ static void read_keys(void)
 {
     uint8_t key;
     while (!waiting && uart_backlog() < 2 * BACKLOG_MAX && uart_read(&key)) {
-        if (attached == NO_GUEST)
+        if (topping)
+            top_end();
+        else if (attached == NO_GUEST)
             shell_key(key);
         else
             guest_key(key);
@@ -351,6 +399,7 @@ static void root_message(const struct control_message *m)
     case CONTROL_TEXT: say("%s", m->text); break;
     case CONTROL_DONE:
         waiting = false;
+        top_shown(tsc_now());
         show_prompt();
         break;
     case CONTROL_OFF:
@@ -368,8 +417,11 @@ static void root_message(const struct control_message *m)
 
 static void root_work(uint64_t now)
 {
-    for (unsigned i = 0; i < 32 && uart_backlog() < 4 * BACKLOG_MAX && control_receive(&reader, &CONTROL->to_guest); i++)
+    unsigned read = 0;
+    for (; read < 32 && uart_backlog() < 4 * BACKLOG_MAX && control_receive(&reader, &CONTROL->to_guest); read++)
         root_message(&reader.message);
+    if (read != 0 && waiting) /* a long answer goes on where there is room again */
+        (void)sys_event_signal(CONSOLE_SLOT_ROOT_EVENT, BOOT->root_bits);
     if (waiting && now > waiting_until) {
         waiting = false;
         say("Root has not answered in %d s.", ANSWER_MS / 1000);
@@ -432,8 +484,10 @@ static uint64_t next_deadline(uint64_t now)
     uint64_t idle = lines_waiting(&lines);
     if (idle != NEVER)
         next = min_u64(next, idle + ms(IDLE_MS));
-    if (!prompt_shown && attached == NO_GUEST && !waiting)
+    if (!prompt_shown && attached == NO_GUEST && !waiting && !topping)
         next = min_u64(next, max_u64(now + ms(1), min_u64(last_output + ms(PROMPT_MS), hidden_since + ms(PROMPT_MOST_MS))));
+    if (topping && !waiting)
+        next = min_u64(next, top_next);
     if (draining || uart_backlog() != 0)
         next = min_u64(next, now + ms(10));
     return next;
@@ -451,6 +505,7 @@ void thread_main(uint64_t argument)
         uint64_t now = tsc_now();
         uart_service(now);
         root_work(now);
+        top_work(now);
         read_keys();
         read_log(now);
         read_guests(now);

@@ -95,11 +95,13 @@ static enum error make(const struct program *p)
     return r.error;
 }
 
+uint64_t audit_thread(void) { return thread; }
+
 static void unmake(void)
 {
+    program_unload(&domain, &memory);
     if (thread != 0)
         (void)sys_handle_close(thread);
-    program_unload(&domain, &memory);
     thread = 0;
 }
 

@@ -23,6 +23,8 @@ bool audit_command(void);
 /* The shell's `audit break NAME`: a page of another guest is mapped into that one's monitor while the checker looks. */
 bool audit_break(unsigned n);
 
+uint64_t audit_thread(void); /* handle; 0: it does not run */
+
 /* audit_words.c: one violation as a sentence. */
 void audit_words(const struct audit_violation *v, char *out, size_t size);
 

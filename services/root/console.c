@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/audit.h"
+#include "services/root/ledger.h"
 #include "services/root/root.h"
 
 #define CONSOLE_SHARED_VA (ROOT_SHARED_VA + CONFIG_GUESTS_MAX * ROOT_SHARED_STRIDE)
@@ -24,9 +25,10 @@ _Static_assert(CONFIG_GUESTS_MAX <= CONSOLE_GUESTS_MAX, "the console knows all g
 
 uint64_t console_event;
 
-static uint64_t domain, memory, shared, private_hpa, private_bytes;
+static uint64_t domain, thread, memory, shared, private_hpa, private_bytes;
 static unsigned starts;
 static bool drained, alive, log_ring;
+static bool in_pieces; /* an answer is not whole yet: it goes on when the console has read */
 static struct control_reader reader;
 
 /* What waits for room in the channel. */
@@ -75,6 +77,10 @@ void console_answer(const char *text, ...)
     va_end(arguments);
     queue(CONTROL_TEXT, 0, 0, line);
 }
+
+unsigned console_room(void) { return OUTBOX_LINES - outbox_count; }
+
+uint64_t console_thread(void) { return thread; }
 
 void console_done(void)
 {
@@ -186,8 +192,7 @@ static enum error make(const struct program *p)
         return e;
     r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, CONSOLE_BUDGET_US,
                           CONSOLE_PERIOD_US, 0);
-    if (r.error == OK)
-        (void)sys_handle_close(r.value); /* the domain keeps it */
+    thread = r.error == OK ? r.value : 0;
     return r.error;
 }
 
@@ -195,6 +200,9 @@ static void unmake(void)
 {
     alive = false;
     program_unload(&domain, &memory);
+    if (thread != 0)
+        (void)sys_handle_close(thread);
+    thread = 0;
 }
 
 static void start(uint64_t log_seen)
@@ -208,6 +216,7 @@ static void start(uint64_t log_seen)
     memset(c, 0, sizeof *c); /* nobody else has it now */
     reader.have = 0;
     outbox_count = 0;
+    in_pieces = false;
     enum error e = make(p);
     alive = e == OK;
     if (!alive) {
@@ -262,6 +271,13 @@ static void request(const struct control_message *m)
         if (known_guest(m->guest) && audit_break(m->guest))
             return;
         break;
+    case CONTROL_LEDGER:
+        ledger_command();
+        if ((in_pieces = ledger_more()))
+            return;
+        break;
+    case CONTROL_TOP: ledger_top(m->value != 0); break;
+    case CONTROL_PATHS: ledger_paths(); break;
     case CONTROL_POWEROFF: power_off(); break;
     case CONTROL_REBOOT: power_reset(); break;
     case CONTROL_EXIT: power_exit((uint8_t)m->value); break;
@@ -286,6 +302,9 @@ void console_work(uint64_t bits)
     }
     if (!alive)
         return;
+    flush();
+    if (in_pieces && !(in_pieces = ledger_more()))
+        console_done();
     for (unsigned i = 0; i < 16 && control_receive(&reader, &channel()->from_guest); i++)
         request(&reader.message);
     flush();

@@ -60,5 +60,7 @@ uint64_t guest_ticks(const struct guest *g);
 /* Exits of all its vCPUs for one enum exit_reason, and for any, in its present or last life. guest_report.c. */
 uint64_t guest_exits_for(unsigned n, unsigned reason);
 uint64_t guest_exits(unsigned n);
+/* What the shell calls an enum exit_reason. EXIT_NONE: before the first entry. */
+const char *guest_exit_name(unsigned reason);
 
 #endif

@@ -113,30 +113,37 @@ void guests_memory(void)
                    (unsigned long long)kernel, (unsigned long long)quota);
 }
 
+const char *guest_exit_name(unsigned reason)
+{
+    static const char *const name[EXIT_COUNT] = {
+        [EXIT_NONE] = "start",
+        [EXIT_KICK] = "kick",
+        [EXIT_DEADLINE] = "deadline",
+        [EXIT_PORT] = "port",
+        [EXIT_MEMORY] = "memory",
+        [EXIT_RDMSR] = "rdmsr",
+        [EXIT_WRMSR] = "wrmsr",
+        [EXIT_CPUID] = "cpuid",
+        [EXIT_HLT] = "hlt",
+        [EXIT_HYPERCALL] = "hypercall",
+        [EXIT_CR_WRITE] = "cr-write",
+        [EXIT_CR_READ] = "cr-read",
+        [EXIT_XSETBV] = "xsetbv",
+        [EXIT_EXCEPTION] = "exception",
+        [EXIT_TRIPLE_FAULT] = "triple-fault",
+        [EXIT_TASK_SWITCH] = "task-switch",
+        [EXIT_INVALID_OPCODE_WANTED] = "invalid-opcode",
+        [EXIT_APIC] = "apic",
+        [EXIT_SHUTDOWN] = "shutdown",
+        [EXIT_BAD_STATE] = "bad-state",
+        [EXIT_UNKNOWN] = "unknown",
+        [EXIT_WAITING] = "host",
+    };
+    return reason < EXIT_COUNT && name[reason] != NULL ? name[reason] : "?";
+}
+
 void guest_stats(unsigned n)
 {
-    static const char *const name[EXIT_COUNT] = {[EXIT_NONE] = "none",
-                                                 [EXIT_KICK] = "kick",
-                                                 [EXIT_DEADLINE] = "deadline",
-                                                 [EXIT_PORT] = "port",
-                                                 [EXIT_MEMORY] = "memory",
-                                                 [EXIT_RDMSR] = "rdmsr",
-                                                 [EXIT_WRMSR] = "wrmsr",
-                                                 [EXIT_CPUID] = "cpuid",
-                                                 [EXIT_HLT] = "hlt",
-                                                 [EXIT_HYPERCALL] = "hypercall",
-                                                 [EXIT_CR_WRITE] = "cr-write",
-                                                 [EXIT_CR_READ] = "cr-read",
-                                                 [EXIT_XSETBV] = "xsetbv",
-                                                 [EXIT_EXCEPTION] = "exception",
-                                                 [EXIT_TRIPLE_FAULT] = "triple-fault",
-                                                 [EXIT_TASK_SWITCH] = "task-switch",
-                                                 [EXIT_INVALID_OPCODE_WANTED] = "invalid-opcode",
-                                                 [EXIT_APIC] = "apic",
-                                                 [EXIT_SHUTDOWN] = "shutdown",
-                                                 [EXIT_BAD_STATE] = "bad-state",
-                                                 [EXIT_UNKNOWN] = "unknown",
-                                                 [EXIT_WAITING] = "host"};
     const struct guest *g = &guests[n];
     bool on = g->phase == PHASE_ON || g->phase == PHASE_STOPPING;
     console_answer("%-16s  %10llu", "start: ticks", (unsigned long long)g->start_ticks);
@@ -147,6 +154,6 @@ void guest_stats(unsigned n)
     console_answer("%-16s  %10llu  (%s)", "exits: all", (unsigned long long)guest_exits(n),
                    on ? "so far" : "in its last life");
     for (unsigned r = 0; r < EXIT_COUNT; r++)
-        if (name[r] != NULL && guest_exits_for(n, r) != 0)
-            console_answer("exits: %-9s  %10llu", name[r], (unsigned long long)guest_exits_for(n, r));
+        if (guest_exits_for(n, r) != 0)
+            console_answer("exits: %-9s  %10llu", guest_exit_name(r), (unsigned long long)guest_exits_for(n, r));
 }

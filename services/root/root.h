@@ -99,6 +99,8 @@ void console_start(void);
 void console_work(uint64_t bits);
 /* One line of the answer to the command being carried out; cut at CONTROL_TEXT_MAX. */
 void console_answer(const char *text, ...) print_like(1, 2);
+unsigned console_room(void);     /* how many lines can be answered now: more are lost */
+uint64_t console_thread(void);   /* handle; 0: it does not run */
 void console_done(void);         /* the end of an answer that was not ready at once */
 void console_note(unsigned guest, enum guest_state state, const char *text);
 void console_guest_off(unsigned guest, const char *text);

@@ -240,6 +240,13 @@ static bool left(int i, uint64_t now)
     return !entity[i].budget || model[budget_of(i)].end <= now || model[budget_of(i)].used < entity[i].budget->ticks;
 }
 
+/* What the next period begins with: what was used too much, for its caller was late; but not what was borrowed. */
+static uint64_t owed(int b, uint64_t periods)
+{
+    const struct sched_budget *x = &budget[b];
+    return x->borrow || periods > 1 || model[b].used <= x->ticks ? 0 : min_u64(model[b].used - x->ticks, x->ticks);
+}
+
 /* Has a new period begun? Then it must have been allowed to. */
 static void look_at_period(int b, uint64_t now, bool woken)
 {
@@ -251,7 +258,7 @@ static void look_at_period(int b, uint64_t now, bool woken)
     bool over = m->end <= now, saved = woken && (unsigned __int128)spare * x->period > (unsigned __int128)(m->end - now) * x->ticks;
     if (!over && !saved)
         fail_msg("budget %d is refilled at %lu, its period ends at %lu", b, now, m->end);
-    m->used = 0;
+    m->used = owed(b, woken ? 1 : (x->refill_at - m->end) / x->period);
     m->end = x->refill_at;
 }
 
@@ -264,8 +271,9 @@ static void model_run(int i, uint64_t from, uint64_t to, uint64_t late)
     struct model *m = &model[budget_of(i)];
     while (from < to) {
         if (m->end <= from) {
-            m->end += ((from - m->end) / x->period + 1) * x->period;
-            m->used = 0;
+            uint64_t periods = (from - m->end) / x->period + 1;
+            m->used = owed(budget_of(i), periods);
+            m->end += periods * x->period;
         }
         uint64_t until = min_u64(to, m->end);
         if (!x->borrow && m->used + until - from > x->ticks + late)
