@@ -1,6 +1,7 @@
 """The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to
 their prompts, typed into, rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
 import os
+import re
 import time
 
 import pytest
@@ -151,6 +152,8 @@ def test_memory_is_scrubbed(box):
     box.shell('stop tiny now', r'tiny')
     box.wait_state('tiny', 'off')
     assert look_from_outside(box, dirty) == 0
+    receipt = re.findall(r'guest tiny: (\d+) bytes of its memory and its monitor\'s zeroed and returned in (\d+) ticks', box.log('mullion'))
+    assert len(receipt) == 2 and all(int(n) > 16 << 20 and int(ticks) > 0 for n, ticks in receipt)  # it has crashed once before
 
 
 def test_poweroff(box):
