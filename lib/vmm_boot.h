@@ -77,7 +77,12 @@ enum guest_state {
     GUEST_FAILED,    /* it could not be started: reason says why */
     GUEST_STATE_COUNT
 };
-enum guest_command { COMMAND_NONE = 0, COMMAND_STOP /* power button, then nothing */, COMMAND_CRASH /* the monitor dereferences null: a test */ };
+enum guest_command {
+    COMMAND_NONE = 0,
+    COMMAND_STOP,  /* power button, then nothing */
+    COMMAND_CRASH, /* the monitor dereferences null: a test */
+    COMMAND_FUZZ,  /* the monitor turns hostile, for good: a test, vmm/fuzz.c */
+};
 
 struct vmm_control {
     _Atomic uint32_t state;    /* enum guest_state, written by the monitor */

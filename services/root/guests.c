@@ -167,6 +167,9 @@ static void look(unsigned n)
         g->seen_state = state;
         switch (state) {
         case GUEST_RUNNING: {
+            if (g->ran)
+                break;
+            g->ran = true;
             uint64_t entry = guest_control(n)->first_entry_tsc, ticks = entry - b->entry_tsc;
             g->start_ticks = entry - g->started;
             root_log(LOG_INFO, "guest %s: runs; first instruction %llu ticks (%llu ms) after the kernel's entry", g->config->name,
@@ -360,14 +363,15 @@ void guest_restart(unsigned n)
     console_answer("Guest %s is restarted.", g->config->name);
 }
 
-void guest_fault(unsigned n)
+void guest_fault(unsigned n, bool hostile)
 {
     struct guest *g = &guests[n];
     if (g->phase != PHASE_ON && g->phase != PHASE_STOPPING) {
-        console_answer("Guest %s is off: it has no monitor that could crash.", g->config->name);
+        console_answer("Guest %s is off: it has no monitor that could go wrong.", g->config->name);
         return;
     }
-    atomic_store(&guest_control(n)->command, COMMAND_CRASH);
+    atomic_store(&guest_control(n)->command, hostile ? COMMAND_FUZZ : COMMAND_CRASH);
     (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-    console_answer("Guest %s's monitor is made to crash.", g->config->name);
+    console_answer(hostile ? "Guest %s's monitor turns hostile; 'stop %s now' ends that." : "Guest %s's monitor is made to crash.", g->config->name,
+                   g->config->name);
 }
