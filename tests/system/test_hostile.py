@@ -61,7 +61,7 @@ def test_monitors_turn_hostile(box):
 
 
 def test_others_go_on(box):
-    keeps_its_pace(box, 8)
+    keeps_its_pace(box, 5)
     box.in_guest('tiny', 'still here', r'you typed: still here')
     for name in HOSTILE[box.on] + ('counter', 'tiny'):
         assert box.state(name)[0] == 'running'
@@ -85,7 +85,7 @@ def test_they_end_and_are_well_again(box):
         box.until(name, '^tiny ready', 60)
         box.in_guest(name, 'well again', r'you typed: well again')
     assert audit(box) == 'passed'
-    keeps_its_pace(box, 3)
+    keeps_its_pace(box, 2)
 
 
 def test_end(box):
