@@ -86,6 +86,17 @@ def test_linux_finds_its_machine(box):
     box.in_guest('debian', "dmesg | grep -ciE 'BUG:|Oops|call trace|unchecked MSR'", r'^0\n')
 
 
+def test_linux_takes_a_cpu_off_and_on(box):
+    box.attach('debian')
+    start = len(box.text)
+    box.type('\rcd /sys/devices/system/cpu/cpu1\r')
+    box.type('for n in 1 2; do for k in 0 1; do echo $k > online; echo n $(nproc); done; done; echo plug $((40+2))\r')
+    box.wait(r'^plug 42', 30)
+    assert re.findall(r'^n (\d)\n', box.text[start:], re.M) == ['1', '2'] * 2
+    box.type('cd /\r')
+    box.detach()
+
+
 def test_isolation_from_outside(box):
     violations, seen = look_from_outside(box)
     print(seen.summary())

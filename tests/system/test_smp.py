@@ -1,5 +1,6 @@
 """Guests with several CPUs: tests/guests/smp.c on 2, 4 and 64 vCPUs, one of whose CPUs crashes, and Linux that works on four, takes CPUs off and
 on, and panics on one of them."""
+import hashlib
 import re
 import time
 
@@ -70,3 +71,70 @@ def test_sixty_four():
         box.settle()
         box.type('poweroff\r')
         assert box.ends() == 'off'
+
+
+LINUX = (
+    '[host]\nconsole = serial\n\n'
+    + guest('debian', 'vmlinuz', 'cpus = 1-4', memory='256M', initrd='initrd.gz',
+            cmdline='console=ttyS0 loglevel=4 panic=1 mullion.name=debian')
+    + guest('tiny', 'tiny.elf', 'share = 20% of cpu 0')
+)
+READY = r'guest debian ready: Linux \S+-amd64, 4 CPU'
+LAST = 100000
+
+
+@pytest.fixture(scope='module')
+def linux():
+    with Box(LINUX, on='qemu', cpus=5, memory=512 << 20) as b:
+        b.until('debian', READY, 90)
+        yield b
+        print(b.text)
+
+
+def right_sums(text):
+    """How many of the four sums stand in the text."""
+    sums = (hashlib.sha256(''.join(f'{n}\n' for n in range(first, LAST + 1)).encode()).hexdigest() for first in range(4))
+    return sum(text.count(s) for s in sums)
+
+
+@pytest.mark.qemu
+def test_linux_works_on_four_cpus(linux):
+    linux.attach('debian')
+    start = len(linux.text)
+    linux.type('f() { seq $1 %d | taskset -c $1 sha256sum; }\r' % LAST)
+    linux.type('for i in 0 1 2 3; do f $i & done; wait; echo all $((40+2))\r')
+    linux.wait(r'^all 42', 60)
+    assert right_sums(linux.text[start:]) == 4
+    linux.detach()
+
+
+@pytest.mark.qemu
+def test_linux_takes_cpus_off_and_on_while_it_works(linux):
+    linux.attach('debian')
+    start = len(linux.text)
+    linux.type('on() { for k in 1 2 3; do echo $1 > /sys/devices/system/cpu/cpu$k/online; done; }\r')
+    linux.type('for i in 0 1 2 3; do seq $i %d | sha256sum & done\r' % LAST)
+    linux.type('for n in 1 2 3; do on 0; echo n $(nproc); on 1; echo n $(nproc); done\r')
+    linux.type('wait; echo plug $((40+2))\r')
+    linux.wait(r'^plug 42', 60)
+    text = linux.text[start:]
+    assert re.findall(r'^n (\d)\n', text, re.M) == ['1', '4'] * 3
+    assert right_sums(text) == 4
+    linux.type('dmesg | grep -ciE "BUG:|Oops|call trace|stuck"\r')
+    linux.wait(r'^0\n', 30)
+    linux.detach()
+
+
+@pytest.mark.qemu
+def test_linux_panics_on_one_cpu_and_starts_anew(linux):
+    linux.attach('debian')
+    linux.type('taskset -c 3 sh -c "echo c > /proc/sysrq-trigger"\r')
+    linux.wait(r'Kernel panic', 30)
+    linux.detach()
+    linux.until('debian', READY, 90, count=2)
+    assert 'guest debian: it has asked for a reset; it is started again (on-reboot = restart)' in linux.log('mullion')
+    linux.in_guest('debian', 'nproc', r'^4\n')
+    linux.in_guest('tiny', 'still here', r'you typed: still here')
+    linux.settle()
+    linux.type('poweroff\r')
+    assert linux.ends() == 'off'
