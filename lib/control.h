@@ -17,7 +17,7 @@ enum control_kind {
     CONTROL_START,    /* guest */
     CONTROL_STOP,     /* guest; value 1: at once, without asking it first */
     CONTROL_RESTART,  /* guest */
-    CONTROL_FAULT,    /* guest: its monitor is made to crash */
+    CONTROL_FAULT,    /* guest: its monitor is made to crash; value 1: to turn hostile */
     CONTROL_MEMORY,   /* who owns which memory */
     CONTROL_POWEROFF,
     CONTROL_REBOOT,

@@ -1,6 +1,6 @@
 /*
  * What root hands to a monitor: fixed handle slots, fixed addresses, and control pages that both can write. Root maps everything before the
- * monitor's first thread starts; a monitor holds no handle with which it could make threads or take memory.
+ * monitor's first thread starts; a monitor holds no handle with which it could make threads in its domain or take memory.
  *
  * Threads: root creates thread 0 (devices and console input; arg = 0) and one thread per vCPU (arg = 1 + vCPU number), all at
  * the program's ELF entry, each with its own stack. The start code reads arg from rdi.
@@ -102,7 +102,12 @@ enum guest_state {
     GUEST_FAILED,    /* it could not be started: reason says why */
     GUEST_STATE_COUNT
 };
-enum guest_command { COMMAND_NONE = 0, COMMAND_STOP /* power button, then nothing */, COMMAND_CRASH /* the monitor dereferences null: a test */ };
+enum guest_command {
+    COMMAND_NONE = 0,
+    COMMAND_STOP,  /* power button, then nothing */
+    COMMAND_CRASH, /* the monitor dereferences null: a test */
+    COMMAND_FUZZ,  /* the monitor turns hostile, for good: a test, vmm/fuzz.c */
+};
 
 struct vmm_control {
     _Atomic uint32_t state;    /* enum guest_state, written by the monitor */

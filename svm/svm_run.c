@@ -155,8 +155,9 @@ void svm_inject_gp(struct vmcb *b)
     b->control.event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_GP | (b->save.cr0 & CR0_PE ? EVENT_ERROR_CODE : 0);
 }
 
-/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. QEMU (7.2), told by the code's high half, does three
- * things differently: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; an event that was to be
+/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. QEMU (7.2), told by the code's high half, does four
+ * things differently: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; it clears V_INTR_MASKING there, and a guest that
+ * is entered without that keeps the CPU for good; an event that was to be
  * injected is still valid as interrupted; and it also exits like this, with the guest's registers, where the guest itself sets a
  * CR4 bit that the CPU lacks: #GP elsewhere. */
 static uint32_t refused(struct svm_vcpu *s)
@@ -169,6 +170,7 @@ static uint32_t refused(struct svm_vcpu *s)
     }
     if (qemu && early)
         svm_reset(&b->save);
+    b->control.interrupt |= V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
     b->control.event = 0;
     svm_asid_forget(s->asids); /* it may not have flushed what it was told to */
     return EXIT_BAD_STATE;

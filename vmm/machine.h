@@ -72,6 +72,7 @@ struct vm {
     struct vm_vcpu vcpu[VMM_VCPUS_MAX];
     struct apic_set apics;
     _Atomic bool ending;
+    _Atomic bool hostile;        /* a test: see vmm/fuzz.h */
     _Atomic uint64_t next_event; /* host TSC at which a platform timer is due; vCPU 0 serves it */
 
     struct vm_lock lock;    /* guards everything below */

@@ -11,6 +11,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "vmm/exits.h"
+#include "vmm/fuzz.h"
 
 #define BOOT    ((const struct vmm_boot *)VMM_BOOT_VA)
 #define CONTROL ((struct vmm_control *)VMM_CONTROL_VA)
@@ -73,6 +74,8 @@ static void vcpu_thread(unsigned index)
     atomic_fetch_add(&vcpus_made, 1);
     if (wait_for_go(index + 1))
         vcpu_loop(v);
+    if (atomic_load(&vm.hostile))
+        fuzz_for_ever(&vm, index + 1, v->state);
 }
 
 /* --- thread 0 --- */
@@ -155,6 +158,15 @@ static void crash_here(void)
     *(volatile int *)nowhere = 0;
 }
 
+static noreturn void turn_hostile(void)
+{
+    atomic_store(&vm.hostile, true);
+    atomic_store(&vm.ending, true); /* the vCPUs' threads come out of their loops */
+    for (unsigned i = 0; i < vm.vcpus; i++)
+        vm_kick(&vm, i);
+    fuzz_for_ever(&vm, 0, NULL);
+}
+
 static void obey(void)
 {
     switch (atomic_exchange(&CONTROL->command, COMMAND_NONE)) {
@@ -166,6 +178,8 @@ static void obey(void)
     case COMMAND_CRASH: /* asked for by a test: this process dies of it, and nobody else */
         crash_here();
         break;
+    case COMMAND_FUZZ:
+        turn_hostile();
     default:
         break;
     }

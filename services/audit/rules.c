@@ -36,8 +36,8 @@ static uint32_t allowed(const struct audit_boot *boot, uint32_t who, uint32_t ow
         return RX;                         /* boot modules and programs' images: nobody writes there */
     if (owner == who || owner == TAG_SHARED(who))
         return RW;
-    if (is_monitor(who))
-        return owner == who - TAG_MONITOR(0) + TAG_GUEST(0) ? RW : 0;
+    if (is_monitor(who)) /* RX: it may hand its guest's memory to a program of its own making; W and X at once is a violation by itself */
+        return owner == who - TAG_MONITOR(0) + TAG_GUEST(0) ? RW | RX : 0;
     switch (who) {
     case TAG_ROOT: return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) ? RW : 0;
     case TAG_CONSOLE:

@@ -5,7 +5,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 
-enum { WANTS_NOTHING, WANTS_GUEST, WANTS_GUEST_NOW, WANTS_LOG, WANTS_CODE, WANTS_AUDIT, WANTS_TIMES };
+enum { WANTS_NOTHING, WANTS_GUEST, WANTS_GUEST_NOW, WANTS_GUEST_FUZZ, WANTS_LOG, WANTS_CODE, WANTS_AUDIT, WANTS_TIMES };
 
 static const struct { const char *name; enum command_kind kind; int wants; const char *usage; } commands[] = {
     {"help", SHELL_HELP, WANTS_NOTHING, "help                 this list"},
@@ -21,7 +21,7 @@ static const struct { const char *name; enum command_kind kind; int wants; const
     {"ledger", SHELL_LEDGER, WANTS_NOTHING, "ledger               the account of every tick so far, for programs to read"},
     {"paths", SHELL_PATHS, WANTS_NOTHING, "paths                the kernel's ten longest stays with interrupts off"},
     {"audit", SHELL_AUDIT, WANTS_AUDIT, "audit                proves that no guest reaches what is not its own: walks all tables"},
-    {"fault", SHELL_FAULT, WANTS_GUEST, "fault NAME           crashes that guest's monitor: a test that nobody else notices"},
+    {"fault", SHELL_FAULT, WANTS_GUEST_FUZZ, "fault NAME [fuzz]    crashes its monitor, or turns it hostile: a test for the others"},
     {"reboot", SHELL_REBOOT, WANTS_NOTHING, "reboot               starts the whole machine anew, with all guests"},
     {"poweroff", SHELL_POWEROFF, WANTS_NOTHING, "poweroff             switches the whole machine off, with all guests"},
     {"exit", SHELL_EXIT, WANTS_CODE, "exit [CODE]          ends the emulator, if this is one and 'debug-exit' was given"},
@@ -129,7 +129,8 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
         }
         if (!find_guest(word[0], guests, guest_count, &out->guest, why, why_size))
             return false;
-        if (commands[i].wants == WANTS_GUEST_NOW && strcmp(word[1], "now") == 0)
+        if ((commands[i].wants == WANTS_GUEST_NOW && strcmp(word[1], "now") == 0) ||
+            (commands[i].wants == WANTS_GUEST_FUZZ && strcmp(word[1], "fuzz") == 0))
             out->value = 1;
         else
             good = good && word[1][0] == 0;

@@ -16,7 +16,7 @@ enum command_kind {
 struct command {
     enum command_kind kind;
     unsigned guest; /* number of the guest named; COMMAND_NO_GUEST: none */
-    unsigned value; /* stop: 1 = now; exit: code; log: lines; top: tables, 0: until a key is pressed */
+    unsigned value; /* stop: 1 = now; fault: 1 = fuzz; exit: code; log: lines; top: tables, 0: until a key is pressed */
 };
 #define COMMAND_NO_GUEST (~0u)
 

@@ -183,11 +183,14 @@ static void send_input(void)
 
 static void read_guests(uint64_t now)
 {
+    static unsigned turn;
     bool more = true;
-    /* Some from each in turn, until all are empty or the wire is busy. */
+    /* Some from each in turn, until all are empty or the wire is busy; then the first was served best, so it is another each time. */
+    unsigned first = turn++;
     for (unsigned round = 0; more && round < CHANNEL_RING_BYTES / FEED_BYTES; round++) {
         more = false;
-        for (unsigned n = 0; n < guest_count; n++) {
+        for (unsigned i = 0; i < guest_count; i++) {
+            unsigned n = (first + i) % guest_count;
             uint8_t bytes[FEED_BYTES];
             struct channel_ring *r = &guest_channel(n)->from_guest;
             if (uart_backlog() >= BACKLOG_MAX && (attached == NO_GUEST || attached == n))
@@ -318,7 +321,7 @@ static void run(const char *line)
     case SHELL_START: ask(CONTROL_START, c.guest, 0); break;
     case SHELL_STOP: ask(CONTROL_STOP, c.guest, c.value); break;
     case SHELL_RESTART: ask(CONTROL_RESTART, c.guest, 0); break;
-    case SHELL_FAULT: ask(CONTROL_FAULT, c.guest, 0); break;
+    case SHELL_FAULT: ask(CONTROL_FAULT, c.guest, c.value); break;
     case SHELL_STATS: ask(CONTROL_STATS, c.guest, 0); break;
     case SHELL_MEMORY: ask(CONTROL_MEMORY, 0, 0); break;
     case SHELL_TOP: top_begin(c.value); break;
@@ -501,14 +504,19 @@ void thread_main(uint64_t argument)
         return;
     }
     start();
-    for (;;) {
+    for (bool log_first = true;;) {
         uint64_t now = tsc_now();
         uart_service(now);
         root_work(now);
         top_work(now);
         read_keys();
-        read_log(now);
+        /* Who comes second may find the wire busy: neither must be able to keep the other from it. */
+        if (log_first)
+            read_log(now);
         read_guests(now);
+        if (!log_first)
+            read_log(now);
+        log_first = !log_first;
         if (now > ms(IDLE_MS))
             lines_idle(&lines, now - ms(IDLE_MS));
         if (!prompt_shown && (now >= last_output + ms(PROMPT_MS) || now >= hidden_since + ms(PROMPT_MOST_MS)))

@@ -261,7 +261,7 @@ static void request(const struct control_message *m)
         break;
     case CONTROL_FAULT:
         if (known_guest(m->guest))
-            guest_fault(m->guest);
+            guest_fault(m->guest, m->value != 0);
         break;
     case CONTROL_AUDIT:
         if (audit_command())
@@ -291,7 +291,7 @@ static void request(const struct control_message *m)
 
 void console_work(uint64_t bits)
 {
-    if ((bits & ROOT_EVENT_CONSOLE_DEATH) != 0 && domain != 0) {
+    if ((bits & ROOT_EVENT_CONSOLE_DEATH) != 0 && domain != 0 && sys_query(domain, QUERY_DOMAIN_STATE, 0).value != DOMAIN_RUNNING) {
         uint64_t log_seen = log_ring ? log_head() : 0;
         root_log(LOG_ERROR, "the console has crashed at 0x%llx%s",
                  (unsigned long long)sys_query(domain, QUERY_DOMAIN_FAULT, 1).value,

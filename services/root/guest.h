@@ -31,8 +31,10 @@ struct guest {
     uint64_t domain, private_memory, memory[VMM_PIECES_MAX];
     uint64_t thread[1 + VMM_VCPUS_MAX];
     uint64_t deadline;                   /* PHASE_STOPPING */
+    uint64_t end_began, zeroed;          /* PHASE_ENDING: TSC, and bytes that have been zeroed and returned */
     uint64_t started, start_ticks;       /* TSC when its making began; how long until its first instruction */
     uint32_t seen_state;                 /* the last of control->state that was acted upon */
+    bool ran;                            /* its monitor has said so: once is enough */
     /* what the shell shows */
     enum guest_state shown;
     char reason[160];

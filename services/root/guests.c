@@ -49,6 +49,8 @@ static void end(unsigned n, enum guest_state shown, const char *reason)
         g->exits += g->last_exits[r];
     }
     g->phase = PHASE_ENDING;
+    g->end_began = tsc_now();
+    g->zeroed = 0;
     note(n, shown, reason);
 }
 
@@ -165,6 +167,9 @@ static void look(unsigned n)
         g->seen_state = state;
         switch (state) {
         case GUEST_RUNNING: {
+            if (g->ran)
+                break;
+            g->ran = true;
             uint64_t entry = guest_control(n)->first_entry_tsc, ticks = entry - b->entry_tsc;
             g->start_ticks = entry - g->started;
             root_log(LOG_INFO, "guest %s: runs; first instruction %llu ticks (%llu ms) after the kernel's entry", g->config->name,
@@ -224,6 +229,13 @@ static bool destroy_step(uint64_t *handle)
     return true;
 }
 
+static bool return_step(struct guest *g, uint64_t *memory, uint64_t bytes)
+{
+    bool had = *memory != 0, done = destroy_step(memory);
+    g->zeroed += had && done ? bytes : 0;
+    return done;
+}
+
 /* True: the guest is gone altogether. */
 static bool end_step(struct guest *g)
 {
@@ -235,9 +247,17 @@ static bool end_step(struct guest *g)
             g->thread[i] = 0;
         }
     for (unsigned i = 0; i < g->ram.count; i++)
-        if (!destroy_step(&g->memory[i]))
+        if (!return_step(g, &g->memory[i], g->ram.piece[i].size))
             return false;
-    return destroy_step(&g->private_memory);
+    return return_step(g, &g->private_memory, g->private_bytes);
+}
+
+/* The receipt: what is free again holds nothing of this guest any more. */
+static void receipt(const struct guest *g)
+{
+    uint64_t ticks = tsc_now() - g->end_began;
+    root_log(LOG_INFO, "guest %s: %llu bytes of its memory and its monitor's zeroed and returned in %llu ticks", g->config->name,
+             (unsigned long long)g->zeroed, (unsigned long long)ticks);
 }
 
 uint64_t guests_work(uint64_t bits)
@@ -255,7 +275,7 @@ uint64_t guests_work(uint64_t bits)
             if (end_step(g)) {
                 g->phase = PHASE_OFF;
                 audit_due();
-                root_log(LOG_DEBUG, "guest %s: its memory is zeroed and returned", g->config->name);
+                receipt(g);
                 if (g->restart_wanted) {
                     g->restart_wanted = false;
                     start(n);
@@ -348,14 +368,15 @@ void guest_restart(unsigned n)
     console_answer("Guest %s is restarted.", g->config->name);
 }
 
-void guest_fault(unsigned n)
+void guest_fault(unsigned n, bool hostile)
 {
     struct guest *g = &guests[n];
     if (g->phase != PHASE_ON && g->phase != PHASE_STOPPING) {
-        console_answer("Guest %s is off: it has no monitor that could crash.", g->config->name);
+        console_answer("Guest %s is off: it has no monitor that could go wrong.", g->config->name);
         return;
     }
-    atomic_store(&guest_control(n)->command, COMMAND_CRASH);
+    atomic_store(&guest_control(n)->command, hostile ? COMMAND_FUZZ : COMMAND_CRASH);
     (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-    console_answer("Guest %s's monitor is made to crash.", g->config->name);
+    console_answer(hostile ? "Guest %s's monitor turns hostile; 'stop %s now' ends that." : "Guest %s's monitor is made to crash.", g->config->name,
+                   g->config->name);
 }

@@ -14,6 +14,7 @@
 
 struct config root_config;
 uint64_t root_event;
+static uint64_t rest_event; /* nobody else has a handle to it */
 
 void thread_main(uint64_t argument);
 
@@ -53,6 +54,11 @@ const char *error_text(enum error e)
 uint64_t ticks_of_ms(uint64_t ms)
 {
     return ROOT_BOOT->tsc_khz * ms;
+}
+
+void root_rest(uint64_t ms)
+{
+    (void)sys_event_wait(rest_event, 1, tsc_now() + ticks_of_ms(ms));
 }
 
 static void print_mistake(void *context, unsigned line, const char *text)
@@ -120,12 +126,13 @@ void thread_main(uint64_t argument)
         log_printf(ROOT_SLOT_LOG, "error: root and the kernel are of different versions; nothing can be started\n");
         return;
     }
-    struct syscall_result event = sys_event_create();
-    if (event.error != OK) {
-        root_log(LOG_ERROR, "cannot make an event: %s", error_text(event.error));
+    struct syscall_result event = sys_event_create(), rest = sys_event_create();
+    if (event.error != OK || rest.error != OK) {
+        root_log(LOG_ERROR, "cannot make an event: %s", error_text(event.error != OK ? event.error : rest.error));
         return;
     }
     root_event = event.value;
+    rest_event = rest.value;
     power_init();
     clock_init();
     ram_init();
@@ -147,10 +154,10 @@ void thread_main(uint64_t argument)
         again = min_u64(again, audit_work(bits, guests_settled()));
         /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none can
          * use root to keep the CPU from others. */
-        (void)sys_event_wait(root_event, ROOT_EVENT_NEVER, tsc_now() + b->tsc_khz);
+        root_rest(1);
         /* `again` 0: as long a rest as the work took, for the same reason. */
         uint64_t deadline = again == 0 ? tsc_now() + b->tsc_khz / 2 : again;
-        struct syscall_result r = sys_event_wait(root_event, ~ROOT_EVENT_NEVER, deadline);
+        struct syscall_result r = sys_event_wait(root_event, ~0ull, deadline);
         bits = r.error == OK ? r.value : 0;
     }
 }

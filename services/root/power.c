@@ -29,16 +29,10 @@ static void let_console_finish(void)
     uint64_t end = tsc_now() + ticks_of_ms(DRAIN_MS);
     console_drain();
     while (!console_drained() && tsc_now() < end) {
+        root_rest(1); /* the console may need this CPU, and anybody can ring */
         struct syscall_result r = sys_event_wait(root_event, ROOT_EVENT_CONSOLE | ROOT_EVENT_CONSOLE_DEATH, end);
         console_work(r.error == OK ? r.value : 0);
     }
-}
-
-static void pause_ms(uint64_t ms)
-{
-    uint64_t end = tsc_now() + ticks_of_ms(ms);
-    while (sys_event_wait(root_event, ROOT_EVENT_NEVER, end).error == OK)
-        ;
 }
 
 static void bochs_exit(void)
@@ -51,7 +45,7 @@ static void acpi_off(void)
 {
     if (can_power) {
         port_out16(ROOT_BOOT->pm1a_port, (uint16_t)((ROOT_BOOT->pm1a_sleep_type & 7u) << 10 | PM1_SLP_EN));
-        pause_ms(500);
+        root_rest(500);
     }
 }
 
@@ -88,7 +82,7 @@ void power_reset(void)
     if (can_reset) {
         port_out8(PORT_RESET, 0x02);
         port_out8(PORT_RESET, 0x06);
-        pause_ms(100);
+        root_rest(100);
     }
     console_answer("This machine cannot be reset by software. All guests run on.");
 }

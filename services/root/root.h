@@ -26,14 +26,14 @@
 #define ROOT_SCRATCH_VA  0x00000000a0000000ull /* for filling a new program's data */
 
 /* Priorities: services before monitors before guests (mullion/abi.h: higher runs first). */
-enum { PRIORITY_GUEST = 3, PRIORITY_AUDIT = 4, PRIORITY_MONITOR = 5, PRIORITY_SERVICE = 6 };
+enum { PRIORITY_GUEST = 3, PRIORITY_MONITOR = 4, PRIORITY_AUDIT = 5, PRIORITY_SERVICE = 6 };
 
-/* Bits of root's event: n: guest n's monitor has something to say, or its domain has stopped; and: */
+/* Bits of root's event: n: guest n's monitor has something to say, or its domain has stopped; and those below. Every monitor may set them all: they are
+ * hints where to look, and prove nothing. */
 #define ROOT_EVENT_CONSOLE       (1ull << 48)
 #define ROOT_EVENT_CONSOLE_DEATH (1ull << 49)
 #define ROOT_EVENT_AUDIT         (1ull << 50) /* the checker has answered */
 #define ROOT_EVENT_AUDIT_DEATH   (1ull << 51)
-#define ROOT_EVENT_NEVER         (1ull << 63) /* waited for to let time pass; nobody is told of it */
 _Static_assert(CONFIG_GUESTS_MAX <= 48, "the bits do not meet");
 
 extern struct config root_config;
@@ -44,6 +44,8 @@ enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void root_log(enum log_level level, const char *text, ...) print_like(2, 3);
 const char *error_text(enum error e);
 uint64_t ticks_of_ms(uint64_t ms);
+/* Lets time pass, whatever bells are rung meanwhile. */
+void root_rest(uint64_t ms);
 
 /* ram.c: the machine's RAM. Handles returned are root's; 0: it failed (and was logged). */
 void ram_init(void);
@@ -79,7 +81,7 @@ bool guests_settled(void);
 void guest_start(unsigned n);
 void guest_stop(unsigned n, bool at_once);
 void guest_restart(unsigned n);
-void guest_fault(unsigned n);
+void guest_fault(unsigned n, bool hostile);
 void guest_stats(unsigned n);
 void guests_list(void);
 void guests_memory(void);

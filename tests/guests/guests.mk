@@ -6,7 +6,7 @@ GUEST_OBJ := $(BUILD)/obj/guests
 GUEST_CFLAGS := -std=c17 -O2 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
   -fno-asynchronous-unwind-tables -Wall -Wextra -Werror -I.
 
-TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin
+TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/smp.elf $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin
 
 $(GUEST_OBJ)/32/%.o: tests/guests/%.c
 	@mkdir -p $(@D)
@@ -35,6 +35,9 @@ $(GUEST_OUT)/mb64.elf: $(GUEST_OBJ)/64/mb64.o $(GUEST_OBJ)/64/start64.o $(GUEST_
 	$(GUEST_LD) -m elf_x86_64
 ADVERSARY := adversary adversary_space adversary_cpu adversary_try start64 guest
 $(GUEST_OUT)/adversary.elf: $(ADVERSARY:%=$(GUEST_OBJ)/64/%.o) tests/guests/guest.ld
+	@mkdir -p $(@D)
+	$(GUEST_LD) -m elf_x86_64
+$(GUEST_OUT)/smp.elf: $(GUEST_OBJ)/64/smp.o $(GUEST_OBJ)/64/smp_ap.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o tests/guests/guest.ld
 	@mkdir -p $(@D)
 	$(GUEST_LD) -m elf_x86_64
 $(GUEST_OUT)/realmode.bin: tests/guests/realmode.asm

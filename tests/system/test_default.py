@@ -1,5 +1,7 @@
 """The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to
 their prompts, typed into, rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
+import os
+import re
 import time
 
 import pytest
@@ -61,6 +63,17 @@ def test_linux_finds_its_machine(box):
     box.in_guest('debian', 'grep -E "timer|ttyS0" /proc/interrupts | wc -l', r'^[1-9]')
     box.in_guest('debian', 'ls /sys/bus/pci/devices | head -n 1', r'^0000:00:00.0')
     box.in_guest('debian', "dmesg | grep -ciE 'BUG:|Oops|call trace|unchecked MSR'", r'^0\n')
+
+
+def test_linux_takes_a_cpu_off_and_on(box):
+    box.attach('debian')
+    start = len(box.text)
+    box.type('\rcd /sys/devices/system/cpu/cpu1\r')
+    box.type('for n in 1 2; do for k in 0 1; do echo $k > online; echo n $(nproc); done; done; echo plug $((40+2))\r')
+    box.wait(r'^plug 42', 30)
+    assert re.findall(r'^n (\d)\n', box.text[start:], re.M) == ['1', '2'] * 2
+    box.type('cd /\r')
+    box.detach()
 
 
 def test_isolation_from_outside(box):
@@ -129,6 +142,8 @@ def test_memory_is_scrubbed(box):
     box.shell('stop tiny now', r'tiny')
     box.wait_state('tiny', 'off')
     assert look_from_outside(box, dirty) == 0
+    receipt = re.findall(r'guest tiny: (\d+) bytes of its memory and its monitor\'s zeroed and returned in (\d+) ticks', box.log('mullion'))
+    assert len(receipt) == 2 and all(int(n) > 16 << 20 and int(ticks) > 0 for n, ticks in receipt)  # it has crashed once before
 
 
 def test_poweroff(box):

@@ -130,6 +130,8 @@ static void test_commands(void **state)
     assert_true(parse("attach batch") && c.kind == SHELL_ATTACH && c.guest == 1);
     assert_true(parse("stop web") && c.kind == SHELL_STOP && c.guest == 0 && c.value == 0);
     assert_true(parse("stop web now") && c.value == 1);
+    assert_true(parse("fault web") && c.kind == SHELL_FAULT && c.guest == 0 && c.value == 0);
+    assert_true(parse("fault batch fuzz") && c.kind == SHELL_FAULT && c.guest == 1 && c.value == 1);
     assert_true(parse("log") && c.kind == SHELL_LOG && c.guest == COMMAND_NO_GUEST && c.value == 20);
     assert_true(parse("log 7") && c.guest == COMMAND_NO_GUEST && c.value == 7);
     assert_true(parse("log web 5") && c.guest == 0 && c.value == 5);

@@ -7,7 +7,8 @@
 #include "vmm/devices/layout.h"
 
 #define KHZ 2500000ull /* 100 ticks in a cycle of the timer's 25 MHz */
-#define CPUS 20
+#define CPUS 64 /* VMM_VCPUS_MAX */
+#define ALL  UINT64_MAX
 #define TICKS 100ull
 
 static struct lapic cpu[CPUS];
@@ -186,12 +187,12 @@ static bool pending(unsigned n, uint8_t vector)
 }
 
 /* A bit for each CPU that has the vector pending; clears it. */
-static uint32_t who(uint8_t vector)
+static uint64_t who(uint8_t vector)
 {
-    uint32_t set_of = 0;
+    uint64_t set_of = 0;
     for (unsigned i = 0; i < CPUS; i++)
         if (pending(i, vector)) {
-            set_of |= 1u << i;
+            set_of |= 1ull << i;
             page[i].pending[vector >> 6] &= ~(1ull << (vector & 63));
         }
     return set_of;
@@ -388,11 +389,11 @@ static void ipi_xapic(void **state)
     assert_int_equal(who(0x51), 1u << 7);
     wr(l, 0x310, 0xffu << 24);
     wr(l, 0x300, 0x4051);
-    assert_int_equal(who(0x51), 0xfffff);
+    assert_int_equal(who(0x51), ALL);
     wr(l, 0x300, 0x80051);
-    assert_int_equal(who(0x51), 0xfffff);
+    assert_int_equal(who(0x51), ALL);
     wr(l, 0x300, 0xc0051);
-    assert_int_equal(who(0x51), 0xfffff & ~4u);
+    assert_int_equal(who(0x51), ALL & ~4ull);
     wr(l, 0x300, 0x40051);
     assert_int_equal(who(0x51), 4);
     assert_int_equal(rd(l, 0x300), 0x40051);
@@ -412,17 +413,17 @@ static void ipi_xapic(void **state)
     assert_int_equal(who(0x53), 0x50);
     /* lowest priority: one of them, in turn, and only those that listen */
     wr(&cpu[4], 0xf0, 0xff);
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     for (unsigned i = 0; i < 60; i++) {
         wr(l, 0x310, 0x37u << 24);
         wr(l, 0x300, 0x4954);
-        uint32_t one = who(0x54);
-        assert_int_equal(__builtin_popcount(one), 1);
+        uint64_t one = who(0x54);
+        assert_int_equal(__builtin_popcountll(one), 1);
         seen |= one;
     }
     assert_int_equal(seen, 0x60);
     /* nobody there */
-    wr(l, 0x310, 0x33000000);
+    wr(l, 0x310, 0x40000000);
     wr(l, 0x300, 0x4055);
     assert_int_equal(who(0x55), 0);
 }
@@ -437,15 +438,19 @@ static void ipi_x2apic(void **state)
     assert_true(wrmsr(l, 0x830, 0xffull << 32 | 0x4051)); /* 255 is an ordinary ID here */
     assert_int_equal(who(0x51), 0);
     assert_true(wrmsr(l, 0x830, 0xffffffffull << 32 | 0x4051));
-    assert_int_equal(who(0x51), 0xfffff);
+    assert_int_equal(who(0x51), ALL);
     assert_true(wrmsr(l, 0x830, 0x10005ull << 32 | 0x4851)); /* cluster 1: CPUs 16, 18 */
     assert_int_equal(who(0x51), 0x50000);
+    assert_true(wrmsr(l, 0x830, 0x38001ull << 32 | 0x4851)); /* cluster 3, the last: CPUs 48, 63 */
+    assert_int_equal(who(0x51), 1ull << 48 | 1ull << 63);
+    assert_true(wrmsr(l, 0x830, 63ull << 32 | 0x4051));
+    assert_int_equal(who(0x51), 1ull << 63);
     assert_true(wrmsr(l, 0x830, 0x8001ull << 32 | 0x4851));
     assert_int_equal(who(0x51), 0x8001);
     /* the I/O APIC's 8 bits */
     struct interrupt_message m = { .dest = 0xff, .vector = 0x61, .level = true };
     apic_set_deliver(&set, &m);
-    assert_int_equal(who(0x61), 0xfffff);
+    assert_int_equal(who(0x61), ALL);
     m.dest = 9;
     apic_set_deliver(&set, &m);
     assert_int_equal(who(0x61), 1u << 9);

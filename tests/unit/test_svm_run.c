@@ -276,9 +276,11 @@ static void refusals(void **state)
     assert_int_equal(block.save.rip, 0x123);
     assert_int_equal(block.control.event, 0);
     exit_event = 0;
-    block.save.rip = (uint64_t)svm_vmrun; /* refused early: the host's registers, which nobody may see */
+    block.save.rip = (uint64_t)svm_vmrun; /* refused early: the host's registers, which nobody may see, and the host's interrupts, which the guest must not hold */
+    block.control.interrupt = 0;
     run();
     assert_int_equal(reason, EXIT_BAD_STATE);
+    assert_int_equal(block.control.interrupt, V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX);
     const struct vmcb_save empty = {.efer = EFER_SVME};
     assert_memory_equal(&block.save, &empty, sizeof empty);
     exit_code = SVM_EXIT_INTR;

@@ -1,0 +1,94 @@
+"""A hostile program in a monitor's place, live: random system calls, garbage in all that it shares, storms of events. One on a share of
+the counter's CPU, and in QEMU another one with two CPUs of its own. Root, the console, the checker and the other guests go on, and it can be ended and is well again."""
+import re
+import time
+
+import pytest
+
+from harness import SLOWER, Box, guest
+
+CONF = (
+    '[host]\nconsole = serial\n\n'
+    + guest('shared', 'tiny.elf', 'share = 60% of cpu 1')
+    + guest('counter', 'counter.elf', 'share = 30% of cpu 1, every 20ms')
+    + guest('tiny', 'tiny.elf', 'share = 25% of cpu 0')
+)
+OWN = guest('own', 'tiny.elf', 'cpus = 2-3')
+HOSTILE = {'qemu': ('shared', 'own'), 'bochs': ('shared',)}  # there each CPU that is busy slows all down
+
+
+@pytest.fixture(scope='module')
+def box(on):
+    with Box(CONF + (OWN if 'own' in HOSTILE[on] else ''), on=on, memory=192 << 20) as b:
+        yield b
+        print(b.text)
+
+
+def count(box):
+    return int(re.findall(r'^count (\d+)\n', box.log('counter'), re.M)[-1])
+
+
+def keeps_its_pace(box, beats):
+    first, start = count(box), time.monotonic()
+    while count(box) < first + beats:
+        assert time.monotonic() < start + 60 * SLOWER[box.on], 'the counter does not count'
+        box.pump(0.5)
+    numbers = [int(n) for n in re.findall(r'^count (\d+)\n', box.log('counter'), re.M)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def audit(box):
+    """Its verdict. `nothing is known` is one while somebody changes things all the time; it may be asked again."""
+    for _ in range(6):
+        m = box.shell('audit', r'^audit: (passed|FAILED.*|nothing.*)\n|The checker is looking', 30)
+        if m.group(1) and 'something changed' not in m.group(1):
+            return m.group(1)
+    return 'never'
+
+
+def test_all_is_well_before(box):
+    for name in HOSTILE[box.on] + ('tiny',):
+        box.until(name, '^tiny ready', 60)
+    assert audit(box) == 'passed'
+
+
+def test_monitors_turn_hostile(box):
+    for name in HOSTILE[box.on]:
+        box.shell(f'fault {name} fuzz', f"Guest {name}'s monitor turns hostile")
+    for name in HOSTILE[box.on]:
+        box.wait(rf'guest {name}: hostile: thread 0, [1-9]\d* calls, [1-9]\d* of them accepted', 30)
+        box.mark = 0
+
+
+def test_others_go_on(box):
+    keeps_its_pace(box, 5)
+    box.in_guest('tiny', 'still here', r'you typed: still here')
+    for name in HOSTILE[box.on] + ('counter', 'tiny'):
+        assert box.state(name)[0] == 'running'
+
+
+def test_services_answer(box):
+    box.shell('memory', r'^free: ')
+    box.shell('stats shared', r'kernel: bytes')
+    assert audit(box) == 'passed'
+    assert 'the console has crashed' not in box.text and 'the checker' not in box.text.replace('The checker', '')
+
+
+def test_they_end_and_are_well_again(box):
+    for name in HOSTILE[box.on]:
+        box.shell(f'stop {name} now', f'Guest {name} is stopped')
+    for name in HOSTILE[box.on]:
+        box.wait_state(name, 'off')
+    assert audit(box) == 'passed'
+    for name in HOSTILE[box.on]:
+        box.shell(f'start {name}', f'{name} starts')
+        box.until(name, '^tiny ready', 60)
+        box.in_guest(name, 'well again', r'you typed: well again')
+    assert audit(box) == 'passed'
+    keeps_its_pace(box, 2)
+
+
+def test_end(box):
+    box.settle()
+    box.type('poweroff\r')
+    assert box.ends() == 'off'

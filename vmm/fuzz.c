@@ -1,0 +1,287 @@
+/*
+ * A hostile program in a monitor's place, live. See vmm/fuzz.h. It knows what a monitor knows (its handles, its addresses, its guest's vCPUs), asks
+ * for all that could do harm and much that makes no sense, and writes garbage where root, the console and the kernel read. What it must not do is end:
+ * it spares its own text, stacks and shared pages, keeps the handles that it was given, and never says that its guest has ended.
+ *
+ * All threads are in the same phase at the same time, by the TSC: calls of every kind; few, and none that changes mappings or objects, or the checker,
+ * which looks again when something changes, could never answer; a storm of events, kicks and lines for the log; few again.
+ */
+#include "vmm/fuzz.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include <stddef.h>
+
+#define CR4_PAE (1ull << 5)
+#define PHASE_MS 60
+enum phase { PHASE_ANYTHING = 0, PHASE_CALM, PHASE_STORM, PHASE_CALM_AGAIN, PHASE_COUNT };
+
+#define MADE_MAX 8 /* handles remembered, of each type */
+
+struct hostile {
+    struct vm *vm;
+    struct vcpu_state *state;
+    unsigned thread;
+    uint64_t seed, calls, good;
+};
+
+static _Atomic uint64_t made[OBJ_COUNT][MADE_MAX];
+
+static uint64_t any(struct hostile *h)
+{
+    h->seed ^= h->seed << 13;
+    h->seed ^= h->seed >> 7;
+    h->seed ^= h->seed << 17;
+    return h->seed * 0x2545f4914f6cdd1dull;
+}
+
+static uint64_t below(struct hostile *h, uint64_t n) { return (any(h) >> 11) % n; }
+static bool once_in(struct hostile *h, uint64_t n) { return below(h, n) == 0; }
+
+static uint64_t edge(struct hostile *h)
+{
+    static const uint64_t v[] = {0, 1, 0xff, 0x100, 0xfff, 0x1000, UINT32_MAX, 1ull << 32, 1ull << 47, INT64_MAX, 1ull << 63, UINT64_MAX - 0xfff, UINT64_MAX};
+    return once_in(h, 2) ? v[below(h, ARRAY_SIZE(v))] : any(h);
+}
+
+static enum phase phase_now(const struct vm *vm)
+{
+    uint64_t phase_ticks = (vm->boot->tsc_khz + 1) * PHASE_MS;
+    return (enum phase)(tsc_now() / phase_ticks % PHASE_COUNT);
+}
+
+/* ---- arguments that have a chance */
+
+static uint64_t given(struct hostile *h, enum object_type type)
+{
+    const struct vm *vm = h->vm;
+    switch (type) {
+    case OBJ_DOMAIN: return VMM_SLOT_SELF;
+    case OBJ_SPACE: return vm->space;
+    case OBJ_VCPU: return vm->vcpu[below(h, vm->vcpus)].handle;
+    case OBJ_MEMORY: return VMM_SLOT_MEMORY + below(h, vm->boot->piece_count);
+    case OBJ_LOG: return VMM_SLOT_LOG;
+    case OBJ_EVENT: return VMM_SLOT_EVENT + below(h, 3); /* its own, the console's, root's */
+    default: return below(h, 64);
+    }
+}
+
+static uint64_t handle(struct hostile *h, enum object_type type)
+{
+    switch (below(h, 12)) {
+    case 0: return any(h);
+    case 1: return below(h, MAX_HANDLES + 8);
+    case 2: return below(h, 96);
+    case 3: case 4: case 5: return atomic_load(&made[type][below(h, MADE_MAX)]);
+    default: return given(h, type);
+    }
+}
+
+static bool is_given(const struct vm *vm, uint64_t slot)
+{
+    if (slot <= VMM_SLOT_ROOT_EVENT || (slot >= VMM_SLOT_MEMORY && slot < VMM_SLOT_MEMORY + VMM_PIECES_MAX) || slot == vm->space)
+        return true;
+    for (unsigned i = 0; i < vm->vcpus; i++)
+        if (slot == vm->vcpu[i].handle)
+            return true;
+    return false;
+}
+
+static uint64_t address(struct hostile *h)
+{
+    switch (below(h, 12)) {
+    case 0: return edge(h);
+    case 1: return edge(h) & ~PAGE_MASK;
+    case 2: return USER_VA_MAX - PAGE_SIZE * below(h, 4);
+    case 3: return VMM_STATE_VA + PAGE_SIZE * below(h, 80);
+    case 4: return VMM_IMAGE_VA + PAGE_SIZE * below(h, 64);
+    case 5: return VMM_GUEST_VA;
+    case 6: return below(h, 4096) * PAGE_SIZE; /* guest-physical, as often as not */
+    case 7: return below(h, 16) * SIZE_2M;
+    default: return VMM_MODULES_VA * 4 + PAGE_SIZE * below(h, 2048);
+    }
+}
+
+static uint64_t size_of_it(struct hostile *h)
+{
+    return once_in(h, 8) ? edge(h) : once_in(h, 4) ? SIZE_2M : PAGE_SIZE * below(h, 24);
+}
+
+static uint64_t offset(struct hostile *h)
+{
+    return once_in(h, 8) ? edge(h) : once_in(h, 2) ? 0 : PAGE_SIZE * below(h, 600);
+}
+
+/* What it would die of: its text, its data and stacks, what it shares with root. */
+static bool spared(uint64_t va) { return va >= VMM_IMAGE_VA && va < VMM_STATE_VA; }
+
+static bool changes_tables(uint64_t call)
+{
+    switch (call) {
+    case SYS_EVENT_SIGNAL: case SYS_EVENT_WAIT: case SYS_IRQ_BIND: case SYS_IRQ_ACK: case SYS_VCPU_RUN: case SYS_VCPU_FETCH: case SYS_VCPU_KICK:
+    case SYS_SETTLE: case SYS_QUERY: case SYS_LOG: case SYS_EVENT_CREATE:
+        return false;
+    default:
+        return call < SYS_COUNT;
+    }
+}
+
+static void choose(struct hostile *h, uint64_t call, uint64_t x[6])
+{
+    for (unsigned i = 0; i < 6; i++)
+        x[i] = edge(h);
+    if (once_in(h, 12))
+        return;
+    switch (call) {
+    case SYS_HANDLE_CLOSE: x[0] = below(h, once_in(h, 4) ? MAX_HANDLES : 128); break;
+    case SYS_HANDLE_GRANT: x[0] = handle(h, OBJ_DOMAIN), x[1] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[2] = any(h), x[3] = below(h, 3) * below(h, 600); break;
+    case SYS_DESTROY: x[0] = handle(h, once_in(h, 2) ? OBJ_DOMAIN : once_in(h, 2) ? OBJ_EVENT : OBJ_MEMORY); break;
+    case SYS_DOMAIN_CREATE:
+        x[0] = below(h, 24);
+        x[1] = once_in(h, 3) ? any(h) : 1ull << below(h, 4);
+        x[2] = once_in(h, 3) ? 0 : handle(h, OBJ_EVENT); /* its "death" may ring anybody's bell, with any bits */
+        break;
+    case SYS_THREAD_CREATE:
+        x[0] = handle(h, OBJ_DOMAIN), x[1] = address(h), x[2] = address(h);
+        x[4] = below(h, 4) | below(h, SCHED_PRIORITIES) << 8, x[5] = once_in(h, 2) ? 0 : any(h);
+        break;
+    case SYS_MEMORY_CARVE: x[0] = handle(h, OBJ_MEMORY), x[1] = offset(h), x[2] = size_of_it(h); break;
+    case SYS_MAP:
+        x[0] = handle(h, once_in(h, 2) ? OBJ_SPACE : OBJ_DOMAIN), x[1] = address(h), x[2] = handle(h, OBJ_MEMORY), x[3] = offset(h), x[4] = size_of_it(h);
+        x[5] = once_in(h, 3) ? any(h) & RIGHTS_ALL : RIGHT_READ | below(h, 4) << 1;
+        break;
+    case SYS_UNMAP: x[0] = handle(h, once_in(h, 2) ? OBJ_SPACE : OBJ_DOMAIN), x[1] = address(h); break;
+    case SYS_EVENT_SIGNAL: x[0] = handle(h, OBJ_EVENT), x[1] = once_in(h, 2) ? any(h) : 1ull << below(h, 64); break;
+    case SYS_EVENT_WAIT: x[0] = handle(h, OBJ_EVENT); break;
+    case SYS_IRQ_BIND: x[1] = handle(h, OBJ_EVENT); break;
+    case SYS_PORTS_OPEN: x[0] = handle(h, OBJ_DOMAIN), x[1] = below(h, 64); break;
+    case SYS_VCPU_CREATE: x[0] = handle(h, OBJ_SPACE), x[1] = address(h); break;
+    case SYS_VCPU_FETCH: x[0] = any(h); break;
+    case SYS_VCPU_KICK: x[0] = handle(h, OBJ_VCPU); break;
+    case SYS_SETTLE:
+        x[0] = handle(h, OBJ_SPACE), x[1] = below(h, 3), x[2] = x[1] == SETTLE_CPUID ? below(h, 32) | edge(h) << 32 : below(h, 0x10010);
+        x[3] = below(h, 6), x[4] = x[1] == SETTLE_CPUID ? any(h) : handle(h, OBJ_EVENT);
+        break;
+    case SYS_QUERY: x[0] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[1] = below(h, 12), x[2] = below(h, 40); break;
+    case SYS_LOG: x[0] = handle(h, OBJ_LOG), x[1] = 1 + below(h, 33); break;
+    default: break;
+    }
+}
+
+/* ---- garbage where others read */
+
+/*
+ * A vCPU's page, also of one that runs: often a single value, at times all of it. CR4.PAE stays set: QEMU 7.2 does not come back to the host's CR0 from a
+ * guest with EFER.LME but neither paging nor PAE (docs/debugging.md), and then the CPU is lost; the test is to be of Mullion.
+ */
+static void scribble_state(struct hostile *h, struct vcpu_state *s)
+{
+    volatile uint64_t *words = (volatile uint64_t *)(void *)s;
+    if (s == NULL)
+        return;
+    s->cr4 |= CR4_PAE;
+    for (uint64_t n = once_in(h, 8) ? sizeof *s / 8 : below(h, 6); n > 0; n--) {
+        uint64_t at = below(h, sizeof *s / 8);
+        words[at] = edge(h) | (at == offsetof(struct vcpu_state, cr4) / 8 ? CR4_PAE : 0);
+    }
+    s->dirty = once_in(h, 2) ? UINT32_MAX : (uint32_t)any(h);
+}
+
+static void scribble_control(struct hostile *h)
+{
+    struct vmm_control *c = h->vm->control;
+    volatile uint64_t *words = (volatile uint64_t *)(void *)c;
+    /* Any state but one that would end the guest: that it may, and then this is over. */
+    atomic_store(&c->state, once_in(h, 2) ? GUEST_STARTING + (uint32_t)below(h, 2) : GUEST_STATE_COUNT + (uint32_t)below(h, 1u << 30));
+    for (uint64_t n = below(h, 8); n > 0; n--)
+        words[1 + below(h, VMM_CONTROL_BYTES / 8 - 1)] = any(h);
+}
+
+static void scribble_channel(struct hostile *h)
+{
+    struct channel_ring *ring = once_in(h, 2) ? &h->vm->channel->from_guest : &h->vm->channel->to_guest;
+    if (once_in(h, 3))
+        atomic_store(&ring->head, (uint32_t)edge(h));
+    if (once_in(h, 3))
+        atomic_store(&ring->tail, (uint32_t)edge(h));
+    for (uint64_t n = below(h, 64); n > 0; n--)
+        ((volatile uint8_t *)ring->data)[below(h, CHANNEL_RING_BYTES)] = (uint8_t)any(h);
+}
+
+static void scribble(struct hostile *h)
+{
+    scribble_control(h);
+    scribble_channel(h);
+    if (once_in(h, 4))
+        scribble_state(h, h->vm->vcpu[below(h, h->vm->vcpus)].state);
+}
+
+/* ---- the calls */
+
+static void remember(struct hostile *h, uint64_t call, uint64_t slot, uint64_t va)
+{
+    static const enum object_type type[SYS_COUNT] = {[SYS_DOMAIN_CREATE] = OBJ_DOMAIN, [SYS_THREAD_CREATE] = OBJ_THREAD, [SYS_MEMORY_CARVE] = OBJ_MEMORY,
+                                                     [SYS_EVENT_CREATE] = OBJ_EVENT, [SYS_SPACE_CREATE] = OBJ_SPACE, [SYS_VCPU_CREATE] = OBJ_VCPU};
+    if (call >= SYS_COUNT || type[call] == OBJ_NONE)
+        return;
+    atomic_store(&made[type[call]][below(h, MADE_MAX)], slot);
+    if (call == SYS_VCPU_CREATE) /* its own: a thread has one */
+        h->state = (struct vcpu_state *)va;
+}
+
+static bool must_not(const struct hostile *h, uint64_t call, const uint64_t x[6])
+{
+    return call == SYS_THREAD_EXIT || (call == SYS_HANDLE_CLOSE && is_given(h->vm, x[0])) || (call == SYS_UNMAP && spared(x[1]));
+}
+
+static void one_call(struct hostile *h, enum phase phase)
+{
+    uint64_t x[6], call = once_in(h, 50) ? edge(h) : below(h, SYS_COUNT);
+    if (phase == PHASE_STORM)
+        call = once_in(h, 6) ? SYS_LOG : once_in(h, 4) ? SYS_VCPU_KICK : once_in(h, 8) ? SYS_QUERY : SYS_EVENT_SIGNAL;
+    else if ((phase != PHASE_ANYTHING && changes_tables(call)) || (call == SYS_LOG && !once_in(h, 16)))
+        call = SYS_EVENT_SIGNAL;
+    choose(h, call, x);
+    if (must_not(h, call, x))
+        return;
+    if (call == SYS_EVENT_WAIT) /* it has more to do */
+        x[2] = once_in(h, 4) ? 0 : tsc_now() + below(h, h->vm->boot->tsc_khz + 1);
+    if (call == SYS_VCPU_RUN && h->state != NULL) {
+        scribble_state(h, h->state);
+        h->state->deadline = tsc_now() + below(h, h->vm->boot->tsc_khz + 1);
+    }
+    struct syscall_result r = call == SYS_VCPU_RUN ? (struct syscall_result){sys_vcpu_run(), 0} : syscall6((enum syscall)call, x[0], x[1], x[2], x[3], x[4], x[5]);
+    for (unsigned more = once_in(h, 2) ? 0 : 100; r.error == E_AGAIN && more > 0; more--)
+        r = syscall6((enum syscall)call, x[0], x[1], x[2], x[3], x[4], x[5]);
+    h->calls++;
+    if (r.error == OK) {
+        h->good++;
+        remember(h, call, r.value, x[1]);
+    }
+}
+
+/* The other half of the time it does little, so that what the others do then can be told from what they do in a storm. */
+static void rest(struct hostile *h)
+{
+    (void)sys_event_wait(atomic_load(&h->vm->lock.thread[h->thread].event), 1ull << 63, tsc_now() + 4 * h->vm->boot->tsc_khz);
+}
+
+void fuzz_for_ever(struct vm *vm, unsigned thread, struct vcpu_state *state)
+{
+    struct hostile h = {.vm = vm, .state = state, .thread = thread, .seed = tsc_now() * 2 + 1 + thread * 0x9e3779b97f4a7c15ull};
+    h.seed |= 1;
+    log_printf(VMM_SLOT_LOG, "guest %s: hostile: thread %u begins, seed 0x%lx\n", vm->boot->name, thread, h.seed);
+    for (enum phase before = phase_now(vm);;) {
+        enum phase phase = phase_now(vm);
+        if (phase != before && phase == PHASE_CALM)
+            log_printf(VMM_SLOT_LOG, "\nguest %s: hostile: thread %u, %lu calls, %lu of them accepted\n", vm->boot->name, thread, h.calls, h.good);
+        before = phase;
+        for (unsigned n = 0; n < 32; n++)
+            one_call(&h, phase);
+        scribble(&h);
+        if (phase == PHASE_CALM || phase == PHASE_CALM_AGAIN)
+            rest(&h);
+        for (unsigned i = 0; i < vm->vcpus && once_in(&h, 4); i++) /* whom garbage in its deadline has sent to sleep */
+            (void)sys_vcpu_kick(vm->vcpu[i].handle);
+    }
+}
