@@ -5,6 +5,7 @@ import argparse
 import datetime
 import json
 import os
+import resource
 import sys
 import time
 
@@ -23,6 +24,11 @@ LONGEST_PATH_TICKS = 200_000
 
 def say(text):
     print(f'[{datetime.datetime.now():%H:%M:%S}] {text}', flush=True)
+
+
+def emulator_seconds():
+    u = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return u.ru_utime + u.ru_stime
 
 
 def most(values):
@@ -134,17 +140,17 @@ def main():
         figures = results.get(BACKEND[on], {}).get('parts', {})
         for part in ran:
             figures.pop(part, None)
-            since = time.monotonic()
+            since, burnt = time.monotonic(), emulator_seconds()
             say(f'{on}: {part}')
             found = run_part(on, part)
             if found is None:
                 failed += 1
             else:
                 figures[part] = found
-            say(f'{on}: {part} took {time.monotonic() - since:.0f} s')
-        s = summary(figures)
-        bench.save(path, BACKEND[on], {**s, 'parts': figures})
-        results[BACKEND[on]] = {**s, 'parts': figures}
+            say(f'{on}: {part} took {time.monotonic() - since:.0f} s, {emulator_seconds() - burnt:.0f} s of CPU time')
+            s = summary(figures)
+            results[BACKEND[on]] = {**s, 'parts': figures}
+            bench.save(path, BACKEND[on], results[BACKEND[on]])
         good, bad = judge(on, figures, s, ran)
         passed, failed = passed + good, failed + bad
     print(tables.text(results))
