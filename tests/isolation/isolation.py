@@ -114,8 +114,9 @@ def judge(on, p, s, ran):
         if not set(needs) & set(ran):
             continue
         passed, failed = passed + holds, failed + (not holds)
-        shown = 'not known' if value is None else f'{value:,.3f}' if isinstance(value, float) else f'{value:,}' if isinstance(value, int) else value
-        print(f'{"ok    " if holds else "FAILED"} {on}: {what}: {shown}' + ('' if bound is None else f' (bound {bound:,})' if isinstance(bound, (int, float)) else ''))
+        limit = f' (bound {bound:,})' if isinstance(bound, (int, float)) else ''
+        shown = 'not known' if value is None else tables.cell(value)
+        print(f'{"ok    " if holds else "FAILED"} {on}: {what}: {shown}{limit}')
     return passed, failed
 
 

@@ -19,10 +19,10 @@ def khz(m):
 
 def wakes(found, where, beside):
     """One row of the table of wake-ups out of several rounds: the median one's median, the worst one's worst."""
-    rounds = sorted(tuple(map(int, f.groups())) for f in found)
+    rounds = [tuple(map(int, f.groups())) for f in found]
     middle = sorted(r[2] for r in rounds)[len(rounds) // 2]
-    return {'where': where, 'beside': beside, 'wakes': sum(r[0] for r in rounds), 'least': min(r[1] for r in rounds), 'median': middle,
-            'p99': max(r[3] for r in rounds), 'worst': max(r[4] for r in rounds), 'early': sum(r[5] for r in rounds)}
+    return {'where': where, 'beside': beside, 'wakes': sum(r[0] for r in rounds), 'least': min(r[1] for r in rounds),
+            'median': middle, 'p99': max(r[3] for r in rounds), 'worst': max(r[4] for r in rounds), 'early': sum(r[5] for r in rounds)}
 
 
 class Readings:
@@ -82,7 +82,8 @@ def measure_shared(on):
         out['shares'] = []
         for name, (percent, ms) in machines.SPINNERS.items():
             got = diff.share_pct(name) if diff else shares_by_guests(reports[name])
-            out['shares'].append({'guest': name, 'percent': percent, 'period_ms': ms, 'got': got, 'error_pct': 100 * abs(got - percent) / percent})
+            out['shares'].append({'guest': name, 'percent': percent, 'period_ms': ms, 'got': got,
+                                  'error_pct': 100 * abs(got - percent) / percent})
         out['shares_from'] = 'ledger' if diff else f'guests ({readings.why})'
         out['caps'] = []
         for name, found in reports.items():

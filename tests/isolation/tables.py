@@ -25,9 +25,11 @@ def all_tables(results):
                   [[b, r['guest'], f'{r["percent"]}%', f'{r["period_ms"]} ms', f'{r["got"]:.3f}%', f'{r["error_pct"]:.3f}%']
                    for b, _, r in rows_of('shares')]))
     found.append(('Caps', ['', 'guest', 'share', 'slice, ticks', 'at worst over its share, slices', 'runs looked at'],
-                  [[b, r['guest'], f'{r["percent"]}%', r['slice'], r['worst_slices'], r['windows_of_runs']] for b, _, r in rows_of('caps')]))
+                  [[b, r['guest'], f'{r["percent"]}%', r['slice'], r['worst_slices'], r['windows_of_runs']]
+                   for b, _, r in rows_of('caps')]))
     found.append(('Wake-up', ['', 'CPU', 'beside', 'wakes', 'least', 'median', '99%', 'worst'],
-                  [[b, r['where'], r['beside'], r['wakes'], r['least'], r['median'], r['p99'], r['worst']] for b, _, r in rows_of('wakes')]))
+                  [[b, r['where'], r['beside'], r['wakes'], r['least'], r['median'], r['p99'], r['worst']]
+                   for b, _, r in rows_of('wakes')]))
     rows = []
     for b in names:
         for p in results[b]['parts'].values():
@@ -35,7 +37,8 @@ def all_tables(results):
                 i = p['interference']
                 rows.append([TITLE[b], i['alone']['rounds'], round(i['alone']['mean']), round(i['beside']['mean']),
                              i['alone']['most'], i['beside']['most'], f'{i["pct"]:.3f}%'])
-    found.append(('Interference', ['', 'rounds', 'alone, mean ticks', 'beside adversaries', 'alone, most', 'beside, most', 'difference'], rows))
+    heads = ['', 'rounds', 'alone, mean ticks', 'beside adversaries', 'alone, most', 'beside, most', 'difference']
+    found.append(('Interference', heads, rows))
     rows = []
     for b in names:
         for cpu, k in results[b]['parts'].get('shared', {}).get('accounts', {}).items():

@@ -98,7 +98,8 @@ def figures():
                       'interference': {'alone': {'mean': 100, 'most': 101, 'rounds': 2},
                                        'beside': {'mean': 100.5, 'most': 102, 'rounds': 2}, 'pct': 0.5}},
         'linux': {**ends, 'right_answers': [True] * 3},
-        'flat': {**ends, 'rows': [{'guests': 1, 'kernel_bytes': 8, 'exit': 100}, {'guests': 32, 'kernel_bytes': 8, 'exit': 100, 'switch': 9}]},
+        'flat': {**ends, 'rows': [{'guests': 1, 'kernel_bytes': 8, 'exit': 100},
+                                  {'guests': 32, 'kernel_bytes': 8, 'exit': 100, 'switch': 9}]},
     }
 
 
