@@ -14,11 +14,13 @@ import harness  # noqa: E402
 from harness import Failure, guest  # noqa: E402
 
 MHZ = {'bochs': 200, 'qemu': 1000}  # QEMU's -icount has no other
+# With four CPUs each second of the machine's is long in Bochs; nothing that is measured there is told in seconds.
+SLOW_MHZ = 50
 ATTACKED = r'^\[{}\] attack memory: done'
 
 
-def box(on, conf, cpus=1, **more):
-    return harness.Box(conf, on=on, cpus=cpus, bochs_ips=MHZ[on] * 1_000_000, **more)
+def box(on, conf, cpus=1, mhz=None):
+    return harness.Box(conf, on=on, cpus=cpus, bochs_ips=(mhz or MHZ[on]) * 1_000_000)
 
 
 def burner(name, percent, cpu, period_ms, words='', **keys):
@@ -67,14 +69,13 @@ def interference_qemu():
 
 
 def linux(on):
-    cmdline = f'console=ttyS0 loglevel=4 tsc_early_khz={MHZ[on] * 1000} mullion.name=linux'
-    near, far = (1, 0) if on == 'bochs' else (0, 0)
-    share, percent = ('50%', 50) if on == 'bochs' else ('40%', 15)
-    conf = guest('linux', 'vmlinuz-cloud', f'share = {share} of cpu {near}, every 10ms', memory='192M', initrd='initrd.gz',
-                 cmdline=cmdline)
-    conf += adversary('left', 1, f'share = {percent}% of cpu {far}, every 5ms', autostart='no')
-    conf += adversary('right', 2, f'share = {25 if on == "bochs" else 15}% of cpu {near}, every 7ms', autostart='no')
-    return conf, near + 1
+    """(configuration, CPUs, MHz): a Linux with an adversary beside it on its CPU and, on VT-x, another on the other CPU."""
+    mhz, near, percent, others = (SLOW_MHZ, 1, 60, (50, 12)) if on == 'bochs' else (MHZ[on], 0, 40, (15, 15))
+    conf = guest('linux', 'vmlinuz-cloud', f'share = {percent}% of cpu {near}, every 10ms', memory='192M', initrd='initrd.gz',
+                 cmdline=f'console=ttyS0 loglevel=4 tsc_early_khz={mhz * 1000} mullion.name=linux')
+    conf += adversary('left', 1, f'share = {others[0]}% of cpu 0, every 5ms', autostart='no')
+    conf += adversary('right', 2, f'share = {others[1]}% of cpu {near}, every 7ms', autostart='no')
+    return conf, near + 1, mhz
 
 
 def lines(m, name, pattern, since=0):
