@@ -46,7 +46,7 @@ def shared(on):
     conf += guest('latency', 'latency.elf', f'share = 4% of cpu {cpu}, every {LATENCY_PERIOD_MS}ms')
     conf += adversary('near', 1, f'share = 8% of cpu {cpu}, every 30ms')
     if on == 'bochs':
-        conf += adversary('far', 2, 'share = 60% of cpu 0')
+        conf += adversary('far', 2, 'share = 30% of cpu 0')
     return conf, cpu + 1, ['near', 'far'] if on == 'bochs' else ['near']
 
 

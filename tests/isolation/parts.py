@@ -194,7 +194,7 @@ def measure_linux(on):
         machines.wait_attacks(m, ['left', 'right'], 240)
         for _ in range(2):
             answers.append(m.in_guest('linux', 'sh /tmp/c', r'^chain ([0-9a-f]{64})\n', 240).group(1))
-        out['chain'] = right
+        out['chain'], out['answers'] = right, answers
         out['right_answers'] = [a == right for a in answers]
         closing(m, out)
     out['escapes'] += out['right_answers'].count(False)
