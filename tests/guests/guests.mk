@@ -1,12 +1,14 @@
 # The test guests: $(BUILD)/guests/*.elf and realmode.bin. Included by the Makefile.
 
 GUESTS32  := tiny triple wild counter devices privileged shared
+MEASURING := burner latency workload
 GUEST_OUT := $(BUILD)/guests
 GUEST_OBJ := $(BUILD)/obj/guests
 GUEST_CFLAGS := -std=c17 -O2 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
   -fno-asynchronous-unwind-tables -Wall -Wextra -Werror -I.
 
-TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/smp.elf $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin
+TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(MEASURING:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/smp.elf \
+  $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin
 
 $(GUEST_OBJ)/32/%.o: tests/guests/%.c
 	@mkdir -p $(@D)
@@ -31,6 +33,10 @@ $(GUEST_OUT)/modes.elf: $(GUEST_OBJ)/32/modes.o tests/guests/guest.ld
 	$(GUEST_LD) -m elf_i386
 $(GUEST_OBJ)/32/modes.o: $(GUEST_OUT)/realmode.bin
 $(GUEST_OUT)/mb64.elf: $(GUEST_OBJ)/64/mb64.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o tests/guests/guest.ld
+	@mkdir -p $(@D)
+	$(GUEST_LD) -m elf_x86_64
+$(MEASURING:%=$(GUEST_OUT)/%.elf): $(GUEST_OUT)/%.elf: $(GUEST_OBJ)/64/%.o $(GUEST_OBJ)/64/measure.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o \
+    tests/guests/guest.ld
 	@mkdir -p $(@D)
 	$(GUEST_LD) -m elf_x86_64
 ADVERSARY := adversary adversary_space adversary_cpu adversary_try start64 guest

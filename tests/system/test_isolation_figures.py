@@ -1,0 +1,140 @@
+"""The isolation suite's reading of the shell's answers, and its sums, on sample text. No machine is started; the suite itself is
+`make isolation`."""
+import os
+import sys
+
+import pytest
+
+from harness import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, 'tests', 'isolation'))
+import isolation  # noqa: E402
+import ledger  # noqa: E402
+import tables  # noqa: E402
+
+pytestmark = pytest.mark.qemu
+
+FIRST = '''mullion> ledger
+ledger: cpu 0 tsc 1000000
+ledger: cpu 0 idle 700000
+ledger: cpu 0 kernel 100000
+ledger: cpu 0 gone 0
+ledger: cpu 0 service root 150000
+ledger: cpu 0 service console 50000
+[web] ledger: cpu 0 idle 5
+ledger: cpu 1 tsc 1000100
+ledger: cpu 1 idle 400000
+ledger: cpu 1 kernel 100
+ledger: cpu 1 gone 0
+ledger: cpu 1 guest web devices 100000
+ledger: cpu 1 guest web vcpu 0 250000
+ledger: cpu 1 guest web vcpu 0 guest 200000
+ledger: cpu 1 guest web vcpu 0 exit port 50000
+ledger: cpu 1 guest vcpu vcpu 1 250000
+mullion> '''
+SECOND = '''ledger: cpu 0 tsc 3000000
+ledger: cpu 0 idle 2600000
+ledger: cpu 0 kernel 120000
+ledger: cpu 0 gone 0
+ledger: cpu 0 service root 200000
+ledger: cpu 0 service console 80000
+ledger: cpu 1 tsc 3000100
+ledger: cpu 1 idle 900000
+ledger: cpu 1 kernel 100
+ledger: cpu 1 gone 260000
+ledger: cpu 1 guest web devices 139000
+ledger: cpu 1 guest web vcpu 0 750000
+ledger: cpu 1 guest web vcpu 0 guest 690000
+ledger: cpu 1 guest web vcpu 0 exit port 52000
+ledger: cpu 1 guest web vcpu 0 exit host timer 8000
+ledger: cpu 1 guest new vcpu 0 950000
+'''
+
+
+def test_ledger_is_read():
+    one = ledger.parse_ledger(FIRST)
+    assert one.tsc == {0: 1000000, 1: 1000100}
+    assert one.accounts[0] == {'idle': 700000, 'kernel': 100000, 'gone': 0, 'service root': 150000, 'service console': 50000}
+    assert one.of_guest('web') == (1, 250000) and one.of_guest('vcpu', 1) == (1, 250000)
+    assert one.details[1] == {'guest web vcpu 0': {'guest': 200000, 'exit port': 50000}}
+    assert one.gap_pct() == 0
+
+
+def test_what_lies_between_two_readings():
+    d = ledger.parse_ledger(SECOND) - ledger.parse_ledger(FIRST)
+    assert d.tsc == {0: 2000000, 1: 2000000}
+    assert d.share_pct('web') == 25.0
+    assert d.details[1]['guest web vcpu 0'] == {'guest': 490000, 'exit port': 2000, 'exit host timer': 8000}
+    # The guest `vcpu` has ended: what it had is in `gone`, with 10,000 more.
+    assert d.accounts[1]['guest vcpu vcpu 1'] == -250000 and d.accounts[1]['gone'] == 260000
+    assert d.kinds(1) == {'idle': 500000, 'kernel': 0, 'gone': 260000, 'devices': 39000, 'guests': 500000 + 950000 - 250000}
+    assert d.gap_pct() == pytest.approx(100 * 1000 / 2000000)  # of CPU 1; CPU 0's books balance
+    with pytest.raises(ledger.Unknown):
+        d.share_pct('nobody')
+
+
+@pytest.mark.parametrize('text', ['', "Unknown command 'ledger'", 'ledger: cpu 0 idle 5', 'ledger: cpu 0 tsc 5',
+                                  SECOND + 'ledger: cpu 0 something 5\n', SECOND + 'ledger: cpu 0 idle many\n'])
+def test_no_ledger_is_no_figure(text):
+    with pytest.raises(ledger.Unknown):
+        ledger.parse_ledger(text)
+
+
+def test_paths_are_read():
+    text = 'mullion> paths\npaths: call map 900\n[a] paths: nothing 1\npaths: destroy 12345\nmullion> '
+    assert ledger.parse_paths(text) == [('destroy', 12345), ('call map', 900)]
+    with pytest.raises(ledger.Unknown):
+        ledger.parse_paths("Unknown command 'paths'")
+
+
+def figures():
+    wake = {'where': 'shared', 'beside': 'adversaries', 'wakes': 9, 'least': 1, 'median': 2, 'p99': 3, 'worst': 4, 'early': 0}
+    ends = {'audit': 'passed', 'audit_ticks': 7, 'escapes': 0, 'attacks': 14, 'gap_pct': 0.05}
+    return {
+        'shared': {**ends, 'khz': 1000, 'shares': [{'guest': 'a', 'percent': 10, 'period_ms': 3, 'got': 10.05, 'error_pct': 0.5}],
+                   'caps': [{'guest': 'a', 'percent': 10, 'slice': 300, 'worst_slices': 0.9, 'windows_of_runs': 5}],
+                   'wakes': [wake], 'paths': [('destroy', 100), ('exit', 50)]},
+        'dedicated': {**ends, 'khz': 1000, 'wakes': [{**wake, 'where': 'dedicated', 'worst': 3}], 'paths': [('exit', 70)],
+                      'interference': {'alone': {'mean': 100, 'most': 101, 'rounds': 2},
+                                       'beside': {'mean': 100.5, 'most': 102, 'rounds': 2}, 'pct': 0.5}},
+        'linux': {**ends, 'right_answers': [True] * 3},
+        'flat': {**ends, 'rows': [{'guests': 1, 'kernel_bytes': 8, 'exit': 100},
+                                  {'guests': 32, 'kernel_bytes': 8, 'exit': 100, 'switch': 9}]},
+    }
+
+
+def broken(p):
+    return sorted(what for _, what, _, _, holds in isolation.checks(p, isolation.summary(p)) if not holds)
+
+
+def test_all_is_well():
+    p = figures()
+    assert broken(p) == []
+    s = isolation.summary(p)
+    assert s['longest_ring0_paths'] == [('destroy', 100), ('exit', 70)] and s['longest_ring0_path_ticks'] == 100
+    assert s['wake_worst_ticks_shared'] == 4 and s['wake_worst_ticks_dedicated'] == 3
+    text = tables.text({'vmx': {**s, 'parts': p}, 'svm': {**s, 'parts': p}})
+    assert 'share_error_pct' in text and tables.markdown({'vmx': {**s, 'parts': p}}).count('| destroy |') == 1
+
+
+@pytest.mark.parametrize('part, key, value, what', [
+    ('shared', 'gap_pct', 0.11, 'ledger_gap_pct'),
+    ('dedicated', 'audit', 'FAILED, 1 violation', 'audit after dedicated'),
+    ('linux', 'escapes', 1, 'adversary_escapes'),
+    ('linux', 'right_answers', [True, False, True], 'right answers of Linux'),
+    ('shared', 'attacks', 0, 'attacks made in shared, at least'),
+])
+def test_what_is_broken_is_told(part, key, value, what):
+    p = figures()
+    p[part][key] = value
+    assert broken(p) == [what]
+
+
+def test_what_is_not_known_does_not_pass():
+    assert broken({}) == sorted(what for _, what, _, _, _ in isolation.checks({}, isolation.summary({})))
+    p = figures()
+    p['shared']['shares'][0]['error_pct'] = 1.01
+    p['shared']['caps'][0]['worst_slices'] = 1.01
+    p['shared']['wakes'][0]['worst'] = 10001
+    p['dedicated']['interference']['pct'] = 1.01
+    assert broken(p) == ['cap_overrun_slices', 'interference_pct', 'share_error_pct', 'wake_worst_ticks_shared']
