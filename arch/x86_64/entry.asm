@@ -73,40 +73,22 @@ trap_common:
     call trap_from_user
     ud2
 .kernel:
-    mov rbx, rsp
+    mov rbp, rsp
     and rsp, -16
     own_flags
     call trap_from_kernel
-    mov rsp, rbx
+    mov rsp, rbp
     pop_all
     add rsp, 16
     iretq
 
-; An interrupt. In ring 0 it comes only where C lets it in, between two instructions: what C keeps over a call is kept here.
+; An interrupt. In ring 0 it comes only where C lets it in, with nothing in its registers (irq_window, irq_wait): only RBP is kept.
 align 16
 irq_common:
     test byte [rsp + 3 * 8], 3      ; CS
     jnz trap_common
-    push rax
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    push r11
-    mov edi, [rsp + 9 * 8]
+    mov edi, [rsp]
     call irq_dispatch
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rax
     add rsp, 16
     iretq
 
