@@ -142,6 +142,8 @@ static __attribute__((noinline)) void other_wrmsr(struct vm_vcpu *v, struct vcpu
     uint64_t value = (s->gpr[GPR_RAX] & 0xffffffffu) | s->gpr[GPR_RDX] << 32;
     if (index == MSR_TSC_DEADLINE)
         deadline_wrmsr(v, s, value);
+    else if (index == MSR_X2APIC_ICR && lapic_x2apic(&v->lapic) && lapic_send_x2apic(&v->lapic, value))
+        (void)exits_skip(v, s);
     else
         any_wrmsr(v, s, index, value);
 }

@@ -830,6 +830,29 @@ static void short_ways(void **state)
     assert_int_equal(highest_at(l, 0x100), 0x72);
 }
 
+/* One vector for one CPU; everything else takes the long way. */
+static void short_message(void **state)
+{
+    (void)state;
+    all_x2apic();
+    const uint64_t to_1 = 1ull << 32;
+    unsigned before = kicks[1];
+    assert_true(lapic_send_x2apic(&cpu[0], to_1 | 0x4085));
+    assert_int_equal(page[1].pending[2], 1ull << 5);
+    assert_int_equal(kicks[1], before + 1);
+    uint64_t icr = 0;
+    assert_true(rdmsr(&cpu[0], 0x830, &icr));
+    assert_true(icr == (to_1 | 0x4085));
+    const uint64_t others[] = {to_1 | 0x5, to_1 | 0x485, to_1 | 0x185, to_1 | 0x885, to_1 | 0xc0085, to_1 | 0x100085,
+                               0xffffffffull << 32 | 0x85, 0x40ull << 32 | 0x85};
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_false(lapic_send_x2apic(&cpu[0], others[i]));
+    assert_true(wrmsr(&cpu[1], 0x80f, 0xff)); /* software-disabled: it takes none */
+    assert_false(lapic_send_x2apic(&cpu[0], to_1 | 0x86));
+    assert_int_equal(kicks[1], before + 1);
+    assert_true(rdmsr(&cpu[0], 0x830, &icr) && icr == (to_1 | 0x4085));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -841,6 +864,7 @@ int main(void)
         cmocka_unit_test_setup(timer_periodic, setup),   cmocka_unit_test_setup(timer_deadline, setup),
         cmocka_unit_test_setup(same_either_way, setup),  cmocka_unit_test_setup(changes_of_server, setup),
         cmocka_unit_test_setup(one_request_at_a_time, setup), cmocka_unit_test_setup(short_ways, setup),
+        cmocka_unit_test_setup(short_message, setup),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     offer = APIC_BY_CPU;

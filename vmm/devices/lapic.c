@@ -15,7 +15,6 @@
 
 #define SVR_ENABLE   0x100u
 #define SVR_WRITABLE 0x1ffu
-#define ICR_WRITABLE 0x000ccfffu /* without delivery status */
 
 static const uint32_t lvt_writable[LVT_COUNT] = {
     [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff, [LVT_LINT0] = 0x1a7ff,

@@ -36,6 +36,7 @@
 #define MSR_X2APIC_FIRST  0x800u
 #define MSR_X2APIC_LAST   0x8ffu
 #define MSR_X2APIC_EOI    0x80bu
+#define MSR_X2APIC_ICR    0x830u
 
 #define LAPIC_VERSION     0x50014u /* version 0x14, six LVT entries, no EOI-broadcast suppression */
 
@@ -184,6 +185,9 @@ static inline bool lapic_others_posted(const struct lapic *l, uint8_t vector)
 
 /* The vector to deliver next (priority class above PPR), or -1. Does not change anything. */
 int lapic_highest_pending(const struct lapic *l);
+/* A write of MSR_X2APIC_ICR, in x2APIC mode, if it sends one vector to one CPU, as most do. False: nothing is done yet. */
+bool lapic_send_x2apic(struct lapic *l, uint64_t icr);
+
 /* The vector was delivered: IRR -> ISR. A vector that is no longer in IRR is put into ISR all the same: the CPU has taken it. */
 static inline void lapic_accept(struct lapic *l, unsigned vector)
 {

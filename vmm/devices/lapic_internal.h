@@ -21,6 +21,7 @@ static inline uint32_t *lvt_of(const struct lapic *l, enum lapic_lvt which) { re
 #define LAPIC_ERROR_RECEIVE_VECTOR 0x40u
 #define LAPIC_ERROR_REGISTER       0x80u
 
+#define ICR_WRITABLE  0x000ccfffu /* without delivery status */
 #define LVT_MASK      0x10000u
 #define LVT_MODE(v)   ((v) >> 8 & 7)
 #define TIMER_MODE(v) ((v) >> 17 & 3)

@@ -136,6 +136,16 @@ static bool send_to_one(struct apic_set *set, uint32_t icr_low, uint32_t dest)
     return true;
 }
 
+bool lapic_send_x2apic(struct lapic *l, uint64_t icr)
+{
+    uint32_t low = (uint32_t)icr, dest = (uint32_t)(icr >> 32);
+    if ((low & ~ICR_WRITABLE) != 0 || !send_to_one(l->set, low, dest))
+        return false;
+    *reg_of(l, REG_ICR_LOW) = low;
+    *reg_of(l, REG_ICR_HIGH) = dest;
+    return true;
+}
+
 bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest)
 {
     struct apic_set *set = l->set;
