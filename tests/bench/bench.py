@@ -286,9 +286,9 @@ def measure_peer_ipi(on, out, build, mitigations):
 
 
 def markdown(results):
-    """The table of docs/performance.md."""
-    def cell(value):
-        return '-' if value is None else format(value, ',')
+    """The table of docs/performance.md. KVM's figures with what they are of ours, where ours are more than one instruction."""
+    def cell(value, ours=None):
+        return '-' if value is None else format(value, ',') + (f' ({value / ours:.1f})' if ours and ours > 1 else '')
     lines = ['| row | VT-x | goal | KVM, mitigations off | KVM, default | AMD-V | goal | KVM, mitigations off | KVM, default |',
              '|---|---:|---:|---:|---:|---:|---:|---:|---:|']
     for row in ROWS:
@@ -298,7 +298,7 @@ def markdown(results):
             value = results.get(b, {}).get(row)
             mark = '**' if value is not None and goal[i] is not None and value > goal[i] else ''
             cells += [mark + cell(value) + mark, cell(goal[i])]
-            cells += [cell(results.get(b + peer_of, {}).get(row)) for peer_of in ('_kvm', '_kvm_default')]
+            cells += [cell(results.get(b + peer_of, {}).get(row), value) for peer_of in ('_kvm', '_kvm_default')]
         lines.append(f'| `{row}` | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
@@ -313,12 +313,13 @@ def main():
     p.add_argument('--peer', choices=('kvm',))
     p.add_argument('--part', action='append', choices=sorted(PARTS), help='only these; the others keep what the last run wrote')
     p.add_argument('--peer-only', action='store_true', help='with --peer: Mullion\'s own rows are taken from the last run')
+    p.add_argument('--peer-ipi', action='store_true', help='with --peer: the row of two vCPUs instead of the others')
     p.add_argument('--markdown', action='store_true', help='print the last results as docs/performance.md shows them')
     a = p.parse_args()
     harness.BUILD = os.path.join(ROOT, a.build)
     path = os.path.join(harness.BUILD, 'bench.json')
     results = {}
-    if (a.part or a.on or a.peer_only) and os.path.exists(path):
+    if (a.part or a.on or a.peer_only or a.peer_ipi) and os.path.exists(path):
         with open(path, encoding='utf-8') as f:
             results = json.load(f)
     elif not a.markdown and os.path.exists(path):
@@ -335,7 +336,7 @@ def main():
         out = results.setdefault(BACKEND[on], {})
         out['linux_kernel'] = kernel_name(harness.BUILD)
         sizes(harness.BUILD, out)
-        for part in a.part or ([] if a.peer_only else list(PARTS)):
+        for part in a.part or ([] if a.peer_only or a.peer_ipi else list(PARTS)):
             if part == 'ipi' and on == 'qemu':
                 continue # -icount has one CPU
             say(f'{on}: {part}')
@@ -352,7 +353,10 @@ def main():
             key = BACKEND[on] + ('_kvm' if not mitigations else '_kvm_default')
             theirs = results.setdefault(key, {})
             try:
-                measure_peer(on, theirs, harness.BUILD, mitigations)
+                if not a.peer_ipi:
+                    measure_peer(on, theirs, harness.BUILD, mitigations)
+                elif on == 'bochs':
+                    measure_peer_ipi(on, theirs, harness.BUILD, mitigations)
             except harness.Failure as e:
                 failed = True
                 say(f'{on}: KVM FAILED: {e}')
