@@ -69,6 +69,8 @@ void screen_show(const struct screen_facts *f, void *where)
         framebuffer_init(f, where);
     for (unsigned i = 0; i < columns * rows; i++)
         draw(i);
+    if (text) /* no cursor: CRT controller register 10, bit 5 */
+        out8(0x3d4, 10), out8(0x3d5, 0x20);
 }
 
 static void new_line(void)
@@ -98,12 +100,5 @@ void screen_write(char ch)
         if (column >= columns)
             new_line();
         put(row * columns + column++, c < 0x7f ? c : '?');
-    }
-    if (text) { /* the cursor: CRT controller registers 14 and 15 */
-        unsigned at = row * columns + column;
-        out8(0x3d4, 14);
-        out8(0x3d5, (uint8_t)(at >> 8));
-        out8(0x3d4, 15);
-        out8(0x3d5, (uint8_t)at);
     }
 }

@@ -140,6 +140,8 @@ struct backend {
 };
 
 extern const struct backend vmx_backend, svm_backend;
+uint32_t vmx_run(struct vcpu *v, uint64_t deadline_tsc);
+uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);
 
 /* For backends: the guest has touched a debug register while v->dr_here is false; it tries again with its own. */
 void vcpu_load_dr(struct vcpu *v);

@@ -225,12 +225,6 @@ struct sched_entity *sched_pick(struct sched *s, uint64_t now)
     return r;
 }
 
-void sched_waited(struct sched *s, uint64_t now)
-{
-    s->idle += now - min_u64(now, s->booked);
-    s->booked = max_u64(now, s->booked);
-}
-
 uint64_t sched_deadline(const struct sched *s)
 {
     const struct sched_entity *r = s->running, *t = s->throttled;

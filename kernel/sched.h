@@ -53,8 +53,8 @@ void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now);
 void sched_block(struct sched *s, struct sched_entity *e, uint64_t now);
 /* Books the running entity's time, refills budgets that are due, and picks who runs from now on (NULL: nobody). */
 struct sched_entity *sched_pick(struct sched *s, uint64_t now);
-/* Nobody runs, and the CPU has waited until now. */
-void sched_waited(struct sched *s, uint64_t now);
+/* Nobody runs, and the CPU has waited until now, which is not before the last pick's. */
+static inline void sched_waited(struct sched *s, uint64_t now) { s->idle += now - s->booked, s->booked = now; }
 /* When sched_pick must be called again at the latest (a budget's end, a turn's end if somebody waits for it, a refill that would preempt); NEVER
  * if nothing is due. */
 uint64_t sched_deadline(const struct sched *s);

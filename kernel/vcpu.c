@@ -234,7 +234,6 @@ static inline enum outcome hand_over(struct vcpu *v, uint32_t reason)
         get(v, groups);
     s->exit.reason = reason & 0xff;
     s->valid = groups;
-    v->thread->frame.rax = OK;
     return TO_MONITOR;
 }
 
@@ -252,10 +251,14 @@ void settle_ring(const struct settled_doorbell *x)
 
 static __attribute__((noinline)) enum outcome leave(struct vcpu *v, uint32_t reason) { return hand_over(v, reason); }
 
+/* The monitor's wish, which may change at any time: then it is met late, at the latest by the kick that comes with it. */
+static inline uint64_t deadline_of(const struct vcpu *v) { return __atomic_load_n(&v->state->deadline, __ATOMIC_RELAXED); }
+
 /* The guest has nothing to do: asleep until somebody kicks, the deadline comes or there is something to deliver. */
-static __attribute__((noinline)) enum outcome sleep(struct vcpu *v, uint64_t deadline)
+static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
 {
     struct vcpu_state *s = v->state;
+    uint64_t deadline = deadline_of(v);
     v->halted = false;
     if (__atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST))
         return leave(v, EXIT_KICK);
@@ -273,7 +276,7 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v, uint64_t dea
 }
 
 /* The host has done its part of what ended the guest's turn. */
-static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct vcpu *v, uint64_t deadline)
+static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct vcpu *v)
 {
     v->exits[EXIT_WAITING]++;
     v->exit_reason = EXIT_WAITING;
@@ -284,12 +287,18 @@ static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct v
     else if (v->vector)
         irq_dispatch(v->vector);
     uint64_t now = rdtsc();
-    if (now >= deadline)
+    if (now >= deadline_of(v))
         return leave(v, EXIT_DEADLINE);
     if (now >= c->next_deadline)
         return TO_HOST;
     path_end(c, now);
     return STAY;
+}
+
+/* backend->run, by names that can be inlined (-flto). */
+static inline uint32_t run(struct vcpu *v, uint64_t deadline)
+{
+    return backend == &svm_backend ? svm_run(v, deadline) : vmx_run(v, deadline);
 }
 
 /* Somebody else's state or code was on this CPU. */
@@ -300,6 +309,22 @@ static inline void come_in(struct cpu *c, struct vcpu *v)
     speculation_barrier();
     c->foreign = false;
 }
+
+/* One way into the guest and back. Only v outlives it: there is a register for that. */
+static inline __attribute__((always_inline)) enum outcome turn(struct vcpu *v, uint32_t (*way)(struct vcpu *, uint64_t))
+{
+    struct cpu *c = v->cpu;
+    if (rarely(__atomic_load_n(&v->kicked, __ATOMIC_RELAXED))) {
+        __atomic_store_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
+        return leave(v, EXIT_KICK);
+    }
+    if (rarely(__atomic_load_n(&c->work, __ATOMIC_RELAXED)))
+        return TO_HOST;
+    uint32_t reason = way(v, min_u64(deadline_of(v), c->next_deadline));
+    return reason == EXIT_WAITING ? serve_host(v->cpu, v) : hand_over(v, reason);
+}
+
+static __attribute__((noinline)) enum outcome next_turn(struct vcpu *v) { return turn(v, backend->run); }
 
 static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v)
 {
@@ -313,30 +338,20 @@ static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vc
             s->advance = 0;
         put(v, dirty);
     }
-    uint64_t deadline = __atomic_load_n(&s->deadline, __ATOMIC_RELAXED);
     enum outcome o = STAY;
     if (rarely(v->halted || s->activity == ACTIVITY_HALT))
-        o = sleep(v, deadline);
-    while (!rarely(o)) {
-        if (rarely(__atomic_load_n(&v->kicked, __ATOMIC_RELAXED))) {
-            __atomic_store_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
-            o = leave(v, EXIT_KICK);
-            break;
-        }
-        if (rarely(__atomic_load_n(&c->work, __ATOMIC_RELAXED))) {
-            o = TO_HOST;
-            break;
-        }
-        uint32_t reason = backend->run(v, min_u64(deadline, c->next_deadline));
-        if (reason != EXIT_WAITING)
-            return hand_over(v, reason) == TO_MONITOR;
-        o = serve_host(c, v, deadline);
-    }
-    v->in_guest_mode = o == TO_HOST; /* inside vcpu_run all the same: its thread goes on there */
-    return o == TO_MONITOR;
+        o = sleep(v);
+    if (!rarely(o))
+        o = turn(v, run);
+    while (rarely(o == STAY))
+        o = next_turn(v);
+    if (o == TO_MONITOR)
+        return true;
+    v->in_guest_mode = true; /* inside vcpu_run all the same: its thread goes on there */
+    return false;
 }
 
-bool vcpu_enter(struct cpu *c, struct vcpu *v)
+__attribute__((noinline)) bool vcpu_enter(struct cpu *c, struct vcpu *v)
 {
     v->in_guest_mode = false;
     if (c->foreign)
@@ -352,13 +367,13 @@ bool vcpu_enter(struct cpu *c, struct vcpu *v)
 /* The hottest call: no lock, no table. */
 noreturn void vcpu_run_call(struct thread *t)
 {
-    struct cpu *c = t->cpu;
     struct vcpu *v = t->vcpu;
+    t->frame.rax = rarely(!v) ? E_STATE : OK;
     if (rarely(!v))
-        t->frame.rax = E_STATE;
-    else if (rarely(!enter(c, v) || __atomic_load_n(&c->work, __ATOMIC_RELAXED)))
+        user_resume(&t->frame);
+    if (rarely(!enter(t->cpu, v) || __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)))
         cpu_run();
-    user_resume(&t->frame);
+    user_resume(&v->thread->frame);
 }
 
 void vcpu_kick(struct vcpu *v)

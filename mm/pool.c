@@ -181,8 +181,6 @@ enum error quota_move(struct quota *from, struct quota *to, uint64_t bytes)
 {
     if (from->used_bytes > from->limit_bytes || from->limit_bytes - from->used_bytes < bytes)
         return E_QUOTA;
-    if (from != to && to->limit_bytes > UINT64_MAX - bytes)
-        return E_ARG;
     from->limit_bytes -= bytes;
     to->limit_bytes += bytes;
     return OK;

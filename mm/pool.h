@@ -33,7 +33,7 @@ bool pool_contains(hpa_t a);
 uint64_t pool_pages_total(void);
 uint64_t pool_pages_free(void);
 
-/* Moves `bytes` of allowance from one quota to another; E_QUOTA if `from` has not that much unused. */
+/* Moves `bytes` of allowance from one quota to another (all of them together are the pool: none overflows); E_QUOTA if `from` has not that much unused. */
 enum error quota_move(struct quota *from, struct quota *to, uint64_t bytes) must_check;
 
 #endif

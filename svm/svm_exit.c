@@ -98,26 +98,28 @@ uint32_t svm_length(const struct vmcb *b, bool next_rip)
     return length <= INSTRUCTION_MAX ? (uint32_t)length : 0;
 }
 
-uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out)
+inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out)
 {
     const struct vmcb_control *c = &b->control;
     uint64_t code = c->exit_code;
     out->detail = code;
     if (code == SVM_EXIT_IOIO)
         return port(c, b->save.rip, out);
-    if (code == SVM_EXIT_NPF)
-        return memory(b, out);
+    if (code == SVM_EXIT_MSR) {
+        out->insn_len = next_rip ? svm_length(b, next_rip) : 2;
+        out->raw[0] = (uint32_t)rcx;
+        return c->exit_info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
+    }
     if (code == SVM_EXIT_INTR)
         return EXIT_WAITING;
+    if (code == SVM_EXIT_NPF)
+        return memory(b, out);
     out->insn_len = 0;
     if ((uint32_t)code == SVM_EXIT_INVALID)
         return EXIT_BAD_STATE;
     out->insn_len = svm_length(b, next_rip);
     out->raw[0] = 0; /* a control register and its operand are the monitor's to decode: cr.known is 0 */
-    if (code != SVM_EXIT_MSR)
-        return reason_of(code);
-    out->raw[0] = (uint32_t)rcx;
-    return c->exit_info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
+    return reason_of(code);
 }
 
 uint64_t svm_interrupted_event(uint64_t exit_event)

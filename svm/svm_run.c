@@ -176,7 +176,7 @@ static uint32_t refused(struct svm_vcpu *s)
     return EXIT_BAD_STATE;
 }
 
-uint32_t svm_finish(struct vcpu *v, struct svm_vcpu *s)
+inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
     s->gpr[GPR_RAX] = b->save.rax;
@@ -224,12 +224,13 @@ static inline void go_on(struct svm_vcpu *s, uint64_t rip)
 
 /* A guest's CPUID and doorbells are answered in here: nothing can have come up meanwhile but an interrupt, and with one pending the next entry is an exit at
  * once. */
-uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
+inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
 {
-    struct svm_vcpu *s = svm_prepare(v, deadline_tsc);
+    (void)svm_prepare(v, deadline_tsc);
     vcpu_goes_on(v, rdtsc());
     for (;;) {
-        enter(s);
+        enter(v->hw); /* only v outlives it: there is a register for it */
+        struct svm_vcpu *s = v->hw;
         struct vmcb *b = s->vmcb;
         if (rarely(b->control.interrupt & V_IRQ))
             apic_recheck(); /* QEMU (7.2): VMRUN with V_IRQ set writes its word of pending interrupts without a lock, and can lose one of ours */
@@ -252,7 +253,7 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
         }
     }
     v->exit_at = rdtsc();
-    return svm_finish(v, s);
+    return svm_finish(v, v->hw);
 }
 #endif
 

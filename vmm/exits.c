@@ -115,13 +115,10 @@ static __attribute__((noinline)) bool write_msr(struct vm_vcpu *v, uint32_t inde
     return exits_need(v, msr_groups(index)) && msr_write(&v->msr, index, value);
 }
 
-static void wrmsr_exit(struct vm_vcpu *v)
+static __attribute__((noinline)) void any_wrmsr(struct vm_vcpu *v, struct vcpu_state *s, uint32_t index, uint64_t value)
 {
-    struct vcpu_state *s = v->state;
-    uint32_t index = (uint32_t)s->gpr[GPR_RCX];
-    uint64_t value = (s->gpr[GPR_RAX] & 0xffffffffu) | s->gpr[GPR_RDX] << 32;
     bool ok = true;
-    if (index == MSR_X2APIC_EOI && value == 0 && lapic_x2apic(&v->lapic)) { /* by far the most frequent */
+    if (index == MSR_X2APIC_EOI && value == 0 && lapic_x2apic(&v->lapic)) {
         lapic_end_of_interrupt(&v->lapic);
     } else {
         v->news = true; /* of priorities, timers or the TSC */
@@ -155,6 +152,36 @@ static void xsetbv_exit(struct vm_vcpu *v)
     s->xcr0 = value;
     s->dirty |= GROUP_CR;
     (void)exits_skip(v, s);
+}
+
+/* The next timer: nothing else can have changed. */
+static void deadline_wrmsr(struct vm_vcpu *v, struct vcpu_state *s, uint64_t value)
+{
+    v->news |= !lapic_deadline(&v->lapic, tsc_now(), value);
+    s->deadline = exits_next_deadline(v);
+    (void)exits_skip(v, s);
+}
+
+static __attribute__((noinline)) void other_wrmsr(struct vm_vcpu *v, struct vcpu_state *s)
+{
+    uint32_t index = (uint32_t)s->gpr[GPR_RCX];
+    uint64_t value = (s->gpr[GPR_RAX] & 0xffffffffu) | s->gpr[GPR_RDX] << 32;
+    if (index == MSR_TSC_DEADLINE)
+        deadline_wrmsr(v, s, value);
+    else if (index == MSR_X2APIC_ICR && lapic_x2apic(&v->lapic) && lapic_send_x2apic(&v->lapic, value))
+        (void)exits_skip(v, s);
+    else
+        any_wrmsr(v, s, index, value);
+}
+
+static void wrmsr_exit(struct vm_vcpu *v)
+{
+    struct vcpu_state *s = v->state;
+    bool end = (uint32_t)s->gpr[GPR_RCX] == MSR_X2APIC_EOI && (uint32_t)(s->gpr[GPR_RAX] | s->gpr[GPR_RDX]) == 0;
+    if (end && exits_skips_there(s) && lapic_x2apic(&v->lapic) && lapic_end_only(&v->lapic)) /* by far the most frequent */
+        s->advance = s->exit.insn_len;
+    else
+        other_wrmsr(v, s);
 }
 
 static void cpuid_exit(struct vm_vcpu *v)

@@ -17,6 +17,14 @@ static inline void exits_handle(struct vm_vcpu *v)
     exit_handler[reason](v);
 }
 
+/* When a timer needs this vCPU next, host TSC. */
+static inline uint64_t exits_next_deadline(const struct vm_vcpu *v)
+{
+    uint64_t own = lapic_next_deadline(&v->lapic);
+    uint64_t all = v->index == 0 ? atomic_load_explicit(&v->vm->next_event, memory_order_relaxed) : NEVER;
+    return own < all ? own : all;
+}
+
 /* Makes these state groups good in the page. False: the kernel refused, and the guest has been ended. */
 bool exits_fetch(struct vm_vcpu *v, uint32_t groups);
 static inline bool exits_need(struct vm_vcpu *v, uint32_t groups)

@@ -29,13 +29,17 @@ static inline struct guest_cpu exits_cpu(struct vm_vcpu *v)
 /* Past the instruction that made this exit, by changing rip in the page. length 0: it is decoded. False: not possible, the guest
  * has been ended. */
 bool exits_skip_here(struct vm_vcpu *v, unsigned length);
-/* The same, for any exit: where it can, the kernel does it. s: the vCPU's. */
+/* Can the kernel do it? Then s->advance says how far. s: the vCPU's. */
+static inline bool exits_skips_there(const struct vcpu_state *s)
+{
+    return __builtin_expect(s->exit.insn_len != 0 && !((s->valid | s->dirty) & GROUP_RIP), 1);
+}
+/* The same, for any exit: where it can, the kernel does it. */
 static inline bool exits_skip(struct vm_vcpu *v, struct vcpu_state *s)
 {
-    unsigned length = s->exit.insn_len;
-    if (__builtin_expect(length == 0 || ((s->valid | s->dirty) & GROUP_RIP), 0))
-        return exits_skip_here(v, length);
-    s->advance = length;
+    if (!exits_skips_there(s))
+        return exits_skip_here(v, s->exit.insn_len);
+    s->advance = s->exit.insn_len;
     return true;
 }
 

@@ -68,9 +68,9 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 /* CR8 and the local APIC's TPR are one register. The guest may have moved it without an exit, or the APIC's page has. */
-static inline bool tpr_moved(const struct vm_vcpu *v)
+static inline bool tpr_moved(const struct vcpu_state *s)
 {
-    return v->state->tpr != lapic_cr8(&v->lapic);
+    return s->tpr != lapic_page_cr8(s->apic);
 }
 
 static __attribute__((noinline)) void show_tpr(struct vm_vcpu *v)
@@ -91,16 +91,6 @@ static __attribute__((noinline)) void prepare_special(struct vm_vcpu *v, uint64_
         ((v->halted_if && vector >= 0) || (s->inject & INJECT_VALID) || atomic_exchange(&v->unhalt, false)))
         v->special &= ~SPECIAL_HALTED;
     s->activity = v->special & SPECIAL_HALTED ? ACTIVITY_HALT : ACTIVITY_RUN;
-}
-
-static inline uint64_t pending_word(const struct lapic *l, unsigned i)
-{
-    return atomic_load_explicit(&l->pending[i], memory_order_relaxed);
-}
-
-static inline bool any_bit(const uint64_t word[4])
-{
-    return (word[0] | word[1] | word[2] | word[3]) != 0;
 }
 
 /* Looks at everything that can be posted. What it leaves in the page (irq, activity, deadline) is good until there is news.
@@ -127,21 +117,20 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
         v->news = true;
         return true;
     }
-    s->deadline = lapic_next_deadline(l);
-    if (v->index == 0)
-        s->deadline = earlier(s->deadline, atomic_load_explicit(&vm->next_event, memory_order_relaxed));
+    s->deadline = exits_next_deadline(v);
 
     bool by_cpu = lapic_by_cpu(l), pic_asks = atomic_load_explicit(&vm->pic.output, memory_order_relaxed);
-    if (by_cpu)
-        lapic_take_requests(l);
-    uint64_t waiting[4] = {pending_word(l, 0), pending_word(l, 1), pending_word(l, 2), pending_word(l, 3)};
+    bool more = lapic_any_posted(l); /* than what is offered now: it waits for the next time */
     int vector = -1;
-    if (by_cpu) { /* it delivers by itself: nobody needs to know, but who sleeps, and who might be asked for the PIC's instead */
-        if (pic_asks || (v->special & SPECIAL_HALTED))
-            vector = lapic_highest_pending(l);
-    } else if (any_bit(waiting) && (vector = lapic_highest_pending(l)) >= 0) {
-        waiting[vector >> 6] &= ~(1ull << (vector & 63));
+    if (more && by_cpu) {
+        lapic_take_requests(l);
+        more = lapic_any_posted(l);
+    } else if (more && (vector = lapic_highest_pending(l)) >= 0) {
+        more = lapic_others_posted(l, (uint8_t)vector);
     }
+    /* The CPU delivers by itself: nobody needs to know, but who sleeps, and who might be asked for the PIC's instead. */
+    if (by_cpu && (pic_asks || (v->special & SPECIAL_HALTED)))
+        vector = lapic_highest_pending(l);
     /* The boot CPU is kicked when the PIC asks; another that listens to it looks each time. */
     bool pic_listens = (v->index != 0 || pic_asks) && listens_to_pic(v);
     v->irq_from_pic = false;
@@ -154,26 +143,30 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
         prepare_special(v, now, vector);
     if (vector >= 0 && s->activity == ACTIVITY_RUN && (v->irq_from_pic || !by_cpu))
         s->irq = IRQ_VALID | (uint32_t)vector;
-    if (tpr_moved(v))
+    if (tpr_moved(s))
         show_tpr(v);
-    if (any_bit(waiting) || pic_listens || v->special != 0) /* more than what is offered now: it waits for the next time */
+    if (more || pic_listens || v->special != 0)
         v->news = true;
     return true;
 }
 
-static __attribute__((noinline)) void account_interrupt(struct vm_vcpu *v)
+static __attribute__((noinline)) void account_pic(struct vm_vcpu *v, uint8_t vector)
 {
-    uint8_t vector = (uint8_t)v->state->irq;
-    v->state->irq = 0;
+    v->special &= ~SPECIAL_EXTINT;
+    vm_lock(v->vm);
+    pic_accept(&v->vm->pic, vector);
+    vm_unlock(v->vm);
+}
+
+static inline void account_interrupt(struct vm_vcpu *v, struct vcpu_state *s)
+{
+    unsigned vector = s->irq & 0xff;
+    s->irq = 0;
     v->special &= ~SPECIAL_HALTED;
-    if (v->irq_from_pic) {
-        v->special &= ~SPECIAL_EXTINT;
-        vm_lock(v->vm);
-        pic_accept(&v->vm->pic, vector);
-        vm_unlock(v->vm);
-    } else {
+    if (__builtin_expect(v->irq_from_pic, 0))
+        account_pic(v, (uint8_t)vector);
+    else
         lapic_accept(&v->lapic, vector);
-    }
 }
 
 /* The guest has moved CR8: what is pending is weighed anew. */
@@ -186,6 +179,7 @@ static __attribute__((noinline)) void take_tpr(struct vm_vcpu *v)
 void vcpu_loop(struct vm_vcpu *v)
 {
     struct vm *vm = v->vm;
+    struct vcpu_state *s = v->state;
     if (v->index == 0) { /* the time first: who sees the state may read it */
         vm->control->first_entry_tsc = tsc_now();
         atomic_store(&vm->control->state, GUEST_RUNNING);
@@ -198,10 +192,10 @@ void vcpu_loop(struct vm_vcpu *v)
             vm_end(vm, GUEST_CRASHED, 0, "vCPU %u: the kernel refused to run it (error %d)", v->index, (int)error);
             break;
         }
-        if (__builtin_expect(tpr_moved(v), 0))
+        if (__builtin_expect(tpr_moved(s), 0))
             take_tpr(v);
-        if (__builtin_expect(v->state->irq & IRQ_DELIVERED, 0))
-            account_interrupt(v);
+        if (__builtin_expect(s->irq & IRQ_DELIVERED, 0))
+            account_interrupt(v, s);
         exits_handle(v);
     }
 }

@@ -73,7 +73,7 @@ static void debug_exception(struct vcpu *v, bool by_registers)
  * #DB and #AC are intercepted only because their delivery can repeat without end inside one instruction, in which no interrupt would get in: one
  * guest could keep a CPU for ever. They go straight back. Their side effects, which the exit left undone, come first (SDM vol. 3, 28.1).
  */
-static uint32_t exception(struct vcpu *v, struct vmx_vcpu *hw)
+static __attribute__((noinline)) uint32_t exception(struct vcpu *v, struct vmx_vcpu *hw)
 {
     uint32_t info = vmread32(EXIT_EVENT), vector = info & INJECT_VECTOR_MASK;
     if (EVENT_TYPE(info) == EVENT_NMI) {
@@ -152,7 +152,7 @@ static uint32_t apic_written(struct vcpu *v, uint32_t reason)
 
 /* The entry did not happen. What the monitor put into the state is its own affair; only a bad host state is this kernel's mistake. */
 #define ERROR_HOST_STATE 8 /* SDM vol. 3, 31.4 */
-uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail)
+__attribute__((noinline)) uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail)
 {
     vmx_of(v)->event = 0;
     vmwrite32(ENTRY_EVENT, 0);
@@ -162,7 +162,7 @@ uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail)
     return report(v, EXIT_BAD_STATE, 0);
 }
 
-static uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint32_t idt_vectoring)
+static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint32_t idt_vectoring)
 {
     switch (reason) {
     case REASON_EXCEPTION: return exception(v, hw);
@@ -210,7 +210,7 @@ static uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, 
     }
 }
 
-uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
+inline __attribute__((always_inline)) uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     if (rarely(reason & REASON_ENTRY_FAILED))

@@ -9,7 +9,6 @@
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
-
 uint64_t vmx_slice;
 
 static void set_proc(struct vmx_vcpu *hw, uint32_t value)
@@ -139,7 +138,7 @@ static inline bool settle_out(struct vcpu *v)
     return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) && settle_port(v, q >> 16 & 0xffff, (q & 7) + 1);
 }
 
-uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
+inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     struct vcpu_state *s = v->state;
@@ -168,27 +167,28 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
 
     /*
      * A guest's CPUID and doorbells are answered in here: no event can have come up, and an interrupt that has makes the next entry an exit at once. The timer runs
-     * on from where it was, less the ticks that this loop takes; `launched` bounds how far it falls behind.
+     * on from where it was, less the ticks that this loop takes; `launched` bounds how far it falls behind. Only v outlives an entry: there is a register for it.
      */
     uint32_t reason;
     set_host_rsp(hw);
     for (unsigned settled = 1;; settled++) {
-        if (__builtin_expect(enter(hw, s->gpr), 0)) {
-            restore_tables(hw->cpu);
+        if (__builtin_expect(enter(vmx_of(v), v->state->gpr), 0)) {
+            restore_tables(vmx_of(v)->cpu);
             v->exit_at = rdtsc();
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
         reason = vmread32(EXIT_REASON);
-        if (!(reason == REASON_CPUID ? settle_cpuid(v, s->gpr) : reason == REASON_IO && settle_out(v)))
+        if (!(reason == REASON_CPUID ? settle_cpuid(v, v->state->gpr) : reason == REASON_IO && settle_out(v)))
             break;
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
-        if (settled >= hw->launched || (reason == REASON_IO && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
+        if (settled >= vmx_of(v)->launched || (reason == REASON_IO && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
             reason = REASON_TIMER; /* as if the guest's time were over: it may be, and whom a doorbell woke may go first */
             break;
         }
     }
+    s = v->state;
     v->exit_at = rdtsc();
-    restore_tables(hw->cpu);
+    restore_tables(vmx_of(v)->cpu);
     v->cr2 = read_cr2();
     s->exit.detail = reason;
     s->tpr = virtual_tpr(s); /* the guest moves it without an exit */

@@ -199,12 +199,12 @@ static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t gro
 
 void vmx_put(struct vcpu *v, uint32_t groups)
 {
+    if (rarely(groups & (GROUPS_REGISTERS | GROUP_TSC)))
+        put_registers(v, groups);
     if (groups & GROUP_APIC)
         put_apic(v->state);
     else if (groups & GROUP_APIC_REQUEST)
         raise_request(v->state);
-    if (groups & (GROUPS_REGISTERS | GROUP_TSC))
-        put_registers(v, groups);
 }
 
 void vmx_get(struct vcpu *v, uint32_t groups)

@@ -75,7 +75,9 @@ _Static_assert(sizeof(struct cpu) <= 4096, "one page");
 
 static inline struct cpu *this_cpu(void)
 {
-    return (struct cpu *)((uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(CPU_AREA_SIZE - 1));
+    uintptr_t rsp; /* __builtin_frame_address would keep RBP for itself in all that this is inlined into */
+    __asm__("mov %%rsp, %0" : "=r"(rsp));
+    return (struct cpu *)(rsp & ~(uintptr_t)(CPU_AREA_SIZE - 1));
 }
 
 static inline struct cpu *cpu_by_number(unsigned number) { return (struct cpu *)(CPU_AREAS_VA + number * CPU_AREA_SIZE); }

@@ -16,7 +16,6 @@ extern trap_from_user, trap_from_kernel, irq_dispatch, syscall_entry, vcpu_run_c
 global user_resume, trap_stubs, syscall_stub
 
 %define EVERY_REGISTER rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
-%define LOST_IN_CALLS  rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
 %macro push_each 1-*
 %rep %0
     push %1
@@ -52,24 +51,22 @@ trap_common:
     call trap_from_user
     ud2
 .kernel:
-    mov rbx, rsp
+    mov rbp, rsp
     and rsp, -16
     own_flags
     call trap_from_kernel
-    mov rsp, rbx
+    mov rsp, rbp
     pop_each EVERY_REGISTER
     add rsp, 16
     iretq
 
-; An interrupt. In ring 0 it comes only where C lets it in, between two instructions: what C keeps over a call is kept here.
+; An interrupt. In ring 0 it comes only where C lets it in, with nothing in its registers (irq_window, irq_wait): only RBP is kept.
 align 16
 irq_common:
     test byte [rsp + 3 * 8], 3      ; CS
     jnz trap_common
-    push_each LOST_IN_CALLS
-    mov edi, [rsp + 9 * 8]
+    mov edi, [rsp]
     call irq_dispatch
-    pop_each LOST_IN_CALLS
     add rsp, 16
     iretq
 

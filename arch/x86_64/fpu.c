@@ -7,8 +7,6 @@
 #include "kernel/log.h"
 #include "kernel/string.h"
 
-#define XSTATE_BV 512 /* in the area's header: what XRSTOR loads; the rest is initialized (13.4.2) */
-
 uint64_t cpu_xcr0_mask;
 
 void fpu_init(void)
@@ -39,7 +37,7 @@ void fpu_save(void *area, uint64_t xcr0)
         if (xcr0 != cpu_xcr0_mask)
             xsetbv(0, cpu_xcr0_mask);
         __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(0xffffffffu), "d"(0xffffffffu) : "memory");
-        *(uint64_t *)((char *)area + XSTATE_BV) = cpu_xcr0_mask; /* XSAVE writes all (13.7); Bochs (2.7) tells that ZMM16 to 31 are not in use when they are */
+        *(uint64_t *)((char *)area + 512) = cpu_xcr0_mask; /* XSTATE_BV (13.4.2): all is there (13.7). Bochs 2.7 says that ZMM16 to 31 are not */
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
     }

@@ -100,10 +100,12 @@ static inline void rep_stos(void *to, uint8_t byte, size_t size)
 static inline void invlpg(uint64_t va) { __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory"); }
 static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
 static inline void irq_disable(void) { __asm__ volatile("cli" : : : "memory"); }
+/* All but RBP and RSP. Where it is clobbered, nothing need be saved: by irq_common in entry.asm, by the ways into a guest. */
+#define ALL_REGISTERS "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc"
 /* Lets pending interrupts in for exactly one instruction's length, then shuts them out again. */
-static inline void irq_window(void) { __asm__ volatile("sti; nop; cli" : : : "memory"); }
+static inline void irq_window(void) { __asm__ volatile("sti; nop; cli" : : : ALL_REGISTERS); }
 /* Sleeps until an interrupt; STI's shadow covers HLT, so none is lost between. */
-static inline void irq_wait(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
+static inline void irq_wait(void) { __asm__ volatile("sti; hlt; cli" : : : ALL_REGISTERS); }
 static inline void clear_ts(void) { __asm__ volatile("clts" : : : "memory"); }
 /* An index that was checked to be below `count`, for the CPU that has run ahead of that check: 0 if it is not. */
 static inline uint64_t checked_index(uint64_t index, uint64_t count)

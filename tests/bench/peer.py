@@ -18,7 +18,7 @@ FIRMWARE = ('/usr/share/seabios/bios-256k.bin', '/usr/share/qemu/multiboot_dma.b
             '/usr/share/qemu/kvmvapic.bin')
 MODULES = ('virt/lib/irqbypass.ko', 'arch/x86/kvm/kvm.ko', 'drivers/crypto/ccp/ccp.ko', 'arch/x86/kvm/kvm-intel.ko',
            'arch/x86/kvm/kvm-amd.ko')
-HOST_CMDLINE = f'console=ttyS0 loglevel=4 tsc_early_khz={KHZ} tsc=reliable'
+HOST_CMDLINE = 'console=ttyS0 loglevel=4 tsc_early_khz={khz} tsc=reliable'
 
 INIT = r'''#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -37,6 +37,7 @@ qemu="$qemu -display none -monitor none -serial stdio -kernel /guest/bench.elf"
 for what in $(echo $run | tr , ' '); do
     case $what in
     ops) $qemu -m 1024 -device pci-testdev -append mode=ops </dev/null ;;
+    ipi) $qemu -m 64 -smp 2 -append mode=ipi </dev/null ;;
     linux) $qemu -m 512 -initrd /guest/kernel,/guest/initrd -append "mode=linux -- $(cat /guest/cmdline)" </dev/null ;;
     esac
     echo "peer: $what ended, $?"
@@ -122,12 +123,12 @@ menuentry "peer" {{
 class PeerBox(harness.Box):
     """The peer's host in place of Mullion."""
 
-    def __init__(self, on, build, options, what, machine=Machine):
+    def __init__(self, on, build, options, what, machine=Machine, cpus=1, khz=KHZ):
         self.on, self.screen, self.started, self.ram_file = on, harness.Screen(), time.monotonic(), None
         self.mark = self.asked = 0
         self.work = tempfile.TemporaryDirectory(prefix='mullion-peer-')
         kernel, initrd = os.path.join(build, 'guests', 'vmlinuz'), os.path.join(build, 'peer', 'initrd.gz')
-        cmdline = f'{HOST_CMDLINE} {options} peer={what}'
+        cmdline = f'{HOST_CMDLINE.format(khz=khz)} {options} peer={what}'
         image = os.path.join(self.work.name, 'peer.iso')
         if on == 'bochs':
             grub = os.path.join(self.work.name, 'image', 'boot', 'grub')
@@ -138,8 +139,8 @@ class PeerBox(harness.Box):
                             '--locales=', '--fonts=', '--themes=', os.path.dirname(os.path.dirname(grub)),
                             f'/boot/kernel={kernel}', f'/boot/initrd={initrd}'],
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        self.machine = machine(on=on, boot='kernel' if on == 'qemu' else 'cd', cpus=1, memory=2 << 30, image=image, kernel=kernel,
-                               options=cmdline, modules=[initrd], bochs_ips=1000 * KHZ)
+        self.machine = machine(on=on, boot='kernel' if on == 'qemu' else 'cd', cpus=cpus, memory=2 << 30, image=image, kernel=kernel,
+                               options=cmdline, modules=[initrd], bochs_ips=1000 * khz)
         try:
             self.machine.start()
         except BaseException:

@@ -796,6 +796,68 @@ static void one_request_at_a_time(void **state)
     assert_int_equal(page[0].pending[3], 1ull << (0xec & 63));
 }
 
+/* What the loop need not look at: a timer that is set, one that has come and stands in the page, the end of a lone interrupt. */
+static void short_ways(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[0];
+    all_x2apic();
+    enter(l);
+    assert_true(wrmsr(l, 0x832, 0x40061));
+    assert_true(lapic_deadline(l, 1000, 5000));
+    assert_int_equal(lapic_next_deadline(l), 5000);
+    assert_true(lapic_deadline(l, 2000, 0));
+    assert_true(lapic_next_deadline(l) == CLOCK_NEVER);
+    assert_int_equal(lapic_deadline(l, 3000, 2000), offer == APIC_BY_CPU);
+    assert_true(lapic_next_deadline(l) == CLOCK_NEVER);
+    assert_int_equal(next_vector(l), 0x61);
+    take(l, 0x61);
+    /* the one before has come and was not seen yet: it is posted, whatever becomes of the new one */
+    assert_true(lapic_deadline(l, 4000, 5000));
+    assert_false(lapic_deadline(l, 6000, 9000));
+    assert_int_equal(lapic_next_deadline(l), 9000);
+    if (lapic_by_cpu(l))
+        return; /* it ends its interrupts by itself */
+    assert_true(lapic_end_only(l));
+    assert_int_equal(highest_at(l, 0x100), 0);
+    assert_int_equal(next_vector(l), 0x61);
+    take(l, 0x61);
+    lapic_post_fixed(l, 0x72, true);
+    assert_int_equal(next_vector(l), 0x72);
+    take(l, 0x72);
+    assert_false(lapic_end_only(l)); /* another one is in service */
+    lapic_end_of_interrupt(l);
+    assert_true(eois == 1 && lapic_end_only(l));
+    lapic_post_fixed(l, 0x72, true);
+    assert_int_equal(next_vector(l), 0x72);
+    take(l, 0x72);
+    assert_false(lapic_end_only(l)); /* the I/O APIC must hear of it */
+    assert_int_equal(highest_at(l, 0x100), 0x72);
+}
+
+/* One vector for one CPU; everything else takes the long way. */
+static void short_message(void **state)
+{
+    (void)state;
+    all_x2apic();
+    const uint64_t to_1 = 1ull << 32;
+    unsigned before = kicks[1];
+    assert_true(lapic_send_x2apic(&cpu[0], to_1 | 0x4085));
+    assert_int_equal(page[1].pending[2], 1ull << 5);
+    assert_int_equal(kicks[1], before + 1);
+    uint64_t icr = 0;
+    assert_true(rdmsr(&cpu[0], 0x830, &icr));
+    assert_true(icr == (to_1 | 0x4085));
+    const uint64_t others[] = {to_1 | 0x5, to_1 | 0x485, to_1 | 0x185, to_1 | 0x885, to_1 | 0xc0085, to_1 | 0x100085,
+                               0xffffffffull << 32 | 0x85, 0x40ull << 32 | 0x85};
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_false(lapic_send_x2apic(&cpu[0], others[i]));
+    assert_true(wrmsr(&cpu[1], 0x80f, 0xff)); /* software-disabled: it takes none */
+    assert_false(lapic_send_x2apic(&cpu[0], to_1 | 0x86));
+    assert_int_equal(kicks[1], before + 1);
+    assert_true(rdmsr(&cpu[0], 0x830, &icr) && icr == (to_1 | 0x4085));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -806,7 +868,8 @@ int main(void)
         cmocka_unit_test_setup(errors, setup),           cmocka_unit_test_setup(timer_one_shot, setup),
         cmocka_unit_test_setup(timer_periodic, setup),   cmocka_unit_test_setup(timer_deadline, setup),
         cmocka_unit_test_setup(same_either_way, setup),  cmocka_unit_test_setup(changes_of_server, setup),
-        cmocka_unit_test_setup(one_request_at_a_time, setup),
+        cmocka_unit_test_setup(one_request_at_a_time, setup), cmocka_unit_test_setup(short_ways, setup),
+        cmocka_unit_test_setup(short_message, setup),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     offer = APIC_BY_CPU;

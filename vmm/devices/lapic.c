@@ -15,7 +15,6 @@
 
 #define SVR_ENABLE   0x100u
 #define SVR_WRITABLE 0x1ffu
-#define ICR_WRITABLE 0x000ccfffu /* without delivery status */
 
 static const uint32_t lvt_writable[LVT_COUNT] = {
     [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff, [LVT_LINT0] = 0x1a7ff,
@@ -112,21 +111,11 @@ static void choose_server(struct lapic *l, bool by_cpu)
     show_cpu(l);
 }
 
-static uint64_t posted(const struct lapic *l, unsigned word)
-{
-    return atomic_load_explicit(&l->pending[word], memory_order_relaxed);
-}
-
-static bool any_posted(const struct lapic *l)
-{
-    return (posted(l, 0) | posted(l, 1) | posted(l, 2) | posted(l, 3)) != 0;
-}
-
 /* Has the CPU not taken what it was last given? */
 static bool last_waits(const struct lapic *l)
 {
-    uint8_t vector = l->state->apic_request;
-    return (*reg_of(l, REG_IRR + (vector >> 5)) & bit_of(vector)) != 0;
+    unsigned vector = l->state->apic_request;
+    return (*reg_of(l, REG_IRR + (vector >> 5)) & (1u << (vector & 31))) != 0;
 }
 
 /* New in the page's IRR, `highest` of them. */
@@ -145,10 +134,10 @@ static void show_request(struct lapic *l, uint8_t highest)
 /* The usual case: one vector, and nothing about it is new. */
 static bool take_one(struct lapic *l)
 {
-    unsigned word = posted(l, 3) ? 3 : posted(l, 2) ? 2 : posted(l, 1) ? 1 : 0;
-    uint64_t bits = posted(l, word);
+    unsigned word = lapic_posted(l, 3) ? 3 : lapic_posted(l, 2) ? 2 : lapic_posted(l, 1) ? 1 : 0;
+    uint64_t bits = lapic_posted(l, word);
     for (unsigned i = 0; i < word; i++)
-        if (posted(l, i))
+        if (lapic_posted(l, i))
             return false;
     if ((bits & (bits - 1)) || atomic_load_explicit(&l->level[word], memory_order_relaxed) != l->state->apic_eoi_exit[word])
         return false;
@@ -168,10 +157,10 @@ void lapic_take_requests(struct lapic *l)
 {
     uint64_t all[4], rest;
     bool changed = false;
-    if (!l->by_cpu || !any_posted(l) || (!last_waits(l) && take_one(l)))
+    if (!l->by_cpu || !lapic_any_posted(l) || (!last_waits(l) && take_one(l)))
         return;
     for (unsigned i = 0; i < 4; i++)
-        all[i] = (posted(l, i) ? atomic_exchange(&l->pending[i], 0) : 0) | word_of(l, REG_IRR, i);
+        all[i] = (lapic_posted(l, i) ? atomic_exchange(&l->pending[i], 0) : 0) | word_of(l, REG_IRR, i);
     uint8_t highest = (uint8_t)highest_of(all);
     uint64_t bit = 1ull << (highest & 63);
     all[highest >> 6] &= ~bit;
@@ -189,15 +178,16 @@ void lapic_take_requests(struct lapic *l)
         show_request(l, highest);
 }
 
-void lapic_request(struct lapic *l, uint8_t vector)
+bool lapic_request(struct lapic *l, uint8_t vector)
 {
-    if (!l->by_cpu || vector < 16 || (atomic_load_explicit(&l->level[vector >> 6], memory_order_relaxed) >> (vector & 63) & 1) ||
-        last_waits(l) || any_posted(l)) {
+    unsigned n = vector;
+    if (!l->by_cpu || n < 16 || lapic_is_level(l, n) || last_waits(l) || lapic_any_posted(l)) {
         lapic_post_fixed(l, vector, false);
-        return;
+        return false;
     }
-    *reg_of(l, REG_IRR + (vector >> 5)) |= bit_of(vector);
+    *reg_of(l, REG_IRR + (n >> 5)) |= 1u << (n & 31);
     show_request(l, vector);
+    return true;
 }
 
 /* Tells the other threads how this APIC is to be addressed now, and decides who serves it. */
@@ -297,14 +287,6 @@ bool lapic_has_work(const struct lapic *l)
     return lapic_highest_pending(l) >= 0;
 }
 
-void lapic_accept(struct lapic *l, uint8_t vector)
-{
-    atomic_fetch_and(&l->pending[vector >> 6], ~(1ull << (vector & 63)));
-    *reg_of(l, REG_ISR + (vector >> 5)) |= bit_of(vector);
-    l->serving = vector; /* it was above all the others when it was chosen, and they cannot have risen since */
-    l->nested++;
-}
-
 static void ended(struct lapic *l, uint8_t vector)
 {
     if ((atomic_load(&l->level[vector >> 6]) >> (vector & 63) & 1) && l->set->eoi)
@@ -339,7 +321,7 @@ void lapic_local_interrupt(struct lapic *l, enum lapic_lvt which)
     if (mode == DELIVER_NMI)
         lapic_post_mail(l, LAPIC_MAIL_NMI, 0);
     else if (mode == DELIVER_FIXED)
-        lapic_request(l, (uint8_t)entry);
+        (void)lapic_request(l, (uint8_t)entry);
 }
 
 static void local_error(struct lapic *l, uint32_t bit)
@@ -567,7 +549,7 @@ bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value)
 {
     lapic_advance(l, now);
     if (index == MSR_TSC_DEADLINE) {
-        lapic_timer_deadline(l, now, value);
+        (void)lapic_deadline(l, now, value);
         return true;
     }
     if (index == MSR_APIC_BASE)

@@ -35,6 +35,7 @@
 #define MSR_X2APIC_FIRST  0x800u
 #define MSR_X2APIC_LAST   0x8ffu
 #define MSR_X2APIC_EOI    0x80bu
+#define MSR_X2APIC_ICR    0x830u
 
 #define LAPIC_VERSION     0x50014u /* version 0x14, six LVT entries, no EOI-broadcast suppression */
 
@@ -118,6 +119,14 @@ static inline bool lapic_owns_msr(uint32_t index)
 }
 bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value);
 bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value);
+/* lapic_wrmsr of IA32_TSC_DEADLINE. True: all that comes of it is a new lapic_next_deadline, or an interrupt that is in the page
+ * already. */
+bool lapic_deadline(struct lapic *l, uint64_t now, uint64_t guest_tsc);
+
+static inline bool lapic_is_level(const struct lapic *l, unsigned vector)
+{
+    return (atomic_load_explicit(&l->level[vector >> 6], memory_order_relaxed) & (1ull << (vector & 63))) != 0;
+}
 
 /* In x2APIC mode a write of 0 to MSR_X2APIC_EOI does no more than end the interrupt. */
 static inline bool lapic_x2apic(const struct lapic *l)
@@ -125,10 +134,26 @@ static inline bool lapic_x2apic(const struct lapic *l)
     return (atomic_load_explicit(&l->route_mode, memory_order_relaxed) & LAPIC_ROUTE_MODE) == LAPIC_X2APIC;
 }
 void lapic_end_of_interrupt(struct lapic *l);
+/* Does the same if no other is in service, and nobody else must hear of its end. False: it is not so simple. */
+static inline bool lapic_end_only(struct lapic *l)
+{
+    unsigned vector = l->serving;
+    if (l->nested > 1 || lapic_is_level(l, vector))
+        return false;
+    l->page[0x100 / 4 + 4 * (vector >> 5)] = 0; /* ISR */
+    l->serving = 0;
+    l->nested = 0;
+    return true;
+}
 
+/* Of TPR in the APIC's page, which has no more than eight bits. */
+static inline uint8_t lapic_page_cr8(const uint32_t *page)
+{
+    return (uint8_t)page[0x80 / 4] >> 4;
+}
 static inline uint8_t lapic_cr8(const struct lapic *l)
 {
-    return (uint8_t)(l->page[0x80 / 4] >> 4); /* TPR */
+    return lapic_page_cr8(l->page);
 }
 void lapic_set_cr8(struct lapic *l, uint8_t cr8);
 
@@ -138,13 +163,38 @@ static inline bool lapic_by_cpu(const struct lapic *l)
     return l->by_cpu;
 }
 void lapic_take_requests(struct lapic *l);
+/* Is there anything that has not come into the page's IRR, or, if the monitor serves, not into ISR? */
+static inline uint64_t lapic_posted(const struct lapic *l, unsigned word)
+{
+    return atomic_load_explicit(&l->pending[word], memory_order_relaxed);
+}
+static inline bool lapic_any_posted(const struct lapic *l)
+{
+    return (lapic_posted(l, 0) | lapic_posted(l, 1) | lapic_posted(l, 2) | lapic_posted(l, 3)) != 0;
+}
 /* EXIT_APIC */
 void lapic_written(struct lapic *l, uint32_t offset, uint8_t vector);
 
+static inline bool lapic_others_posted(const struct lapic *l, uint8_t vector)
+{
+    uint64_t word[4] = {lapic_posted(l, 0), lapic_posted(l, 1), lapic_posted(l, 2), lapic_posted(l, 3)};
+    word[vector >> 6] &= ~(1ull << (vector & 63));
+    return (word[0] | word[1] | word[2] | word[3]) != 0;
+}
+
 /* The vector to deliver next (priority class above PPR), or -1. Does not change anything. */
 int lapic_highest_pending(const struct lapic *l);
+/* A write of MSR_X2APIC_ICR, in x2APIC mode, if it sends one vector to one CPU, as most do. False: nothing is done yet. */
+bool lapic_send_x2apic(struct lapic *l, uint64_t icr);
+
 /* The vector was delivered: IRR -> ISR. A vector that is no longer in IRR is put into ISR all the same: the CPU has taken it. */
-void lapic_accept(struct lapic *l, uint8_t vector);
+static inline void lapic_accept(struct lapic *l, unsigned vector)
+{
+    atomic_fetch_and(&l->pending[vector >> 6], ~(1ull << (vector & 63)));
+    l->page[0x100 / 4 + 4 * (vector >> 5)] |= 1u << (vector & 31); /* ISR */
+    l->serving = (uint8_t)vector; /* it was above all the others when it was chosen, and they cannot have risen since */
+    l->nested++;
+}
 /* Is there any pending bit above the current PPR? Cheap test for HLT. */
 bool lapic_has_work(const struct lapic *l);
 /* May the PIC's INTR reach this CPU now (LINT0 = ExtINT, or the APIC is off and this is the BSP)? */

@@ -21,6 +21,7 @@ static inline uint32_t *lvt_of(const struct lapic *l, enum lapic_lvt which) { re
 #define LAPIC_ERROR_RECEIVE_VECTOR 0x40u
 #define LAPIC_ERROR_REGISTER       0x80u
 
+#define ICR_WRITABLE  0x000ccfffu /* without delivery status */
 #define LVT_MASK      0x10000u
 #define LVT_MODE(v)   ((v) >> 8 & 7)
 #define TIMER_MODE(v) ((v) >> 17 & 3)
@@ -31,8 +32,8 @@ bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest);
 /* A fixed interrupt to this very APIC. False: an illegal vector. */
 bool lapic_send_self(struct lapic *l, uint8_t vector);
 
-/* Its own thread, between two runs of the guest: needs no pending bit if the CPU serves the interrupts. */
-void lapic_request(struct lapic *l, uint8_t vector);
+/* Its own thread, between two runs of the guest: needs no pending bit if the CPU serves the interrupts. Then true: it is in the page. */
+bool lapic_request(struct lapic *l, uint8_t vector);
 
 /* Posts what the LVT entry says, unless it is masked. */
 void lapic_local_interrupt(struct lapic *l, enum lapic_lvt which);
@@ -41,7 +42,6 @@ void lapic_timer_stop(struct lapic *l);
 void lapic_timer_start(struct lapic *l, uint64_t now);
 /* The LVT entry was changed from `old`. */
 void lapic_timer_mode(struct lapic *l, uint64_t now, uint32_t old);
-void lapic_timer_deadline(struct lapic *l, uint64_t now, uint64_t guest_tsc);
 uint32_t lapic_timer_count(const struct lapic *l, uint64_t now);
 
 #endif

@@ -3,7 +3,16 @@
  * may run this, so it touches only the atomic members of a struct lapic. A target that changes its address meanwhile is
  * matched by the old or the new one, as on a real bus.
  */
+#include <stddef.h>
+
 #include "vmm/devices/lapic_internal.h"
+
+/* Intel SDM vol. 3, figure 11-12. */
+#define ICR_MODE      0x700u
+#define ICR_LOGICAL   0x800u
+#define ICR_SHORTHAND 0xc0000u
+
+_Static_assert(VMM_VCPUS_MAX < 0xff, "the number of an APIC is no broadcast");
 
 void lapic_post_fixed(struct lapic *l, uint8_t vector, bool level_triggered)
 {
@@ -112,9 +121,36 @@ bool lapic_send_self(struct lapic *l, uint8_t vector)
     return true;
 }
 
+/* One vector for one CPU, by its number: the usual message. False: it is another, or nobody has that number. */
+static bool send_to_one(struct apic_set *set, uint32_t icr_low, uint32_t dest)
+{
+    struct lapic *l = dest < set->count && dest < VMM_VCPUS_MAX ? set->cpu[dest] : NULL;
+    if ((icr_low & (ICR_SHORTHAND | ICR_LOGICAL | ICR_MODE)) != 0 || (icr_low & 0xf0) == 0 || l == NULL)
+        return false;
+    uint32_t route = atomic_load_explicit(&l->route_mode, memory_order_acquire);
+    if ((route & LAPIC_ROUTE_SOFTWARE_ON) == 0 || (route & LAPIC_ROUTE_MODE) == LAPIC_OFF)
+        return false;
+    lapic_post_fixed(l, (uint8_t)icr_low, false);
+    if (set->kick)
+        set->kick(set->context, l->index);
+    return true;
+}
+
+bool lapic_send_x2apic(struct lapic *l, uint64_t icr)
+{
+    uint32_t low = (uint32_t)icr, dest = (uint32_t)(icr >> 32);
+    if ((low & ~ICR_WRITABLE) != 0 || !send_to_one(l->set, low, dest))
+        return false;
+    *reg_of(l, REG_ICR_LOW) = low;
+    *reg_of(l, REG_ICR_HIGH) = dest;
+    return true;
+}
+
 bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest)
 {
     struct apic_set *set = l->set;
+    if (send_to_one(set, icr_low, dest))
+        return true;
     unsigned shorthand = icr_low >> 18 & 3;
     struct interrupt_message m = {
         .dest = dest,

@@ -87,11 +87,22 @@ void lapic_timer_mode(struct lapic *l, uint64_t now, uint32_t old)
     }
 }
 
-void lapic_timer_deadline(struct lapic *l, uint64_t now, uint64_t guest_tsc)
+bool lapic_deadline(struct lapic *l, uint64_t now, uint64_t guest_tsc)
 {
-    if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) != TIMER_DEADLINE)
-        return;
-    l->tsc_deadline = guest_tsc;
-    deadline_arm(l, now);
-    lapic_advance(l, now);
+    uint32_t entry = *lvt_of(l, LVT_TIMER);
+    if (now >= l->timer_due) { /* the one before, first */
+        lapic_timer_fire(l, now);
+        (void)lapic_deadline(l, now, guest_tsc);
+        return false;
+    }
+    l->seen = now;
+    if (TIMER_MODE(entry) != TIMER_DEADLINE)
+        return true;
+    if (guest_tsc == 0 || guest_tsc > now + l->tsc_offset) {
+        l->tsc_deadline = guest_tsc;
+        deadline_arm(l, now);
+        return true;
+    }
+    lapic_timer_stop(l); /* it has come already */
+    return (entry & LVT_MASK) || lapic_request(l, (uint8_t)entry);
 }
