@@ -40,8 +40,9 @@
  * 28, 29, 31. */
 #define L7_EDX (BIT(4) | BIT(10) | BIT(14))
 
-/* Leaf 0xd.1: XSAVEOPT, XSAVEC, XGETBV(1). Not: XSAVES 3, XFD 4. */
-#define LD1_EAX 7u
+/* Leaf 0xd.1: XSAVEOPT, XGETBV(1). Not: XSAVES 3, XFD 4; nor XSAVEC 1, for Bochs' (2.7) saves nothing: a Linux that uses it loses all vector registers
+ * with every change of its tasks, and XSAVEOPT does as well. */
+#define LD1_EAX 5u
 
 /* 0x80000001. ECX: LAHF, (CMP_LEGACY 1 by number of CPUs), CR8 4, LZCNT 5, SSE4A 6, misaligned SSE 7, prefetch 8, XOP 11,
  * FMA4 16, TBM 21. Not: SVM 2, extended APIC space 3, OSVW 9, IBS 10, SKINIT 12, WDT 13, LWP 15, TCE 17, NODEID 19,
@@ -184,25 +185,15 @@ static uint32_t standard_size(const struct cpuid_table *t, uint64_t components)
     return size;
 }
 
-/* Of the compacted format (SDM vol. 1, 13.4.3): one after the other; none of the components offered needs alignment to 64. */
-static uint32_t compact_size(const struct cpuid_table *t, uint64_t components)
-{
-    uint32_t size = 512 + 64;
-    for (uint32_t i = 2; i < 8; i++)
-        if ((components >> i & 1) != 0)
-            size += t->xsave_size[i];
-    return size;
-}
-
 static void leaf_d(struct builder *b)
 {
     struct cpuid_table *t = b->t;
     if (t->xcr0_allowed == 0)
         return;
-    /* EBX of the first two follows XCR0: cpuid_lookup. */
+    /* EBX of the first follows XCR0: cpuid_lookup. */
     add(b, 0xd, 0, (struct cpuid_regs){.eax = (uint32_t)t->xcr0_allowed, .ebx = standard_size(t, XCR0_BASE),
                                        .ecx = standard_size(t, t->xcr0_allowed)}, 0);
-    add(b, 0xd, 1, (struct cpuid_regs){.eax = host(b, 0xd, 1).eax & LD1_EAX, .ebx = compact_size(t, XCR0_BASE)}, 0);
+    add(b, 0xd, 1, (struct cpuid_regs){.eax = host(b, 0xd, 1).eax & LD1_EAX}, 0); /* EBX is of the compacted format */
     for (uint32_t i = 2; i < 8; i++)
         if (t->xsave_size[i] != 0)
             add(b, 0xd, i, (struct cpuid_regs){.eax = t->xsave_size[i], .ebx = t->xsave_offset[i]}, 0);
@@ -407,8 +398,6 @@ void cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uin
     case 0xd:
         if (e != NULL && subleaf == 0)
             out->ebx = standard_size(t, xcr0 & t->xcr0_allowed);
-        if (e != NULL && subleaf == 1)
-            out->ebx = compact_size(t, xcr0 & t->xcr0_allowed);
         break;
     case EXTENDED + 0x1e:
         if (e != NULL) {

@@ -37,7 +37,6 @@ void fpu_save(void *area, uint64_t xcr0)
         if (xcr0 != cpu_xcr0_mask)
             xsetbv(0, cpu_xcr0_mask);
         __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(0xffffffffu), "d"(0xffffffffu) : "memory");
-        *(uint64_t *)((char *)area + 512) = cpu_xcr0_mask; /* XSTATE_BV (13.4.2): all is there (13.7). Bochs 2.7 says that ZMM16 to 31 are not */
     } else {
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
     }

@@ -1,5 +1,6 @@
 """The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to
 their prompts, typed into, rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
+import hashlib
 import os
 import re
 import time
@@ -48,6 +49,14 @@ def test_type_into_linux(box, name, cpus):
     box.in_guest(name, 'echo $((6*7)) is the answer', r'^42 is the answer')
     box.in_guest(name, 'nproc', rf'^{cpus}\n')
     box.in_guest(name, 'uname -r', r'^6\.\S+amd64')
+
+
+@pytest.mark.parametrize('name', ['cloud', 'debian'])
+def test_linux_computes_right(box, name):
+    """Four programs at a time that copy text, with whatever vector registers they find, and take turns."""
+    text = ''.join(f'words {i} of some length\n' for i in range(1, 401))
+    sum_here = hashlib.sha256(text.encode()).hexdigest()
+    box.in_guest(name, 'seq 400 | sed "s/^/words /" | sed "s/$/ of some length/" | sha256sum', rf'^{sum_here} ')
 
 
 def test_type_into_tiny(box):
