@@ -47,15 +47,14 @@ static void unlink_from(struct sched_entity **head, struct sched_entity *e)
 
 static void charge(struct sched_budget *b, uint64_t used)
 {
-    int64_t most_owed = b->borrow ? 0 : -(int64_t)b->ticks;
-    b->left = used < b->ticks * 2 && b->left - (int64_t)used > most_owed ? b->left - (int64_t)used : most_owed;
+    b->left -= (int64_t)used;
+    if (b->left < 0)
+        b->left = b->borrow ? 0 : b->left < -(int64_t)b->ticks ? -(int64_t)b->ticks : b->left;
 }
 
-/* Starts the period that holds `now`, if it has not started yet; missed ones are gone. */
-static void refill(struct sched_budget *b, uint64_t now)
+/* Starts the period that holds `now`; missed ones are gone. */
+static __attribute__((noinline)) void refill(struct sched_budget *b, uint64_t now)
 {
-    if (!b || b->refill_at > now)
-        return;
     uint64_t missed = (now - b->refill_at) / b->period;
     b->left = (missed || b->left > 0 ? 0 : b->left) + (int64_t)b->ticks;
     b->refill_at = add_sat(b->refill_at + missed * b->period, b->period);
@@ -80,9 +79,9 @@ static void book(struct sched *s, uint64_t now)
     if (b->refill_at <= now) {
         charge(b, b->refill_at - min_u64(from, b->refill_at));
         refill(b, now);
+        if (b->refill_at != NEVER)
+            from = max_u64(from, b->refill_at - b->period);
     }
-    if (b->refill_at != NEVER)
-        from = max_u64(from, b->refill_at - b->period);
     charge(b, now - from);
 }
 
@@ -102,7 +101,8 @@ static void make_throttled(struct sched *s, struct sched_entity *e)
 /* Into the list in which it belongs now. */
 static void enlist(struct sched *s, struct sched_entity *e, uint64_t now)
 {
-    refill(e->budget, now);
+    if (e->budget && e->budget->refill_at <= now)
+        refill(e->budget, now);
     if (exhausted(e))
         make_throttled(s, e);
     else
@@ -147,7 +147,9 @@ void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now)
     if (e->state != SCHED_BLOCKED)
         return;
     kassert(e->priority < SCHED_PRIORITIES && (!b || (b->ticks && b->period >= b->ticks)));
-    if (b && b->awake++ == 0 && (b->refill_at <= now || (__int128)b->left * b->period > (__int128)(b->refill_at - now) * b->ticks)) {
+    if (b && b->awake++ != 0)
+        book(s, now); /* whoever runs on it pays before it is refilled */
+    else if (b && (b->refill_at <= now || (__int128)b->left * b->period > (__int128)(b->refill_at - now) * b->ticks)) {
         b->left = (b->left > 0 ? 0 : b->left) + (int64_t)b->ticks;
         b->refill_at = add_sat(now, b->period);
     }
@@ -177,8 +179,8 @@ static int settle_top(struct sched *s, uint64_t now)
     int top;
     while ((top = top_ready(s)) >= 0) {
         struct sched_entity *e = s->ready[top];
-        refill(e->budget, now);
-        if (!exhausted(e) && e->key == deadline_of(e))
+        const struct sched_budget *b = e->budget;
+        if (!b || (b->left > 0 && b->refill_at > now && e->key == deadline_of(e)))
             break;
         remove_ready(s, e);
         enlist(s, e, now);
@@ -232,7 +234,7 @@ uint64_t sched_deadline(const struct sched *s)
     if (!r)
         return top >= 0 || borrower(s) ? 0 : t ? t->key : NEVER;
     bool borrows = exhausted(r);
-    if (top > r->priority || (top >= 0 && borrows) || (top == r->priority && s->ready[top]->key < deadline_of(r)))
+    if (top > r->priority || (borrows && (top >= 0 || !r->budget->borrow)) || (top == r->priority && s->ready[top]->key < deadline_of(r)))
         return 0;
     uint64_t due = top == r->priority || borrows ? s->slice_end : NEVER;
     if (r->budget)
