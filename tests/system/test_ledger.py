@@ -1,0 +1,122 @@
+"""Where every tick goes: `top`, `ledger` and `paths`, with guests that always want their CPU; and what shares and borrowing make of that."""
+import re
+import time
+
+import pytest
+
+from harness import Box, guest
+
+# How far clocks that are read one after the other may be apart: QEMU's go on in real time, however busy its host is.
+GAP_PCT = {'bochs': 0.1, 'qemu': 2.0}
+CONF = ('[host]\nconsole = serial\n\n'
+        + guest('lender', 'tiny.elf', 'share = 50% of cpu 1')
+        + guest('borrower', 'burner.elf', 'share = 20% of cpu 1', cmdline='share=20 period=10000', borrow='yes')
+        + guest('capped', 'burner.elf', 'share = 10% of cpu 1, every 4ms', cmdline='share=10 period=4000'))
+
+
+@pytest.fixture(scope='module')
+def box(on):
+    with Box(CONF, on=on, cpus=2) as b:
+        for name in ('borrower', 'capped'):
+            b.wait(rf'guest {name}: runs', 60)
+        b.settle()
+        yield b
+        print(b.text)
+
+
+def ledger(box):
+    """{cpu: {account: ticks}}"""
+    box.mark = len(box.text)
+    box.type('ledger\rend\r')
+    end = box.wait("Unknown command 'end'", 30).start()
+    accounts = {}
+    for cpu, what, ticks in re.findall(r'^ledger: cpu (\d+) (.*) (\d+)\n', box.text[:end][box.text.rfind('mullion> ledger', 0, end):], re.M):
+        accounts.setdefault(int(cpu), {})[what] = int(ticks)
+    return accounts
+
+
+def parts(accounts):
+    """What must add up to the CPU's clock: not what a vCPU's account is made of."""
+    return {k: v for k, v in accounts.items() if k != 'tsc' and not re.search(r' vcpu \d+ (guest|exit)', k)}
+
+
+@pytest.fixture(scope='module')
+def looks(box):
+    first = ledger(box)
+    box.shell('top 2', r'WHO')  # two seconds
+    box.wait(r'WHO', 30)
+    box.settle(1)
+    return first, ledger(box)
+
+
+def test_every_tick_is_booked(box, looks):
+    first, second = looks
+    assert sorted(first) == sorted(second) == [0, 1]
+    for cpu in (0, 1):
+        clock = second[cpu]['tsc'] - first[cpu]['tsc']
+        assert clock > 0
+        gone = sum(parts(second[cpu]).values()) - sum(parts(first[cpu]).values())
+        assert abs(clock - gone) < clock * GAP_PCT[box.on] / 100, (cpu, clock, gone)
+        for what, ticks in parts(first[cpu]).items():
+            assert second[cpu][what] >= ticks
+
+
+def test_an_account_is_its_guest_and_its_exits(looks):
+    for name in ('borrower', 'capped', 'lender'):
+        a = looks[1][1]
+        vcpu = a[f'guest {name} vcpu 0']
+        exits = sum(v for k, v in a.items() if k.startswith(f'guest {name} vcpu 0 exit '))
+        assert 0 < exits <= vcpu and a[f'guest {name} vcpu 0 guest'] == vcpu - exits
+        assert a[f'guest {name} vcpu 0 exit start'] > 0
+
+
+def test_shares_and_borrowing(box, looks):
+    """The lender sleeps: the borrower has what nobody else wants, who is capped has his share and no more."""
+    first, second = (x[1] for x in looks)
+    clock = second['tsc'] - first['tsc']
+
+    def percent(name):
+        return 100 * sum(second[k] - first[k] for k in first if re.fullmatch(rf'guest {name} (vcpu 0|devices)', k)) / clock
+    assert percent('lender') < 5
+    if box.on == 'qemu':  # its clock goes on while it does not run: only the order says something
+        assert percent('capped') < 30 < percent('borrower')
+        return
+    assert abs(percent('capped') - 10) < 0.1
+    assert percent('borrower') > 85
+    assert 100 * (second['idle'] - first['idle']) / clock < 1
+
+
+def test_top_says_it_in_percent(box):
+    box.shell('top 1', r'CPU +WHO +ALL +GUEST +EXITS')
+    box.wait(r'^ +1 +borrower +[5-9]\d\.\d% +[4-9]\d\.\d% +\d+\.\d%', 30)
+    box.wait(r'^mullion> ', 30)
+
+
+def test_top_ends_with_a_key(box):
+    box.settle()
+    box.type('top\r')
+    box.wait(r'WHO', 30)
+    box.wait(r'WHO', 30)
+    box.type('q')
+    box.wait(r'^mullion> ', 30)
+    box.shell('list', r'^lender +running')
+
+
+def test_paths(box):
+    box.settle()
+    box.type('paths\rend\r')
+    box.wait("Unknown command 'end'", 30)
+    rows = re.findall(r'^paths: (\S+) (\d+) on cpu (\d+)\n', box.text, re.M)
+    assert 3 <= len(rows) <= 10
+    assert [int(r[1]) for r in rows] == sorted((int(r[1]) for r in rows), reverse=True)
+    assert {'log', 'map'} & {r[0] for r in rows}
+
+
+def test_gone_threads_keep_their_ticks(box):
+    before = ledger(box)[1]
+    box.shell('stop capped now', 'capped is stopped')
+    box.wait_state('capped', 'off')
+    time.sleep(0.2)
+    after = ledger(box)[1]
+    assert after['gone'] - before['gone'] >= before['guest capped vcpu 0']
+    assert 'guest capped vcpu 0' not in after
