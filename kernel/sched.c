@@ -6,20 +6,9 @@
 #include "kernel/sched.h"
 #include "kernel/log.h"
 
-static uint64_t add_sat(uint64_t a, uint64_t b)
-{
-    return a > NEVER - b ? NEVER : a + b;
-}
-
-static uint64_t deadline_of(const struct sched_entity *e)
-{
-    return e->budget ? e->budget->refill_at - e->urgent : NEVER;
-}
-
-static bool exhausted(const struct sched_entity *e)
-{
-    return e->budget && e->budget->left <= 0;
-}
+static uint64_t add_sat(uint64_t a, uint64_t b) { return a > NEVER - b ? NEVER : a + b; }
+static uint64_t deadline_of(const struct sched_entity *e) { return e->budget ? e->budget->refill_at - e->urgent : NEVER; }
+static bool exhausted(const struct sched_entity *e) { return e->budget && e->budget->left <= 0; }
 
 /* Circular lists, ordered by key and then by arrival. Searched from the end, where a period that has just begun belongs. */
 static void insert(struct sched_entity **head, struct sched_entity *e, uint64_t key)
