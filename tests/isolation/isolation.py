@@ -20,6 +20,7 @@ BACKEND = {'bochs': 'vmx', 'qemu': 'svm'}
 # An interrupt's way through monitor and kernel is about 1,000 ticks. What may come before it: another guest's call that holds the
 # kernel's lock, and a path that cannot be interrupted.
 WAKE_DEDICATED_TICKS = 5_000
+# The longest step is to zero 1 MiB, 131,072 stores; and half as much for what is before and behind it.
 LONGEST_PATH_TICKS = 200_000
 
 

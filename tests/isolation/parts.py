@@ -175,16 +175,17 @@ def measure_linux(on):
 
 
 def flat_conf(guests):
-    """Two that compute in turns, to see the switch between them; one that tells what an exit costs; the others sleep."""
+    """Two that compute, to see the switch between them: with other periods and much to do, so that one often waits for the other. One that
+    tells what an exit costs. The others are asleep by then."""
     conf = ''
     for n in range(guests):
-        name = f'g{n}'
         if n < 2 and guests > 1:
-            conf += machines.guest(name, 'bench.elf', 'share = 10% of cpu 0, every 2ms', cmdline='mode=switch', bench_device='yes')
+            conf += machines.guest('sw' + 'ab'[n], 'bench.elf', f'share = 30% of cpu 0, every {2 + n}ms', cmdline='mode=switch',
+                                   bench_device='yes', autostart='no')
         else:
-            conf += machines.guest(name, 'bench.elf', 'share = 1% of cpu 0, every 20ms', cmdline='mode=cpuid', bench_device='yes',
+            conf += machines.guest(f'g{n}', 'bench.elf', 'share = 1% of cpu 0, every 20ms', cmdline='mode=cpuid', bench_device='yes',
                                    autostart='yes' if n < guests - 1 else 'no')
-    return conf.replace('[guest g0]', '[guest swa]').replace('[guest g1]', '[guest swb]') if guests > 1 else conf
+    return conf
 
 
 def measure_flat(on):
@@ -195,7 +196,11 @@ def measure_flat(on):
             row = {'guests': guests}
             last = 'swb' if guests == 2 else f'g{guests - 1}'
             m.wait("Mullion's shell", 120)
+            m.mark = 0
+            m.wait_all([rf'^\[g{n}\] bench end' for n in range(2, guests - 1)], 240)
             if guests > 1:
+                machines.start(m, 'swa')
+                machines.start(m, 'swb')
                 m.wait_all([r'^\[swa\] bench end', r'^\[swb\] bench end'], 240)
                 m.settle()
                 row['switch'] = bench.switch_cost(m.text)
