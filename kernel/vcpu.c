@@ -318,8 +318,11 @@ static inline __attribute__((always_inline)) enum outcome turn(struct vcpu *v, u
         __atomic_store_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
         return leave(v, EXIT_KICK);
     }
-    if (rarely(__atomic_load_n(&c->work, __ATOMIC_RELAXED)))
+    if (rarely(__atomic_load_n(&c->work, __ATOMIC_RELAXED))) {
+        c->entered = rdtsc(); /* else since before the monitor ran */
+        c->path = PATH_GUEST;
         return TO_HOST;
+    }
     uint32_t reason = way(v, min_u64(deadline_of(v), c->next_deadline));
     return reason == EXIT_WAITING ? serve_host(v->cpu, v) : hand_over(v, reason);
 }
@@ -371,8 +374,14 @@ noreturn void vcpu_run_call(struct thread *t)
     t->frame.rax = rarely(!v) ? E_STATE : OK;
     if (rarely(!v))
         user_resume(&t->frame);
-    if (rarely(!enter(t->cpu, v) || __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)))
+    bool exited = enter(t->cpu, v);
+    if (rarely(!exited || __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
+        if (exited) { /* else enter has told already */
+            v->cpu->entered = rdtsc();
+            v->cpu->path = PATH_GUEST;
+        }
         cpu_run();
+    }
     user_resume(&v->thread->frame);
 }
 

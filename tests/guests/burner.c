@@ -2,10 +2,14 @@
  * Burns all the time that it gets, and watches its own cap: it reads the TSC without end, so a gap between two readings is time
  * that it did not get. After each record one line, in ticks:
  *
- *   burner: ran 500123456 of 2000123456 ticks in 200 runs, at worst 1875012 over its share of 25%, slice 2500000
+ *   burner: ran 500123456 of 2000123456 ticks in 200 runs, at worst 1875012 over its share of 25%, 2000120 in any window, slice 2500000
+ *
+ * The first of the two counts windows that begin with a period of its own (windows.h). It knows where those begin: when it has slept for longer
+ * than a period, a new one begins at the deadline that wakes it, and another every period from then on, for it never sleeps again.
  *
  * Command line: `share=25 period=10000` (percent, us) is what it was given; `for=2000` (ms) is the length of a record;
- * `bursty` makes it sleep until somewhere in its period, in 64 steps, and only then burn, to get the budgets of two periods back to back.
+ * `bursty` makes it sleep until somewhere in its period, in 63 steps, and only then burn, to get the budgets of two periods back to back. Then a
+ * window of the first kind begins at the moment to which it slept.
  */
 #include "measure.h"
 #include "windows.h"
@@ -13,7 +17,7 @@
 #define GAP_TICKS 2000u /* more than any exit that the kernel settles takes, less than a switch to another guest and back */
 #define PHASES    64u
 
-static uint64_t period;
+static uint64_t period, next_period; /* next_period: of one that never sleeps */
 static uint64_t run_from, last;
 
 /* One reading. True: there was a gap as long as a budget's end leaves, so a new one has just begun. */
@@ -46,19 +50,26 @@ static void sleep_until(uint64_t deadline)
 
 static void record(uint64_t length, uint64_t percent, bool bursty)
 {
-    struct windows w = {.percent = percent};
+    struct windows w = {.percent = percent, .period = bursty ? 0 : period};
     unsigned phase = 0;
     uint64_t begin = rdtsc();
     run_from = last = begin;
+    while (next_period < begin)
+        next_period += period;
+    w.claim = next_period;
     while (last - begin < length)
         if (look(&w) && bursty) {
-            sleep_until(last + period * (phase++ % PHASES) / PHASES);
+            uint64_t due = last + period * (1 + phase++ % (PHASES - 1)) / PHASES;
+            sleep_until(due);
             (void)look(&w); /* this gap was its own wish */
+            windows_claim(&w, due);
         }
     windows_add(&w, run_from, last);
-    print("burner: ran %llu of %llu ticks in %llu runs, at worst %llu over its share of %llu%%, slice %llu\n",
+    next_period = w.claim;
+    print("burner: ran %llu of %llu ticks in %llu runs, at worst %llu over its share of %llu%%, %llu in any window, slice %llu\n",
           (unsigned long long)w.ran, (unsigned long long)(w.last - w.first), (unsigned long long)w.runs,
-          (unsigned long long)windows_worst(&w), (unsigned long long)percent, (unsigned long long)(period * percent / 100));
+          (unsigned long long)windows_worst_claimed(&w), (unsigned long long)percent, (unsigned long long)windows_worst(&w),
+          (unsigned long long)(period * percent / 100));
 }
 
 int guest_main(uint32_t magic, const struct multiboot *info)
@@ -68,6 +79,8 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     period = us_to_ticks(option_number("period=", 10000));
     uint64_t percent = option_number("share=", 100), length = tsc_khz * option_number("for=", 2000);
     bool bursty = option_word("bursty");
+    next_period = rdtsc() + 3 * period;
+    sleep_until(next_period);
     for (;;)
         record(length, percent, bursty);
 }

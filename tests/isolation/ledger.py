@@ -9,14 +9,18 @@
     ledger: cpu 1 guest web vcpu 0 1234
     ledger: cpu 1 guest web vcpu 0 guest 1100
     ledger: cpu 1 guest web vcpu 0 exit port 100
+
+`paths` tells the longest stretches of ring 0 with interrupts off since boot:
+
+    paths: destroy 131234 on cpu 0
 """
 import re
 
 ACCOUNT = re.compile(
     r'ledger: cpu (?P<cpu>\d+) (?P<account>tsc|idle|kernel|gone|service \S+|guest \S+ devices|guest \S+ vcpu \d+)'
-    r'(?P<detail> guest| exit \S+(?: \S+)*?)? (?P<ticks>\d+)(?:\s.*)?$'
+    r'(?P<detail> guest| exit \S+)? (?P<ticks>\d+)$'
 )
-PATH = re.compile(r'paths: (?P<what>\S.*?) (?P<ticks>\d+)$')
+PATH = re.compile(r'paths: (?P<what>\S+) (?P<ticks>\d+) on cpu (?P<cpu>\d+)$')
 
 
 class Unknown(Exception):
@@ -55,10 +59,10 @@ class Ledger:
                 return cpu, accounts[name]
         raise Unknown(f'the ledger has no {name}')
 
-    def share_pct(self, guest, vcpu=0):
-        """Of its CPU's time."""
-        cpu, ticks = self.of_guest(guest, vcpu)
-        return 100 * ticks / self.tsc[cpu]
+    def share_pct(self, guest):
+        """Of its CPU's time, what a guest with a share had: its vCPU and its devices live on one budget."""
+        cpu, ticks = self.of_guest(guest)
+        return 100 * (ticks + self.accounts[cpu][f'guest {guest} devices']) / self.tsc[cpu]
 
     def gap_pct(self):
         """The worst CPU's difference between its clock and the sum of its accounts."""
@@ -100,7 +104,14 @@ def parse_ledger(text):
 
 def parse_paths(text):
     """[(what, ticks)], longest first."""
-    found = [(m['what'], int(m['ticks'])) for m in map(PATH.match, text.splitlines()) if m]
+    found = []
+    for line in text.splitlines():
+        if not line.startswith('paths: '):
+            continue
+        m = PATH.match(line)
+        if not m:
+            raise Unknown(f'a path that cannot be read: {line!r}')
+        found.append((m['what'], int(m['ticks'])))
     if not found:
         raise Unknown('the shell has told no paths')
     return sorted(found, key=lambda x: -x[1])

@@ -33,8 +33,9 @@ def adversary(name, seed, where, **keys):
     return guest(name, 'adversary.elf', where, cmdline=f'seed={seed} forever', on_crash='restart', **keys)
 
 
-# Guests of one CPU: their shares, and a quarter of each for its devices, add up to 90%. Periods that have nothing to do with each other.
-SPINNERS = {'spin10': (25, 10), 'spin3': (20, 3), 'spin40': (10, 40)}  # name: percent, period in ms
+# Guests of one CPU: their shares add up to 95%; the rest is for root and the console, which on AMD-V come first there. Periods that
+# have nothing to do with each other.
+SPINNERS = {'spin10': (30, 10), 'spin3': (25, 3), 'spin40': (15, 40)}  # name: percent, period in ms
 LATENCY_PERIOD_MS = 10
 
 
@@ -44,7 +45,7 @@ def shared(on):
     conf = ''.join(burner(name, percent, cpu, ms) for name, (percent, ms) in SPINNERS.items())
     conf += burner('bursty', 5, cpu, 20, 'bursty')
     conf += guest('latency', 'latency.elf', f'share = 4% of cpu {cpu}, every {LATENCY_PERIOD_MS}ms')
-    conf += adversary('near', 1, f'share = 8% of cpu {cpu}, every 30ms')
+    conf += adversary('near', 1, f'share = 16% of cpu {cpu}, every 30ms')
     if on == 'bochs':
         conf += adversary('far', 2, 'share = 30% of cpu 0')
     return conf, cpu + 1, ['near', 'far'] if on == 'bochs' else ['near']
@@ -62,15 +63,16 @@ ALONE = guest('latency', 'latency.elf', 'cpus = 0', cmdline='count=500')
 
 
 def interference_qemu():
-    """On one CPU: a short period, so that a round ends where its work ends and not where the next period begins."""
-    return (guest('workload', 'workload.elf', 'share = 30% of cpu 0, every 2ms', cmdline='work=20')
-            + adversary('left', 1, 'share = 15% of cpu 0, every 5ms', autostart='no')
-            + adversary('right', 2, 'share = 15% of cpu 0, every 7ms', autostart='no'))
+    """On one CPU: a short period and a long round of hundreds of them. Beside others a period's budget may come early or late in it, so
+    one round can be a period longer or shorter."""
+    return (guest('workload', 'workload.elf', 'share = 30% of cpu 0, every 2ms', cmdline='work=160')
+            + adversary('left', 1, 'share = 30% of cpu 0, every 5ms', autostart='no')
+            + adversary('right', 2, 'share = 30% of cpu 0, every 7ms', autostart='no'))
 
 
 def linux(on):
     """(configuration, CPUs, MHz): a Linux with an adversary beside it on its CPU and, on VT-x, another on the other CPU."""
-    mhz, near, percent, others = (SLOW_MHZ, 1, 60, (50, 12)) if on == 'bochs' else (MHZ[on], 0, 40, (15, 15))
+    mhz, near, percent, others = (SLOW_MHZ, 1, 70, (60, 25)) if on == 'bochs' else (MHZ[on], 0, 50, (20, 20))
     conf = guest('linux', 'vmlinuz-cloud', f'share = {percent}% of cpu {near}, every 10ms', memory='192M', initrd='initrd.gz',
                  cmdline=f'console=ttyS0 loglevel=4 tsc_early_khz={mhz * 1000} mullion.name=linux')
     conf += adversary('left', 1, f'share = {others[0]}% of cpu 0, every 5ms', autostart='no')

@@ -6,10 +6,11 @@ import ledger
 import machines
 from machines import Failure, bench
 
-ROUNDS = 12
+ROUNDS = {'bochs': 12, 'qemu': 6}
 RESTARTS_MAX = 60
-SPIN_REPORTS = 3  # of 2 s each
-BURNER = (r'burner: ran (\d+) of (\d+) ticks in (\d+) runs, at worst (\d+) over its share of (\d+)%, slice (\d+)\n')
+SPIN_REPORTS = 6  # of 2 s each
+BURNER = (r'burner: ran (\d+) of (\d+) ticks in (\d+) runs, at worst (\d+) over its share of (\d+)%, (\d+) in any window, '
+          r'slice (\d+)\n')
 LATENCY = r'latency: (\d+) wakes, least (\d+), median (\d+), 99% (\d+), worst (\d+), (\d+) early\n'
 WORKLOAD = r'workload: round \d+: (\d+) ticks, result 0x([0-9a-f]{16})\n'
 
@@ -26,28 +27,9 @@ def wakes(found, where, beside):
             'median': middle, 'p99': max(r[3] for r in rounds), 'worst': max(r[4] for r in rounds), 'early': sum(r[5] for r in rounds)}
 
 
-class Readings:
-    """Between two readings of the ledger. Where the shell has none, it says so and nothing is known."""
-
-    def __init__(self, m):
-        self.m, self.why, self.diff = m, None, None
-        try:
-            self.begin = ledger.read_ledger(m)
-        except (ledger.Unknown, Failure) as e:
-            self.begin, self.why = None, str(e).split('\n', maxsplit=1)[0]
-
-    def end(self):
-        if self.begin:
-            self.diff = ledger.read_ledger(self.m) - self.begin
-        return self.diff
-
-
 def closing(m, out):
     """What is asked of every machine at its end: the longest paths, the audit, and whether anybody got out."""
-    try:
-        out['paths'] = ledger.read_paths(m)
-    except (ledger.Unknown, Failure) as e:
-        out['paths_unknown'] = str(e).split('\n', maxsplit=1)[0]
+    out['paths'] = ledger.read_paths(m)
     m.settle(0.3)
     a = m.shell('audit', r'^audit: \d+ tables, .*; (\d+) ticks; .*\naudit: (.*)\n', 60)
     out['audit_ticks'] = int(a.group(1))
@@ -55,12 +37,6 @@ def closing(m, out):
     violations = re.search(r'FAILED, (\d+)', a.group(2))
     out['escapes'] = machines.escapes(m) + (int(violations.group(1)) if violations else 0 if a.group(2) == 'passed' else 1)
     out['attacks'] = len(re.findall(r'^\[\w+\] attack [a-z ]+: done', m.text, re.M))
-
-
-def shares_by_guests(found):
-    """Without a ledger: what a burner has seen itself."""
-    ran, of = sum(int(f.group(1)) for f in found), sum(int(f.group(2)) for f in found)
-    return 100 * ran / of
 
 
 def measure_shared(on):
@@ -74,29 +50,28 @@ def measure_shared(on):
         machines.wait_attacks(m, adversaries, 120)
         m.settle(0.2)
         since = len(m.text)
-        readings = Readings(m)
+        begin = ledger.read_ledger(m)
         reports = {n: machines.wait_lines(m, n, BURNER, SPIN_REPORTS + 1, since, 120) for n in machines.SPINNERS}
-        diff = readings.end()
+        diff = ledger.read_ledger(m) - begin
         reports['bursty'] = machines.wait_lines(m, 'bursty', BURNER, SPIN_REPORTS, since, 120)
         slept = machines.wait_lines(m, 'latency', LATENCY, 2, since, 120)
         out['khz'] = khz(m)
         out['shares'] = []
         for name, (percent, ms) in machines.SPINNERS.items():
-            got = diff.share_pct(name) if diff else shares_by_guests(reports[name])
+            got = diff.share_pct(name)
             out['shares'].append({'guest': name, 'percent': percent, 'period_ms': ms, 'got': got,
                                   'error_pct': 100 * abs(got - percent) / percent})
-        out['shares_from'] = 'ledger' if diff else f'guests ({readings.why})'
         out['caps'] = []
         for name, found in reports.items():
-            worst = max(int(f.group(4)) / int(f.group(6)) for f in found)
-            f = found[0]
-            out['caps'].append({'guest': name, 'percent': int(f.group(5)), 'slice': int(f.group(6)), 'worst_slices': worst,
+            percent, slice_ticks = int(found[0].group(5)), int(found[0].group(7))
+            out['caps'].append({'guest': name, 'percent': percent, 'slice': slice_ticks,
+                                'worst_slices': max(int(f.group(4)) for f in found) / slice_ticks,
+                                'any_window_slices': max(int(f.group(6)) for f in found) / slice_ticks,
                                 'windows_of_runs': sum(int(x.group(3)) for x in found)})
         out['wakes'] = [wakes(slept, 'shared', 'adversaries')]
-        if diff:
-            out['seconds'] = min(diff.tsc.values()) / out['khz'] / 1000
-            out['gap_pct'] = diff.gap_pct()
-            out['accounts'] = {str(cpu): {**diff.kinds(cpu), 'tsc': diff.tsc[cpu]} for cpu in diff.tsc}
+        out['seconds'] = min(diff.tsc.values()) / out['khz'] / 1000
+        out['gap_pct'] = diff.gap_pct()
+        out['accounts'] = {str(cpu): {**diff.kinds(cpu), 'tsc': diff.tsc[cpu]} for cpu in diff.tsc}
         closing(m, out)
     return out
 
@@ -109,22 +84,20 @@ def rounds(m, count, since, results):
     return {'mean': sum(ticks) / len(ticks), 'least': min(ticks), 'most': max(ticks), 'rounds': len(ticks)}
 
 
-def beside_adversaries(m, names, out, measure):
-    """A measurement alone, then with the adversaries at work."""
+def beside_adversaries(m, names, out, count, measure):
+    """A measurement of `count` rounds alone, then with the adversaries at work."""
     results = set()
     m.wait(r'^\[workload\] workload: round 1: ', 120)
-    alone = rounds(m, ROUNDS, len(m.text), results)
+    alone = rounds(m, count, len(m.text), results)
     out['wakes'] = measure('nobody') if measure else []
     begun = [machines.start(m, name) for name in names]
     machines.wait_attacks(m, names, 240)
-    readings = Readings(m)
-    beside = rounds(m, ROUNDS, max(len(m.text), *begun), results)
+    begin = ledger.read_ledger(m)
+    beside = rounds(m, count, max(len(m.text), *begun), results)
     out['wakes'] += measure('adversaries') if measure else []
-    diff = readings.end()
+    out['gap_pct'] = (ledger.read_ledger(m) - begin).gap_pct()
     out['interference'] = {'alone': alone, 'beside': beside, 'pct': 100 * abs(beside['mean'] - alone['mean']) / alone['mean']}
     out['results'] = len(results)
-    if diff:
-        out['gap_pct'] = diff.gap_pct()
     out['khz'] = khz(m)
     closing(m, out)
     out['escapes'] += len(results) - 1  # a guest whose results were disturbed
@@ -155,12 +128,12 @@ def measure_dedicated(on):
             def measure(beside):
                 rows = [dedicated_wakes(m, beside)]
                 return rows + [wakes_amid_restarts(m, 'right')] if beside == 'adversaries' else rows
-            beside_adversaries(m, ['left', 'right'], out, measure)
+            beside_adversaries(m, ['left', 'right'], out, ROUNDS[on], measure)
         return out
     with machines.box(on, machines.ALONE) as m:
         row = dedicated_wakes(m, 'nobody')
     with machines.box(on, machines.interference_qemu()) as m:
-        beside_adversaries(m, ['left', 'right'], out, None)
+        beside_adversaries(m, ['left', 'right'], out, ROUNDS[on], None)
     out['wakes'] = [row]
     return out
 
@@ -202,16 +175,17 @@ def measure_linux(on):
 
 
 def flat_conf(guests):
-    """Two that compute in turns, to see the switch between them; one that tells what an exit costs; the others sleep."""
+    """Two that compute, to see the switch between them: with other periods and much to do, so that one often waits for the other. One that
+    tells what an exit costs. The others are asleep by then."""
     conf = ''
     for n in range(guests):
-        name = f'g{n}'
         if n < 2 and guests > 1:
-            conf += machines.guest(name, 'bench.elf', 'share = 10% of cpu 0, every 2ms', cmdline='mode=switch', bench_device='yes')
+            conf += machines.guest('sw' + 'ab'[n], 'bench.elf', f'share = 30% of cpu 0, every {2 + n}ms', cmdline='mode=switch',
+                                   bench_device='yes', autostart='no')
         else:
-            conf += machines.guest(name, 'bench.elf', 'share = 1% of cpu 0, every 20ms', cmdline='mode=cpuid', bench_device='yes',
+            conf += machines.guest(f'g{n}', 'bench.elf', 'share = 1% of cpu 0, every 20ms', cmdline='mode=cpuid', bench_device='yes',
                                    autostart='yes' if n < guests - 1 else 'no')
-    return conf.replace('[guest g0]', '[guest swa]').replace('[guest g1]', '[guest swb]') if guests > 1 else conf
+    return conf
 
 
 def measure_flat(on):
@@ -222,7 +196,11 @@ def measure_flat(on):
             row = {'guests': guests}
             last = 'swb' if guests == 2 else f'g{guests - 1}'
             m.wait("Mullion's shell", 120)
+            m.mark = 0
+            m.wait_all([rf'^\[g{n}\] bench end' for n in range(2, guests - 1)], 240)
             if guests > 1:
+                machines.start(m, 'swa')
+                machines.start(m, 'swb')
                 m.wait_all([r'^\[swa\] bench end', r'^\[swb\] bench end'], 240)
                 m.settle()
                 row['switch'] = bench.switch_cost(m.text)

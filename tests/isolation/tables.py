@@ -24,8 +24,8 @@ def all_tables(results):
     found.append(('Shares', ['', 'guest', 'share', 'period', 'got', 'error'],
                   [[b, r['guest'], f'{r["percent"]}%', f'{r["period_ms"]} ms', f'{r["got"]:.3f}%', f'{r["error_pct"]:.3f}%']
                    for b, _, r in rows_of('shares')]))
-    found.append(('Caps', ['', 'guest', 'share', 'slice, ticks', 'at worst over its share, slices', 'runs looked at'],
-                  [[b, r['guest'], f'{r["percent"]}%', r['slice'], r['worst_slices'], r['windows_of_runs']]
+    found.append(('Caps', ['', 'guest', 'share', 'slice, ticks', 'at worst over its share, slices', 'in any window', 'runs looked at'],
+                  [[b, r['guest'], f'{r["percent"]}%', r['slice'], r['worst_slices'], r['any_window_slices'], r['windows_of_runs']]
                    for b, _, r in rows_of('caps')]))
     found.append(('Wake-up', ['', 'CPU', 'beside', 'wakes', 'least', 'median', '99%', 'worst'],
                   [[b, r['where'], r['beside'], r['wakes'], r['least'], r['median'], r['p99'], r['worst']]
@@ -44,8 +44,10 @@ def all_tables(results):
         for cpu, k in results[b]['parts'].get('shared', {}).get('accounts', {}).items():
             rows.append([TITLE[b], cpu, k['tsc']] + [k.get(x, 0) for x in ('idle', 'kernel', 'services', 'devices', 'guests', 'gone')])
     found.append(('Ledger', ['', 'CPU', 'clock', 'idle', 'kernel', 'services', 'devices', 'guests', 'gone'], rows))
-    found.append(('Longest stretches of ring 0', ['', 'what', 'ticks'],
-                  [[TITLE[b], what, ticks] for b in names for what, ticks in results[b].get('longest_ring0_paths', ())]))
+    longest = [results[b].get('longest_ring0_paths', []) for b in names]
+    found.append(('Longest stretches of ring 0', ['rank'] + [x for b in names for x in (TITLE[b], 'ticks')],
+                  [[str(n + 1)] + [x for paths in longest for x in (paths[n] if n < len(paths) else ('', ''))]
+                   for n in range(max(map(len, longest), default=0))]))
     found.append(('Few guests and many', ['', 'guests', 'kernel bytes per guest', 'switch', 'exit (CPUID)'],
                   [[b, r['guests'], r.get('kernel_bytes'), r.get('switch'), r.get('exit')] for b, _, r in rows_of('rows')]))
     return [t for t in found if t[2]]

@@ -147,6 +147,31 @@ static void test_the_longest_stay_in_ring_0(void **state)
     assert_int_equal(call3(b, SYS_QUERY, 1, QUERY_CPU_IDLE, 1).error, OK);
 }
 
+static void work_comes_up(struct vcpu *v)
+{
+    guest_runs_a_while(v);
+    cpu_post(v->cpu, WORK_WAKE);
+}
+
+/* A vCPU's thread that gives way to work for its CPU, before its guest is entered and behind an exit: neither the monitor's time nor the guest's is ring 0's. */
+static void test_only_ring_0_is_ring_0s(void **state)
+{
+    (void)state;
+    const uint64_t none[6] = {0};
+    assert_ptr_equal(run_cpu(1), b);
+    uint64_t s = made(call0(b, SYS_SPACE_CREATE));
+    made(call2(b, SYS_VCPU_CREATE, s, 0x700000));
+    now += 30 * K;
+    guest_runs = work_comes_up;
+    assert_ptr_equal(make_call(b, SYS_VCPU_RUN, none), b);
+    now += 30 * K;
+    cpu_post(b->cpu, WORK_WAKE);
+    assert_ptr_equal(make_call(b, SYS_VCPU_RUN, none), b);
+    assert_int_not_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)PATH_GUEST << 8), 0);
+    for (uint64_t path = 0; path < PATH_COUNT; path++)
+        assert_in_range(cpu_ticks(QUERY_CPU_PATH, 1 | path << 8), 0, 10 * K);
+}
+
 static void test_two_on_one_budget(void **state)
 {
     (void)state;
@@ -179,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_is_lost_with_a_thread, start, machine_stop),
         cmocka_unit_test_setup_teardown(test_exits_pay_for_themselves, start, machine_stop),
         cmocka_unit_test_setup_teardown(test_the_longest_stay_in_ring_0, start, machine_stop),
+        cmocka_unit_test_setup_teardown(test_only_ring_0_is_ring_0s, start, machine_stop),
         cmocka_unit_test_setup_teardown(test_two_on_one_budget, start, machine_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
