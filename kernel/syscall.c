@@ -392,8 +392,7 @@ noreturn void syscall_entry(struct thread *t);
 noreturn void syscall_entry(struct thread *t)
 {
     uint64_t number = t->frame.rax;
-    t->cpu->entered = rdtsc();
-    t->cpu->path = (uint32_t)min_u64(number, PATH_RING3);
+    path_begin(t->cpu, (uint32_t)min_u64(number, PATH_RING3), rdtsc());
     if (number == SYS_THREAD_EXIT)
         thread_exit(t);
     struct result r = failed(E_NOSYS);

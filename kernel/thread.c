@@ -190,8 +190,7 @@ noreturn void cpu_run(void)
             path_end(c, now);
             if (!__atomic_load_n(&c->work, __ATOMIC_SEQ_CST))
                 irq_wait();
-            c->entered = rdtsc();
-            c->path = PATH_IDLE;
+            path_begin(c, PATH_IDLE, rdtsc());
             sched_waited(&c->sched, c->entered);
             continue;
         }

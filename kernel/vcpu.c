@@ -269,8 +269,7 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
     if (deadline != NEVER && rdtsc() >= deadline)
         return leave(v, EXIT_DEADLINE);
     v->halted = true;
-    v->cpu->entered = rdtsc();
-    v->cpu->path = PATH_GUEST;
+    path_begin(v->cpu, PATH_GUEST, rdtsc());
     thread_block(v->thread, BLOCK_HALT, deadline);
     return TO_HOST;
 }
@@ -280,8 +279,7 @@ static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct v
 {
     v->exits[EXIT_WAITING]++;
     v->exit_reason = EXIT_WAITING;
-    c->entered = v->exit_at;
-    c->path = PATH_GUEST;
+    path_begin(c, PATH_GUEST, v->exit_at);
     if (v->vector == VECTOR_PENDING)
         irq_window();
     else if (v->vector)
@@ -319,8 +317,7 @@ static inline __attribute__((always_inline)) enum outcome turn(struct vcpu *v, u
         return leave(v, EXIT_KICK);
     }
     if (rarely(__atomic_load_n(&c->work, __ATOMIC_RELAXED))) {
-        c->entered = rdtsc(); /* else since before the monitor ran */
-        c->path = PATH_GUEST;
+        path_begin(c, PATH_GUEST, rdtsc()); /* else since before the monitor ran */
         return TO_HOST;
     }
     uint32_t reason = way(v, min_u64(deadline_of(v), c->next_deadline));
@@ -362,8 +359,7 @@ __attribute__((noinline)) bool vcpu_enter(struct cpu *c, struct vcpu *v)
     path_end(c, rdtsc());
     if (!enter(c, v))
         return false;
-    c->entered = rdtsc();
-    c->path = PATH_GUEST;
+    path_begin(c, PATH_GUEST, rdtsc());
     return true;
 }
 
@@ -376,10 +372,8 @@ noreturn void vcpu_run_call(struct thread *t)
         user_resume(&t->frame);
     bool exited = enter(t->cpu, v);
     if (rarely(!exited || __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
-        if (exited) { /* else enter has told already */
-            v->cpu->entered = rdtsc();
-            v->cpu->path = PATH_GUEST;
-        }
+        if (exited) /* else enter has told already */
+            path_begin(v->cpu, PATH_GUEST, rdtsc());
         cpu_run();
     }
     user_resume(&v->thread->frame);

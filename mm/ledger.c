@@ -90,13 +90,3 @@ static void take_out(struct ledger_range **link, struct ledger_range *r)
 }
 
 void ledger_remove(struct ledger *l, struct ledger_range *r) { take_out(&l->root, r); }
-
-struct ledger_range *ledger_next(const struct ledger *l, hpa_t a)
-{
-    struct ledger_range *best = NULL;
-    for (struct ledger_range *n = l->root; n; n = n->child[n->base.v < a.v]) {
-        if (n->base.v >= a.v)
-            best = n;
-    }
-    return best;
-}

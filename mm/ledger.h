@@ -22,7 +22,5 @@ struct ledger { struct ledger_range *root; };
 /* E_ARG: misaligned, empty or wrapping; E_OVERLAP: some frame has an owner. */
 enum error ledger_insert(struct ledger *l, struct ledger_range *r) must_check;
 void ledger_remove(struct ledger *l, struct ledger_range *r);
-/* The first range with base >= a, or NULL: for walking in order. */
-struct ledger_range *ledger_next(const struct ledger *l, hpa_t a);
 
 #endif

@@ -61,8 +61,7 @@ void irq_dispatch(unsigned vector)
 
 void trap_from_user(struct thread *t)
 {
-    t->cpu->entered = rdtsc();
-    t->cpu->path = PATH_RING3;
+    path_begin(t->cpu, PATH_RING3, rdtsc());
     if (t->frame.vector >= 32)
         irq_dispatch((unsigned)t->frame.vector);
     else

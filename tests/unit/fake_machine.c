@@ -6,6 +6,7 @@
 #include <sanitizer/asan_interface.h>
 
 #include "fake_machine.h"
+#include "ledger_next.h"
 #include "pt_lookup.h"
 
 #include "arch/x86_64/fpu.h"

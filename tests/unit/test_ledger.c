@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "ledger_next.h"
 #include "mm/ledger.h"
 
 /* Checks order, disjointness, heights and balance; returns the height. */
