@@ -55,6 +55,7 @@ static bool draining;
 static bool topping;               /* `top` has the terminal: no other lines are shown */
 static unsigned top_left;          /* tables; 0: until a key comes */
 static uint64_t top_next;          /* TSC of the next one */
+static bool top_asked;             /* a table is on its way */
 static unsigned missed;            /* lines of the host's log that came while a guest was attached */
 static char pending_input[256];    /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
@@ -259,6 +260,7 @@ static void ask(enum control_kind kind, unsigned guest, unsigned value)
 static void top_begin(unsigned times)
 {
     topping = true;
+    top_asked = false;
     lines.silent = true;
     top_left = times;
     top_next = tsc_now() + ms(TOP_MS);
@@ -274,11 +276,12 @@ static void top_end(void)
     show_prompt();
 }
 
-/* A table has been shown, or only begun (`top_next` tells). */
+/* Root has answered: with a table, or only by beginning to count, however late that was. */
 static void top_shown(uint64_t now)
 {
-    if (!topping || now < top_next)
+    if (!topping || !top_asked)
         return;
+    top_asked = false;
     top_next = now + ms(TOP_MS);
     if (top_left != 0 && --top_left == 0)
         top_end();
@@ -290,6 +293,7 @@ static void top_work(uint64_t now)
         return;
     if (top_left == 0) /* for eyes: always in the same place */
         uart_write("\x1b[H\x1b[J", 6);
+    top_asked = true;
     ask(CONTROL_TOP, 0, 1);
 }
 
