@@ -62,6 +62,7 @@ struct vcpu {
     uint32_t kicked;             /* atomic; set by anybody, cleared when it is reported */
     bool in_guest_mode;          /* the thread's mode: inside vcpu_run */
     bool halted;                 /* inside vcpu_run, asleep by ACTIVITY_HALT */
+    bool alone;                  /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice ends its turn */
     /* switched by common code, see above */
     void *fpu;                   /* XSAVE area, one page */
     uint64_t xcr0, cr2, dr[4], tsc_aux;
@@ -121,7 +122,7 @@ struct backend {
 
     /* Enters the guest once. Before: flushes if v->flush_seen is behind; delivers what was interrupted in delivery, else state->inject, else
      * state->irq if the guest can take it now (otherwise opens the interrupt window; at the window's exit it delivers without anybody's
-     * help). Arms the CPU's own means (VMX preemption timer; always, at most 10 ms away when guest IF is 0) so that the guest is left when the
+     * help). Arms the CPU's own means (VMX preemption timer; at most 10 ms away, but for who is alone, with IF set) so that the guest is left when the
      * TSC reaches deadline. Answers the enum exit_reason, EXIT_WAITING for everything that is the host's (external interrupt, NMI, timer
      * expiry, window; then v->vector says more), with RUN_DECODE if the monitor will have to decode the instruction. The rest of the record is
      * in the shared page, in the common form: written there, never read back. Advances nothing but what the monitor says it has done. Calls vcpu_goes_on before it

@@ -38,6 +38,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     v->thread = t;
     v->cpu = t->cpu;
     v->space = s;
+    v->alone = !t->entity.budget;
     object_get(&s->object);
     enum error e = E_QUOTA;
     v->state = pool_page(&d->quota);

@@ -15,7 +15,7 @@ static const struct control_row pin_rows[] = {
 static const struct control_row proc_rows[] = {
     {PROC_INTERRUPT_WINDOW, SWITCHED, "interrupt-window exiting"},
     {PROC_TSC_OFFSETTING, REQUIRED, "use TSC offsetting"},
-    {PROC_HLT, REQUIRED, "HLT exiting"},
+    {PROC_HLT, SWITCHED, "HLT exiting"},
     {PROC_INVLPG, FORBIDDEN, "INVLPG exiting off"},
     {PROC_MWAIT, REQUIRED, "MWAIT exiting"},
     {PROC_RDPMC, REQUIRED, "RDPMC exiting"},

@@ -9,6 +9,8 @@
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
+#define SLICES_ALONE 64 /* 640 ms: how long a guest that waits in HLT with IF=0 may go unreached in Bochs */
+
 uint64_t vmx_slice;
 
 static void set_proc(struct vmx_vcpu *hw, uint32_t value)
@@ -30,6 +32,7 @@ static void deliver(uint32_t info, uint32_t error, uint32_t length)
     if (length)
         vmwrite32(ENTRY_EVENT_LENGTH, length);
     vmwrite32(ENTRY_EVENT, info);
+    vmwrite32(GUEST_ACTIVITY, 0);
 }
 
 /* What the monitor wants injected. false: not now; *proc got the window that says when. */
@@ -50,7 +53,7 @@ static bool deliver_inject(struct vcpu_state *s, uint32_t info, uint32_t *proc)
     return true;
 }
 
-static bool takes_interrupts(void)
+bool vmx_takes_interrupts(void)
 {
     return (vmreadn(GUEST_RFLAGS) & RFLAGS_IF) && !(vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
 }
@@ -69,12 +72,12 @@ static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct
         taken = deliver_inject(s, inject, &proc);
     }
     if (irq & IRQ_VALID) {
-        if (!taken && takes_interrupts()) {
+        if (!taken && vmx_takes_interrupts()) {
             uint32_t vector = irq & INJECT_VECTOR_MASK;
             __atomic_store_n(&s->irq, IRQ_DELIVERED | vector, __ATOMIC_RELAXED);
             deliver(EVENT_VALID | EVENT_INTERRUPT << 8 | vector, 0, 0);
         } else {
-            proc |= BIT(PROC_INTERRUPT_WINDOW);
+            proc |= BIT(PROC_INTERRUPT_WINDOW) | BIT(PROC_HLT); /* see wake in vmx_state.c */
         }
     }
     set_proc(hw, proc);
@@ -163,7 +166,8 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
     uint64_t now = rdtsc();
     vcpu_goes_on(v, now);
-    vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(now, deadline, vmx_slice, vmx.timer_shift));
+    bool slice_ends = !v->alone || !(vmreadn(GUEST_RFLAGS) & RFLAGS_IF); /* Bochs (2.7): entered with IF=0 the host's interrupts may not get in */
+    vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(now, deadline, slice_ends ? vmx_slice : vmx_slice * SLICES_ALONE, vmx.timer_shift));
 
     /*
      * A guest's CPUID and doorbells are answered in here: no event can have come up, and an interrupt that has makes the next entry an exit at once. The timer runs

@@ -20,6 +20,7 @@ static void put_rip(const struct vcpu_state *s)
     vmwriten(GUEST_RSP, TAKE(s->rsp));
     vmwriten(GUEST_RFLAGS, rflags);
     vmwrite32(GUEST_INTERRUPTIBILITY, shadow);
+    vmwrite32(GUEST_ACTIVITY, 0);
     /* In a shadow with TF set the single step must be pending already (SDM vol. 3, 27.3.1.5). */
     bool step = (shadow & (SHADOW_STI | SHADOW_MOV_SS)) && (rflags & RFLAGS_TF);
     vmwriten(GUEST_PENDING_DEBUG, step ? PENDING_DEBUG_BS : 0);
@@ -172,6 +173,18 @@ static void raise_request(const struct vcpu_state *s)
         vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)((status & 0xff00) | request));
 }
 
+/*
+ * There may be something to deliver now to a guest that waits in HLT by itself, or is about to. Bochs (2.7) is not woken from HLT by a virtual interrupt that is there
+ * already, nor by the interrupt window: the guest must not be in it, and if it cannot take anything yet, its next HLT must exit.
+ */
+static void wake(struct vmx_vcpu *hw)
+{
+    if (vmx_takes_interrupts())
+        vmwrite32(GUEST_ACTIVITY, 0);
+    else
+        hw->proc_base |= BIT(PROC_HLT);
+}
+
 #define GROUPS_OF_A_RESET (GROUP_RIP | GROUP_SEG | GROUP_CR)
 
 static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t groups)
@@ -205,6 +218,8 @@ void vmx_put(struct vcpu *v, uint32_t groups)
         put_apic(v->state);
     else if (groups & GROUP_APIC_REQUEST)
         raise_request(v->state);
+    if (groups & (GROUP_APIC | GROUP_APIC_REQUEST))
+        wake(vmx_of(v));
 }
 
 void vmx_get(struct vcpu *v, uint32_t groups)

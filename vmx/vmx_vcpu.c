@@ -25,7 +25,7 @@ enum error vmx_vcpu_create(struct vcpu *v)
     if (!hw)
         return E_QUOTA;
     hw->refused = GROUPS_REGISTERS; /* nothing is there yet */
-    hw->proc_base = vmx.proc | BIT(PROC_MOV_DR);
+    hw->proc_base = vmx.proc | BIT(PROC_MOV_DR) | (v->alone ? 0 : BIT(PROC_HLT));
     hw->dr6 = DR6_RESET;
     hw->vmcs = pool_page(q);
     v->hw = hw;

@@ -7,7 +7,8 @@
  * The first of the two counts windows that begin with a period of its own (windows.h). It knows where those begin: when it has slept for longer
  * than a period, a new one begins at the deadline that wakes it, and another every period from then on, for it never sleeps again.
  *
- * Command line: `share=25 period=10000` (percent, us) is what it was given; `for=2000` (ms) is the length of a record;
+ * Command line: `share=25 period=10000` (percent, us) is what it was given; `for=2000` (ms) is the length of a record; `open`: it burns with
+ * interrupts on, not off.
  * `bursty` makes it sleep until somewhere in its period, in 63 steps, and only then burn, to get the budgets of two periods back to back. Then a
  * window of the first kind begins at the moment to which it slept.
  */
@@ -78,9 +79,13 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     handle(VECTOR_TIMER, on_timer);
     period = us_to_ticks(option_number("period=", 10000));
     uint64_t percent = option_number("share=", 100), length = tsc_khz * option_number("for=", 2000);
-    bool bursty = option_word("bursty");
+    bool bursty = option_word("bursty"), open = option_word("open");
     next_period = rdtsc() + 3 * period;
     sleep_until(next_period);
-    for (;;)
+    for (;;) {
+        if (open)
+            interrupts_on();
         record(length, percent, bursty);
+        interrupts_off();
+    }
 }

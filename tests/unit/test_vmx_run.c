@@ -414,6 +414,80 @@ static void tpr_has_eight_bits(void **state)
     assert_int_equal(page.tpr, 9);
 }
 
+/* A vCPU alone on its CPU: its guest waits in HLT by itself, but where it would sleep through what is there already. */
+static void alone_it_waits_in_hlt(void **state)
+{
+    (void)state;
+    v.alone = true;
+    hw.proc_base = vmx.proc & ~BIT(PROC_HLT);
+    vmx.apic = 1;
+    reason = vmx_run(&v, NEVER);
+    assert_false(entered_proc & BIT(PROC_HLT));
+
+    /* in HLT, and an interrupt comes that it can take now: it may not be asleep at the entry */
+    FIELD(GUEST_ACTIVITY) = ACTIVITY_HALT;
+    page.apic_request = 0x50;
+    vmx_put(&v, GROUP_APIC_REQUEST);
+    assert_int_equal(FIELD(GUEST_ACTIVITY), 0);
+    reason = vmx_run(&v, NEVER);
+    assert_false(entered_proc & BIT(PROC_HLT));
+    FIELD(GUEST_ACTIVITY) = ACTIVITY_HALT;
+    page.irq = IRQ_VALID | 0x31;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, EVENT_VALID | 0x31);
+    assert_int_equal(FIELD(GUEST_ACTIVITY), 0);
+
+    /* nothing of that kind: it sleeps on */
+    FIELD(GUEST_ACTIVITY) = ACTIVITY_HALT;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(FIELD(GUEST_ACTIVITY), ACTIVITY_HALT);
+
+    /* with IF=0 what comes waits: no entry wakes it, and the next HLT is told to the monitor, once */
+    FIELD(GUEST_RFLAGS) = RFLAGS_FIXED;
+    vmx_put(&v, GROUP_APIC_REQUEST);
+    assert_int_equal(FIELD(GUEST_ACTIVITY), ACTIVITY_HALT);
+    next.reason = REASON_HLT;
+    next.length = 1;
+    reason = vmx_run(&v, NEVER);
+    assert_true(entered_proc & BIT(PROC_HLT));
+    assert_int_equal(reason, EXIT_HLT);
+    next.reason = REASON_TIMER;
+    reason = vmx_run(&v, NEVER);
+    assert_false(entered_proc & BIT(PROC_HLT));
+    page.irq = IRQ_VALID | 0x32;
+    reason = vmx_run(&v, NEVER);
+    assert_true((entered_proc & BIT(PROC_HLT)) && (entered_proc & BIT(PROC_INTERRUPT_WINDOW)));
+
+    /* a new start is awake */
+    FIELD(GUEST_ACTIVITY) = ACTIVITY_HALT;
+    vmx_put(&v, GROUP_RIP);
+    assert_int_equal(FIELD(GUEST_ACTIVITY), 0);
+
+    /* not alone: each HLT is the monitor's */
+    v.alone = false;
+    hw.proc_base |= BIT(PROC_HLT);
+    next.reason = REASON_HLT;
+    reason = vmx_run(&v, NEVER);
+    reason = vmx_run(&v, NEVER);
+    assert_true(entered_proc & BIT(PROC_HLT));
+}
+
+/* A slice ends who shares his CPU, and who could keep the host's interrupts out; the guest's own deadline is everybody's. */
+static void alone_no_slice_ends_its_turn(void **state)
+{
+    (void)state;
+    reason = vmx_run(&v, NEVER);
+    uint64_t slice = FIELD(GUEST_PREEMPTION_TIMER);
+    v.alone = true;
+    reason = vmx_run(&v, NEVER);
+    assert_true(FIELD(GUEST_PREEMPTION_TIMER) >= 60 * slice);
+    reason = vmx_run(&v, 1000 + 5000);
+    assert_in_range(FIELD(GUEST_PREEMPTION_TIMER), 5000, 5001);
+    FIELD(GUEST_RFLAGS) = RFLAGS_FIXED;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(FIELD(GUEST_PREEMPTION_TIMER), slice);
+}
+
 static void exits_by_reason(void **state)
 {
     (void)state;
@@ -516,7 +590,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(common_path_writes_only_the_timer), T(interrupt_now_or_by_window), T(order_of_events), T(nmi), T(real_mode_has_no_error_code),
-        T(alignment_check_goes_back), T(refusals), T(control_registers_there_and_back), T(control_register_exits), T(tpr), T(exits_by_reason),
+        T(alignment_check_goes_back), T(refusals), T(control_registers_there_and_back), T(control_register_exits), T(tpr), T(alone_it_waits_in_hlt), T(alone_no_slice_ends_its_turn), T(exits_by_reason),
         T(debug_registers_come_when_they_are_touched),
         T(groups), T(flush_when_behind), T(apic_modes), T(apic_requests), T(apic_exits), T(tpr_has_eight_bits),
     };
