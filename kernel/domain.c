@@ -119,9 +119,8 @@ enum error handle_close(struct domain *d, uint64_t slot)
 
 void domain_switch(struct cpu *c, struct domain *d)
 {
-    if (c->domain)
-        for (uint32_t i = 0; i < c->open_ports; i++)
-            cpu_ports(c, c->domain->ports[i].first, c->domain->ports[i].last, false);
+    for (uint32_t i = 0; i < c->open_ports; i++)
+        cpu_ports(c, c->domain->ports[i].first, c->domain->ports[i].last, false);
     c->domain = d;
     c->foreign = true;
     c->open_ports = d ? d->port_count : 0;

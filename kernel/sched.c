@@ -10,41 +10,39 @@ static uint64_t add_sat(uint64_t a, uint64_t b) { return a > NEVER - b ? NEVER :
 static uint64_t deadline_of(const struct sched_entity *e) { return e->budget ? e->budget->refill_at - e->urgent : NEVER; }
 static bool exhausted(const struct sched_entity *e) { return e->budget && e->budget->left <= 0; }
 
-/* Circular lists, ordered by key and then by arrival. Searched from the end, where a period that has just begun belongs. */
-static void insert(struct sched_entity **head, struct sched_entity *e, uint64_t key)
+static struct sched_entity *entity_of(struct sched_link *l) { return (struct sched_entity *)l; }
+_Static_assert(offsetof(struct sched_entity, link) == 0, "entity_of relies on it");
+
+/* Searched from the end, where a period that has just begun belongs. */
+static inline void insert(struct sched_link *list, struct sched_entity *e, uint64_t key)
 {
-    struct sched_entity *h = *head, *after = h ? h->previous : NULL;
-    e->key = key;
-    while (after && after->key > key)
-        after = after == h ? NULL : after->previous;
-    e->next = after ? after->next : h ? h : e;
-    e->previous = h ? e->next->previous : e;
-    e->next->previous = e;
-    e->previous->next = e;
-    if (!after)
-        *head = e;
+    struct sched_link *l = &e->link, *after = list->previous;
+    while (after->key > key)
+        after = after->previous;
+    *l = (struct sched_link){after->next, after, key};
+    after->next->previous = l;
+    after->next = l;
 }
 
-static void unlink_from(struct sched_entity **head, struct sched_entity *e)
+static inline void take(struct sched_entity *e)
 {
-    if (*head == e)
-        *head = e->next == e ? NULL : e->next;
-    e->next->previous = e->previous;
-    e->previous->next = e->next;
-    e->next = e->previous = NULL;
+    struct sched_link *l = &e->link;
+    l->previous->next = l->next;
+    l->next->previous = l->previous;
 }
 
-static void charge(struct sched_budget *b, uint64_t used)
+static inline void charge(struct sched_budget *b, uint64_t used)
 {
-    b->left -= (int64_t)used;
-    if (b->left < 0)
-        b->left = b->borrow ? 0 : b->left < -(int64_t)b->ticks ? -(int64_t)b->ticks : b->left;
+    int64_t left = b->left - (int64_t)used;
+    if (left < 0)
+        left = b->borrow ? 0 : left < -(int64_t)b->ticks ? -(int64_t)b->ticks : left;
+    b->left = left;
 }
 
 /* Starts the period that holds `now`; missed ones are gone. */
-static __attribute__((noinline)) void refill(struct sched_budget *b, uint64_t now)
+static inline void refill(struct sched_budget *b, uint64_t now)
 {
-    uint64_t missed = (now - b->refill_at) / b->period;
+    uint64_t late = now - b->refill_at, missed = rarely(late >= b->period) ? late / b->period : 0;
     b->left = (missed || b->left > 0 ? 0 : b->left) + (int64_t)b->ticks;
     b->refill_at = add_sat(b->refill_at + missed * b->period, b->period);
 }
@@ -74,60 +72,61 @@ static void book(struct sched *s, uint64_t now)
     charge(b, now - from);
 }
 
-static void make_ready(struct sched *s, struct sched_entity *e)
+static inline void make_ready(struct sched *s, struct sched_entity *e)
 {
     insert(&s->ready[e->priority], e, deadline_of(e));
     s->ready_mask |= 1u << e->priority;
     e->state = SCHED_READY;
 }
 
-static void make_throttled(struct sched *s, struct sched_entity *e)
+static inline void make_throttled(struct sched *s, struct sched_entity *e)
 {
     insert(&s->throttled, e, e->budget->refill_at);
     e->state = SCHED_THROTTLED;
 }
 
-/* Into the list in which it belongs now. */
-static void enlist(struct sched *s, struct sched_entity *e, uint64_t now)
+/* With its budget as it is now: may it run? */
+static inline bool may_run(struct sched_entity *e, uint64_t now)
 {
     if (e->budget && e->budget->refill_at <= now)
         refill(e->budget, now);
-    if (exhausted(e))
-        make_throttled(s, e);
-    else
-        make_ready(s, e);
+    return !exhausted(e);
 }
 
-static void remove_ready(struct sched *s, struct sched_entity *e)
+/* Into the list in which it belongs now. */
+static void enlist(struct sched *s, struct sched_entity *e, uint64_t now)
 {
-    unlink_from(&s->ready[e->priority], e);
-    if (!s->ready[e->priority])
+    if (may_run(e, now))
+        make_ready(s, e);
+    else
+        make_throttled(s, e);
+}
+
+static inline void take_ready(struct sched *s, struct sched_entity *e)
+{
+    take(e);
+    if (e->link.next == e->link.previous) /* the list itself: that was the last */
         s->ready_mask &= ~(1u << e->priority);
 }
 
-/* -1: nobody is ready. */
-static int top_ready(const struct sched *s)
-{
-    return s->ready_mask ? 31 - __builtin_clz(s->ready_mask) : -1;
-}
-
 /* The throttled one that has not borrowed for longest. */
-static struct sched_entity *borrower(const struct sched *s)
+static struct sched_entity *borrower(struct sched *s)
 {
-    struct sched_entity *best = NULL, *e = s->throttled;
-    if (e)
-        do {
-            if (e->budget->borrow && (!best || e->borrowed_at < best->borrowed_at))
-                best = e;
-            e = e->next;
-        } while (e != s->throttled);
+    struct sched_entity *best = NULL;
+    for (struct sched_link *l = s->throttled.next; l != &s->throttled; l = l->next) {
+        struct sched_entity *e = entity_of(l);
+        if (e->budget->borrow && (!best || e->borrowed_at < best->borrowed_at))
+            best = e;
+    }
     return best;
 }
 
 void sched_init(struct sched *s, uint64_t slice_ticks)
 {
     kassert(slice_ticks > 0);
-    *s = (struct sched){.slice = slice_ticks};
+    *s = (struct sched){.slice = slice_ticks, .throttled = {&s->throttled, &s->throttled, 0}};
+    for (unsigned i = 0; i < SCHED_PRIORITIES; i++)
+        s->ready[i].next = s->ready[i].previous = &s->ready[i];
 }
 
 void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now)
@@ -143,6 +142,7 @@ void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now)
         b->refill_at = add_sat(now, b->period);
     }
     enlist(s, e, now);
+    s->due = 0;
 }
 
 void sched_block(struct sched *s, struct sched_entity *e, uint64_t now)
@@ -153,87 +153,104 @@ void sched_block(struct sched *s, struct sched_entity *e, uint64_t now)
         book(s, now);
         s->running = NULL;
     } else if (e->state == SCHED_READY) {
-        remove_ready(s, e);
+        take_ready(s, e);
     } else {
-        unlink_from(&s->throttled, e);
+        take(e);
     }
     e->state = SCHED_BLOCKED;
+    s->due = 0;
     if (e->budget)
         e->budget->awake--;
 }
 
-/* The best priority that is ready (-1: none), with the head of its list as its budget is now: another may have used that up, or begun a new period. */
-static int settle_top(struct sched *s, uint64_t now)
+/* The first of those that are ready, with its budget as it is now: another may have used that up, or begun a new period. NULL: nobody is. */
+static inline struct sched_entity *first_ready(struct sched *s, uint64_t now)
 {
-    int top;
-    while ((top = top_ready(s)) >= 0) {
-        struct sched_entity *e = s->ready[top];
+    while (s->ready_mask) {
+        struct sched_entity *e = entity_of(s->ready[31 - __builtin_clz(s->ready_mask)].next);
         const struct sched_budget *b = e->budget;
-        if (!b || (b->left > 0 && b->refill_at > now && e->key == deadline_of(e)))
-            break;
-        remove_ready(s, e);
+        if (!b || (b->left > 0 && b->refill_at > now && e->link.key == deadline_of(e)))
+            return e;
+        take_ready(s, e);
         enlist(s, e, now);
     }
-    return top;
+    return NULL;
+}
+
+static inline bool goes_before(const struct sched_entity *a, const struct sched_entity *b)
+{
+    return a->priority > b->priority || (a->priority == b->priority && deadline_of(a) < deadline_of(b));
+}
+
+/* Who is chosen runs until here at the latest: r, or nobody. */
+static inline uint64_t until(const struct sched *s, const struct sched_entity *r)
+{
+    const struct sched_link *l = s->throttled.next;
+    if (!r)
+        return l != &s->throttled ? l->key : NEVER;
+    const struct sched_budget *b = r->budget;
+    bool borrows = exhausted(r);
+    uint64_t due = borrows || s->ready_mask >> r->priority & 1 ? s->slice_end : NEVER;
+    if (b)
+        due = min_u64(borrows ? due : add_sat(s->booked, (uint64_t)b->left), b->refill_at);
+    for (; l != &s->throttled && l->key < due; l = l->next) { /* a refilled equal's next deadline is a period later */
+        const struct sched_entity *t = (const struct sched_entity *)l;
+        if (borrows || t->priority > r->priority || (t->priority == r->priority && add_sat(l->key, t->budget->period) - t->urgent < deadline_of(r)))
+            return l->key;
+    }
+    return due;
+}
+
+/* Who runs from now on, his turn with him; NULL: nobody. `fresh` may run, and is in no list. */
+static inline struct sched_entity *choose(struct sched *s, struct sched_entity *fresh, uint64_t now)
+{
+    struct sched_entity *r = s->running, *best = first_ready(s, now);
+    if (fresh && best && !goes_before(fresh, best))
+        make_ready(s, fresh), fresh = NULL;
+    if (fresh)
+        best = fresh;
+    if (r) {
+        bool over = now >= s->slice_end;
+        if (exhausted(r)) {
+            if (r->budget->borrow && !best && !over)
+                return r;
+            r->borrowed_at = now;
+            make_throttled(s, r);
+        } else if (best && (goes_before(best, r) || (best->priority == r->priority && !r->budget && over))) {
+            make_ready(s, r);
+        } else {
+            if (fresh)
+                make_ready(s, fresh);
+            return r;
+        }
+    }
+    if (!best) {
+        best = borrower(s);
+        if (!best)
+            return NULL;
+        take(best);
+    } else if (!fresh) {
+        take_ready(s, best);
+    }
+    best->state = SCHED_RUNNING;
+    s->slice_end = now + s->slice;
+    return best;
 }
 
 struct sched_entity *sched_pick(struct sched *s, uint64_t now)
 {
+    struct sched_entity *fresh = NULL; /* whose period begins first: most often the one that runs next */
+    struct sched_link *l;
     book(s, now);
-    while (s->throttled && s->throttled->key <= now) {
-        struct sched_entity *e = s->throttled;
-        unlink_from(&s->throttled, e);
-        enlist(s, e, now); /* throttled again, if another on its budget has been here first */
+    while ((l = s->throttled.next)->key <= now && l != &s->throttled) {
+        struct sched_entity *e = entity_of(l);
+        take(e);
+        if (fresh || !may_run(e, now)) /* throttled again, if another on its budget has been here first */
+            enlist(s, e, now);
+        else
+            fresh = e;
     }
-    struct sched_entity *r = s->running;
-    int top = settle_top(s, now);
-    if (r) {
-        bool over = now >= s->slice_end;
-        if (exhausted(r)) {
-            if (r->budget->borrow && top < 0 && !over)
-                return r;
-            r->borrowed_at = now;
-            make_throttled(s, r);
-        } else if (top > r->priority || (top == r->priority && (s->ready[top]->key < deadline_of(r) || (!r->budget && over)))) {
-            make_ready(s, r);
-        } else {
-            return r;
-        }
-        s->running = NULL;
-    }
-    if (top >= 0) {
-        r = s->ready[top];
-        remove_ready(s, r);
-    } else {
-        r = borrower(s);
-        if (!r)
-            return NULL;
-        unlink_from(&s->throttled, r);
-    }
-    r->state = SCHED_RUNNING;
-    s->running = r;
-    s->slice_end = add_sat(now, s->slice);
-    return r;
-}
-
-uint64_t sched_deadline(const struct sched *s)
-{
-    const struct sched_entity *r = s->running, *t = s->throttled;
-    int top = top_ready(s);
-    if (!r)
-        return top >= 0 || borrower(s) ? 0 : t ? t->key : NEVER;
-    bool borrows = exhausted(r);
-    if (top > r->priority || (borrows && (top >= 0 || !r->budget->borrow)) || (top == r->priority && s->ready[top]->key < deadline_of(r)))
-        return 0;
-    uint64_t due = top == r->priority || borrows ? s->slice_end : NEVER;
-    if (r->budget)
-        due = min_u64(borrows ? due : add_sat(s->booked, (uint64_t)r->budget->left), r->budget->refill_at);
-    if (!t)
-        return due;
-    do { /* a refilled equal's next deadline is a period later */
-        if (borrows || t->priority > r->priority || (t->priority == r->priority && add_sat(t->key, t->budget->period) - t->urgent < deadline_of(r)))
-            due = min_u64(due, t->key);
-        t = t->next;
-    } while (t != s->throttled);
-    return due;
+    s->running = choose(s, fresh, now);
+    s->due = until(s, s->running);
+    return s->running;
 }

@@ -23,10 +23,11 @@ struct sched_budget {
     bool borrow;
 };
 
+struct sched_link { struct sched_link *next, *previous; uint64_t key; };
+
 struct sched_entity {
-    struct sched_entity *next, *previous; /* ready or throttled list; private */
-    struct sched_budget *budget;          /* NULL: not capped */
-    uint64_t key;         /* what its list is ordered by; private */
+    struct sched_link link;      /* first: in a ready list or the throttled one; private */
+    struct sched_budget *budget; /* NULL: not capped */
     uint64_t ran;         /* total ticks, statistics */
     uint64_t borrowed_at; /* when it last stopped borrowing; private */
     uint8_t priority;     /* 0..SCHED_PRIORITIES-1, higher first */
@@ -36,9 +37,10 @@ struct sched_entity {
 enum sched_state { SCHED_BLOCKED = 0, SCHED_READY, SCHED_RUNNING, SCHED_THROTTLED };
 
 struct sched {
-    struct sched_entity *ready[SCHED_PRIORITIES]; /* circular lists by deadline; the head runs next */
-    struct sched_entity *throttled;               /* the same, waiting for their next period */
+    struct sched_link ready[SCHED_PRIORITIES]; /* circular lists by key, which is the deadline, and by arrival; begin and end here, where it is 0 */
+    struct sched_link throttled;               /* the same by the beginning of the next period, for which they wait */
     struct sched_entity *running;
+    uint64_t due;         /* see sched_deadline */
     uint64_t booked;      /* everything up to here is in somebody's books */
     uint64_t idle, kernel; /* ticks with nobody running: waiting; between two who run */
     uint64_t slice;       /* a turn, ticks */
@@ -55,8 +57,8 @@ void sched_block(struct sched *s, struct sched_entity *e, uint64_t now);
 struct sched_entity *sched_pick(struct sched *s, uint64_t now);
 /* Nobody runs, and the CPU has waited until now, which is not before the last pick's. */
 static inline void sched_waited(struct sched *s, uint64_t now) { s->idle += now - s->booked, s->booked = now; }
-/* When sched_pick must be called again at the latest (a budget's end, a turn's end if somebody waits for it, a refill that would preempt); NEVER
- * if nothing is due. */
-uint64_t sched_deadline(const struct sched *s);
+/* When sched_pick must be called again at the latest: at the end of a budget, of a turn if somebody waits for it, at the beginning of a period in which
+ * somebody goes first; NEVER if nothing is due; 0, at once, after sched_wake and sched_block. */
+static inline uint64_t sched_deadline(const struct sched *s) { return s->due; }
 
 #endif

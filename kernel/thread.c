@@ -156,9 +156,11 @@ static void take_work(struct cpu *c)
     }
 }
 
-static void expire_timeouts(struct cpu *c, uint64_t now)
+static uint64_t next_timeout(const struct cpu *c) { return c->timeouts ? c->timeouts->deadline : NEVER; }
+
+static __attribute__((noinline)) void expire_timeouts(struct cpu *c, uint64_t now)
 {
-    while (c->timeouts && c->timeouts->deadline <= now) {
+    while (next_timeout(c) <= now) {
         struct thread *t = c->timeouts;
         timeout_remove(t);
         if (t->block == BLOCK_EVENT) {
@@ -180,9 +182,10 @@ noreturn void cpu_run(void)
         if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
             take_work(c);
         uint64_t now = rdtsc();
-        expire_timeouts(c, now);
+        if (rarely(next_timeout(c) <= now))
+            expire_timeouts(c, now);
         struct sched_entity *e = sched_pick(&c->sched, now);
-        uint64_t next = min_u64(sched_deadline(&c->sched), c->timeouts ? c->timeouts->deadline : NEVER);
+        uint64_t next = min_u64(sched_deadline(&c->sched), next_timeout(c));
         c->next_deadline = next;
         if (!e) {
             c->current = NULL;

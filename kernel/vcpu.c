@@ -80,7 +80,7 @@ struct object *vcpu_object(struct vcpu *v) { return &v->object; }
 /* QEMU (7.2) does not intercept XSETBV: there the CPU alone knows what the guest has set, which may be what no CPU takes. Answers what XCR0 holds. */
 static uint64_t read_xcr0(struct vcpu *v)
 {
-    uint64_t now = cpu_xcr0_mask ? xgetbv(0) : 0;
+    uint64_t now = cpu_xcr0_mask && backend == &svm_backend ? xgetbv(0) : v->xcr0;
     if (now != v->xcr0 && fpu_xcr0_valid(now & cpu_xcr0_mask))
         v->xcr0 = now & cpu_xcr0_mask;
     return now;
@@ -276,7 +276,7 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
 }
 
 /* The host has done its part of what ended the guest's turn. */
-static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct vcpu *v)
+static inline __attribute__((always_inline)) enum outcome serve_host(struct cpu *c, struct vcpu *v)
 {
     v->exits[EXIT_WAITING]++;
     v->exit_reason = EXIT_WAITING;
@@ -285,12 +285,11 @@ static __attribute__((noinline)) enum outcome serve_host(struct cpu *c, struct v
         irq_window();
     else if (v->vector)
         irq_dispatch(v->vector);
-    uint64_t now = rdtsc();
-    if (now >= deadline_of(v))
+    if (v->exit_at >= deadline_of(v)) /* what has become due since then makes the next entry an exit at once */
         return leave(v, EXIT_DEADLINE);
-    if (now >= c->next_deadline)
+    if (v->exit_at >= c->next_deadline)
         return TO_HOST;
-    path_end(c, now);
+    path_end(c, rdtsc());
     return STAY;
 }
 

@@ -1,6 +1,6 @@
 /*
  * The VMX instructions, one line each, with their results looked at: a refused VMREAD or VMWRITE is a mistake in this kernel and stops it with the
- * field's number. In unit tests a made-up VMCS stands behind them (tests/unit/fake_vmcs.h). Source: Intel SDM vol. 3, chapter 31.
+ * field's number. In unit tests others take their place (tests/unit/fake_vmx.h). Source: Intel SDM vol. 3, chapter 31.
  */
 #ifndef VMX_INSTR_H
 #define VMX_INSTR_H
@@ -14,15 +14,7 @@ struct invalidation { uint64_t context, address; }; /* EPTP or VPID; linear addr
 #define INVALIDATE_SINGLE 1ull
 #define INVALIDATE_ALL    2ull
 
-#ifdef UNIT_TEST
-uint64_t fake_vmread(uint32_t field);
-void fake_vmwrite(uint32_t field, uint64_t value);
-void fake_flush(char what, uint64_t type, uint64_t context);
-static inline uint64_t vmread_raw(uint32_t field) { return fake_vmread(field); }
-static inline void vmwrite_raw(uint32_t field, uint64_t value) { fake_vmwrite(field, value); }
-static inline void invept(uint64_t type, uint64_t eptp) { fake_flush('e', type, eptp); }
-static inline void invvpid(uint64_t type, uint64_t vpid) { fake_flush('v', type, vpid); }
-#else
+#ifndef UNIT_TEST
 static inline uint64_t vmread_raw(uint32_t field)
 {
     uint64_t value;

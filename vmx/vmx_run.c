@@ -93,9 +93,7 @@ static void watch_tpr(struct vmx_vcpu *hw, const struct vcpu_state *s)
     }
 }
 
-#ifdef UNIT_TEST
-static void restore_tables(const struct vmx_cpu *c) { (void)c; }
-#else
+#ifndef UNIT_TEST
 /*
  * An exit leaves the GDT's limit at 64 KiB, through which ring 3 could load whatever lies behind the table as a descriptor, and the TSS's without
  * its I/O bitmap (SDM vol. 3, 28.5.2). The IDT's limit does not matter: the table has all 256 vectors.
@@ -106,12 +104,7 @@ static void restore_tables(const struct vmx_cpu *c)
     *type &= (uint8_t)~2u; /* not busy, or LTR faults */
     __asm__ volatile("lgdt %0; ltr %1" : : "m"(c->gdtr), "m"(c->tr) : "memory");
 }
-#endif
 
-#ifdef UNIT_TEST
-static inline bool enter(struct vmx_vcpu *hw, uint64_t *gpr) { return vmx_enter(hw, gpr); }
-static inline void set_host_rsp(struct vmx_vcpu *hw) { (void)hw; }
-#else
 /* vmx_enter saves no register but RBP: the compiler keeps here what it wants to keep, once for all rounds. */
 static inline __attribute__((always_inline)) bool enter(struct vmx_vcpu *hw, uint64_t *gpr)
 {

@@ -36,7 +36,8 @@ static void test_priorities_and_turns(void **state)
     assert_true(should_pick(&s, 30));
     assert_ptr_equal(sched_pick(&s, 30), &a);
     sched_wake(&s, &b, 40);
-    assert_false(should_pick(&s, 40));
+    assert_true(should_pick(&s, 40)); /* after every change */
+    assert_ptr_equal(sched_pick(&s, 40), &a);
     assert_int_equal(sched_deadline(&s), 30 + SLICE);
     assert_ptr_equal(sched_pick(&s, 29 + SLICE), &a);
     sched_wake(&s, &high, 29 + SLICE); /* one tick before the end of a's turn */
@@ -45,6 +46,8 @@ static void test_priorities_and_turns(void **state)
     assert_ptr_equal(sched_pick(&s, 5000), &b); /* who is preempted goes to the end */
     assert_int_equal(sched_deadline(&s), 5000 + SLICE);
     sched_block(&s, &a, 5100); /* ready */
+    assert_true(should_pick(&s, 5100));
+    assert_ptr_equal(sched_pick(&s, 5100), &b);
     assert_int_equal(sched_deadline(&s), NEVER);
     sched_block(&s, &b, 5200);
     assert_ptr_equal(sched_pick(&s, 5200), &low);
@@ -78,8 +81,10 @@ static void test_budget(void **state)
     assert_ptr_equal(sched_pick(&s, 1025), &low);
     assert_int_equal(sched_deadline(&s), 1100);
     sched_block(&s, &e, 1030);
+    assert_ptr_equal(sched_pick(&s, 1030), &low);
     assert_int_equal(sched_deadline(&s), NEVER);
     sched_wake(&s, &e, 1040); /* sleeping does not fill the budget */
+    assert_ptr_equal(sched_pick(&s, 1040), &low);
     assert_int_equal(sched_deadline(&s), 1100);
     assert_ptr_equal(sched_pick(&s, 1099), &low);
     assert_ptr_equal(sched_pick(&s, 1100), &e);
@@ -212,7 +217,7 @@ static void test_edges(void **state)
     assert_null(sched_pick(&s, 1 << 30)); /* its next period never comes, and nothing wraps */
     assert_int_equal(sched_deadline(&s), NEVER);
     sched_block(&s, &huge, 1 << 30);
-    assert_null(s.throttled);
+    assert_ptr_equal(s.throttled.next, &s.throttled);
 }
 
 /* ---- random steps */
@@ -286,19 +291,19 @@ static void check_lists(const struct sched *s)
 {
     int seen = s->running != NULL;
     for (int p = 0; p <= SCHED_PRIORITIES; p++) {
-        const struct sched_entity *head = p < SCHED_PRIORITIES ? s->ready[p] : s->throttled, *e = head;
+        const struct sched_link *list = p < SCHED_PRIORITIES ? &s->ready[p] : &s->throttled;
         if (p < SCHED_PRIORITIES)
-            assert_int_equal(head != NULL, s->ready_mask >> p & 1);
-        if (!e)
-            continue;
-        do {
+            assert_int_equal(list->next != list, s->ready_mask >> p & 1);
+        assert_int_equal(list->key, 0);
+        assert_ptr_equal(list->next->previous, list);
+        for (const struct sched_link *l = list->next; l != list; l = l->next) {
+            const struct sched_entity *e = (const struct sched_entity *)l;
             assert_int_equal(e->state, p < SCHED_PRIORITIES ? SCHED_READY : SCHED_THROTTLED);
             assert_true(p == SCHED_PRIORITIES || e->priority == p);
-            assert_ptr_equal(e->next->previous, e);
-            assert_true(e->next == head || e->key <= e->next->key);
-            e = e->next;
+            assert_ptr_equal(l->next->previous, l);
+            assert_true(l->next == list || l->key <= l->next->key);
             seen++;
-        } while (e != head);
+        }
     }
     for (int i = 0; i < N; i++)
         seen -= model[i].awake;

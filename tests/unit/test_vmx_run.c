@@ -1,5 +1,5 @@
 // sources: vmx/vmx_run.c vmx/vmx_exit.c vmx/vmx_state.c vmx/vmx_registers.c kernel/string.c
-// libs: -include tests/unit/fake_cpu.h
+// libs: -include tests/unit/fake_vmx.h
 /* VT-x: what goes into an entry and what comes out of an exit, on a made-up VMCS and a made-up CPU. */
 #include <setjmp.h>
 #include <stdarg.h>
