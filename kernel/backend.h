@@ -32,9 +32,11 @@ static inline uint32_t cpuid_index(uint32_t leaf) { return leaf % CPUID_INDEX_SI
 struct settled_doorbell {
     struct event *event;
     uint64_t bits;
-    uint32_t port;
-    uint32_t size;  /* of the access, bytes; 0: any */
+    uint64_t at;    /* a port, or a guest-physical address with DOORBELL_STORE */
+    uint64_t key;   /* atomic. A port's: size of the access, bytes; 0: any. A store's: the instruction, DOORBELL_KEY */
 };
+#define DOORBELL_STORE            (1ull << 63)
+#define DOORBELL_KEY(rip, length) ((rip) << 4 | (length))
 
 /* A guest-physical address space. */
 struct space {
@@ -136,8 +138,8 @@ struct backend {
     /* From now on accesses to debug registers make it call vcpu_load_dr, or not; with them go what else the hardware does not switch (DR6). */
     void (*watch_dr)(struct vcpu *v, bool on);
 
-    /* Drops this CPU's cached translations of a second-level table (all contexts is fine). */
-    void (*flush)(struct space *s);
+    /* Drops this CPU's cached translations of all second-level tables. */
+    void (*flush)(void);
 };
 
 extern const struct backend vmx_backend, svm_backend;

@@ -37,22 +37,26 @@ static inline bool settle_cpuid(struct vcpu *v, uint64_t *gpr)
 void settle_ring(const struct settled_doorbell *x);
 
 /*
- * OUT to a doorbell: signals its event and counts the exit; then the instruction is still to be skipped, and cpu->work to be looked at. Where all the bits
- * are set already there is nothing to do: nobody waits for them, or they would have been taken, and who takes them sees what the guest wrote before,
- * for the exit has put it in order.
+ * A write to a doorbell, as struct settled_doorbell has it; `mask`: the bits of the key that are known. Signals its event and counts the exit; then the
+ * instruction is still to be skipped (its length, a store's: SETTLED_LENGTH of what is returned; 0: there is no such doorbell), and cpu->work to be looked at. Where all
+ * the bits are set already there is nothing to do: nobody waits for them, or they would have been taken, and who takes them sees what the guest wrote
+ * before, for the exit has put it in order.
  */
-static inline bool settle_port(struct vcpu *v, uint32_t port, uint32_t size)
+#define SETTLED           0x10u
+#define SETTLED_LENGTH(x) ((x) & 0xfu)
+static inline __attribute__((always_inline)) uint32_t settle_doorbell(struct vcpu *v, uint64_t at, uint64_t key, uint64_t mask, uint32_t reason)
 {
     uint32_t count = __atomic_load_n(&v->space->doorbell_count, __ATOMIC_ACQUIRE);
     for (const struct settled_doorbell *x = v->space->doorbell; count-- > 0; x++) {
-        if (x->port != port || (x->size && x->size != size))
+        uint64_t known = __atomic_load_n(&x->key, __ATOMIC_RELAXED);
+        if (x->at != at || (known && ((known ^ key) & mask)))
             continue;
         if ((__atomic_load_n(&x->event->bits, __ATOMIC_RELAXED) & x->bits) != x->bits)
             settle_ring(x);
-        v->exits[EXIT_PORT]++;
-        return true;
+        v->exits[reason]++;
+        return SETTLED | SETTLED_LENGTH((uint32_t)known);
     }
-    return false;
+    return 0;
 }
 
 #endif

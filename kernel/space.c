@@ -59,16 +59,19 @@ enum error space_settle_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t 
     return OK;
 }
 
-enum error space_settle_doorbell(struct space *s, uint64_t port, uint64_t size, struct event *e, uint64_t bits)
+enum error space_settle_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e, uint64_t bits)
 {
-    if (port > 0xffff || size > 4)
-        return E_ARG;
     if (!s->doorbell && !(s->doorbell = pool_page(&s->payer->quota)))
         return E_QUOTA;
+    for (uint32_t i = 0; i < s->doorbell_count; i++)
+        if (s->doorbell[i].at == at) {
+            __atomic_store_n(&s->doorbell[i].key, key, __ATOMIC_RELAXED);
+            return OK;
+        }
     if (s->doorbell_count == SETTLE_DOORBELL_MAX)
         return E_QUOTA;
     object_get(&e->object);
-    s->doorbell[s->doorbell_count] = (struct settled_doorbell){.event = e, .bits = bits, .port = (uint32_t)port, .size = (uint32_t)size};
+    s->doorbell[s->doorbell_count] = (struct settled_doorbell){e, bits, at, key};
     __atomic_store_n(&s->doorbell_count, s->doorbell_count + 1, __ATOMIC_RELEASE);
     return OK;
 }

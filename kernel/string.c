@@ -2,13 +2,6 @@
 
 #include "arch/x86_64/instr.h"
 
-#ifdef UNIT_TEST /* on the host the real names belong to its libc */
-#define memcpy ring0_memcpy
-#define memset ring0_memset
-#define memcmp ring0_memcmp
-#define strcmp ring0_strcmp
-#endif
-
 void *memcpy(void *restrict to, const void *restrict from, size_t size)
 {
     rep_movs(to, from, size);

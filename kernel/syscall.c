@@ -259,10 +259,15 @@ static struct result sys_settle(const struct arguments *x)
     ARGUMENT(s, 0, space, OBJ_SPACE, RIGHT_MANAGE);
     if (x->a[1] == SETTLE_CPUID)
         return failed(space_settle_cpuid(s, x->a[2], x->a[3], x->a[4], x->a[5]));
-    if (x->a[1] != SETTLE_DOORBELL_PORT)
+    uint64_t at = x->a[2], length = at >> 56, key = x->a[3];
+    if (x->a[1] == SETTLE_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX && !(at >> 52 & 0xf)) { /* guest-physical addresses have 52 bits */
+        at = at << 12 >> 12 | DOORBELL_STORE;
+        key = DOORBELL_KEY(key, length);
+    } else if (x->a[1] != SETTLE_DOORBELL_PORT || at > 0xffff || key > 4) {
         return failed(E_ARG);
+    }
     ARGUMENT(e, 4, event, OBJ_EVENT, RIGHT_SIGNAL);
-    return failed(space_settle_doorbell(s, x->a[2], x->a[3], e, x->a[5]));
+    return failed(space_settle_doorbell(s, at, key, e, x->a[5]));
 }
 
 static struct result query_memory(const struct memory *m, uint64_t what)

@@ -158,7 +158,8 @@ static void take_work(struct cpu *c)
 
 static uint64_t next_timeout(const struct cpu *c) { return c->timeouts ? c->timeouts->deadline : NEVER; }
 
-static __attribute__((noinline)) void expire_timeouts(struct cpu *c, uint64_t now)
+/* Answers when the next one is due. */
+static __attribute__((noinline)) uint64_t expire_timeouts(struct cpu *c, uint64_t now)
 {
     while (next_timeout(c) <= now) {
         struct thread *t = c->timeouts;
@@ -173,6 +174,7 @@ static __attribute__((noinline)) void expire_timeouts(struct cpu *c, uint64_t no
         }
         unblock(t);
     }
+    return next_timeout(c);
 }
 
 noreturn void cpu_run(void)
@@ -181,11 +183,11 @@ noreturn void cpu_run(void)
     for (;;) {
         if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
             take_work(c);
-        uint64_t now = rdtsc();
-        if (rarely(next_timeout(c) <= now))
-            expire_timeouts(c, now);
+        uint64_t now = rdtsc(), timeout = next_timeout(c);
+        if (rarely(timeout <= now))
+            timeout = expire_timeouts(c, now);
         struct sched_entity *e = sched_pick(&c->sched, now);
-        uint64_t next = min_u64(sched_deadline(&c->sched), next_timeout(c));
+        uint64_t next = min_u64(sched_deadline(&c->sched), timeout);
         c->next_deadline = next;
         if (!e) {
             c->current = NULL;

@@ -388,5 +388,5 @@ void vcpu_kick(struct vcpu *v)
 void vcpu_flush_cpu(void)
 {
     if (backend)
-        backend->flush(NULL);
+        backend->flush();
 }

@@ -79,6 +79,7 @@ uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bo
 void svm_asid_forget(struct asid_pool *p);
 
 void svm_inject_gp(struct vmcb *b);
+void svm_skip(struct vmcb *b, uint32_t length); /* behind the instruction, and out of a shadow it stood in */
 
 /* svm_entry.asm: backend.run. It calls the other two, before and after. */
 uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);

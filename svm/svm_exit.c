@@ -55,6 +55,12 @@ static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
     return EXIT_MEMORY;
 }
 
+/* Instructions that the guest's CPU does not have: by intercept words 1 and 2. */
+#define WORD(code) (1ull << ((code) - SVM_EXIT_INTR))
+#define NOT_OFFERED                                                                                                                                            \
+    (WORD(SVM_EXIT_RDPMC) | WORD(SVM_EXIT_INVLPGA) | WORD(SVM_EXIT_VMRUN) | WORD(SVM_EXIT_VMLOAD) | WORD(SVM_EXIT_VMSAVE) | WORD(SVM_EXIT_STGI) |              \
+     WORD(SVM_EXIT_CLGI) | WORD(SVM_EXIT_SKINIT) | WORD(SVM_EXIT_MONITOR) | WORD(SVM_EXIT_MWAIT) | WORD(SVM_EXIT_MWAIT_ARMED))
+
 static uint32_t reason_of(uint64_t code)
 {
     if (code >= SVM_EXIT_READ_DR0 && code < SVM_EXIT_EXCEPTION)
@@ -77,18 +83,7 @@ static uint32_t reason_of(uint64_t code)
     case SVM_EXIT_INIT: return EXIT_SHUTDOWN;
     case SVM_EXIT_SHUTDOWN: return EXIT_TRIPLE_FAULT;
     case SVM_EXIT_TASK_SWITCH: return EXIT_TASK_SWITCH;
-    case SVM_EXIT_RDPMC:
-    case SVM_EXIT_INVLPGA:
-    case SVM_EXIT_VMRUN:
-    case SVM_EXIT_VMLOAD:
-    case SVM_EXIT_VMSAVE:
-    case SVM_EXIT_STGI:
-    case SVM_EXIT_CLGI:
-    case SVM_EXIT_SKINIT:
-    case SVM_EXIT_MONITOR:
-    case SVM_EXIT_MWAIT:
-    case SVM_EXIT_MWAIT_ARMED: return EXIT_INVALID_OPCODE_WANTED;
-    default: return EXIT_UNKNOWN;
+    default: return code >= SVM_EXIT_INTR && code < SVM_EXIT_INTR + 64 && NOT_OFFERED >> (code - SVM_EXIT_INTR) & 1 ? EXIT_INVALID_OPCODE_WANTED : EXIT_UNKNOWN;
     }
 }
 

@@ -88,7 +88,7 @@ static void prepare_tlb(struct vcpu *v, struct svm_vcpu *s, uint64_t generation)
     v->flush_seen = generation;
 }
 
-static void skip(struct vmcb *b, uint32_t length)
+void svm_skip(struct vmcb *b, uint32_t length)
 {
     b->save.rip += length;
     b->control.shadow = 0;
@@ -112,7 +112,7 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
         break;
     case SVM_EXIT_INVD: /* it would throw away everybody's unwritten cache lines */
     case SVM_EXIT_WBINVD: /* and this would empty everybody's caches; no guest has devices that see memory past them */
-        skip(b, length);
+        svm_skip(b, length);
         break;
     default:
         if (code < SVM_EXIT_EXCEPTION) { /* a debug register */
@@ -142,7 +142,7 @@ struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
     uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
     uint32_t done = vcpu_take_advance(v->state);
     if (done)
-        skip(s->vmcb, done);
+        svm_skip(s->vmcb, done);
     s->vmcb->save.rax = s->gpr[GPR_RAX];
     if (rarely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation || v->flush_seen != generation ||
                ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)))
@@ -209,7 +209,16 @@ static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s)
 static inline bool settle_out(struct vcpu *v, const struct vmcb_control *c)
 {
     uint32_t info = (uint32_t)c->exit_info1;
-    return !(info & (IO_IN | IO_STRING)) && settle_port(v, info >> 16, info >> 4 & 7);
+    return !(info & (IO_IN | IO_STRING)) && settle_doorbell(v, info >> 16, info >> 4 & 7, ~0ull, EXIT_PORT);
+}
+
+/* The CPU does not say how long the instruction is: 0, if it is not settled. */
+static inline uint32_t settle_store(struct vcpu *v, const struct vmcb *b)
+{
+    const struct vmcb_control *c = &b->control;
+    if (!__atomic_load_n(&v->space->doorbell_count, __ATOMIC_RELAXED) || (c->exit_info1 & (NPF_WRITE | NPF_IN_WALK)) != NPF_WRITE || (c->exit_event & EVENT_VALID))
+        return 0;
+    return settle_doorbell(v, c->exit_info2 | DOORBELL_STORE, DOORBELL_KEY(b->save.rip, 0), ~0xfull, EXIT_MEMORY);
 }
 
 static inline void go_on(struct svm_vcpu *s, uint64_t rip)
@@ -232,6 +241,7 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
         enter(v->hw); /* only v outlives it: there is a register for it */
         struct svm_vcpu *s = v->hw;
         struct vmcb *b = s->vmcb;
+        uint32_t stored;
         if (rarely(b->control.interrupt & V_IRQ))
             apic_recheck(); /* QEMU (7.2): VMRUN with V_IRQ set writes its word of pending interrupts without a lock, and can lose one of ours */
         if (b->control.exit_code == SVM_EXIT_CPUID) {
@@ -240,16 +250,19 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
                 break;
             b->save.rax = s->gpr[GPR_RAX];
             go_on(s, s->next_rip ? b->control.next_rip : b->save.rip + CPUID_LENGTH);
-        } else if (b->control.exit_code == SVM_EXIT_IOIO && settle_out(v, &b->control)) {
+            continue;
+        }
+        if (b->control.exit_code == SVM_EXIT_IOIO && settle_out(v, &b->control))
             go_on(s, b->control.exit_info2);
-            if (__atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)) { /* whom it woke may go first */
-                s->gpr[GPR_RAX] = b->save.rax;
-                v->vector = 0;
-                v->exit_at = rdtsc();
-                return EXIT_WAITING;
-            }
-        } else {
+        else if (b->control.exit_code == SVM_EXIT_NPF && (stored = settle_store(v, b)) != 0)
+            go_on(s, b->save.rip + SETTLED_LENGTH(stored));
+        else
             break;
+        if (__atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)) { /* whom it woke may go first */
+            s->gpr[GPR_RAX] = b->save.rax;
+            v->vector = 0;
+            v->exit_at = rdtsc();
+            return EXIT_WAITING;
         }
     }
     v->exit_at = rdtsc();

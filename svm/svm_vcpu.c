@@ -127,19 +127,13 @@ static void watch_dr(struct vcpu *v, bool on)
     c->clean = 0;
 }
 
-static void skip(struct vcpu *v, uint32_t length)
-{
-    struct svm_vcpu *s = v->hw;
-    s->vmcb->save.rip += length;
-    s->vmcb->control.shadow = 0;
-}
+static void skip(struct vcpu *v, uint32_t length) { svm_skip(((struct svm_vcpu *)v->hw)->vmcb, length); }
 
 static uint64_t cr4(struct vcpu *v) { return ((struct svm_vcpu *)v->hw)->vmcb->save.cr4; }
 
 
-static void flush(struct space *s)
+static void flush(void)
 {
-    (void)s;
     svm_asid_forget(&cpus[this_cpu()->number].asids);
 }
 

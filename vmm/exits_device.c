@@ -127,6 +127,17 @@ static __attribute__((noinline)) void emulate_exit(struct vm_vcpu *v, const stru
     }
 }
 
+/* A store has been done here that may have rung a doorbell; rip is still the instruction's. What ring 0 does not take goes on coming here. */
+static __attribute__((noinline)) void doorbell_store(struct vm_vcpu *v, uint64_t at, unsigned length)
+{
+    struct vm *vm = v->vm;
+    vm_lock(vm);
+    const struct doorbell *b = doorbell_rung(&vm->doorbells, at, v->state->rip);
+    if (b != NULL)
+        (void)sys_settle(vm->space, SETTLE_DOORBELL_STORE, at | (uint64_t)length << 56, v->state->rip, b->event, b->bits);
+    vm_unlock(vm);
+}
+
 void exits_memory(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
@@ -156,4 +167,6 @@ void exits_memory(struct vm_vcpu *v)
     c.quick = quick_slot(v->quick, s->rip);
     if (!quick_execute(c.quick, &c, width, at))
         emulate_exit(v, &c, at);
+    else if (__builtin_expect(v->vm->doorbells.count != 0 && c.quick->kind != QUICK_LOAD, 0))
+        doorbell_store(v, at, c.quick->length);
 }

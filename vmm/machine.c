@@ -239,6 +239,8 @@ static enum error make_bench(struct vm *vm)
         error = sys_settle(vm->space, SETTLE_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
     if (error == OK)
         error = sys_settle(vm->space, SETTLE_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT, VMM_EVENT_INPUT);
+    if (error == OK)
+        error = doorbell_add(&vm->doorbells, BENCH_PAGE, event.value, 1);
     return error;
 }
 

@@ -21,6 +21,7 @@
 #include "vmm/devices/pm.h"
 #include "vmm/devices/rtc.h"
 #include "vmm/devices/uart.h"
+#include "vmm/doorbell.h"
 #include "vmm/lock.h"
 #include "vmm/memory.h"
 #include "vmm/msr.h"
@@ -90,6 +91,7 @@ struct vm {
     struct debug_exit debug_exit;
     struct pci pci;
     struct ivshmem shared[VMM_REGIONS_MAX]; /* boot->region_count of them */
+    struct doorbells doorbells;
     unsigned unclaimed;     /* accesses that no device took */
 };
 

@@ -100,6 +100,8 @@ static inline uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t
 #define QUALIFICATION_IO_IN     (1u << 3)
 #define QUALIFICATION_IO_STRING (1u << 4)
 #define QUALIFICATION_LINEAR    (1u << 7) /* there is a linear address */
+#define QUALIFICATION_ACCESS    0x187u    /* what the access was, and whether its own: not the page walk's */
+#define QUALIFICATION_STORE     0x182u    /* it wrote and did not read */
 struct cr_access { uint8_t number, write, gpr, lmsw, clts; uint16_t source; };
 struct cr_access vmx_cr_access(uint64_t qualification);
 bool vmx_port_access(uint64_t qualification, struct vcpu_exit *e); /* is it INS or OUTS? */
@@ -130,7 +132,7 @@ enum error vmx_probe(char *why, size_t size) must_check;
 enum error vmx_cpu_start(unsigned cpu) must_check;
 enum error vmx_vcpu_create(struct vcpu *v) must_check;
 void vmx_vcpu_destroy(struct vcpu *v);
-void vmx_flush(struct space *s);
+void vmx_flush(void);
 
 /* vmx_entry.asm: enters; true if the CPU refused before the guest's state was touched (VMfail). No C calling convention: see vmx_run.c. */
 bool vmx_enter(struct vmx_vcpu *hw, uint64_t *gpr);

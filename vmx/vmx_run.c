@@ -131,7 +131,16 @@ static inline __attribute__((always_inline)) void set_host_rsp(struct vmx_vcpu *
 static inline bool settle_out(struct vcpu *v)
 {
     uint64_t q = vmreadn(EXIT_QUALIFICATION); /* SDM vol. 3, table 28-5 */
-    return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) && settle_port(v, q >> 16 & 0xffff, (q & 7) + 1);
+    return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) && settle_doorbell(v, q >> 16 & 0xffff, (q & 7) + 1, ~0ull, EXIT_PORT);
+}
+
+/* The length is not defined for this exit (SDM vol. 3, 28.2.5): where a CPU does not give the right one the monitor rings. */
+static inline bool settle_store(struct vcpu *v)
+{
+    return __atomic_load_n(&v->space->doorbell_count, __ATOMIC_RELAXED) && (vmreadn(EXIT_QUALIFICATION) & QUALIFICATION_ACCESS) == QUALIFICATION_STORE &&
+           !(vmread32(IDT_VECTORING) & EVENT_VALID) &&
+           settle_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE, DOORBELL_KEY(vmreadn(GUEST_RIP), vmread32(EXIT_INSTRUCTION_LENGTH)), ~0ull,
+                           EXIT_MEMORY);
 }
 
 inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
@@ -145,7 +154,7 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
     if (__builtin_expect(v->flush_seen != generation, 0)) {
         v->flush_seen = generation;
-        vmx_flush(v->space);
+        vmx_flush();
     }
     uint32_t done = vcpu_take_advance(s);
     if (done)
@@ -175,10 +184,10 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
         reason = vmread32(EXIT_REASON);
-        if (!(reason == REASON_CPUID ? settle_cpuid(v, v->state->gpr) : reason == REASON_IO && settle_out(v)))
+        if (!(reason == REASON_CPUID ? settle_cpuid(v, v->state->gpr) : reason == REASON_IO ? settle_out(v) : reason == REASON_EPT_VIOLATION && settle_store(v)))
             break;
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
-        if (settled >= vmx_of(v)->launched || (reason == REASON_IO && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
+        if (settled >= vmx_of(v)->launched || (reason != REASON_CPUID && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
             reason = REASON_TIMER; /* as if the guest's time were over: it may be, and whom a doorbell woke may go first */
             break;
         }

@@ -149,9 +149,8 @@ static void retire(struct vcpu *v)
         panic("VT-x: VMCLEAR was refused");
 }
 
-__attribute__((noinline)) void vmx_flush(struct space *s)
+__attribute__((noinline)) void vmx_flush(void)
 {
-    (void)s;
     invept(INVALIDATE_ALL, 0);
 }
 

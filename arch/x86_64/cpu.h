@@ -24,8 +24,7 @@
 #define AREA_STACK_DF  0x5000ull /* each stack: one page, the value is its end */
 #define AREA_STACK_NMI 0x6000ull
 #define AREA_STACK_MC  0x7000ull
-#define AREA_GUARD     0x7000ull
-#define AREA_STACK     0x8000ull /* the kernel stack: from here to the area's end */
+#define AREA_GUARD     0x7000ull /* behind it, to the area's end: the kernel stack */
 
 #define SEL_KERNEL_CODE 0x08
 #define SEL_KERNEL_DATA 0x10

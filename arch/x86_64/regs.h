@@ -33,17 +33,13 @@
 #define CR4_OSFXSR     (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_UMIP       (1ull << 11)
-#define CR4_LA57       (1ull << 12)
 #define CR4_VMXE       (1ull << 13)
-#define CR4_SMXE       (1ull << 14)
 #define CR4_FSGSBASE   (1ull << 16)
 #define CR4_PCIDE      (1ull << 17)
 #define CR4_OSXSAVE    (1ull << 18)
 #define CR4_SMEP       (1ull << 20)
 #define CR4_SMAP       (1ull << 21)
 #define CR4_PKE        (1ull << 22)
-#define CR4_CET        (1ull << 23)
-#define CR4_PKS        (1ull << 24)
 
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF    (1ull << 8)
@@ -68,11 +64,9 @@
 #define MSR_SYSENTER_CS      0x174
 #define MSR_SYSENTER_ESP     0x175
 #define MSR_SYSENTER_EIP     0x176
-#define MSR_DEBUGCTL         0x1d9
 #define MSR_PAT              0x277
 #define MSR_TSC_DEADLINE     0x6e0
 #define MSR_X2APIC_BASE      0x800
-#define MSR_XSS              0xda0
 #define MSR_EFER             0xc0000080
 #define MSR_STAR             0xc0000081
 #define MSR_LSTAR            0xc0000082
@@ -85,7 +79,6 @@
 #define MSR_VM_CR            0xc0010114
 #define MSR_VM_HSAVE_PA      0xc0010117
 
-#define PAT_RESET_VALUE 0x0007040600070406ull
 #define PAT_HOST        0x0007040600070106ull /* entry 1 is WC instead of WT (Intel SDM vol. 3, 12.12.4) */
 
 /* XCR0 (Intel SDM vol. 1, 13.3). */

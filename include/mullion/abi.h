@@ -236,9 +236,14 @@ enum settle_kind {
     /* a = leaf | subleaf << 32 (subleaf 0xffffffff: whatever), b = eax | ebx << 32, c = ecx | edx << 32. A leaf with no
      * entry exits to the monitor. d: CPUID_LIVE_*: bits that mirror the guest's CR4. */
     SETTLE_CPUID = 0,
-    /* a = port, b = size in bytes (0: any), c = event handle, d = bits: OUT signals the event and the guest goes on. There is
-     * none for memory: to go on behind a store somebody must decode it, and ring 0 does not. */
+    /* a = port, b = size in bytes (0: any), c = event handle, d = bits: OUT signals the event and the guest goes on. Again for the
+     * same port: the size is the new one. */
     SETTLE_DOORBELL_PORT,
+    /* a = guest-physical address | length << 56, b = rip, c and d as above: a store to that address by the instruction there, which is so many bytes
+     * (1 to 15) long, signals the event and the guest goes on behind it. Ring 0 decodes nothing: the monitor has seen an instruction that only stores,
+     * whatever the value. On VT-x another one in its place is noticed by its length, if that differs; on AMD-V it would be taken for the old one, at the cost of the
+     * guest that has changed it. Again for the same address: the new instruction takes the old one's place. */
+    SETTLE_DOORBELL_STORE,
 };
 /* SETTLE_CPUID's d: at leaf 1, ECX.OSXSAVE follows CR4.OSXSAVE; at leaf 7, ECX.OSPKE stays clear. */
 #define CPUID_LIVE_OSXSAVE 1u

@@ -14,8 +14,7 @@ CONF = ('[host]\nconsole = serial\n\n'
 @pytest.fixture(scope='module')
 def box(on):
     with Box(CONF, on=on, cpus=3) as b:
-        for name in ('sleeper', 'sharer'):
-            b.wait(rf'^\[{name}\] latency: 200 wakes', 120)
+        b.wait_all([rf'^\[{name}\] latency: 200 wakes' for name in ('sleeper', 'sharer')], 120)
         yield b
         print(b.text)
 

@@ -18,8 +18,7 @@ CONF = ('[host]\nconsole = serial\n\n'
 @pytest.fixture(scope='module')
 def box(on):
     with Box(CONF, on=on, cpus=2) as b:
-        for name in ('borrower', 'capped'):
-            b.wait(rf'guest {name}: runs', 60)
+        b.wait_all([rf'guest {name}: runs' for name in ('borrower', 'capped')], 60)
         b.settle()
         yield b
         print(b.text)

@@ -213,8 +213,11 @@ static void fake_groups(struct vcpu *v, uint32_t groups) { (void)v, (void)groups
 static bool fake_settles(struct vcpu *v)
 {
     const struct vcpu_exit *x = &v->state->exit;
+    if (x->reason == EXIT_MEMORY)
+        return settle_doorbell(v, x->memory.gpa | DOORBELL_STORE, DOORBELL_KEY(v->state->rip, x->insn_len), x->insn_len ? ~0ull : ~0xfull, EXIT_MEMORY);
     return x->reason == EXIT_CPUID ? settle_cpuid(v, v->state->gpr)
-                                   : x->reason == EXIT_PORT && !x->port.in && !x->port.string && settle_port(v, x->port.port, x->port.size);
+                                   : x->reason == EXIT_PORT && !x->port.in && !x->port.string &&
+                                         settle_doorbell(v, x->port.port, x->port.size, ~0ull, EXIT_PORT);
 }
 static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
 {
@@ -234,11 +237,7 @@ static void fake_skip(struct vcpu *v, uint32_t length) { (void)v, (void)length; 
 static uint64_t fake_cr4(struct vcpu *v) { return v->state->cr4; }
 static uint64_t fake_dr7(struct vcpu *v) { return v->state->dr7; }
 static void fake_watch_dr(struct vcpu *v, bool on) { assert_int_equal(v->dr_here, on ? false : v->dr_here); }
-static void fake_flush(struct space *s)
-{
-    (void)s;
-    forget(true);
-}
+static void fake_flush(void) { forget(true); }
 
 static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create, .vcpu_destroy = fake_destroy, .change = fake_change, .retire = fake_retire,
                                       .put = fake_groups, .get = fake_groups, .run = fake_run, .skip = fake_skip,

@@ -1,4 +1,4 @@
-// sources: arch/x86_64/acpi.c kernel/string.c
+// sources: arch/x86_64/acpi.c tests/unit/ring0_string.c
 /*
  * The host's ACPI tables, sound, damaged and hostile. They lie in low memory as firmware puts them; the table under test ends at a page that
  * cannot be read.

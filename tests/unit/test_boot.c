@@ -1,4 +1,4 @@
-// sources: boot/ranges.c boot/multiboot.c kernel/options.c kernel/string.c
+// sources: boot/ranges.c boot/multiboot.c kernel/options.c tests/unit/ring0_string.c
 /*
  * What the boot loader tells: lists of ranges against a map of pages, the command line, and Multiboot information of both versions, sound,
  * cut short and hostile. The information lies in low memory, as the loader puts it, and ends at a page that cannot be read.

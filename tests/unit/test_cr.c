@@ -7,6 +7,12 @@
 #include "arch/x86_64/regs.h"
 #include "vmm/cr.h"
 
+/* Never offered, so nothing but this test knows them (Intel SDM vol. 3, 2.5). */
+#define CR4_LA57       (1ull << 12)
+#define CR4_SMXE       (1ull << 14)
+#define CR4_CET        (1ull << 23)
+#define CR4_PKS        (1ull << 24)
+
 #define ALLOWED (CR4_PAE | CR4_PGE | CR4_PSE | CR4_PCIDE | CR4_OSFXSR | CR4_SMEP)
 #define WRITE(number, value) cr_write(&s, number, value, ALLOWED, 40)
 

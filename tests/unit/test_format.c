@@ -1,4 +1,4 @@
-// sources: kernel/format.c kernel/string.c
+// sources: kernel/format.c tests/unit/ring0_string.c
 /* kformat against the C library's snprintf; ring 0's string functions against the C library's. */
 #include <setjmp.h>
 #include <stdarg.h>

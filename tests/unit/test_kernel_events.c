@@ -367,7 +367,7 @@ static void test_doorbells(void **state)
     assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc080, 4, 5, 0x20).error, OK);
     assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc070, 0, 5, 0x40).error, OK);
     const struct { uint64_t kind, at, size, event; enum error e; } bad[] = {
-        {SETTLE_DOORBELL_PORT + 1, 1, 1, 5, E_ARG}, {SETTLE_DOORBELL_PORT, 0x10000, 2, 5, E_ARG}, {SETTLE_DOORBELL_PORT, ~0ull, 2, 5, E_ARG},
+        {SETTLE_DOORBELL_STORE + 1, 1, 1, 5, E_ARG}, {SETTLE_DOORBELL_PORT, 0x10000, 2, 5, E_ARG}, {SETTLE_DOORBELL_PORT, ~0ull, 2, 5, E_ARG},
         {SETTLE_DOORBELL_PORT, 0x1000, 5, 5, E_ARG}, {SETTLE_DOORBELL_PORT, 0xffffc060, 0, 5, E_ARG},
         {SETTLE_DOORBELL_PORT, 1, 1, 99, E_HANDLE}, {SETTLE_DOORBELL_PORT, 1, 1, 4, E_TYPE},
     };
@@ -382,19 +382,60 @@ static void test_doorbells(void **state)
     assert_false(settled(PORT(0xc060, 1)));
     assert_false(settled(PORT(0xc050, 2, .in = 1)));
     assert_false(settled(PORT(0xc050, 2, .string = 1)));
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 1, 5, 0x80).error, OK); /* again: another size, the same event and bits */
+    assert_true(settled(PORT(0xc050, 1)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
+    assert_false(settled(PORT(0xc050, 2)));
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 2, 5, 0x80).error, OK);
     assert_true(settled(PORT(0xc070, 4)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x40);
     assert_int_equal(wait_for(b, ~0ull, 0).error, E_TIMEOUT);
 
     unsigned count = 3;
     struct answer r;
-    while ((r = call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0x2000, 1, 5, 1)).error == OK)
+    while ((r = call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0x2000 + count, 1, 5, 1)).error == OK)
         count++;
     assert_int_equal(r.error, E_QUOTA);
     assert_int_equal(count, SETTLE_DOORBELL_MAX);
     /* A doorbell of a dead event rings for nobody, and the guest goes on. */
     assert_int_equal(call1(T, SYS_DESTROY, event).error, OK);
     assert_true(settled(PORT(0xc050, 2)));
+}
+
+#define STORE(address, bytes) ((struct vcpu_exit){.reason = EXIT_MEMORY, .insn_len = (bytes), .memory = {.gpa = (address), .write = 1}})
+#define SETTLE_STORE(address, bytes, rip, bits) call(a, SYS_SETTLE, space, SETTLE_DOORBELL_STORE, (address) | (uint64_t)(bytes) << 56, rip, 5, bits).error
+
+/* Doorbells in memory: this instruction, at this address, as long as it was. On a CPU that does not say how long (0), its address decides. */
+static void test_store_doorbells(void **state)
+{
+    (void)state;
+    with_vcpu();
+    struct vcpu_state *s = v->state;
+    const uint64_t at = 0xfeb00000, rip = 0xffffffff81234567;
+    assert_int_equal(SETTLE_STORE(at, 7, rip, 0x10), OK);
+    assert_int_equal(SETTLE_STORE(0xfffffffffffffull, 15, 0, 0x20), OK);
+    assert_int_equal(SETTLE_STORE(at, 0, rip, 1), E_ARG);
+    assert_int_equal(SETTLE_STORE(at, 16, rip, 1), E_ARG);
+    assert_int_equal(SETTLE_STORE(at, 255, rip, 1), E_ARG);
+    assert_int_equal(SETTLE_STORE(at | 1ull << 52, 1, rip, 1), E_ARG);
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_STORE, at | 1ull << 56, rip, 99, 1).error, E_HANDLE);
+    s->rip = rip;
+    assert_true(settled(STORE(at, 7)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
+    assert_true(settled(STORE(at, 0)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
+    assert_false(settled(STORE(at, 6)));
+    assert_false(settled(STORE(at + 1, 7)));
+    s->rip = rip + 1;
+    assert_false(settled(STORE(at, 7)));
+    assert_false(settled(STORE(at, 0)));
+    assert_false(settled(PORT(at & 0xffff, 1)));
+    assert_int_equal(SETTLE_STORE(at, 3, rip + 1, 0x40), OK); /* the new instruction in the old one's place, with the old one's bits */
+    assert_true(settled(STORE(at, 3)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
+    s->rip = rip;
+    assert_false(settled(STORE(at, 7)));
+    assert_int_equal(wait_for(b, ~0ull, 0).error, E_TIMEOUT);
 }
 
 static void test_fetch_keeps_what_the_monitor_changed(void **state)
@@ -457,6 +498,7 @@ int main(void)
         ON_A_MACHINE(test_a_kick_while_the_guest_runs),
         ON_A_MACHINE(test_settled_cpuid),
         ON_A_MACHINE(test_doorbells),
+        ON_A_MACHINE(test_store_doorbells),
         ON_A_MACHINE(test_barriers_stand_between_domains),
         ON_A_MACHINE(test_fetch_keeps_what_the_monitor_changed),
     };

@@ -320,7 +320,7 @@ static void random_call(struct thread *t)
         case SYS_VCPU_KICK: x[0] = a(OBJ_VCPU); break;
         case SYS_SETTLE:
             x[0] = a(OBJ_SPACE), x[1] = below(4);
-            x[2] = x[1] == SETTLE_DOORBELL_PORT ? below(8) : x[1] == SETTLE_CPUID ? below(6) | below(3) << 32 : below(64) << 12;
+            x[2] = x[1] == SETTLE_DOORBELL_PORT ? below(8) : x[1] == SETTLE_DOORBELL_STORE ? below(4) << 12 | below(18) << 56 : x[1] == SETTLE_CPUID ? below(6) | below(3) << 32 : below(64) << 12;
             x[3] = below(9), x[4] = x[1] == SETTLE_CPUID ? any() : a(OBJ_EVENT);
             break;
         case SYS_QUERY: x[0] = a(OBJ_NONE), x[1] = below(12), x[2] = below(30); break;

@@ -1,4 +1,4 @@
-// sources: boot/multiboot.c boot/ranges.c kernel/string.c
+// sources: boot/multiboot.c boot/ranges.c tests/unit/ring0_string.c
 /* What a boot loader hands over, in both forms, whole and broken. The information lies below 4 GiB, as a loader's does, and ends at a page that
  * cannot be touched. */
 #define _GNU_SOURCE

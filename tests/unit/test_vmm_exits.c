@@ -1,6 +1,6 @@
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
 // sources: vmm/vcpu.c vmm/exits.c vmm/exits_device.c vmm/hypercall.c vmm/machine.c vmm/lock.c vmm/cr.c vmm/quick.c vmm/emulate.c vmm/decode.c
-// sources: vmm/flags.c vmm/walk.c vmm/access.c vmm/shared.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
+// sources: vmm/doorbell.c vmm/flags.c vmm/walk.c vmm/access.c vmm/shared.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
 // sources: vmm/devices/*.c vmm/loader/*.c lib/print.c lib/string.c lib/channel.c lib/log.c
 // libs: -lZydis
 #include <setjmp.h>
@@ -26,6 +26,7 @@ static struct channel channel;
 static uint8_t *ram;
 static unsigned kicks[2], root_signals, console_signals, fetches, pauses, peer_signals;
 static uint64_t peer_bits, mapped_at, mapped_rights;
+static struct { unsigned count; uint64_t at, rip, bits; } settled; /* doorbells in memory */
 
 /* What the next vcpu_run gives: a step looks at the entry and leaves an exit record. */
 typedef void step_fn(void);
@@ -79,6 +80,14 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
         assert_int_equal(b, mapped_at);
         mapped_at = 0;
         return (struct syscall_result){OK, 0};
+    case SYS_SETTLE:
+        if (b == SETTLE_DOORBELL_STORE) {
+            settled.count++;
+            settled.at = c;
+            settled.rip = d;
+            settled.bits = f;
+        }
+        return (struct syscall_result){OK, 0};
     default:
         return (struct syscall_result){OK, 0};
     }
@@ -99,6 +108,7 @@ static void finish(void) /* the script's end: somebody has ended the guest */
         vcpu_loop(v);                                                                                                            \
     } while (0)
 
+static bool with_bench;
 static int setup_with(const struct vmm_region *region)
 {
     char why[200];
@@ -115,6 +125,7 @@ static int setup_with(const struct vmm_region *region)
     boot.vcpus = 2;
     boot.root_bits = 4;
     boot.debug_exit_port = 0x501;
+    boot.bench_device = with_bench;
     boot.region_count = region != NULL;
     if (region != NULL)
         boot.region[0] = *region;
@@ -147,6 +158,16 @@ static int setup(void **unused)
 {
     (void)unused;
     return setup_with(NULL);
+}
+
+static int setup_bench(void **unused)
+{
+    (void)unused;
+    memset(&settled, 0, sizeof settled);
+    with_bench = true;
+    int result = setup_with(NULL);
+    with_bench = false;
+    return result;
 }
 
 /* A region that this guest may only read, and one other guest, whose second region it is. */
@@ -281,6 +302,46 @@ static void console_input(void **unused)
     (void)unused;
     RUN(console_byte, console_next);
     assert_int_equal(s->gpr[GPR_RAX] & 0xff, 'x'); /* the first access found the FIFO empty and filled it */
+}
+
+/* --- doorbells in memory --- */
+
+#define BELL 0xfeb00000u
+static void bell_write_at(uint32_t rip, uint32_t gpa)
+{
+    const uint8_t store[] = {0xc7, 0x05, (uint8_t)gpa, (uint8_t)(gpa >> 8), (uint8_t)(gpa >> 16), (uint8_t)(gpa >> 24), 1, 0, 0, 0}; /* MOV [gpa], 1 */
+    memcpy(ram + rip, store, sizeof store);
+    s->rip = rip;
+    s->exit.reason = EXIT_MEMORY;
+    s->exit.memory.gpa = gpa;
+    s->exit.memory.write = 1;
+}
+static void bell_here(void) { bell_write_at(CODE, BELL); }
+static void bell_there(void) { bell_write_at(CODE + 0x100, BELL); }
+static void bell_elsewhere(void) { bell_write_at(CODE, BELL + 4); }
+static void bell_read(void)
+{
+    memcpy(ram + CODE, "\xa1\x00\x00\xb0\xfe", 5); /* MOV EAX, [BELL] */
+    s->rip = CODE;
+    s->exit.reason = EXIT_MEMORY;
+    s->exit.memory.gpa = BELL;
+}
+
+static void doorbell_is_told(void **unused)
+{
+    (void)unused;
+    RUN(bell_read, bell_read, bell_read, bell_read, bell_elsewhere, bell_elsewhere, bell_elsewhere, bell_elsewhere);
+    assert_int_equal(settled.count, 0); /* a read is none, and another address is not that doorbell */
+    atomic_store(&vm->ending, false);
+    RUN(bell_here, bell_there, bell_here, bell_there, bell_here, bell_there);
+    assert_int_equal(settled.count, 0);
+    atomic_store(&vm->ending, false);
+    RUN(bell_there, bell_there);
+    assert_int_equal(settled.count, 1);
+    assert_int_equal(settled.at, BELL | 10ull << 56);
+    assert_int_equal(settled.rip, CODE + 0x100);
+    assert_int_equal(settled.bits, 1);
+    assert_int_equal(s->rip + s->advance, CODE + 0x100 + 10);
 }
 
 /* --- interrupts --- */
@@ -810,6 +871,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(shared_moving, setup_reader, teardown),
         cmocka_unit_test_setup_teardown(shared_writing, setup_writer, teardown),
         cmocka_unit_test_setup_teardown(shared_bells, setup_reader, teardown),
+        cmocka_unit_test_setup_teardown(doorbell_is_told, setup_bench, teardown),
         TEST(xsetbv_takes_what_the_cpu_would),
         TEST(ports),          TEST(unknown_length), TEST(string_ports),      TEST(console_input), TEST(interrupts),  TEST(halts),
         TEST(offers),         TEST(task_priority),  TEST(pic_line),          TEST(deadline),

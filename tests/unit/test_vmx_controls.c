@@ -10,6 +10,9 @@
 #include "arch/x86_64/regs.h"
 #include "vmx/vmx.h"
 
+#define MSR_DEBUGCTL         0x1d9
+#define MSR_XSS              0xda0
+
 #define ALL_MAY 0xffffffff00000000ull
 
 static void resolves(void **state)

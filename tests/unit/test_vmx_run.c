@@ -1,4 +1,4 @@
-// sources: vmx/vmx_run.c vmx/vmx_exit.c vmx/vmx_state.c vmx/vmx_registers.c kernel/string.c
+// sources: vmx/vmx_run.c vmx/vmx_exit.c vmx/vmx_state.c vmx/vmx_registers.c tests/unit/ring0_string.c
 // libs: -include tests/unit/fake_vmx.h
 /* VT-x: what goes into an entry and what comes out of an exit, on a made-up VMCS and a made-up CPU. */
 #include <setjmp.h>
@@ -11,12 +11,14 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/regs.h"
+#include "kernel/event.h"
 #include "tests/unit/fake_vmcs.h"
 #include "vmx/vmx.h"
 
+static unsigned rung;
 void settle_ring(const struct settled_doorbell *x)
 {
-    (void)x;
+    rung += x->bits == 4;
 }
 void settle_osxsave(struct vcpu *v, uint64_t *gpr)
 {
@@ -63,9 +65,8 @@ bool vmx_enter(struct vmx_vcpu *h, uint64_t *gpr)
 }
 
 bool fpu_xcr0_valid(uint64_t x) { return x & 1 && x < 8; }
-void vmx_flush(struct space *s)
+void vmx_flush(void)
 {
-    (void)s;
     fake_flushes[0]++;
 }
 
@@ -488,6 +489,51 @@ static void alone_no_slice_ends_its_turn(void **state)
     assert_int_equal(FIELD(GUEST_PREEMPTION_TIMER), slice);
 }
 
+/* A store to a doorbell in memory is settled in the loop, if it is that instruction's own, and only a store; then comes the next exit. */
+static void stores_to_doorbells(void **state)
+{
+    (void)state;
+    const struct { uint64_t q; uint32_t idt, length; uint64_t rip, gpa; bool settled; } tries[] = {
+        {0x182, 0, 7, 0x1000, 0xfeb00000, true},
+        {0x18a, 0, 7, 0x1000, 0xfeb00000, true},                 /* what the tables allow does not matter */
+        {0x183, 0, 7, 0x1000, 0xfeb00000, false},                /* it reads too */
+        {0x181, 0, 7, 0x1000, 0xfeb00000, false}, {0x184, 0, 7, 0x1000, 0xfeb00000, false},
+        {0x082, 0, 7, 0x1000, 0xfeb00000, false},                /* the page walk's */
+        {0x002, 0, 7, 0x1000, 0xfeb00000, false},
+        {0x182, EVENT_VALID | 0x20, 7, 0x1000, 0xfeb00000, false}, /* an interrupt's frame */
+        {0x182, 0, 6, 0x1000, 0xfeb00000, false},
+        {0x182, 0, 0, 0x1000, 0xfeb00000, false},                /* this CPU does not say */
+        {0x182, 0, 7, 0x1001, 0xfeb00000, false}, {0x182, 0, 7, 0x1000, 0xfeb00004, false},
+    };
+    struct event event = {.bits = 0};
+    struct settled_doorbell bell = {&event, 4, 0xfeb00000 | DOORBELL_STORE, DOORBELL_KEY(0x1000ull, 7)};
+    struct cpu here = {.work = WORK_WAKE}; /* somebody was woken: the loop ends behind the doorbell */
+    v.cpu = &here;
+    space.doorbell = &bell;
+    space.doorbell_count = 1;
+    for (unsigned i = 0; i < ARRAY_SIZE(tries); i++) {
+        next = (struct made_up){.reason = REASON_EPT_VIOLATION, .qualification = tries[i].q, .idt = tries[i].idt, .length = tries[i].length};
+        FIELD(GUEST_RIP) = tries[i].rip;
+        FIELD(EXIT_GUEST_PHYSICAL) = tries[i].gpa;
+        rung = 0;
+        uint64_t counted = v.exits[EXIT_MEMORY];
+        reason = vmx_run(&v, NEVER);
+        assert_int_equal(reason, tries[i].settled ? EXIT_WAITING : EXIT_MEMORY);
+        assert_int_equal(rung, tries[i].settled);
+        assert_int_equal(v.exits[EXIT_MEMORY] - counted, tries[i].settled);
+        assert_int_equal(FIELD(GUEST_RIP), tries[i].rip + (tries[i].settled ? 7 : 0));
+    }
+    event.bits = 4; /* it has not been taken yet: nothing to do */
+    next = (struct made_up){.reason = REASON_EPT_VIOLATION, .qualification = 0x182, .length = 7};
+    FIELD(GUEST_RIP) = 0x1000;
+    FIELD(EXIT_GUEST_PHYSICAL) = 0xfeb00000;
+    rung = 0;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_WAITING);
+    assert_int_equal(rung, 0);
+    space.doorbell_count = 0;
+}
+
 static void exits_by_reason(void **state)
 {
     (void)state;
@@ -590,7 +636,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(common_path_writes_only_the_timer), T(interrupt_now_or_by_window), T(order_of_events), T(nmi), T(real_mode_has_no_error_code),
-        T(alignment_check_goes_back), T(refusals), T(control_registers_there_and_back), T(control_register_exits), T(tpr), T(alone_it_waits_in_hlt), T(alone_no_slice_ends_its_turn), T(exits_by_reason),
+        T(alignment_check_goes_back), T(refusals), T(control_registers_there_and_back), T(control_register_exits), T(tpr), T(alone_it_waits_in_hlt), T(alone_no_slice_ends_its_turn), T(stores_to_doorbells), T(exits_by_reason),
         T(debug_registers_come_when_they_are_touched),
         T(groups), T(flush_when_behind), T(apic_modes), T(apic_requests), T(apic_exits), T(tpr_has_eight_bits),
     };

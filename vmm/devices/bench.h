@@ -1,6 +1,7 @@
 /*
  * The device that the benchmark guest (tests/bench) measures against: a port and a register that this monitor answers at
- * once, ports whose writes are doorbells, settled by ring 0, and memory whose writes are doorbells, settled here. It exists only in a guest whose configuration
+ * once, ports whose writes are doorbells, settled by ring 0, and memory whose writes are doorbells: the first of them settled
+ * by ring 0 when it knows the instruction (vmm/doorbell.h), the others here. It exists only in a guest whose configuration
  * says `bench-device = yes`. Lock: the VM's.
  *
  *   port 0x5d0   read: BENCH_MAGIC, answered here        port 0x5d4   write: a doorbell that nobody waits for
