@@ -1,8 +1,5 @@
 #include "drivers/screen.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "arch/x86_64/instr.h"
 #include "drivers/framebuffer.h"
 
@@ -80,9 +77,14 @@ static void new_line(void)
         row++;
         return;
     }
-    unsigned all = columns * rows;
-    for (unsigned i = 0; i < all; i++)
-        put(i, i + columns < all ? cells[i + columns] : ' ');
+    unsigned kept = columns * (rows - 1);
+    for (unsigned i = 0; i < kept; i++)
+        if (i % 8 == 0 && kept - i >= 8 && !__builtin_memcmp(&cells[i], &cells[i + columns], 8)) /* one comparison */
+            i += 7;
+        else
+            put(i, cells[i + columns]);
+    for (unsigned i = 0; i < columns; i++)
+        put(kept + i, ' ');
 }
 
 void screen_write(char ch)

@@ -11,7 +11,7 @@
 #include "kernel/thread.h"
 #include "mm/hostmap.h"
 
-#define SCRUB_STEP        (1ull << 20)
+#define SCRUB_STEP        (256ull << 10)
 #define MAPPINGS_PER_STEP 16u
 enum { PHASE_ALIVE = 0, PHASE_UNMAPPING, PHASE_FLUSHING, PHASE_SCRUBBING, PHASE_GONE };
 

@@ -2,8 +2,7 @@
 #ifndef KERNEL_OPTIONS_H
 #define KERNEL_OPTIONS_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "arch/x86_64/types.h"
 
 /* Is the option there? Its value (empty without `=`) is copied, cut to fit. */
 bool option(const char *cmdline, const char *name, char *value, size_t size);

@@ -5,8 +5,7 @@
 #ifndef KERNEL_STRING_H
 #define KERNEL_STRING_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "arch/x86_64/types.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *to, int byte, size_t size);
