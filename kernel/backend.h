@@ -63,7 +63,7 @@ struct vcpu {
     uint64_t flush_seen;         /* of space->flush_generation */
     uint32_t kicked;             /* atomic; set by anybody, cleared when it is reported */
     bool in_guest_mode;          /* the thread's mode: inside vcpu_run */
-    bool halted;                 /* inside vcpu_run, asleep by ACTIVITY_HALT */
+    bool halted;                 /* atomic; inside vcpu_run, asleep by ACTIVITY_HALT or about to be */
     bool alone;                  /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice ends its turn */
     /* switched by common code, see above */
     void *fpu;                   /* XSAVE area, one page */

@@ -174,7 +174,7 @@ static void free_threads(struct domain *d)
         t->object.dead = true;
         t->cpu->gone_ticks += t->entity.ran;
         if (t->vcpu) {
-            struct object *v = vcpu_object(t->vcpu);
+            struct object *v = &t->vcpu->object;
             t->vcpu = NULL;
             object_put(v);
         }
@@ -209,7 +209,7 @@ static enum error destroy_step(struct domain *d)
             return E_AGAIN;
         for (struct thread *t = d->threads; t; t = t->next)
             if (t->vcpu) /* a kick by another domain must not wake-list a thread again that is freed after the flush */
-                vcpu_object(t->vcpu)->dead = true;
+                t->vcpu->object.dead = true;
         d->flush_target = flush_request(d->tables.cpus);
         d->phase = PHASE_FLUSHING;
         return E_AGAIN;

@@ -42,8 +42,7 @@ void settle_ring(const struct settled_doorbell *x);
  * the bits are set already there is nothing to do: nobody waits for them, or they would have been taken, and who takes them sees what the guest wrote
  * before, for the exit has put it in order.
  */
-#define SETTLED           0x10u
-#define SETTLED_LENGTH(x) ((x) & 0xfu)
+#define SETTLED_LENGTH(x) ((uint32_t)(x) & 0xfu)
 static inline __attribute__((always_inline)) uint32_t settle_doorbell(struct vcpu *v, uint64_t at, uint64_t key, uint64_t mask, uint32_t reason)
 {
     uint32_t count = __atomic_load_n(&v->space->doorbell_count, __ATOMIC_ACQUIRE);
@@ -54,7 +53,7 @@ static inline __attribute__((always_inline)) uint32_t settle_doorbell(struct vcp
         if ((__atomic_load_n(&x->event->bits, __ATOMIC_RELAXED) & x->bits) != x->bits)
             settle_ring(x);
         v->exits[reason]++;
-        return SETTLED | SETTLED_LENGTH((uint32_t)known);
+        return 0x10u | SETTLED_LENGTH(known);
     }
     return 0;
 }

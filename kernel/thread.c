@@ -201,7 +201,7 @@ noreturn void cpu_run(void)
         }
         struct thread *t = container_of(e, struct thread, entity);
         if (c->current != t) {
-            c->current = t;
+            __atomic_store_n(&c->current, t, __ATOMIC_SEQ_CST); /* before it looks at its vCPU's `kicked`: see vcpu_kick */
             uint64_t not_run = now - e->ran;
             if (t->vcpu)
                 t->vcpu->exit_at += not_run - t->not_run;

@@ -3,6 +3,7 @@
  */
 #include "kernel/vcpu.h"
 
+#include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
@@ -74,8 +75,6 @@ void vcpu_free(struct vcpu *v)
     object_put(&v->space->object);
     object_free(v->payer, v, sizeof *v);
 }
-
-struct object *vcpu_object(struct vcpu *v) { return &v->object; }
 
 /* QEMU (7.2) does not intercept XSETBV: there the CPU alone knows what the guest has set, which may be what no CPU takes. Answers what XCR0 holds. */
 static uint64_t read_xcr0(struct vcpu *v)
@@ -260,19 +259,20 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
 {
     struct vcpu_state *s = v->state;
     uint64_t deadline = deadline_of(v);
-    v->halted = false;
+    bool deliver = (s->inject & INJECT_VALID) || (s->irq & IRQ_VALID);
+    __atomic_store_n(&v->halted, true, __ATOMIC_SEQ_CST); /* from here on a kick wakes the thread */
+    if (!__atomic_load_n(&v->kicked, __ATOMIC_SEQ_CST) && !deliver && (deadline == NEVER || rdtsc() < deadline)) {
+        path_begin(v->cpu, PATH_GUEST, rdtsc());
+        thread_block(v->thread, BLOCK_HALT, deadline);
+        return TO_HOST;
+    }
+    __atomic_store_n(&v->halted, false, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST))
         return leave(v, EXIT_KICK);
-    if ((s->inject & INJECT_VALID) || (s->irq & IRQ_VALID)) {
-        s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has had the CPU */
-        return STAY;
-    }
-    if (deadline != NEVER && rdtsc() >= deadline)
+    if (!deliver)
         return leave(v, EXIT_DEADLINE);
-    v->halted = true;
-    path_begin(v->cpu, PATH_GUEST, rdtsc());
-    thread_block(v->thread, BLOCK_HALT, deadline);
-    return TO_HOST;
+    s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has had the CPU */
+    return STAY;
 }
 
 /* The host has done its part of what ended the guest's turn. */
@@ -379,10 +379,16 @@ noreturn void vcpu_run_call(struct thread *t)
     user_resume(&v->thread->frame);
 }
 
+/* Whoever runs looks at `kicked` before it enters its guest again: only who is in it, or asleep, must be told. */
 void vcpu_kick(struct vcpu *v)
 {
-    if (__atomic_exchange_n(&v->kicked, 1, __ATOMIC_SEQ_CST) == 0) /* else the wake-up is on its way */
+    struct cpu *c = v->cpu;
+    if (__atomic_exchange_n(&v->kicked, 1, __ATOMIC_SEQ_CST) != 0) /* the word is on its way */
+        return;
+    if (__atomic_load_n(&v->halted, __ATOMIC_SEQ_CST))
         thread_wake(v->thread);
+    else if (c != this_cpu() && __atomic_load_n(&c->current, __ATOMIC_SEQ_CST) == v->thread)
+        apic_ipi(c->apic_id, VECTOR_IPI);
 }
 
 void vcpu_flush_cpu(void)

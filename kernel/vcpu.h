@@ -16,7 +16,6 @@ extern const struct backend *backend;
 /* Kernel lock held. The page appears at state_va in the thread's domain. */
 enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct vcpu **out) must_check;
 void vcpu_free(struct vcpu *v);
-struct object *vcpu_object(struct vcpu *v);
 
 /* Makes v (NULL: nobody) the one whose state is in this CPU. */
 void vcpu_make_current(struct cpu *c, struct vcpu *v);

@@ -124,7 +124,6 @@ void vmx_save_msrs(struct vmx_vcpu *hw);
 void vmx_load_msrs(const struct vmx_vcpu *hw);
 
 /* vmx_run.c, vmx_exit.c, vmx_probe.c, vmx_vcpu.c */
-bool vmx_takes_interrupts(void);
 uint32_t vmx_run(struct vcpu *v, uint64_t deadline);
 uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring);
 uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail);

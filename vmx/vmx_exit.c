@@ -27,12 +27,6 @@ static uint32_t waiting(struct vcpu *v, uint32_t vector)
     return EXIT_WAITING;
 }
 
-static uint32_t skip_instruction(struct vcpu *v)
-{
-    vmx_skip(v, instruction_length());
-    return waiting(v, 0);
-}
-
 /* The host's own NMI handler counts it; its IRET ends the blocking of NMIs that this exit began (SDM vol. 3, 28.5.5). */
 static void host_nmi(void)
 {
@@ -194,7 +188,9 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
     case REASON_APIC_WRITE: return apic_written(v, reason);
     case REASON_XSETBV: return report(v, EXIT_XSETBV, instruction_length());
     case REASON_INVD: /* would throw away what other guests have in the caches */
-    case REASON_WBINVD: return skip_instruction(v);
+    case REASON_WBINVD:
+        vmx_step_over(instruction_length());
+        return waiting(v, 0);
     case REASON_VMCALL: return report(v, EXIT_HYPERCALL, instruction_length());
     case REASON_TRIPLE_FAULT:
         hw->event = 0;

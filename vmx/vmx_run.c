@@ -53,7 +53,7 @@ static bool deliver_inject(struct vcpu_state *s, uint32_t info, uint32_t *proc)
     return true;
 }
 
-bool vmx_takes_interrupts(void)
+static bool takes_interrupts(void)
 {
     return (vmreadn(GUEST_RFLAGS) & RFLAGS_IF) && !(vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
 }
@@ -72,7 +72,7 @@ static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct
         taken = deliver_inject(s, inject, &proc);
     }
     if (irq & IRQ_VALID) {
-        if (!taken && vmx_takes_interrupts()) {
+        if (!taken && takes_interrupts()) {
             uint32_t vector = irq & INJECT_VECTOR_MASK;
             __atomic_store_n(&s->irq, IRQ_DELIVERED | vector, __ATOMIC_RELAXED);
             deliver(EVENT_VALID | EVENT_INTERRUPT << 8 | vector, 0, 0);

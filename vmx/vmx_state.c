@@ -179,7 +179,7 @@ static void raise_request(const struct vcpu_state *s)
  */
 static void wake(struct vmx_vcpu *hw)
 {
-    if (vmx_takes_interrupts())
+    if (vmreadn(GUEST_RFLAGS) & RFLAGS_IF)
         vmwrite32(GUEST_ACTIVITY, 0);
     else
         hw->proc_base |= BIT(PROC_HLT);

@@ -52,7 +52,7 @@ struct cpu {
     uint32_t apic_id;
     uint32_t work;               /* atomic; WORK_* */
     uint32_t online;             /* atomic */
-    struct thread *current;      /* runs in ring 3 or in its guest */
+    struct thread *current;      /* atomic; runs in ring 3 or in its guest */
     struct domain *domain;       /* whose page tables and ports are loaded; NULL: the kernel's own */
     struct vcpu *vcpu;           /* whose state is in the CPU */
     bool foreign;                /* another domain has been here since the last speculation_barrier */

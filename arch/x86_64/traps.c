@@ -47,7 +47,7 @@ void irq_dispatch(unsigned vector)
         c->timer_armed = NEVER; /* who is interrupted looks at the clock */
         apic_eoi();
     } else if (vector == VECTOR_IPI) {
-        apic_eoi(); /* who sent it left word in c->work */
+        apic_eoi(); /* who sent it left word in c->work, or in a vCPU's `kicked` */
     } else if (vector >= VECTOR_IRQ_BASE && vector < VECTOR_IRQ_BASE + VECTOR_IRQ_COUNT) {
         irq_arrived(vector - VECTOR_IRQ_BASE);
         apic_eoi();

@@ -99,6 +99,12 @@ noreturn void user_resume(const struct frame *frame)
 }
 
 void cpu_post(struct cpu *c, uint32_t work) { __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST); }
+unsigned ipis;
+void apic_ipi(uint32_t apic_id, uint8_t vector)
+{
+    assert_true(apic_id < MACHINE_CPUS && vector == VECTOR_IPI);
+    __atomic_add_fetch(&ipis, 1, __ATOMIC_RELAXED);
+}
 void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { (void)c, (void)thread_frame_end; }
 void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open) { (void)c, (void)first, (void)last, (void)open; }
 void timer_arm(struct cpu *c, uint64_t deadline) { (void)c, (void)deadline; }

@@ -28,6 +28,7 @@ extern struct domain *root;
 extern struct thread *root_thread;     /* on CPU 0 */
 extern uint64_t now;                   /* the TSC */
 extern uint8_t *ram;                   /* its bytes */
+extern unsigned ipis;                  /* interrupts without work, to tell a vCPU in its guest, so far; atomic */
 extern unsigned barriers;              /* barriers against speculation so far */
 extern bool cpus_at_once;              /* each CPU is a thread of the host: what one must not see now, another may */
 extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */

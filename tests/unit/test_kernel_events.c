@@ -270,6 +270,39 @@ static void test_kicks_are_never_lost(void **state)
     assert_int_equal(call3(b, SYS_QUERY, 0, QUERY_THREAD_EXITS, 0).error, E_ARG);
 }
 
+/* Who must be told of a kick: a guest that runs, by an interrupt; a vCPU that sleeps, by the scheduler. Everybody else looks by himself. */
+static void test_a_kick_tells_who_must_be_told(void **state)
+{
+    (void)state;
+    with_vcpu();
+    struct cpu *c1 = cpu_by_number(1);
+    assert_ptr_equal(a->cpu, c1);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    unsigned before = ipis;
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK); /* it has the CPU, and may be in its guest */
+    assert_int_equal(ipis, before + 1);
+    assert_int_equal(c1->work, 0);
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK); /* the word is on its way */
+    assert_int_equal(ipis, before + 1);
+    assert_int_equal(run_guest(), EXIT_KICK);
+
+    assert_true(wait_for(a, 1, NEVER).blocked); /* the monitor waits for something of its own */
+    assert_null(run_cpu(1));
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK);
+    assert_int_equal(ipis, before + 1);
+    assert_int_equal(c1->work, 0);
+    signal_bits(1);
+    assert_ptr_equal(run_cpu(1), a);
+    assert_int_equal(run_guest(), EXIT_KICK);
+
+    v->state->activity = ACTIVITY_HALT;
+    assert_true(call0(a, SYS_VCPU_RUN).blocked);
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK);
+    assert_int_equal(c1->work, WORK_WAKE);
+    assert_ptr_equal(run_cpu(1), a);
+    assert_int_equal(v->state->exit.reason, EXIT_KICK);
+}
+
 static unsigned entries;
 static void kicked_in_the_guest(struct vcpu *x)
 {
@@ -495,6 +528,7 @@ int main(void)
         ON_A_MACHINE(test_an_interrupt_signals),
         ON_A_MACHINE(test_random),
         ON_A_MACHINE(test_kicks_are_never_lost),
+        ON_A_MACHINE(test_a_kick_tells_who_must_be_told),
         ON_A_MACHINE(test_a_kick_while_the_guest_runs),
         ON_A_MACHINE(test_settled_cpuid),
         ON_A_MACHINE(test_doorbells),

@@ -186,7 +186,7 @@ static void test_a_full_table_and_a_vcpu(void **state)
     T->vcpu = NULL;
     pt_unmap(&root->tables, 0x700000, PAGE_SIZE);
     vcpu_make_current(cpu_by_number(0), NULL);
-    object_put(vcpu_object(v));
+    object_put(&v->object);
 }
 
 static void test_quotas_are_split_and_come_back(void **state)
