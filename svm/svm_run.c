@@ -12,6 +12,7 @@
 #include "kernel/settle.h"
 #include "svm/svm.h"
 
+#define SHADOW_TICKS 2000u
 #define CPUID_LENGTH 2u /* without next-RIP: see svm_exit.c */
 
 void svm_asid_forget(struct asid_pool *p)
@@ -73,10 +74,11 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
     }
     if (plan.take_irq)
         page->irq = (irq & ~(IRQ_VALID | IRQ_DELIVERED)) | IRQ_DELIVERED;
-    if (plan.window)
+    b->control.interrupt &= ~V_IRQ;
+    if (plan.window && (b->control.shadow & 1)) /* see keep_shadow */
+        timer_arm(v->cpu, rdtsc() + SHADOW_TICKS);
+    else if (plan.window)
         b->control.interrupt |= V_IRQ; /* never delivered: VINTR is intercepted */
-    else
-        b->control.interrupt &= ~V_IRQ;
 }
 
 static void prepare_tlb(struct vcpu *v, struct svm_vcpu *s, uint64_t generation)
@@ -176,6 +178,18 @@ static uint32_t refused(struct svm_vcpu *s)
     return EXIT_BAD_STATE;
 }
 
+/*
+ * VMRUN in QEMU (7.2) forgets the shadow of STI that an exit has put into the VMCB: an interrupt would be taken before the HLT that stands in it, not
+ * wake it, and the guest would sleep on. So no window is opened there; the guest gets the time for an instruction, and if it does not get that far, it is in the shadow still.
+ */
+static void keep_shadow(struct svm_vcpu *s, struct vmcb *b)
+{
+    if (b->control.shadow & 1)
+        s->shadow_rip = b->save.rip;
+    else if (s->shadow_rip == b->save.rip)
+        b->control.shadow = 1;
+}
+
 inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
@@ -185,6 +199,8 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
     b->control.event = rarely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
     uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
     v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
+    if (rarely(reason == EXIT_WAITING))
+        keep_shadow(s, b);
     if (rarely(reason == EXIT_NONE))
         reason = own_exit(v, s);
     else if (rarely(reason == EXIT_BAD_STATE))

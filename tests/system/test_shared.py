@@ -85,6 +85,15 @@ def test_from_outside(box):
         assert len(told) == 2, told  # the guest, and its monitor
 
 
+def test_every_line_is_answered(box):
+    """The guest has no timer: an interrupt that comes between its STI and its HLT must not be lost on it."""
+    box.attach('other')
+    for _ in range(200 if box.on == 'qemu' else 20):
+        box.type('bells\r')
+        box.wait(r'^0 bell\(s\) in all\n', 12)
+    box.detach()
+
+
 def test_contents_outlive_a_guest(box):
     box.in_guest('right', 'crash', r'triple fault now')
     box.wait_state('right', 'crashed')

@@ -52,7 +52,7 @@ static int fresh(void **state)
     memset(&page, 0, sizeof page);
     asids = (struct asid_pool){.generation = 1, .next = 1, .count = 16, .flush_all = true};
     home.timer_armed = NEVER;
-    hw = (struct svm_vcpu){.gpr = page.gpr, .vmcb = &block, .asids = &asids, .clean = 0x1b7};
+    hw = (struct svm_vcpu){.gpr = page.gpr, .vmcb = &block, .asids = &asids, .clean = 0x1b7, .shadow_rip = NEVER};
     space = (struct space){.flush_generation = 5};
     cpu = (struct vcpu){.state = &page, .hw = &hw, .space = &space, .cpu = &home};
     block.save.cr0 = CR0_PE;
@@ -147,12 +147,41 @@ static void interrupts_wait_for_the_window(void **state)
     assert_true(entered.control.interrupt & V_IRQ);
     block.save.rflags |= RFLAGS_IF;
     block.control.shadow = 1; /* STI */
+    armed = NEVER;
     run();
     assert_int_equal(entered.control.event, 0);
+    assert_false(entered.control.interrupt & V_IRQ); /* QEMU would open the window at once, before the HLT that may stand there */
+    assert_true(armed < NEVER);
     block.control.shadow = 0;
     run();
     assert_int_equal(entered.control.event, EVENT_VALID | 0x30);
     assert_int_equal(page.irq, IRQ_DELIVERED | 0x30);
+}
+
+/* QEMU forgets at VMRUN that it is in a shadow: where the guest has not moved since, it is in it still. */
+static void a_shadow_outlives_an_entry(void **state)
+{
+    (void)state;
+    exit_code = SVM_EXIT_INTR;
+    block.save.rip = 0x100;
+    block.control.shadow = 1;
+    run();
+    block.control.shadow = 0; /* what the next exit says */
+    run();
+    assert_int_equal(block.control.shadow, 1);
+    page.irq = IRQ_VALID | 0x30;
+    block.save.rflags = RFLAGS_FIXED | RFLAGS_IF;
+    block.control.shadow = 1;
+    run();
+    assert_int_equal(entered.control.event, 0);
+    block.save.rip = 0x101;
+    block.control.shadow = 0;
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | 0x30);
+    exit_code = SVM_EXIT_HLT; /* an instruction of the guest's own has ended it, whatever stands there */
+    block.save.rip = 0x100;
+    run();
+    assert_int_equal(block.control.shadow, 0);
 }
 
 static void an_interrupted_event_goes_first(void **state)
@@ -295,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup(asids_are_never_shared, fresh),
         cmocka_unit_test_setup(injection, fresh),
         cmocka_unit_test_setup(interrupts_wait_for_the_window, fresh),
+        cmocka_unit_test_setup(a_shadow_outlives_an_entry, fresh),
         cmocka_unit_test_setup(an_interrupted_event_goes_first, fresh),
         cmocka_unit_test_setup(real_mode_has_no_error_codes, fresh),
         cmocka_unit_test_setup(nmi_until_iret, fresh),

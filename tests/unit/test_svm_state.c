@@ -9,6 +9,29 @@
 #include "arch/x86_64/regs.h"
 #include "svm/svm.h"
 
+/* The VMCB's layout is the CPU's. */
+#define VMCB_AT(member, offset) _Static_assert(offsetof(struct vmcb, member) == (offset), "APM vol. 2, appendix B")
+VMCB_AT(control.pause_threshold, 0x3c);
+VMCB_AT(control.iopm, 0x40);
+VMCB_AT(control.asid, 0x58);
+VMCB_AT(control.interrupt, 0x60);
+VMCB_AT(control.exit_code, 0x70);
+VMCB_AT(control.nested, 0x90);
+VMCB_AT(control.event, 0xa8);
+VMCB_AT(control.clean, 0xc0);
+VMCB_AT(control.next_rip, 0xc8);
+VMCB_AT(save.es, 0x400);
+VMCB_AT(save.tr, 0x490);
+VMCB_AT(save.cpl, 0x4cb);
+VMCB_AT(save.efer, 0x4d0);
+VMCB_AT(save.cr4, 0x548);
+VMCB_AT(save.rip, 0x578);
+VMCB_AT(save.rsp, 0x5d8);
+VMCB_AT(save.rax, 0x5f8);
+VMCB_AT(save.sysenter_eip, 0x638);
+VMCB_AT(save.cr2, 0x640);
+VMCB_AT(save.pat, 0x668);
+
 static struct vmcb block;
 static struct svm_vcpu hw;
 static struct vcpu_state page;
