@@ -330,3 +330,42 @@ void guest_reboot(void)
     for (;;)
         __asm__ volatile("hlt");
 }
+
+static volatile uint8_t typed[256];
+static volatile unsigned typed_in;
+
+static void on_serial(struct frame *f)
+{
+    (void)f;
+    (void)inb(COM1 + 2);
+    while (inb(COM1 + 5) & 1)
+        typed[typed_in++ & 255] = inb(COM1);
+}
+
+void serial_shell(const char *prompt, void (*run)(const char *line))
+{
+    char line[80];
+    unsigned length = 0, out = typed_in;
+    handle(0x24, on_serial);
+    pic_unmask(4);
+    outb(COM1 + 1, 1); /* received data interrupt */
+    print("%s", prompt);
+    for (;;) {
+        while (out == typed_in)
+            wait_interrupt();
+        char c = (char)typed[out++ & 255];
+        if (c == '\r' || c == '\n') {
+            put('\n');
+            line[length] = 0;
+            length = 0;
+            run(line);
+            print("%s", prompt);
+        } else if ((c == 8 || c == 127) && length) {
+            length--;
+            print("\b \b");
+        } else if (c >= ' ' && c < 127 && length < sizeof(line) - 1) {
+            line[length++] = c;
+            put(c);
+        }
+    }
+}

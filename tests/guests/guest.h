@@ -100,6 +100,9 @@ void pic_unmask(unsigned irq);
 /* PIT channel 0, mode 2. */
 void pit_init(unsigned hz);
 
+/* Lines typed on COM1, by its interrupt: each goes to `run`, behind it comes the prompt. Tables and PICs are there. */
+__attribute__((noreturn)) void serial_shell(const char *prompt, void (*run)(const char *line));
+
 /* ACPI: a table by its signature, checksum verified, or NULL. */
 void *acpi_table(const char signature[4]);
 

@@ -7,7 +7,6 @@
  */
 #include "guest.h"
 
-#define COM1        0x3f8
 #define APIC        0xfee00000u
 #define FIRST       0x40 /* IDT vector of region 0's doorbell 0; then 8 for each region */
 #define VECTORS     8u
@@ -23,8 +22,6 @@ struct region {
 static struct region regions[REGIONS_MAX];
 static unsigned count, failures;
 static volatile unsigned bells[REGIONS_MAX][VECTORS];
-static volatile uint8_t ring[256];
-static volatile unsigned in, out;
 
 static volatile uint32_t *at(uint32_t address)
 {
@@ -42,14 +39,6 @@ static void set_config(unsigned slot, unsigned offset, uint32_t value)
 {
     outl(0xcf8, 0x80000000u | slot << 11 | offset);
     outl(0xcfc, value);
-}
-
-static void on_serial(struct frame *f)
-{
-    (void)f;
-    (void)inb(COM1 + 2);
-    while (inb(COM1 + 5) & 1)
-        ring[in++ & 255] = inb(COM1);
 }
 
 static void on_bell(struct frame *f)
@@ -274,34 +263,14 @@ static void run(const char *line)
 
 int guest_main(uint32_t magic, const struct multiboot *info)
 {
-    char line[80];
-    unsigned length = 0;
-
     (void)magic, (void)info;
     serial_init();
     tables_init();
     pic_init();
-    handle(0x24, on_serial);
     at(APIC + 0xf0)[0] = 0x1ff; /* software-enabled, spurious vector 0xff */
     for (unsigned slot = 0; slot < 32 && count < REGIONS_MAX; slot++)
         if (config(slot, 0) == 0x11101af4)
             take(slot);
-    pic_unmask(4);
-    outb(COM1 + 1, 1); /* received data interrupt */
-    print("shared: %u region(s)\nshared ready\n> ", count);
-    for (;;) {
-        while (out == in)
-            wait_interrupt();
-        char c = (char)ring[out++ & 255];
-        if (c == '\r' || c == '\n') {
-            put('\n');
-            line[length] = 0;
-            length = 0;
-            run(line);
-            print("> ");
-        } else if (c >= ' ' && c < 127 && length < sizeof(line) - 1) {
-            line[length++] = c;
-            put(c);
-        }
-    }
+    print("shared: %u region(s)\nshared ready\n", count);
+    serial_shell("> ", run);
 }

@@ -1,24 +1,12 @@
 /* The tiny guest of the default configuration: says what the loader gave it, then answers on COM1, driven by interrupts only. */
 #include "guest.h"
 
-#define COM1 0x3f8
-
-static volatile uint8_t ring[256];
-static volatile unsigned in, out;
 static volatile unsigned ticks;
 
 static void on_tick(struct frame *f)
 {
     (void)f;
     ticks++;
-}
-
-static void on_serial(struct frame *f)
-{
-    (void)f;
-    (void)inb(COM1 + 2);
-    while (inb(COM1 + 5) & 1)
-        ring[in++ & 255] = inb(COM1);
 }
 
 static bool same(const char *a, const char *b)
@@ -69,9 +57,6 @@ static void run(const char *line)
 
 int guest_main(uint32_t magic, const struct multiboot *info)
 {
-    char line[80];
-    unsigned length = 0;
-
     serial_init();
     print("\ntiny: a Multiboot guest, magic 0x%08x %s\n", magic, magic == MULTIBOOT_MAGIC ? "(right)" : "(WRONG)");
     if (info->flags & 1)
@@ -98,28 +83,8 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     tables_init();
     pic_init();
     handle(0x20, on_tick);
-    handle(0x24, on_serial);
     pit_init(100);
     pic_unmask(0);
-    pic_unmask(4);
-    outb(COM1 + 1, 1); /* received data interrupt */
-    print("tiny ready\ntiny> ");
-    for (;;) {
-        while (out == in)
-            wait_interrupt();
-        char c = (char)ring[out++ & 255];
-        if (c == '\r' || c == '\n') {
-            put('\n');
-            line[length] = 0;
-            length = 0;
-            run(line);
-            print("tiny> ");
-        } else if ((c == 8 || c == 127) && length) {
-            length--;
-            print("\b \b");
-        } else if (c >= ' ' && c < 127 && length < sizeof(line) - 1) {
-            line[length++] = c;
-            put(c);
-        }
-    }
+    print("tiny ready\n");
+    serial_shell("tiny> ", run);
 }
