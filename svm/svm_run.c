@@ -57,15 +57,21 @@ struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bo
     return p;
 }
 
+/*
+ * VMRUN in QEMU (7.2) forgets the shadow of STI that an exit has put into the VMCB: an interrupt would be taken before the HLT that stands in it, not
+ * wake it, and the guest would sleep on. So no window is opened there; the guest gets the time for an instruction, and where it has not moved since, it is in the
+ * shadow still.
+ */
 static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
+    bool shadow = (b->control.shadow & 1) || s->shadow_rip == b->save.rip;
     struct vcpu_state *page = v->state;
     uint32_t irq = ONCE(page->irq);
     uint64_t inject = ONCE(page->inject) | (uint64_t)ONCE(page->inject_error) << EVENT_ERROR_SHIFT;
     if (!(b->save.cr0 & CR0_PE))
         inject &= ~(uint64_t)INJECT_ERROR_CODE; /* real mode has none */
-    struct svm_plan plan = svm_plan(b->control.event, inject, irq, (b->save.rflags & RFLAGS_IF) && !(b->control.shadow & 1));
+    struct svm_plan plan = svm_plan(b->control.event, inject, irq, (b->save.rflags & RFLAGS_IF) && !shadow);
     b->control.event = plan.event;
     if (plan.take_inject) {
         page->inject = 0;
@@ -75,7 +81,7 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
     if (plan.take_irq)
         page->irq = (irq & ~(IRQ_VALID | IRQ_DELIVERED)) | IRQ_DELIVERED;
     b->control.interrupt &= ~V_IRQ;
-    if (plan.window && (b->control.shadow & 1)) /* see keep_shadow */
+    if (plan.window && shadow)
         timer_arm(v->cpu, rdtsc() + SHADOW_TICKS);
     else if (plan.window)
         b->control.interrupt |= V_IRQ; /* never delivered: VINTR is intercepted */
@@ -178,18 +184,6 @@ static uint32_t refused(struct svm_vcpu *s)
     return EXIT_BAD_STATE;
 }
 
-/*
- * VMRUN in QEMU (7.2) forgets the shadow of STI that an exit has put into the VMCB: an interrupt would be taken before the HLT that stands in it, not
- * wake it, and the guest would sleep on. So no window is opened there; the guest gets the time for an instruction, and if it does not get that far, it is in the shadow still.
- */
-static void keep_shadow(struct svm_vcpu *s, struct vmcb *b)
-{
-    if (b->control.shadow & 1)
-        s->shadow_rip = b->save.rip;
-    else if (s->shadow_rip == b->save.rip)
-        b->control.shadow = 1;
-}
-
 inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
@@ -199,8 +193,8 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
     b->control.event = rarely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
     uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
     v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
-    if (rarely(reason == EXIT_WAITING))
-        keep_shadow(s, b);
+    if (rarely(b->control.shadow & 1))
+        s->shadow_rip = b->save.rip;
     if (rarely(reason == EXIT_NONE))
         reason = own_exit(v, s);
     else if (rarely(reason == EXIT_BAD_STATE))
