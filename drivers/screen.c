@@ -40,7 +40,7 @@ uint64_t screen_plan(const struct screen_facts *f)
     return bytes;
 }
 
-static void draw(unsigned at)
+static inline void draw(unsigned at)
 {
     if (text)
         text[at] = (uint16_t)(WHITE_ON_BLACK | cells[at]);
@@ -81,8 +81,8 @@ static void new_line(void)
     for (unsigned i = 0; i < kept; i++)
         if (i % 8 == 0 && kept - i >= 8 && !__builtin_memcmp(&cells[i], &cells[i + columns], 8)) /* one comparison */
             i += 7;
-        else
-            put(i, cells[i + columns]);
+        else if (cells[i] != cells[i + columns])
+            cells[i] = cells[i + columns], draw(i);
     for (unsigned i = 0; i < columns; i++)
         put(kept + i, ' ');
 }
