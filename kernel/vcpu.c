@@ -9,6 +9,8 @@
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/speculation.h"
+#include "arch/x86_64/speculation.h"
+#include "arch/x86_64/time.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/event.h"
 #include "kernel/settle.h"
@@ -285,10 +287,12 @@ static inline __attribute__((always_inline)) enum outcome serve_host(struct cpu 
         irq_window();
     else if (v->vector)
         irq_dispatch(v->vector);
-    if (v->exit_at >= deadline_of(v)) /* what has become due since then makes the next entry an exit at once */
-        return leave(v, EXIT_DEADLINE);
-    if (v->exit_at >= c->next_deadline)
+    bool due = v->exit_at >= deadline_of(v); /* what has become due since then makes the next entry an exit at once */
+    if (!due && v->exit_at >= c->next_deadline)
         return TO_HOST;
+    timer_arm(c, c->next_deadline); /* on AMD-V the timer may have been the guest's; the monitor must not run on without one */
+    if (due)
+        return leave(v, EXIT_DEADLINE);
     path_end(c, rdtsc());
     return STAY;
 }

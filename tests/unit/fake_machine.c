@@ -107,7 +107,11 @@ void apic_ipi(uint32_t apic_id, uint8_t vector)
 }
 void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { (void)c, (void)thread_frame_end; }
 void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open) { (void)c, (void)first, (void)last, (void)open; }
-void timer_arm(struct cpu *c, uint64_t deadline) { (void)c, (void)deadline; }
+void timer_arm(struct cpu *c, uint64_t deadline)
+{
+    if (deadline < c->timer_armed)
+        c->timer_armed = deadline;
+}
 void irq_dispatch(unsigned vector) { (void)vector; }
 enum error ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {

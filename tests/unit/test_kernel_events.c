@@ -324,6 +324,33 @@ static void test_a_kick_while_the_guest_runs(void **state)
     assert_int_equal(entries, 3);
 }
 
+/* AMD-V has one timer for a guest's deadlines and the host's: when it has fired for the guest, it is the host's again before anybody goes on. */
+static uint64_t hosts_deadline;
+static void timer_fires(struct vcpu *x)
+{
+    x->cpu->timer_armed = NEVER;
+    x->cpu->next_deadline = hosts_deadline = now + 5 * MS;
+    x->state->exit.reason = EXIT_WAITING;
+    if (entries++)
+        x->state->deadline = 0;
+    else
+        assert_true(x->state->deadline > now); /* the monitor has thought better of it: the guest goes on */
+}
+
+static void test_the_timer_is_the_hosts_again(void **state)
+{
+    (void)state;
+    with_vcpu();
+    struct cpu *c1 = cpu_by_number(1);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    entries = 0;
+    guest_runs = timer_fires;
+    v->state->deadline = now + MS;
+    assert_int_equal(run_guest(), EXIT_DEADLINE);
+    assert_int_equal(entries, 2);
+    assert_int_equal(c1->timer_armed, hosts_deadline);
+}
+
 static uint64_t leaf, subleaf, answers;
 static void asks_cpuid(struct vcpu *x)
 {
@@ -529,6 +556,7 @@ int main(void)
         ON_A_MACHINE(test_random),
         ON_A_MACHINE(test_kicks_are_never_lost),
         ON_A_MACHINE(test_a_kick_tells_who_must_be_told),
+        ON_A_MACHINE(test_the_timer_is_the_hosts_again),
         ON_A_MACHINE(test_a_kick_while_the_guest_runs),
         ON_A_MACHINE(test_settled_cpuid),
         ON_A_MACHINE(test_doorbells),
