@@ -31,7 +31,8 @@ struct svm_vcpu {
     bool nmi_blocked;     /* between an injected NMI and its IRET */
     bool nmi_iret_seen;
     uint64_t nmi_iret_rip;
-    uint64_t shadow_rip;  /* of the last exit in a shadow; NEVER: there was none */
+    uint64_t shadow_rip;  /* of the last exit in a shadow */
+    uint32_t shadow_tries; /* how often it may still be taken for being there */
 };
 
 _Static_assert(offsetof(struct svm_vcpu, gpr) == 0 && offsetof(struct svm_vcpu, vmcb_hpa) == 8 &&

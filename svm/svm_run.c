@@ -12,7 +12,8 @@
 #include "kernel/settle.h"
 #include "svm/svm.h"
 
-#define SHADOW_TICKS 2000u
+#define SHADOW_US    20u
+#define SHADOW_TRIES 4u
 #define CPUID_LENGTH 2u /* without next-RIP: see svm_exit.c */
 
 void svm_asid_forget(struct asid_pool *p)
@@ -60,12 +61,12 @@ struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bo
 /*
  * VMRUN in QEMU (7.2) forgets the shadow of STI that an exit has put into the VMCB: an interrupt would be taken before the HLT that stands in it, not
  * wake it, and the guest would sleep on. So no window is opened there; the guest gets the time for an instruction, and where it has not moved since, it is in the
- * shadow still.
+ * shadow still: a few times, for a loop comes back to where it was.
  */
 static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
-    bool shadow = (b->control.shadow & 1) || s->shadow_rip == b->save.rip;
+    bool shadow = (b->control.shadow & 1) || (s->shadow_rip == b->save.rip && s->shadow_tries > 0 && s->shadow_tries--);
     struct vcpu_state *page = v->state;
     uint32_t irq = ONCE(page->irq);
     uint64_t inject = ONCE(page->inject) | (uint64_t)ONCE(page->inject_error) << EVENT_ERROR_SHIFT;
@@ -82,7 +83,7 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
         page->irq = (irq & ~(IRQ_VALID | IRQ_DELIVERED)) | IRQ_DELIVERED;
     b->control.interrupt &= ~V_IRQ;
     if (plan.window && shadow)
-        timer_arm(v->cpu, rdtsc() + SHADOW_TICKS);
+        timer_arm(v->cpu, rdtsc() + us_to_ticks(SHADOW_US));
     else if (plan.window)
         b->control.interrupt |= V_IRQ; /* never delivered: VINTR is intercepted */
 }
@@ -194,7 +195,7 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
     uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
     v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
     if (rarely(b->control.shadow & 1))
-        s->shadow_rip = b->save.rip;
+        s->shadow_rip = b->save.rip, s->shadow_tries = SHADOW_TRIES;
     if (rarely(reason == EXIT_NONE))
         reason = own_exit(v, s);
     else if (rarely(reason == EXIT_BAD_STATE))

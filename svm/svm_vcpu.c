@@ -97,7 +97,6 @@ static enum error vcpu_create(struct vcpu *v)
     s->asids = &cpus[v->cpu->number].asids;
     s->vmcb = b;
     s->vmcb_hpa = pool_hpa(b).v;
-    s->shadow_rip = NEVER;
     s->next_rip = features & SVM_FEATURE_NRIPS;
     s->flush_by_asid = features & SVM_FEATURE_FLUSH_BY_ASID;
     if (features & SVM_FEATURE_CLEAN)
