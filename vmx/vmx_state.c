@@ -218,7 +218,7 @@ void vmx_put(struct vcpu *v, uint32_t groups)
         put_apic(v->state);
     else if (groups & GROUP_APIC_REQUEST)
         raise_request(v->state);
-    if (groups & (GROUP_APIC | GROUP_APIC_REQUEST))
+    if (v->alone && (groups & (GROUP_APIC | GROUP_APIC_REQUEST))) /* else each HLT exits */
         wake(vmx_of(v));
 }
 
