@@ -148,6 +148,7 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);
 
 /* For backends: the guest has touched a debug register while v->dr_here is false; it tries again with its own. */
 void vcpu_load_dr(struct vcpu *v);
-extern bool vmx_without_apicv; /* the option apicv=off: every local APIC is the monitor's alone, as on a CPU that cannot help */
+extern bool vmx_without_apicv;  /* the option apicv=off: every local APIC is the monitor's alone, as on a CPU that cannot help */
+extern bool vmx_reach_by_timer; /* the option reach=timer: also whoever has his CPU to himself is left now and then */
 
 #endif

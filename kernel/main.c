@@ -46,6 +46,7 @@ static void options_early(void)
         port = !strcmp(value, "none") ? 0 : !strcmp(value, "0x2f8") ? 0x2f8 : DEFAULT_SERIAL;
     serial_init(port);
     vmx_without_apicv = option(facts.cmdline, "apicv", value, sizeof value) && !strcmp(value, "off");
+    vmx_reach_by_timer = option(facts.cmdline, "reach", value, sizeof value) && !strcmp(value, "timer");
     if (option(facts.cmdline, "log", value, sizeof value))
         log_level = !strcmp(value, "debug") ? LOG_DEBUG : !strcmp(value, "warn") ? LOG_WARN : !strcmp(value, "error") ? LOG_ERROR : LOG_INFO;
 }

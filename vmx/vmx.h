@@ -19,7 +19,7 @@ struct vmx_machine {
     uint64_t ept_vpid;                      /* IA32_VMX_EPT_VPID_CAP */
 };
 extern struct vmx_machine vmx;
-extern uint64_t vmx_slice;      /* TSC ticks after which the guest is left in any case */
+extern uint64_t vmx_turn[2];    /* TSC ticks after which a guest is left in any case; [true]: one that has its CPU to itself */
 
 /* What belongs to one CPU. */
 struct vmx_cpu {
@@ -89,11 +89,12 @@ bool vmx_canonical(uint64_t address);
 /*
  * The timer counts when bit `shift` of the TSC changes (SDM vol. 3, 26.5.1): its first count can be short by nearly a whole step, hence the one
  * more. The guest is left at the deadline or a little after it, so the deadline's owner never comes back early and has to enter once more.
- * `slice` is far below 2^32 steps.
+ * `turn` is VMX_TIMER_STEPS at most.
  */
-static inline uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t slice, unsigned shift)
+#define VMX_TIMER_STEPS 0xfffffffeull
+static inline uint32_t vmx_timer_value(uint64_t now, uint64_t deadline, uint64_t turn, unsigned shift)
 {
-    uint64_t wait = deadline > now ? min_u64(deadline - now, slice) : 0;
+    uint64_t wait = deadline > now ? min_u64(deadline - now, turn) : 0;
     return (uint32_t)((wait + (2ull << shift) - 1) >> shift);
 }
 /* The exit qualification of I/O and of EPT violations (SDM vol. 3, tables 28-5, 28-7). */

@@ -13,6 +13,7 @@
 
 #define CPUID1_ECX_VMX (1u << 5)
 #define SLICE_MS       10 /* an interrupt for the host may go unseen that long in an emulator whose guest has interrupts off */
+#define REACHED_MS     640 /* with reach=timer: the same for an emulator's guest that waits in HLT with interrupts off */
 
 bool vmx_without_apicv;
 #define SETTLED_MAX 128u
@@ -102,7 +103,8 @@ enum error vmx_cpu_start(unsigned cpu)
             vmx_msr_bitmap(vmx_msr_page[mode], mode);
     if (!c->vmxon || !vmx_msr_page[APIC_BY_MONITOR] || !vmx_msr_page[APIC_BY_CPU])
         return E_QUOTA;
-    vmx_slice = SLICE_MS * tsc_khz;
+    vmx_turn[false] = SLICE_MS * tsc_khz;
+    vmx_turn[true] = vmx_reach_by_timer ? REACHED_MS * tsc_khz : VMX_TIMER_STEPS << vmx.timer_shift;
 
     c->gdtr.limit = sizeof this_cpu()->gdt - 1;
     c->gdtr.base = (uint64_t)this_cpu()->gdt;

@@ -9,9 +9,8 @@
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
-#define SLICES_ALONE 64 /* 640 ms: how long a guest that waits in HLT with IF=0 may go unreached in Bochs */
-
-uint64_t vmx_slice;
+bool vmx_reach_by_timer;
+uint64_t vmx_turn[2];
 
 static void set_proc(struct vmx_vcpu *hw, uint32_t value)
 {
@@ -168,8 +167,8 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
     uint64_t now = rdtsc();
     vcpu_goes_on(v, now);
-    bool slice_ends = !v->alone || !(vmreadn(GUEST_RFLAGS) & RFLAGS_IF); /* Bochs (2.7): entered with IF=0 the host's interrupts may not get in */
-    vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(now, deadline, slice_ends ? vmx_slice : vmx_slice * SLICES_ALONE, vmx.timer_shift));
+    bool long_turn = v->alone && (!vmx_reach_by_timer || (vmreadn(GUEST_RFLAGS) & RFLAGS_IF)); /* Bochs (2.7): entered with IF=0 no interrupt may get in */
+    vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(now, deadline, vmx_turn[long_turn], vmx.timer_shift));
 
     /*
      * A guest's CPUID and doorbells are answered in here: no event can have come up, and an interrupt that has makes the next entry an exit at once. The timer runs

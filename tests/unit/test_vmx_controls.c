@@ -119,6 +119,8 @@ static void timer(void **state)
     assert_int_equal(vmx_timer_value(1000, 1100, 5000, 0), 101);
     assert_int_equal(vmx_timer_value(1000, ~0ull, 5000, 0), 5001);
     assert_int_equal(vmx_timer_value(1000, 1033, 5000, 5), 3);
+    for (unsigned shift = 0; shift < 32; shift++) /* the longest turn */
+        assert_int_equal(vmx_timer_value(1000, ~0ull, VMX_TIMER_STEPS << shift, shift), 0xffffffff);
     /* never early: the first count may come at once */
     for (unsigned shift = 0; shift < 8; shift++)
         for (uint64_t now = 0; now < 300; now += 7)

@@ -90,7 +90,9 @@ static int fresh(void **state)
     entries = 0;
     vmx = (struct vmx_machine){.launched = 1, .proc = BIT(PROC_HLT) | BIT(PROC_TPR_SHADOW), .cr0_fixed0 = 0x80000021, .cr0_fixed1 = 0xffffffff,
                                .cr4_fixed0 = CR4_VMXE, .cr4_fixed1 = 0x3767ff, .entry = 0x11ff};
-    vmx_slice = 1000000;
+    vmx_turn[false] = 1000000;
+    vmx_turn[true] = 64000000;
+    vmx_reach_by_timer = false;
     v.state = &page;
     v.space = &space;
     v.hw = &hw;
@@ -473,20 +475,20 @@ static void alone_it_waits_in_hlt(void **state)
     assert_true(entered_proc & BIT(PROC_HLT));
 }
 
-/* A slice ends who shares his CPU, and who could keep the host's interrupts out; the guest's own deadline is everybody's. */
+/* A turn ends who shares his CPU, and with reach=timer who could keep the host's interrupts out; the guest's own deadline is everybody's. */
 static void alone_no_slice_ends_its_turn(void **state)
 {
     (void)state;
-    reason = vmx_run(&v, NEVER);
-    uint64_t slice = FIELD(GUEST_PREEMPTION_TIMER);
-    v.alone = true;
-    reason = vmx_run(&v, NEVER);
-    assert_true(FIELD(GUEST_PREEMPTION_TIMER) >= 60 * slice);
-    reason = vmx_run(&v, 1000 + 5000);
-    assert_in_range(FIELD(GUEST_PREEMPTION_TIMER), 5000, 5001);
-    FIELD(GUEST_RFLAGS) = RFLAGS_FIXED;
-    reason = vmx_run(&v, NEVER);
-    assert_int_equal(FIELD(GUEST_PREEMPTION_TIMER), slice);
+    for (unsigned i = 0; i < 8; i++) {
+        bool off = i & 1, alone = i & 2;
+        vmx_reach_by_timer = i & 4;
+        v.alone = alone;
+        FIELD(GUEST_RFLAGS) = RFLAGS_FIXED | (off ? 0 : RFLAGS_IF);
+        reason = vmx_run(&v, NEVER);
+        assert_int_equal(FIELD(GUEST_PREEMPTION_TIMER), vmx_turn[alone && !(vmx_reach_by_timer && off)] + 1);
+        reason = vmx_run(&v, 1000 + 5000);
+        assert_in_range(FIELD(GUEST_PREEMPTION_TIMER), 5000, 5001);
+    }
 }
 
 /* A store to a doorbell in memory is settled in the loop, if it is that instruction's own, and only a store; then comes the next exit. */

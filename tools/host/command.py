@@ -6,7 +6,7 @@ import sys
 import tempfile
 
 from .conf import Conf, UsageError, parse_size
-from .emulator import Machine
+from .emulator import Machine, kernel_options
 from .image import make_image
 from .terminal import converse
 
@@ -129,10 +129,11 @@ def run(arguments):
             serial = open(arguments.serial, 'wb')
         except OSError as e:
             raise UsageError(f'{arguments.serial}: {e.strerror}') from e
+    options = kernel_options(arguments.on, arguments.options)
     with tempfile.TemporaryDirectory(prefix='mullion-') as work:
         image = os.path.join(work, 'mullion.iso')
         if arguments.boot != 'kernel':
-            make_image(conf, kernel, image, arguments.options, timeout=0)
+            make_image(conf, kernel, image, options, timeout=0)
         sys.stdout.write(banner(arguments, conf, cpus, memory))
         sys.stdout.flush()
         machine = Machine(
@@ -143,7 +144,7 @@ def run(arguments):
             uefi=arguments.uefi,
             image=image,
             kernel=kernel,
-            options=arguments.options,
+            options=options,
             modules=kernel_modules(conf, work),
             extra=['-gdb', f'tcp:127.0.0.1:{arguments.gdb}', '-S'] if arguments.gdb else [],
         )
