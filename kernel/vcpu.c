@@ -280,7 +280,6 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
 /* The host has done its part of what ended the guest's turn. */
 static inline __attribute__((always_inline)) enum outcome serve_host(struct cpu *c, struct vcpu *v)
 {
-    v->exits[EXIT_WAITING]++;
     v->exit_reason = EXIT_WAITING;
     path_begin(c, PATH_GUEST, v->exit_at);
     if (v->vector == VECTOR_PENDING)
@@ -288,6 +287,7 @@ static inline __attribute__((always_inline)) enum outcome serve_host(struct cpu 
     else if (v->vector)
         irq_dispatch(v->vector);
     bool due = v->exit_at >= deadline_of(v); /* what has become due since then makes the next entry an exit at once */
+    v->exits[EXIT_WAITING] += !due;
     if (!due && v->exit_at >= c->next_deadline)
         return TO_HOST;
     timer_arm(c, c->next_deadline); /* on AMD-V the timer may have been the guest's; the monitor must not run on without one */

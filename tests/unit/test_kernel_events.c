@@ -349,6 +349,8 @@ static void test_the_timer_is_the_hosts_again(void **state)
     assert_int_equal(run_guest(), EXIT_DEADLINE);
     assert_int_equal(entries, 2);
     assert_int_equal(c1->timer_armed, hosts_deadline);
+    assert_int_equal(v->exits[EXIT_WAITING], 1); /* an exit is counted once */
+    assert_int_equal(v->exits[EXIT_DEADLINE], 1);
 }
 
 static uint64_t leaf, subleaf, answers;
