@@ -34,7 +34,7 @@ static struct boot_facts facts;
 static struct acpi_facts acpi;
 static struct root_setup setup;
 static uint64_t trampoline_page, screen_bytes;
-static char why_no_backend[160];
+static char why_no_backend[128];
 
 void boot_main(uint32_t magic, uint64_t info);
 

@@ -143,7 +143,6 @@ const char *vmx_ept_lacking(uint64_t ept_vpid)
 const char *vmx_feature_lacking(uint64_t feature_control)
 {
     if ((feature_control & FEATURE_LOCKED) && !(feature_control & FEATURE_VMX_NO_SMX))
-        return "the firmware has switched VT-x off and locked it: switch on \"Intel Virtualization Technology\" (VT-x, VMX) in the "
-               "firmware's set-up, then power-cycle the machine";
+        return "the firmware has switched it off and locked it: switch on \"Intel Virtualization Technology\" in its settings";
     return NULL;
 }

@@ -46,7 +46,7 @@ static bool read_machine(struct vmx_machine *m, char *why, size_t size)
         const struct control_set *set = &vmx_control_sets[i];
         const struct control_row *row;
         if (vmx_resolve(set, rdmsr(set->msr), values[i], &row) != OK) {
-            kformat(why, size, "VT-x: this CPU lacks '%s' (%s %u), without which Mullion cannot run guests", row->name, set->name, row->bit);
+            kformat(why, size, "VT-x: this CPU lacks '%s' (%s %u)", row->name, set->name, row->bit);
             return false;
         }
     }
@@ -55,7 +55,7 @@ static bool read_machine(struct vmx_machine *m, char *why, size_t size)
         lacking = vmx_ept_lacking(m->ept_vpid);
     }
     if (lacking) {
-        kformat(why, size, "VT-x: this CPU lacks %s, without which Mullion cannot run guests", lacking);
+        kformat(why, size, "VT-x: this CPU lacks %s", lacking);
         return false;
     }
     m->apic = vmx_apic_controls(m->proc, &m->proc2);

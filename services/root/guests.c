@@ -312,7 +312,7 @@ void guest_start(unsigned n)
 {
     struct guest *g = &guests[n];
     if (ROOT_BOOT->backend[0] == 0)
-        console_answer("This machine cannot run guests: %.100s", ROOT_BOOT->backend_error);
+        console_answer("This machine cannot run guests: %s", ROOT_BOOT->backend_error);
     else if (!g->placed)
         console_answer("Guest %s found no memory when the machine started.", g->config->name);
     else if (g->phase == PHASE_ENDING) {

@@ -138,7 +138,7 @@ void thread_main(uint64_t argument)
     ram_init();
     read_config();
     if (b->backend[0] == 0)
-        root_log(LOG_ERROR, "this machine cannot run guests: %.120s", b->backend_error);
+        root_log(LOG_ERROR, "this machine cannot run guests: %s", b->backend_error);
     console_init();
     audit_init();
     guests_init();

@@ -47,7 +47,7 @@ class Screen:
 
 class Box:
     """conf: a configuration's text (bytes or str), or None for the default mullion.conf. ram_file: QEMU's RAM can be looked
-    at; dirty: every byte of it has this value when the machine is switched on. Everything else: host.emulator.Machine."""
+    at; dirty: every byte of it has this value when the machine is switched on. grub: more for make_image. Everything else: host.emulator.Machine."""
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class Box:
         ram_file=False,
         dirty=None,
         kernel=None,
+        grub=None,
         **more,
     ):
         self.on = on
@@ -80,7 +81,7 @@ class Box:
         kernel = kernel or os.path.join(BUILD, 'mullion')
         image = os.path.join(self.work.name, 'mullion.iso')
         if boot != 'kernel':
-            make_image(self.conf, kernel, image, options, timeout=0, multiboot1=multiboot1)
+            make_image(self.conf, kernel, image, options, timeout=0, multiboot1=multiboot1, **(grub or {}))
         self.memory = memory or self.conf.wanted_memory()
         self.ram_file = None
         if ram_file and on == 'qemu':

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "arch/x86_64/regs.h"
+#include "mullion/boot.h"
 #include "vmx/vmx.h"
 
 #define MSR_DEBUGCTL         0x1d9
@@ -65,7 +66,19 @@ static void words(void **state)
     assert_string_equal(vmx_ept_lacking(0xf0106334141ull & ~(1ull << 32)), "INVVPID");
     assert_null(vmx_feature_lacking(0));
     assert_null(vmx_feature_lacking(FEATURE_LOCKED | FEATURE_VMX_NO_SMX));
-    assert_non_null(strstr(vmx_feature_lacking(FEATURE_LOCKED), "firmware's set-up"));
+    assert_non_null(strstr(vmx_feature_lacking(FEATURE_LOCKED), "firmware"));
+}
+
+/* Nobody who reads the shell misses the end of a sentence. */
+static void sentences_fit(void **state)
+{
+    (void)state;
+    const size_t room = sizeof ((struct root_boot *)0)->backend_error - 1;
+    assert_in_range(strlen(vmx_feature_lacking(FEATURE_LOCKED)) + strlen("VT-x: "), 60, room);
+    for (unsigned i = 0; i < SET_COUNT; i++)
+        for (unsigned k = 0; k < vmx_control_sets[i].count; k++)
+            assert_in_range(strlen(vmx_control_sets[i].name) + strlen(vmx_control_sets[i].rows[k].name) +
+                            strlen("VT-x: this CPU lacks '' ( 31)"), 40, room);
 }
 
 static int fixed_bits(void **state)
@@ -224,7 +237,7 @@ static void apic_all_or_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resolves), cmocka_unit_test(refuses_with_a_name), cmocka_unit_test(words), cmocka_unit_test(control_registers),
+        cmocka_unit_test(resolves), cmocka_unit_test(refuses_with_a_name), cmocka_unit_test(words), cmocka_unit_test(sentences_fit), cmocka_unit_test(control_registers),
         cmocka_unit_test(shadow_writes), cmocka_unit_test(timer), cmocka_unit_test(qualifications), cmocka_unit_test(msr_bitmap),
         cmocka_unit_test(apic_all_or_nothing),
     };

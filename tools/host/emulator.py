@@ -20,7 +20,7 @@ BOCHSRC = '''config_interface: textconfig
 display_library: rfb, options="timeout=0"
 cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0
 memory: guest={megs}, host={host}
-romimage: file={share}/BIOS-bochs-latest
+romimage: file={bios}
 vgaromimage: file={share}/VGABIOS-lgpl-latest
 boot: {boot}
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
@@ -70,6 +70,7 @@ class Machine:
         machine='q35',
         bochs_ips=50_000_000,
         bochs_model='corei7_skylake_x',
+        bochs_bios=f'{BOCHS_SHARE}/BIOS-bochs-latest',
         no_reboot=True,
     ):
         self.on, self.cpus, self.memory, self.boot, self.uefi = on, cpus, memory, boot, uefi
@@ -81,7 +82,7 @@ class Machine:
             bochs_ips,
             no_reboot,
         )
-        self.bochs_model = bochs_model
+        self.bochs_model, self.bochs_bios = bochs_model, bochs_bios
         self.process = self.serial = self.qmp = None
         self.how_it_ended = None  # 'off', 'reset', 'failed', 'stopped'
         self.work = tempfile.mkdtemp(prefix='mullion-run-')
@@ -229,6 +230,7 @@ class Machine:
                     megs=self.memory >> 20,
                     host=min(self.memory >> 20, 2048),  # its limit; more lies in a file
                     share=BOCHS_SHARE,
+                    bios=self.bochs_bios,
                     drive=drive,
                     work=self.work,
                     boot='disk' if self.boot == 'disk' else 'cdrom',

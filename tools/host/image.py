@@ -15,7 +15,7 @@ insmod all_video
 set default={default}
 set timeout={timeout}
 
-menuentry "Mullion" {{
+{first}menuentry "Mullion" {{
     multiboot2 /boot/mullion {options}
 {modules2}    if [ "$grub_platform" = pc ]; then
         set gfxpayload=text
@@ -39,8 +39,8 @@ def quote(word):
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def make_image(conf, kernel, out, options='', timeout=3, multiboot1=False):
-    """Writes the image to `out`. Module names are what root sees."""
+def make_image(conf, kernel, out, options='', timeout=3, multiboot1=False, first=(), grub_modules=''):
+    """Writes the image to `out`. Module names are what root sees. `first`: what GRUB does before its menu, for tests; the modules for that."""
     if not os.path.isfile(kernel):
         raise UsageError(f'{kernel} is not there; run `make` first')
     if not shutil.which('grub-mkrescue'):
@@ -62,6 +62,7 @@ def make_image(conf, kernel, out, options='', timeout=3, multiboot1=False):
             f.write(
                 GRUB_CFG.format(
                     timeout=timeout,
+                    first=''.join(f'{line}\n' for line in first),
                     options=options,
                     default=1 if multiboot1 else 0,
                     modules2=''.join(f'    module2 {path} {quote(name)}\n' for path, name in lines),
@@ -73,7 +74,7 @@ def make_image(conf, kernel, out, options='', timeout=3, multiboot1=False):
             'grub-mkrescue',
             '-o',
             temporary,
-            f'--install-modules={GRUB_MODULES}',
+            f'--install-modules={GRUB_MODULES} {grub_modules}',
             '--locales=',
             '--fonts=',
             '--themes=',
