@@ -217,6 +217,8 @@ void lines_feed(struct lines *l, unsigned source, const void *bytes, size_t size
         l->source[source].touched = now;
 }
 
+void lines_more(struct lines *l, unsigned source, uint64_t now) { l->source[source].touched = now; }
+
 void lines_idle(struct lines *l, uint64_t since)
 {
     for (unsigned i = 0; i < l->count && !l->silent; i++) {

@@ -43,6 +43,8 @@ void lines_init(struct lines *l, void (*show)(void *, const char *, size_t), voi
 unsigned lines_add(struct lines *l, const char *name);
 /* Bytes from a source, at time `now`. Shows at most (its prefix + 4) * (finished lines + 1) + size bytes. */
 void lines_feed(struct lines *l, unsigned source, const void *bytes, size_t size, uint64_t now);
+/* More from this source is there, and will be fed: its line is not unfinished for want of bytes. */
+void lines_more(struct lines *l, unsigned source, uint64_t now);
 /* Shows what has waited since before `since`. */
 void lines_idle(struct lines *l, uint64_t since);
 /* The oldest time at which something that is not shown came; NEVER: all is shown. */

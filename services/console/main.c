@@ -194,9 +194,12 @@ static void read_guests(uint64_t now)
             unsigned n = (first + i) % guest_count;
             uint8_t bytes[FEED_BYTES];
             struct channel_ring *r = &guest_channel(n)->from_guest;
-            if (uart_backlog() >= BACKLOG_MAX && (attached == NO_GUEST || attached == n))
-                continue;
             size_t before = channel_used(r);
+            if (uart_backlog() >= BACKLOG_MAX && (attached == NO_GUEST || attached == n)) {
+                if (before != 0)
+                    lines_more(&lines, n, now);
+                continue;
+            }
             size_t count = channel_read(r, bytes, sizeof bytes);
             if (count == 0)
                 continue;

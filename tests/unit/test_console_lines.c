@@ -79,7 +79,11 @@ static void test_unfinished(void **state)
     feed(0, "root\n"); /* goes on where it stood */
     expect("root\r\n");
     feed(0, "# ");
-    lines_idle(&l, 100);
+    lines_more(&l, 0, 150); /* the rest is on its way, but the wire is busy */
+    assert_int_equal(lines_waiting(&l), 150);
+    lines_idle(&l, 149);
+    expect("");
+    lines_idle(&l, 150);
     feed(1, "x\n"); /* another writes: on a line of its own */
     expect("[a] # \r\n[bob] x\r\n");
     feed(0, "ls\n");

@@ -1,0 +1,17 @@
+"""Many guests' output on one serial line."""
+import re
+
+from harness import Box, guest
+
+NAMES = [f'g{n}' for n in range(8)]
+CONF = '[host]\nconsole = serial\n\n' + ''.join(guest(n, 'privileged.elf', 'share = 10% of cpu 0', debug_exit='0xf4') for n in NAMES)
+
+
+def test_no_line_is_broken(on):
+    """All write more than 100 lines at once, faster than the line takes them: each line comes whole, none is lost."""
+    with Box(CONF, on=on) as box:
+        box.wait_all([rf'^\[{n}\] privileged: \d+ executed, \d+ failed\n' for n in NAMES], 60)
+        lines = {n: re.findall(rf'^\[{n}\] (.*)$', box.text, re.M) for n in NAMES}
+    assert len(lines['g0']) > 100
+    for n in NAMES:
+        assert lines[n] == lines['g0']
