@@ -1,5 +1,6 @@
 """Many guests' output on one serial line."""
 import re
+import time
 
 from harness import Box, guest
 
@@ -15,3 +16,14 @@ def test_no_line_is_broken(on):
     assert len(lines['g0']) > 100
     for n in NAMES:
         assert lines[n] == lines['g0']
+
+
+def test_a_slow_reader_loses_nothing(on):
+    """Whoever reads the emulator's serial line may be away for longer than the console waits for a line that is stuck (2 s)."""
+    with Box('[host]\nconsole = serial\n\n' + guest('tiny', 'tiny.elf', 'share = 10% of cpu 0'), on=on, cpus=1) as box:
+        box.wait(r'tiny ready', 60)
+        box.settle()
+        box.type('help\r' * 4)
+        time.sleep(5)
+        box.settle(1)
+        assert len(re.findall(r'^  paths +', box.text, re.M)) == 4

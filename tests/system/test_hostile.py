@@ -24,16 +24,17 @@ def box(on):
         print(b.text)
 
 
-def count(box):
-    return int(re.findall(r'^count (\d+)\n', box.log('counter'), re.M)[-1])
+def counted(box):
+    """But for the last: that line may not be whole yet."""
+    return [int(n) for n in re.findall(r'^count (\d+)\n', box.log('counter'), re.M)][:-1]
 
 
 def keeps_its_pace(box, beats):
-    first, start = count(box), time.monotonic()
-    while count(box) < first + beats:
+    first, start = counted(box)[-1], time.monotonic()
+    while counted(box)[-1] < first + beats:
         assert time.monotonic() < start + 60 * SLOWER[box.on], 'the counter does not count'
         box.pump(0.5)
-    numbers = [int(n) for n in re.findall(r'^count (\d+)\n', box.log('counter'), re.M)]
+    numbers = counted(box)
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 

@@ -1,9 +1,11 @@
-"""Starts an emulated machine and says how it ended. The machine's serial port is a socket in our hands; the emulator is our
+"""Starts an emulated machine and says how it ended. The machine's serial port is a socket, or two pipes, in our hands; the emulator is our
 child, dies with us, and is ended by its process id."""
 import ctypes
+import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -131,12 +133,10 @@ class Machine:
 
     def _start_qemu(self):
         serial, control = os.path.join(self.work, 'serial'), os.path.join(self.work, 'qmp')
-        listeners = []
-        for path in (serial, control):
-            s = socket.socket(socket.AF_UNIX)
-            s.bind(path)
-            s.listen(1)
-            listeners.append(s)
+        self.serial = Pipes(serial)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(control)
+        listener.listen(1)
         megs = self.memory >> 20
         command = [
             'qemu-system-x86_64',
@@ -152,7 +152,7 @@ class Machine:
             '-vga',
             'std',
             '-chardev',
-            f'socket,id=com1,path={serial}',
+            f'pipe,id=com1,path={serial}',
             '-serial',
             'chardev:com1',
             '-chardev',
@@ -196,8 +196,7 @@ class Machine:
                 'ide-cd,drive=cd,bootindex=0',
             ]
         self._spawn(command + self.extra)
-        self.serial = self._accept(listeners[0], 'serial port')
-        self.qmp = Qmp(self._accept(listeners[1], 'control'))
+        self.qmp = Qmp(self._accept(listener, 'control'))
 
     def _start_bochs(self):
         if self.boot == 'kernel' or self.uefi:
@@ -318,6 +317,38 @@ class Machine:
             if s:
                 s.close()
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+class Pipes:
+    """QEMU's serial port as two named pipes, with a socket's methods. It sends byte by byte: of such, a socket that nobody reads holds some
+    300, a pipe as many as it has room for; and a machine whose counted clock runs ahead would call a line dead that only waits for us."""
+
+    ROOM = 1 << 20
+
+    def __init__(self, path):
+        for end in ('in', 'out'):
+            os.mkfifo(f'{path}.{end}', 0o600)
+        self.to = os.open(f'{path}.in', os.O_RDWR | os.O_NONBLOCK)
+        self.out = os.open(f'{path}.out', os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            fcntl.fcntl(self.out, fcntl.F_SETPIPE_SZ, self.ROOM)
+        except OSError:
+            pass  # this user may not: then it is 64 KiB
+
+    def fileno(self):
+        return self.out
+
+    def recv(self, size):
+        return os.read(self.out, size)
+
+    def sendall(self, data):
+        while data:
+            select.select([], [self.to], [], 5)
+            data = data[os.write(self.to, data) :]
+
+    def close(self):
+        os.close(self.to)
+        os.close(self.out)
 
 
 class Qmp:
