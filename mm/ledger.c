@@ -5,10 +5,7 @@
 #include "mm/ledger.h"
 #include "kernel/log.h"
 
-static int32_t height(const struct ledger_range *n)
-{
-    return n ? n->height : 0;
-}
+static int32_t height(const struct ledger_range *n) { return n ? n->height : 0; }
 
 static void measure(struct ledger_range *n)
 {

@@ -44,10 +44,7 @@ static uint64_t host_leaf(hpa_t frame, unsigned level, uint32_t rights)
 }
 
 /* Accesses through nested tables count as user accesses (AMD APM vol. 2, 15.25.5): U/S is set everywhere. G means nothing. */
-static uint64_t npt_leaf(hpa_t frame, unsigned level, uint32_t rights)
-{
-    return host_leaf(frame, level, (rights & ~PT_GLOBAL) | PT_USER);
-}
+static uint64_t npt_leaf(hpa_t frame, unsigned level, uint32_t rights) { return host_leaf(frame, level, (rights & ~PT_GLOBAL) | PT_USER); }
 
 static uint64_t ept_leaf(hpa_t frame, unsigned level, uint32_t rights)
 {
@@ -65,10 +62,7 @@ struct request {
     uint32_t rights;
 };
 
-static uint64_t span(unsigned level)
-{
-    return 1ull << (PAGE_SHIFT + 9 * (level - 1));
-}
+static uint64_t span(unsigned level) { return 1ull << (PAGE_SHIFT + 9 * (level - 1)); }
 
 /* Drops a virtual address's copies of bit 47. Answers where the range must end at the latest; 0: not an address. */
 static uint64_t limit_of(const struct pt_format *f, uint64_t *address)
@@ -81,32 +75,17 @@ static uint64_t limit_of(const struct pt_format *f, uint64_t *address)
     return *address < end ? end : 0;
 }
 
-static size_t slot_of(uint64_t a, unsigned level)
-{
-    return (a / span(level)) % ENTRIES;
-}
+static size_t slot_of(uint64_t a, unsigned level) { return (a / span(level)) % ENTRIES; }
 
 /* Where the entry that holds `a` ends, or the range, if that comes first. */
-static uint64_t next_of(uint64_t a, uint64_t end, unsigned level)
-{
-    return min_u64(end, (a | (span(level) - 1)) + 1);
-}
+static uint64_t next_of(uint64_t a, uint64_t end, unsigned level) { return min_u64(end, (a | (span(level) - 1)) + 1); }
 
-static bool is_table(uint64_t entry, unsigned level)
-{
-    return level > 1 && (entry & (ENTRY_PRESENT | ENTRY_LARGE)) == ENTRY_PRESENT;
-}
+static bool is_table(uint64_t entry, unsigned level) { return level > 1 && (entry & (ENTRY_PRESENT | ENTRY_LARGE)) == ENTRY_PRESENT; }
 
-static uint64_t *table_of(uint64_t entry)
-{
-    return pool_ptr(hpa(entry & ENTRY_ADDRESS));
-}
+static uint64_t *table_of(uint64_t entry) { return pool_ptr(hpa(entry & ENTRY_ADDRESS)); }
 
 /* The CPU may walk while we write: one store, after everything it leads to. */
-static void store(uint64_t *slot, uint64_t entry)
-{
-    __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
-}
+static void store(uint64_t *slot, uint64_t entry) { __atomic_store_n(slot, entry, __ATOMIC_RELEASE); }
 
 static bool fits(const struct request *r, unsigned level, uint64_t a, uint64_t end)
 {

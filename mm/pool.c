@@ -139,15 +139,9 @@ void pool_free(struct quota *q, void *object, size_t size)
     pool.free_count++;
 }
 
-void *pool_page(struct quota *q)
-{
-    return pool_alloc(q, PAGE_SIZE);
-}
+void *pool_page(struct quota *q) { return pool_alloc(q, PAGE_SIZE); }
 
-void pool_page_free(struct quota *q, void *page)
-{
-    pool_free(q, page, PAGE_SIZE);
-}
+void pool_page_free(struct quota *q, void *page) { pool_free(q, page, PAGE_SIZE); }
 
 hpa_t pool_hpa(const void *p)
 {
@@ -162,20 +156,11 @@ void *pool_ptr(hpa_t a)
     return pool.virt + (a.v - pool.base);
 }
 
-bool pool_contains(hpa_t a)
-{
-    return a.v - pool.base < pool.size;
-}
+bool pool_contains(hpa_t a) { return a.v - pool.base < pool.size; }
 
-uint64_t pool_pages_total(void)
-{
-    return pool.pages - pool.first;
-}
+uint64_t pool_pages_total(void) { return pool.pages - pool.first; }
 
-uint64_t pool_pages_free(void)
-{
-    return pool.free_count;
-}
+uint64_t pool_pages_free(void) { return pool.free_count; }
 
 enum error quota_move(struct quota *from, struct quota *to, uint64_t bytes)
 {
