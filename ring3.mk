@@ -8,7 +8,7 @@ STRIP ?= strip
 LIB3     := $(sort $(wildcard lib/*.c))
 VMM3     := $(sort $(wildcard vmm/*.c vmm/*/*.c)) $(LIB3)
 ROOT3    := $(sort $(wildcard services/root/*.c)) $(LIB3)
-CONSOLE3 := $(sort $(wildcard services/console/*.c)) $(LIB3)
+CONSOLE3 := $(sort $(wildcard services/console/*.c)) drivers/screen.c drivers/framebuffer.c $(LIB3)
 AUDIT3   := $(sort $(wildcard services/audit/*.c)) $(LIB3)
 
 R3  := $(BUILD)/ring3
@@ -44,7 +44,7 @@ $(R3)/%.o: %.c
 
 $(R3)/%.o: %.asm
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -F dwarf -o $@ $<
+	$(NASM) -f elf64 -g -F dwarf -DPROGRAMS='"$(BUILD)"' -o $@ $<
 
 $(R3)/vmm.elf: $(call obj3,$(VMM3)) $(ZYDIS_LIB) lib/ring3.ld
 	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
@@ -52,7 +52,9 @@ $(R3)/vmm.elf: $(call obj3,$(VMM3)) $(ZYDIS_LIB) lib/ring3.ld
 $(R3)/root.elf: $(call obj3,$(ROOT3)) $(ROOT3_LIBS) lib/ring3.ld
 	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
 
-$(R3)/console.elf: $(call obj3,$(CONSOLE3)) lib/ring3.ld
+# The screen is drawn by the kernel until the console takes it over, and by the same source.
+$(R3)/drivers/font.o: $(BUILD)/gen/font.bin
+$(R3)/console.elf: $(call obj3,$(CONSOLE3)) $(R3)/drivers/font.o lib/ring3.ld
 	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
 
 $(R3)/audit.elf: $(call obj3,$(AUDIT3)) lib/ring3.ld

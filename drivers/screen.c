@@ -1,7 +1,7 @@
 #include "drivers/screen.h"
 
-#include "arch/x86_64/instr.h"
 #include "drivers/framebuffer.h"
+#include "kernel/string.h"
 
 #define WHITE_ON_BLACK 0x0700u
 #define COLUMNS_MAX    256u
@@ -10,23 +10,25 @@
 #define ROWS_MIN       10u
 #define BYTES_MAX      (64ull << 20) /* of the device region; 5120 x 2880 in 32 bits */
 
-static uint8_t cells[COLUMNS_MAX * ROWS_MAX]; /* what stands where: video memory is slow to read, and is never read */
-static unsigned columns, rows, column, row;
-static volatile uint16_t *text; /* VGA text, or NULL */
+static uint8_t cells[COLUMNS_MAX * ROWS_MAX]; /* what is to stand where... */
+static uint8_t drawn[COLUMNS_MAX * ROWS_MAX]; /* ...and what does; 0: not known. Video memory is slow to read, and is never read */
+static unsigned columns, rows;
+static unsigned column, lines; /* where the next character goes: lines since it was cleared */
+static volatile uint16_t *video; /* VGA text, or `pixels`; NULL: nowhere yet */
 static bool pixels;
 
 uint64_t screen_plan(const struct screen_facts *f)
 {
     uint64_t bytes = 0;
     unsigned wide = 0, high = 0;
-    columns = rows = column = row = 0;
-    text = NULL;
-    pixels = false;
+    columns = rows = 0;
+    video = NULL;
+    pixels = f->type == SCREEN_PIXELS;
     if (f->type == SCREEN_TEXT && f->width <= COLUMNS_MAX) {
         bytes = 2ull * f->width * f->height;
         wide = f->width;
         high = f->height;
-    } else if (f->type == SCREEN_PIXELS && framebuffer_usable(f)) {
+    } else if (pixels && framebuffer_usable(f)) {
         bytes = (uint64_t)f->pitch * f->height;
         wide = f->width / GLYPH_WIDTH;
         high = f->height / GLYPH_HEIGHT;
@@ -35,56 +37,48 @@ uint64_t screen_plan(const struct screen_facts *f)
         return 0;
     columns = wide < COLUMNS_MAX ? wide : COLUMNS_MAX;
     rows = high < ROWS_MAX ? high : ROWS_MAX;
-    for (unsigned i = 0; i < columns * rows; i++)
-        cells[i] = ' ';
+    screen_clear();
     return bytes;
 }
 
-static inline void draw(unsigned at)
+void screen_clear(void)
 {
-    if (text)
-        text[at] = (uint16_t)(WHITE_ON_BLACK | cells[at]);
-    else if (pixels)
-        framebuffer_draw(at % columns, at / columns, cells[at]);
+    memset(cells, ' ', sizeof cells);
+    memset(drawn, 0, sizeof drawn);
+    column = lines = 0;
 }
 
-/* What is there already is not drawn again: most of a line is blank, so a screen scrolls several times faster. A panic may come in
- * the middle of another CPU's line: every place is checked. */
-static void put(unsigned at, uint8_t c)
+/* A panic may come in the middle of another CPU's line: no place is outside. */
+static uint8_t *line(unsigned n) { return &cells[n % rows * columns]; }
+
+void screen_flush(void)
 {
-    if (at >= columns * rows || cells[at] == c)
-        return;
-    cells[at] = c;
-    draw(at);
+    unsigned top = lines < rows ? 0 : lines + 1; /* or that less `rows`: the ring does not care */
+    for (unsigned r = 0; r < rows && video; r++)
+        for (unsigned c = 0, i = r * columns; c < columns; c++, i++) {
+            if (drawn[i] == line(top + r)[c])
+                continue;
+            drawn[i] = line(top + r)[c];
+            if (!pixels)
+                video[i] = (uint16_t)(WHITE_ON_BLACK | drawn[i]);
+            else
+                framebuffer_draw(c, r, drawn[i]);
+        }
 }
 
 void screen_show(const struct screen_facts *f, void *where)
 {
-    text = f->type == SCREEN_TEXT ? where : NULL;
-    pixels = f->type == SCREEN_PIXELS;
+    video = where;
     if (pixels)
         framebuffer_init(f, where);
-    for (unsigned i = 0; i < columns * rows; i++)
-        draw(i);
-    if (text) /* no cursor: CRT controller register 10, bit 5 */
-        out8(0x3d4, 10), out8(0x3d5, 0x20);
+    memset(drawn, 0, sizeof drawn);
+    screen_flush();
 }
 
 static void new_line(void)
 {
     column = 0;
-    if (row + 1 < rows) {
-        row++;
-        return;
-    }
-    unsigned kept = columns * (rows - 1);
-    for (unsigned i = 0; i < kept; i++)
-        if (i % 8 == 0 && kept - i >= 8 && !__builtin_memcmp(&cells[i], &cells[i + columns], 8)) /* one comparison */
-            i += 7;
-        else if (cells[i] != cells[i + columns])
-            cells[i] = cells[i + columns], draw(i);
-    for (unsigned i = 0; i < columns; i++)
-        put(kept + i, ' ');
+    memset(line(++lines), ' ', columns);
 }
 
 void screen_write(char ch)
@@ -101,6 +95,6 @@ void screen_write(char ch)
     } else if (c >= ' ' && (c < 0x80 || c >= 0xc0)) { /* no control characters; of a UTF-8 character the first byte */
         if (column >= columns)
             new_line();
-        put(row * columns + column++, c < 0x7f ? c : '?');
+        line(lines)[column++ % columns] = c < 0x7f ? c : '?';
     }
 }

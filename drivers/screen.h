@@ -1,26 +1,21 @@
 /*
- * The kernel's own screen: VGA text, or pixels where the firmware has no text mode (UEFI). What is written before there is a
- * screen shows up when there is one; where there is none, nothing happens. Callers hold the log's lock, except a panic.
+ * The machine's screen: VGA text, or pixels where the firmware has no text mode (UEFI). The kernel's until ring 3's console maps it, and again
+ * in a panic; the console is made of the same source. What is written before there is a screen shows up when there is one; where there is
+ * none, nothing happens. No lock is kept: in the kernel callers hold the log's, except a panic.
  */
 #ifndef DRIVERS_SCREEN_H
 #define DRIVERS_SCREEN_H
 
-#include <stdint.h>
-
-enum screen_type { SCREEN_PIXELS = 1, SCREEN_TEXT = 2, SCREEN_NONE = 0xff }; /* Multiboot2 Specification 2.0, 3.6.12 */
-
-/* As the boot loader tells it: nothing is believed unchecked. */
-struct screen_facts {
-    uint64_t address;              /* physical */
-    uint32_t pitch, width, height; /* bytes a line; pixels, or characters */
-    uint8_t bits, type;            /* a pixel's; enum screen_type */
-    struct { uint8_t position, size; } field[3]; /* of red, green and blue in a pixel */
-};
+#include "mullion/boot.h"
 
 /* Chooses rows and columns. The bytes to be mapped at the address; 0: this is no screen that can be used. */
 uint64_t screen_plan(const struct screen_facts *facts);
 /* From now on the planned screen is at `where`: draws it whole. */
 void screen_show(const struct screen_facts *facts, void *where);
+/* Shows up at the next flush, whose cost is a look at the whole screen and what has changed on it. */
 void screen_write(char c);
+void screen_flush(void);
+/* Blank, whatever stood there and whoever drew it; the next flush draws everything. */
+void screen_clear(void);
 
 #endif

@@ -8,23 +8,23 @@
 #include "kernel/klog_ring.h"
 #include "kernel/lock.h"
 
-#define LINE_MAX 1024
+#define LINE_MAX    1024
+#define PANIC_SHOWS 1000 /* bytes of the log */
 
 struct klog_ring klog_ring __attribute__((section(".bss.page"), aligned(4096)));
 enum log_level log_level = LOG_INFO;
 
 static struct lock ring_lock;
-static bool serial_taken;
+static bool taken;
 static uint32_t panicking;
 
-void log_serial_taken(void) { serial_taken = true; }
+void log_taken(void) { taken = true; }
 
-static void put(char c, bool serial)
+static void put(char c)
 {
-    if (serial && c == '\n')
+    if (c == '\n')
         serial_write('\r');
-    if (serial)
-        serial_write(c);
+    serial_write(c);
     screen_write(c);
 }
 
@@ -32,9 +32,13 @@ void log_append(const char *text, size_t count)
 {
     lock(&ring_lock);
     uint64_t head = klog_ring.head;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         klog_ring.text[(head + i) % KLOG_TEXT_BYTES] = text[i];
-        put(text[i], !serial_taken);
+    if (!taken) {
+        for (size_t i = 0; i < count; i++)
+            put(text[i]);
+        screen_flush();
+        klog_ring.shown = head + count;
     }
     __atomic_store_n(&klog_ring.head, head + count, __ATOMIC_RELEASE);
     unlock(&ring_lock);
@@ -56,7 +60,8 @@ void klog(enum log_level level, const char *format, ...)
 static void panic_text(const char *s)
 {
     while (*s)
-        put(*s++, true);
+        put(*s++);
+    screen_flush();
 }
 
 void panic(const char *format, ...)
@@ -72,6 +77,9 @@ void panic(const char *format, ...)
         va_start(arguments, format);
         kvformat(text, sizeof text, format, arguments);
         va_end(arguments);
+        screen_clear(); /* ring 3 may have drawn what stands there */
+        for (uint64_t n = min_u64(klog_ring.head, PANIC_SHOWS); n; n--)
+            screen_write(klog_ring.text[(klog_ring.head - n) % KLOG_TEXT_BYTES]);
         panic_text("\n\nmullion: PANIC: ");
         panic_text(text);
         if (cpu_count > 0) {

@@ -1,5 +1,5 @@
 /*
- * The kernel's log and its last words. Text goes into the klog ring, and, until ring 3 has taken the serial port over, to serial and screen.
+ * The kernel's log and its last words. Text goes into the klog ring, and, until ring 3 has taken them over, to serial and screen.
  */
 #ifndef KERNEL_LOG_H
 #define KERNEL_LOG_H

@@ -33,7 +33,7 @@ extern char kernel_end[];
 static struct boot_facts facts;
 static struct acpi_facts acpi;
 static struct root_setup setup;
-static uint64_t trampoline_page, screen_bytes;
+static uint64_t trampoline_page;
 static char why_no_backend[128];
 
 void boot_main(uint32_t magic, uint64_t info);
@@ -68,22 +68,24 @@ static void screen_early(void)
 {
     if (facts.screen.type == SCREEN_NONE && facts.rsdp == 0)
         facts.screen = (struct screen_facts){.address = VGA_TEXT, .pitch = 160, .width = 80, .height = 25, .type = SCREEN_TEXT};
-    screen_bytes = screen_plan(&facts.screen);
+    setup.screen_bytes = screen_plan(&facts.screen);
     uint64_t from = facts.screen.address;
     for (unsigned i = 0; i < facts.ram_count; i++)
-        if (from < facts.ram[i].base + facts.ram[i].size && facts.ram[i].base < from + screen_bytes)
-            screen_bytes = 0; /* not over anybody's memory */
-    if (screen_bytes && from + screen_bytes <= BOOT_MAP_END)
+        if (from < facts.ram[i].base + facts.ram[i].size && facts.ram[i].base < from + setup.screen_bytes)
+            setup.screen_bytes = 0; /* not over anybody's memory */
+    if (setup.screen_bytes && from + setup.screen_bytes <= BOOT_MAP_END)
         screen_show(&facts.screen, (void *)from);
 }
 
 static void screen_keep(void)
 {
-    void *where = screen_bytes ? hostmap_video(hpa(facts.screen.address), screen_bytes) : NULL;
+    void *where = setup.screen_bytes ? hostmap_video(hpa(facts.screen.address), setup.screen_bytes) : NULL;
     if (where)
         screen_show(&facts.screen, where);
     else
-        screen_plan(&(struct screen_facts){.type = SCREEN_NONE});
+        setup.screen_bytes = screen_plan(&(struct screen_facts){.type = SCREEN_NONE});
+    if (where && facts.screen.type == SCREEN_TEXT) /* no cursor: CRT controller register 10, bit 5 */
+        out8(0x3d4, 10), out8(0x3d5, 0x20);
     if (!where && facts.screen.type != SCREEN_NONE)
         klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", facts.screen.type, facts.screen.width,
              facts.screen.height, facts.screen.bits, facts.screen.pitch, facts.screen.address);

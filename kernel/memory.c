@@ -5,7 +5,7 @@
 #include "kernel/memory.h"
 
 #include "kernel/domain.h"
-#include "kernel/log.h"
+#include "kernel/klog_ring.h"
 #include "kernel/shown.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
@@ -62,7 +62,8 @@ enum error mapping_make(struct domain *payer, struct pagetable *tables, struct m
     struct mapping *x = object_new(payer, sizeof *x);
     if (!x)
         return E_QUOTA;
-    enum error e = pt_map(tables, address, hpa(m->range.base.v + offset), size, rights);
+    bool screen = m->keep && m->range.tag == TAG_SCREEN;
+    enum error e = pt_map(tables, address, hpa(m->range.base.v + offset), size, rights | (screen ? PT_COMBINING : 0));
     if (e != OK) {
         object_free(payer, x, sizeof *x);
         return e;
@@ -79,6 +80,8 @@ enum error mapping_make(struct domain *payer, struct pagetable *tables, struct m
         x->target_next->target_back = &x->target_next;
     m->mappings = x;
     *list = x;
+    if (screen)
+        log_taken();
     return OK;
 }
 

@@ -16,7 +16,7 @@ struct memory {
     struct domain *payer;
     struct ledger_range range;  /* linked in the ledger, unless is_ram */
     bool is_ram;                /* a piece of the firmware's map: only carved from, never mapped */
-    bool keep;                  /* the kernel's own: read-only, never destroyed */
+    bool keep;                  /* the kernel's own: never destroyed */
     uint8_t phase;              /* of destruction */
     struct mapping *mappings;
     uint64_t flush_target, flush_cpus, scrubbed;

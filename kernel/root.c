@@ -55,7 +55,7 @@ static void hand_ports(struct domain *root, uint32_t slot, uint16_t first, uint1
     hand(root, &p->object, RIGHTS_ALL, slot);
 }
 
-/* Never written by ring 3, never destroyed. */
+/* Never destroyed. */
 static void hand_kept(struct domain *root, uint64_t base, uint64_t size, uint32_t tag, uint32_t rights, uint32_t slot)
 {
     struct memory *m = object_over(root, base, size, tag, false);
@@ -143,6 +143,11 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
     hand_kept(root, image_hpa(&klog_ring).v, page_up(sizeof klog_ring), TAG_LOG, 0, ROOT_SLOT_LOG_RING);
     hand_kept(root, s->pool.base, s->pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
     hand_kept(root, image_hpa(shown_start).v, (uint64_t)(shown_end - shown_start), TAG_KERNEL, 0, ROOT_SLOT_SHOWN);
+    if (s->screen_bytes) {
+        uint64_t at = s->boot->screen.address, from = page_down(at);
+        hand_kept(root, from, page_up(at + s->screen_bytes) - from, TAG_SCREEN, RIGHT_WRITE, ROOT_SLOT_SCREEN);
+        told.boot.screen = s->boot->screen;
+    }
     uint16_t serial = serial_port();
     if (serial) {
         hand_ports(root, ROOT_SLOT_SERIAL_PORTS, serial, (uint16_t)(serial + 7));

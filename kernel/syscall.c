@@ -18,7 +18,6 @@
 
 struct object log_object = {.type = OBJ_LOG, .references = 1};
 
-#define LOG_LINES_MAX 8u /* in one call, which runs with interrupts off; what follows is lost */
 
 struct arguments { struct thread *t; struct domain *d; uint64_t a[6]; };
 
@@ -214,7 +213,7 @@ static struct result sys_ports_open(const struct arguments *x)
     d->ports[d->port_count].last = p->last;
     d->port_count++;
     if (serial_port() && p->first <= serial_port() && serial_port() <= p->last)
-        log_serial_taken();
+        log_taken();
     if (this_cpu()->domain == d) /* others load the ports when they next switch to it */
         domain_switch(this_cpu(), d);
     return done(0);
@@ -335,31 +334,18 @@ static struct result sys_query(const struct arguments *x)
     }
 }
 
-/* Drawing or sending a line can take milliseconds: nobody else's system call waits for that. */
-static void append_line(struct domain *d)
-{
-    char line[sizeof d->log_line];
-    uint32_t length = d->log_used;
-    memcpy(line, d->log_line, length);
-    d->log_used = 0;
-    kernel_unlock();
-    log_append(line, length);
-    kernel_lock();
-}
-
 static struct result sys_log(const struct arguments *x)
 {
     OBJECT_ARGUMENT(the_log, 0, OBJ_LOG, RIGHT_SIGNAL);
     if (x->a[1] == 0 || x->a[1] > 4 * sizeof(uint64_t))
         return failed(E_ARG);
     struct domain *d = x->d;
-    unsigned lines = 0;
-    for (unsigned i = 0; i < x->a[1] && lines < LOG_LINES_MAX; i++) {
+    for (unsigned i = 0; i < x->a[1]; i++) {
         char c = (char)(x->a[2 + i / 8] >> (i % 8 * 8));
         d->log_line[d->log_used++] = c == '\n' || c == '\t' || (c >= 32 && c < 127) ? c : '?';
         if (c == '\n' || d->log_used == sizeof d->log_line) {
-            append_line(d);
-            lines++;
+            log_append(d->log_line, d->log_used);
+            d->log_used = 0;
         }
     }
     return done(0);

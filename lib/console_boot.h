@@ -5,6 +5,7 @@
 #define LIB_CONSOLE_BOOT_H
 
 #include <stdint.h>
+#include "mullion/boot.h"
 
 #define CONSOLE_GUESTS_MAX 32
 
@@ -29,6 +30,8 @@ enum {
 #define CONSOLE_LOG_RING_VA 0x0000000010100000ull /* struct klog_ring, read only */
 #define CONSOLE_CHANNELS_VA 0x0000000010200000ull /* guest n's struct channel at + n * CONSOLE_CHANNEL_STRIDE */
 #define CONSOLE_CHANNEL_STRIDE 0x10000ull
+#define CONSOLE_SCREEN_VA   0x0000000040000000ull /* video memory; + the lower bits of its address, so that large pages fit */
+#define CONSOLE_SCREEN_ALIGN 0x200000ull
 #define CONSOLE_STACK_TOP   0x0000000011000000ull
 #define CONSOLE_STACK_BYTES 0x10000ull
 
@@ -37,14 +40,15 @@ struct console_boot {
     uint64_t magic;
     uint64_t tsc_khz;
     uint64_t root_bits;
-    uint64_t log_start;        /* the log up to here has been on the serial port already, or is older than this console */
+    uint64_t log_start;        /* of a crashed console's successor: the log up to here is older than it (of the first, klog_ring.shown tells) */
     uint16_t serial_port;      /* 0: none, or not to be used */
     uint16_t serial_irq;
     uint32_t guest_count;
-    uint32_t mirror;           /* 1: guests' lines go into the kernel's log too, which is how they come to the screen */
+    uint32_t mirror;           /* 1: guests' lines go to the screen too; the kernel's log always does */
     uint32_t restarted;        /* 1: this console is the successor of one that crashed */
     char backend[16];
     char guest[CONSOLE_GUESTS_MAX][32];
+    struct screen_facts screen; /* width 0: there is none */
 };
 _Static_assert(sizeof(struct console_boot) <= 4096, "one page");
 

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define MULLION_ABI_VERSION 1
+#define MULLION_ABI_VERSION 2
 #define SYSCALL_VECTOR      0x80
 
 #define MAX_CPUS            64   /* physical CPUs the kernel can use */
@@ -220,8 +220,7 @@ enum syscall {
     SYS_QUERY,
     /* log(log: log, RIGHT_SIGNAL; count; w0; w1; w2; w3)
      * Takes `count` (1..32) bytes, packed little-endian into the words. They are gathered by domain; a newline, or a full line,
-     * sends the line to the kernel's log whole. What is neither printable ASCII nor a newline or tab becomes a question mark. At
-     * most eight lines in one call; what follows them is lost.
+     * sends the line to the kernel's log whole. What is neither printable ASCII nor a newline or tab becomes a question mark.
      * Value: none.
      * Errors: handle errors; E_ARG: count. */
     SYS_LOG,
@@ -283,6 +282,7 @@ enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAUL
 #define TAG_KERNEL     5u   /* the pool, and the pages that services/audit begins with */
 #define TAG_AUDIT      6u
 #define TAG_LOG        7u   /* struct klog_ring */
+#define TAG_SCREEN     8u   /* video memory */
 #define TAG_GUEST(n)   (0x100u + (uint32_t)(n)) /* guest RAM of the n-th guest */
 #define TAG_MONITOR(n) (0x200u + (uint32_t)(n)) /* the monitor's private memory of the n-th guest */
 #define TAG_SHARED_REGION(n) (0x300u + (uint32_t)(n)) /* the n-th region that guests share, of the configuration's */

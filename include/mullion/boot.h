@@ -32,6 +32,7 @@ enum {
     ROOT_SLOT_BOCHS_EXIT_PORTS, /* OBJ_PORTS: 0x8900 (Bochs), likewise */
     ROOT_SLOT_CLOCK_PORTS,      /* OBJ_PORTS: 0x70-0x71, the battery clock */
     ROOT_SLOT_POOL,             /* OBJ_MEMORY, read only: the kernel's objects and tables */
+    ROOT_SLOT_SCREEN,           /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any more, but in a panic */
     ROOT_SLOT_SHOWN,            /* OBJ_MEMORY, read only: struct shown of kernel/shown.h, and the AMD-V bitmaps */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM, modules and programs follow; their slots stand in the tables below */
 };
@@ -43,6 +44,16 @@ struct boot_module {
     uint32_t slot;
     uint32_t reserved;
     char name[BOOT_NAME_MAX]; /* first word of the module's string, its folders cut off */
+};
+
+enum screen_type { SCREEN_PIXELS = 1, SCREEN_TEXT = 2, SCREEN_NONE = 0xff }; /* Multiboot2 Specification 2.0, 3.6.12 */
+
+/* The screen, as the boot loader tells of it: nothing is believed unchecked. */
+struct screen_facts {
+    uint64_t address;              /* physical */
+    uint32_t pitch, width, height; /* bytes a line; pixels, or characters */
+    uint8_t bits, type;            /* a pixel's; enum screen_type */
+    struct { uint8_t position, size; } field[3]; /* of red, green and blue in a pixel */
 };
 
 struct root_boot {
@@ -61,14 +72,16 @@ struct root_boot {
     uint16_t pm1a_port;       /* 0: not known */
     uint16_t pm1a_sleep_type; /* value for S5 */
     uint32_t ram_count, module_count, program_count, reserved;
+    struct screen_facts screen; /* width 0: there is none that can be used */
     uint64_t data_base, data_bytes; /* host-physical: where in RAM root's own data is */
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];
     struct boot_module program[4]; /* "vmm", "console", "audit", "root": ELF files inside the kernel image */
 };
 
-/* The kernel's log: text in a ring; `head` counts all bytes ever written. Written by ring 0 only. */
+/* The kernel's log: text in a ring; `head` counts all bytes ever written. Up to `shown` the kernel itself has put them on the serial port and the
+ * screen; what comes behind that, once ring 3 has taken either of them, is ring 3's to show. Written by ring 0 only. */
 #define KLOG_TEXT_BYTES (64 * 1024 - 64)
-struct klog_ring { uint64_t head; uint64_t reserved[7]; char text[KLOG_TEXT_BYTES]; };
+struct klog_ring { uint64_t head, shown; uint64_t reserved[6]; char text[KLOG_TEXT_BYTES]; };
 
 #endif

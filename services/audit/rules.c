@@ -41,7 +41,7 @@ static uint32_t allowed(const struct audit_boot *boot, uint32_t who, uint32_t ow
     switch (who) {
     case TAG_ROOT: return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) ? RW : 0;
     case TAG_CONSOLE:
-        return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) && is_monitor(owner - TAG_SHARED(0)) ? RW : 0;
+        return owner == TAG_LOG ? RIGHT_READ : owner == TAG_SCREEN || (is_shared(owner) && is_monitor(owner - TAG_SHARED(0))) ? RW : 0;
     case TAG_AUDIT: return owner == TAG_KERNEL ? RIGHT_READ : 0;
     default: return 0;
     }

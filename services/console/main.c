@@ -1,10 +1,11 @@
 /*
- * The console: owns the serial port, shows every guest's lines with its name in front, and runs the shell, which asks root for
- * what it may not do itself. One thread. Guests can garble their own lines and nothing else: see lines.h.
+ * The console: owns the serial port and the screen, shows every guest's lines with its name in front, and runs the shell, which asks root
+ * for what it may not do itself. One thread. Guests can garble their own lines and nothing else: see lines.h.
  *
  * The terminal is in one of two modes. Shell: lines of all sources, and below them the prompt, drawn again when nothing has come
  * for a moment. Attached: one guest's bytes as they are, both ways; the others' lines are kept for `log` meanwhile.
  */
+#include "drivers/screen.h"
 #include "lib/channel.h"
 #include "lib/console_boot.h"
 #include "lib/control.h"
@@ -59,6 +60,7 @@ static bool top_asked;             /* a table is on its way */
 static unsigned missed;            /* lines of the host's log that came while a guest was attached */
 static char pending_input[256];    /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
+static bool screen_changed;
 
 static uint64_t ms(uint64_t n) { return n * BOOT->tsc_khz; }
 
@@ -101,17 +103,29 @@ static void show_line(void *context, const char *text, size_t size)
     uart_write(text, size);
 }
 
+static void draw_line(unsigned source, const char *text, size_t size)
+{
+    if (source != host) {
+        screen_write('[');
+        for (const char *name = lines.source[source].name; *name; name++)
+            screen_write(*name);
+        screen_write(']');
+        screen_write(' ');
+    }
+    for (size_t i = 0; i < size; i++)
+        screen_write(text[i]);
+    screen_write('\n');
+    screen_changed = true;
+}
+
 static void keep_line(void *context, unsigned source, const char *text, size_t size)
 {
     (void)context;
     scrollback_keep(&kept[source], text, size);
     if (attached != NO_GUEST && source == host)
         missed++;
-    if (BOOT->mirror && source != host) { /* in one piece: the kernel's log is written to by others too */
-        char line[LINE_BYTES + 40];
-        int n = format(line, sizeof line, "[%s] %.*s\n", lines.source[source].name, (int)size, text);
-        log_bytes(CONSOLE_SLOT_LOG, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
-    }
+    if (source == host || BOOT->mirror)
+        draw_line(source, text, size);
 }
 
 static void say(const char *text, ...) print_like(1, 2);
@@ -130,43 +144,27 @@ static void say(const char *text, ...)
 
 /* ---- the kernel's log ---- */
 
-/* A line that this console has put there itself, for the screen. */
-static bool is_mirrored(const char *line)
+/* Text from klog_tail on; true: all up to `head`. */
+static bool feed_log(uint64_t head, uint64_t now, bool all)
 {
-    if (!BOOT->mirror || line[0] != '[')
-        return false;
-    for (unsigned n = 0; n < guest_count; n++) {
-        size_t length = strlen(BOOT->guest[n]);
-        if (strncmp(line + 1, BOOT->guest[n], length) == 0 && line[1 + length] == ']')
-            return true;
+    while (klog_tail != head && (all || uart_backlog() < BACKLOG_MAX)) {
+        size_t at = klog_tail % KLOG_TEXT_BYTES, n = min_u64(min_u64(head - klog_tail, FEED_BYTES), KLOG_TEXT_BYTES - at);
+        lines_feed(&lines, host, KLOG->text + at, n, now);
+        klog_tail += n;
     }
-    return false;
+    return klog_tail == head;
 }
 
 static void read_log(uint64_t now)
 {
-    static char line[LINE_BYTES];
-    static unsigned length;
     uint64_t head = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
     if (head - klog_tail > KLOG_TEXT_BYTES) {
-        static const char lost[] = "(some lines of the log came too fast and are lost)\n";
+        static const char lost[] = "\n(some lines of the log came too fast and are lost)\n";
         lines_feed(&lines, host, lost, sizeof lost - 1, now);
         klog_tail = head - KLOG_TEXT_BYTES / 2;
-        length = 0;
     }
-    while (klog_tail != head && uart_backlog() < BACKLOG_MAX) {
-        char c = KLOG->text[klog_tail++ % KLOG_TEXT_BYTES];
-        if (c != '\n' && length < sizeof line - 2) {
-            line[length++] = c;
-            continue;
-        }
-        line[length] = 0;
-        if (!is_mirrored(line)) {
-            line[length++] = '\n';
-            lines_feed(&lines, host, line, length, now);
-        }
-        length = 0;
-    }
+    if (!feed_log(head, now, false))
+        lines_more(&lines, host, now);
 }
 
 /* ---- guests ---- */
@@ -459,27 +457,15 @@ static void start(void)
         lines_add(&lines, b->guest[n]);
     host = lines_add(&lines, "mullion");
 
-    /* The log from power-on is kept for `log`; what the kernel has put on the wire already is not shown again. */
-    uint64_t head = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
-    uint64_t shown = b->log_start < head ? b->log_start : head;
-    klog_tail = shown > KLOG_TEXT_BYTES / 2 ? shown - KLOG_TEXT_BYTES / 2 : 0;
     if (b->serial_port != 0 && sys_ports_open(CONSOLE_SLOT_SELF, CONSOLE_SLOT_PORTS) == OK)
         have_port = uart_init(b->serial_port, b->tsc_khz);
-    if (!b->restarted) /* the kernel went on until the port was taken */
-        shown = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
+    if (b->screen.width != 0 && screen_plan(&b->screen) != 0)
+        screen_show(&b->screen, (void *)(CONSOLE_SCREEN_VA + b->screen.address % CONSOLE_SCREEN_ALIGN));
+    /* The log from power-on is kept for `log`, and drawn; what is on the wire already does not go there again. */
+    uint64_t head = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE), shown = min_u64(b->restarted ? b->log_start : KLOG->shown, head);
+    klog_tail = shown > KLOG_TEXT_BYTES / 2 ? shown - KLOG_TEXT_BYTES / 2 : 0;
     lines.silent = true;
-    uint64_t until = shown;
-    char line[LINE_BYTES];
-    unsigned length = 0;
-    for (; klog_tail < until; klog_tail++) {
-        char c = KLOG->text[klog_tail % KLOG_TEXT_BYTES];
-        line[length++] = c;
-        if (c == '\n' || length == sizeof line) {
-            lines_feed(&lines, host, line, length, 0);
-            length = 0;
-        }
-    }
-    lines_feed(&lines, host, line, length, 0);
+    feed_log(shown, 0, true);
     lines.silent = false;
     have_irq = have_port && sys_irq_bind(CONSOLE_SLOT_IRQ, CONSOLE_SLOT_EVENT, CONSOLE_EVENT_IRQ) == OK;
     last_output = hidden_since = tsc_now();
@@ -529,6 +515,9 @@ void thread_main(uint64_t argument)
         if (!prompt_shown && (now >= last_output + ms(PROMPT_MS) || now >= hidden_since + ms(PROMPT_MOST_MS)))
             show_prompt();
         uart_service(tsc_now());
+        if (screen_changed)
+            screen_flush();
+        screen_changed = false;
         drain();
         if (have_irq)
             (void)sys_irq_ack(CONSOLE_SLOT_IRQ);

@@ -9,7 +9,7 @@ typedef unsigned long long ull;
 
 static void name_of(uint32_t tag, char *out, size_t size)
 {
-    static const char *const fixed[] = {"nobody", "root", "the console", "", "a module", "ring 0", "the checker", "the log"};
+    static const char *const fixed[] = {"nobody", "root", "the console", "", "a module", "ring 0", "the checker", "the log", "the screen"};
     char whose[64];
     if (tag >= TAG_SHARED(0)) {
         name_of(tag - TAG_SHARED(0) < TAG_SHARED(0) ? tag - TAG_SHARED(0) : 0, whose, sizeof whose);

@@ -149,8 +149,24 @@ static void fill_boot(uint64_t log_seen)
     memcpy(c->backend, b->backend, sizeof c->backend - 1);
     for (unsigned n = 0; n < root_config.guest_count; n++)
         string_copy(c->guest[n], root_config.guest[n].name, sizeof c->guest[n]);
+    c->screen = b->screen;
     c->log_start = log_seen;
     c->restarted = starts > 1;
+}
+
+static uint64_t screen_bytes(void) { return ROOT_BOOT->screen.width ? sys_query(ROOT_SLOT_SCREEN, QUERY_MEMORY_SIZE, 0).value : 0; }
+static uint64_t screen_table_pages(void) { return screen_bytes() / CONSOLE_SCREEN_ALIGN + 4; } /* at worst all of it by small pages */
+
+/* Without it there is the serial port. */
+static void map_screen(void)
+{
+    struct screen_facts *f = &boot_page()->screen;
+    uint64_t bytes = screen_bytes(), at = CONSOLE_SCREEN_VA + page_down(f->address) % CONSOLE_SCREEN_ALIGN;
+    enum error e = bytes ? sys_map(domain, at, ROOT_SLOT_SCREEN, 0, bytes, RIGHT_READ | RIGHT_WRITE) : OK;
+    if (e != OK) {
+        f->width = 0;
+        root_log(LOG_WARN, "the console cannot have the screen: %s", error_text(e));
+    }
 }
 
 static enum error make(const struct program *p)
@@ -159,7 +175,7 @@ static enum error make(const struct program *p)
         return E_QUOTA;
     uint64_t image = program_private_bytes(p);
     struct syscall_result r =
-        sys_domain_create(64 + program_table_pages(p) + CONFIG_GUESTS_MAX, 1, root_event, ROOT_EVENT_CONSOLE_DEATH);
+        sys_domain_create(64 + program_table_pages(p) + CONFIG_GUESTS_MAX + screen_table_pages(), 1, root_event, ROOT_EVENT_CONSOLE_DEATH);
     if (r.error != OK)
         return r.error;
     domain = r.value;
@@ -190,6 +206,7 @@ static enum error make(const struct program *p)
         (e = sys_map(domain, CONSOLE_STACK_TOP - CONSOLE_STACK_BYTES, memory, image, CONSOLE_STACK_BYTES,
                      RIGHT_READ | RIGHT_WRITE)) != OK)
         return e;
+    map_screen();
     r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, CONSOLE_BUDGET_US,
                           CONSOLE_PERIOD_US, 0);
     thread = r.error == OK ? r.value : 0;
@@ -227,7 +244,7 @@ static void start(uint64_t log_seen)
 
 void console_start(void)
 {
-    start(log_ring ? log_head() : 0); /* what stands in the log so far has been written to the port by the kernel */
+    start(0);
 }
 
 static bool known_guest(uint32_t n)

@@ -21,7 +21,7 @@ BACKEND = {'bochs': 'vmx', 'qemu': 'svm'}
 # kernel's lock, and a path that cannot be interrupted.
 WAKE_DEDICATED_TICKS = 5_000
 # The longest step is to zero 1 MiB, 131,072 stores; and half as much for what is before and behind it.
-LONGEST_PATH_TICKS = 200_000
+LONGEST_PATH_TICKS = 100_000
 
 
 def say(text):

@@ -100,3 +100,14 @@ def test_no_screen_in_the_configuration():
         box.settle()
         text = vga_text(box)
         assert 'Mullion, ' in text and 'tiny ready' not in text
+
+
+@pytest.mark.parametrize('console, options', [('screen', ''), ('serial, screen', 'serial=none')])
+def test_screen_alone(console, options):
+    """The log and the guests' lines are there; the serial port has said nothing since the console has the screen."""
+    with Box(CONF.replace('serial, screen', console), boot='cd', cpus=2, memory=256 << 20, options=options) as box:
+        text = on_screen(box, vga_text, r'\[tiny\] tiny ready\n', 60)
+        assert re.search(r'^guest tiny: runs; first instruction', text, re.M)
+        assert 'tiny ready' not in box.text and 'shell' not in box.text
+        machine_check(box)
+        on_screen(box, vga_text, PANIC + r': machine check[^~]*The machine is stopped')

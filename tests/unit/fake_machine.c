@@ -120,7 +120,8 @@ enum error ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool lev
 }
 void ioapic_mask(uint32_t gsi, bool masked) { (void)gsi, (void)masked; }
 uint16_t serial_port(void) { return 0; }
-void log_serial_taken(void) {}
+unsigned times_taken;
+void log_taken(void) { times_taken++; }
 void log_append(const char *text, size_t count) { (void)text, (void)count; }
 void fpu_reset(void *area) { (void)area; }
 void fpu_save(void *area, uint64_t xcr0) { (void)area, (void)xcr0; }

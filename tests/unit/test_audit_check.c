@@ -228,6 +228,17 @@ static struct domain *monitor(unsigned n) { return object_at(T, guest[n].domain)
 
 /* ---- all is well */
 
+/* The console draws on the screen, and nobody else reaches it. */
+static void test_the_screen(void **state)
+{
+    (void)state;
+    uint64_t screen = carve(PAGE_SIZE, TAG_SCREEN);
+    map(T, console, 0x900000, screen, PAGE_SIZE, RW);
+    passes();
+    map(T, guest[0].domain, 0x900000, screen, PAGE_SIZE, RIGHT_READ);
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_SCREEN, frame_of(screen), PAGE_SIZE);
+}
+
 static void test_passes(void **state)
 {
     (void)state;
@@ -749,6 +760,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_passes, setup),
+        cmocka_unit_test_setup(test_the_screen, setup),
         cmocka_unit_test_setup(test_digest, setup),
         cmocka_unit_test_setup(test_passes_while_one_ends, setup),
         cmocka_unit_test_setup(test_children, setup),

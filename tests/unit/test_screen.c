@@ -53,6 +53,7 @@ static uint32_t pixel(const struct screen_facts *f, unsigned x, unsigned y)
 static unsigned character(const struct screen_facts *f, unsigned column, unsigned row, uint32_t ink)
 {
     unsigned code = 0;
+    screen_flush();
     for (unsigned y = 0; y < 16; y++) {
         unsigned line = 0;
         for (unsigned x = 0; x < 8; x++) {
