@@ -6,7 +6,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 
-void log_bytes(uint64_t log, const char *bytes, size_t count)
+static void log_bytes(uint64_t log, const char *bytes, size_t count)
 {
     while (count > 0) {
         uint64_t words[4] = {0};

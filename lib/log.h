@@ -9,6 +9,5 @@
 
 /* `log`: the handle's slot. The text ends its own lines with '\n'. Longer than 511 bytes is cut. */
 void log_printf(uint64_t log, const char *text, ...) print_like(2, 3);
-void log_bytes(uint64_t log, const char *bytes, size_t count);
 
 #endif
