@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include <sanitizer/asan_interface.h>
 
@@ -122,7 +123,15 @@ void ioapic_mask(uint32_t gsi, bool masked) { (void)gsi, (void)masked; }
 uint16_t serial_port(void) { return 0; }
 unsigned times_taken;
 void log_taken(void) { times_taken++; }
-void log_append(const char *text, size_t count) { (void)text, (void)count; }
+/* It may take its time: whoever holds the kernel's lock here waits for himself, until the alarm ends the test. */
+void log_append(const char *text, size_t count)
+{
+    (void)text, (void)count;
+    alarm(20);
+    kernel_lock();
+    kernel_unlock();
+    alarm(0);
+}
 void fpu_reset(void *area) { (void)area; }
 void fpu_save(void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
 void fpu_close(void) {}
