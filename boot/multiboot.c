@@ -1,16 +1,20 @@
 /*
- * Multiboot information, versions 1 and 2. Sources: Multiboot Specification 0.6.96, 3.3; Multiboot2 Specification 2.0, 3.6.
+ * Multiboot information, versions 1 and 2. Sources: Multiboot Specification 0.6.96, 3.3; Multiboot2
+ * Specification 2.0, 3.6.
  */
 #include "boot/multiboot.h"
 
 #include "kernel/string.h"
 
-#define MAGIC1 0x2badb002u
-#define MAGIC2 0x36d76289u
-#define REACH  0x100000000ull
+#define MAGIC1  0x2badb002u
+#define MAGIC2  0x36d76289u
+#define REACH   0x100000000ull
 #define RAM_END (1ull << 52) /* no CPU has more physical address bits */
 
-static uint64_t get(uint64_t at, unsigned bytes) { return read_le((const void *)at, bytes); }
+static uint64_t get(uint64_t at, unsigned bytes)
+{
+    return read_le((const void *)at, bytes);
+}
 
 /* A string that ends before `end` at the latest. */
 static void copy_text(char *out, size_t size, uint64_t at, uint64_t end)
@@ -47,13 +51,15 @@ static enum error add_ram(struct boot_facts *f, struct boot_range more)
     for (unsigned i = 1; e != OK && i < f->ram_count; i++)
         if (f->ram[i].size < f->ram[least].size)
             least = i;
-    if (e != OK && f->ram[least].size < more.size && ranges_remove(f->ram, &f->ram_count, BOOT_RAM_MAX, f->ram[least]) == OK &&
+    if (e != OK && f->ram[least].size < more.size &&
+        ranges_remove(f->ram, &f->ram_count, BOOT_RAM_MAX, f->ram[least]) == OK &&
         ranges_add(f->ram, &f->ram_count, BOOT_RAM_MAX, more) != OK)
         f->ranges_left_out++;
     return e;
 }
 
-/* Firmware maps may be in any order and overlap; what anybody calls unusable is unusable. Two passes: add, then remove. */
+/* Firmware maps may be in any order and overlap; what anybody calls unusable is unusable. Two passes: add, then remove.
+ */
 static void memory_entry(struct boot_facts *f, uint64_t base, uint64_t size, uint64_t type, bool removing)
 {
     if (size == 0 || base >= RAM_END)

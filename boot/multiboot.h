@@ -11,12 +11,15 @@
 
 struct boot_facts {
     char cmdline[BOOT_CMDLINE_MAX];
-    uint64_t rsdp;                            /* physical; 0: not told */
-    uint64_t ram_total;                       /* bytes the firmware calls usable */
+    uint64_t rsdp;      /* physical; 0: not told */
+    uint64_t ram_total; /* bytes the firmware calls usable */
     unsigned ram_count, module_count;
     unsigned ranges_left_out, modules_left_out; /* beyond the tables below */
-    struct boot_range ram[BOOT_RAM_MAX];      /* usable, page aligned, ascending, disjoint; still holds image and modules */
-    struct { struct boot_range range; char name[BOOT_NAME_MAX]; } module[BOOT_MODULES_MAX];
+    struct boot_range ram[BOOT_RAM_MAX]; /* usable, page aligned, ascending, disjoint; still holds image and modules */
+    struct {
+        struct boot_range range;
+        char name[BOOT_NAME_MAX];
+    } module[BOOT_MODULES_MAX];
     struct screen_facts screen;
 };
 

@@ -7,9 +7,12 @@
 #include "arch/x86_64/types.h"
 #include "mullion/abi.h"
 
-struct boot_range { uint64_t base, size; };
+struct boot_range {
+    uint64_t base, size;
+};
 
-/* Takes `gone` out of an ascending list. E_QUOTA: splitting would need more than `max` entries; the upper part is dropped then. */
+/* Takes `gone` out of an ascending list. E_QUOTA: splitting would need more than `max` entries; the upper part is
+ * dropped then. */
 enum error ranges_remove(struct boot_range *list, unsigned *count, unsigned max, struct boot_range gone) must_check;
 /* Puts a range in, merged with what it touches. E_QUOTA: the list is full; it is unchanged. */
 enum error ranges_add(struct boot_range *list, unsigned *count, unsigned max, struct boot_range more) must_check;

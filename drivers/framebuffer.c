@@ -24,7 +24,8 @@ void framebuffer_init(const struct screen_facts *f, void *where)
 {
     uint32_t ink = 0;
     for (unsigned i = 0; i < 3; i++) /* the highest 8 bits of a field; more do not matter */
-        ink |= (f->field[i].size > 8 ? GREY << (f->field[i].size - 8) : GREY >> (8 - f->field[i].size)) << f->field[i].position;
+        ink |= (f->field[i].size > 8 ? GREY << (f->field[i].size - 8) : GREY >> (8 - f->field[i].size))
+               << f->field[i].position;
     base = where;
     pitch = f->pitch;
     pixel_bytes = (f->bits + 7u) / 8;
@@ -41,6 +42,7 @@ void framebuffer_draw(unsigned column, unsigned row, uint8_t c)
 {
     uint8_t *at = base + row * GLYPH_HEIGHT * pitch + column * GLYPH_WIDTH * pixel_bytes;
     for (unsigned y = 0; y < GLYPH_HEIGHT; y++, at += pitch)
-        for (unsigned i = 0; i < pixel_bytes; i++) /* GLYPH_WIDTH pixels: as many words of 8 bytes as a pixel has bytes */
+        for (unsigned i = 0; i < pixel_bytes;
+             i++) /* GLYPH_WIDTH pixels: as many words of 8 bytes as a pixel has bytes */
             __builtin_memcpy(at + 8 * i, &line[screen_font[c][y]][8 * i], 8);
 }

@@ -1,4 +1,5 @@
-/* Characters on a screen of pixels with direct colours, 16, 24 or 32 bits each. Never reads video memory; keeps no lock. */
+/* Characters on a screen of pixels with direct colours, 16, 24 or 32 bits each. Never reads video memory; keeps no
+ * lock. */
 #ifndef DRIVERS_FRAMEBUFFER_H
 #define DRIVERS_FRAMEBUFFER_H
 

@@ -11,9 +11,10 @@
 #define BYTES_MAX      (64ull << 20) /* of the device region; 5120 x 2880 in 32 bits */
 
 static uint8_t cells[COLUMNS_MAX * ROWS_MAX]; /* what is to stand where... */
-static uint8_t drawn[COLUMNS_MAX * ROWS_MAX]; /* ...and what does; 0: not known. Video memory is slow to read, and is never read */
+static uint8_t
+    drawn[COLUMNS_MAX * ROWS_MAX]; /* ...and what does; 0: not known. Video memory is slow to read, and is never read */
 static unsigned columns, rows;
-static unsigned column, lines; /* where the next character goes: lines since it was cleared */
+static unsigned column, lines;   /* where the next character goes: lines since it was cleared */
 static volatile uint16_t *video; /* VGA text, or `pixels`; NULL: nowhere yet */
 static bool pixels;
 
@@ -49,7 +50,10 @@ void screen_clear(void)
 }
 
 /* A panic may come in the middle of another CPU's line: no place is outside. */
-static uint8_t *line(unsigned n) { return &cells[n % rows * columns]; }
+static uint8_t *line(unsigned n)
+{
+    return &cells[n % rows * columns];
+}
 
 void screen_flush(void)
 {

@@ -1,7 +1,8 @@
 /*
- * The machine's screen: VGA text, or pixels where the firmware has no text mode (UEFI). The kernel's until ring 3's console maps it, and again
- * in a panic; the console is made of the same source. What is written before there is a screen shows up when there is one; where there is
- * none, nothing happens. No lock is kept: in the kernel callers hold the log's, except a panic.
+ * The machine's screen: VGA text, or pixels where the firmware has no text mode (UEFI). The kernel's until ring 3's
+ * console maps it, and again in a panic; the console is made of the same source. What is written before there is a
+ * screen shows up when there is one; where there is none, nothing happens. No lock is kept: in the kernel callers hold
+ * the log's, except a panic.
  */
 #ifndef DRIVERS_SCREEN_H
 #define DRIVERS_SCREEN_H

@@ -26,7 +26,10 @@ void serial_init(uint16_t where)
     port = where;
 }
 
-uint16_t serial_port(void) { return port; }
+uint16_t serial_port(void)
+{
+    return port;
+}
 
 void serial_write(char c)
 {

@@ -1,10 +1,11 @@
 /*
  * The interface of the two backends (VT-x + EPT, AMD-V + NPT), and the part of a vCPU that they share with the kernel.
  *
- * All functions but probe run on the vCPU's home CPU with interrupts off. A vCPU never changes its CPU, so a VMCS never migrates.
- * What the backend does not touch, because the kernel's common code does it when another vCPU becomes current on a CPU: FPU and XCR0, DR0-3,
- * TSC_AUX. While a vCPU is current its values of these, and of STAR, LSTAR, CSTAR, SFMASK and KERNEL_GS_BASE, stay in the CPU even
- * while ring 3 runs: ring 3 uses no FPU (CR0.TS is set), no SYSCALL (EFER.SCE is clear) and no SWAPGS, so none of them matters to it.
+ * All functions but probe run on the vCPU's home CPU with interrupts off. A vCPU never changes its CPU, so a VMCS never
+ * migrates. What the backend does not touch, because the kernel's common code does it when another vCPU becomes current
+ * on a CPU: FPU and XCR0, DR0-3, TSC_AUX. While a vCPU is current its values of these, and of STAR, LSTAR, CSTAR,
+ * SFMASK and KERNEL_GS_BASE, stay in the CPU even while ring 3 runs: ring 3 uses no FPU (CR0.TS is set), no SYSCALL
+ * (EFER.SCE is clear) and no SWAPGS, so none of them matters to it.
  */
 #ifndef KERNEL_BACKEND_H
 #define KERNEL_BACKEND_H
@@ -20,7 +21,9 @@ struct thread;
 #define SETTLE_CPUID_MAX    96
 #define SETTLE_DOORBELL_MAX 32
 
-struct settled_cpuid { uint32_t leaf, subleaf, live, eax, ebx, ecx, edx, reserved; };
+struct settled_cpuid {
+    uint32_t leaf, subleaf, live, eax, ebx, ecx, edx, reserved;
+};
 /* One pool page: the entries from 1 on, and where a leaf's are: open addressing, 0 ends a search. */
 #define CPUID_INDEX_SIZE 256u
 struct settled_cpuids {
@@ -28,12 +31,15 @@ struct settled_cpuids {
     struct settled_cpuid entry[SETTLE_CPUID_MAX + 1];
     uint8_t index[CPUID_INDEX_SIZE];
 };
-static inline uint32_t cpuid_index(uint32_t leaf) { return leaf % CPUID_INDEX_SIZE; }
+static inline uint32_t cpuid_index(uint32_t leaf)
+{
+    return leaf % CPUID_INDEX_SIZE;
+}
 struct settled_doorbell {
     struct event *event;
     uint64_t bits;
-    uint64_t at;    /* a port, or a guest-physical address with DOORBELL_STORE */
-    uint64_t key;   /* atomic. A port's: size of the access, bytes; 0: any. A store's: the instruction, DOORBELL_KEY */
+    uint64_t at;  /* a port, or a guest-physical address with DOORBELL_STORE */
+    uint64_t key; /* atomic. A port's: size of the access, bytes; 0: any. A store's: the instruction, DOORBELL_KEY */
 };
 #define DOORBELL_STORE            (1ull << 63)
 #define DOORBELL_KEY(rip, length) ((rip) << 4 | (length))
@@ -42,10 +48,10 @@ struct settled_doorbell {
 struct space {
     struct object object;
     struct domain *payer;
-    struct pagetable tables;     /* EPT or NPT */
+    struct pagetable tables; /* EPT or NPT */
     struct mapping *mappings;
-    uint64_t flush_generation;   /* raised by unmap; a vCPU that has seen less must flush before it enters */
-    uint32_t tag;                /* identifies the translations in the TLB: kernel-wide unique, never 0 */
+    uint64_t flush_generation; /* raised by unmap; a vCPU that has seen less must flush before it enters */
+    uint32_t tag;              /* identifies the translations in the TLB: kernel-wide unique, never 0 */
     uint32_t doorbell_count;
     struct settled_cpuids *cpuid;      /* one pool page */
     struct settled_doorbell *doorbell; /* likewise, made at first use */
@@ -53,36 +59,42 @@ struct space {
 
 struct vcpu {
     struct object object;
-    struct vcpu_state *state;    /* the shared page, by its kernel address. Anything read from it may change at any time */
+    struct vcpu_state *state; /* the shared page, by its kernel address. Anything read from it may change at any time */
     struct space *space;
     struct thread *thread;
-    struct cpu *cpu;             /* home */
+    struct cpu *cpu; /* home */
     struct domain *payer;
-    void *hw;                    /* the backend's own structure */
-    uint32_t vector;             /* after run() == EXIT_WAITING: the interrupt to be dispatched; VECTOR_PENDING: the CPU still has it; 0: there is none */
-    uint64_t flush_seen;         /* of space->flush_generation */
-    uint32_t kicked;             /* atomic; set by anybody, cleared when it is reported */
-    bool in_guest_mode;          /* the thread's mode: inside vcpu_run */
-    bool halted;                 /* atomic; inside vcpu_run, asleep by ACTIVITY_HALT or about to be */
-    bool alone;                  /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice ends its turn */
+    void *hw;        /* the backend's own structure */
+    uint32_t vector; /* after run() == EXIT_WAITING: the interrupt to be dispatched; VECTOR_PENDING: the CPU still has
+                        it; 0: there is none */
+    uint64_t flush_seen; /* of space->flush_generation */
+    uint32_t kicked;     /* atomic; set by anybody, cleared when it is reported */
+    bool in_guest_mode;  /* the thread's mode: inside vcpu_run */
+    bool halted;         /* atomic; inside vcpu_run, asleep by ACTIVITY_HALT or about to be */
+    bool alone; /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice ends
+                   its turn */
     /* switched by common code, see above */
-    void *fpu;                   /* XSAVE area, one page */
+    void *fpu; /* XSAVE area, one page */
     uint64_t xcr0, cr2, dr[4], tsc_aux;
-    bool dr_wanted;              /* put away with breakpoints enabled in DR7: back they go when it is current again */
-    bool dr_here;                /* DR0-3 are in the CPU. Else accesses to debug registers exit, and DR7 enables none */
+    bool dr_wanted; /* put away with breakpoints enabled in DR7: back they go when it is current again */
+    bool dr_here;   /* DR0-3 are in the CPU. Else accesses to debug registers exit, and DR7 enables none */
     uint64_t exits[EXIT_COUNT];
     /* Where the thread's time goes: from an exit until the next entry it is the exit's, the rest is the guest's own. */
     uint64_t exit_ticks[EXIT_COUNT];
-    uint64_t exit_at;            /* TSC at the last exit, moved on by what the thread has not run since */
-    uint32_t exit_reason;        /* that exit's; EXIT_NONE: it has not been entered yet */
+    uint64_t exit_at;     /* TSC at the last exit, moved on by what the thread has not run since */
+    uint32_t exit_reason; /* that exit's; EXIT_NONE: it has not been entered yet */
 };
 
 /* The guest is entered now. */
-static inline void vcpu_goes_on(struct vcpu *v, uint64_t now) { v->exit_ticks[v->exit_reason] += now - v->exit_at; }
+static inline void vcpu_goes_on(struct vcpu *v, uint64_t now)
+{
+    v->exit_ticks[v->exit_reason] += now - v->exit_at;
+}
 
 #define INSTRUCTION_MAX 15u /* bytes (Intel SDM vol. 2, 2.3.11) */
 
-/* By how much rip is to move on because the monitor has done the exit's instruction. Taken once; a backend does so before it enters. */
+/* By how much rip is to move on because the monitor has done the exit's instruction. Taken once; a backend does so
+ * before it enters. */
 static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
 {
     uint32_t length = __atomic_load_n(&s->advance, __ATOMIC_RELAXED);
@@ -91,51 +103,57 @@ static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
     return length <= INSTRUCTION_MAX ? length : 0;
 }
 
-#define RUN_DECODE 0x100u
+#define RUN_DECODE     0x100u
 #define VECTOR_PENDING 0x100u /* no vector */
 
 struct backend {
     const char *name; /* "VT-x", "AMD-V" */
     const struct pt_format *format;
-    void *const *msr_bitmap; /* VT-x: where the two pages are, by apic_mode, once a CPU has started; NULL: each vCPU's VMCB says it */
+    void *const *msr_bitmap; /* VT-x: where the two pages are, by apic_mode, once a CPU has started; NULL: each vCPU's
+                                VMCB says it */
 
-    /* Can this CPU do it, with everything that we need? If not, `why` gets a sentence that names what is missing and what to do about it (for
-     * example the firmware's setting). Also called when the CPU has neither: then it must say so, not crash. */
+    /* Can this CPU do it, with everything that we need? If not, `why` gets a sentence that names what is missing and
+     * what to do about it (for example the firmware's setting). Also called when the CPU has neither: then it must say
+     * so, not crash. */
     enum error (*probe)(char *why, size_t why_size) must_check;
-    /* Turns the extension on, on the calling CPU (page for VMXON or host save area from the pool, kept in per-CPU arrays of the backend). */
+    /* Turns the extension on, on the calling CPU (page for VMXON or host save area from the pool, kept in per-CPU
+     * arrays of the backend). */
     enum error (*cpu_start)(unsigned cpu) must_check;
 
-    /* Makes / frees v->hw and everything behind it; pays from v->payer's quota. A new vCPU has no state yet: what comes of an entry before every
-     * group but TSC has been put is the monitor's own affair. */
+    /* Makes / frees v->hw and everything behind it; pays from v->payer's quota. A new vCPU has no state yet: what comes
+     * of an entry before every group but TSC has been put is the monitor's own affair. */
     enum error (*vcpu_create)(struct vcpu *v) must_check;
     void (*vcpu_destroy)(struct vcpu *v); /* current nowhere */
 
-    /* `old` stops being the CPU's current vCPU, v becomes it (NULL: none): VMCLEAR, VMPTRLD; STAR..KERNEL_GS_BASE and what else the hardware does
-     * not switch. NULL: there is nothing to do. */
+    /* `old` stops being the CPU's current vCPU, v becomes it (NULL: none): VMCLEAR, VMPTRLD; STAR..KERNEL_GS_BASE and
+     * what else the hardware does not switch. NULL: there is nothing to do. */
     void (*change)(struct vcpu *old, struct vcpu *v);
     /* On the vCPU's home CPU, for the last time: the CPU forgets it (VMCLEAR). NULL: it knows nothing. */
     void (*retire)(struct vcpu *v);
 
-    /* Copies groups between the shared page and the hardware structure. put: one snapshot, then check (reserved bits, canonical addresses, bits
-     * that must be set), then load; it never fails: what the CPU refuses shows as EXIT_BAD_STATE. xcr0, cr2, dr0-3, tsc_aux are done
-     * by the kernel, not here; dr6 and dr7 are done here. Only called while v is current. */
+    /* Copies groups between the shared page and the hardware structure. put: one snapshot, then check (reserved bits,
+     * canonical addresses, bits that must be set), then load; it never fails: what the CPU refuses shows as
+     * EXIT_BAD_STATE. xcr0, cr2, dr0-3, tsc_aux are done by the kernel, not here; dr6 and dr7 are done here. Only
+     * called while v is current. */
     void (*put)(struct vcpu *v, uint32_t groups);
     void (*get)(struct vcpu *v, uint32_t groups);
 
-    /* Enters the guest once. Before: flushes if v->flush_seen is behind; delivers what was interrupted in delivery, else state->inject, else
-     * state->irq if the guest can take it now (otherwise opens the interrupt window; at the window's exit it delivers without anybody's
-     * help). Arms the CPU's own means (VMX preemption timer; at most 10 ms away, but for who is alone, with IF set) so that the guest is left when the
-     * TSC reaches deadline. Answers the enum exit_reason, EXIT_WAITING for everything that is the host's (external interrupt, NMI, timer
-     * expiry, window; then v->vector says more), with RUN_DECODE if the monitor will have to decode the instruction. The rest of the record is
-     * in the shared page, in the common form: written there, never read back. Advances nothing but what the monitor says it has done. Calls vcpu_goes_on before it
-     * enters and sets v->exit_at after it is back. */
+    /* Enters the guest once. Before: flushes if v->flush_seen is behind; delivers what was interrupted in delivery,
+     * else state->inject, else state->irq if the guest can take it now (otherwise opens the interrupt window; at the
+     * window's exit it delivers without anybody's help). Arms the CPU's own means (VMX preemption timer; at most 10 ms
+     * away, but for who is alone, with IF set) so that the guest is left when the TSC reaches deadline. Answers the
+     * enum exit_reason, EXIT_WAITING for everything that is the host's (external interrupt, NMI, timer expiry, window;
+     * then v->vector says more), with RUN_DECODE if the monitor will have to decode the instruction. The rest of the
+     * record is in the shared page, in the common form: written there, never read back. Advances nothing but what the
+     * monitor says it has done. Calls vcpu_goes_on before it enters and sets v->exit_at after it is back. */
     uint32_t (*run)(struct vcpu *v, uint64_t deadline_tsc);
 
     /* For exits that the kernel settles. skip: rip += len, shadow cleared. */
     void (*skip)(struct vcpu *v, uint32_t len);
     uint64_t (*cr4)(struct vcpu *v);
     uint64_t (*dr7)(struct vcpu *v);
-    /* From now on accesses to debug registers make it call vcpu_load_dr, or not; with them go what else the hardware does not switch (DR6). */
+    /* From now on accesses to debug registers make it call vcpu_load_dr, or not; with them go what else the hardware
+     * does not switch (DR6). */
     void (*watch_dr)(struct vcpu *v, bool on);
 
     /* Drops this CPU's cached translations of all second-level tables. */
@@ -148,7 +166,8 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);
 
 /* For backends: the guest has touched a debug register while v->dr_here is false; it tries again with its own. */
 void vcpu_load_dr(struct vcpu *v);
-extern bool vmx_without_apicv;  /* the option apicv=off: every local APIC is the monitor's alone, as on a CPU that cannot help */
+extern bool
+    vmx_without_apicv; /* the option apicv=off: every local APIC is the monitor's alone, as on a CPU that cannot help */
 extern bool vmx_reach_by_timer; /* the option reach=timer: also whoever has his CPU to himself is left now and then */
 
 #endif

@@ -149,11 +149,12 @@ void domain_fault(struct thread *t, uint64_t cr2)
         d->fault[1] = t->frame.rip;
         d->fault[2] = cr2;
         d->fault[3] = t->frame.rsp;
-        klog(LOG_WARN, "domain %u stopped: exception %lu (error 0x%lx) at 0x%lx, address 0x%lx", d->tag, t->frame.vector, t->frame.error,
-             t->frame.rip, cr2);
+        klog(LOG_WARN, "domain %u stopped: exception %lu (error 0x%lx) at 0x%lx, address 0x%lx", d->tag,
+             t->frame.vector, t->frame.error, t->frame.rip, cr2);
         domain_stop(d, DOMAIN_FAULTED);
         if (!d->parent)
-            panic("root, the first ring-3 program, has crashed at 0x%lx (exception %lu, address 0x%lx)", t->frame.rip, t->frame.vector, cr2);
+            panic("root, the first ring-3 program, has crashed at 0x%lx (exception %lu, address 0x%lx)", t->frame.rip,
+                  t->frame.vector, cr2);
     }
     kernel_unlock();
 }
@@ -161,7 +162,8 @@ void domain_fault(struct thread *t, uint64_t cr2)
 static bool all_parked(const struct domain *d)
 {
     for (struct thread *t = d->threads; t; t = t->next)
-        if (__atomic_load_n(&t->block, __ATOMIC_ACQUIRE) != BLOCK_PARKED || __atomic_load_n(&t->wake_queued, __ATOMIC_SEQ_CST))
+        if (__atomic_load_n(&t->block, __ATOMIC_ACQUIRE) != BLOCK_PARKED ||
+            __atomic_load_n(&t->wake_queued, __ATOMIC_SEQ_CST))
             return false;
     return true;
 }
@@ -242,12 +244,12 @@ static enum error destroy_step(struct domain *d)
         d->phase = PHASE_GONE;
         leave_parent(d);
         return OK;
-    default:
-        return E_DEAD;
+    default: return E_DEAD;
     }
 }
 
-/* Children end first, theirs before them; but each domain is stopped before its children are looked at, so that it makes no more. */
+/* Children end first, theirs before them; but each domain is stopped before its children are looked at, so that it
+ * makes no more. */
 enum error domain_destroy_step(struct domain *d)
 {
     struct domain *x = d;

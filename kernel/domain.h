@@ -1,5 +1,6 @@
 /*
- * A domain: a ring-3 address space, its handle table, its quota of kernel memory, its threads. Kernel lock held unless said otherwise.
+ * A domain: a ring-3 address space, its handle table, its quota of kernel memory, its threads. Kernel lock held unless
+ * said otherwise.
  */
 #ifndef KERNEL_DOMAIN_H
 #define KERNEL_DOMAIN_H
@@ -12,29 +13,35 @@ struct event;
 struct mapping;
 struct cpu;
 
-struct handle { struct object *object; uint64_t rights; };
+struct handle {
+    struct object *object;
+    uint64_t rights;
+};
 #define HANDLES_PER_PAGE (PAGE_SIZE / sizeof(struct handle))
 #define DOMAIN_PORTS_MAX 8
 
 struct domain {
     struct object object;
-    struct domain *parent;      /* whose quota was split; NULL: root */
-    struct domain *children, *sibling; /* a parent holds a reference to each child until the child is gone; they end with it */
+    struct domain *parent; /* whose quota was split; NULL: root */
+    struct domain *children,
+        *sibling; /* a parent holds a reference to each child until the child is gone; they end with it */
     struct quota quota;
     struct pagetable tables;
     struct handle *handles[MAX_HANDLES / HANDLES_PER_PAGE];
     struct thread *threads;
     struct mapping *mappings;
     uint64_t cpu_mask;
-    uint32_t state;             /* enum domain_state; atomic: read by every CPU */
+    uint32_t state; /* enum domain_state; atomic: read by every CPU */
     uint32_t live_threads;
     struct event *death;
     uint64_t death_bits;
     uint64_t fault[4];
-    struct { uint16_t first, last; } ports[DOMAIN_PORTS_MAX];
+    struct {
+        uint16_t first, last;
+    } ports[DOMAIN_PORTS_MAX];
     uint32_t port_count;
-    uint32_t tag;               /* for the log: its number of creation */
-    char log_line[128];         /* its line for the log, until it is whole: lines of several domains do not mix */
+    uint32_t tag;       /* for the log: its number of creation */
+    char log_line[128]; /* its line for the log, until it is whole: lines of several domains do not mix */
     uint32_t log_used;
     /* destruction: how far it has come */
     uint32_t phase;
@@ -43,23 +50,28 @@ struct domain {
 };
 
 struct domain *domain_new(struct domain *parent, uint64_t quota_bytes); /* NULL: E_QUOTA */
-enum error domain_destroy_step(struct domain *d) must_check; /* E_AGAIN until it and its children are gone */
-void domain_free(struct domain *d);                          /* from object_put */
+enum error domain_destroy_step(struct domain *d) must_check;            /* E_AGAIN until it and its children are gone */
+void domain_free(struct domain *d);                                     /* from object_put */
 
 /* Puts a handle in; `slot` 0: the first free one. It takes over the caller's reference on success only. */
 enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint32_t *slot) must_check;
 /* Makes sure that the next handle_put into the first free slot succeeds: for objects that cannot be unmade. */
 enum error handle_room(struct domain *d) must_check;
 /* The object behind a handle of this type with these rights, alive. `type` OBJ_NONE: any. */
-enum error handle_get(struct domain *d, uint64_t slot, enum object_type type, uint32_t rights, struct object **out) must_check;
+enum error handle_get(struct domain *d, uint64_t slot, enum object_type type, uint32_t rights,
+                      struct object **out) must_check;
 /* As handle_get, but a destroyed object is found too. */
-enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct object **out, uint32_t *rights_out) must_check;
+enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct object **out,
+                      uint32_t *rights_out) must_check;
 enum error handle_close(struct domain *d, uint64_t slot) must_check;
 
 /* Takes the lock itself: a thread of a domain has faulted, or its last thread ends. All its threads stop. */
 void domain_fault(struct thread *t, uint64_t cr2);
 void domain_stop(struct domain *d, enum domain_state state);
-static inline bool domain_runs(const struct domain *d) { return __atomic_load_n(&d->state, __ATOMIC_RELAXED) <= DOMAIN_RUNNING; }
+static inline bool domain_runs(const struct domain *d)
+{
+    return __atomic_load_n(&d->state, __ATOMIC_RELAXED) <= DOMAIN_RUNNING;
+}
 
 /* No lock: loads page tables and ports on this CPU. NULL: the kernel's own. */
 void domain_switch(struct cpu *c, struct domain *d);

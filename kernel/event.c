@@ -18,7 +18,8 @@ static void answer(struct event *e, enum error error, uint64_t value)
     struct thread *t = e->waiter;
     t->frame.rax = error;
     t->frame.rdx = value;
-    __atomic_store_n(&t->waiting, NULL, __ATOMIC_RELEASE); /* its CPU may look before the wake-up: then with the answer there */
+    __atomic_store_n(&t->waiting, NULL,
+                     __ATOMIC_RELEASE); /* its CPU may look before the wake-up: then with the answer there */
     e->waiter = NULL;
     object_put(&e->object);
     thread_wake(t);

@@ -1,10 +1,13 @@
 /*
- * Text formatting for the log. Never writes beyond the buffer. A conversion that it does not know is copied out, with all that
- * follows, as it stands: the arguments behind it cannot be trusted to be what the format says.
+ * Text formatting for the log. Never writes beyond the buffer. A conversion that it does not know is copied out, with
+ * all that follows, as it stands: the arguments behind it cannot be trusted to be what the format says.
  */
 #include "kernel/log.h"
 
-struct sink { char *out; size_t size, length; };
+struct sink {
+    char *out;
+    size_t size, length;
+};
 
 static void put(struct sink *s, char c)
 {
@@ -51,7 +54,8 @@ size_t kvformat(char *out, size_t size, const char *format, va_list arguments)
         } else if (*p == 's' && start + 1 == p) {
             put_text(&s, va_arg(arguments, const char *));
         } else if (*p == 'u' || *p == 'x') {
-            put_number(&s, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), *p == 'u' ? 10 : 16, digits_min);
+            put_number(&s, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), *p == 'u' ? 10 : 16,
+                       digits_min);
         } else {
             put_text(&s, start);
             break;

@@ -2,15 +2,18 @@
  * The kernel's locks, all of them, in the order in which they may be taken:
  *   1. kernel_lock (kernel/object.h): objects, handles, tables, ledger, pool, events.
  *   2. ring_lock (kernel/log.c): the log's text.
- * What belongs to one CPU (scheduler, timeouts, its vCPUs) needs none: only that CPU touches it, with interrupts off. Other CPUs leave word in
- * cpu->work and cpu->wake_list, by atomic operations. The way from a guest's exit back into the guest takes no lock unless it signals an event.
+ * What belongs to one CPU (scheduler, timeouts, its vCPUs) needs none: only that CPU touches it, with interrupts off.
+ * Other CPUs leave word in cpu->work and cpu->wake_list, by atomic operations. The way from a guest's exit back into
+ * the guest takes no lock unless it signals an event.
  */
 #ifndef KERNEL_LOCK_H
 #define KERNEL_LOCK_H
 
 #include "arch/x86_64/instr.h"
 
-struct lock { uint32_t next, serving; }; /* a ticket each: first come, first served */
+struct lock {
+    uint32_t next, serving;
+}; /* a ticket each: first come, first served */
 
 static inline void lock(struct lock *l)
 {
@@ -19,6 +22,9 @@ static inline void lock(struct lock *l)
         cpu_pause();
 }
 
-static inline void unlock(struct lock *l) { __atomic_store_n(&l->serving, l->serving + 1, __ATOMIC_RELEASE); }
+static inline void unlock(struct lock *l)
+{
+    __atomic_store_n(&l->serving, l->serving + 1, __ATOMIC_RELEASE);
+}
 
 #endif

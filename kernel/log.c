@@ -18,7 +18,10 @@ static struct lock ring_lock;
 static bool taken;
 static uint32_t panicking;
 
-void log_taken(void) { taken = true; }
+void log_taken(void)
+{
+    taken = true;
+}
 
 static void put(char c)
 {
@@ -83,10 +86,12 @@ void panic(const char *format, ...)
         panic_text("\n\nmullion: PANIC: ");
         panic_text(text);
         if (cpu_count > 0) {
-            kformat(text, sizeof text, "\n  on CPU %u, called from 0x%lx", this_cpu()->number, (uint64_t)__builtin_return_address(0));
+            kformat(text, sizeof text, "\n  on CPU %u, called from 0x%lx", this_cpu()->number,
+                    (uint64_t)__builtin_return_address(0));
             panic_text(text);
         }
-        panic_text("\nThe machine is stopped; no guest runs any more. Please note the lines above and switch it off and on.\n");
+        panic_text(
+            "\nThe machine is stopped; no guest runs any more. Please note the lines above and switch it off and on.\n");
     }
     for (;;)
         __asm__ volatile("cli; hlt");
@@ -94,4 +99,7 @@ void panic(const char *format, ...)
 
 __attribute__((used)) uintptr_t __stack_chk_guard = 0x5bd1e995a3c47f00;
 __attribute__((used)) noreturn void __stack_chk_fail(void);
-void __stack_chk_fail(void) { panic("a kernel stack frame was overrun, near 0x%lx", (uint64_t)__builtin_return_address(0)); }
+void __stack_chk_fail(void)
+{
+    panic("a kernel stack frame was overrun, near 0x%lx", (uint64_t)__builtin_return_address(0));
+}

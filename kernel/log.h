@@ -1,5 +1,6 @@
 /*
- * The kernel's log and its last words. Text goes into the klog ring, and, until ring 3 has taken them over, to serial and screen.
+ * The kernel's log and its last words. Text goes into the klog ring, and, until ring 3 has taken them over, to serial
+ * and screen.
  */
 #ifndef KERNEL_LOG_H
 #define KERNEL_LOG_H
@@ -9,7 +10,8 @@
 
 enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* %s %c %u %x, `l` before the last two, and %03u: with zeros to so many digits, 9 at the most. No others. `klog` adds the newline. */
+/* %s %c %u %x, `l` before the last two, and %03u: with zeros to so many digits, 9 at the most. No others. `klog` adds
+ * the newline. */
 void klog(enum log_level level, const char *format, ...) print_like(2, 3);
 /* Cuts what does not fit, and always terminates: size > 0. The length of the text in `out`. */
 size_t kformat(char *out, size_t size, const char *format, ...) print_like(3, 4);
@@ -19,10 +21,10 @@ size_t kvformat(char *out, size_t size, const char *format, va_list arguments) p
 noreturn void panic(const char *format, ...) print_like(1, 2);
 
 /* Compiled into every build; in unit tests it aborts. */
-#define kassert(condition)                                                                                                    \
-    do {                                                                                                                      \
-        if (__builtin_expect(!(condition), 0))                                                                                \
-            panic("assertion failed: %s, %s:%u", #condition, __FILE__, __LINE__);                                             \
+#define kassert(condition)                                                        \
+    do {                                                                          \
+        if (__builtin_expect(!(condition), 0))                                    \
+            panic("assertion failed: %s, %s:%u", #condition, __FILE__, __LINE__); \
     } while (0)
 
 #endif

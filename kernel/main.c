@@ -1,5 +1,6 @@
 /*
- * From the boot loader's hand-over to the CPU loop: read what there is, take the machine over, start the other CPUs, start root.
+ * From the boot loader's hand-over to the CPU loop: read what there is, take the machine over, start the other CPUs,
+ * start root.
  */
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/apic.h"
@@ -21,12 +22,12 @@
 #include "kernel/vcpu.h"
 #include "mm/hostmap.h"
 
-#define IMAGE_BASE      0x100000ull
-#define LOW_MEMORY      0x100000ull /* left to firmware: real-mode tables, the other CPUs' way in */
-#define DEFAULT_SERIAL  0x3f8
-#define SLICE_US        10000u
-#define VGA_TEXT        0xb8000ull
-#define BOOT_MAP_END    0x100000000ull
+#define IMAGE_BASE     0x100000ull
+#define LOW_MEMORY     0x100000ull /* left to firmware: real-mode tables, the other CPUs' way in */
+#define DEFAULT_SERIAL 0x3f8
+#define SLICE_US       10000u
+#define VGA_TEXT       0xb8000ull
+#define BOOT_MAP_END   0x100000000ull
 
 extern char kernel_end[];
 
@@ -48,10 +49,14 @@ static void options_early(void)
     vmx_without_apicv = option(facts.cmdline, "apicv", value, sizeof value) && !strcmp(value, "off");
     vmx_reach_by_timer = option(facts.cmdline, "reach", value, sizeof value) && !strcmp(value, "timer");
     if (option(facts.cmdline, "log", value, sizeof value))
-        log_level = !strcmp(value, "debug") ? LOG_DEBUG : !strcmp(value, "warn") ? LOG_WARN : !strcmp(value, "error") ? LOG_ERROR : LOG_INFO;
+        log_level = !strcmp(value, "debug")   ? LOG_DEBUG
+                    : !strcmp(value, "warn")  ? LOG_WARN
+                    : !strcmp(value, "error") ? LOG_ERROR
+                                              : LOG_INFO;
 }
 
-/* A page below 640 KiB for the other CPUs' first steps, not among the lowest, which firmware may still use; 0: none is free. */
+/* A page below 640 KiB for the other CPUs' first steps, not among the lowest, which firmware may still use; 0: none is
+ * free. */
 static uint64_t find_low_page(const struct boot_range *free, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -62,12 +67,13 @@ static uint64_t find_low_page(const struct boot_range *free, unsigned count)
     return 0;
 }
 
-/* The screen that the loader tells of; VGA text where a BIOS loader tells of none. Through the boot's one-to-one map, so that an
- * early panic is seen; screen_keep maps it for good. */
+/* The screen that the loader tells of; VGA text where a BIOS loader tells of none. Through the boot's one-to-one map,
+ * so that an early panic is seen; screen_keep maps it for good. */
 static void screen_early(void)
 {
     if (facts.screen.type == SCREEN_NONE && facts.rsdp == 0)
-        facts.screen = (struct screen_facts){.address = VGA_TEXT, .pitch = 160, .width = 80, .height = 25, .type = SCREEN_TEXT};
+        facts.screen = (struct screen_facts){
+            .address = VGA_TEXT, .pitch = 160, .width = 80, .height = 25, .type = SCREEN_TEXT};
     setup.screen_bytes = screen_plan(&facts.screen);
     uint64_t from = facts.screen.address;
     for (unsigned i = 0; i < facts.ram_count; i++)
@@ -87,15 +93,16 @@ static void screen_keep(void)
     if (where && facts.screen.type == SCREEN_TEXT) /* no cursor: CRT controller register 10, bit 5 */
         out8(0x3d4, 10), out8(0x3d5, 0x20);
     if (!where && facts.screen.type != SCREEN_NONE)
-        klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", facts.screen.type, facts.screen.width,
-             facts.screen.height, facts.screen.bits, facts.screen.pitch, facts.screen.address);
+        klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", facts.screen.type,
+             facts.screen.width, facts.screen.height, facts.screen.bits, facts.screen.pitch, facts.screen.address);
 }
 
 static void plan_memory(void)
 {
     enum { FREE_MAX = BOOT_RAM_MAX + BOOT_MODULES_MAX + 2 }; /* a range taken out leaves one piece more at most */
     static struct boot_range free[FREE_MAX];
-    const struct boot_range low = {0, LOW_MEMORY}, image = {IMAGE_BASE, page_up((uint64_t)kernel_end - KERNEL_BASE) - IMAGE_BASE};
+    const struct boot_range low = {0, LOW_MEMORY},
+                            image = {IMAGE_BASE, page_up((uint64_t)kernel_end - KERNEL_BASE) - IMAGE_BASE};
     unsigned n = facts.ram_count;
     memcpy(free, facts.ram, sizeof facts.ram);
     enum error e = OK;
@@ -117,8 +124,8 @@ static void plan_memory(void)
     e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, setup.pool) : e;
     if (e != OK)
         klog(LOG_WARN, "the firmware's memory map is in too many pieces; some memory stays unused");
-    klog(LOG_INFO, "memory: %lu MiB usable in %u pieces, kernel pool %lu MiB at 0x%lx, %u modules", facts.ram_total >> 20, facts.ram_count,
-         setup.pool.size >> 20, setup.pool.base, facts.module_count);
+    klog(LOG_INFO, "memory: %lu MiB usable in %u pieces, kernel pool %lu MiB at 0x%lx, %u modules",
+         facts.ram_total >> 20, facts.ram_count, setup.pool.size >> 20, setup.pool.base, facts.module_count);
 }
 
 /* Each CPU but the boot CPU, once it is set up. */
@@ -188,9 +195,12 @@ void boot_main(uint32_t magic, uint64_t info)
     screen_early();
     klog(LOG_INFO, "Mullion, a hypervisor of many panes");
     if (e != OK)
-        panic("not started by a Multiboot loader (magic 0x%x): boot Mullion by GRUB's `multiboot2` or `multiboot`, or by `qemu -kernel`", magic);
+        panic(
+            "not started by a Multiboot loader (magic 0x%x): boot Mullion by GRUB's `multiboot2` or `multiboot`, or by `qemu -kernel`",
+            magic);
     if (facts.ranges_left_out || facts.modules_left_out)
-        klog(LOG_WARN, "left out: %u pieces of memory and %u modules beyond what Mullion keeps", facts.ranges_left_out, facts.modules_left_out);
+        klog(LOG_WARN, "left out: %u pieces of memory and %u modules beyond what Mullion keeps", facts.ranges_left_out,
+             facts.modules_left_out);
     acpi_read(facts.rsdp, &acpi);
     if (acpi.cpu_count == 0)
         acpi.cpu_count = 1;
@@ -199,6 +209,9 @@ void boot_main(uint32_t magic, uint64_t info)
     if (cpu_area_create(0, 0) != OK)
         panic("no kernel memory for the boot CPU");
     cpu_count = 1;
-    __asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1" : : "r"((uint64_t)cpu_by_number(0) + CPU_AREA_SIZE), "r"(boot_continue) : "memory");
+    __asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1"
+                     :
+                     : "r"((uint64_t)cpu_by_number(0) + CPU_AREA_SIZE), "r"(boot_continue)
+                     : "memory");
     __builtin_unreachable();
 }

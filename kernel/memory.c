@@ -1,6 +1,6 @@
 /*
- * Ownership and mappings of physical memory. A memory object that is destroyed goes through: out of all tables, flushed from all CPUs, zeroed,
- * back to free. Frames are free again only after the last of these.
+ * Ownership and mappings of physical memory. A memory object that is destroyed goes through: out of all tables, flushed
+ * from all CPUs, zeroed, back to free. Frames are free again only after the last of these.
  */
 #include "kernel/memory.h"
 
@@ -34,30 +34,34 @@ struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint3
     return NULL;
 }
 
-/* The last handle has gone. Memory that nobody destroyed keeps its place in the ledger, and so its shell: the frames were not zeroed, so nobody
- * may get them. */
+/* The last handle has gone. Memory that nobody destroyed keeps its place in the ledger, and so its shell: the frames
+ * were not zeroed, so nobody may get them. */
 void memory_free(struct memory *m)
 {
     if (m->phase == PHASE_GONE)
         object_free(m->payer, m, sizeof *m);
     else
-        klog(LOG_WARN, "memory 0x%lx+0x%lx was abandoned without being destroyed; it stays out of use", m->range.base.v, m->range.size);
+        klog(LOG_WARN, "memory 0x%lx+0x%lx was abandoned without being destroyed; it stays out of use", m->range.base.v,
+             m->range.size);
 }
 
-struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag, enum error *e)
+struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag,
+                            enum error *e)
 {
     *e = !ram->is_ram ? E_TYPE : E_ARG;
-    if (!ram->is_ram || size == 0 || ((offset | size) & PAGE_MASK) || offset >= ram->range.size || size > ram->range.size - offset)
+    if (!ram->is_ram || size == 0 || ((offset | size) & PAGE_MASK) || offset >= ram->range.size ||
+        size > ram->range.size - offset)
         return NULL;
     return memory_new(payer, hpa(ram->range.base.v + offset), size, tag, false, e);
 }
 
-enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m, uint64_t address,
-                        uint64_t offset, uint64_t size, uint32_t rights)
+enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m,
+                        uint64_t address, uint64_t offset, uint64_t size, uint32_t rights)
 {
     if (m->is_ram)
         return E_TYPE;
-    if (size == 0 || ((address | offset | size) & PAGE_MASK) || offset >= m->range.size || size > m->range.size - offset)
+    if (size == 0 || ((address | offset | size) & PAGE_MASK) || offset >= m->range.size ||
+        size > m->range.size - offset)
         return E_ARG;
     struct mapping *x = object_new(payer, sizeof *x);
     if (!x)
@@ -161,7 +165,6 @@ enum error memory_destroy_step(struct memory *m)
         m->phase = PHASE_GONE;
         klog(LOG_DEBUG, "memory 0x%lx+0x%lx zeroed and free", m->range.base.v, m->range.size);
         return OK;
-    default:
-        return E_DEAD;
+    default: return E_DEAD;
     }
 }

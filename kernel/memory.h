@@ -14,10 +14,10 @@ struct space;
 struct memory {
     struct object object;
     struct domain *payer;
-    struct ledger_range range;  /* linked in the ledger, unless is_ram */
-    bool is_ram;                /* a piece of the firmware's map: only carved from, never mapped */
-    bool keep;                  /* the kernel's own: never destroyed */
-    uint8_t phase;              /* of destruction */
+    struct ledger_range range; /* linked in the ledger, unless is_ram */
+    bool is_ram;               /* a piece of the firmware's map: only carved from, never mapped */
+    bool keep;                 /* the kernel's own: never destroyed */
+    uint8_t phase;             /* of destruction */
     struct mapping *mappings;
     uint64_t flush_target, flush_cpus, scrubbed;
 };
@@ -28,8 +28,8 @@ struct mapping {
     struct domain *payer;
     struct pagetable *tables;
     uint64_t address, size;
-    uint64_t flush_target;      /* != 0: taken out of the table, waits for the flush */
-    uint64_t flush_cpus;        /* by these: a CPU that joins later never saw it */
+    uint64_t flush_target; /* != 0: taken out of the table, waits for the flush */
+    uint64_t flush_cpus;   /* by these: a CPU that joins later never saw it */
     struct mapping *memory_next, **memory_back;
     struct mapping *target_next, **target_back;
 };
@@ -38,10 +38,11 @@ struct mapping {
 struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint32_t tag, bool is_ram, enum error *e);
 void memory_free(struct memory *m);
 enum error memory_destroy_step(struct memory *m) must_check;
-struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag, enum error *e);
+struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag,
+                            enum error *e);
 
-enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m, uint64_t address,
-                        uint64_t offset, uint64_t size, uint32_t rights) must_check;
+enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m,
+                        uint64_t address, uint64_t offset, uint64_t size, uint32_t rights) must_check;
 /* Steps: E_AGAIN. */
 enum error mapping_remove_step(struct mapping *list, uint64_t address) must_check;
 /* Forgets a mapping whose table is already dead or flushed. */

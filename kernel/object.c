@@ -12,8 +12,14 @@
 
 static struct lock the_lock;
 
-void kernel_lock(void) { lock(&the_lock); }
-void kernel_unlock(void) { unlock(&the_lock); }
+void kernel_lock(void)
+{
+    lock(&the_lock);
+}
+void kernel_unlock(void)
+{
+    unlock(&the_lock);
+}
 
 void *object_new(struct domain *payer, size_t size)
 {

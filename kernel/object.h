@@ -1,6 +1,7 @@
 /*
- * What every kernel object starts with. Objects come from the pool and are paid for by a domain's quota. A reference is held by each handle
- * and by each object that points here; a destroyed object stays as an inert shell until the last reference goes.
+ * What every kernel object starts with. Objects come from the pool and are paid for by a domain's quota. A reference is
+ * held by each handle and by each object that points here; a destroyed object stays as an inert shell until the last
+ * reference goes.
  */
 #ifndef KERNEL_OBJECT_H
 #define KERNEL_OBJECT_H
@@ -17,14 +18,20 @@ struct object {
     uint32_t references;
 };
 
-#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Kernel lock held for all of these. */
 void kernel_lock(void);
 void kernel_unlock(void);
 
-static inline void object_init(struct object *o, enum object_type type) { *o = (struct object){.type = (uint8_t)type, .references = 1}; }
-static inline void object_get(struct object *o) { o->references++; }
+static inline void object_init(struct object *o, enum object_type type)
+{
+    *o = (struct object){.type = (uint8_t)type, .references = 1};
+}
+static inline void object_get(struct object *o)
+{
+    o->references++;
+}
 /* Drops a reference; the last one frees the object. */
 void object_put(struct object *o);
 
@@ -32,8 +39,17 @@ void object_put(struct object *o);
 void *object_new(struct domain *payer, size_t size) must_check;
 void object_free(struct domain *payer, void *p, size_t size);
 
-struct result { enum error error; uint64_t value; };
-static inline struct result failed(enum error e) { return (struct result){e, 0}; }
-static inline struct result done(uint64_t value) { return (struct result){OK, value}; }
+struct result {
+    enum error error;
+    uint64_t value;
+};
+static inline struct result failed(enum error e)
+{
+    return (struct result){e, 0};
+}
+static inline struct result done(uint64_t value)
+{
+    return (struct result){OK, value};
+}
 
 #endif

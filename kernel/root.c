@@ -1,6 +1,7 @@
 /*
- * Root's domain: its image is mapped where it lies in the kernel image, its first page tells it what there is (mullion/boot.h), its handles give
- * it all memory, all modules, all ports and interrupts that ring 3 may have. Root divides them; the kernel hands out nothing else.
+ * Root's domain: its image is mapped where it lies in the kernel image, its first page tells it what there is
+ * (mullion/boot.h), its handles give it all memory, all modules, all ports and interrupts that ring 3 may have. Root
+ * divides them; the kernel hands out nothing else.
  */
 #include "kernel/root.h"
 
@@ -22,11 +23,14 @@
 #define SERIAL_ISA_IRQ 4
 #define ROOT_PRIORITY  6
 
-extern char program_root[], program_root_end[], program_vmm[], program_vmm_end[], program_console[], program_console_end[];
+extern char program_root[], program_root_end[], program_vmm[], program_vmm_end[], program_console[],
+    program_console_end[];
 extern char program_audit[], program_audit_end[], shown_start[], shown_end[];
 
-static union { struct root_boot boot; char pages[(sizeof(struct root_boot) + PAGE_MASK) & ~PAGE_MASK]; }
-    told __attribute__((section(".bss.page"), aligned(4096)));
+static union {
+    struct root_boot boot;
+    char pages[(sizeof(struct root_boot) + PAGE_MASK) & ~PAGE_MASK];
+} told __attribute__((section(".bss.page"), aligned(4096)));
 static struct ports ports[ROOT_SLOT_FIRST_FREE]; /* by their slots */
 
 static void hand(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
@@ -81,7 +85,8 @@ static void map_root(struct domain *root, uint64_t from, uint64_t to, const void
         panic("cannot map root's image at 0x%lx (error %u)", from, e);
 }
 
-/* What root writes gets memory of its own, from the top of `ram`, or below the modules that lie there: the rest of the file, if any, then zeros. */
+/* What root writes gets memory of its own, from the top of `ram`, or below the modules that lie there: the rest of the
+ * file, if any, then zeros. */
 static void map_root_data(struct domain *root, struct memory *ram, uint64_t from, uint64_t to, const char *file)
 {
     uint64_t size = to - from, place = ram->range.base.v + ram->range.size - size;
@@ -151,7 +156,8 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
     uint16_t serial = serial_port();
     if (serial) {
         hand_ports(root, ROOT_SLOT_SERIAL_PORTS, serial, (uint16_t)(serial + 7));
-        struct irq *i = irq_new(s->acpi->isa[SERIAL_ISA_IRQ].gsi, s->acpi->isa[SERIAL_ISA_IRQ].level, s->acpi->isa[SERIAL_ISA_IRQ].low);
+        struct irq *i = irq_new(s->acpi->isa[SERIAL_ISA_IRQ].gsi, s->acpi->isa[SERIAL_ISA_IRQ].level,
+                                s->acpi->isa[SERIAL_ISA_IRQ].low);
         if (i) {
             object_get(&i->object);
             hand(root, &i->object, RIGHTS_ALL, ROOT_SLOT_SERIAL_IRQ);
@@ -189,7 +195,8 @@ void root_create(const struct root_setup *s)
     }
     for (unsigned i = 0; i < s->boot->module_count; i++, slot++) {
         struct boot_range r = s->boot->module[i].range;
-        struct memory *m = object_over(root, page_down(r.base), page_up(r.base + r.size) - page_down(r.base), TAG_MODULE, false);
+        struct memory *m = object_over(root, page_down(r.base), page_up(r.base + r.size) - page_down(r.base),
+                                       TAG_MODULE, false);
         hand(root, &m->object, RIGHTS_ALL, slot);
         struct boot_module *x = &told.boot.module[told.boot.module_count++];
         *x = (struct boot_module){.base = r.base, .size = r.size, .slot = slot};

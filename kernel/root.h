@@ -11,7 +11,7 @@ struct root_setup {
     struct boot_range ram[BOOT_RAM_MAX]; /* free for root to carve from; modules lie inside */
     unsigned ram_count;
     struct boot_range pool;
-    uint64_t screen_bytes;               /* of boot->screen; 0: there is none */
+    uint64_t screen_bytes; /* of boot->screen; 0: there is none */
     const char *backend_error;
     uint64_t entry_tsc;
 };

@@ -1,16 +1,29 @@
 /*
- * The scheduler of one CPU. It promises: the one that runs has the highest priority of all that want to and may, and the earliest deadline of those; who
- * has a budget runs no longer than that in any of its periods, but for what its caller is late and what nobody else wants; those without take turns of
- * a slice each. Never looks at a clock, never allocates, never touches another CPU's queue.
+ * The scheduler of one CPU. It promises: the one that runs has the highest priority of all that want to and may, and
+ * the earliest deadline of those; who has a budget runs no longer than that in any of its periods, but for what its
+ * caller is late and what nobody else wants; those without take turns of a slice each. Never looks at a clock, never
+ * allocates, never touches another CPU's queue.
  */
 #include "kernel/sched.h"
 #include "kernel/log.h"
 
-static uint64_t add_sat(uint64_t a, uint64_t b) { return a > NEVER - b ? NEVER : a + b; }
-static uint64_t deadline_of(const struct sched_entity *e) { return e->budget ? e->budget->refill_at - e->urgent : NEVER; }
-static bool exhausted(const struct sched_entity *e) { return e->budget && e->budget->left <= 0; }
+static uint64_t add_sat(uint64_t a, uint64_t b)
+{
+    return a > NEVER - b ? NEVER : a + b;
+}
+static uint64_t deadline_of(const struct sched_entity *e)
+{
+    return e->budget ? e->budget->refill_at - e->urgent : NEVER;
+}
+static bool exhausted(const struct sched_entity *e)
+{
+    return e->budget && e->budget->left <= 0;
+}
 
-static struct sched_entity *entity_of(struct sched_link *l) { return (struct sched_entity *)l; }
+static struct sched_entity *entity_of(struct sched_link *l)
+{
+    return (struct sched_entity *)l;
+}
 _Static_assert(offsetof(struct sched_entity, link) == 0, "entity_of relies on it");
 
 /* Searched from the end, where a period that has just begun belongs. */
@@ -163,7 +176,8 @@ void sched_block(struct sched *s, struct sched_entity *e, uint64_t now)
         e->budget->awake--;
 }
 
-/* The first of those that are ready, with its budget as it is now: another may have used that up, or begun a new period. NULL: nobody is. */
+/* The first of those that are ready, with its budget as it is now: another may have used that up, or begun a new
+ * period. NULL: nobody is. */
 static inline struct sched_entity *first_ready(struct sched *s, uint64_t now)
 {
     while (s->ready_mask) {
@@ -195,7 +209,8 @@ static inline uint64_t until(const struct sched *s, const struct sched_entity *r
         due = min_u64(borrows ? due : add_sat(s->booked, (uint64_t)b->left), b->refill_at);
     for (; l != &s->throttled && l->key < due; l = l->next) { /* a refilled equal's next deadline is a period later */
         const struct sched_entity *t = (const struct sched_entity *)l;
-        if (borrows || t->priority > r->priority || (t->priority == r->priority && add_sat(l->key, t->budget->period) - t->urgent < deadline_of(r)))
+        if (borrows || t->priority > r->priority ||
+            (t->priority == r->priority && add_sat(l->key, t->budget->period) - t->urgent < deadline_of(r)))
             return l->key;
     }
     return due;

@@ -1,6 +1,6 @@
 /*
- * Answers the exits that guests cause most, CPUID and doorbells' ports, from the tables that the monitor has filled. Inline: it stands in both backends'
- * innermost loops.
+ * Answers the exits that guests cause most, CPUID and doorbells' ports, from the tables that the monitor has filled.
+ * Inline: it stands in both backends' innermost loops.
  */
 #ifndef KERNEL_SETTLE_H
 #define KERNEL_SETTLE_H
@@ -11,8 +11,8 @@
 /* CPUID's OSXSAVE follows the guest's CR4 (kernel/vcpu.c). */
 void settle_osxsave(struct vcpu *v, uint64_t *gpr);
 
-/* Puts the answer into the guest's registers (`gpr`: the shared page's) and counts the exit, if the leaf is settled; then the instruction is still to be
- * skipped. */
+/* Puts the answer into the guest's registers (`gpr`: the shared page's) and counts the exit, if the leaf is settled;
+ * then the instruction is still to be skipped. */
 static inline bool settle_cpuid(struct vcpu *v, uint64_t *gpr)
 {
     const struct settled_cpuids *t = v->space->cpuid;
@@ -37,13 +37,15 @@ static inline bool settle_cpuid(struct vcpu *v, uint64_t *gpr)
 void settle_ring(const struct settled_doorbell *x);
 
 /*
- * A write to a doorbell, as struct settled_doorbell has it; `mask`: the bits of the key that are known. Signals its event and counts the exit; then the
- * instruction is still to be skipped (its length, a store's: SETTLED_LENGTH of what is returned; 0: there is no such doorbell), and cpu->work to be looked at. Where all
- * the bits are set already there is nothing to do: nobody waits for them, or they would have been taken, and who takes them sees what the guest wrote
+ * A write to a doorbell, as struct settled_doorbell has it; `mask`: the bits of the key that are known. Signals its
+ * event and counts the exit; then the instruction is still to be skipped (its length, a store's: SETTLED_LENGTH of what
+ * is returned; 0: there is no such doorbell), and cpu->work to be looked at. Where all the bits are set already there
+ * is nothing to do: nobody waits for them, or they would have been taken, and who takes them sees what the guest wrote
  * before, for the exit has put it in order.
  */
-#define SETTLED_LENGTH(x) ((uint32_t)(x) & 0xfu)
-static inline __attribute__((always_inline)) uint32_t settle_doorbell(struct vcpu *v, uint64_t at, uint64_t key, uint64_t mask, uint32_t reason)
+#define SETTLED_LENGTH(x) ((uint32_t)(x)&0xfu)
+static inline __attribute__((always_inline)) uint32_t settle_doorbell(struct vcpu *v, uint64_t at, uint64_t key,
+                                                                      uint64_t mask, uint32_t reason)
 {
     uint32_t count = __atomic_load_n(&v->space->doorbell_count, __ATOMIC_ACQUIRE);
     for (const struct settled_doorbell *x = v->space->doorbell; count-- > 0; x++) {

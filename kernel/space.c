@@ -25,7 +25,8 @@ struct space *space_new(struct domain *payer)
     return NULL;
 }
 
-/* Reached only when no vCPU of the space is left, after a flush of its CPUs (their domain's destruction) or before the first entry. */
+/* Reached only when no vCPU of the space is left, after a flush of its CPUs (their domain's destruction) or before the
+ * first entry. */
 void space_free(struct space *s)
 {
     while (s->mappings)
@@ -41,8 +42,13 @@ void space_free(struct space *s)
 
 enum error space_settle_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    struct settled_cpuid x = {.leaf = (uint32_t)a, .subleaf = (uint32_t)(a >> 32), .live = (uint32_t)d, .eax = (uint32_t)b,
-                              .ebx = (uint32_t)(b >> 32), .ecx = (uint32_t)c, .edx = (uint32_t)(c >> 32)};
+    struct settled_cpuid x = {.leaf = (uint32_t)a,
+                              .subleaf = (uint32_t)(a >> 32),
+                              .live = (uint32_t)d,
+                              .eax = (uint32_t)b,
+                              .ebx = (uint32_t)(b >> 32),
+                              .ecx = (uint32_t)c,
+                              .edx = (uint32_t)(c >> 32)};
     struct settled_cpuids *t = s->cpuid;
     uint32_t at = cpuid_index(x.leaf);
     for (; t->index[at]; at = (at + 1) % CPUID_INDEX_SIZE) {

@@ -1,5 +1,6 @@
 /*
- * Guest-physical address spaces and the tables from which ring 0 settles exits. Kernel lock held. struct space is in kernel/backend.h.
+ * Guest-physical address spaces and the tables from which ring 0 settles exits. Kernel lock held. struct space is in
+ * kernel/backend.h.
  */
 #ifndef KERNEL_SPACE_H
 #define KERNEL_SPACE_H
@@ -10,7 +11,8 @@
 struct space *space_new(struct domain *payer) must_check;
 void space_free(struct space *s);
 enum error space_settle_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d) must_check;
-/* at, key: as struct settled_doorbell has them. Takes a reference to the event; one that is there keeps its own and gets the new key. */
+/* at, key: as struct settled_doorbell has them. Takes a reference to the event; one that is there keeps its own and
+ * gets the new key. */
 enum error space_settle_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e, uint64_t bits) must_check;
 
 #endif

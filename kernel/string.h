@@ -1,6 +1,6 @@
 /*
- * The few string functions of ring 0. The first four are what the C standard says; the compiler calls some of them on its
- * own.
+ * The few string functions of ring 0. The first four are what the C standard says; the compiler calls some of them on
+ * its own.
  */
 #ifndef KERNEL_STRING_H
 #define KERNEL_STRING_H

@@ -1,5 +1,6 @@
 /*
- * System calls. Each one reads: find and check every argument, then act. Arguments are numbers; ring 3's memory is never touched.
+ * System calls. Each one reads: find and check every argument, then act. Arguments are numbers; ring 3's memory is
+ * never touched.
  */
 #include "kernel/syscall.h"
 
@@ -18,17 +19,20 @@
 
 struct object log_object = {.type = OBJ_LOG, .references = 1};
 
-
-struct arguments { struct thread *t; struct domain *d; uint64_t a[6]; };
+struct arguments {
+    struct thread *t;
+    struct domain *d;
+    uint64_t a[6];
+};
 
 /* Finds handle argument `n`, which must be of this type with `rights`, into variable `v`; or returns the error. */
-#define OBJECT_ARGUMENT(v, n, type, rights)                                                                                   \
-    struct object *v;                                                                                                         \
-    enum error v##_error = handle_get(x->d, x->a[n], type, rights, &v);                                                       \
-    if (v##_error != OK)                                                                                                      \
-        return failed(v##_error)
-#define ARGUMENT(v, n, kind, type, rights)                                                                                    \
-    OBJECT_ARGUMENT(v##_object, n, type, rights);                                                                             \
+#define OBJECT_ARGUMENT(v, n, type, rights)                             \
+    struct object *v;                                                   \
+    enum error v##_error = handle_get(x->d, x->a[n], type, rights, &v); \
+    if (v##_error != OK)                                                \
+    return failed(v##_error)
+#define ARGUMENT(v, n, kind, type, rights)        \
+    OBJECT_ARGUMENT(v##_object, n, type, rights); \
     struct kind *v = container_of(v##_object, struct kind, object)
 
 /* Gives the caller a handle to a new object; if there is no slot, the object goes. */
@@ -42,7 +46,10 @@ static struct result give(struct domain *d, struct object *o, uint32_t rights)
     return failed(e);
 }
 
-static struct result sys_handle_close(const struct arguments *x) { return failed(handle_close(x->d, x->a[0])); }
+static struct result sys_handle_close(const struct arguments *x)
+{
+    return failed(handle_close(x->d, x->a[0]));
+}
 
 static struct result sys_handle_grant(const struct arguments *x)
 {
@@ -259,7 +266,8 @@ static struct result sys_settle(const struct arguments *x)
     if (x->a[1] == SETTLE_CPUID)
         return failed(space_settle_cpuid(s, x->a[2], x->a[3], x->a[4], x->a[5]));
     uint64_t at = x->a[2], length = at >> 56, key = x->a[3];
-    if (x->a[1] == SETTLE_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX && !(at >> 52 & 0xf)) { /* guest-physical addresses have 52 bits */
+    if (x->a[1] == SETTLE_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX &&
+        !(at >> 52 & 0xf)) { /* guest-physical addresses have 52 bits */
         at = at << 12 >> 12 | DOORBELL_STORE;
         key = DOORBELL_KEY(key, length);
     } else if (x->a[1] != SETTLE_DOORBELL_PORT || at > 0xffff || key > 4) {
@@ -278,7 +286,8 @@ static struct result query_memory(const struct memory *m, uint64_t what)
     }
 }
 
-/* Ticks: booked so far, and what runs at this moment: on a CPU of its own a thread may run for ever without anything being booked. */
+/* Ticks: booked so far, and what runs at this moment: on a CPU of its own a thread may run for ever without anything
+ * being booked. */
 static struct result query_thread(const struct thread *t, uint64_t what, uint64_t index)
 {
     const struct vcpu *v = t->vcpu;
@@ -334,7 +343,8 @@ static struct result sys_query(const struct arguments *x)
     }
 }
 
-/* Where nobody in ring 3 has taken the port or the screen, sending a line takes milliseconds: nobody else's system call waits for that. */
+/* Where nobody in ring 3 has taken the port or the screen, sending a line takes milliseconds: nobody else's system call
+ * waits for that. */
 static void append_line(struct domain *d)
 {
     char line[sizeof d->log_line];
@@ -363,19 +373,34 @@ static struct result sys_log(const struct arguments *x)
 
 typedef struct result (*handler)(const struct arguments *x);
 static const handler handlers[SYS_COUNT] = {
-    [SYS_HANDLE_CLOSE] = sys_handle_close,   [SYS_HANDLE_GRANT] = sys_handle_grant, [SYS_DESTROY] = sys_destroy,
-    [SYS_DOMAIN_CREATE] = sys_domain_create, [SYS_THREAD_CREATE] = sys_thread_create,
-    [SYS_MEMORY_CARVE] = sys_memory_carve,   [SYS_MAP] = sys_map,                   [SYS_UNMAP] = sys_unmap,
-    [SYS_EVENT_CREATE] = sys_event_create,   [SYS_EVENT_SIGNAL] = sys_event_signal, [SYS_EVENT_WAIT] = sys_event_wait,
-    [SYS_IRQ_BIND] = sys_irq_bind,           [SYS_IRQ_ACK] = sys_irq_ack,           [SYS_PORTS_OPEN] = sys_ports_open,
-    [SYS_SPACE_CREATE] = sys_space_create,   [SYS_VCPU_CREATE] = sys_vcpu_create,   [SYS_VCPU_FETCH] = sys_vcpu_fetch,
-    [SYS_VCPU_KICK] = sys_vcpu_kick,         [SYS_SETTLE] = sys_settle,             [SYS_QUERY] = sys_query,
+    [SYS_HANDLE_CLOSE] = sys_handle_close,
+    [SYS_HANDLE_GRANT] = sys_handle_grant,
+    [SYS_DESTROY] = sys_destroy,
+    [SYS_DOMAIN_CREATE] = sys_domain_create,
+    [SYS_THREAD_CREATE] = sys_thread_create,
+    [SYS_MEMORY_CARVE] = sys_memory_carve,
+    [SYS_MAP] = sys_map,
+    [SYS_UNMAP] = sys_unmap,
+    [SYS_EVENT_CREATE] = sys_event_create,
+    [SYS_EVENT_SIGNAL] = sys_event_signal,
+    [SYS_EVENT_WAIT] = sys_event_wait,
+    [SYS_IRQ_BIND] = sys_irq_bind,
+    [SYS_IRQ_ACK] = sys_irq_ack,
+    [SYS_PORTS_OPEN] = sys_ports_open,
+    [SYS_SPACE_CREATE] = sys_space_create,
+    [SYS_VCPU_CREATE] = sys_vcpu_create,
+    [SYS_VCPU_FETCH] = sys_vcpu_fetch,
+    [SYS_VCPU_KICK] = sys_vcpu_kick,
+    [SYS_SETTLE] = sys_settle,
+    [SYS_QUERY] = sys_query,
     [SYS_LOG] = sys_log,
 };
 
 /* Those that may change tables, the ledger, or which objects there are. */
-#define RESHAPING (1u << SYS_HANDLE_CLOSE | 1u << SYS_HANDLE_GRANT | 1u << SYS_DESTROY | 1u << SYS_DOMAIN_CREATE | 1u << SYS_THREAD_CREATE | \
-                   1u << SYS_MEMORY_CARVE | 1u << SYS_MAP | 1u << SYS_UNMAP | 1u << SYS_PORTS_OPEN | 1u << SYS_SPACE_CREATE | 1u << SYS_VCPU_CREATE)
+#define RESHAPING                                                                                                \
+    (1u << SYS_HANDLE_CLOSE | 1u << SYS_HANDLE_GRANT | 1u << SYS_DESTROY | 1u << SYS_DOMAIN_CREATE |             \
+     1u << SYS_THREAD_CREATE | 1u << SYS_MEMORY_CARVE | 1u << SYS_MAP | 1u << SYS_UNMAP | 1u << SYS_PORTS_OPEN | \
+     1u << SYS_SPACE_CREATE | 1u << SYS_VCPU_CREATE)
 
 static noreturn void thread_exit(struct thread *t)
 {
@@ -397,7 +422,8 @@ noreturn void syscall_entry(struct thread *t)
     if (number == SYS_THREAD_EXIT)
         thread_exit(t);
     struct result r = failed(E_NOSYS);
-    struct arguments x = {t, t->domain, {t->frame.rdi, t->frame.rsi, t->frame.rdx, t->frame.rcx, t->frame.r8, t->frame.r9}};
+    struct arguments x = {
+        t, t->domain, {t->frame.rdi, t->frame.rsi, t->frame.rdx, t->frame.rcx, t->frame.r8, t->frame.r9}};
     if (number < SYS_COUNT && handlers[number]) {
         kernel_lock();
         shown.generation += RESHAPING >> number & 1;
@@ -405,7 +431,8 @@ noreturn void syscall_entry(struct thread *t)
         shown.generation += RESHAPING >> number & 1;
         kernel_unlock();
     }
-    if (number == SYS_EVENT_WAIT && r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps already on another CPU */
+    if (number == SYS_EVENT_WAIT &&
+        r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps already on another CPU */
         thread_block(t, BLOCK_EVENT, x.a[2]);
         cpu_run();
     }

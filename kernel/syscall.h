@@ -4,7 +4,10 @@
 
 #include "kernel/object.h"
 
-struct ports { struct object object; uint16_t first, last; };
+struct ports {
+    struct object object;
+    uint16_t first, last;
+};
 
 extern struct object log_object;
 

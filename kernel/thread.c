@@ -13,18 +13,22 @@
 #include "kernel/vcpu.h"
 #include "mm/hostmap.h"
 
-_Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame) && SYS_VCPU_RUN == 17,
+_Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame) &&
+                   SYS_VCPU_RUN == 17,
                "entry.asm relies on them");
 
 static uint64_t flush_generation;
 
-enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, uint64_t sched0, uint64_t sched1, struct thread *beside,
-                         struct thread **out)
+enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, uint64_t sched0,
+                         uint64_t sched1, struct thread *beside, struct thread **out)
 {
-    uint64_t cpu = sched0 & 0xff, priority = sched0 >> 8 & 0xff, budget_us = beside ? 0 : sched1 & 0xffffffff, period_us = sched1 >> 32;
-    if (cpu >= cpu_count || priority >= SCHED_PRIORITIES || entry >= USER_VA_MAX || stack >= USER_VA_MAX || !(d->cpu_mask >> cpu & 1))
+    uint64_t cpu = sched0 & 0xff, priority = sched0 >> 8 & 0xff, budget_us = beside ? 0 : sched1 & 0xffffffff,
+             period_us = sched1 >> 32;
+    if (cpu >= cpu_count || priority >= SCHED_PRIORITIES || entry >= USER_VA_MAX || stack >= USER_VA_MAX ||
+        !(d->cpu_mask >> cpu & 1))
         return E_ARG;
-    if ((budget_us != 0 && (period_us < 100 || budget_us > period_us)) || (beside && (beside->domain != d || beside->cpu->number != cpu)))
+    if ((budget_us != 0 && (period_us < 100 || budget_us > period_us)) ||
+        (beside && (beside->domain != d || beside->cpu->number != cpu)))
         return E_ARG;
     if (!domain_runs(d))
         return E_STATE;
@@ -42,7 +46,8 @@ enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint6
     t->frame.ss = SEL_USER_DATA;
     t->frame.rflags = RFLAGS_FIXED | RFLAGS_IF;
     t->entity.priority = (uint8_t)priority;
-    t->budget = (struct sched_budget){.ticks = us_to_ticks(budget_us), .period = us_to_ticks(period_us), .borrow = sched0 & SCHED_BORROW};
+    t->budget = (struct sched_budget){
+        .ticks = us_to_ticks(budget_us), .period = us_to_ticks(period_us), .borrow = sched0 & SCHED_BORROW};
     t->entity.budget = beside ? beside->entity.budget : budget_us ? &t->budget : NULL;
     t->entity.urgent = beside != NULL;
     t->next = d->threads;
@@ -56,14 +61,18 @@ enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint6
     return OK;
 }
 
-void thread_free(struct thread *t) { object_free(t->domain, t, sizeof *t); }
+void thread_free(struct thread *t)
+{
+    object_free(t->domain, t, sizeof *t);
+}
 
 void thread_wake(struct thread *t)
 {
     struct cpu *c = t->cpu;
     if (__atomic_exchange_n(&t->wake_queued, 1, __ATOMIC_SEQ_CST) == 0) {
         t->wake_next = __atomic_load_n(&c->wake_list, __ATOMIC_RELAXED);
-        while (!__atomic_compare_exchange_n(&c->wake_list, &t->wake_next, t, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        while (
+            !__atomic_compare_exchange_n(&c->wake_list, &t->wake_next, t, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
         }
     }
     cpu_post(c, WORK_WAKE);
@@ -156,7 +165,10 @@ static void take_work(struct cpu *c)
     }
 }
 
-static uint64_t next_timeout(const struct cpu *c) { return c->timeouts ? c->timeouts->deadline : NEVER; }
+static uint64_t next_timeout(const struct cpu *c)
+{
+    return c->timeouts ? c->timeouts->deadline : NEVER;
+}
 
 /* Answers when the next one is due. */
 static __attribute__((noinline)) uint64_t expire_timeouts(struct cpu *c, uint64_t now)
@@ -201,7 +213,8 @@ noreturn void cpu_run(void)
         }
         struct thread *t = container_of(e, struct thread, entity);
         if (c->current != t) {
-            __atomic_store_n(&c->current, t, __ATOMIC_SEQ_CST); /* before it looks at its vCPU's `kicked`: see vcpu_kick */
+            __atomic_store_n(&c->current, t,
+                             __ATOMIC_SEQ_CST); /* before it looks at its vCPU's `kicked`: see vcpu_kick */
             uint64_t not_run = now - e->ran;
             if (t->vcpu)
                 t->vcpu->exit_at += not_run - t->not_run;

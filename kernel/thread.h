@@ -15,15 +15,15 @@ struct vcpu;
 enum block { BLOCK_NONE = 0, BLOCK_EVENT, BLOCK_HALT /* in vcpu_run */, BLOCK_PARKED /* its domain has stopped */ };
 
 struct thread {
-    struct frame frame;       /* first: RSP0 points at its end */
-    uint64_t kernel_stack;    /* second: entry.asm takes it from here */
+    struct frame frame;    /* first: RSP0 points at its end */
+    uint64_t kernel_stack; /* second: entry.asm takes it from here */
     struct object object;
     struct sched_entity entity;
     struct sched_budget budget; /* its own, if it has one */
     uint64_t not_run;           /* ticks that others, or nobody, had before its present turn on the CPU */
-    struct cpu *cpu;          /* home, for good */
+    struct cpu *cpu;            /* home, for good */
     struct domain *domain;
-    struct thread *next;      /* in the domain */
+    struct thread *next; /* in the domain */
     struct vcpu *vcpu;
     /* waiting; `waiting` under the kernel lock, the rest the home CPU's */
     struct event *waiting;
@@ -38,17 +38,22 @@ struct thread {
 };
 
 /* Kernel lock held. The thread is made ready on its CPU. */
-enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, uint64_t sched0, uint64_t sched1, struct thread *beside,
-                         struct thread **out) must_check; /* as SYS_THREAD_CREATE says; beside: whose budget it lives on too, or NULL */
+enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, uint64_t sched0,
+                         uint64_t sched1, struct thread *beside, struct thread **out)
+    must_check; /* as SYS_THREAD_CREATE says; beside: whose budget it lives on too, or NULL */
 void thread_free(struct thread *t);
 
-/* Makes the thread's CPU look at it again: what it waited for has come, it was kicked, or its domain has stopped. Any CPU, any context. */
+/* Makes the thread's CPU look at it again: what it waited for has come, it was kicked, or its domain has stopped. Any
+ * CPU, any context. */
 void thread_wake(struct thread *t);
 /* Home CPU: the current thread waits. deadline NEVER: none. */
 void thread_block(struct thread *t, enum block why, uint64_t deadline);
 
 /* Ring 0 was entered at `now`, because of `path` (a system call, or enum ring0_path). */
-static inline void path_begin(struct cpu *c, uint32_t path, uint64_t now) { c->entered = now, c->path = path; }
+static inline void path_begin(struct cpu *c, uint32_t path, uint64_t now)
+{
+    c->entered = now, c->path = path;
+}
 /* Ring 0 is about to be left: how long was it there? */
 static inline void path_end(struct cpu *c, uint64_t now)
 {
@@ -59,7 +64,8 @@ static inline void path_end(struct cpu *c, uint64_t now)
 
 /* Runs whatever is due on this CPU, for ever. Called at the bottom of the kernel stack with nothing held. */
 noreturn void cpu_run(void);
-/* Raises the flush generation and makes these CPUs (a bit each) drop their translations; flush_done tells when all of them have. */
+/* Raises the flush generation and makes these CPUs (a bit each) drop their translations; flush_done tells when all of
+ * them have. */
 uint64_t flush_request(uint64_t cpus);
 bool flush_done(uint64_t generation, uint64_t cpus);
 

@@ -9,7 +9,6 @@
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/speculation.h"
-#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/event.h"
@@ -78,7 +77,8 @@ void vcpu_free(struct vcpu *v)
     object_free(v->payer, v, sizeof *v);
 }
 
-/* QEMU (7.2) does not intercept XSETBV: there the CPU alone knows what the guest has set, which may be what no CPU takes. Answers what XCR0 holds. */
+/* QEMU (7.2) does not intercept XSETBV: there the CPU alone knows what the guest has set, which may be what no CPU
+ * takes. Answers what XCR0 holds. */
 static uint64_t read_xcr0(struct vcpu *v)
 {
     uint64_t now = cpu_xcr0_mask && backend == &svm_backend ? xgetbv(0) : v->xcr0;
@@ -96,7 +96,8 @@ static void load_tsc_aux(struct cpu *c, const struct vcpu *v)
     wrmsr(MSR_TSC_AUX, v->tsc_aux);
 }
 
-/* Few guests use debug registers, and moving them is slow: the CPU has them from their first use until another vCPU comes. */
+/* Few guests use debug registers, and moving them is slow: the CPU has them from their first use until another vCPU
+ * comes. */
 static void read_dr(struct vcpu *v)
 {
     v->dr[0] = read_dr0();
@@ -251,10 +252,17 @@ void settle_ring(const struct settled_doorbell *x)
     kernel_unlock();
 }
 
-static __attribute__((noinline)) enum outcome leave(struct vcpu *v, uint32_t reason) { return hand_over(v, reason); }
+static __attribute__((noinline)) enum outcome leave(struct vcpu *v, uint32_t reason)
+{
+    return hand_over(v, reason);
+}
 
-/* The monitor's wish, which may change at any time: then it is met late, at the latest by the kick that comes with it. */
-static inline uint64_t deadline_of(const struct vcpu *v) { return __atomic_load_n(&v->state->deadline, __ATOMIC_RELAXED); }
+/* The monitor's wish, which may change at any time: then it is met late, at the latest by the kick that comes with it.
+ */
+static inline uint64_t deadline_of(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->state->deadline, __ATOMIC_RELAXED);
+}
 
 /* The guest has nothing to do: asleep until somebody kicks, the deadline comes or there is something to deliver. */
 static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
@@ -273,7 +281,8 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
         return leave(v, EXIT_KICK);
     if (!deliver)
         return leave(v, EXIT_DEADLINE);
-    s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has had the CPU */
+    s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has
+                                   had the CPU */
     return STAY;
 }
 
@@ -290,7 +299,9 @@ static inline __attribute__((always_inline)) enum outcome serve_host(struct cpu 
     v->exits[EXIT_WAITING] += !due;
     if (!due && v->exit_at >= c->next_deadline)
         return TO_HOST;
-    timer_arm(c, c->next_deadline); /* on AMD-V the timer may have been the guest's; the monitor must not run on without one */
+    timer_arm(
+        c,
+        c->next_deadline); /* on AMD-V the timer may have been the guest's; the monitor must not run on without one */
     if (due)
         return leave(v, EXIT_DEADLINE);
     path_end(c, rdtsc());
@@ -328,7 +339,10 @@ static inline __attribute__((always_inline)) enum outcome turn(struct vcpu *v, u
     return reason == EXIT_WAITING ? serve_host(v->cpu, v) : hand_over(v, reason);
 }
 
-static __attribute__((noinline)) enum outcome next_turn(struct vcpu *v) { return turn(v, backend->run); }
+static __attribute__((noinline)) enum outcome next_turn(struct vcpu *v)
+{
+    return turn(v, backend->run);
+}
 
 static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v)
 {

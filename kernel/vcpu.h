@@ -1,6 +1,6 @@
 /*
- * Running a guest: what both backends share. struct vcpu is in kernel/backend.h. Everything here runs on the vCPU's home CPU, without a lock,
- * unless said otherwise.
+ * Running a guest: what both backends share. struct vcpu is in kernel/backend.h. Everything here runs on the vCPU's
+ * home CPU, without a lock, unless said otherwise.
  */
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
@@ -19,8 +19,8 @@ void vcpu_free(struct vcpu *v);
 
 /* Makes v (NULL: nobody) the one whose state is in this CPU. */
 void vcpu_make_current(struct cpu *c, struct vcpu *v);
-/* Runs the current thread's vCPU. True: an exit for the monitor; the thread continues in ring 3 with its record. False: the host wants the CPU, or
- * the guest sleeps. */
+/* Runs the current thread's vCPU. True: an exit for the monitor; the thread continues in ring 3 with its record. False:
+ * the host wants the CPU, or the guest sleeps. */
 bool vcpu_enter(struct cpu *c, struct vcpu *v);
 /* The system call vcpu_run, of a thread on its own CPU. */
 noreturn void vcpu_run_call(struct thread *t);

@@ -1,7 +1,8 @@
 /*
- * A byte channel between two ring-3 programs: two one-way rings in one shared page run, single producer and single consumer
- * each. Neither side trusts the other: indices are masked on every use, so a bad one garbles that channel's bytes and nothing
- * else. Who has written signals the other's event (the handle and the bits are agreed outside the channel).
+ * A byte channel between two ring-3 programs: two one-way rings in one shared page run, single producer and single
+ * consumer each. Neither side trusts the other: indices are masked on every use, so a bad one garbles that channel's
+ * bytes and nothing else. Who has written signals the other's event (the handle and the bits are agreed outside the
+ * channel).
  */
 #ifndef LIB_CHANNEL_H
 #define LIB_CHANNEL_H

@@ -1,6 +1,6 @@
 /*
- * Lines into the kernel's log, by SYS_LOG. The kernel puts the domain's tag at a line's start. Best effort: a log that refuses
- * costs nothing but the text.
+ * Lines into the kernel's log, by SYS_LOG. The kernel puts the domain's tag at a line's start. Best effort: a log that
+ * refuses costs nothing but the text.
  */
 #ifndef LIB_LOG_H
 #define LIB_LOG_H

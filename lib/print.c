@@ -40,7 +40,8 @@ static void put_padded(struct sink *s, const struct conversion *c, const char *t
         put(s, ' ');
 }
 
-static void put_number(struct sink *s, const struct conversion *c, uint64_t value, bool negative, unsigned base, bool upper)
+static void put_number(struct sink *s, const struct conversion *c, uint64_t value, bool negative, unsigned base,
+                       bool upper)
 {
     char digits[24];
     size_t at = sizeof digits;
@@ -143,9 +144,7 @@ int format_list(char *out, size_t size, const char *text, va_list arguments)
             put_padded(&s, &c, string, strnlen(string, c.precision));
             break;
         }
-        case '%':
-            put(&s, '%');
-            break;
+        case '%': put(&s, '%'); break;
         default: /* not a conversion: shown as it stands */
             for (; start < p; start++)
                 put(&s, *start);

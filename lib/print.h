@@ -1,7 +1,7 @@
 /*
- * Formatting for ring-3 programs: a small snprintf. %s %c %d %i %u %x %X %p %% with the lengths l, ll, z, hh and h; flags '0'
- * and '-', width and precision (also '*'); precision counts for %s only. Anything else is copied as it stands, so a wrong
- * format is seen, not undefined.
+ * Formatting for ring-3 programs: a small snprintf. %s %c %d %i %u %x %X %p %% with the lengths l, ll, z, hh and h;
+ * flags '0' and '-', width and precision (also '*'); precision counts for %s only. Anything else is copied as it
+ * stands, so a wrong format is seen, not undefined.
  */
 #ifndef LIB_PRINT_H
 #define LIB_PRINT_H

@@ -1,7 +1,7 @@
 /*
- * See lib/string.h. Copies use the string instructions: every CPU that can run this has fast ones, and no vector register is
- * touched (a monitor must leave the guest's FPU state where it is). By words, then what is left: that is an eighth of the steps
- * where each is executed by itself.
+ * See lib/string.h. Copies use the string instructions: every CPU that can run this has fast ones, and no vector
+ * register is touched (a monitor must leave the guest's FPU state where it is). By words, then what is left: that is an
+ * eighth of the steps where each is executed by itself.
  */
 #include "lib/string.h"
 #include <stdint.h>

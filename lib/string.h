@@ -1,6 +1,6 @@
 /*
- * The memory and string functions that ring-3 programs (and the compiler, on its own) call. C17's names and meanings. No
- * allocation.
+ * The memory and string functions that ring-3 programs (and the compiler, on its own) call. C17's names and meanings.
+ * No allocation.
  */
 #ifndef LIB_STRING_H
 #define LIB_STRING_H

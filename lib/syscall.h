@@ -1,7 +1,7 @@
 /*
- * System calls for ring-3 programs: one inline stub per call of mullion/abi.h, and nothing else. A stub never interprets an
- * error; the two exceptions are destroy and unmap, which work in bounded steps: their stubs repeat while the kernel says
- * E_AGAIN.
+ * System calls for ring-3 programs: one inline stub per call of mullion/abi.h, and nothing else. A stub never
+ * interprets an error; the two exceptions are destroy and unmap, which work in bounded steps: their stubs repeat while
+ * the kernel says E_AGAIN.
  */
 #ifndef LIB_SYSCALL_H
 #define LIB_SYSCALL_H
@@ -16,10 +16,11 @@ struct syscall_result {
 
 #ifdef UNIT_TEST
 /* On the host a test plays the kernel. */
-struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                               uint64_t f);
 #else
-static inline struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
-                                             uint64_t f)
+static inline struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                                             uint64_t e, uint64_t f)
 {
     register uint64_t r8 __asm__("r8") = e;
     register uint64_t r9 __asm__("r9") = f;
@@ -52,22 +53,26 @@ static inline enum error sys_destroy(uint64_t handle)
     return error;
 }
 
-static inline struct syscall_result sys_domain_create(uint64_t quota_pages, uint64_t cpu_mask, uint64_t event, uint64_t bits)
+static inline struct syscall_result sys_domain_create(uint64_t quota_pages, uint64_t cpu_mask, uint64_t event,
+                                                      uint64_t bits)
 {
     return syscall6(SYS_DOMAIN_CREATE, quota_pages, cpu_mask, event, bits, 0, 0);
 }
 
 /* budget_us and period_us 0: not capped. flags: SCHED_BORROW. */
-static inline struct syscall_result sys_thread_create(uint64_t domain, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu,
-                                                      unsigned priority, uint32_t budget_us, uint32_t period_us, uint32_t flags)
+static inline struct syscall_result sys_thread_create(uint64_t domain, uint64_t entry, uint64_t stack, uint64_t arg,
+                                                      unsigned cpu, unsigned priority, uint32_t budget_us,
+                                                      uint32_t period_us, uint32_t flags)
 {
-    return syscall6(SYS_THREAD_CREATE, domain, entry, stack, arg, (uint64_t)(cpu & 0xff) | (uint64_t)(priority & 0xff) << 8 | flags,
+    return syscall6(SYS_THREAD_CREATE, domain, entry, stack, arg,
+                    (uint64_t)(cpu & 0xff) | (uint64_t)(priority & 0xff) << 8 | flags,
                     (uint64_t)budget_us | (uint64_t)period_us << 32);
 }
 
 /* The same for one that lives on the budget of `thread`, and goes first there. */
-static inline struct syscall_result sys_thread_create_beside(uint64_t domain, uint64_t entry, uint64_t stack, uint64_t arg, unsigned cpu,
-                                                             unsigned priority, uint64_t thread)
+static inline struct syscall_result sys_thread_create_beside(uint64_t domain, uint64_t entry, uint64_t stack,
+                                                             uint64_t arg, unsigned cpu, unsigned priority,
+                                                             uint64_t thread)
 {
     return syscall6(SYS_THREAD_CREATE, domain, entry, stack, arg,
                     (uint64_t)(cpu & 0xff) | (uint64_t)(priority & 0xff) << 8 | SCHED_BESIDE, thread);
@@ -165,7 +170,8 @@ static inline enum error sys_vcpu_kick(uint64_t vcpu)
     return syscall6(SYS_VCPU_KICK, vcpu, 0, 0, 0, 0, 0).error;
 }
 
-static inline enum error sys_settle(uint64_t space, enum settle_kind kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+static inline enum error sys_settle(uint64_t space, enum settle_kind kind, uint64_t a, uint64_t b, uint64_t c,
+                                    uint64_t d)
 {
     return syscall6(SYS_SETTLE, space, kind, a, b, c, d).error;
 }

@@ -27,7 +27,10 @@ static uint64_t early_pool_directory[512] __attribute__((aligned(4096)));
 static uint64_t *window_entries; /* one per CPU */
 static uint64_t next_device_va = DEVICES_VA;
 
-hpa_t image_hpa(const void *p) { return hpa((uint64_t)p - KERNEL_BASE); }
+hpa_t image_hpa(const void *p)
+{
+    return hpa((uint64_t)p - KERNEL_BASE);
+}
 
 /* From the top down: low memory is dear to firmware and to old devices. */
 static bool choose_pool(const struct boot_range *free, unsigned count, uint64_t size, uint64_t *base)
@@ -54,7 +57,8 @@ static void map_image(const char *from, const char *to, uint32_t rights)
     map_kernel((uint64_t)from, image_hpa(from), (uint64_t)(to - from), rights);
 }
 
-void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_total, unsigned cpus, struct boot_range *pool)
+void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_total, unsigned cpus,
+                  struct boot_range *pool)
 {
     if (!(cpuid(0x80000001, 0).edx & 1u << 26)) /* no 1 GiB pages: the bit is reserved there (AMD APM vol. 2, 5.3.4) */
         pt_host.max_leaf_level = pt_npt.max_leaf_level = 2;
@@ -62,7 +66,8 @@ void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_to
     while (!choose_pool(free, count, size, &base)) {
         size -= SIZE_2M;
         if (size < POOL_MIN)
-            panic("no %u MiB of free memory in one piece below 4 GiB; Mullion needs a machine with at least 64 MiB", (unsigned)(POOL_MIN >> 20));
+            panic("no %u MiB of free memory in one piece below 4 GiB; Mullion needs a machine with at least 64 MiB",
+                  (unsigned)(POOL_MIN >> 20));
     }
     *pool = (struct boot_range){base, size};
 
@@ -97,7 +102,8 @@ enum error hostmap_pool_page(uint64_t va)
 static void *map_device(hpa_t base, uint64_t size, uint64_t bytes_max, uint32_t type)
 {
     uint64_t offset = base.v & PAGE_MASK, bytes = page_up(size + offset), va = next_device_va;
-    if (bytes > bytes_max || pt_map(&kernel_tables, va, hpa(base.v - offset), bytes, RIGHT_READ | RIGHT_WRITE | PT_GLOBAL | type) != OK)
+    if (bytes > bytes_max ||
+        pt_map(&kernel_tables, va, hpa(base.v - offset), bytes, RIGHT_READ | RIGHT_WRITE | PT_GLOBAL | type) != OK)
         return NULL;
     next_device_va += bytes;
     return (void *)(va + offset);

@@ -1,11 +1,15 @@
 /*
- * The ledger's tree: an AVL tree of disjoint ranges, ordered by base. The nodes are the owners' own; nothing is allocated here. Calls
- * nest as deep as the tree is high: less than 30 levels for all the objects that the pool can hold. Never lets two ranges share a frame.
+ * The ledger's tree: an AVL tree of disjoint ranges, ordered by base. The nodes are the owners' own; nothing is
+ * allocated here. Calls nest as deep as the tree is high: less than 30 levels for all the objects that the pool can
+ * hold. Never lets two ranges share a frame.
  */
 #include "mm/ledger.h"
 #include "kernel/log.h"
 
-static int32_t height(const struct ledger_range *n) { return n ? n->height : 0; }
+static int32_t height(const struct ledger_range *n)
+{
+    return n ? n->height : 0;
+}
 
 static void measure(struct ledger_range *n)
 {
@@ -86,4 +90,7 @@ static void take_out(struct ledger_range **link, struct ledger_range *r)
     balance(link);
 }
 
-void ledger_remove(struct ledger *l, struct ledger_range *r) { take_out(&l->root, r); }
+void ledger_remove(struct ledger *l, struct ledger_range *r)
+{
+    take_out(&l->root, r);
+}

@@ -1,16 +1,16 @@
 /*
- * The walker of four-level tables, and the three entry formats. A map is surveyed first (overlap, tables that are missing) and
- * only then built, so it either happens whole or changes nothing; new tables are filled before they are linked, so a CPU that
- * walks meanwhile sees the old state or the new one of each page, never anything else. Never frees a table that a CPU may
- * still walk: that is pt_free_step's caller's promise. Recursion is at most four deep.
+ * The walker of four-level tables, and the three entry formats. A map is surveyed first (overlap, tables that are
+ * missing) and only then built, so it either happens whole or changes nothing; new tables are filled before they are
+ * linked, so a CPU that walks meanwhile sees the old state or the new one of each page, never anything else. Never
+ * frees a table that a CPU may still walk: that is pt_free_step's caller's promise. Recursion is at most four deep.
  */
 #include "mm/pagetable.h"
 #include "kernel/log.h"
 
-#define ENTRIES       512u
+#define ENTRIES 512u
 /* In all three formats: */
-#define ENTRY_PRESENT (1ull << 0)           /* P; R of EPT, which every entry that we make has */
-#define ENTRY_LARGE   (1ull << 7)           /* levels 2 and 3: a page. In a 4 KiB entry bit 7 is PAT, or ignored, and stays 0 */
+#define ENTRY_PRESENT (1ull << 0) /* P; R of EPT, which every entry that we make has */
+#define ENTRY_LARGE   (1ull << 7) /* levels 2 and 3: a page. In a 4 KiB entry bit 7 is PAT, or ignored, and stays 0 */
 #define ENTRY_ADDRESS 0x000ffffffffff000ull /* bits 51:12; what lies above MAXPHYADDR must be 0 */
 #define ADDRESS_END   (1ull << 48)
 #define FRAME_END     (1ull << 52)
@@ -38,13 +38,20 @@
 /* A and D are set from the start, so the CPU has no reason ever to write into a table. */
 static uint64_t host_leaf(hpa_t frame, unsigned level, uint32_t rights)
 {
-    return frame.v | ENTRY_PRESENT | HOST_A | HOST_D | (level > 1 ? ENTRY_LARGE : 0) | (rights & RIGHT_WRITE ? HOST_RW : 0) |
-           (rights & RIGHT_EXEC ? 0 : HOST_NX) | (rights & PT_USER ? HOST_US : 0) | (rights & PT_GLOBAL ? HOST_G : 0) |
-           (rights & PT_UNCACHED ? HOST_PCD | HOST_PWT : rights & PT_COMBINING ? HOST_PWT : 0);
+    return frame.v | ENTRY_PRESENT | HOST_A | HOST_D | (level > 1 ? ENTRY_LARGE : 0) |
+           (rights & RIGHT_WRITE ? HOST_RW : 0) | (rights & RIGHT_EXEC ? 0 : HOST_NX) |
+           (rights & PT_USER ? HOST_US : 0) | (rights & PT_GLOBAL ? HOST_G : 0) |
+           (rights & PT_UNCACHED    ? HOST_PCD | HOST_PWT
+            : rights & PT_COMBINING ? HOST_PWT
+                                    : 0);
 }
 
-/* Accesses through nested tables count as user accesses (AMD APM vol. 2, 15.25.5): U/S is set everywhere. G means nothing. */
-static uint64_t npt_leaf(hpa_t frame, unsigned level, uint32_t rights) { return host_leaf(frame, level, (rights & ~PT_GLOBAL) | PT_USER); }
+/* Accesses through nested tables count as user accesses (AMD APM vol. 2, 15.25.5): U/S is set everywhere. G means
+ * nothing. */
+static uint64_t npt_leaf(hpa_t frame, unsigned level, uint32_t rights)
+{
+    return host_leaf(frame, level, (rights & ~PT_GLOBAL) | PT_USER);
+}
 
 static uint64_t ept_leaf(hpa_t frame, unsigned level, uint32_t rights)
 {
@@ -62,7 +69,10 @@ struct request {
     uint32_t rights;
 };
 
-static uint64_t span(unsigned level) { return 1ull << (PAGE_SHIFT + 9 * (level - 1)); }
+static uint64_t span(unsigned level)
+{
+    return 1ull << (PAGE_SHIFT + 9 * (level - 1));
+}
 
 /* Drops a virtual address's copies of bit 47. Answers where the range must end at the latest; 0: not an address. */
 static uint64_t limit_of(const struct pt_format *f, uint64_t *address)
@@ -75,17 +85,32 @@ static uint64_t limit_of(const struct pt_format *f, uint64_t *address)
     return *address < end ? end : 0;
 }
 
-static size_t slot_of(uint64_t a, unsigned level) { return (a / span(level)) % ENTRIES; }
+static size_t slot_of(uint64_t a, unsigned level)
+{
+    return (a / span(level)) % ENTRIES;
+}
 
 /* Where the entry that holds `a` ends, or the range, if that comes first. */
-static uint64_t next_of(uint64_t a, uint64_t end, unsigned level) { return min_u64(end, (a | (span(level) - 1)) + 1); }
+static uint64_t next_of(uint64_t a, uint64_t end, unsigned level)
+{
+    return min_u64(end, (a | (span(level) - 1)) + 1);
+}
 
-static bool is_table(uint64_t entry, unsigned level) { return level > 1 && (entry & (ENTRY_PRESENT | ENTRY_LARGE)) == ENTRY_PRESENT; }
+static bool is_table(uint64_t entry, unsigned level)
+{
+    return level > 1 && (entry & (ENTRY_PRESENT | ENTRY_LARGE)) == ENTRY_PRESENT;
+}
 
-static uint64_t *table_of(uint64_t entry) { return pool_ptr(hpa(entry & ENTRY_ADDRESS)); }
+static uint64_t *table_of(uint64_t entry)
+{
+    return pool_ptr(hpa(entry & ENTRY_ADDRESS));
+}
 
 /* The CPU may walk while we write: one store, after everything it leads to. */
-static void store(uint64_t *slot, uint64_t entry) { __atomic_store_n(slot, entry, __ATOMIC_RELEASE); }
+static void store(uint64_t *slot, uint64_t entry)
+{
+    __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
+}
 
 static bool fits(const struct request *r, unsigned level, uint64_t a, uint64_t end)
 {
@@ -119,8 +144,10 @@ static enum error survey(const struct request *r, const uint64_t *table, unsigne
     return OK;
 }
 
-/* An empty table that an unmap left stays in use, even where a large page would fit: a CPU may still have it in its caches. */
-static void build(struct pagetable *pt, const struct request *r, uint64_t *table, unsigned level, uint64_t a, uint64_t end)
+/* An empty table that an unmap left stays in use, even where a large page would fit: a CPU may still have it in its
+ * caches. */
+static void build(struct pagetable *pt, const struct request *r, uint64_t *table, unsigned level, uint64_t a,
+                  uint64_t end)
 {
     for (uint64_t next; a < end; a = next) {
         next = next_of(a, end, level);
@@ -162,7 +189,8 @@ enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t 
     return OK;
 }
 
-/* A page that the range touches goes whole: a step may end in the middle of a large page; nothing stays mapped by mistake. */
+/* A page that the range touches goes whole: a step may end in the middle of a large page; nothing stays mapped by
+ * mistake. */
 static void clear(uint64_t *table, unsigned level, uint64_t a, uint64_t end)
 {
     for (uint64_t next; a < end; a = next) {
@@ -182,7 +210,8 @@ void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size)
         clear(pt->root, 4, address, address + min_u64(size, limit - address));
 }
 
-/* Frees the tables below `table`, children first, while *left lasts. Each leaves an empty slot: the next step goes on there. */
+/* Frees the tables below `table`, children first, while *left lasts. Each leaves an empty slot: the next step goes on
+ * there. */
 static bool free_below(struct pagetable *pt, uint64_t *table, unsigned level, unsigned *left)
 {
     for (size_t i = 0; level > 1 && i < ENTRIES; i++) {

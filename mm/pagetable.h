@@ -1,6 +1,6 @@
 /*
- * One walker for every four-level table of the x86 family: the host's own page tables, EPT and NPT. What differs between them
- * is a `struct pt_format` of bits. Pure; callers hold the kernel lock and flush translations themselves.
+ * One walker for every four-level table of the x86 family: the host's own page tables, EPT and NPT. What differs
+ * between them is a `struct pt_format` of bits. Pure; callers hold the kernel lock and flush translations themselves.
  */
 #ifndef MM_PAGETABLE_H
 #define MM_PAGETABLE_H
@@ -8,9 +8,9 @@
 #include "mm/pool.h"
 
 /* Rights of a leaf, besides RIGHT_READ/WRITE/EXEC of the ABI. */
-#define PT_USER     0x1000u /* host: ring 3 may use it */
-#define PT_GLOBAL   0x2000u
-#define PT_UNCACHED 0x4000u /* device memory of the host */
+#define PT_USER      0x1000u /* host: ring 3 may use it */
+#define PT_GLOBAL    0x2000u
+#define PT_UNCACHED  0x4000u /* device memory of the host */
 #define PT_COMBINING 0x8000u /* host only: video memory, writes may be gathered */
 
 struct pt_format {
@@ -34,18 +34,19 @@ struct pagetable {
 
 enum error pt_create(struct pagetable *pt, const struct pt_format *format, struct quota *q) must_check;
 
-/* Maps [address, address+size) to [frame, ...) with the largest pages that alignment and format allow (but an empty table that an earlier unmap
- * left is used, not replaced). All 4 KiB aligned; E_ARG if not, if size is 0, or if the range leaves its half (host) or 2^48.
- * E_OVERLAP: something in the range is mapped; E_QUOTA: the tables cannot be paid for. On any error nothing has changed.
- * Entries become visible leaf last: a table is complete before it is linked, so a CPU that walks meanwhile never sees a half-built one. */
+/* Maps [address, address+size) to [frame, ...) with the largest pages that alignment and format allow (but an empty
+ * table that an earlier unmap left is used, not replaced). All 4 KiB aligned; E_ARG if not, if size is 0, or if the
+ * range leaves its half (host) or 2^48. E_OVERLAP: something in the range is mapped; E_QUOTA: the tables cannot be paid
+ * for. On any error nothing has changed. Entries become visible leaf last: a table is complete before it is linked, so
+ * a CPU that walks meanwhile never sees a half-built one. */
 enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights) must_check;
 
-/* Clears what pt_map made in the range (whole earlier mappings only; in steps, lowest first or last first: a page that a step touches goes whole).
- * Tables stay until pt_free_step or the next map uses them. */
+/* Clears what pt_map made in the range (whole earlier mappings only; in steps, lowest first or last first: a page that
+ * a step touches goes whole). Tables stay until pt_free_step or the next map uses them. */
 void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size);
 
-/* Frees up to max_pages tables, from the bottom; true when all are gone (root included). First, top-level slots from `shared_from` (0..512)
- * on are somebody else's tables and are only forgotten. */
+/* Frees up to max_pages tables, from the bottom; true when all are gone (root included). First, top-level slots from
+ * `shared_from` (0..512) on are somebody else's tables and are only forgotten. */
 bool pt_free_step(struct pagetable *pt, unsigned shared_from, unsigned max_pages);
 
 #endif

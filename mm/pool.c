@@ -1,27 +1,27 @@
 /*
- * The kernel's pool of memory. Every byte handed out is zero and paid for; a page serves objects of one size class at a time
- * and goes back to the pool when the last of them is freed. All bookkeeping lies beside the pages, never in them, so a write
- * through a stale pointer cannot bend the allocator, and a double free is caught. Its cost at boot does not depend on the
- * pool's size: `fresh` only moves up.
+ * The kernel's pool of memory. Every byte handed out is zero and paid for; a page serves objects of one size class at a
+ * time and goes back to the pool when the last of them is freed. All bookkeeping lies beside the pages, never in them,
+ * so a write through a stale pointer cannot bend the allocator, and a double free is caught. Its cost at boot does not
+ * depend on the pool's size: `fresh` only moves up.
  */
 #include "mm/pool.h"
 #include "kernel/log.h"
 
-#define SHIFT_MIN 6u          /* smallest object: 64 bytes, so that one 64-bit map serves a page */
-#define NO_PAGE   0u          /* page 0 holds bookkeeping and is never handed out */
+#define SHIFT_MIN 6u /* smallest object: 64 bytes, so that one 64-bit map serves a page */
+#define NO_PAGE   0u /* page 0 holds bookkeeping and is never handed out */
 
 struct page_info {
-    uint64_t free_map;        /* page of objects: bit i is set when object i is free */
-    uint32_t next, previous;  /* neighbours in the list that the page is on */
-    uint32_t shift;           /* log2 of its objects' size (12: one whole page); 0: the page is free */
+    uint64_t free_map;       /* page of objects: bit i is set when object i is free */
+    uint32_t next, previous; /* neighbours in the list that the page is on */
+    uint32_t shift;          /* log2 of its objects' size (12: one whole page); 0: the page is free */
 };
 
 static struct {
     uint64_t base, size;
     uint8_t *virt;
-    struct page_info *info;   /* one per page, at the pool's start */
-    uint32_t pages, first;    /* all pages; the first one after the bookkeeping */
-    uint32_t fresh;           /* pages from here on were never used */
+    struct page_info *info; /* one per page, at the pool's start */
+    uint32_t pages, first;  /* all pages; the first one after the bookkeeping */
+    uint32_t fresh;         /* pages from here on were never used */
     uint32_t free_count, free_list;
     uint32_t partial[PAGE_SHIFT]; /* by shift: pages with both used and free objects */
 } pool;
@@ -123,7 +123,7 @@ void pool_free(struct quota *q, void *object, size_t size)
     uint32_t page = (uint32_t)(offset >> PAGE_SHIFT);
     struct page_info *p = &pool.info[page];
     uint64_t bit = 1ull << ((offset & PAGE_MASK) >> shift);
-    kassert(page >= pool.first && page < pool.fresh && p->shift == shift); /* the size it was allocated with */
+    kassert(page >= pool.first && page < pool.fresh && p->shift == shift);  /* the size it was allocated with */
     kassert((offset & ((1ull << shift) - 1)) == 0 && !(p->free_map & bit)); /* not freed twice */
     kassert(q && q->used_bytes >= 1ull << shift);
     q->used_bytes -= 1ull << shift;
@@ -139,9 +139,15 @@ void pool_free(struct quota *q, void *object, size_t size)
     pool.free_count++;
 }
 
-void *pool_page(struct quota *q) { return pool_alloc(q, PAGE_SIZE); }
+void *pool_page(struct quota *q)
+{
+    return pool_alloc(q, PAGE_SIZE);
+}
 
-void pool_page_free(struct quota *q, void *page) { pool_free(q, page, PAGE_SIZE); }
+void pool_page_free(struct quota *q, void *page)
+{
+    pool_free(q, page, PAGE_SIZE);
+}
 
 hpa_t pool_hpa(const void *p)
 {
@@ -156,11 +162,20 @@ void *pool_ptr(hpa_t a)
     return pool.virt + (a.v - pool.base);
 }
 
-bool pool_contains(hpa_t a) { return a.v - pool.base < pool.size; }
+bool pool_contains(hpa_t a)
+{
+    return a.v - pool.base < pool.size;
+}
 
-uint64_t pool_pages_total(void) { return pool.pages - pool.first; }
+uint64_t pool_pages_total(void)
+{
+    return pool.pages - pool.first;
+}
 
-uint64_t pool_pages_free(void) { return pool.free_count; }
+uint64_t pool_pages_free(void)
+{
+    return pool.free_count;
+}
 
 enum error quota_move(struct quota *from, struct quota *to, uint64_t bytes)
 {

@@ -1,6 +1,7 @@
 /*
- * Kernel memory: one contiguous run of physical memory, chosen at boot and mapped whole, from which every kernel object and every table
- * comes; and the quotas that say which domain may use how much of it. Pure: no globals of the CPU, no locks (callers hold the kernel lock).
+ * Kernel memory: one contiguous run of physical memory, chosen at boot and mapped whole, from which every kernel object
+ * and every table comes; and the quotas that say which domain may use how much of it. Pure: no globals of the CPU, no
+ * locks (callers hold the kernel lock).
  */
 #ifndef MM_POOL_H
 #define MM_POOL_H
@@ -21,7 +22,8 @@ void pool_init(hpa_t base, uint64_t size, void *virt);
 void *pool_page(struct quota *q) must_check;
 void pool_page_free(struct quota *q, void *page);
 
-/* A zeroed object of `size` bytes (1..4096; rounded up to a power of two >= 64, aligned to that), or NULL. Free with the same size. */
+/* A zeroed object of `size` bytes (1..4096; rounded up to a power of two >= 64, aligned to that), or NULL. Free with
+ * the same size. */
 void *pool_alloc(struct quota *q, size_t size) must_check;
 void pool_free(struct quota *q, void *object, size_t size);
 
@@ -33,7 +35,8 @@ bool pool_contains(hpa_t a);
 uint64_t pool_pages_total(void);
 uint64_t pool_pages_free(void);
 
-/* Moves `bytes` of allowance from one quota to another (all of them together are the pool: none overflows); E_QUOTA if `from` has not that much unused. */
+/* Moves `bytes` of allowance from one quota to another (all of them together are the pool: none overflows); E_QUOTA if
+ * `from` has not that much unused. */
 enum error quota_move(struct quota *from, struct quota *to, uint64_t bytes) must_check;
 
 #endif

@@ -10,36 +10,45 @@
 /* One read, of a page that ring 3 may be writing: what was checked is what is used. */
 #define ONCE(field) (*(const volatile __typeof__(field) *)&(field))
 
-/* ASIDs of one CPU. They are handed out in order; when they run out, a new generation starts with one flush of everything. */
+/* ASIDs of one CPU. They are handed out in order; when they run out, a new generation starts with one flush of
+ * everything. */
 struct asid_pool {
-    uint64_t generation; /* from 1 */
+    uint64_t generation;  /* from 1 */
     uint32_t next, count; /* count: ASIDs are 1..count-1; 0 is the host's */
-    bool flush_all;      /* the next entry must flush everything */
+    bool flush_all;       /* the next entry must flush everything */
 };
-struct asid_tag { uint64_t generation; uint32_t asid; };
+struct asid_tag {
+    uint64_t generation;
+    uint32_t asid;
+};
 
 struct svm_vcpu {
-    uint64_t *gpr;        /* of the shared page */
+    uint64_t *gpr; /* of the shared page */
     uint64_t vmcb_hpa;
-    uint64_t host_vmcb;   /* physical; what VMLOAD brings back after an exit */
+    uint64_t host_vmcb; /* physical; what VMLOAD brings back after an exit */
     struct vmcb *vmcb;
     struct asid_pool *asids; /* the CPU's */
     struct asid_tag tag;
-    uint32_t clean;       /* what an entry may declare unchanged; 0 without the feature */
-    bool next_rip;        /* NRIPS */
+    uint32_t clean; /* what an entry may declare unchanged; 0 without the feature */
+    bool next_rip;  /* NRIPS */
     bool flush_by_asid;
-    bool nmi_blocked;     /* between an injected NMI and its IRET */
+    bool nmi_blocked; /* between an injected NMI and its IRET */
     bool nmi_iret_seen;
     uint64_t nmi_iret_rip;
-    uint64_t shadow_rip;  /* of the last exit in a shadow */
+    uint64_t shadow_rip;   /* of the last exit in a shadow */
     uint32_t shadow_tries; /* how often it may still be taken for being there */
 };
 
 _Static_assert(offsetof(struct svm_vcpu, gpr) == 0 && offsetof(struct svm_vcpu, vmcb_hpa) == 8 &&
-                   offsetof(struct svm_vcpu, host_vmcb) == 16, "svm_entry.asm knows these");
+                   offsetof(struct svm_vcpu, host_vmcb) == 16,
+               "svm_entry.asm knows these");
 
 /* Words for what this CPU lacks, or NULL. Pure. */
-struct svm_abilities { bool svm, nx; uint64_t vm_cr; uint32_t features, asids; };
+struct svm_abilities {
+    bool svm, nx;
+    uint64_t vm_cr;
+    uint32_t features, asids;
+};
 const char *svm_lacks(const struct svm_abilities *a);
 /* Of the calling CPU. */
 struct svm_abilities svm_abilities(void);
@@ -64,8 +73,8 @@ void svm_put(struct vcpu *v, uint32_t groups);
 void svm_get(struct vcpu *v, uint32_t groups);
 void svm_block_nmi(struct svm_vcpu *s, bool blocked);
 
-/* Turns the VMCB's exit into the common form: what backend->run answers, the record's other fields in *out. EXIT_NONE: the backend settles it itself
- * (svm_run.c). Pure. */
+/* Turns the VMCB's exit into the common form: what backend->run answers, the record's other fields in *out. EXIT_NONE:
+ * the backend settles it itself (svm_run.c). Pure. */
 uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out);
 /* Of the instruction that made the exit; 0: not known. Pure. */
 uint32_t svm_length(const struct vmcb *b, bool next_rip);
@@ -73,9 +82,13 @@ uint32_t svm_length(const struct vmcb *b, bool next_rip);
 uint64_t svm_interrupted_event(uint64_t exit_event);
 
 /* What an entry delivers. Pure. */
-struct svm_plan { uint64_t event; bool take_inject, take_irq, window; };
+struct svm_plan {
+    uint64_t event;
+    bool take_inject, take_irq, window;
+};
 struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bool irq_open);
-/* Sees that the tag is valid on its CPU; the answer is the entry's TLB_*. stale: the space has changed since then. Pure. */
+/* Sees that the tag is valid on its CPU; the answer is the entry's TLB_*. stale: the space has changed since then.
+ * Pure. */
 uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bool flush_by_asid);
 /* Every tag of this CPU goes invalid. Pure. */
 void svm_asid_forget(struct asid_pool *p);

@@ -1,6 +1,6 @@
 /*
- * The MSR and port bitmaps: everything exits but the MSRs of the list below, each with its reason. Shared by all vCPUs of the
- * machine, so nothing that only one guest may touch can ever stand here.
+ * The MSR and port bitmaps: everything exits but the MSRs of the list below, each with its reason. Shared by all vCPUs
+ * of the machine, so nothing that only one guest may touch can ever stand here.
  */
 #include "arch/x86_64/regs.h"
 #include "kernel/log.h"
@@ -9,7 +9,10 @@
 uint8_t svm_msrpm[MSRPM_BYTES] __attribute__((section(".bss.shown.maps"), aligned(4096)));
 uint8_t svm_iopm[IOPM_BYTES] __attribute__((section(".bss.shown.maps"), aligned(4096)));
 
-static const struct { uint32_t msr; uint8_t rights; } allowed[] = {
+static const struct {
+    uint32_t msr;
+    uint8_t rights;
+} allowed[] = {
     {MSR_FS_BASE, MSR_READ | MSR_WRITE},        /* thread switches; VMLOAD and VMSAVE switch it */
     {MSR_GS_BASE, MSR_READ | MSR_WRITE},        /* the same */
     {MSR_KERNEL_GS_BASE, MSR_READ | MSR_WRITE}, /* the same */

@@ -1,6 +1,6 @@
 /*
- * From the VMCB's exit fields to the common form. Pure: reads the VMCB, writes the record, changes nothing. An exit code that
- * nobody asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
+ * From the VMCB's exit fields to the common form. Pure: reads the VMCB, writes the record, changes nothing. An exit
+ * code that nobody asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
  */
 #include "arch/x86_64/regs.h"
 #include "svm/svm.h"
@@ -37,7 +37,9 @@ static uint32_t port(const struct vmcb_control *c, uint64_t rip, struct vcpu_exi
     return EXIT_PORT;
 }
 _Static_assert(offsetof(struct vcpu_exit, port.size) == offsetof(struct vcpu_exit, raw) + 2 &&
-                   offsetof(struct vcpu_exit, port.in) == offsetof(struct vcpu_exit, raw) + 3 && IO_SIZES == 0x70 && IO_IN == 1, "port() relies on it");
+                   offsetof(struct vcpu_exit, port.in) == offsetof(struct vcpu_exit, raw) + 3 && IO_SIZES == 0x70 &&
+                   IO_IN == 1,
+               "port() relies on it");
 
 static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
 {
@@ -56,10 +58,11 @@ static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
 }
 
 /* Instructions that the guest's CPU does not have: by intercept words 1 and 2. */
-#define WORD(code) (1ull << ((code) - SVM_EXIT_INTR))
-#define NOT_OFFERED                                                                                                                                            \
-    (WORD(SVM_EXIT_RDPMC) | WORD(SVM_EXIT_INVLPGA) | WORD(SVM_EXIT_VMRUN) | WORD(SVM_EXIT_VMLOAD) | WORD(SVM_EXIT_VMSAVE) | WORD(SVM_EXIT_STGI) |              \
-     WORD(SVM_EXIT_CLGI) | WORD(SVM_EXIT_SKINIT) | WORD(SVM_EXIT_MONITOR) | WORD(SVM_EXIT_MWAIT) | WORD(SVM_EXIT_MWAIT_ARMED))
+#define WORD(code) (1ull << ((code)-SVM_EXIT_INTR))
+#define NOT_OFFERED                                                                                 \
+    (WORD(SVM_EXIT_RDPMC) | WORD(SVM_EXIT_INVLPGA) | WORD(SVM_EXIT_VMRUN) | WORD(SVM_EXIT_VMLOAD) | \
+     WORD(SVM_EXIT_VMSAVE) | WORD(SVM_EXIT_STGI) | WORD(SVM_EXIT_CLGI) | WORD(SVM_EXIT_SKINIT) |    \
+     WORD(SVM_EXIT_MONITOR) | WORD(SVM_EXIT_MWAIT) | WORD(SVM_EXIT_MWAIT_ARMED))
 
 static uint32_t reason_of(uint64_t code)
 {
@@ -83,17 +86,22 @@ static uint32_t reason_of(uint64_t code)
     case SVM_EXIT_INIT: return EXIT_SHUTDOWN;
     case SVM_EXIT_SHUTDOWN: return EXIT_TRIPLE_FAULT;
     case SVM_EXIT_TASK_SWITCH: return EXIT_TASK_SWITCH;
-    default: return code >= SVM_EXIT_INTR && code < SVM_EXIT_INTR + 64 && NOT_OFFERED >> (code - SVM_EXIT_INTR) & 1 ? EXIT_INVALID_OPCODE_WANTED : EXIT_UNKNOWN;
+    default:
+        return code >= SVM_EXIT_INTR && code < SVM_EXIT_INTR + 64 && NOT_OFFERED >> (code - SVM_EXIT_INTR) & 1
+                   ? EXIT_INVALID_OPCODE_WANTED
+                   : EXIT_UNKNOWN;
     }
 }
 
 uint32_t svm_length(const struct vmcb *b, bool next_rip)
 {
-    uint64_t length = next_rip && b->control.next_rip ? b->control.next_rip - b->save.rip : length_of(b->control.exit_code);
+    uint64_t length = next_rip && b->control.next_rip ? b->control.next_rip - b->save.rip
+                                                      : length_of(b->control.exit_code);
     return length <= INSTRUCTION_MAX ? (uint32_t)length : 0;
 }
 
-inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out)
+inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx,
+                                                             struct vcpu_exit *out)
 {
     const struct vmcb_control *c = &b->control;
     uint64_t code = c->exit_code;
@@ -128,6 +136,8 @@ uint64_t svm_interrupted_event(uint64_t exit_event)
     /* QEMU records a hardware interrupt that it delivered itself as an exception. */
     if (type == EVENT_EXCEPTION && vector >= 32)
         return EVENT_VALID | EVENT_INTERRUPT | vector;
-    uint64_t error = exit_event & EVENT_ERROR_CODE ? exit_event >> EVENT_ERROR_SHIFT << EVENT_ERROR_SHIFT | EVENT_ERROR_CODE : 0;
+    uint64_t error = exit_event & EVENT_ERROR_CODE
+                         ? exit_event >> EVENT_ERROR_SHIFT << EVENT_ERROR_SHIFT | EVENT_ERROR_CODE
+                         : 0;
     return EVENT_VALID | type | vector | error;
 }

@@ -1,7 +1,7 @@
 /*
- * Can this CPU run guests by AMD-V with nested paging? If not, the answer is one sentence that names what is missing and what to
- * do. Required: SVM, not disabled by firmware, nested paging, at least one ASID for guests, no-execute pages. Everything else is
- * optional.
+ * Can this CPU run guests by AMD-V with nested paging? If not, the answer is one sentence that names what is missing
+ * and what to do. Required: SVM, not disabled by firmware, nested paging, at least one ASID for guests, no-execute
+ * pages. Everything else is optional.
  */
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"

@@ -1,7 +1,8 @@
 /*
- * Both ends of one round trip into the guest (svm_entry.asm): what must be flushed and delivered, and what came back. This is
- * the hot path; what is rare stands in functions of its own. An event whose delivery an exit interrupted is dealt with here, for
- * every exit: it waits in the VMCB's event field and goes before everything else at the next entry.
+ * Both ends of one round trip into the guest (svm_entry.asm): what must be flushed and delivered, and what came back.
+ * This is the hot path; what is rare stands in functions of its own. An event whose delivery an exit interrupted is
+ * dealt with here, for every exit: it waits in the VMCB's event field and goes before everything else at the next
+ * entry.
  */
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
@@ -59,9 +60,10 @@ struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bo
 }
 
 /*
- * VMRUN in QEMU (7.2) forgets the shadow of STI that an exit has put into the VMCB: an interrupt would be taken before the HLT that stands in it, not
- * wake it, and the guest would sleep on. So no window is opened there; the guest gets the time for an instruction, and where it has not moved since, it is in the
- * shadow still: a few times, for a loop comes back to where it was.
+ * VMRUN in QEMU (7.2) forgets the shadow of STI that an exit has put into the VMCB: an interrupt would be taken before
+ * the HLT that stands in it, not wake it, and the guest would sleep on. So no window is opened there; the guest gets
+ * the time for an instruction, and where it has not moved since, it is in the shadow still: a few times, for a loop
+ * comes back to where it was.
  */
 static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
 {
@@ -110,16 +112,14 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
     uint64_t code = b->control.exit_code;
     uint32_t length = svm_length(b, s->next_rip);
     switch (code) {
-    case SVM_EXIT_VINTR: /* the window is open: the next entry delivers */
-        b->control.interrupt &= ~V_IRQ;
-        break;
+    case SVM_EXIT_VINTR: /* the window is open: the next entry delivers */ b->control.interrupt &= ~V_IRQ; break;
     case SVM_EXIT_IRET:
         s->nmi_iret_seen = true;
         s->nmi_iret_rip = b->save.rip;
         b->control.intercept1 &= ~INTERCEPT(SVM_EXIT_IRET);
         b->control.clean = 0;
         break;
-    case SVM_EXIT_INVD: /* it would throw away everybody's unwritten cache lines */
+    case SVM_EXIT_INVD:   /* it would throw away everybody's unwritten cache lines */
     case SVM_EXIT_WBINVD: /* and this would empty everybody's caches; no guest has devices that see memory past them */
         svm_skip(b, length);
         break;
@@ -136,7 +136,8 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
     return EXIT_WAITING;
 }
 
-static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vcpu *s, uint64_t deadline, uint64_t generation)
+static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vcpu *s, uint64_t deadline,
+                                                   uint64_t generation)
 {
     timer_arm(v->cpu, deadline);
     if (s->tag.generation != s->asids->generation || v->flush_seen != generation)
@@ -153,8 +154,8 @@ struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
     if (done)
         svm_skip(s->vmcb, done);
     s->vmcb->save.rax = s->gpr[GPR_RAX];
-    if (rarely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation || v->flush_seen != generation ||
-               ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)))
+    if (rarely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation ||
+               v->flush_seen != generation || ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)))
         prepare_more(v, s, deadline_tsc, generation);
     return s;
 }
@@ -164,11 +165,11 @@ void svm_inject_gp(struct vmcb *b)
     b->control.event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_GP | (b->save.cr0 & CR0_PE ? EVENT_ERROR_CODE : 0);
 }
 
-/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. QEMU (7.2), told by the code's high half, does four
- * things differently: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; it clears V_INTR_MASKING there, and a guest that
- * is entered without that keeps the CPU for good; an event that was to be
- * injected is still valid as interrupted; and it also exits like this, with the guest's registers, where the guest itself sets a
- * CR4 bit that the CPU lacks: #GP elsewhere. */
+/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. QEMU (7.2), told by the code's high half, does
+ * four things differently: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; it clears
+ * V_INTR_MASKING there, and a guest that is entered without that keeps the CPU for good; an event that was to be
+ * injected is still valid as interrupted; and it also exits like this, with the guest's registers, where the guest
+ * itself sets a CR4 bit that the CPU lacks: #GP elsewhere. */
 static uint32_t refused(struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
@@ -214,7 +215,8 @@ static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s)
     __asm__ volatile("call svm_enter"
                      : "+D"(s)
                      :
-                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
+                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                       "memory", "cc");
 }
 
 static inline bool settle_out(struct vcpu *v, const struct vmcb_control *c)
@@ -227,7 +229,8 @@ static inline bool settle_out(struct vcpu *v, const struct vmcb_control *c)
 static inline uint32_t settle_store(struct vcpu *v, const struct vmcb *b)
 {
     const struct vmcb_control *c = &b->control;
-    if (!__atomic_load_n(&v->space->doorbell_count, __ATOMIC_RELAXED) || (c->exit_info1 & (NPF_WRITE | NPF_IN_WALK)) != NPF_WRITE || (c->exit_event & EVENT_VALID))
+    if (!__atomic_load_n(&v->space->doorbell_count, __ATOMIC_RELAXED) ||
+        (c->exit_info1 & (NPF_WRITE | NPF_IN_WALK)) != NPF_WRITE || (c->exit_event & EVENT_VALID))
         return 0;
     return settle_doorbell(v, c->exit_info2 | DOORBELL_STORE, DOORBELL_KEY(b->save.rip, 0), ~0xfull, EXIT_MEMORY);
 }
@@ -242,8 +245,8 @@ static inline void go_on(struct svm_vcpu *s, uint64_t rip)
     b->control.event = 0;
 }
 
-/* A guest's CPUID and doorbells are answered in here: nothing can have come up meanwhile but an interrupt, and with one pending the next entry is an exit at
- * once. */
+/* A guest's CPUID and doorbells are answered in here: nothing can have come up meanwhile but an interrupt, and with one
+ * pending the next entry is an exit at once. */
 inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
 {
     (void)svm_prepare(v, deadline_tsc);
@@ -254,7 +257,8 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
         struct vmcb *b = s->vmcb;
         uint32_t stored;
         if (rarely(b->control.interrupt & V_IRQ))
-            apic_recheck(); /* QEMU (7.2): VMRUN with V_IRQ set writes its word of pending interrupts without a lock, and can lose one of ours */
+            apic_recheck(); /* QEMU (7.2): VMRUN with V_IRQ set writes its word of pending interrupts without a lock,
+                               and can lose one of ours */
         if (b->control.exit_code == SVM_EXIT_CPUID) {
             s->gpr[GPR_RAX] = b->save.rax;
             if (!settle_cpuid(v, s->gpr))
@@ -282,4 +286,5 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
 #endif
 
 _Static_assert(INJECT_VALID == IRQ_VALID && INJECT_ERROR_CODE == EVENT_ERROR_CODE && INJECT_TYPE_NMI == EVENT_NMI &&
-                   INJECT_TYPE_EXCEPTION == EVENT_EXCEPTION, "svm_plan relies on it");
+                   INJECT_TYPE_EXCEPTION == EVENT_EXCEPTION,
+               "svm_plan relies on it");

@@ -1,8 +1,9 @@
 /*
- * The groups of a vCPU's state between the shared page and the VMCB. Each field of the page is read once: another thread of the
- * monitor may be writing. What VMRUN itself refuses is left to it (EXIT_BAD_STATE); here is only what could otherwise reach the
- * host or break our own hold: SVME in EFER, and canonical addresses in the MSRs that VMLOAD loads. CR2 is the kernel's
- * to pass through v->cr2, but VMRUN switches it: while a vCPU is loaded, the VMCB has the true one.
+ * The groups of a vCPU's state between the shared page and the VMCB. Each field of the page is read once: another
+ * thread of the monitor may be writing. What VMRUN itself refuses is left to it (EXIT_BAD_STATE); here is only what
+ * could otherwise reach the host or break our own hold: SVME in EFER, and canonical addresses in the MSRs that VMLOAD
+ * loads. CR2 is the kernel's to pass through v->cr2, but VMRUN switches it: while a vCPU is loaded, the VMCB has the
+ * true one.
  */
 #include "arch/x86_64/regs.h"
 #include "svm/svm.h"
@@ -10,7 +11,10 @@
 #define ATTR_PRESENT (1u << 7)
 #define ATTR_G       (1u << 15)
 
-void svm_reset(struct vmcb_save *s) { *s = (struct vmcb_save){.efer = EFER_SVME}; }
+void svm_reset(struct vmcb_save *s)
+{
+    *s = (struct vmcb_save){.efer = EFER_SVME};
+}
 
 uint16_t svm_attributes(uint32_t attr)
 {
@@ -23,7 +27,8 @@ struct segment svm_segment(const struct vmcb_segment *s, unsigned number, uint8_
 {
     struct segment g = {.selector = s->selector, .limit = s->limit, .base = s->base};
     uint32_t attr = (s->attributes & 0xffu) | (s->attributes & 0xf00u) << 4;
-    /* Where CPUs differ in what they keep of a descriptor, give what VMX would: CPL in SS, a busy task, G as the limit needs. */
+    /* Where CPUs differ in what they keep of a descriptor, give what VMX would: CPL in SS, a busy task, G as the limit
+     * needs. */
     if (number == SEG_SS)
         attr = (attr & ~0x60u) | (uint32_t)(cpl & 3) << 5;
     if (number == SEG_TR)
@@ -42,7 +47,10 @@ static struct vmcb_segment *segment_of(struct vmcb_save *s, unsigned number)
     return table[number];
 }
 
-static uint64_t canonical(uint64_t address) { return (uint64_t)((int64_t)(address << 16) >> 16); }
+static uint64_t canonical(uint64_t address)
+{
+    return (uint64_t)((int64_t)(address << 16) >> 16);
+}
 
 /* NMIs have no blocked state in the VMCB: the guest's IRET is watched instead. */
 void svm_block_nmi(struct svm_vcpu *s, bool blocked)

@@ -1,7 +1,7 @@
 /*
- * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their VMCB with
- * no state of the guest's yet. Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start records them once, they must not
- * change afterwards.
+ * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their
+ * VMCB with no state of the guest's yet. Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start
+ * records them once, they must not change afterwards.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
@@ -10,10 +10,16 @@
 #include "kernel/log.h"
 #include "svm/svm.h"
 
-static struct { uint64_t host_vmcb; struct asid_pool asids; } cpus[MAX_CPUS];
+static struct {
+    uint64_t host_vmcb;
+    struct asid_pool asids;
+} cpus[MAX_CPUS];
 static struct quota machine = {.limit_bytes = ~0ull}; /* two pages a CPU: the machine's own, no domain pays */
 
-static uint64_t image_hpa(const void *p) { return (uint64_t)p - KERNEL_BASE; }
+static uint64_t image_hpa(const void *p)
+{
+    return (uint64_t)p - KERNEL_BASE;
+}
 
 static enum error probe(char *why, size_t why_size)
 {
@@ -47,23 +53,26 @@ static enum error cpu_start(unsigned number)
 /* Words 1 and 2 of the intercepts, and why. */
 static const uint32_t intercepts1 =
     INTERCEPT(SVM_EXIT_INTR) | INTERCEPT(SVM_EXIT_NMI) | INTERCEPT(SVM_EXIT_INIT) | /* the host's */
-    INTERCEPT(SVM_EXIT_VINTR) |                                     /* the interrupt window */
-    INTERCEPT(SVM_EXIT_CPUID) | INTERCEPT(SVM_EXIT_HLT) |           /* the guest's machine */
-    INTERCEPT(SVM_EXIT_IOIO) | INTERCEPT(SVM_EXIT_MSR) |            /* the same */
-    INTERCEPT(SVM_EXIT_RDPMC) |                                     /* would show the host's counters */
-    INTERCEPT(SVM_EXIT_INVD) |                                      /* would lose others' data */
-    INTERCEPT(SVM_EXIT_INVLPGA) |                                   /* not offered */
-    INTERCEPT(SVM_EXIT_TASK_SWITCH) |                               /* not done in hardware under SVM for us to rely on; rare */
+    INTERCEPT(SVM_EXIT_VINTR) |                                                     /* the interrupt window */
+    INTERCEPT(SVM_EXIT_CPUID) | INTERCEPT(SVM_EXIT_HLT) |                           /* the guest's machine */
+    INTERCEPT(SVM_EXIT_IOIO) | INTERCEPT(SVM_EXIT_MSR) |                            /* the same */
+    INTERCEPT(SVM_EXIT_RDPMC) |                                                     /* would show the host's counters */
+    INTERCEPT(SVM_EXIT_INVD) |                                                      /* would lose others' data */
+    INTERCEPT(SVM_EXIT_INVLPGA) |                                                   /* not offered */
+    INTERCEPT(SVM_EXIT_TASK_SWITCH) | /* not done in hardware under SVM for us to rely on; rare */
     INTERCEPT(SVM_EXIT_FERR_FREEZE) | INTERCEPT(SVM_EXIT_SHUTDOWN); /* would stop the CPU */
-static const uint32_t intercepts2 =
-    INTERCEPT(SVM_EXIT_VMRUN) | INTERCEPT(SVM_EXIT_VMMCALL) |       /* the first is mandatory (15.5.1) */
-    INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) | INTERCEPT(SVM_EXIT_STGI) | INTERCEPT(SVM_EXIT_CLGI) |
-    INTERCEPT(SVM_EXIT_SKINIT) |                                    /* would act on the host */
-    INTERCEPT(SVM_EXIT_WBINVD) |                                    /* would empty the caches of all guests */
-    INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) | INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
-    INTERCEPT(SVM_EXIT_XSETBV); /* XCR0 is not in the VMCB. QEMU 7.2 ignores this; the kernel reads XCR0 when it switches vCPUs */
+static const uint32_t intercepts2 = INTERCEPT(SVM_EXIT_VMRUN) |
+                                    INTERCEPT(SVM_EXIT_VMMCALL) | /* the first is mandatory (15.5.1) */
+                                    INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) | INTERCEPT(SVM_EXIT_STGI) |
+                                    INTERCEPT(SVM_EXIT_CLGI) | INTERCEPT(SVM_EXIT_SKINIT) | /* would act on the host */
+                                    INTERCEPT(SVM_EXIT_WBINVD) | /* would empty the caches of all guests */
+                                    INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) |
+                                    INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
+                                    INTERCEPT(SVM_EXIT_XSETBV); /* XCR0 is not in the VMCB. QEMU 7.2 ignores this; the
+                                                                   kernel reads XCR0 when it switches vCPUs */
 
-/* Low half reads, high half writes: DR0-3, and writes of DR7 (and DR5, its other name). DR6 and DR7 themselves are in the VMCB. */
+/* Low half reads, high half writes: DR0-3, and writes of DR7 (and DR5, its other name). DR6 and DR7 themselves are in
+ * the VMCB. */
 #define INTERCEPT_DR 0x00af000fu
 
 static void controls(struct vmcb_control *c, const struct space *space)
@@ -72,7 +81,8 @@ static void controls(struct vmcb_control *c, const struct space *space)
     c->intercept2 = intercepts2;
     /* #DB and #AC against endless delivery (CVE-2015-8104, CVE-2015-5307); #MC is about the machine, not the guest. */
     c->intercept_exceptions = 1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC;
-    /* CR8 is the local APIC's task priority, so the monitor's: V_TPR only repeats it. Low half reads, high half writes. */
+    /* CR8 is the local APIC's task priority, so the monitor's: V_TPR only repeats it. Low half reads, high half writes.
+     */
     c->intercept_cr = 1u << 8 | 1u << 24;
     c->intercept_dr = INTERCEPT_DR;
     c->iopm = image_hpa(svm_iopm);
@@ -100,7 +110,8 @@ static enum error vcpu_create(struct vcpu *v)
     s->next_rip = features & SVM_FEATURE_NRIPS;
     s->flush_by_asid = features & SVM_FEATURE_FLUSH_BY_ASID;
     if (features & SVM_FEATURE_CLEAN)
-        s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES | CLEAN_SEGMENTS;
+        s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES |
+                   CLEAN_SEGMENTS;
     controls(&b->control, v->space);
     if (!s->next_rip) /* WBNOINVD comes here too, a byte longer, and nothing would say which it is */
         b->control.intercept2 &= ~INTERCEPT(SVM_EXIT_WBINVD);
@@ -117,8 +128,10 @@ static void vcpu_destroy(struct vcpu *v)
     pool_free(&v->payer->quota, s, sizeof *s);
 }
 
-
-static uint64_t dr7(struct vcpu *v) { return ((struct svm_vcpu *)v->hw)->vmcb->save.dr7; }
+static uint64_t dr7(struct vcpu *v)
+{
+    return ((struct svm_vcpu *)v->hw)->vmcb->save.dr7;
+}
 
 static void watch_dr(struct vcpu *v, bool on)
 {
@@ -127,10 +140,15 @@ static void watch_dr(struct vcpu *v, bool on)
     c->clean = 0;
 }
 
-static void skip(struct vcpu *v, uint32_t length) { svm_skip(((struct svm_vcpu *)v->hw)->vmcb, length); }
+static void skip(struct vcpu *v, uint32_t length)
+{
+    svm_skip(((struct svm_vcpu *)v->hw)->vmcb, length);
+}
 
-static uint64_t cr4(struct vcpu *v) { return ((struct svm_vcpu *)v->hw)->vmcb->save.cr4; }
-
+static uint64_t cr4(struct vcpu *v)
+{
+    return ((struct svm_vcpu *)v->hw)->vmcb->save.cr4;
+}
 
 static void flush(void)
 {

@@ -1,6 +1,6 @@
 /*
- * The virtual machine control block and its encodings: layout and bits only. Source: AMD APM vol. 2 (24593), appendix B (layout),
- * appendix C (exit codes), 15.5 to 15.25 (meaning).
+ * The virtual machine control block and its encodings: layout and bits only. Source: AMD APM vol. 2 (24593), appendix B
+ * (layout), appendix C (exit codes), 15.5 to 15.25 (meaning).
  */
 #ifndef SVM_VMCB_H
 #define SVM_VMCB_H
@@ -23,17 +23,17 @@ struct vmcb_control { /* table B-1 */
     uint32_t asid;
     uint8_t tlb_control;
     uint8_t reserved_5d[3];
-    uint64_t interrupt;           /* V_* */
-    uint64_t shadow;              /* bit 0: interrupt shadow */
+    uint64_t interrupt; /* V_* */
+    uint64_t shadow;    /* bit 0: interrupt shadow */
     uint64_t exit_code, exit_info1, exit_info2;
-    uint64_t exit_event;          /* EXITINTINFO, layout EVENT_* */
-    uint64_t nested;              /* bit 0: nested paging */
+    uint64_t exit_event; /* EXITINTINFO, layout EVENT_* */
+    uint64_t nested;     /* bit 0: nested paging */
     uint8_t reserved_98[0xa8 - 0x98];
-    uint64_t event;               /* EVENTINJ, layout EVENT_* */
+    uint64_t event; /* EVENTINJ, layout EVENT_* */
     uint64_t nested_cr3;
     uint64_t lbr_control;
     uint32_t clean, reserved_c4;
-    uint64_t next_rip;            /* only with NRIPS; 0: not known */
+    uint64_t next_rip; /* only with NRIPS; 0: not known */
     uint8_t reserved_d0[0x400 - 0xd0];
 };
 
@@ -63,29 +63,46 @@ struct vmcb {
 
 _Static_assert(sizeof(struct vmcb) == 4096, "APM vol. 2, 15.5.1");
 
-/* The exit codes of intercept words 1 and 2 are 0x60 and 0x80 plus the bit's number (appendix C), so one name serves for both. */
+/* The exit codes of intercept words 1 and 2 are 0x60 and 0x80 plus the bit's number (appendix C), so one name serves
+ * for both. */
 enum svm_exit_code {
     SVM_EXIT_READ_CR0 = 0x00,
     SVM_EXIT_WRITE_CR0 = 0x10,
-    SVM_EXIT_READ_DR0 = 0x20, SVM_EXIT_WRITE_DR0 = 0x30, /* + number */
+    SVM_EXIT_READ_DR0 = 0x20,
+    SVM_EXIT_WRITE_DR0 = 0x30, /* + number */
     SVM_EXIT_EXCEPTION = 0x40, /* + vector */
     SVM_EXIT_INTR = 0x60,
-    SVM_EXIT_NMI, SVM_EXIT_SMI, SVM_EXIT_INIT, SVM_EXIT_VINTR,
+    SVM_EXIT_NMI,
+    SVM_EXIT_SMI,
+    SVM_EXIT_INIT,
+    SVM_EXIT_VINTR,
     SVM_EXIT_RDPMC = 0x6f,
     SVM_EXIT_CPUID = 0x72,
     SVM_EXIT_IRET = 0x74,
     SVM_EXIT_INVD = 0x76,
     SVM_EXIT_HLT = 0x78,
     SVM_EXIT_INVLPGA = 0x7a,
-    SVM_EXIT_IOIO, SVM_EXIT_MSR, SVM_EXIT_TASK_SWITCH, SVM_EXIT_FERR_FREEZE, SVM_EXIT_SHUTDOWN,
+    SVM_EXIT_IOIO,
+    SVM_EXIT_MSR,
+    SVM_EXIT_TASK_SWITCH,
+    SVM_EXIT_FERR_FREEZE,
+    SVM_EXIT_SHUTDOWN,
     SVM_EXIT_VMRUN = 0x80,
-    SVM_EXIT_VMMCALL, SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT,
-    SVM_EXIT_WBINVD = 0x89, SVM_EXIT_MONITOR,
-    SVM_EXIT_MWAIT, SVM_EXIT_MWAIT_ARMED, SVM_EXIT_XSETBV,
+    SVM_EXIT_VMMCALL,
+    SVM_EXIT_VMLOAD,
+    SVM_EXIT_VMSAVE,
+    SVM_EXIT_STGI,
+    SVM_EXIT_CLGI,
+    SVM_EXIT_SKINIT,
+    SVM_EXIT_WBINVD = 0x89,
+    SVM_EXIT_MONITOR,
+    SVM_EXIT_MWAIT,
+    SVM_EXIT_MWAIT_ARMED,
+    SVM_EXIT_XSETBV,
     SVM_EXIT_NPF = 0x400,
 };
 #define SVM_EXIT_INVALID 0xffffffffu /* VMEXIT_INVALID is -1; QEMU writes the low half only */
-#define INTERCEPT(code)  (1u << ((code) & 0x1fu))
+#define INTERCEPT(code)  (1u << ((code)&0x1fu))
 
 #define VECTOR_DB 1u
 #define VECTOR_BP 3u
@@ -95,14 +112,14 @@ enum svm_exit_code {
 #define VECTOR_MC 18u
 
 /* EVENTINJ and EXITINTINFO (15.20, 15.7.2) */
-#define EVENT_VECTOR     0xffull
-#define EVENT_TYPE       (7ull << 8)
-#define EVENT_INTERRUPT  (0ull << 8)
-#define EVENT_NMI        (2ull << 8)
-#define EVENT_EXCEPTION  (3ull << 8)
-#define EVENT_SOFTWARE   (4ull << 8)
-#define EVENT_ERROR_CODE (1ull << 11)
-#define EVENT_VALID      (1ull << 31)
+#define EVENT_VECTOR      0xffull
+#define EVENT_TYPE        (7ull << 8)
+#define EVENT_INTERRUPT   (0ull << 8)
+#define EVENT_NMI         (2ull << 8)
+#define EVENT_EXCEPTION   (3ull << 8)
+#define EVENT_SOFTWARE    (4ull << 8)
+#define EVENT_ERROR_CODE  (1ull << 11)
+#define EVENT_VALID       (1ull << 31)
 #define EVENT_ERROR_SHIFT 32
 
 /* control.interrupt (15.21) */
@@ -113,8 +130,8 @@ enum svm_exit_code {
 #define V_INTR_MASKING (1ull << 24)
 
 /* control.tlb_control (15.16.1) */
-#define TLB_KEEP      0u
-#define TLB_FLUSH_ALL 1u
+#define TLB_KEEP       0u
+#define TLB_FLUSH_ALL  1u
 #define TLB_FLUSH_ASID 3u /* only with FlushByAsid */
 
 /* control.clean (15.15.3): what software left unchanged since the last exit */

@@ -3,11 +3,12 @@
  *
  *     check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...
  *
- * Each mistake is printed as FILE:LINE: text. Exit status: 0 no mistake, 1 mistakes, 2 it could not be checked. SIZE is the
- * machine's whole memory, with K, M or G; what the kernel, the services and the modules take is subtracted by a careful guess,
- * since only a running machine knows exactly.
+ * Each mistake is printed as FILE:LINE: text. Exit status: 0 no mistake, 1 mistakes, 2 it could not be checked. SIZE is
+ * the machine's whole memory, with K, M or G; what the kernel, the services and the modules take is subtracted by a
+ * careful guess, since only a running machine knows exactly.
  *
- * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c services/root/config*.c lib/print.c lib/string.c -DUNIT_TEST
+ * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c services/root/config*.c lib/print.c lib/string.c
+ * -DUNIT_TEST
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,8 @@ static void print_mistake(void *context, unsigned line, const char *text)
 
 static int usage(const char *why)
 {
-    fprintf(stderr, "check-config: %s\nusage: check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...\n", why);
+    fprintf(stderr, "check-config: %s\nusage: check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...\n",
+            why);
     return 2;
 }
 

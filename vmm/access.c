@@ -1,6 +1,6 @@
 /*
- * See vmm/access.h. Segment limits are not checked again: the CPU did before it gave the exit, but for INS and OUTS, whose
- * reach is the guest's own memory in any case.
+ * See vmm/access.h. Segment limits are not checked again: the CPU did before it gave the exit, but for INS and OUTS,
+ * whose reach is the guest's own memory in any case.
  */
 #include "vmm/access.h"
 #include "arch/x86_64/regs.h"
@@ -36,11 +36,8 @@ static enum verdict fault_of(const struct walk_result *w, uint64_t linear, struc
         *fault = (struct guest_fault){
             .vector = VECTOR_PF, .has_code = true, .is_page_fault = true, .code = w->error_code, .address = linear};
         return VERDICT_FAULT;
-    case WALK_GENERAL:
-        *fault = (struct guest_fault){.vector = VECTOR_GP, .has_code = true};
-        return VERDICT_FAULT;
-    default:
-        return VERDICT_UNSUPPORTED;
+    case WALK_GENERAL: *fault = (struct guest_fault){.vector = VECTOR_GP, .has_code = true}; return VERDICT_FAULT;
+    default: return VERDICT_UNSUPPORTED;
     }
 }
 
@@ -68,8 +65,8 @@ static void move(const struct guest_cpu *c, uint64_t gpa, unsigned size, bool wr
 }
 
 /* An access touches one page or two; both must be there before anything is done. */
-static enum verdict translate(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, struct walk_result part[2],
-                              unsigned *low, struct guest_fault *fault)
+static enum verdict translate(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,
+                              struct walk_result part[2], unsigned *low, struct guest_fault *fault)
 {
     uint32_t how = (write ? ACCESS_WRITE : 0) | (access_cpl(c->state) == 3 ? ACCESS_USER : 0);
     part[0] = walk(c->memory, c->state, linear, how);
@@ -82,7 +79,8 @@ static enum verdict translate(const struct guest_cpu *c, uint64_t linear, unsign
     return part[1].outcome == WALK_OK ? VERDICT_DONE : fault_of(&part[1], linear + *low, fault);
 }
 
-enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, struct guest_fault *fault)
+enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,
+                          struct guest_fault *fault)
 {
     struct walk_result part[2];
     unsigned low;

@@ -1,6 +1,6 @@
 /*
- * Memory as a guest's instruction names it: a linear address, cut at page borders, translated by the guest's tables, and
- * served by its RAM or by the device that lies there. Pure, but for the device hook.
+ * Memory as a guest's instruction names it: a linear address, cut at page borders, translated by the guest's tables,
+ * and served by its RAM or by the device that lies there. Pure, but for the device hook.
  */
 #ifndef VMM_ACCESS_H
 #define VMM_ACCESS_H
@@ -40,9 +40,11 @@ enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned 
                            struct guest_fault *fault);
 
 /* Whether such an access would go through; moves nothing. */
-enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, struct guest_fault *fault);
+enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,
+                          struct guest_fault *fault);
 
-/* The instruction's bytes at CS:RIP: how many of `most` could be had without crossing into memory that is not there. 0: none. */
+/* The instruction's bytes at CS:RIP: how many of `most` could be had without crossing into memory that is not there. 0:
+ * none. */
 unsigned access_fetch(const struct guest_cpu *c, uint8_t *bytes, unsigned most);
 
 /* 16, 32 or 64: the width of the code that runs. */

@@ -45,7 +45,8 @@ struct fadt {
     uint32_t smi_command;
     uint8_t acpi_enable, acpi_disable, s4bios, pstate;
     uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
-    uint8_t pm1_event_length, pm1_control_length, pm2_control_length, pm_timer_length, gpe0_length, gpe1_length, gpe1_base, cst;
+    uint8_t pm1_event_length, pm1_control_length, pm2_control_length, pm_timer_length, gpe0_length, gpe1_length,
+        gpe1_base, cst;
     uint16_t c2_latency, c3_latency, flush_size, flush_stride;
     uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
     uint16_t boot_flags;
@@ -56,20 +57,21 @@ struct fadt {
     uint16_t arm_flags;
     uint8_t minor_revision;
     uint64_t x_facs, x_dsdt;
-    struct address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2_control, x_pm_timer, x_gpe0, x_gpe1;
+    struct address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2_control, x_pm_timer, x_gpe0,
+        x_gpe1;
     struct address sleep_control, sleep_status;
     uint64_t hypervisor;
 } __attribute__((packed));
 _Static_assert(sizeof(struct fadt) == 276, "ABI");
-#define FADT_WBINVD        (1u << 0)
-#define FADT_PROC_C1       (1u << 2)
+#define FADT_WBINVD          (1u << 0)
+#define FADT_PROC_C1         (1u << 2)
 #define FADT_NO_POWER_BUTTON (1u << 4) /* not as fixed hardware */
 #define FADT_NO_SLEEP_BUTTON (1u << 5)
-#define FADT_NO_FIXED_RTC  (1u << 6)
-#define FADT_TIMER_32      (1u << 8)
-#define FADT_RESET         (1u << 10)
-#define BOOT_LEGACY        (1u << 0)
-#define BOOT_NO_VGA        (1u << 2)
+#define FADT_NO_FIXED_RTC    (1u << 6)
+#define FADT_TIMER_32        (1u << 8)
+#define FADT_RESET           (1u << 10)
+#define BOOT_LEGACY          (1u << 0)
+#define BOOT_NO_VGA          (1u << 2)
 
 /* 5.2.10 */
 struct facs {
@@ -239,7 +241,8 @@ static struct address port(uint16_t base, uint8_t bytes, uint8_t access)
     return (struct address){.space = SPACE_PORT, .bits = (uint8_t)(bytes * 8), .access = access, .value = base};
 }
 
-static struct fadt *fadt(struct writer *w, const struct acpi_machine *m, const struct header *dsdt_table, const struct facs *facs)
+static struct fadt *fadt(struct writer *w, const struct acpi_machine *m, const struct header *dsdt_table,
+                         const struct facs *facs)
 {
     struct fadt *f = reserve(w, sizeof(*f), 16);
     if (f == NULL)
@@ -307,7 +310,7 @@ static struct header *madt(struct writer *w, const struct acpi_machine *m)
     at += 12;
     madt_override(at, 0, 2, 0);
     madt_override(at + 10, m->sci_irq, m->sci_irq, 0x0d); /* level, active high */
-    const uint8_t nmi[6] = {4, 6, 0xff, 0, 0, 1}; /* every CPU's LINT1 */
+    const uint8_t nmi[6] = {4, 6, 0xff, 0, 0, 1};         /* every CPU's LINT1 */
     memcpy(at + 20, nmi, sizeof(nmi));
     finish(h, "APIC", 4, length);
     return h;
@@ -328,7 +331,8 @@ static struct header *mcfg(struct writer *w, const struct acpi_machine *m)
 }
 
 /* RSDT and XSDT: the same list with 4 and 8 bytes an entry. */
-static struct header *list(struct writer *w, const char *signature, size_t entry, const void *const *tables, size_t count)
+static struct header *list(struct writer *w, const char *signature, size_t entry, const void *const *tables,
+                           size_t count)
 {
     struct header *h = reserve(w, sizeof(*h) + entry * count, 16);
     if (h == NULL)
@@ -345,8 +349,8 @@ static bool describable(const struct acpi_machine *m, uint64_t gpa, size_t size)
 {
     return m->vcpus >= 1 && m->vcpus <= VMM_VCPUS_MAX && m->mmio_base <= UINT32_MAX &&
            m->mmio_size <= UINT32_MAX - m->mmio_base + 1 && m->ecam_base <= UINT32_MAX &&
-           m->mmio64_base <= UINT64_MAX - m->mmio64_size && m->pci_io_base + m->pci_io_size <= 0x10000 && gpa % 64 == 0 &&
-           gpa <= UINT32_MAX && size <= UINT32_MAX - gpa;
+           m->mmio64_base <= UINT64_MAX - m->mmio64_size && m->pci_io_base + m->pci_io_size <= 0x10000 &&
+           gpa % 64 == 0 && gpa <= UINT32_MAX && size <= UINT32_MAX - gpa;
 }
 
 size_t acpi_write(uint8_t *area, size_t size, uint64_t gpa, const struct acpi_machine *m, uint64_t *rsdp_address)

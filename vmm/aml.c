@@ -3,26 +3,27 @@
  */
 #include "vmm/aml.h"
 
-#define OP_NAME        0x08u
-#define OP_BYTE        0x0au
-#define OP_WORD        0x0bu
-#define OP_DWORD       0x0cu
-#define OP_QWORD       0x0eu
-#define OP_SCOPE       0x10u
-#define OP_BUFFER      0x11u
-#define OP_PACKAGE     0x12u
-#define OP_EXTENDED    0x5bu
-#define OP_DEVICE      0x82u /* after OP_EXTENDED */
+#define OP_NAME     0x08u
+#define OP_BYTE     0x0au
+#define OP_WORD     0x0bu
+#define OP_DWORD    0x0cu
+#define OP_QWORD    0x0eu
+#define OP_SCOPE    0x10u
+#define OP_BUFFER   0x11u
+#define OP_PACKAGE  0x12u
+#define OP_EXTENDED 0x5bu
+#define OP_DEVICE   0x82u /* after OP_EXTENDED */
 
-/* Address space descriptors: general flags say that minimum and maximum are fixed and that the range is handed on by a bridge. */
-#define RANGE_FIXED    0x0cu
-#define SPACE_MEMORY   0u
-#define SPACE_IO       1u
-#define SPACE_BUS      2u
+/* Address space descriptors: general flags say that minimum and maximum are fixed and that the range is handed on by a
+ * bridge. */
+#define RANGE_FIXED     0x0cu
+#define SPACE_MEMORY    0u
+#define SPACE_IO        1u
+#define SPACE_BUS       2u
 #define MEMORY_WRITABLE 0x01u
-#define IO_ENTIRE      0x03u
+#define IO_ENTIRE       0x03u
 
-#define LENGTH_BYTES   3u /* every block length takes this many; 20 bits of length */
+#define LENGTH_BYTES 3u /* every block length takes this many; 20 bits of length */
 
 void aml_byte(struct aml *a, uint8_t value)
 {

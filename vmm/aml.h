@@ -1,6 +1,6 @@
 /*
- * A small writer of AML, the byte code of ACPI's DSDT (ACPI 6.4, chapter 20, and 6.4 for resource descriptors): just what the
- * machine's description needs. Bytes beyond the buffer are counted, not written; `failed` then says so.
+ * A small writer of AML, the byte code of ACPI's DSDT (ACPI 6.4, chapter 20, and 6.4 for resource descriptors): just
+ * what the machine's description needs. Bytes beyond the buffer are counted, not written; `failed` then says so.
  */
 #ifndef VMM_AML_H
 #define VMM_AML_H

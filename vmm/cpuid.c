@@ -11,8 +11,9 @@
 
 /* Leaf 1. Not: MONITOR 3 (would idle the host's CPU), VMX 5, SMX 6, EST 7, TM2 8, PDCM 15, DS-related ones. x2APIC 21,
  * deadline timer 24 and hypervisor 31 are the machine's, not the host's. */
-#define L1_ECX (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) |     \
-                BIT(26) | BIT(28) | BIT(29) | BIT(30))
+#define L1_ECX                                                                                                  \
+    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) | \
+     BIT(26) | BIT(28) | BIT(29) | BIT(30))
 #define L1_ECX_X2APIC     BIT(21)
 #define L1_ECX_DEADLINE   BIT(24)
 #define L1_ECX_XSAVE      BIT(26)
@@ -20,41 +21,43 @@
 #define L1_ECX_AVX_KIN    (BIT(12) | BIT(28) | BIT(29)) /* FMA, AVX, F16C: only with AVX state */
 #define L1_ECX_HYPERVISOR BIT(31)
 /* Not: serial number 18, debug store 21, thermal 22 and 29, PBE 31; HTT 28 by the number of CPUs. */
-#define L1_EDX (0x03ffu | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) |  \
-                BIT(25) | BIT(26) | BIT(27))
+#define L1_EDX                                                                                                     \
+    (0x03ffu | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | \
+     BIT(25) | BIT(26) | BIT(27))
 #define L1_EDX_HTT BIT(28)
 
-/* Leaf 7.0. EBX not: SGX 2, HLE 4 and RTM 11 (transactions abort anyway at exits and are a side channel), RDT 12 and 15, MPX
- * 14, PT 25. */
+/* Leaf 7.0. EBX not: SGX 2, HLE 4 and RTM 11 (transactions abort anyway at exits and are a side channel), RDT 12 and
+ * 15, MPX 14, PT 25. */
 #define L7_EBX_AVX512 (BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31))
 #define L7_EBX_AVX2   BIT(5)
-#define L7_EBX (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | BIT(18) | BIT(19) |  \
-                BIT(20) | BIT(23) | BIT(24) | BIT(29) | L7_EBX_AVX512)
-/* ECX: UMIP 2, AVX512 VBMI 1, VBMI2 6, GFNI 8, VAES 9, VPCLMULQDQ 10, VNNI 11, BITALG 12, VPOPCNTDQ 14, RDPID 22, CLDEMOTE
- * 25, MOVDIRI 27, MOVDIR64B 28. Not: PKU 3 and OSPKE 4, WAITPKG 5, CET 7 and EDX 20, LA57 16, SGX_LC 30, PKS 31: each is
- * state or a control that nobody switches. */
+#define L7_EBX                                                                                                       \
+    (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | BIT(18) | BIT(19) | \
+     BIT(20) | BIT(23) | BIT(24) | BIT(29) | L7_EBX_AVX512)
+/* ECX: UMIP 2, AVX512 VBMI 1, VBMI2 6, GFNI 8, VAES 9, VPCLMULQDQ 10, VNNI 11, BITALG 12, VPOPCNTDQ 14, RDPID 22,
+ * CLDEMOTE 25, MOVDIRI 27, MOVDIR64B 28. Not: PKU 3 and OSPKE 4, WAITPKG 5, CET 7 and EDX 20, LA57 16, SGX_LC 30, PKS
+ * 31: each is state or a control that nobody switches. */
 #define L7_ECX_AVX512 (BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
 #define L7_ECX_AVX    (BIT(9) | BIT(10))
-#define L7_ECX (BIT(2) | BIT(8) | BIT(22) | BIT(25) | BIT(27) | BIT(28) | L7_ECX_AVX | L7_ECX_AVX512)
-/* EDX: fast short REP MOV 4, MD_CLEAR 10 (VERW does it, no MSR), SERIALIZE 14. Not: AMX 22, 24, 25; SPEC_CTRL and kin 26, 27,
- * 28, 29, 31. */
+#define L7_ECX        (BIT(2) | BIT(8) | BIT(22) | BIT(25) | BIT(27) | BIT(28) | L7_ECX_AVX | L7_ECX_AVX512)
+/* EDX: fast short REP MOV 4, MD_CLEAR 10 (VERW does it, no MSR), SERIALIZE 14. Not: AMX 22, 24, 25; SPEC_CTRL and kin
+ * 26, 27, 28, 29, 31. */
 #define L7_EDX (BIT(4) | BIT(10) | BIT(14))
 
-/* Leaf 0xd.1: XSAVEOPT, XGETBV(1). Not: XSAVES 3, XFD 4; nor XSAVEC 1, for Bochs' (2.7) saves nothing: a Linux that uses it loses all vector registers
- * with every change of its tasks, and XSAVEOPT does as well. */
+/* Leaf 0xd.1: XSAVEOPT, XGETBV(1). Not: XSAVES 3, XFD 4; nor XSAVEC 1, for Bochs' (2.7) saves nothing: a Linux that
+ * uses it loses all vector registers with every change of its tasks, and XSAVEOPT does as well. */
 #define LD1_EAX 5u
 
-/* 0x80000001. ECX: LAHF, (CMP_LEGACY 1 by number of CPUs), CR8 4, LZCNT 5, SSE4A 6, misaligned SSE 7, prefetch 8, XOP 11,
- * FMA4 16, TBM 21. Not: SVM 2, extended APIC space 3, OSVW 9, IBS 10, SKINIT 12, WDT 13, LWP 15, TCE 17, NODEID 19,
+/* 0x80000001. ECX: LAHF, (CMP_LEGACY 1 by number of CPUs), CR8 4, LZCNT 5, SSE4A 6, misaligned SSE 7, prefetch 8, XOP
+ * 11, FMA4 16, TBM 21. Not: SVM 2, extended APIC space 3, OSVW 9, IBS 10, SKINIT 12, WDT 13, LWP 15, TCE 17, NODEID 19,
  * performance counters 23, 24, 28, MONITORX 29. Topology extensions 22 where the host has them. */
-#define E1_ECX_AVX (BIT(11) | BIT(16))
-#define E1_ECX (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(21) | BIT(22) | E1_ECX_AVX)
+#define E1_ECX_AVX        (BIT(11) | BIT(16))
+#define E1_ECX            (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(21) | BIT(22) | E1_ECX_AVX)
 #define E1_ECX_CMP_LEGACY BIT(1)
 #define E1_ECX_TOPOLOGY   BIT(22)
-/* EDX: SYSCALL 11, NX 20, MMXEXT 22, 1 GiB pages 26, RDTSCP 27, long mode 29, 3DNow 30, 31. AMD repeats leaf 1's low bits.
- * Not: fast FXSAVE 25, whose EFER bit is not offered. */
-#define E1_EDX (BIT(11) | BIT(20) | BIT(22) | BIT(26) | BIT(27) | BIT(29) | BIT(30) | BIT(31))
-#define E1_EDX_AMD_COPY 0x0183f3ffu
+/* EDX: SYSCALL 11, NX 20, MMXEXT 22, 1 GiB pages 26, RDTSCP 27, long mode 29, 3DNow 30, 31. AMD repeats leaf 1's low
+ * bits. Not: fast FXSAVE 25, whose EFER bit is not offered. */
+#define E1_EDX           (BIT(11) | BIT(20) | BIT(22) | BIT(26) | BIT(27) | BIT(29) | BIT(30) | BIT(31))
+#define E1_EDX_AMD_COPY  0x0183f3ffu
 #define E1_EDX_LONG_MODE BIT(29)
 
 #define E7_EDX_INVARIANT_TSC BIT(8)
@@ -108,7 +111,8 @@ static void leaf_1(struct builder *b)
         ecx &= ~L1_ECX_AVX_KIN;
     if (b->t->xcr0_allowed == 0)
         ecx &= ~L1_ECX_XSAVE;
-    r.ecx = ecx | L1_ECX_HYPERVISOR | (b->request->x2apic ? L1_ECX_X2APIC : 0) | (b->request->tsc_deadline ? L1_ECX_DEADLINE : 0);
+    r.ecx = ecx | L1_ECX_HYPERVISOR | (b->request->x2apic ? L1_ECX_X2APIC : 0) |
+            (b->request->tsc_deadline ? L1_ECX_DEADLINE : 0);
     r.edx = (r.edx & L1_EDX) | (b->t->vcpus > 1 ? L1_EDX_HTT : 0);
     /* APIC id 0 here; cpuid_lookup puts in the vCPU's. The count is of addressable ids. */
     r.ebx = (r.ebx & 0xffffu) | BIT(b->shift) << 16;
@@ -191,16 +195,19 @@ static void leaf_d(struct builder *b)
     if (t->xcr0_allowed == 0)
         return;
     /* EBX of the first follows XCR0: cpuid_lookup. */
-    add(b, 0xd, 0, (struct cpuid_regs){.eax = (uint32_t)t->xcr0_allowed, .ebx = standard_size(t, XCR0_BASE),
-                                       .ecx = standard_size(t, t->xcr0_allowed)}, 0);
+    add(b, 0xd, 0,
+        (struct cpuid_regs){.eax = (uint32_t)t->xcr0_allowed,
+                            .ebx = standard_size(t, XCR0_BASE),
+                            .ecx = standard_size(t, t->xcr0_allowed)},
+        0);
     add(b, 0xd, 1, (struct cpuid_regs){.eax = host(b, 0xd, 1).eax & LD1_EAX}, 0); /* EBX is of the compacted format */
     for (uint32_t i = 2; i < 8; i++)
         if (t->xsave_size[i] != 0)
             add(b, 0xd, i, (struct cpuid_regs){.eax = t->xsave_size[i], .ebx = t->xsave_offset[i]}, 0);
 }
 
-/* num / den close to tsc / crystal, by continued fractions, with num * crystal still in 32 bits: Linux multiplies in that
- * order and width (native_calibrate_tsc). Exact whenever the ratio allows it. */
+/* num / den close to tsc / crystal, by continued fractions, with num * crystal still in 32 bits: Linux multiplies in
+ * that order and width (native_calibrate_tsc). Exact whenever the ratio allows it. */
 static void tsc_ratio(uint64_t tsc_khz, uint64_t crystal_khz, uint32_t *num, uint32_t *den)
 {
     uint64_t limit = UINT32_MAX / crystal_khz, a = tsc_khz, c = crystal_khz;
@@ -315,8 +322,8 @@ static void hypervisor(struct builder *b)
 enum error cpuid_build(struct cpuid_table *t, cpuid_reader *read, void *context, const struct cpuid_request *request)
 {
     memset(t, 0, sizeof(*t));
-    if (request->vcpus == 0 || request->vcpus > VMM_VCPUS_MAX || request->tsc_khz == 0 || request->tsc_khz > 1ull << 31 ||
-        request->apic_khz == 0)
+    if (request->vcpus == 0 || request->vcpus > VMM_VCPUS_MAX || request->tsc_khz == 0 ||
+        request->tsc_khz > 1ull << 31 || request->apic_khz == 0)
         return E_ARG;
     struct builder b = {.t = t, .read = read, .context = context, .request = request};
     while (BIT(b.shift) < request->vcpus)
@@ -341,12 +348,9 @@ bool cpuid_settleable(uint32_t leaf, uint32_t vcpus)
     case 1:
     case 0xb:
     case 0x1f:
-    case EXTENDED + 0x1e:
-        return vcpus == 1;
-    case 0xd:
-        return false;
-    default:
-        return true;
+    case EXTENDED + 0x1e: return vcpus == 1;
+    case 0xd: return false;
+    default: return true;
     }
 }
 
@@ -372,8 +376,8 @@ static bool out_of_range(const struct cpuid_table *t, uint32_t leaf)
     return leaf > t->max_basic;
 }
 
-void cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf, uint64_t cr4, uint64_t xcr0,
-                  struct cpuid_regs *out)
+void cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
+                  uint64_t xcr0, struct cpuid_regs *out)
 {
     *out = (struct cpuid_regs){0};
     if (out_of_range(t, leaf)) {
@@ -405,7 +409,6 @@ void cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uin
             out->ebx = vcpu & 0xffu;
         }
         break;
-    default:
-        break;
+    default: break;
     }
 }

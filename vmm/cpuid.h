@@ -1,9 +1,9 @@
 /*
- * The guest's CPUID: the host's answers seen through an allow-list, plus this machine's own topology and the paravirtual
- * leaves.
+ * The guest's CPUID: the host's answers seen through an allow-list, plus this machine's own topology and the
+ * paravirtual leaves.
  *
- * Promises: a feature bit reaches the guest only if it is on the list here AND the host has it; a leaf that is not on the
- * list reads as zero. What the kernel may settle by itself and what the monitor must answer per vCPU is told by
+ * Promises: a feature bit reaches the guest only if it is on the list here AND the host has it; a leaf that is not on
+ * the list reads as zero. What the kernel may settle by itself and what the monitor must answer per vCPU is told by
  * cpuid_settleable.
  */
 #ifndef VMM_CPUID_H
@@ -13,13 +13,15 @@
 #include <stdint.h>
 #include "mullion/abi.h"
 
-struct cpuid_regs { uint32_t eax, ebx, ecx, edx; };
+struct cpuid_regs {
+    uint32_t eax, ebx, ecx, edx;
+};
 
 /* Executes CPUID (or, in tests, plays a CPU). */
 typedef void cpuid_reader(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
 
-#define CPUID_ANY   0xffffffffu /* subleaf: whatever */
-#define CPUID_MAX   96
+#define CPUID_ANY 0xffffffffu /* subleaf: whatever */
+#define CPUID_MAX 96
 
 struct cpuid_entry {
     uint32_t leaf, subleaf;
@@ -32,16 +34,16 @@ struct cpuid_table {
     uint32_t vcpus;
     uint32_t max_basic, max_hypervisor, max_extended;
     bool intel;
-    uint64_t xcr0_allowed;      /* the bits that the guest may set in XCR0 */
+    uint64_t xcr0_allowed;                   /* the bits that the guest may set in XCR0 */
     uint32_t xsave_offset[8], xsave_size[8]; /* by state component, of those allowed */
     struct cpuid_entry entry[CPUID_MAX];
 };
 
 struct cpuid_request {
-    uint32_t vcpus;     /* 1..VMM_VCPUS_MAX */
-    uint64_t tsc_khz;   /* the guest's */
-    uint32_t apic_khz;  /* tick rate of the local APIC model's timer before its divider */
-    bool tsc_deadline;  /* the model offers the TSC-deadline timer */
+    uint32_t vcpus;    /* 1..VMM_VCPUS_MAX */
+    uint64_t tsc_khz;  /* the guest's */
+    uint32_t apic_khz; /* tick rate of the local APIC model's timer before its divider */
+    bool tsc_deadline; /* the model offers the TSC-deadline timer */
     bool x2apic;
 };
 
@@ -49,8 +51,8 @@ struct cpuid_request {
 enum error cpuid_build(struct cpuid_table *t, cpuid_reader *read, void *context, const struct cpuid_request *request)
     __attribute__((warn_unused_result));
 
-/* May entries of this leaf be put into the kernel's table (which is one per space)? False where the answer differs between
- * vCPUs, or follows state that the kernel's table cannot follow (leaf 0xd: XCR0). */
+/* May entries of this leaf be put into the kernel's table (which is one per space)? False where the answer differs
+ * between vCPUs, or follows state that the kernel's table cannot follow (leaf 0xd: XCR0). */
 bool cpuid_settleable(uint32_t leaf, uint32_t vcpus);
 
 /* Does cpuid_lookup need the current CR4 and XCR0 (GROUP_CR) for this leaf? Otherwise pass 0. */

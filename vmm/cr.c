@@ -6,12 +6,15 @@
 
 uint64_t cr4_allowed(uint32_t leaf1_ecx, uint32_t leaf1_edx, uint32_t leaf7_ebx, uint32_t leaf7_ecx)
 {
-    static const struct { uint8_t word, bit; uint64_t cr4; } rule[] = {
+    static const struct {
+        uint8_t word, bit;
+        uint64_t cr4;
+    } rule[] = {
         /* SDM vol. 3, 2.5: each bit and the CPUID feature that offers it */
-        {1, 1, CR4_VME | CR4_PVI}, {1, 4, CR4_TSD}, {1, 2, CR4_DE},        {1, 3, CR4_PSE},    {1, 6, CR4_PAE},
-        {1, 7, CR4_MCE},           {1, 13, CR4_PGE}, {1, 24, CR4_OSFXSR},  {1, 25, CR4_OSXMMEXCPT},
-        {2, 0, CR4_FSGSBASE},      {0, 17, CR4_PCIDE}, {0, 26, CR4_OSXSAVE}, {2, 7, CR4_SMEP}, {2, 20, CR4_SMAP},
-        {3, 2, CR4_UMIP},          {3, 3, CR4_PKE},
+        {1, 1, CR4_VME | CR4_PVI}, {1, 4, CR4_TSD},      {1, 2, CR4_DE},     {1, 3, CR4_PSE},
+        {1, 6, CR4_PAE},           {1, 7, CR4_MCE},      {1, 13, CR4_PGE},   {1, 24, CR4_OSFXSR},
+        {1, 25, CR4_OSXMMEXCPT},   {2, 0, CR4_FSGSBASE}, {0, 17, CR4_PCIDE}, {0, 26, CR4_OSXSAVE},
+        {2, 7, CR4_SMEP},          {2, 20, CR4_SMAP},    {3, 2, CR4_UMIP},   {3, 3, CR4_PKE},
     };
     const uint32_t words[] = {leaf1_ecx, leaf1_edx, leaf7_ebx, leaf7_ecx};
     uint64_t allowed = CR4_PCE; /* no feature bit; without a PMU it only lets RDPMC fault differently */
@@ -45,7 +48,8 @@ static bool write_cr0(struct vcpu_state *s, uint64_t value)
             return false;
         s->efer &= ~EFER_LMA;
     }
-    s->cr0 = (value & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG));
+    s->cr0 = (value &
+              (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG));
     return true;
 }
 
@@ -79,21 +83,14 @@ bool cr_write(struct vcpu_state *s, unsigned number, uint64_t value, uint64_t al
 {
     bool ok;
     switch (number) {
-    case 0:
-        ok = write_cr0(s, value);
-        break;
+    case 0: ok = write_cr0(s, value); break;
     case 2:
         s->cr2 = value;
         ok = true;
         break;
-    case 3:
-        ok = write_cr3(s, value, physical_bits);
-        break;
-    case 4:
-        ok = write_cr4(s, value, allowed_cr4);
-        break;
-    default:
-        return false;
+    case 3: ok = write_cr3(s, value, physical_bits); break;
+    case 4: ok = write_cr4(s, value, allowed_cr4); break;
+    default: return false;
     }
     if (ok)
         s->dirty |= GROUP_CR;

@@ -183,7 +183,6 @@ enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct 
         out->write = true;
         out->value = (s->cr0 & ~0xeull) | (value & 0xf);
         return VERDICT_DONE;
-    default:
-        return VERDICT_UNSUPPORTED;
+    default: return VERDICT_UNSUPPORTED;
     }
 }

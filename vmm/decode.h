@@ -1,6 +1,6 @@
 /*
- * The one place that sets Zydis up: fetches the bytes at rip and decodes them for the mode that the guest is in; registers and
- * addresses of the decoded operands. Included by the emulator's files only.
+ * The one place that sets Zydis up: fetches the bytes at rip and decodes them for the mode that the guest is in;
+ * registers and addresses of the decoded operands. Included by the emulator's files only.
  */
 #ifndef VMM_DECODE_H
 #define VMM_DECODE_H
@@ -16,7 +16,8 @@ struct decoded {
 /* False: the bytes cannot be had, or mean nothing. `seen` gets the bytes in any case. */
 bool decode(const struct guest_cpu *c, struct decoded *d, struct instruction_bytes *seen);
 
-/* Which of the 16 registers (GPR_*), how many bytes of it, and at which bit they start (AH..BH: 8). False: another kind. */
+/* Which of the 16 registers (GPR_*), how many bytes of it, and at which bit they start (AH..BH: 8). False: another
+ * kind. */
 bool register_place(ZydisRegister r, unsigned *number, unsigned *size, unsigned *shift);
 
 /* An integer register of any width, segment registers included (write: not those). False: another kind. */

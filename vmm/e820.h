@@ -1,5 +1,6 @@
 /*
- * The guest's memory map in the form of the BIOS call INT 15h E820 (ACPI 6.4, 15.1), from which every loader makes its own.
+ * The guest's memory map in the form of the BIOS call INT 15h E820 (ACPI 6.4, 15.1), from which every loader makes its
+ * own.
  */
 #ifndef VMM_E820_H
 #define VMM_E820_H
@@ -23,12 +24,13 @@ struct e820_map {
     struct e820_entry entry[E820_MAX];
 };
 
-struct e820_range { uint64_t base, size; };
+struct e820_range {
+    uint64_t base, size;
+};
 
-/* RAM from m's pieces without [0xa0000, 0x100000), that hole as reserved, and the `reserved` ranges (outside RAM: ECAM, APIC
- * windows) as reserved; sorted by address. E_OVERLAP: a reserved range meets RAM or another. E_QUOTA: too many. */
+/* RAM from m's pieces without [0xa0000, 0x100000), that hole as reserved, and the `reserved` ranges (outside RAM: ECAM,
+ * APIC windows) as reserved; sorted by address. E_OVERLAP: a reserved range meets RAM or another. E_QUOTA: too many. */
 enum error e820_build(struct e820_map *map, const struct guest_memory *m, const struct e820_range *reserved,
-                      uint32_t reserved_count)
-    __attribute__((warn_unused_result));
+                      uint32_t reserved_count) __attribute__((warn_unused_result));
 
 #endif

@@ -28,8 +28,7 @@ static enum verdict load(struct run *r, const ZydisDecodedOperand *o, uint64_t *
         if ((size != 1 && size != 2 && size != 4 && size != 8) || !operand_linear(r->c->state, &r->d, o, 0, &linear))
             return VERDICT_UNSUPPORTED;
         return access_linear(r->c, linear, size, false, value, r->fault);
-    default:
-        return VERDICT_UNSUPPORTED;
+    default: return VERDICT_UNSUPPORTED;
     }
 }
 
@@ -84,37 +83,22 @@ static enum verdict do_two(struct run *r)
     bool keep = true;
     unsigned carry = (flags & FLAG_CF) != 0;
     switch (r->d.insn.mnemonic) {
-    case ZYDIS_MNEMONIC_AND:
-        result = alu_logic(a & b, size, &flags);
-        break;
-    case ZYDIS_MNEMONIC_OR:
-        result = alu_logic(a | b, size, &flags);
-        break;
-    case ZYDIS_MNEMONIC_XOR:
-        result = alu_logic(a ^ b, size, &flags);
-        break;
+    case ZYDIS_MNEMONIC_AND: result = alu_logic(a & b, size, &flags); break;
+    case ZYDIS_MNEMONIC_OR: result = alu_logic(a | b, size, &flags); break;
+    case ZYDIS_MNEMONIC_XOR: result = alu_logic(a ^ b, size, &flags); break;
     case ZYDIS_MNEMONIC_TEST:
         result = alu_logic(a & b, size, &flags);
         keep = false;
         break;
-    case ZYDIS_MNEMONIC_ADD:
-        result = alu_add(a, b, 0, size, &flags);
-        break;
-    case ZYDIS_MNEMONIC_ADC:
-        result = alu_add(a, b, carry, size, &flags);
-        break;
-    case ZYDIS_MNEMONIC_SUB:
-        result = alu_sub(a, b, 0, size, &flags);
-        break;
-    case ZYDIS_MNEMONIC_SBB:
-        result = alu_sub(a, b, carry, size, &flags);
-        break;
+    case ZYDIS_MNEMONIC_ADD: result = alu_add(a, b, 0, size, &flags); break;
+    case ZYDIS_MNEMONIC_ADC: result = alu_add(a, b, carry, size, &flags); break;
+    case ZYDIS_MNEMONIC_SUB: result = alu_sub(a, b, 0, size, &flags); break;
+    case ZYDIS_MNEMONIC_SBB: result = alu_sub(a, b, carry, size, &flags); break;
     case ZYDIS_MNEMONIC_CMP:
         result = alu_sub(a, b, 0, size, &flags);
         keep = false;
         break;
-    default:
-        return VERDICT_UNSUPPORTED;
+    default: return VERDICT_UNSUPPORTED;
     }
     if (keep && (v = store(r, &r->d.operand[0], result)) != VERDICT_DONE)
         return v;
@@ -139,14 +123,9 @@ static enum verdict do_one(struct run *r)
         result = alu_sub(a, 1, 0, size, &flags);
         flags = (flags & ~FLAG_CF) | carry;
         break;
-    case ZYDIS_MNEMONIC_NEG:
-        result = alu_sub(0, a, 0, size, &flags);
-        break;
-    case ZYDIS_MNEMONIC_NOT:
-        result = ~a;
-        break;
-    default:
-        return VERDICT_UNSUPPORTED;
+    case ZYDIS_MNEMONIC_NEG: result = alu_sub(0, a, 0, size, &flags); break;
+    case ZYDIS_MNEMONIC_NOT: result = ~a; break;
+    default: return VERDICT_UNSUPPORTED;
     }
     v = store(r, &r->d.operand[0], result);
     if (v == VERDICT_DONE)
@@ -154,7 +133,8 @@ static enum verdict do_one(struct run *r)
     return v;
 }
 
-/* BT, BTS, BTR, BTC. With a register as bit number the memory operand is a bit string: the number may reach beyond it. */
+/* BT, BTS, BTR, BTC. With a register as bit number the memory operand is a bit string: the number may reach beyond it.
+ */
 static enum verdict do_bit(struct run *r)
 {
     struct vcpu_state *s = r->c->state;
@@ -174,17 +154,10 @@ static enum verdict do_bit(struct run *r)
         return v;
     uint64_t bit = 1ull << (number & (bits - 1)), result = value;
     switch (r->d.insn.mnemonic) {
-    case ZYDIS_MNEMONIC_BTS:
-        result |= bit;
-        break;
-    case ZYDIS_MNEMONIC_BTR:
-        result &= ~bit;
-        break;
-    case ZYDIS_MNEMONIC_BTC:
-        result ^= bit;
-        break;
-    default:
-        break;
+    case ZYDIS_MNEMONIC_BTS: result |= bit; break;
+    case ZYDIS_MNEMONIC_BTR: result &= ~bit; break;
+    case ZYDIS_MNEMONIC_BTC: result ^= bit; break;
+    default: break;
     }
     if (r->d.insn.mnemonic != ZYDIS_MNEMONIC_BT &&
         (v = access_linear(r->c, linear, size, true, &result, r->fault)) != VERDICT_DONE)
@@ -264,7 +237,8 @@ struct string {
     uint16_t port;
 };
 
-static enum verdict move_element(struct run *r, const struct string *t, const ZydisDecodedOperand *o, bool write, uint64_t *value)
+static enum verdict move_element(struct run *r, const struct string *t, const ZydisDecodedOperand *o, bool write,
+                                 uint64_t *value)
 {
     uint64_t linear;
     if (o == NULL || !operand_linear(r->c->state, &r->d, o, 0, &linear))
@@ -289,9 +263,7 @@ static enum verdict round_of(struct run *r, const struct string *t, uint64_t *fl
     case ZYDIS_MNEMONIC_STOSB:
     case ZYDIS_MNEMONIC_STOSW:
     case ZYDIS_MNEMONIC_STOSD:
-    case ZYDIS_MNEMONIC_STOSQ:
-        a = s->gpr[GPR_RAX];
-        return move_element(r, t, t->to, true, &a);
+    case ZYDIS_MNEMONIC_STOSQ: a = s->gpr[GPR_RAX]; return move_element(r, t, t->to, true, &a);
     case ZYDIS_MNEMONIC_LODSB:
     case ZYDIS_MNEMONIC_LODSW:
     case ZYDIS_MNEMONIC_LODSD:
@@ -339,8 +311,7 @@ static enum verdict round_of(struct run *r, const struct string *t, uint64_t *fl
         data = (uint32_t)a;
         t->io(t->context, t->port, t->size, true, &data);
         return VERDICT_DONE;
-    default:
-        return VERDICT_UNSUPPORTED;
+    default: return VERDICT_UNSUPPORTED;
     }
 }
 
@@ -392,27 +363,21 @@ static enum verdict execute(struct run *r)
     switch (r->d.insn.mnemonic) {
     case ZYDIS_MNEMONIC_MOV:
     case ZYDIS_MNEMONIC_MOVZX:
-    case ZYDIS_MNEMONIC_MOVNTI:
-        return do_move(r, false);
+    case ZYDIS_MNEMONIC_MOVNTI: return do_move(r, false);
     case ZYDIS_MNEMONIC_MOVSX:
-    case ZYDIS_MNEMONIC_MOVSXD:
-        return do_move(r, true);
+    case ZYDIS_MNEMONIC_MOVSXD: return do_move(r, true);
     case ZYDIS_MNEMONIC_INC:
     case ZYDIS_MNEMONIC_DEC:
     case ZYDIS_MNEMONIC_NEG:
-    case ZYDIS_MNEMONIC_NOT:
-        return do_one(r);
+    case ZYDIS_MNEMONIC_NOT: return do_one(r);
     case ZYDIS_MNEMONIC_BT:
     case ZYDIS_MNEMONIC_BTS:
     case ZYDIS_MNEMONIC_BTR:
-    case ZYDIS_MNEMONIC_BTC:
-        return do_bit(r);
+    case ZYDIS_MNEMONIC_BTC: return do_bit(r);
     case ZYDIS_MNEMONIC_XCHG:
     case ZYDIS_MNEMONIC_XADD:
-    case ZYDIS_MNEMONIC_CMPXCHG:
-        return do_exchange(r);
-    default:
-        return do_two(r);
+    case ZYDIS_MNEMONIC_CMPXCHG: return do_exchange(r);
+    default: return do_two(r);
     }
 }
 

@@ -1,16 +1,18 @@
 /*
- * Executes one guest instruction in place of the CPU: those that touch device memory, string port I/O, and the moves to and
- * from control registers that a CPU without decode assists reports without details. Decoding is Zydis'. Pure but for the hooks.
+ * Executes one guest instruction in place of the CPU: those that touch device memory, string port I/O, and the moves to
+ * and from control registers that a CPU without decode assists reports without details. Decoding is Zydis'. Pure but
+ * for the hooks.
  *
- * Promises: on DONE the instruction has retired (rip moved, registers and flags changed, groups marked dirty); on FAULT and
- * UNSUPPORTED nothing but device reads has happened, except that a repeated string instruction keeps the rounds that were done.
+ * Promises: on DONE the instruction has retired (rip moved, registers and flags changed, groups marked dirty); on FAULT
+ * and UNSUPPORTED nothing but device reads has happened, except that a repeated string instruction keeps the rounds
+ * that were done.
  */
 #ifndef VMM_EMULATE_H
 #define VMM_EMULATE_H
 
 #include "vmm/access.h"
 
-#define EMULATE_ROUNDS 512u /* of a repeated string instruction, per exit: then interrupts get their turn */
+#define EMULATE_ROUNDS  512u /* of a repeated string instruction, per exit: then interrupts get their turn */
 #define INSTRUCTION_MAX 15u
 
 struct instruction_bytes {
@@ -30,8 +32,8 @@ enum verdict emulate_string_io(const struct guest_cpu *c, uint16_t port, unsigne
 struct cr_access {
     uint8_t number;
     bool write;
-    unsigned gpr;    /* of a read */
-    uint64_t value;  /* of a write: LMSW and CLTS are already merged with the old CR0 */
+    unsigned gpr;   /* of a read */
+    uint64_t value; /* of a write: LMSW and CLTS are already merged with the old CR0 */
     unsigned length;
 };
 enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct instruction_bytes *seen,

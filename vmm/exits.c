@@ -1,6 +1,7 @@
 /*
- * See vmm/exits.h. One function per exit reason; each ends in one of: the instruction has retired, the guest re-executes it,
- * the guest gets a fault, the guest is ended with a reason. Accesses to devices are in vmm/exits_device.c.
+ * See vmm/exits.h. One function per exit reason; each ends in one of: the instruction has retired, the guest
+ * re-executes it, the guest gets a fault, the guest is ended with a reason. Accesses to devices are in
+ * vmm/exits_device.c.
  */
 #include "vmm/exits_internal.h"
 
@@ -13,7 +14,8 @@ bool exits_fetch(struct vm_vcpu *v, uint32_t groups)
 {
     enum error error = sys_vcpu_fetch(groups);
     if (error != OK)
-        vm_end(v->vm, GUEST_CRASHED, 0, "vCPU %u: state groups 0x%x cannot be had (error %d)", v->index, groups, (int)error);
+        vm_end(v->vm, GUEST_CRASHED, 0, "vCPU %u: state groups 0x%x cannot be had (error %d)", v->index, groups,
+               (int)error);
     return error == OK;
 }
 
@@ -21,8 +23,9 @@ void exits_crash(struct vm_vcpu *v, const char *what)
 {
     struct vcpu_state *s = v->state;
     if (exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
-        vm_end(v->vm, GUEST_CRASHED, 0, "vCPU %u: %s at rip 0x%lx (cs 0x%x, cr0 0x%lx, cr3 0x%lx, cr4 0x%lx, exit detail 0x%lx)",
-               v->index, what, s->rip, s->seg[SEG_CS].selector, s->cr0, s->cr3, s->cr4, s->exit.detail);
+        vm_end(v->vm, GUEST_CRASHED, 0,
+               "vCPU %u: %s at rip 0x%lx (cs 0x%x, cr0 0x%lx, cr3 0x%lx, cr4 0x%lx, exit detail 0x%lx)", v->index, what,
+               s->rip, s->seg[SEG_CS].selector, s->cr0, s->cr3, s->cr4, s->exit.detail);
 }
 
 void exits_inject(struct vm_vcpu *v, const struct guest_fault *f)
@@ -178,7 +181,8 @@ static void wrmsr_exit(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
     bool end = (uint32_t)s->gpr[GPR_RCX] == MSR_X2APIC_EOI && (uint32_t)(s->gpr[GPR_RAX] | s->gpr[GPR_RDX]) == 0;
-    if (end && exits_skips_there(s) && lapic_x2apic(&v->lapic) && lapic_end_only(&v->lapic)) /* by far the most frequent */
+    if (end && exits_skips_there(s) && lapic_x2apic(&v->lapic) &&
+        lapic_end_only(&v->lapic)) /* by far the most frequent */
         s->advance = s->exit.insn_len;
     else
         other_wrmsr(v, s);

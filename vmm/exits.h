@@ -1,5 +1,6 @@
 /*
- * Settles one exit of a vCPU. Unknown means that the guest stops with a reason, or gets the fault that hardware would give.
+ * Settles one exit of a vCPU. Unknown means that the guest stops with a reason, or gets the fault that hardware would
+ * give.
  */
 #ifndef VMM_EXITS_H
 #define VMM_EXITS_H
@@ -34,8 +35,8 @@ static inline bool exits_need(struct vm_vcpu *v, uint32_t groups)
     return missing == 0 || exits_fetch(v, missing);
 }
 
-/* Paravirtual calls (Linux Documentation/virt/kvm/x86/hypercalls.rst): number in rax, arguments in rbx, rcx, rdx, rsi; the
- * result for rax. */
+/* Paravirtual calls (Linux Documentation/virt/kvm/x86/hypercalls.rst): number in rax, arguments in rbx, rcx, rdx, rsi;
+ * the result for rax. */
 uint64_t hypercall(struct vm_vcpu *v, uint64_t number, const uint64_t argument[4]);
 
 #endif

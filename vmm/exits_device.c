@@ -2,10 +2,10 @@
  * Accesses to devices, by port and by memory: finds the device, does what the instruction does, and moves on. See
  * vmm/exits_internal.h. Most exits of a guest end here, so the usual way is short and the others stand apart.
  */
-#include "vmm/exits_internal.h"
 #include "lib/log.h"
 #include "lib/print.h"
 #include "vmm/devices/layout.h"
+#include "vmm/exits_internal.h"
 
 #define STUCK_MAX      100000u /* faults in a row on one page that is there */
 #define UNCLAIMED_LOGS 8u
@@ -38,8 +38,8 @@ static bool touches_timers(uint16_t port)
     return (port >= 0x40 && port < 0x80) || (port >= LAYOUT_PM_BASE && port < LAYOUT_GPE0);
 }
 
-static inline __attribute__((always_inline)) bool access_port(struct vm_vcpu *v, uint16_t port, unsigned size, bool write,
-                                                              uint32_t *value)
+static inline __attribute__((always_inline)) bool access_port(struct vm_vcpu *v, uint16_t port, unsigned size,
+                                                              bool write, uint32_t *value)
 {
     struct vm *vm = v->vm;
     vm_lock(vm);
@@ -75,8 +75,8 @@ static __attribute__((noinline)) void string_port_exit(struct vm_vcpu *v)
     struct guest_fault fault = {0};
     struct instruction_bytes seen = {.count = 0};
     if (exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
-        exits_settle(v, emulate_string_io(&c, s->exit.port.port, s->exit.port.size, port_access, &seen, &fault), &fault, &seen,
-                     "string port access");
+        exits_settle(v, emulate_string_io(&c, s->exit.port.port, s->exit.port.size, port_access, &seen, &fault), &fault,
+                     &seen, "string port access");
 }
 
 void exits_port(struct vm_vcpu *v)
@@ -127,14 +127,16 @@ static __attribute__((noinline)) void emulate_exit(struct vm_vcpu *v, const stru
     }
 }
 
-/* A store has been done here that may have rung a doorbell; rip is still the instruction's. What ring 0 does not take goes on coming here. */
+/* A store has been done here that may have rung a doorbell; rip is still the instruction's. What ring 0 does not take
+ * goes on coming here. */
 static __attribute__((noinline)) void doorbell_store(struct vm_vcpu *v, uint64_t at, unsigned length)
 {
     struct vm *vm = v->vm;
     vm_lock(vm);
     const struct doorbell *b = doorbell_rung(&vm->doorbells, at, v->state->rip);
     if (b != NULL)
-        (void)sys_settle(vm->space, SETTLE_DOORBELL_STORE, at | (uint64_t)length << 56, v->state->rip, b->event, b->bits);
+        (void)sys_settle(vm->space, SETTLE_DOORBELL_STORE, at | (uint64_t)length << 56, v->state->rip, b->event,
+                         b->bits);
     vm_unlock(vm);
 }
 

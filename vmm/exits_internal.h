@@ -26,8 +26,8 @@ static inline struct guest_cpu exits_cpu(struct vm_vcpu *v)
     return (struct guest_cpu){.state = v->state, .memory = &v->vm->memory, .device = exits_device_access, .context = v};
 }
 
-/* Past the instruction that made this exit, by changing rip in the page. length 0: it is decoded. False: not possible, the guest
- * has been ended. */
+/* Past the instruction that made this exit, by changing rip in the page. length 0: it is decoded. False: not possible,
+ * the guest has been ended. */
 bool exits_skip_here(struct vm_vcpu *v, unsigned length);
 /* Can the kernel do it? Then s->advance says how far. s: the vCPU's. */
 static inline bool exits_skips_there(const struct vcpu_state *s)

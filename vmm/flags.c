@@ -18,8 +18,8 @@ uint64_t alu_add(uint64_t a, uint64_t b, unsigned carry, unsigned size, uint64_t
     uint64_t r = (a + b + carry) & mask;
     /* carry out of each bit: where both were set, or one was and the sum's bit is clear */
     uint64_t out = (a & b) | ((a | b) & ~r);
-    *flags = (*flags & ~FLAGS_ARITHMETIC) | result_flags(r, size) | (out & sign ? FLAG_CF : 0) | (out & 8 ? FLAG_AF : 0) |
-             (~(a ^ b) & (a ^ r) & sign ? FLAG_OF : 0);
+    *flags = (*flags & ~FLAGS_ARITHMETIC) | result_flags(r, size) | (out & sign ? FLAG_CF : 0) |
+             (out & 8 ? FLAG_AF : 0) | (~(a ^ b) & (a ^ r) & sign ? FLAG_OF : 0);
     return r;
 }
 
@@ -30,8 +30,8 @@ uint64_t alu_sub(uint64_t a, uint64_t b, unsigned borrow, unsigned size, uint64_
     b &= mask;
     uint64_t r = (a - b - borrow) & mask;
     uint64_t out = (~a & b) | ((~a | b) & r);
-    *flags = (*flags & ~FLAGS_ARITHMETIC) | result_flags(r, size) | (out & sign ? FLAG_CF : 0) | (out & 8 ? FLAG_AF : 0) |
-             ((a ^ b) & (a ^ r) & sign ? FLAG_OF : 0);
+    *flags = (*flags & ~FLAGS_ARITHMETIC) | result_flags(r, size) | (out & sign ? FLAG_CF : 0) |
+             (out & 8 ? FLAG_AF : 0) | ((a ^ b) & (a ^ r) & sign ? FLAG_OF : 0);
     return r;
 }
 

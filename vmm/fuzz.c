@@ -1,18 +1,20 @@
 /*
- * A hostile program in a monitor's place, live. See vmm/fuzz.h. It knows what a monitor knows (its handles, its addresses, its guest's vCPUs), asks
- * for all that could do harm and much that makes no sense, and writes garbage where root, the console and the kernel read. What it must not do is end:
- * it spares its own text, stacks and shared pages, keeps the handles that it was given, and never says that its guest has ended.
+ * A hostile program in a monitor's place, live. See vmm/fuzz.h. It knows what a monitor knows (its handles, its
+ * addresses, its guest's vCPUs), asks for all that could do harm and much that makes no sense, and writes garbage where
+ * root, the console and the kernel read. What it must not do is end: it spares its own text, stacks and shared pages,
+ * keeps the handles that it was given, and never says that its guest has ended.
  *
- * All threads are in the same phase at the same time, by the TSC: calls of every kind; few, and none that changes mappings or objects, or the checker,
- * which looks again when something changes, could never answer; a storm of events, kicks and lines for the log; few again.
+ * All threads are in the same phase at the same time, by the TSC: calls of every kind; few, and none that changes
+ * mappings or objects, or the checker, which looks again when something changes, could never answer; a storm of events,
+ * kicks and lines for the log; few again.
  */
 #include "vmm/fuzz.h"
+#include <stddef.h>
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
-#include <stddef.h>
 
-#define CR4_PAE (1ull << 5)
+#define CR4_PAE  (1ull << 5)
 #define PHASE_MS 60
 enum phase { PHASE_ANYTHING = 0, PHASE_CALM, PHASE_STORM, PHASE_CALM_AGAIN, PHASE_COUNT };
 
@@ -35,12 +37,20 @@ static uint64_t any(struct hostile *h)
     return h->seed * 0x2545f4914f6cdd1dull;
 }
 
-static uint64_t below(struct hostile *h, uint64_t n) { return (any(h) >> 11) % n; }
-static bool once_in(struct hostile *h, uint64_t n) { return below(h, n) == 0; }
+static uint64_t below(struct hostile *h, uint64_t n)
+{
+    return (any(h) >> 11) % n;
+}
+static bool once_in(struct hostile *h, uint64_t n)
+{
+    return below(h, n) == 0;
+}
 
 static uint64_t edge(struct hostile *h)
 {
-    static const uint64_t v[] = {0, 1, 0xff, 0x100, 0xfff, 0x1000, UINT32_MAX, 1ull << 32, 1ull << 47, INT64_MAX, 1ull << 63, UINT64_MAX - 0xfff, UINT64_MAX};
+    static const uint64_t v[] = {0,          1,          0xff,       0x100,     0xfff,      0x1000,
+                                 UINT32_MAX, 1ull << 32, 1ull << 47, INT64_MAX, 1ull << 63, UINT64_MAX - 0xfff,
+                                 UINT64_MAX};
     return once_in(h, 2) ? v[below(h, ARRAY_SIZE(v))] : any(h);
 }
 
@@ -72,14 +82,17 @@ static uint64_t handle(struct hostile *h, enum object_type type)
     case 0: return any(h);
     case 1: return below(h, MAX_HANDLES + 8);
     case 2: return below(h, 96);
-    case 3: case 4: case 5: return atomic_load(&made[type][below(h, MADE_MAX)]);
+    case 3:
+    case 4:
+    case 5: return atomic_load(&made[type][below(h, MADE_MAX)]);
     default: return given(h, type);
     }
 }
 
 static bool is_given(const struct vm *vm, uint64_t slot)
 {
-    if (slot <= VMM_SLOT_ROOT_EVENT || (slot >= VMM_SLOT_MEMORY && slot < VMM_SLOT_MEMORY + VMM_PIECES_MAX) || slot == vm->space)
+    if (slot <= VMM_SLOT_ROOT_EVENT || (slot >= VMM_SLOT_MEMORY && slot < VMM_SLOT_MEMORY + VMM_PIECES_MAX) ||
+        slot == vm->space)
         return true;
     for (unsigned i = 0; i < vm->vcpus; i++)
         if (slot == vm->vcpu[i].handle)
@@ -113,16 +126,26 @@ static uint64_t offset(struct hostile *h)
 }
 
 /* What it would die of: its text, its data and stacks, what it shares with root. */
-static bool spared(uint64_t va) { return va >= VMM_IMAGE_VA && va < VMM_STATE_VA; }
+static bool spared(uint64_t va)
+{
+    return va >= VMM_IMAGE_VA && va < VMM_STATE_VA;
+}
 
 static bool changes_tables(uint64_t call)
 {
     switch (call) {
-    case SYS_EVENT_SIGNAL: case SYS_EVENT_WAIT: case SYS_IRQ_BIND: case SYS_IRQ_ACK: case SYS_VCPU_RUN: case SYS_VCPU_FETCH: case SYS_VCPU_KICK:
-    case SYS_SETTLE: case SYS_QUERY: case SYS_LOG: case SYS_EVENT_CREATE:
-        return false;
-    default:
-        return call < SYS_COUNT;
+    case SYS_EVENT_SIGNAL:
+    case SYS_EVENT_WAIT:
+    case SYS_IRQ_BIND:
+    case SYS_IRQ_ACK:
+    case SYS_VCPU_RUN:
+    case SYS_VCPU_FETCH:
+    case SYS_VCPU_KICK:
+    case SYS_SETTLE:
+    case SYS_QUERY:
+    case SYS_LOG:
+    case SYS_EVENT_CREATE: return false;
+    default: return call < SYS_COUNT;
     }
 }
 
@@ -134,7 +157,10 @@ static void choose(struct hostile *h, uint64_t call, uint64_t x[6])
         return;
     switch (call) {
     case SYS_HANDLE_CLOSE: x[0] = below(h, once_in(h, 4) ? MAX_HANDLES : 128); break;
-    case SYS_HANDLE_GRANT: x[0] = handle(h, OBJ_DOMAIN), x[1] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[2] = any(h), x[3] = below(h, 3) * below(h, 600); break;
+    case SYS_HANDLE_GRANT:
+        x[0] = handle(h, OBJ_DOMAIN), x[1] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[2] = any(h),
+        x[3] = below(h, 3) * below(h, 600);
+        break;
     case SYS_DESTROY: x[0] = handle(h, once_in(h, 2) ? OBJ_DOMAIN : once_in(h, 2) ? OBJ_EVENT : OBJ_MEMORY); break;
     case SYS_DOMAIN_CREATE:
         x[0] = below(h, 24);
@@ -147,7 +173,8 @@ static void choose(struct hostile *h, uint64_t call, uint64_t x[6])
         break;
     case SYS_MEMORY_CARVE: x[0] = handle(h, OBJ_MEMORY), x[1] = offset(h), x[2] = size_of_it(h); break;
     case SYS_MAP:
-        x[0] = handle(h, once_in(h, 2) ? OBJ_SPACE : OBJ_DOMAIN), x[1] = address(h), x[2] = handle(h, OBJ_MEMORY), x[3] = offset(h), x[4] = size_of_it(h);
+        x[0] = handle(h, once_in(h, 2) ? OBJ_SPACE : OBJ_DOMAIN), x[1] = address(h), x[2] = handle(h, OBJ_MEMORY),
+        x[3] = offset(h), x[4] = size_of_it(h);
         x[5] = once_in(h, 3) ? any(h) & RIGHTS_ALL : RIGHT_READ | below(h, 4) << 1;
         break;
     case SYS_UNMAP: x[0] = handle(h, once_in(h, 2) ? OBJ_SPACE : OBJ_DOMAIN), x[1] = address(h); break;
@@ -159,10 +186,13 @@ static void choose(struct hostile *h, uint64_t call, uint64_t x[6])
     case SYS_VCPU_FETCH: x[0] = any(h); break;
     case SYS_VCPU_KICK: x[0] = handle(h, OBJ_VCPU); break;
     case SYS_SETTLE:
-        x[0] = handle(h, OBJ_SPACE), x[1] = below(h, 3), x[2] = x[1] == SETTLE_CPUID ? below(h, 32) | edge(h) << 32 : below(h, 0x10010);
+        x[0] = handle(h, OBJ_SPACE), x[1] = below(h, 3),
+        x[2] = x[1] == SETTLE_CPUID ? below(h, 32) | edge(h) << 32 : below(h, 0x10010);
         x[3] = below(h, 6), x[4] = x[1] == SETTLE_CPUID ? any(h) : handle(h, OBJ_EVENT);
         break;
-    case SYS_QUERY: x[0] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[1] = below(h, 12), x[2] = below(h, 40); break;
+    case SYS_QUERY:
+        x[0] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[1] = below(h, 12), x[2] = below(h, 40);
+        break;
     case SYS_LOG: x[0] = handle(h, OBJ_LOG), x[1] = 1 + below(h, 33); break;
     default: break;
     }
@@ -171,8 +201,9 @@ static void choose(struct hostile *h, uint64_t call, uint64_t x[6])
 /* ---- garbage where others read */
 
 /*
- * A vCPU's page, also of one that runs: often a single value, at times all of it. CR4.PAE stays set: QEMU 7.2 does not come back to the host's CR0 from a
- * guest with EFER.LME but neither paging nor PAE (docs/debugging.md), and then the CPU is lost; the test is to be of Mullion.
+ * A vCPU's page, also of one that runs: often a single value, at times all of it. CR4.PAE stays set: QEMU 7.2 does not
+ * come back to the host's CR0 from a guest with EFER.LME but neither paging nor PAE (docs/debugging.md), and then the
+ * CPU is lost; the test is to be of Mullion.
  */
 static void scribble_state(struct hostile *h, struct vcpu_state *s)
 {
@@ -192,7 +223,8 @@ static void scribble_control(struct hostile *h)
     struct vmm_control *c = h->vm->control;
     volatile uint64_t *words = (volatile uint64_t *)(void *)c;
     /* Any state but one that would end the guest: that it may, and then this is over. */
-    atomic_store(&c->state, once_in(h, 2) ? GUEST_STARTING + (uint32_t)below(h, 2) : GUEST_STATE_COUNT + (uint32_t)below(h, 1u << 30));
+    atomic_store(&c->state, once_in(h, 2) ? GUEST_STARTING + (uint32_t)below(h, 2)
+                                          : GUEST_STATE_COUNT + (uint32_t)below(h, 1u << 30));
     for (uint64_t n = below(h, 8); n > 0; n--)
         words[1 + below(h, VMM_CONTROL_BYTES / 8 - 1)] = any(h);
 }
@@ -220,8 +252,9 @@ static void scribble(struct hostile *h)
 
 static void remember(struct hostile *h, uint64_t call, uint64_t slot, uint64_t va)
 {
-    static const enum object_type type[SYS_COUNT] = {[SYS_DOMAIN_CREATE] = OBJ_DOMAIN, [SYS_THREAD_CREATE] = OBJ_THREAD, [SYS_MEMORY_CARVE] = OBJ_MEMORY,
-                                                     [SYS_EVENT_CREATE] = OBJ_EVENT, [SYS_SPACE_CREATE] = OBJ_SPACE, [SYS_VCPU_CREATE] = OBJ_VCPU};
+    static const enum object_type type[SYS_COUNT] = {
+        [SYS_DOMAIN_CREATE] = OBJ_DOMAIN, [SYS_THREAD_CREATE] = OBJ_THREAD, [SYS_MEMORY_CARVE] = OBJ_MEMORY,
+        [SYS_EVENT_CREATE] = OBJ_EVENT,   [SYS_SPACE_CREATE] = OBJ_SPACE,   [SYS_VCPU_CREATE] = OBJ_VCPU};
     if (call >= SYS_COUNT || type[call] == OBJ_NONE)
         return;
     atomic_store(&made[type[call]][below(h, MADE_MAX)], slot);
@@ -231,7 +264,8 @@ static void remember(struct hostile *h, uint64_t call, uint64_t slot, uint64_t v
 
 static bool must_not(const struct hostile *h, uint64_t call, const uint64_t x[6])
 {
-    return call == SYS_THREAD_EXIT || (call == SYS_HANDLE_CLOSE && is_given(h->vm, x[0])) || (call == SYS_UNMAP && spared(x[1]));
+    return call == SYS_THREAD_EXIT || (call == SYS_HANDLE_CLOSE && is_given(h->vm, x[0])) ||
+           (call == SYS_UNMAP && spared(x[1]));
 }
 
 static void one_call(struct hostile *h, enum phase phase)
@@ -250,7 +284,8 @@ static void one_call(struct hostile *h, enum phase phase)
         scribble_state(h, h->state);
         h->state->deadline = tsc_now() + below(h, h->vm->boot->tsc_khz + 1);
     }
-    struct syscall_result r = call == SYS_VCPU_RUN ? (struct syscall_result){sys_vcpu_run(), 0} : syscall6((enum syscall)call, x[0], x[1], x[2], x[3], x[4], x[5]);
+    struct syscall_result r = call == SYS_VCPU_RUN ? (struct syscall_result){sys_vcpu_run(), 0}
+                                                   : syscall6((enum syscall)call, x[0], x[1], x[2], x[3], x[4], x[5]);
     for (unsigned more = once_in(h, 2) ? 0 : 100; r.error == E_AGAIN && more > 0; more--)
         r = syscall6((enum syscall)call, x[0], x[1], x[2], x[3], x[4], x[5]);
     h->calls++;
@@ -260,21 +295,25 @@ static void one_call(struct hostile *h, enum phase phase)
     }
 }
 
-/* The other half of the time it does little, so that what the others do then can be told from what they do in a storm. */
+/* The other half of the time it does little, so that what the others do then can be told from what they do in a storm.
+ */
 static void rest(struct hostile *h)
 {
-    (void)sys_event_wait(atomic_load(&h->vm->lock.thread[h->thread].event), 1ull << 63, tsc_now() + 4 * h->vm->boot->tsc_khz);
+    (void)sys_event_wait(atomic_load(&h->vm->lock.thread[h->thread].event), 1ull << 63,
+                         tsc_now() + 4 * h->vm->boot->tsc_khz);
 }
 
 void fuzz_for_ever(struct vm *vm, unsigned thread, struct vcpu_state *state)
 {
-    struct hostile h = {.vm = vm, .state = state, .thread = thread, .seed = tsc_now() * 2 + 1 + thread * 0x9e3779b97f4a7c15ull};
+    struct hostile h = {
+        .vm = vm, .state = state, .thread = thread, .seed = tsc_now() * 2 + 1 + thread * 0x9e3779b97f4a7c15ull};
     h.seed |= 1;
     log_printf(VMM_SLOT_LOG, "guest %s: hostile: thread %u begins, seed 0x%lx\n", vm->boot->name, thread, h.seed);
     for (enum phase before = phase_now(vm);;) {
         enum phase phase = phase_now(vm);
         if (phase != before && phase == PHASE_CALM)
-            log_printf(VMM_SLOT_LOG, "\nguest %s: hostile: thread %u, %lu calls, %lu of them accepted\n", vm->boot->name, thread, h.calls, h.good);
+            log_printf(VMM_SLOT_LOG, "\nguest %s: hostile: thread %u, %lu calls, %lu of them accepted\n",
+                       vm->boot->name, thread, h.calls, h.good);
         before = phase;
         for (unsigned n = 0; n < 32; n++)
             one_call(&h, phase);

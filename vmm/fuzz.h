@@ -7,8 +7,9 @@
 #include "arch/x86_64/types.h"
 #include "vmm/machine.h"
 
-/* Every thread of the monitor ends here, at the latest after a kick: random system calls, and garbage in all that others read, until root destroys
- * the domain. `state`: the page of the vCPU that the thread runs; NULL: it has none. */
+/* Every thread of the monitor ends here, at the latest after a kick: random system calls, and garbage in all that
+ * others read, until root destroys the domain. `state`: the page of the vCPU that the thread runs; NULL: it has none.
+ */
 noreturn void fuzz_for_ever(struct vm *vm, unsigned thread, struct vcpu_state *state);
 
 #endif

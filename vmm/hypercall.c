@@ -3,7 +3,7 @@
  */
 #include "vmm/exits.h"
 
-#define KVM_ENOSYS 1000u
+#define KVM_ENOSYS            1000u
 #define KVM_HC_VAPIC_POLL_IRQ 1u
 #define KVM_HC_KICK_CPU       5u
 #define KVM_HC_SEND_IPI       10u
@@ -32,17 +32,14 @@ static uint64_t send_ipi(struct vm_vcpu *v, const uint64_t a[4])
 uint64_t hypercall(struct vm_vcpu *v, uint64_t number, const uint64_t argument[4])
 {
     switch (number) {
-    case KVM_HC_VAPIC_POLL_IRQ: /* "have a look": the way back does */
-        return 0;
+    case KVM_HC_VAPIC_POLL_IRQ: /* "have a look": the way back does */ return 0;
     case KVM_HC_KICK_CPU:
         if (argument[1] < v->vm->vcpus) {
             atomic_store(&v->vm->vcpu[argument[1]].unhalt, true);
             vm_kick(v->vm, (unsigned)argument[1]);
         }
         return 0;
-    case KVM_HC_SEND_IPI:
-        return send_ipi(v, argument);
-    default:
-        return 0 - (uint64_t)KVM_ENOSYS;
+    case KVM_HC_SEND_IPI: return send_ipi(v, argument);
+    default: return 0 - (uint64_t)KVM_ENOSYS;
     }
 }

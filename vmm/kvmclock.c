@@ -19,7 +19,9 @@ struct pvclock_time {
 } __attribute__((packed, aligned(4)));
 _Static_assert(sizeof(struct pvclock_time) == 32, "ABI");
 
-struct pvclock_wall { uint32_t version, sec, nsec; };
+struct pvclock_wall {
+    uint32_t version, sec, nsec;
+};
 
 enum error pvclock_scale(uint64_t tsc_khz, struct pvclock_scale *out)
 {
@@ -53,7 +55,8 @@ enum error kvmclock_fill(const struct guest_memory *m, uint64_t gpa, uint64_t ts
     struct pvclock_time *page = gpa % 4 == 0 ? guest_ptr(m, gpa, sizeof(*page)) : NULL;
     if (page == NULL || pvclock_scale(tsc_khz, &scale) != OK)
         return E_ARG;
-    /* A reader takes an odd version, or one that changed, as "look again". Whatever the guest had there is only counted up. */
+    /* A reader takes an odd version, or one that changed, as "look again". Whatever the guest had there is only counted
+     * up. */
     uint32_t version = (page->version | 1u) + 2u;
     __atomic_store_n(&page->version, version, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);

@@ -1,7 +1,7 @@
 /*
- * See vmm/lock.h. A waiter announces itself and then tries again; the releaser frees the lock and then looks for waiters. Both
- * orders are sequentially consistent, so one of the two always sees the other and no wake-up is lost. The timeout is a second
- * net only.
+ * See vmm/lock.h. A waiter announces itself and then tries again; the releaser frees the lock and then looks for
+ * waiters. Both orders are sequentially consistent, so one of the two always sees the other and no wake-up is lost. The
+ * timeout is a second net only.
  */
 #include "vmm/lock.h"
 #include "lib/syscall.h"

@@ -1,7 +1,7 @@
 /*
- * The VM's lock. Threads of different priorities that share a CPU use it (thread 0 and the vCPUs of a capped guest), so who
- * finds it taken sleeps: a spinning thread of high priority would keep the holder off the CPU for ever. An uncontended lock and
- * unlock make no system call.
+ * The VM's lock. Threads of different priorities that share a CPU use it (thread 0 and the vCPUs of a capped guest), so
+ * who finds it taken sleeps: a spinning thread of high priority would keep the holder off the CPU for ever. An
+ * uncontended lock and unlock make no system call.
  *
  * Not recursive. Held only around device code, which is bounded and makes no blocking call.
  */
@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include "lib/vmm_boot.h"
 
-#define THREADS_MAX (VMM_VCPUS_MAX + 1)
+#define THREADS_MAX       (VMM_VCPUS_MAX + 1)
 #define THREAD_EVENT_LOCK 0x1ull /* bits of a thread's own event */
 #define THREAD_EVENT_GO   0x2ull
 

@@ -2,8 +2,8 @@
  * Builds and runs the guest's platform: wires the devices, keeps their timers, moves console bytes. See vmm/machine.h.
  *
  * Platform timers (PIT, RTC, ACPI PM) are served by vCPU 0's own thread, whose vcpu_run takes the next due time as its
- * deadline. The alternative, thread 0 waiting with a timeout, would cost a wake-up of another thread and a kick for each tick;
- * this way a tick is one exit of the CPU that takes the interrupt anyway, and it is accounted to the guest.
+ * deadline. The alternative, thread 0 waiting with a timeout, would cost a wake-up of another thread and a kick for
+ * each tick; this way a tick is one exit of the CPU that takes the interrupt anyway, and it is accounted to the guest.
  */
 #include "vmm/machine.h"
 #include "lib/log.h"
@@ -100,7 +100,8 @@ static void on_debug_exit(void *context, uint32_t code)
     vm_end(context, GUEST_POWEROFF, code, NULL);
 }
 
-/* The console is woken when it may be asleep: when it had taken everything before these bytes, or when it must make room. */
+/* The console is woken when it may be asleep: when it had taken everything before these bytes, or when it must make
+ * room. */
 static size_t on_output(void *context, const uint8_t *bytes, size_t count)
 {
     struct vm *vm = context;
@@ -178,7 +179,8 @@ static bool msr_clock_set(void *context, uint32_t vcpu, uint64_t gpa, bool enabl
     return fill_clock(vm, &vm->vcpu[vcpu]);
 }
 
-/* The time of day at which the guest's clocks begin. Root is trusted, but a monitor is easily held to numbers that make sense. */
+/* The time of day at which the guest's clocks begin. Root is trusted, but a monitor is easily held to numbers that make
+ * sense. */
 static uint64_t start_of_day(const struct vm *vm)
 {
     return vm->boot->unix_seconds && vm->boot->unix_seconds < 1ull << 33 ? vm->boot->unix_seconds : GUEST_EPOCH;
@@ -194,8 +196,8 @@ static void msr_log(void *context, uint32_t vcpu, uint32_t index, bool write, ui
 {
     const struct vm *vm = context;
     if (write)
-        log_printf(VMM_SLOT_LOG, "guest %s: vCPU %u: write of unknown MSR 0x%x = 0x%lx: #GP\n", vm->boot->name, vcpu, index,
-                   value);
+        log_printf(VMM_SLOT_LOG, "guest %s: vCPU %u: write of unknown MSR 0x%x = 0x%lx: #GP\n", vm->boot->name, vcpu,
+                   index, value);
     else
         log_printf(VMM_SLOT_LOG, "guest %s: vCPU %u: read of unknown MSR 0x%x: #GP\n", vm->boot->name, vcpu, index);
 }
@@ -208,7 +210,9 @@ const struct msr_ops machine_msr_ops = {msr_host_tsc,  msr_apic_read,  msr_apic_
 static void execute_cpuid(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {
     (void)context;
-    __asm__ volatile("cpuid" : "=a"(out->eax), "=b"(out->ebx), "=c"(out->ecx), "=d"(out->edx) : "a"(leaf), "c"(subleaf));
+    __asm__ volatile("cpuid"
+                     : "=a"(out->eax), "=b"(out->ebx), "=c"(out->ecx), "=d"(out->edx)
+                     : "a"(leaf), "c"(subleaf));
 }
 
 static enum error build_cpuid(struct vm *vm)
@@ -268,9 +272,11 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     if (error == OK)
         part = "PIT", error = pit_init(&vm->pit, &vm->bus, &vm->clock, &irq);
     if (error == OK)
-        part = "RTC", error = rtc_init(&vm->rtc, &vm->bus, &vm->clock, &irq, (int64_t)start_of_day(vm), low, total - low);
+        part = "RTC",
+        error = rtc_init(&vm->rtc, &vm->bus, &vm->clock, &irq, (int64_t)start_of_day(vm), low, total - low);
     if (error == OK)
-        part = "serial port", error = uart_init(&vm->uart, &vm->bus, LAYOUT_PORT_COM1, LAYOUT_IRQ_COM1, &irq, on_output, vm);
+        part = "serial port",
+        error = uart_init(&vm->uart, &vm->bus, LAYOUT_PORT_COM1, LAYOUT_IRQ_COM1, &irq, on_output, vm);
     if (error == OK)
         part = "ACPI hardware", error = pm_init(&vm->pm, &vm->bus, &vm->clock, &irq, &power);
     if (error == OK)
@@ -282,7 +288,8 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     if (error == OK)
         part = "shared memory", error = shared_init(vm);
     if (error == OK && vm->boot->debug_exit_port != 0)
-        part = "debug-exit port", error = debug_exit_init(&vm->debug_exit, &vm->bus, (uint16_t)vm->boot->debug_exit_port, &power);
+        part = "debug-exit port",
+        error = debug_exit_init(&vm->debug_exit, &vm->bus, (uint16_t)vm->boot->debug_exit_port, &power);
     if (error == OK && vm->boot->bench_device != 0)
         part = "benchmark device", error = make_bench(vm);
     if (error != OK)
@@ -349,12 +356,14 @@ enum error machine_load(struct vm *vm, char *why, size_t why_size)
         .rsdp = rsdp,
     };
     for (uint32_t i = 1; i < b->module_count; i++)
-        request.module[i - 1] = (struct load_module){(const void *)b->module[i].va, b->module[i].size, b->module[i].cmdline};
+        request.module[i - 1] = (struct load_module){(const void *)b->module[i].va, b->module[i].size,
+                                                     b->module[i].cmdline};
     error = load_guest(&vm->memory, &request, &result, why, why_size);
     if (error != OK)
         return error;
-    log_printf(VMM_SLOT_LOG, "guest %s: image is %s, entry 0x%lx, %lu MiB, %u vCPU%s\n", b->name, load_format_name(result.format),
-               result.rip, guest_total(&vm->memory) >> 20, vm->vcpus, vm->vcpus == 1 ? "" : "s");
+    log_printf(VMM_SLOT_LOG, "guest %s: image is %s, entry 0x%lx, %lu MiB, %u vCPU%s\n", b->name,
+               load_format_name(result.format), result.rip, guest_total(&vm->memory) >> 20, vm->vcpus,
+               vm->vcpus == 1 ? "" : "s");
     apply_initial_state(vm->vcpu[0].state, &result);
     return OK;
 }

@@ -1,5 +1,6 @@
 /*
- * One guest's machine: its memory, its devices, its vCPUs, and what ties them together. There is one per monitor process.
+ * One guest's machine: its memory, its devices, its vCPUs, and what ties them together. There is one per monitor
+ * process.
  */
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
@@ -48,14 +49,14 @@ struct vm_vcpu {
     struct vcpu_state *state;
     struct lapic lapic;
     struct msr_cpu msr;
-    bool news;              /* something was posted or may have changed: the loop looks at everything before the next entry */
-    uint32_t special;       /* SPECIAL_* */
-    bool halted_if;         /* RFLAGS.IF at the HLT */
-    _Atomic bool unhalt;    /* a paravirtual kick came */
+    bool news;        /* something was posted or may have changed: the loop looks at everything before the next entry */
+    uint32_t special; /* SPECIAL_* */
+    bool halted_if;   /* RFLAGS.IF at the HLT */
+    _Atomic bool unhalt; /* a paravirtual kick came */
     bool irq_from_pic;
-    uint64_t clock_gpa;     /* KVM clock page; 0: off */
+    uint64_t clock_gpa; /* KVM clock page; 0: off */
     uint64_t stuck_gpa;
-    unsigned stuck;         /* second-level faults in a row on memory that is there */
+    unsigned stuck; /* second-level faults in a row on memory that is there */
     struct quick_move quick[QUICK_MOVES];
 };
 
@@ -64,8 +65,8 @@ struct vm {
     struct vmm_control *control;
     struct channel *channel;
     struct guest_memory memory;
-    uint64_t space;         /* handle */
-    uint64_t boot_tsc;      /* host TSC at which the guest's clocks start */
+    uint64_t space;    /* handle */
+    uint64_t boot_tsc; /* host TSC at which the guest's clocks start */
     struct cpuid_table cpuid;
     uint64_t cr4_allowed;
     unsigned physical_bits;
@@ -76,7 +77,7 @@ struct vm {
     _Atomic bool hostile;        /* a test: see vmm/fuzz.h */
     _Atomic uint64_t next_event; /* host TSC at which a platform timer is due; vCPU 0 serves it */
 
-    struct vm_lock lock;    /* guards everything below */
+    struct vm_lock lock; /* guards everything below */
     struct clock clock;
     struct bus bus;
     struct irq_router router;
@@ -92,7 +93,7 @@ struct vm {
     struct pci pci;
     struct ivshmem shared[VMM_REGIONS_MAX]; /* boot->region_count of them */
     struct doorbells doorbells;
-    unsigned unclaimed;     /* accesses that no device took */
+    unsigned unclaimed; /* accesses that no device took */
 };
 
 /* Before and after every call into the devices. */
@@ -125,7 +126,8 @@ void machine_console_input(struct vm *vm);
 /* Makes a vCPU look at its interrupts, mail and timers. Any thread. */
 void vm_kick(void *vm, unsigned vcpu);
 
-/* The guest has come to an end: the first call decides. Any thread, under the lock or not; returns. `reason` NULL: none. */
+/* The guest has come to an end: the first call decides. Any thread, under the lock or not; returns. `reason` NULL:
+ * none. */
 void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -1,10 +1,10 @@
 /*
  * The monitor of one guest. Root starts thread 0 and one thread per vCPU, all here.
  *
- * Thread 0 builds the machine in this order: space and memory; then every vCPU's thread makes its own vCPU (the kernel binds
- * the two); then the state pages exist and the APICs, the tables and the guest's image are set up; then the vCPUs go. After
- * that thread 0 serves the console and root's commands. A thread that has nothing left to do returns; when the last has, root
- * hears of it.
+ * Thread 0 builds the machine in this order: space and memory; then every vCPU's thread makes its own vCPU (the kernel
+ * binds the two); then the state pages exist and the APICs, the tables and the guest's image are set up; then the vCPUs
+ * go. After that thread 0 serves the console and root's commands. A thread that has nothing left to do returns; when
+ * the last has, root hears of it.
  */
 #include "lib/log.h"
 #include "lib/print.h"
@@ -106,12 +106,13 @@ static enum error map_memory(char *why, size_t why_size)
     vm.space = space.value;
     for (uint32_t i = 0; i < BOOT->piece_count && i < VMM_PIECES_MAX; i++) {
         const struct vmm_piece *p = &BOOT->piece[i];
-        enum error error = sys_map(vm.space, p->gpa, VMM_SLOT_MEMORY + i, 0, p->size, RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC);
+        enum error error = sys_map(vm.space, p->gpa, VMM_SLOT_MEMORY + i, 0, p->size,
+                                   RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC);
         if (error == OK)
             error = guest_memory_add(&vm.memory, p->gpa, p->size, (void *)(VMM_GUEST_VA + p->gpa));
         if (error != OK) {
-            format(why, why_size, "memory at 0x%lx, %lu KiB, cannot be given to the guest (error %d)", p->gpa, p->size >> 10,
-                   (int)error);
+            format(why, why_size, "memory at 0x%lx, %lu KiB, cannot be given to the guest (error %d)", p->gpa,
+                   p->size >> 10, (int)error);
             return error;
         }
     }
@@ -125,8 +126,9 @@ static void settle_cpuid(void)
         const struct cpuid_entry *e = &vm.cpuid.entry[i];
         if (!cpuid_settleable(e->leaf, vm.vcpus))
             continue;
-        if (sys_settle(vm.space, SETTLE_CPUID, e->leaf | (uint64_t)e->subleaf << 32, e->regs.eax | (uint64_t)e->regs.ebx << 32,
-                       e->regs.ecx | (uint64_t)e->regs.edx << 32, e->live) != OK)
+        if (sys_settle(vm.space, SETTLE_CPUID, e->leaf | (uint64_t)e->subleaf << 32,
+                       e->regs.eax | (uint64_t)e->regs.ebx << 32, e->regs.ecx | (uint64_t)e->regs.edx << 32,
+                       e->live) != OK)
             return;
     }
 }
@@ -175,24 +177,22 @@ static void obey(void)
         pm_power_button(&vm.pm);
         vm_unlock(&vm);
         break;
-    case COMMAND_CRASH: /* asked for by a test: this process dies of it, and nobody else */
-        crash_here();
-        break;
-    case COMMAND_FUZZ:
-        turn_hostile();
-    default:
-        break;
+    case COMMAND_CRASH: /* asked for by a test: this process dies of it, and nobody else */ crash_here(); break;
+    case COMMAND_FUZZ: turn_hostile();
+    default: break;
     }
 }
 
 static void serve(void)
 {
     while (!atomic_load(&vm.ending)) {
-        struct syscall_result r = sys_event_wait(VMM_SLOT_EVENT, VMM_EVENT_INPUT | VMM_EVENT_CONTROL | VMM_EVENT_END | VMM_EVENT_RINGS, NEVER);
+        struct syscall_result r = sys_event_wait(
+            VMM_SLOT_EVENT, VMM_EVENT_INPUT | VMM_EVENT_CONTROL | VMM_EVENT_END | VMM_EVENT_RINGS, NEVER);
         if (r.error == E_TIMEOUT)
             continue;
         if (r.error != OK) {
-            log_printf(VMM_SLOT_LOG, "guest %s: no more console, waiting failed (error %d)\n", vm.boot->name, (int)r.error);
+            log_printf(VMM_SLOT_LOG, "guest %s: no more console, waiting failed (error %d)\n", vm.boot->name,
+                       (int)r.error);
             return;
         }
         if (r.value & VMM_EVENT_CONTROL)

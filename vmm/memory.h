@@ -1,9 +1,10 @@
 /*
- * Guest-physical memory as the monitor sees it: a few pieces of RAM, each mapped at one run of the monitor's own addresses.
+ * Guest-physical memory as the monitor sees it: a few pieces of RAM, each mapped at one run of the monitor's own
+ * addresses.
  *
- * Promises: every access is checked against the pieces, whatever number the guest or an image gave; nothing here can reach an
- * address outside them. A range that straddles two pieces is refused, never split silently, except by the copy helpers, which
- * may cross from one piece into a neighbour.
+ * Promises: every access is checked against the pieces, whatever number the guest or an image gave; nothing here can
+ * reach an address outside them. A range that straddles two pieces is refused, never split silently, except by the copy
+ * helpers, which may cross from one piece into a neighbour.
  */
 #ifndef VMM_MEMORY_H
 #define VMM_MEMORY_H
@@ -14,11 +15,11 @@
 #include "lib/vmm_boot.h"
 #include "mullion/abi.h"
 
-#define GUEST_LOW_RAM_MAX  0x0c0000000ull /* RAM below 4 GiB ends here; the rest is at GUEST_HIGH_RAM */
-#define GUEST_HIGH_RAM     0x100000000ull
+#define GUEST_LOW_RAM_MAX 0x0c0000000ull /* RAM below 4 GiB ends here; the rest is at GUEST_HIGH_RAM */
+#define GUEST_HIGH_RAM    0x100000000ull
 /* [GUEST_HOLE_START, GUEST_HOLE_END) is never given to an operating system: firmware tables live there. */
-#define GUEST_HOLE_START   0x0000a0000ull
-#define GUEST_HOLE_END     0x000100000ull
+#define GUEST_HOLE_START 0x0000a0000ull
+#define GUEST_HOLE_END   0x000100000ull
 
 struct guest_piece {
     uint64_t gpa, size;
@@ -31,13 +32,15 @@ struct guest_memory {
     struct guest_piece piece[VMM_PIECES_MAX]; /* whole 4 KiB pages, by rising gpa, no two overlapping */
 };
 
-/* Which guest-physical ranges a guest with `bytes` of memory (4 KiB multiple) has: [0, min(bytes, 3 GiB)), the rest from 4
- * GiB up. Returns how many of piece[] were filled (0..2); 0 for a size that is 0, not a multiple of 4 KiB, or above 1 TiB. */
+/* Which guest-physical ranges a guest with `bytes` of memory (4 KiB multiple) has: [0, min(bytes, 3 GiB)), the rest
+ * from 4 GiB up. Returns how many of piece[] were filled (0..2); 0 for a size that is 0, not a multiple of 4 KiB, or
+ * above 1 TiB. */
 uint32_t guest_layout(uint64_t bytes, struct vmm_piece piece[2]);
 
-/* Adds a piece, merging it with a neighbour that is adjacent in both address spaces. E_ARG: empty, not whole pages, wraps
- * around, or null; E_OVERLAP; E_QUOTA. */
-enum error guest_memory_add(struct guest_memory *m, uint64_t gpa, uint64_t size, void *hva) __attribute__((warn_unused_result));
+/* Adds a piece, merging it with a neighbour that is adjacent in both address spaces. E_ARG: empty, not whole pages,
+ * wraps around, or null; E_OVERLAP; E_QUOTA. */
+enum error guest_memory_add(struct guest_memory *m, uint64_t gpa, uint64_t size, void *hva)
+    __attribute__((warn_unused_result));
 
 /* The piece that holds gpa, or NULL. */
 static inline const struct guest_piece *guest_piece_of(const struct guest_memory *m, uint64_t gpa)
@@ -70,10 +73,12 @@ static inline void *guest_page(const struct guest_memory *m, uint64_t gpa)
 }
 
 /* Copies; E_ARG, and nothing done, if any byte is outside RAM. */
-enum error guest_read(const struct guest_memory *m, uint64_t gpa, void *to, uint64_t len) __attribute__((warn_unused_result));
+enum error guest_read(const struct guest_memory *m, uint64_t gpa, void *to, uint64_t len)
+    __attribute__((warn_unused_result));
 enum error guest_write(const struct guest_memory *m, uint64_t gpa, const void *from, uint64_t len)
     __attribute__((warn_unused_result));
-enum error guest_fill(const struct guest_memory *m, uint64_t gpa, uint8_t byte, uint64_t len) __attribute__((warn_unused_result));
+enum error guest_fill(const struct guest_memory *m, uint64_t gpa, uint8_t byte, uint64_t len)
+    __attribute__((warn_unused_result));
 
 /* End of the RAM that starts at guest-physical 0 (0: there is none), and the sum of all pieces. */
 uint64_t guest_low_end(const struct guest_memory *m);

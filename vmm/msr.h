@@ -1,11 +1,10 @@
 /*
- * Model-specific registers that are the monitor's: those the kernel does not let through. Unknown means #GP, as on hardware,
- * and a log line.
+ * Model-specific registers that are the monitor's: those the kernel does not let through. Unknown means #GP, as on
+ * hardware, and a log line.
  *
  * Per vCPU there is one struct msr_cpu, touched only by that vCPU's thread. Use:
- *     fetch msr_groups(index) into the state page if they are not valid; then msr_read or msr_write; then, if true, skip the
- *     instruction, else inject #GP(0).
- * What changes in the state page is marked dirty there.
+ *     fetch msr_groups(index) into the state page if they are not valid; then msr_read or msr_write; then, if true,
+ * skip the instruction, else inject #GP(0). What changes in the state page is marked dirty there.
  */
 #ifndef VMM_MSR_H
 #define VMM_MSR_H
@@ -22,8 +21,8 @@ struct msr_ops {
     /* IA32_APIC_BASE (0x1b) and the x2APIC registers 0x800..0x8ff, and IA32_TSC_DEADLINE (0x6e0). False: #GP. */
     bool (*apic_read)(void *context, uint32_t vcpu, uint32_t index, uint64_t *value);
     bool (*apic_write)(void *context, uint32_t vcpu, uint32_t index, uint64_t value);
-    /* The guest's TSC was set: guest TSC = host TSC + offset from now on (the deadline must be recomputed, the clock page
-     * refilled). */
+    /* The guest's TSC was set: guest TSC = host TSC + offset from now on (the deadline must be recomputed, the clock
+     * page refilled). */
     void (*tsc_changed)(void *context, uint32_t vcpu);
     /* KVM clock: system-time page of this vCPU (address with the enable bit cleared; enabled = false: off), wall clock
      * structure. False: #GP. */
@@ -40,7 +39,7 @@ struct msr_cpu {
     struct vcpu_state *state;
     uint32_t vcpu;
     bool intel;
-    bool nx;                /* the guest has EFER.NXE; msr_init says yes */
+    bool nx; /* the guest has EFER.NXE; msr_init says yes */
     uint8_t physical_bits;
     uint32_t logged;
     uint64_t tsc_adjust, misc_enable;

@@ -1,7 +1,7 @@
 /*
- * See vmm/quick.h. The CPU has translated the operand's address and checked its rights before the second-level tables refused
- * it, so gpa is where the operand is. Only the code's own bytes are looked up anew, every time: the guest may have changed or
- * remapped them.
+ * See vmm/quick.h. The CPU has translated the operand's address and checked its rights before the second-level tables
+ * refused it, so gpa is where the operand is. Only the code's own bytes are looked up anew, every time: the guest may
+ * have changed or remapped them.
  */
 #include "vmm/quick.h"
 #include "lib/string.h"
@@ -26,7 +26,8 @@ void quick_learn(struct quick_move *q, const struct guest_cpu *c, const struct d
     bool sign = d->insn.mnemonic == ZYDIS_MNEMONIC_MOVSX || d->insn.mnemonic == ZYDIS_MNEMONIC_MOVSXD;
     if (!sign && d->insn.mnemonic != ZYDIS_MNEMONIC_MOV && d->insn.mnemonic != ZYDIS_MNEMONIC_MOVZX)
         return;
-    struct quick_move m = {.rip = c->state->rip, .width = (uint8_t)access_code_width(c->state), .length = d->insn.length};
+    struct quick_move m = {
+        .rip = c->state->rip, .width = (uint8_t)access_code_width(c->state), .length = d->insn.length};
     if (from->type == ZYDIS_OPERAND_TYPE_MEMORY && place(&m, to)) {
         m.kind = QUICK_LOAD;
         m.size = (uint8_t)(from->size / 8);

@@ -1,7 +1,7 @@
 /*
- * Moves to and from device memory that were decoded before. Almost every access to a device is one of a few MOVs of a driver,
- * done over and over: what the decoder found out is kept by rip, and used again while the very same bytes stand there. Pure but
- * for the device hook.
+ * Moves to and from device memory that were decoded before. Almost every access to a device is one of a few MOVs of a
+ * driver, done over and over: what the decoder found out is kept by rip, and used again while the very same bytes stand
+ * there. Pure but for the device hook.
  */
 #ifndef VMM_QUICK_H
 #define VMM_QUICK_H
@@ -20,10 +20,10 @@ struct quick_move {
     uint64_t keep;       /* of a load: the bits of the register that stay */
     uint8_t kind, width; /* width of the code: 16, 32, 64; 0: nothing is kept here */
     uint8_t length;
-    uint8_t size;        /* bytes in memory: 1, 2, 4, 8 */
-    uint8_t gpr;         /* GPR_*; rsp, which stands apart, takes the long way */
-    uint8_t shift;       /* where in it the value starts: 8 for AH..BH */
-    uint8_t sign_size;   /* of a load: sign-extended to so many bytes; 0: not */
+    uint8_t size;      /* bytes in memory: 1, 2, 4, 8 */
+    uint8_t gpr;       /* GPR_*; rsp, which stands apart, takes the long way */
+    uint8_t shift;     /* where in it the value starts: 8 for AH..BH */
+    uint8_t sign_size; /* of a load: sign-extended to so many bytes; 0: not */
 };
 
 static inline struct quick_move *quick_slot(struct quick_move *moves, uint64_t rip)
@@ -37,8 +37,8 @@ struct decoded;
 /* Keeps d in q if it is such a move. */
 void quick_learn(struct quick_move *q, const struct guest_cpu *c, const struct decoded *d, const uint8_t *bytes);
 
-/* The exit was an access to gpa by the instruction at rip, in code of `width` bits. True: q knew it, and it has retired. False:
- * nothing has happened. RIP and CR valid; SEG too, unless width is 64. */
+/* The exit was an access to gpa by the instruction at rip, in code of `width` bits. True: q knew it, and it has
+ * retired. False: nothing has happened. RIP and CR valid; SEG too, unless width is 64. */
 bool quick_execute(const struct quick_move *q, const struct guest_cpu *c, unsigned width, uint64_t gpa);
 
 #endif

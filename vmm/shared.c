@@ -1,6 +1,6 @@
 /*
- * See vmm/shared.h. Where regions are first: below 4 GiB, so that guests without 64-bit addresses reach them too, unless they are
- * large; those stand above RAM, as far as the guest's CPU has addresses there.
+ * See vmm/shared.h. Where regions are first: below 4 GiB, so that guests without 64-bit addresses reach them too,
+ * unless they are large; those stand above RAM, as far as the guest's CPU has addresses there.
  */
 #include "vmm/shared.h"
 #include "lib/log.h"
@@ -10,10 +10,11 @@
 #define LOW_REGISTERS LAYOUT_PCI_MMIO_BASE
 #define LOW_MSIX      (LAYOUT_PCI_MMIO_BASE + 0x10000)
 #define LOW_MEMORY    (LAYOUT_PCI_MMIO_BASE + 0x4000000)
-#define LOW_MAX       0x4000000ull  /* the largest region there */
+#define LOW_MAX       0x4000000ull /* the largest region there */
 #define WINDOW_ALIGN  VMM_REGION_STRIDE
 #define WINDOW_BYTES  0x200000000ull /* all regions at their largest, and room to move them */
-_Static_assert(LOW_MEMORY + VMM_REGIONS_MAX * LOW_MAX - 1 <= LAYOUT_PCI_MMIO_LAST, "they fit, each at a multiple of its size");
+_Static_assert(LOW_MEMORY + VMM_REGIONS_MAX * LOW_MAX - 1 <= LAYOUT_PCI_MMIO_LAST,
+               "they fit, each at a multiple of its size");
 
 #define REFUSAL_LOGS  8u
 #define WAKES_PER_MS  10u
@@ -34,12 +35,14 @@ static enum error on_map(void *context, const struct ivshmem *s, uint64_t gpa)
 {
     static unsigned refusals; /* under the lock */
     const struct vm *vm = context;
-    if (gpa <= LAYOUT_LAPIC_BASE && LAYOUT_LAPIC_BASE - gpa < s->region->size) /* what each vCPU sees there is not on the bus */
+    if (gpa <= LAYOUT_LAPIC_BASE &&
+        LAYOUT_LAPIC_BASE - gpa < s->region->size) /* what each vCPU sees there is not on the bus */
         return E_OVERLAP;
     enum error error = sys_map(vm->space, gpa, VMM_SLOT_REGION + s->index, 0, s->region->size,
                                RIGHT_READ | (s->region->writable ? RIGHT_WRITE : 0));
     if (error != OK && refusals++ < REFUSAL_LOGS)
-        log_printf(VMM_SLOT_LOG, "guest %s: shared region %s cannot be at 0x%lx (error %d)\n", vm->boot->name, s->region->name, gpa, (int)error);
+        log_printf(VMM_SLOT_LOG, "guest %s: shared region %s cannot be at 0x%lx (error %d)\n", vm->boot->name,
+                   s->region->name, gpa, (int)error);
     return error;
 }
 
@@ -60,8 +63,9 @@ static void on_ring(void *context, const struct vmm_peer *peer, unsigned vector)
 static void on_wrote(void *context, const struct ivshmem *s, uint64_t offset)
 {
     const struct vm *vm = context;
-    log_printf(VMM_SLOT_LOG, "guest %s: writes to shared region %s (at 0x%lx first), which it may only read: they do nothing\n", vm->boot->name,
-               s->region->name, offset);
+    log_printf(VMM_SLOT_LOG,
+               "guest %s: writes to shared region %s (at 0x%lx first), which it may only read: they do nothing\n",
+               vm->boot->name, s->region->name, offset);
 }
 
 static const struct ivshmem_hooks hooks = {on_map, on_unmap, on_ring, on_wrote};
@@ -80,13 +84,15 @@ enum error shared_init(struct vm *vm)
     left += high; /* the window's end */
     for (unsigned i = 0; i < b->region_count && i < VMM_REGIONS_MAX; i++) {
         uint64_t size = b->region[i].size, *at = size <= LOW_MAX ? &low : &high;
-        struct ivshmem_place place = {LOW_REGISTERS + i * PAGE_SIZE, LOW_MSIX + i * PAGE_SIZE, (*at + size - 1) & ~(size - 1)};
+        struct ivshmem_place place = {LOW_REGISTERS + i * PAGE_SIZE, LOW_MSIX + i * PAGE_SIZE,
+                                      (*at + size - 1) & ~(size - 1)};
         if (size > LOW_MAX && (place.memory >= left || size > left - place.memory))
             place.memory = 0;
         else
             *at = place.memory + size;
-        enum error error = ivshmem_init(&vm->shared[i], &vm->pci, i, &b->region[i], (void *)(VMM_REGIONS_VA + i * VMM_REGION_STRIDE), &place,
-                                        &hooks, on_message, vm);
+        enum error error = ivshmem_init(&vm->shared[i], &vm->pci, i, &b->region[i],
+                                        (void *)(VMM_REGIONS_VA + i * VMM_REGION_STRIDE), &place, &hooks, on_message,
+                                        vm);
         if (error != OK)
             return error;
     }

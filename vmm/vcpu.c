@@ -1,13 +1,13 @@
 /*
- * A vCPU's thread: before an entry its APIC, timers and mail, if there is news; then the guest runs; then its exit is settled
- * in vmm/exits.c.
+ * A vCPU's thread: before an entry its APIC, timers and mail, if there is news; then the guest runs; then its exit is
+ * settled in vmm/exits.c.
  *
- * No wake-up is lost: whoever has something for this vCPU first posts it and then kicks. A kick by this thread itself sets
- * v->news. A kick by another thread makes vcpu_run come back with EXIT_KICK, which sets it too: at once, or at the next call
- * if this thread was here.
+ * No wake-up is lost: whoever has something for this vCPU first posts it and then kicks. A kick by this thread itself
+ * sets v->news. A kick by another thread makes vcpu_run come back with EXIT_KICK, which sets it too: at once, or at the
+ * next call if this thread was here.
  */
-#include "vmm/exits.h"
 #include "lib/syscall.h"
+#include "vmm/exits.h"
 #include "vmm/loader/loader.h"
 
 static void take_mail(struct vm_vcpu *v)
@@ -67,7 +67,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* CR8 and the local APIC's TPR are one register. The guest may have moved it without an exit, or the APIC's page has. */
+/* CR8 and the local APIC's TPR are one register. The guest may have moved it without an exit, or the APIC's page has.
+ */
 static inline bool tpr_moved(const struct vcpu_state *s)
 {
     return s->tpr != lapic_page_cr8(s->apic);
@@ -93,8 +94,8 @@ static __attribute__((noinline)) void prepare_special(struct vm_vcpu *v, uint64_
     s->activity = v->special & SPECIAL_HALTED ? ACTIVITY_HALT : ACTIVITY_RUN;
 }
 
-/* Looks at everything that can be posted. What it leaves in the page (irq, activity, deadline) is good until there is news.
- * False: the guest has ended. */
+/* Looks at everything that can be posted. What it leaves in the page (irq, activity, deadline) is good until there is
+ * news. False: the guest has ended. */
 static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
@@ -128,7 +129,8 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
     } else if (more && (vector = lapic_highest_pending(l)) >= 0) {
         more = lapic_others_posted(l, (uint8_t)vector);
     }
-    /* The CPU delivers by itself: nobody needs to know, but who sleeps, and who might be asked for the PIC's instead. */
+    /* The CPU delivers by itself: nobody needs to know, but who sleeps, and who might be asked for the PIC's instead.
+     */
     if (by_cpu && (pic_asks || (v->special & SPECIAL_HALTED)))
         vector = lapic_highest_pending(l);
     /* The boot CPU is kicked when the PIC asks; another that listens to it looks each time. */

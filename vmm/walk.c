@@ -1,9 +1,10 @@
 /*
- * See vmm/walk.h. One loop serves all modes: they differ in the number of levels, the width of an index and of an entry.
+ * See vmm/walk.h. One loop serves all modes: they differ in the number of levels, the width of an index and of an
+ * entry.
  */
 #include "vmm/walk.h"
-#include "arch/x86_64/regs.h"
 #include <stddef.h>
+#include "arch/x86_64/regs.h"
 
 #define PTE_PRESENT  (1ull << 0)
 #define PTE_WRITE    (1ull << 1)
@@ -40,7 +41,8 @@ static bool entry_load(const struct guest_memory *m, uint64_t gpa, unsigned byte
     if (p == NULL)
         return false;
     *where = p;
-    *value = bytes == 8 ? __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED) : __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED);
+    *value = bytes == 8 ? __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED)
+                        : __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED);
     return true;
 }
 
@@ -67,7 +69,8 @@ static bool permitted(const struct vcpu_state *s, uint32_t access, uint64_t all,
     bool user_page = (all & PTE_USER) != 0;
     bool nx_in_force = (s->efer & EFER_NXE) && nx;
     if (access & ACCESS_USER)
-        return user_page && !((access & ACCESS_WRITE) && !(all & PTE_WRITE)) && !((access & ACCESS_FETCH) && nx_in_force);
+        return user_page && !((access & ACCESS_WRITE) && !(all & PTE_WRITE)) &&
+               !((access & ACCESS_FETCH) && nx_in_force);
     if (access & ACCESS_FETCH)
         return !nx_in_force && !(user_page && (s->cr4 & CR4_SMEP));
     if (user_page && (s->cr4 & CR4_SMAP) && !(s->rflags & RFLAGS_AC))
@@ -143,7 +146,10 @@ struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s
     uint64_t table = pae ? s->cr3 & 0xffffffe0u : s->cr3 & (mode.entry_bytes == 4 ? 0xfffff000u : PTE_FRAME);
     uint64_t all = PTE_WRITE | PTE_USER;
     bool nx = false;
-    struct { void *where; bool markable; } seen[5];
+    struct {
+        void *where;
+        bool markable;
+    } seen[5];
 
     for (unsigned level = mode.levels; level >= 1; level--) {
         unsigned shift = 12 + (level - 1) * mode.index_bits;

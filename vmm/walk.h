@@ -1,10 +1,10 @@
 /*
- * The walk through a guest's own page tables: linear address -> guest-physical address, in every paging mode that the machine
- * offers (none, 32-bit, PAE, four-level; Intel SDM vol. 3, chapter 4). Pure.
+ * The walk through a guest's own page tables: linear address -> guest-physical address, in every paging mode that the
+ * machine offers (none, 32-bit, PAE, four-level; Intel SDM vol. 3, chapter 4). Pure.
  *
- * Promises: reads and writes nothing outside the guest's RAM, whatever the tables say. Sets accessed and dirty bits as the CPU
- * does, so a page that the monitor wrote for the guest is not lost to the guest's swapper. Does not know: reserved bits,
- * protection keys, PCIDs.
+ * Promises: reads and writes nothing outside the guest's RAM, whatever the tables say. Sets accessed and dirty bits as
+ * the CPU does, so a page that the monitor wrote for the guest is not lost to the guest's swapper. Does not know:
+ * reserved bits, protection keys, PCIDs.
  */
 #ifndef VMM_WALK_H
 #define VMM_WALK_H
@@ -37,8 +37,8 @@ struct walk_result {
 /* s: CR and RIP groups valid. access: ACCESS_*. */
 struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s, uint64_t linear, uint32_t access);
 
-/* The byte at rip, which 64-bit code has just run; what follows it in its 4 KiB page follows it here. NULL: not to be had. For
- * looking only, and short: each access to a device's memory needs it. RIP and CR valid. */
+/* The byte at rip, which 64-bit code has just run; what follows it in its 4 KiB page follows it here. NULL: not to be
+ * had. For looking only, and short: each access to a device's memory needs it. RIP and CR valid. */
 const uint8_t *walk_code64(const struct guest_memory *m, const struct vcpu_state *s);
 
 /* Long mode is active. */

@@ -1,6 +1,7 @@
 /*
- * Which VMX controls this backend needs, and how a wish is resolved against what the CPU allows. Pure: the capability MSRs' values come in as
- * arguments. Source: Intel SDM vol. 3, appendix A.1-A.5, A.10 (capabilities), 25.6-25.8 (controls).
+ * Which VMX controls this backend needs, and how a wish is resolved against what the CPU allows. Pure: the capability
+ * MSRs' values come in as arguments. Source: Intel SDM vol. 3, appendix A.1-A.5, A.10 (capabilities), 25.6-25.8
+ * (controls).
  */
 #include "vmx/vmx.h"
 
@@ -11,7 +12,8 @@ static const struct control_row pin_rows[] = {
     {PIN_PREEMPTION_TIMER, REQUIRED, "activate VMX-preemption timer"},
 };
 
-/* Forbidden are those that would turn what a guest does all the time into exits nobody expects: a CPU that insists on one is of no use. */
+/* Forbidden are those that would turn what a guest does all the time into exits nobody expects: a CPU that insists on
+ * one is of no use. */
 static const struct control_row proc_rows[] = {
     {PROC_INTERRUPT_WINDOW, SWITCHED, "interrupt-window exiting"},
     {PROC_TSC_OFFSETTING, REQUIRED, "use TSC offsetting"},
@@ -36,7 +38,8 @@ static const struct control_row proc_rows[] = {
     {PROC_SECONDARY, REQUIRED, "activate secondary controls"},
 };
 
-/* Everything not named here is off: a feature behind it (XSAVES, user-mode wait, VMFUNC ...) raises #UD in the guest. */
+/* Everything not named here is off: a feature behind it (XSAVES, user-mode wait, VMFUNC ...) raises #UD in the guest.
+ */
 static const struct control_row proc2_rows[] = {
     {PROC2_EPT, REQUIRED, "enable EPT"},
     {PROC2_DESCRIPTOR_TABLES, FORBIDDEN, "descriptor-table exiting off"},
@@ -69,7 +72,10 @@ static const struct control_row entry_rows[] = {
     {ENTRYC_LOAD_EFER, REQUIRED, "load IA32_EFER on entry"},
 };
 
-#define SET(name, msr, rows) {name, msr, ARRAY_SIZE(rows), rows}
+#define SET(name, msr, rows)              \
+    {                                     \
+        name, msr, ARRAY_SIZE(rows), rows \
+    }
 const struct control_set vmx_control_sets[SET_COUNT] = {
     [SET_PIN] = SET("pin-based control", MSR_VMX_TRUE_PIN, pin_rows),
     [SET_PROC] = SET("processor-based control", MSR_VMX_TRUE_PROC, proc_rows),
@@ -78,7 +84,8 @@ const struct control_set vmx_control_sets[SET_COUNT] = {
     [SET_ENTRY] = SET("VM-entry control", MSR_VMX_TRUE_ENTRY, entry_rows),
 };
 
-enum error vmx_resolve(const struct control_set *set, uint64_t capability, uint32_t *value, const struct control_row **lacking)
+enum error vmx_resolve(const struct control_set *set, uint64_t capability, uint32_t *value,
+                       const struct control_row **lacking)
 {
     uint32_t must = (uint32_t)capability, may = (uint32_t)(capability >> 32);
     uint32_t result = must; /* bits nobody here knows get what the CPU insists on */
@@ -107,7 +114,10 @@ uint32_t vmx_apic_controls(uint32_t proc, uint32_t *proc2)
     return possible ? all : 0;
 }
 
-struct word_row { uint8_t bit; const char *words; };
+struct word_row {
+    uint8_t bit;
+    const char *words;
+};
 
 static const char *first_clear(uint64_t value, const struct word_row *rows, size_t count)
 {
@@ -133,8 +143,12 @@ const char *vmx_basic_lacking(uint64_t basic)
 const char *vmx_ept_lacking(uint64_t ept_vpid)
 {
     static const struct word_row rows[] = {
-        {6, "EPT with four levels"},  {14, "EPT in write-back memory"}, {20, "INVEPT"},
-        {26, "INVEPT of all contexts"}, {32, "INVVPID"},                {41, "INVVPID of a single context"},
+        {6, "EPT with four levels"},
+        {14, "EPT in write-back memory"},
+        {20, "INVEPT"},
+        {26, "INVEPT of all contexts"},
+        {32, "INVVPID"},
+        {41, "INVVPID of a single context"},
         {42, "INVVPID of all contexts"},
     };
     return first_clear(ept_vpid, rows, ARRAY_SIZE(rows));

@@ -1,6 +1,7 @@
 /*
- * From a VM exit to the common form. No exit reason is ignored and none is fatal to the host: what is not known here ends with the monitor as
- * EXIT_UNKNOWN, with the raw reason. Sources: Intel SDM vol. 3, 28.2 (information about exits), appendix C (reasons).
+ * From a VM exit to the common form. No exit reason is ignored and none is fatal to the host: what is not known here
+ * ends with the monitor as EXIT_UNKNOWN, with the raw reason. Sources: Intel SDM vol. 3, 28.2 (information about
+ * exits), appendix C (reasons).
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
@@ -12,7 +13,10 @@
 
 enum { VECTOR_DB = 1, VECTOR_AC = 17, VECTOR_MC = 18 };
 
-static uint32_t instruction_length(void) { return vmread32(EXIT_INSTRUCTION_LENGTH); }
+static uint32_t instruction_length(void)
+{
+    return vmread32(EXIT_INSTRUCTION_LENGTH);
+}
 
 static uint32_t report(struct vcpu *v, enum exit_reason reason, uint32_t length)
 {
@@ -27,7 +31,8 @@ static uint32_t waiting(struct vcpu *v, uint32_t vector)
     return EXIT_WAITING;
 }
 
-/* The host's own NMI handler counts it; its IRET ends the blocking of NMIs that this exit began (SDM vol. 3, 28.5.5). */
+/* The host's own NMI handler counts it; its IRET ends the blocking of NMIs that this exit began (SDM vol. 3, 28.5.5).
+ */
 static void host_nmi(void)
 {
 #ifndef UNIT_TEST
@@ -45,7 +50,8 @@ static void deliver_again(struct vmx_vcpu *hw, uint32_t info, vmcs32_t error_fie
         hw->event_length = instruction_length();
 }
 
-/* The one place for events whose delivery an exit interrupted, whatever the exit's reason: they go first at the next entry. */
+/* The one place for events whose delivery an exit interrupted, whatever the exit's reason: they go first at the next
+ * entry. */
 static void interrupted_delivery(struct vmx_vcpu *hw, uint32_t idt_vectoring)
 {
     deliver_again(hw, idt_vectoring, IDT_VECTORING_ERROR);
@@ -59,13 +65,15 @@ static void debug_exception(struct vcpu *v, bool by_registers)
         vmx_set_dr6(v, (vmx_dr6(v) & ~0xfull) | (vmreadn(EXIT_QUALIFICATION) & 0x600f));
         vmwriten(GUEST_DR7, vmreadn(GUEST_DR7) & ~(1ull << 13)); /* GD */
     }
-    /* A step over STI: with TF set, the entry checks accept no shadow (SDM vol. 3, 27.3.1.5), and the delivery ends it anyway. */
+    /* A step over STI: with TF set, the entry checks accept no shadow (SDM vol. 3, 27.3.1.5), and the delivery ends it
+     * anyway. */
     vmwrite32(GUEST_INTERRUPTIBILITY, vmread32(GUEST_INTERRUPTIBILITY) & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
 }
 
 /*
- * #DB and #AC are intercepted only because their delivery can repeat without end inside one instruction, in which no interrupt would get in: one
- * guest could keep a CPU for ever. They go straight back. Their side effects, which the exit left undone, come first (SDM vol. 3, 28.1).
+ * #DB and #AC are intercepted only because their delivery can repeat without end inside one instruction, in which no
+ * interrupt would get in: one guest could keep a CPU for ever. They go straight back. Their side effects, which the
+ * exit left undone, come first (SDM vol. 3, 28.1).
  */
 static __attribute__((noinline)) uint32_t exception(struct vcpu *v, struct vmx_vcpu *hw)
 {
@@ -101,7 +109,8 @@ static uint32_t memory(struct vcpu *v, uint32_t idt_vectoring)
     x->memory.gpa = vmread64(EXIT_GUEST_PHYSICAL);
     x->memory.code64 = (vmread32(GUEST_ATTR(SEG_CS)) & SEG_ATTR_L) && (vmread64(GUEST_EFER) & EFER_LMA);
     x->memory.gva = q & QUALIFICATION_LINEAR ? vmreadn(EXIT_GUEST_LINEAR) : 0;
-    /* The access was made by an IRET that had already ended the blocking of NMIs (SDM vol. 3, 28.2.3): it runs again. */
+    /* The access was made by an IRET that had already ended the blocking of NMIs (SDM vol. 3, 28.2.3): it runs again.
+     */
     if ((q >> 12 & 1) && !(idt_vectoring & EVENT_VALID))
         vmwrite32(GUEST_INTERRUPTIBILITY, vmread32(GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
     return report(v, EXIT_MEMORY, 0); /* the length field is not defined for these exits */
@@ -144,7 +153,8 @@ static uint32_t apic_written(struct vcpu *v, uint32_t reason)
     return report(v, EXIT_APIC, 0);
 }
 
-/* The entry did not happen. What the monitor put into the state is its own affair; only a bad host state is this kernel's mistake. */
+/* The entry did not happen. What the monitor put into the state is its own affair; only a bad host state is this
+ * kernel's mistake. */
 #define ERROR_HOST_STATE 8 /* SDM vol. 3, 31.4 */
 __attribute__((noinline)) uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail)
 {
@@ -152,16 +162,19 @@ __attribute__((noinline)) uint32_t vmx_entry_failed(struct vcpu *v, uint64_t det
     vmwrite32(ENTRY_EVENT, 0);
     v->state->exit.detail = detail;
     if (detail == ERROR_HOST_STATE)
-        klog(LOG_ERROR, "VT-x: CPU %u refused a VM entry because of its host state: a mistake in this kernel", (unsigned)this_cpu()->number);
+        klog(LOG_ERROR, "VT-x: CPU %u refused a VM entry because of its host state: a mistake in this kernel",
+             (unsigned)this_cpu()->number);
     return report(v, EXIT_BAD_STATE, 0);
 }
 
 /* Instructions that the guest's CPU does not have: VMX's own, and others that it is not told of. */
-#define NOT_OFFERED                                                                                                                                            \
-    (((2ull << REASON_VMXON) - (1ull << REASON_VMCLEAR)) | 1ull << REASON_GETSEC | 1ull << REASON_RDPMC | 1ull << REASON_MWAIT | 1ull << REASON_MONITOR |          \
-     1ull << REASON_INVEPT | 1ull << REASON_RDTSCP | 1ull << REASON_INVVPID | 1ull << REASON_INVPCID | 1ull << REASON_VMFUNC | 1ull << REASON_XSAVES)
+#define NOT_OFFERED                                                                                       \
+    (((2ull << REASON_VMXON) - (1ull << REASON_VMCLEAR)) | 1ull << REASON_GETSEC | 1ull << REASON_RDPMC | \
+     1ull << REASON_MWAIT | 1ull << REASON_MONITOR | 1ull << REASON_INVEPT | 1ull << REASON_RDTSCP |      \
+     1ull << REASON_INVVPID | 1ull << REASON_INVPCID | 1ull << REASON_VMFUNC | 1ull << REASON_XSAVES)
 
-static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason, uint32_t idt_vectoring)
+static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, struct vmx_vcpu *hw, uint32_t reason,
+                                                                uint32_t idt_vectoring)
 {
     switch (reason) {
     case REASON_EXCEPTION: return exception(v, hw);
@@ -180,24 +193,20 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
         v->state->exit.raw[0] = (uint32_t)__atomic_load_n(&v->state->gpr[GPR_RCX], __ATOMIC_RELAXED); /* msr.index */
         return report(v, reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR, instruction_length());
     case REASON_CR: return control_register(v);
-    case REASON_DR:
-        vcpu_load_dr(v);
-        return waiting(v, 0);
+    case REASON_DR: vcpu_load_dr(v); return waiting(v, 0);
     case REASON_TPR_THRESHOLD: return report(v, EXIT_KICK, 0);
     case REASON_EOI:
     case REASON_APIC_WRITE: return apic_written(v, reason);
     case REASON_XSETBV: return report(v, EXIT_XSETBV, instruction_length());
     case REASON_INVD: /* would throw away what other guests have in the caches */
-    case REASON_WBINVD:
-        vmx_step_over(instruction_length());
-        return waiting(v, 0);
+    case REASON_WBINVD: vmx_step_over(instruction_length()); return waiting(v, 0);
     case REASON_VMCALL: return report(v, EXIT_HYPERCALL, instruction_length());
-    case REASON_TRIPLE_FAULT:
-        hw->event = 0;
-        return report(v, EXIT_TRIPLE_FAULT, 0);
+    case REASON_TRIPLE_FAULT: hw->event = 0; return report(v, EXIT_TRIPLE_FAULT, 0);
     case REASON_INIT: return report(v, EXIT_SHUTDOWN, 0);
     case REASON_TASK_SWITCH: return report(v, EXIT_TASK_SWITCH, instruction_length());
-    default: return report(v, reason < 64 && NOT_OFFERED >> reason & 1 ? EXIT_INVALID_OPCODE_WANTED : EXIT_UNKNOWN, instruction_length());
+    default:
+        return report(v, reason < 64 && NOT_OFFERED >> reason & 1 ? EXIT_INVALID_OPCODE_WANTED : EXIT_UNKNOWN,
+                      instruction_length());
     }
 }
 

@@ -1,6 +1,7 @@
 /*
- * The VMX instructions, one line each, with their results looked at: a refused VMREAD or VMWRITE is a mistake in this kernel and stops it with the
- * field's number. In unit tests others take their place (tests/unit/fake_vmx.h). Source: Intel SDM vol. 3, chapter 31.
+ * The VMX instructions, one line each, with their results looked at: a refused VMREAD or VMWRITE is a mistake in this
+ * kernel and stops it with the field's number. In unit tests others take their place (tests/unit/fake_vmx.h). Source:
+ * Intel SDM vol. 3, chapter 31.
  */
 #ifndef VMX_INSTR_H
 #define VMX_INSTR_H
@@ -10,7 +11,9 @@
 
 noreturn void vmx_field_refused(const char *what, uint32_t field);
 
-struct invalidation { uint64_t context, address; }; /* EPTP or VPID; linear address */
+struct invalidation {
+    uint64_t context, address;
+}; /* EPTP or VPID; linear address */
 #define INVALIDATE_SINGLE 1ull
 #define INVALIDATE_ALL    2ull
 
@@ -50,26 +53,50 @@ refused:
     vmx_field_refused("INVVPID", (uint32_t)type);
 }
 
-#define DEFINE_VMX_POINTER(name)                                                                                              \
-    static inline bool name(const hpa_t *region)                                                                              \
-    {                                                                                                                         \
-        bool failed;                                                                                                          \
-        __asm__ volatile(#name " %1" : "=@ccbe"(failed) : "m"(region->v) : "memory");                                          \
-        return !failed;                                                                                                       \
+#define DEFINE_VMX_POINTER(name)                                                      \
+    static inline bool name(const hpa_t *region)                                      \
+    {                                                                                 \
+        bool failed;                                                                  \
+        __asm__ volatile(#name " %1" : "=@ccbe"(failed) : "m"(region->v) : "memory"); \
+        return !failed;                                                               \
     }
 DEFINE_VMX_POINTER(vmxon)
 DEFINE_VMX_POINTER(vmclear)
 DEFINE_VMX_POINTER(vmptrld)
 #endif
 
-static inline uint16_t vmread16(vmcs16_t f) { return (uint16_t)vmread_raw(f.code); }
-static inline uint32_t vmread32(vmcs32_t f) { return (uint32_t)vmread_raw(f.code); }
-static inline uint64_t vmread64(vmcs64_t f) { return vmread_raw(f.code); }
-static inline uint64_t vmreadn(vmcsn_t f) { return vmread_raw(f.code); }
-static inline void vmwrite16(vmcs16_t f, uint16_t v) { vmwrite_raw(f.code, v); }
-static inline void vmwrite32(vmcs32_t f, uint32_t v) { vmwrite_raw(f.code, v); }
-static inline void vmwrite64(vmcs64_t f, uint64_t v) { vmwrite_raw(f.code, v); }
-static inline void vmwriten(vmcsn_t f, uint64_t v) { vmwrite_raw(f.code, v); }
+static inline uint16_t vmread16(vmcs16_t f)
+{
+    return (uint16_t)vmread_raw(f.code);
+}
+static inline uint32_t vmread32(vmcs32_t f)
+{
+    return (uint32_t)vmread_raw(f.code);
+}
+static inline uint64_t vmread64(vmcs64_t f)
+{
+    return vmread_raw(f.code);
+}
+static inline uint64_t vmreadn(vmcsn_t f)
+{
+    return vmread_raw(f.code);
+}
+static inline void vmwrite16(vmcs16_t f, uint16_t v)
+{
+    vmwrite_raw(f.code, v);
+}
+static inline void vmwrite32(vmcs32_t f, uint32_t v)
+{
+    vmwrite_raw(f.code, v);
+}
+static inline void vmwrite64(vmcs64_t f, uint64_t v)
+{
+    vmwrite_raw(f.code, v);
+}
+static inline void vmwriten(vmcsn_t f, uint64_t v)
+{
+    vmwrite_raw(f.code, v);
+}
 
 /* The guest's instruction is done: behind it, and out of the shadow that it may have stood in. */
 static inline void vmx_step_over(uint32_t length)

@@ -1,7 +1,7 @@
 /*
- * The MSRs that a guest reaches without an exit. Everything else exits, and the monitor decides. One page for all vCPUs whose x2APIC the CPU
- * virtualizes, one for the others: they never change.
- * Layout: Intel SDM vol. 3, 25.6.9: 1 KiB each for reading low, reading high, writing low, writing high MSRs; a set bit exits.
+ * The MSRs that a guest reaches without an exit. Everything else exits, and the monitor decides. One page for all vCPUs
+ * whose x2APIC the CPU virtualizes, one for the others: they never change. Layout: Intel SDM vol. 3, 25.6.9: 1 KiB each
+ * for reading low, reading high, writing low, writing high MSRs; a set bit exits.
  */
 #include "vmx/vmx.h"
 
@@ -11,20 +11,27 @@
 void *vmx_msr_page[2];
 
 enum { READ = 1, WRITE = 2, BOTH = 3 };
-struct msr_row { uint32_t first, last; uint32_t open; const char *reason; };
+struct msr_row {
+    uint32_t first, last;
+    uint32_t open;
+    const char *reason;
+};
 
 static const struct msr_row rows[] = {
     {MSR_TSC, MSR_TSC, READ, "the CPU adds the guest's offset; a write would move the host's clock"},
     {MSR_SYSENTER_CS, MSR_SYSENTER_EIP, BOTH, "switched by every entry and exit"},
     {MSR_PAT, MSR_PAT, BOTH, "switched by every entry and exit; the CPU checks the value"},
-    {MSR_EFER, MSR_EFER, BOTH, "switched by every entry and exit; the CPU follows LME and LMA in an unrestricted guest"},
-    {MSR_STAR, MSR_FMASK, READ, "the guest's values are in the CPU; the kernel must know them, so writes exit (a kernel's start makes them)"},
+    {MSR_EFER, MSR_EFER, BOTH,
+     "switched by every entry and exit; the CPU follows LME and LMA in an unrestricted guest"},
+    {MSR_STAR, MSR_FMASK, READ,
+     "the guest's values are in the CPU; the kernel must know them, so writes exit (a kernel's start makes them)"},
     {MSR_FS_BASE, MSR_GS_BASE, BOTH, "part of the guest's segment registers"},
     {MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, BOTH, "the guest's value stays in the CPU; nobody else uses SWAPGS"},
     {MSR_TSC_AUX, MSR_TSC_AUX, READ, "the guest's value is in the CPU; the kernel must know it, so writes exit"},
 };
 
-/* Only what the CPU keeps in the virtual-APIC page, whatever else its own APIC or that page may have (SDM vol. 3, 30.5). */
+/* Only what the CPU keeps in the virtual-APIC page, whatever else its own APIC or that page may have (SDM vol.
+ * 3, 30.5). */
 static const struct msr_row apic_rows[] = {
     {0x802, 0x803, READ, "ID, version"},
     {0x808, 0x808, BOTH, "TPR"},
@@ -37,7 +44,10 @@ static const struct msr_row apic_rows[] = {
     {0x83f, 0x83f, WRITE, "SELF IPI"},
 };
 
-static void open_bit(uint8_t *half, uint32_t msr) { half[(msr & 0x1fff) / 8] &= (uint8_t)~(1u << (msr & 7)); }
+static void open_bit(uint8_t *half, uint32_t msr)
+{
+    half[(msr & 0x1fff) / 8] &= (uint8_t) ~(1u << (msr & 7));
+}
 
 static void open_rows(uint8_t *page, const struct msr_row *row, size_t count)
 {

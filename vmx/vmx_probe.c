@@ -1,6 +1,6 @@
 /*
- * Can this CPU do it, and if not, what exactly is missing; and turning VMX operation on, on each CPU. The tables and the words are in
- * vmx_controls.c; here are only the questions to the hardware.
+ * Can this CPU do it, and if not, what exactly is missing; and turning VMX operation on, on each CPU. The tables and
+ * the words are in vmx_controls.c; here are only the questions to the hardware.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
@@ -12,8 +12,9 @@
 #include "vmx/vmx_instr.h"
 
 #define CPUID1_ECX_VMX (1u << 5)
-#define SLICE_MS       10 /* an interrupt for the host may go unseen that long in an emulator whose guest has interrupts off */
-#define REACHED_MS     640 /* with reach=timer: the same for an emulator's guest that waits in HLT with interrupts off */
+#define SLICE_MS \
+    10 /* an interrupt for the host may go unseen that long in an emulator whose guest has interrupts off */
+#define REACHED_MS 640 /* with reach=timer: the same for an emulator's guest that waits in HLT with interrupts off */
 
 bool vmx_without_apicv;
 #define SETTLED_MAX 128u
@@ -22,9 +23,15 @@ static struct vmx_cpu cpus[MAX_CPUS];
 /* Pays for the VMXON pages and the MSR bitmaps: one page per CPU and two more. */
 static struct quota own_pages = {.limit_bytes = (MAX_CPUS + 2) * PAGE_SIZE};
 
-struct vmx_cpu *vmx_this_cpu(void) { return &cpus[this_cpu()->number]; }
+struct vmx_cpu *vmx_this_cpu(void)
+{
+    return &cpus[this_cpu()->number];
+}
 
-void vmx_field_refused(const char *what, uint32_t field) { panic("VT-x: %s was refused, field or type 0x%x", what, field); }
+void vmx_field_refused(const char *what, uint32_t field)
+{
+    panic("VT-x: %s was refused, field or type 0x%x", what, field);
+}
 
 /* Asks the calling CPU. false: `why` has the sentence. */
 static bool read_machine(struct vmx_machine *m, char *why, size_t size)
@@ -42,7 +49,8 @@ static bool read_machine(struct vmx_machine *m, char *why, size_t size)
     uint64_t basic = rdmsr(MSR_VMX_BASIC);
     lacking = vmx_basic_lacking(basic);
     uint32_t *values[SET_COUNT] = {&m->pin, &m->proc, &m->proc2, &m->exit, &m->entry};
-    for (unsigned i = 0; !lacking && i < SET_COUNT; i++) { /* in this order: without secondary controls their MSR does not exist */
+    for (unsigned i = 0; !lacking && i < SET_COUNT;
+         i++) { /* in this order: without secondary controls their MSR does not exist */
         const struct control_set *set = &vmx_control_sets[i];
         const struct control_row *row;
         if (vmx_resolve(set, rdmsr(set->msr), values[i], &row) != OK) {
@@ -117,7 +125,8 @@ enum error vmx_cpu_start(unsigned cpu)
     memcpy(c->vmxon, &vmx.revision, sizeof vmx.revision);
     hpa_t region = pool_hpa(c->vmxon);
     if (!vmxon(&region)) {
-        klog(LOG_ERROR, "CPU %u: VMXON was refused (CR0 0x%lx, CR4 0x%lx)", cpu, (unsigned long)read_cr0(), (unsigned long)read_cr4());
+        klog(LOG_ERROR, "CPU %u: VMXON was refused (CR0 0x%lx, CR4 0x%lx)", cpu, (unsigned long)read_cr0(),
+             (unsigned long)read_cr4());
         write_cr4(read_cr4() & ~CR4_VMXE);
         return E_UNSUPPORTED;
     }

@@ -1,8 +1,9 @@
 /*
  * Pure arithmetic: what really stands in a guest's CR0 and CR4, and how an exit qualification reads.
  *
- * CR0 and CR4 belong to the guest but for a few bits, the masked ones. Those have a fixed value in the register; what the guest thinks they are
- * stands in the read shadow. A guest's write that would change a masked bit exits, every other one does not.
+ * CR0 and CR4 belong to the guest but for a few bits, the masked ones. Those have a fixed value in the register; what
+ * the guest thinks they are stands in the read shadow. A guest's write that would change a masked bit exits, every
+ * other one does not.
  */
 #include "vmx/vmx.h"
 
@@ -11,27 +12,52 @@
 struct vmx_machine vmx;
 
 /* An unrestricted guest may clear PE and PG whatever the fixed-bits MSR says (SDM vol. 3, A.7). */
-static uint64_t cr0_always(void) { return CR0_NE | (vmx.cr0_fixed0 & ~(CR0_PE | CR0_PG)); }
+static uint64_t cr0_always(void)
+{
+    return CR0_NE | (vmx.cr0_fixed0 & ~(CR0_PE | CR0_PG));
+}
 
-/* CD and NW stay clear in the register: a guest must not be able to switch off the caches that it shares with others. */
-uint64_t vmx_cr0_mask(void) { return cr0_always() | CR0_CD | CR0_NW | ~vmx.cr0_fixed1; }
-uint64_t vmx_cr0_real(uint64_t value) { return (value | cr0_always()) & ~(CR0_CD | CR0_NW); }
+/* CD and NW stay clear in the register: a guest must not be able to switch off the caches that it shares with others.
+ */
+uint64_t vmx_cr0_mask(void)
+{
+    return cr0_always() | CR0_CD | CR0_NW | ~vmx.cr0_fixed1;
+}
+uint64_t vmx_cr0_real(uint64_t value)
+{
+    return (value | cr0_always()) & ~(CR0_CD | CR0_NW);
+}
 
-/* What a guest may have in CR4. Not offered: VMX, SMX, and whatever needs state that is not switched (PKE, CET, PKS) or was not thought of. */
-#define CR4_OFFERED                                                                                                           \
-    (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT |   \
-     CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
+/* What a guest may have in CR4. Not offered: VMX, SMX, and whatever needs state that is not switched (PKE, CET, PKS) or
+ * was not thought of. */
+#define CR4_OFFERED                                                                                        \
+    (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | \
+     CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
 
-/* MCE is always set in the register: with it clear, a machine check in the guest would shut the CPU down instead of reaching the host. */
-static uint64_t cr4_always(void) { return CR4_VMXE | CR4_MCE | vmx.cr4_fixed0; }
-bool vmx_cr4_offered(uint64_t value) { return !(value & ~(CR4_OFFERED & vmx.cr4_fixed1)); }
-uint64_t vmx_cr4_mask(void) { return ~(CR4_OFFERED & vmx.cr4_fixed1) | cr4_always(); }
-uint64_t vmx_cr4_real(uint64_t value) { return (value & ~vmx_cr4_mask()) | cr4_always(); }
+/* MCE is always set in the register: with it clear, a machine check in the guest would shut the CPU down instead of
+ * reaching the host. */
+static uint64_t cr4_always(void)
+{
+    return CR4_VMXE | CR4_MCE | vmx.cr4_fixed0;
+}
+bool vmx_cr4_offered(uint64_t value)
+{
+    return !(value & ~(CR4_OFFERED & vmx.cr4_fixed1));
+}
+uint64_t vmx_cr4_mask(void)
+{
+    return ~(CR4_OFFERED & vmx.cr4_fixed1) | cr4_always();
+}
+uint64_t vmx_cr4_real(uint64_t value)
+{
+    return (value & ~vmx_cr4_mask()) | cr4_always();
+}
 
 /*
- * The way to settle a write: give the shadow the masked bits the guest wants and let it execute the instruction again. It then does not exit,
- * and the CPU itself does everything that hangs on it: the checks, entering long mode, loading PDPTEs from guest memory (which ring 0 cannot see).
- * Should the instruction fault for another reason, the guest has seen CD, NE or MCE change too early; nothing depends on them.
+ * The way to settle a write: give the shadow the masked bits the guest wants and let it execute the instruction again.
+ * It then does not exit, and the CPU itself does everything that hangs on it: the checks, entering long mode, loading
+ * PDPTEs from guest memory (which ring 0 cannot see). Should the instruction fault for another reason, the guest has
+ * seen CD, NE or MCE change too early; nothing depends on them.
  */
 bool vmx_cr_settles(unsigned number, uint64_t value, uint64_t shadow, uint64_t *new_shadow)
 {
@@ -46,7 +72,10 @@ bool vmx_cr_settles(unsigned number, uint64_t value, uint64_t shadow, uint64_t *
     return true;
 }
 
-bool vmx_canonical(uint64_t address) { return (uint64_t)((int64_t)(address << 16) >> 16) == address; }
+bool vmx_canonical(uint64_t address)
+{
+    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
 
 /* SDM vol. 3, table 28-3. */
 struct cr_access vmx_cr_access(uint64_t q)

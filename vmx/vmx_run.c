@@ -1,6 +1,7 @@
 /*
- * One entry into the guest: what must be delivered, when to come back, then in. Written to be short on the common path, on which nothing is to
- * be delivered and no control changes: what was last written is remembered and not written again.
+ * One entry into the guest: what must be delivered, when to come back, then in. Written to be short on the common path,
+ * on which nothing is to be delivered and no control changes: what was last written is remembered and not written
+ * again.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
@@ -54,10 +55,12 @@ static bool deliver_inject(struct vcpu_state *s, uint32_t info, uint32_t *proc)
 
 static bool takes_interrupts(void)
 {
-    return (vmreadn(GUEST_RFLAGS) & RFLAGS_IF) && !(vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+    return (vmreadn(GUEST_RFLAGS) & RFLAGS_IF) &&
+           !(vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
 }
 
-/* One event at most can go with an entry: first what was interrupted in its delivery, then the monitor's event, then its interrupt. */
+/* One event at most can go with an entry: first what was interrupted in its delivery, then the monitor's event, then
+ * its interrupt. */
 static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
     uint32_t inject = __atomic_load_n(&s->inject, __ATOMIC_RELAXED), irq = __atomic_load_n(&s->irq, __ATOMIC_RELAXED);
@@ -82,7 +85,8 @@ static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct
     set_proc(hw, proc);
 }
 
-/* A lowered TPR may let an interrupt through that the monitor's local APIC holds back: it must hear of that, and only of that. */
+/* A lowered TPR may let an interrupt through that the monitor's local APIC holds back: it must hear of that, and only
+ * of that. */
 static void watch_tpr(struct vmx_vcpu *hw, const struct vcpu_state *s)
 {
     uint32_t tpr = virtual_tpr(s);
@@ -94,8 +98,9 @@ static void watch_tpr(struct vmx_vcpu *hw, const struct vcpu_state *s)
 
 #ifndef UNIT_TEST
 /*
- * An exit leaves the GDT's limit at 64 KiB, through which ring 3 could load whatever lies behind the table as a descriptor, and the TSS's without
- * its I/O bitmap (SDM vol. 3, 28.5.2). The IDT's limit does not matter: the table has all 256 vectors.
+ * An exit leaves the GDT's limit at 64 KiB, through which ring 3 could load whatever lies behind the table as a
+ * descriptor, and the TSS's without its I/O bitmap (SDM vol. 3, 28.5.2). The IDT's limit does not matter: the table has
+ * all 256 vectors.
  */
 static void restore_tables(const struct vmx_cpu *c)
 {
@@ -115,7 +120,8 @@ static inline __attribute__((always_inline)) bool enter(struct vmx_vcpu *hw, uin
     return refused;
 }
 
-/* Where RSP is in vmx_enter when it is called from the calling function: behind a return address and two saved registers. */
+/* Where RSP is in vmx_enter when it is called from the calling function: behind a return address and two saved
+ * registers. */
 static inline __attribute__((always_inline)) void set_host_rsp(struct vmx_vcpu *hw)
 {
     uint64_t rsp;
@@ -130,16 +136,19 @@ static inline __attribute__((always_inline)) void set_host_rsp(struct vmx_vcpu *
 static inline bool settle_out(struct vcpu *v)
 {
     uint64_t q = vmreadn(EXIT_QUALIFICATION); /* SDM vol. 3, table 28-5 */
-    return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) && settle_doorbell(v, q >> 16 & 0xffff, (q & 7) + 1, ~0ull, EXIT_PORT);
+    return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) &&
+           settle_doorbell(v, q >> 16 & 0xffff, (q & 7) + 1, ~0ull, EXIT_PORT);
 }
 
-/* The length is not defined for this exit (SDM vol. 3, 28.2.5): where a CPU does not give the right one the monitor rings. */
+/* The length is not defined for this exit (SDM vol. 3, 28.2.5): where a CPU does not give the right one the monitor
+ * rings. */
 static inline bool settle_store(struct vcpu *v)
 {
-    return __atomic_load_n(&v->space->doorbell_count, __ATOMIC_RELAXED) && (vmreadn(EXIT_QUALIFICATION) & QUALIFICATION_ACCESS) == QUALIFICATION_STORE &&
+    return __atomic_load_n(&v->space->doorbell_count, __ATOMIC_RELAXED) &&
+           (vmreadn(EXIT_QUALIFICATION) & QUALIFICATION_ACCESS) == QUALIFICATION_STORE &&
            !(vmread32(IDT_VECTORING) & EVENT_VALID) &&
-           settle_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE, DOORBELL_KEY(vmreadn(GUEST_RIP), vmread32(EXIT_INSTRUCTION_LENGTH)), ~0ull,
-                           EXIT_MEMORY);
+           settle_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE,
+                           DOORBELL_KEY(vmreadn(GUEST_RIP), vmread32(EXIT_INSTRUCTION_LENGTH)), ~0ull, EXIT_MEMORY);
 }
 
 inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
@@ -158,7 +167,10 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     uint32_t done = vcpu_take_advance(s);
     if (done)
         vmx_step_over(done);
-    if (__builtin_expect((hw->event | __atomic_load_n(&s->inject, __ATOMIC_RELAXED) | __atomic_load_n(&s->irq, __ATOMIC_RELAXED)) & EVENT_VALID, 0))
+    if (__builtin_expect(
+            (hw->event | __atomic_load_n(&s->inject, __ATOMIC_RELAXED) | __atomic_load_n(&s->irq, __ATOMIC_RELAXED)) &
+                EVENT_VALID,
+            0))
         deliver_events(hw, s);
     else
         set_proc(hw, hw->proc_base);
@@ -167,12 +179,15 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
     uint64_t now = rdtsc();
     vcpu_goes_on(v, now);
-    bool long_turn = v->alone && (!vmx_reach_by_timer || (vmreadn(GUEST_RFLAGS) & RFLAGS_IF)); /* Bochs (2.7): entered with IF=0 no interrupt may get in */
+    bool long_turn = v->alone &&
+                     (!vmx_reach_by_timer ||
+                      (vmreadn(GUEST_RFLAGS) & RFLAGS_IF)); /* Bochs (2.7): entered with IF=0 no interrupt may get in */
     vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(now, deadline, vmx_turn[long_turn], vmx.timer_shift));
 
     /*
-     * A guest's CPUID and doorbells are answered in here: no event can have come up, and an interrupt that has makes the next entry an exit at once. The timer runs
-     * on from where it was, less the ticks that this loop takes; `launched` bounds how far it falls behind. Only v outlives an entry: there is a register for it.
+     * A guest's CPUID and doorbells are answered in here: no event can have come up, and an interrupt that has makes
+     * the next entry an exit at once. The timer runs on from where it was, less the ticks that this loop takes;
+     * `launched` bounds how far it falls behind. Only v outlives an entry: there is a register for it.
      */
     uint32_t reason;
     set_host_rsp(hw);
@@ -183,11 +198,15 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
         reason = vmread32(EXIT_REASON);
-        if (!(reason == REASON_CPUID ? settle_cpuid(v, v->state->gpr) : reason == REASON_IO ? settle_out(v) : reason == REASON_EPT_VIOLATION && settle_store(v)))
+        if (!(reason == REASON_CPUID ? settle_cpuid(v, v->state->gpr)
+              : reason == REASON_IO  ? settle_out(v)
+                                     : reason == REASON_EPT_VIOLATION && settle_store(v)))
             break;
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
-        if (settled >= vmx_of(v)->launched || (reason != REASON_CPUID && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
-            reason = REASON_TIMER; /* as if the guest's time were over: it may be, and whom a doorbell woke may go first */
+        if (settled >= vmx_of(v)->launched ||
+            (reason != REASON_CPUID && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
+            reason =
+                REASON_TIMER; /* as if the guest's time were over: it may be, and whom a doorbell woke may go first */
             break;
         }
     }

@@ -1,8 +1,10 @@
 /*
- * State groups between the shared page and the VMCS of the current vCPU, and the small changes that the kernel makes itself.
+ * State groups between the shared page and the VMCS of the current vCPU, and the small changes that the kernel makes
+ * itself.
  *
- * The page may change at any moment: each field is read once, by TAKE. What the VM-entry checks find wrong is left for them to find; what would
- * hurt before that (a WRMSR of a bad value) or would silently be something else marks the group as refused, and run() then does not enter.
+ * The page may change at any moment: each field is read once, by TAKE. What the VM-entry checks find wrong is left for
+ * them to find; what would hurt before that (a WRMSR of a bad value) or would silently be something else marks the
+ * group as refused, and run() then does not enter.
  */
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/regs.h"
@@ -105,7 +107,10 @@ static void get_cr(struct vcpu_state *s)
     s->tpr = virtual_tpr(s);
 }
 
-void vmx_save_msrs(struct vmx_vcpu *hw) { hw->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE); }
+void vmx_save_msrs(struct vmx_vcpu *hw)
+{
+    hw->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+}
 
 void vmx_load_msrs(const struct vmx_vcpu *hw)
 {
@@ -150,8 +155,9 @@ static void get_msrs(struct vmx_vcpu *hw, struct vcpu_state *s)
 }
 
 /*
- * The controls and the bitmap belong together: the one without the other would let the guest write to the CPU's own APIC. What is in the page and in
- * these fields can be anything; it decides which interrupts this guest gets, and no more.
+ * The controls and the bitmap belong together: the one without the other would let the guest write to the CPU's own
+ * APIC. What is in the page and in these fields can be anything; it decides which interrupts this guest gets, and no
+ * more.
  */
 static __attribute__((noinline)) void put_apic(const struct vcpu_state *s)
 {
@@ -174,8 +180,9 @@ static void raise_request(const struct vcpu_state *s)
 }
 
 /*
- * There may be something to deliver now to a guest that waits in HLT by itself, or is about to. Bochs (2.7) is not woken from HLT by a virtual interrupt that is there
- * already, nor by the interrupt window: the guest must not be in it, and if it cannot take anything yet, its next HLT must exit.
+ * There may be something to deliver now to a guest that waits in HLT by itself, or is about to. Bochs (2.7) is not
+ * woken from HLT by a virtual interrupt that is there already, nor by the interrupt window: the guest must not be in
+ * it, and if it cannot take anything yet, its next HLT must exit.
  */
 static void wake(struct vmx_vcpu *hw)
 {
@@ -252,7 +259,10 @@ uint64_t vmx_dr7(struct vcpu *v)
     return vmreadn(GUEST_DR7);
 }
 
-uint64_t vmx_dr6(struct vcpu *v) { return v->dr_here ? read_dr6() : vmx_of(v)->dr6; }
+uint64_t vmx_dr6(struct vcpu *v)
+{
+    return v->dr_here ? read_dr6() : vmx_of(v)->dr6;
+}
 
 void vmx_set_dr6(struct vcpu *v, uint64_t value)
 {

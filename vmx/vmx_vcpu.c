@@ -1,7 +1,7 @@
 /*
- * A vCPU's VMCS: made, filled, made current, freed. It is always used on the same CPU, and cleared there when its thread ends: then the CPU holds
- * nothing of it, and its page may be freed from anywhere. The guest's state comes from the monitor, in groups. Sources: Intel SDM vol. 3, 25.11 (using
- * VMCS regions), 27.2.2-27.2.4 (host state).
+ * A vCPU's VMCS: made, filled, made current, freed. It is always used on the same CPU, and cleared there when its
+ * thread ends: then the CPU holds nothing of it, and its page may be freed from anywhere. The guest's state comes from
+ * the monitor, in groups. Sources: Intel SDM vol. 3, 25.11 (using VMCS regions), 27.2.2-27.2.4 (host state).
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
@@ -104,7 +104,8 @@ static void set_up_host(const struct vmx_cpu *c)
     vmwriten(HOST_CR3, read_cr3()); /* its thread's domain is loaded, and a thread does not change its domain */
 }
 
-/* A VPID of this CPU's own for each vCPU. When they are used up all begin anew, with nothing left of the old ones in the TLB. */
+/* A VPID of this CPU's own for each vCPU. When they are used up all begin anew, with nothing left of the old ones in
+ * the TLB. */
 static __attribute__((noinline)) void choose_vpid(struct vmx_vcpu *hw, struct vmx_cpu *c)
 {
     if (c->vpid_next > VPID_LAST) {
@@ -122,10 +123,12 @@ static __attribute__((noinline)) void first_load(struct vcpu *v, struct vmx_vcpu
     hw->cpu = vmx_this_cpu();
     set_up_controls(v, hw);
     set_up_host(hw->cpu);
-    invept(INVALIDATE_ALL, 0); /* the page of its EPT root may have been another space's: nothing of that one may be left */
+    invept(INVALIDATE_ALL,
+           0); /* the page of its EPT root may have been another space's: nothing of that one may be left */
 }
 
-/* The CPU may keep several VMCSs active: one that was put aside is neither cleared nor launched again (SDM vol. 3, 25.1). */
+/* The CPU may keep several VMCSs active: one that was put aside is neither cleared nor launched again (SDM vol.
+ * 3, 25.1). */
 static void change(struct vcpu *old, struct vcpu *v)
 {
     if (old)

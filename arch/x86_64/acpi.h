@@ -1,5 +1,6 @@
 /*
- * The few facts the kernel needs of the host's ACPI tables. Every length is checked; a broken table means its facts are missing, no more.
+ * The few facts the kernel needs of the host's ACPI tables. Every length is checked; a broken table means its facts are
+ * missing, no more.
  */
 #ifndef ARCH_ACPI_H
 #define ARCH_ACPI_H
@@ -9,13 +10,19 @@
 
 struct acpi_facts {
     uint64_t apic_base;
-    uint32_t cpu_count;             /* at least 1: the boot CPU, should the table be missing */
+    uint32_t cpu_count; /* at least 1: the boot CPU, should the table be missing */
     uint32_t cpu_apic_id[MAX_CPUS];
-    uint32_t cpus_left_out;         /* beyond MAX_CPUS */
+    uint32_t cpus_left_out; /* beyond MAX_CPUS */
     uint32_t ioapic_count;
-    struct { uint64_t base; uint32_t first_gsi; } ioapic[8];
-    struct { uint32_t gsi; bool level, low; } isa[16]; /* ISA interrupt -> GSI */
-    uint16_t pm1a_control;          /* 0: not known */
+    struct {
+        uint64_t base;
+        uint32_t first_gsi;
+    } ioapic[8];
+    struct {
+        uint32_t gsi;
+        bool level, low;
+    } isa[16];             /* ISA interrupt -> GSI */
+    uint16_t pm1a_control; /* 0: not known */
     uint16_t s5_type;
 };
 

@@ -1,6 +1,6 @@
 /*
- * Per-CPU areas, descriptor tables and control registers. Sources: Intel SDM vol. 3, 3.4.5 (descriptors), 8.7 (64-bit TSS), 2.5 (control
- * registers).
+ * Per-CPU areas, descriptor tables and control registers. Sources: Intel SDM vol. 3, 3.4.5 (descriptors), 8.7 (64-bit
+ * TSS), 2.5 (control registers).
  */
 #include "arch/x86_64/cpu.h"
 
@@ -24,7 +24,10 @@ struct tss {
 _Static_assert(offsetof(struct tss, iomap) == 104, "Intel SDM vol. 3, figure 8-11");
 _Static_assert(sizeof(struct tss) <= 3 * 4096, "three pages of the area");
 
-static struct tss *tss_of(struct cpu *c) { return (struct tss *)((uintptr_t)c + AREA_TSS); }
+static struct tss *tss_of(struct cpu *c)
+{
+    return (struct tss *)((uintptr_t)c + AREA_TSS);
+}
 
 enum error cpu_area_create(unsigned number, uint32_t apic_id)
 {
@@ -56,7 +59,8 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
     c->gdt[SEL_KERNEL_DATA / 8] = 0x00cf93000000ffff;
     c->gdt[SEL_USER_DATA / 8] = 0x00cff3000000ffff;
     c->gdt[SEL_USER_CODE / 8] = 0x00affb000000ffff;
-    c->gdt[SEL_TSS / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (limit >> 16) << 48 | (base >> 24 & 0xff) << 56;
+    c->gdt[SEL_TSS / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (limit >> 16) << 48 |
+                          (base >> 24 & 0xff) << 56;
     c->gdt[SEL_TSS / 8 + 1] = base >> 32;
     return OK;
 }
@@ -64,10 +68,19 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
 void cpu_init(void)
 {
     struct cpu *c = this_cpu();
-    struct { uint16_t limit; uint64_t base; } __attribute__((packed)) pointer = {sizeof c->gdt - 1, (uint64_t)c->gdt};
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) pointer = {sizeof c->gdt - 1, (uint64_t)c->gdt};
     __asm__ volatile("lgdt %0" : : "m"(pointer) : "memory");
-    __asm__ volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:" : : "i"(SEL_KERNEL_CODE) : "rax", "memory");
-    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss; mov %1, %%fs; mov %1, %%gs" : : "r"(SEL_KERNEL_DATA), "r"(0) : "memory");
+    __asm__ volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:"
+                     :
+                     : "i"(SEL_KERNEL_CODE)
+                     : "rax", "memory");
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss; mov %1, %%fs; mov %1, %%gs"
+                     :
+                     : "r"(SEL_KERNEL_DATA), "r"(0)
+                     : "memory");
     pointer.limit = IDT_LIMIT;
     pointer.base = idt_base();
     __asm__ volatile("lidt %0" : : "m"(pointer) : "memory");
@@ -94,7 +107,10 @@ void cpu_init(void)
     fpu_init();
 }
 
-void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { tss_of(c)->rsp[0] = thread_frame_end; }
+void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end)
+{
+    tss_of(c)->rsp[0] = thread_frame_end;
+}
 
 void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open)
 {

@@ -1,9 +1,10 @@
 /*
- * What belongs to one CPU: its area in the kernel's address space, its descriptor tables, its scheduler and its mailbox.
+ * What belongs to one CPU: its area in the kernel's address space, its descriptor tables, its scheduler and its
+ * mailbox.
  *
- * The area is CPU_AREA_SIZE bytes, aligned to that: struct cpu in the first page, TSS and I/O bitmap, one stack each for #DF, NMI and #MC,
- * an unmapped guard page, the kernel stack. So this_cpu() is the stack pointer with its low bits cleared: ring 0 uses no segment base, and the
- * guest's GS and KERNEL_GS_BASE can stay in the CPU.
+ * The area is CPU_AREA_SIZE bytes, aligned to that: struct cpu in the first page, TSS and I/O bitmap, one stack each
+ * for #DF, NMI and #MC, an unmapped guard page, the kernel stack. So this_cpu() is the stack pointer with its low bits
+ * cleared: ring 0 uses no segment base, and the guest's GS and KERNEL_GS_BASE can stay in the CPU.
  */
 #ifndef ARCH_CPU_H
 #define ARCH_CPU_H
@@ -13,11 +14,11 @@
 #include "mullion/abi.h"
 
 /* The kernel's half of every address space: the last 2 GiB. */
-#define KERNEL_BASE   0xffffffff80000000ull /* the image, at + its physical address */
-#define CPU_AREAS_VA  0xffffffffa0000000ull
-#define DEVICES_VA    0xffffffffb0000000ull /* registers of host devices, uncached */
-#define WINDOWS_VA    0xffffffffb8000000ull /* one 2 MiB window per CPU, for scrubbing */
-#define POOL_VA       0xffffffffc0000000ull /* kernel memory */
+#define KERNEL_BASE  0xffffffff80000000ull /* the image, at + its physical address */
+#define CPU_AREAS_VA 0xffffffffa0000000ull
+#define DEVICES_VA   0xffffffffb0000000ull /* registers of host devices, uncached */
+#define WINDOWS_VA   0xffffffffb8000000ull /* one 2 MiB window per CPU, for scrubbing */
+#define POOL_VA      0xffffffffc0000000ull /* kernel memory */
 
 #define CPU_AREA_SIZE  0x10000ull
 #define AREA_TSS       0x1000ull
@@ -32,16 +33,16 @@
 #define SEL_USER_CODE   0x23
 #define SEL_TSS         0x28
 
-#define VECTOR_IRQ_BASE 0x30 /* irq objects: 0x30 + number */
+#define VECTOR_IRQ_BASE  0x30 /* irq objects: 0x30 + number */
 #define VECTOR_IRQ_COUNT 32
-#define VECTOR_TIMER    0xf0
-#define VECTOR_IPI      0xf1
-#define VECTOR_SPURIOUS 0xff
+#define VECTOR_TIMER     0xf0
+#define VECTOR_IPI       0xf1
+#define VECTOR_SPURIOUS  0xff
 
 /* Work that others leave for a CPU; it is looked at before ring 3 or a guest is entered. */
-#define WORK_WAKE     1u /* threads in the wake list */
-#define WORK_FLUSH    2u /* translations are stale: see kernel/memory.c */
-#define WORK_STOP     8u /* panic elsewhere */
+#define WORK_WAKE  1u /* threads in the wake list */
+#define WORK_FLUSH 2u /* translations are stale: see kernel/memory.c */
+#define WORK_STOP  8u /* panic elsewhere */
 
 struct thread;
 struct vcpu;
@@ -50,25 +51,25 @@ struct domain;
 struct cpu {
     uint32_t number;
     uint32_t apic_id;
-    uint32_t work;               /* atomic; WORK_* */
-    uint32_t online;             /* atomic */
-    struct thread *current;      /* atomic; runs in ring 3 or in its guest */
-    struct domain *domain;       /* whose page tables and ports are loaded; NULL: the kernel's own */
-    struct vcpu *vcpu;           /* whose state is in the CPU */
-    bool foreign;                /* another domain has been here since the last speculation_barrier */
-    struct thread *wake_list;    /* atomic; pushed by anybody, taken by this CPU */
-    struct thread *timeouts;     /* blocked with a deadline; this CPU's own */
-    uint64_t next_deadline;      /* the earliest thing the host wants this CPU for; valid while a thread runs */
-    uint64_t timer_armed;        /* TSC at which the local APIC's timer fires; NEVER: not armed */
-    uint64_t flush_seen;         /* atomic; the newest flush generation this CPU has carried out */
-    uint64_t tsc_aux;            /* IA32_TSC_AUX as last loaded for a guest */
-    uint64_t gone_ticks;         /* of threads that are no more; kernel lock */
-    uint64_t entered;            /* TSC when ring 0 was last entered... */
-    uint32_t path;               /* ...and why: a system call, or enum ring0_path */
+    uint32_t work;                    /* atomic; WORK_* */
+    uint32_t online;                  /* atomic */
+    struct thread *current;           /* atomic; runs in ring 3 or in its guest */
+    struct domain *domain;            /* whose page tables and ports are loaded; NULL: the kernel's own */
+    struct vcpu *vcpu;                /* whose state is in the CPU */
+    bool foreign;                     /* another domain has been here since the last speculation_barrier */
+    struct thread *wake_list;         /* atomic; pushed by anybody, taken by this CPU */
+    struct thread *timeouts;          /* blocked with a deadline; this CPU's own */
+    uint64_t next_deadline;           /* the earliest thing the host wants this CPU for; valid while a thread runs */
+    uint64_t timer_armed;             /* TSC at which the local APIC's timer fires; NEVER: not armed */
+    uint64_t flush_seen;              /* atomic; the newest flush generation this CPU has carried out */
+    uint64_t tsc_aux;                 /* IA32_TSC_AUX as last loaded for a guest */
+    uint64_t gone_ticks;              /* of threads that are no more; kernel lock */
+    uint64_t entered;                 /* TSC when ring 0 was last entered... */
+    uint32_t path;                    /* ...and why: a system call, or enum ring0_path */
     uint64_t longest[PATH_COUNT + 1]; /* ticks from there until it was left: see path_end; the last one is the boot's */
     struct sched sched;
     uint64_t gdt[8];
-    uint32_t open_ports;         /* ranges of `domain` open in the I/O bitmap */
+    uint32_t open_ports; /* ranges of `domain` open in the I/O bitmap */
 };
 _Static_assert(sizeof(struct cpu) <= 4096, "one page");
 
@@ -79,10 +80,13 @@ static inline struct cpu *this_cpu(void)
     return (struct cpu *)(rsp & ~(uintptr_t)(CPU_AREA_SIZE - 1));
 }
 
-static inline struct cpu *cpu_by_number(unsigned number) { return (struct cpu *)(CPU_AREAS_VA + number * CPU_AREA_SIZE); }
+static inline struct cpu *cpu_by_number(unsigned number)
+{
+    return (struct cpu *)(CPU_AREAS_VA + number * CPU_AREA_SIZE);
+}
 
-extern unsigned cpu_count;       /* CPUs online, numbered 0.. */
-extern uint64_t cpu_xcr0_mask;   /* XCR0 bits that guests may use; 0: no XSAVE */
+extern unsigned cpu_count;     /* CPUs online, numbered 0.. */
+extern uint64_t cpu_xcr0_mask; /* XCR0 bits that guests may use; 0: no XSAVE */
 
 /* Allocates and maps the area of CPU `number`. Boot CPU only. */
 enum error cpu_area_create(unsigned number, uint32_t apic_id) must_check;

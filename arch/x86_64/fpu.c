@@ -26,8 +26,8 @@ void fpu_init(void)
 void fpu_reset(void *area)
 {
     memset(area, 0, FPU_AREA_SIZE);
-    *(uint16_t *)area = 0x037f;                      /* FCW */
-    *(uint32_t *)((char *)area + 24) = 0x1f80;       /* MXCSR */
+    *(uint16_t *)area = 0x037f;                /* FCW */
+    *(uint32_t *)((char *)area + 24) = 0x1f80; /* MXCSR */
 }
 
 void fpu_save(void *area, uint64_t xcr0)
@@ -54,7 +54,10 @@ void fpu_restore(const void *area, uint64_t xcr0)
     }
 }
 
-void fpu_close(void) { write_cr0(CR0_HOST); }
+void fpu_close(void)
+{
+    write_cr0(CR0_HOST);
+}
 
 bool fpu_xcr0_valid(uint64_t xcr0)
 {

@@ -11,7 +11,10 @@
 #define LEVEL       (1u << 15)
 #define ACTIVE_LOW  (1u << 13)
 
-static struct ioapic { volatile uint32_t *registers; uint32_t first, count; } ioapics[IOAPICS_MAX];
+static struct ioapic {
+    volatile uint32_t *registers;
+    uint32_t first, count;
+} ioapics[IOAPICS_MAX];
 static unsigned ioapic_count;
 
 static uint32_t read(struct ioapic *a, uint32_t reg)

@@ -1,6 +1,6 @@
 /*
- * Control-register, RFLAGS and MSR numbers and bits. Source: Intel SDM vol. 3, 2.5 (control registers), vol. 1, 3.4.3 (RFLAGS), vol. 4
- * (MSRs); AMD APM vol. 2, 3.1 and appendix A.
+ * Control-register, RFLAGS and MSR numbers and bits. Source: Intel SDM vol. 3, 2.5 (control registers), vol. 1, 3.4.3
+ * (RFLAGS), vol. 4 (MSRs); AMD APM vol. 2, 3.1 and appendix A.
  */
 #ifndef ARCH_REGS_H
 #define ARCH_REGS_H
@@ -54,32 +54,32 @@
 #define EFER_NXE  (1ull << 11)
 #define EFER_SVME (1ull << 12)
 
-#define MSR_TSC              0x10
-#define MSR_APIC_BASE        0x1b
-#define MSR_FEATURE_CONTROL  0x3a
-#define MSR_SPEC_CTRL        0x48
-#define MSR_PRED_CMD         0x49
+#define MSR_TSC               0x10
+#define MSR_APIC_BASE         0x1b
+#define MSR_FEATURE_CONTROL   0x3a
+#define MSR_SPEC_CTRL         0x48
+#define MSR_PRED_CMD          0x49
 #define MSR_ARCH_CAPABILITIES 0x10a
-#define MSR_FLUSH_CMD        0x10b
-#define MSR_SYSENTER_CS      0x174
-#define MSR_SYSENTER_ESP     0x175
-#define MSR_SYSENTER_EIP     0x176
-#define MSR_PAT              0x277
-#define MSR_TSC_DEADLINE     0x6e0
-#define MSR_X2APIC_BASE      0x800
-#define MSR_EFER             0xc0000080
-#define MSR_STAR             0xc0000081
-#define MSR_LSTAR            0xc0000082
-#define MSR_CSTAR            0xc0000083
-#define MSR_FMASK            0xc0000084
-#define MSR_FS_BASE          0xc0000100
-#define MSR_GS_BASE          0xc0000101
-#define MSR_KERNEL_GS_BASE   0xc0000102
-#define MSR_TSC_AUX          0xc0000103
-#define MSR_VM_CR            0xc0010114
-#define MSR_VM_HSAVE_PA      0xc0010117
+#define MSR_FLUSH_CMD         0x10b
+#define MSR_SYSENTER_CS       0x174
+#define MSR_SYSENTER_ESP      0x175
+#define MSR_SYSENTER_EIP      0x176
+#define MSR_PAT               0x277
+#define MSR_TSC_DEADLINE      0x6e0
+#define MSR_X2APIC_BASE       0x800
+#define MSR_EFER              0xc0000080
+#define MSR_STAR              0xc0000081
+#define MSR_LSTAR             0xc0000082
+#define MSR_CSTAR             0xc0000083
+#define MSR_FMASK             0xc0000084
+#define MSR_FS_BASE           0xc0000100
+#define MSR_GS_BASE           0xc0000101
+#define MSR_KERNEL_GS_BASE    0xc0000102
+#define MSR_TSC_AUX           0xc0000103
+#define MSR_VM_CR             0xc0010114
+#define MSR_VM_HSAVE_PA       0xc0010117
 
-#define PAT_HOST        0x0007040600070106ull /* entry 1 is WC instead of WT (Intel SDM vol. 3, 12.12.4) */
+#define PAT_HOST 0x0007040600070106ull /* entry 1 is WC instead of WT (Intel SDM vol. 3, 12.12.4) */
 
 /* XCR0 (Intel SDM vol. 1, 13.3). */
 #define XCR0_X87    1ull

@@ -30,7 +30,10 @@ static void ap_entry(void)
     continue_with();
 }
 
-void smp_online(void) { __atomic_store_n(&this_cpu()->online, 1u, __ATOMIC_SEQ_CST); }
+void smp_online(void)
+{
+    __atomic_store_n(&this_cpu()->online, 1u, __ATOMIC_SEQ_CST);
+}
 
 static bool start_one(struct cpu *c, uint64_t page, struct trampoline_data *data)
 {
@@ -58,7 +61,8 @@ void smp_start(const struct acpi_facts *facts, uint64_t page, void (*entry)(void
 
     /* Tables for the way in: the kernel's half, and the first 2 MiB one to one. */
     struct pagetable way_in;
-    if (pt_create(&way_in, &pt_host, &kernel_quota) != OK || pt_map(&way_in, 0, hpa(0), SIZE_2M, RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC) != OK)
+    if (pt_create(&way_in, &pt_host, &kernel_quota) != OK ||
+        pt_map(&way_in, 0, hpa(0), SIZE_2M, RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC) != OK)
         panic("no kernel memory to start the other CPUs");
     way_in.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
 
@@ -74,8 +78,10 @@ void smp_start(const struct acpi_facts *facts, uint64_t page, void (*entry)(void
         if (facts->cpu_apic_id[i] == self)
             continue;
         uint32_t id = facts->cpu_apic_id[i];
-        if (cpu_count == MAX_CPUS || !apic_reaches(id) || (areas == cpu_count && cpu_area_create(cpu_count, id) != OK)) {
-            klog(LOG_WARN, "CPU with APIC id %u left out: %s", id, apic_reaches(id) ? "no kernel memory for it" : "it needs x2APIC");
+        if (cpu_count == MAX_CPUS || !apic_reaches(id) ||
+            (areas == cpu_count && cpu_area_create(cpu_count, id) != OK)) {
+            klog(LOG_WARN, "CPU with APIC id %u left out: %s", id,
+                 apic_reaches(id) ? "no kernel memory for it" : "it needs x2APIC");
             continue;
         }
         areas = cpu_count + 1;

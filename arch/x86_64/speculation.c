@@ -13,19 +13,19 @@
 #define HAS_L1D_FLUSH    (1u << 28)
 #define HAS_CAPABILITIES (1u << 29)
 /* IA32_ARCH_CAPABILITIES */
-#define RDCL_NO          (1ull << 0)
-#define IBRS_ALL         (1ull << 1)
-#define SKIP_L1D         (1ull << 3)
-#define MDS_NO           (1ull << 5)
-#define TAA_NO           (1ull << 8)
-#define STALE_MMIO_NO    (7ull << 13) /* SBDR_SSDP_NO, FBSDP_NO, PSDP_NO */
-#define FB_CLEAR         (1ull << 17)
+#define RDCL_NO       (1ull << 0)
+#define IBRS_ALL      (1ull << 1)
+#define SKIP_L1D      (1ull << 3)
+#define MDS_NO        (1ull << 5)
+#define TAA_NO        (1ull << 8)
+#define STALE_MMIO_NO (7ull << 13) /* SBDR_SSDP_NO, FBSDP_NO, PSDP_NO */
+#define FB_CLEAR      (1ull << 17)
 /* AMD: leaf 8000_0008h EBX, 8000_0021h EAX and ECX */
-#define AMD_IBPB         (1u << 12)
-#define AMD_VERW_CLEAR   (1u << 5)
-#define AMD_AUTO_IBRS    (1u << 8)
-#define AMD_TSA_NO       (3u << 1) /* TSA_SQ_NO, TSA_L1_NO */
-#define EFER_AUTO_IBRS   (1ull << 21)
+#define AMD_IBPB       (1u << 12)
+#define AMD_VERW_CLEAR (1u << 5)
+#define AMD_AUTO_IBRS  (1u << 8)
+#define AMD_TSA_NO     (3u << 1) /* TSA_SQ_NO, TSA_L1_NO */
+#define EFER_AUTO_IBRS (1ull << 21)
 
 uint32_t speculation_barriers;
 static bool amd, keep_predictions;
@@ -33,12 +33,14 @@ static bool amd, keep_predictions;
 uint32_t speculation_needs(const struct speculation_facts *f)
 {
     if (f->amd)
-        return (f->amd8_ebx & AMD_IBPB ? BARRIER_PREDICTOR : 0) | (f->amd21_eax & AMD_AUTO_IBRS ? KEEP_PREDICTIONS : 0) |
+        return (f->amd8_ebx & AMD_IBPB ? BARRIER_PREDICTOR : 0) |
+               (f->amd21_eax & AMD_AUTO_IBRS ? KEEP_PREDICTIONS : 0) |
                ((f->amd21_eax & AMD_VERW_CLEAR) && (f->amd21_ecx & AMD_TSA_NO) != AMD_TSA_NO ? BARRIER_BUFFERS : 0);
     uint64_t c = f->capabilities;
     bool old = !(c & MDS_NO) || ((f->leaf7_ebx & HAS_RTM) && !(c & TAA_NO));
     bool stale = (c & FB_CLEAR) && (c & STALE_MMIO_NO) != STALE_MMIO_NO;
-    return (f->leaf7_edx & HAS_IBPB ? BARRIER_PREDICTOR : 0) | (c & IBRS_ALL ? KEEP_PREDICTIONS : 0) | (c & RDCL_NO ? 0 : OPEN_TO_MELTDOWN) |
+    return (f->leaf7_edx & HAS_IBPB ? BARRIER_PREDICTOR : 0) | (c & IBRS_ALL ? KEEP_PREDICTIONS : 0) |
+           (c & RDCL_NO ? 0 : OPEN_TO_MELTDOWN) |
            ((f->leaf7_edx & HAS_L1D_FLUSH) && !(c & (RDCL_NO | SKIP_L1D)) ? BARRIER_L1D : 0) |
            (((f->leaf7_edx & HAS_MD_CLEAR) && old) || stale ? BARRIER_BUFFERS : 0);
 }
@@ -50,7 +52,8 @@ void speculation_init(const char *how)
     struct cpuid_regs seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_regs){0};
     uint32_t last = cpuid(0x80000000, 0).eax;
     struct cpuid_regs more = last >= 0x80000021 ? cpuid(0x80000021, 0) : (struct cpuid_regs){0};
-    struct speculation_facts f = {amd, seven.ebx, seven.edx, last >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0, more.eax, more.ecx, 0};
+    struct speculation_facts f = {amd,      seven.ebx, seven.edx, last >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0,
+                                  more.eax, more.ecx,  0};
     if (!amd && (f.leaf7_edx & HAS_CAPABILITIES))
         f.capabilities = rdmsr(MSR_ARCH_CAPABILITIES);
     uint32_t needs = speculation_needs(&f), all = BARRIER_PREDICTOR | BARRIER_L1D | BARRIER_BUFFERS;
@@ -58,10 +61,13 @@ void speculation_init(const char *how)
         needs = 0;
     keep_predictions = needs & KEEP_PREDICTIONS;
     speculation_barriers = !strcmp(how, "force") ? all : needs & all;
-    klog(LOG_INFO, "from domain to domain: predictor barrier %s, L1D flush %s, buffers cleared %s", speculation_barriers & BARRIER_PREDICTOR ? "yes" : "no",
-         speculation_barriers & BARRIER_L1D ? "yes" : "no", speculation_barriers & BARRIER_BUFFERS ? "yes" : "no");
+    klog(LOG_INFO, "from domain to domain: predictor barrier %s, L1D flush %s, buffers cleared %s",
+         speculation_barriers & BARRIER_PREDICTOR ? "yes" : "no", speculation_barriers & BARRIER_L1D ? "yes" : "no",
+         speculation_barriers & BARRIER_BUFFERS ? "yes" : "no");
     if (needs & OPEN_TO_MELTDOWN)
-        klog(LOG_WARN, "this CPU does not say that it is safe from Meltdown: a hostile monitor could read the kernel's memory (never a guest's)");
+        klog(
+            LOG_WARN,
+            "this CPU does not say that it is safe from Meltdown: a hostile monitor could read the kernel's memory (never a guest's)");
 }
 
 void speculation_cpu(void)

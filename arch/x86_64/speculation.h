@@ -1,7 +1,8 @@
 /*
- * Against reading others' leftovers by speculation: what this machine's CPUs need where a CPU goes from one domain (a monitor with its guest counts as
- * one) to another, and nowhere else. Sources: Intel SDM vol. 2 (CPUID leaf 7), vol. 4, table 2-2 (IA32_ARCH_CAPABILITIES, IA32_PRED_CMD, IA32_FLUSH_CMD),
- * vol. 3, 29.5; AMD APM vol. 2, 3.2.9, and vol. 3, appendix E (leaves 8000_0008h, 8000_0021h).
+ * Against reading others' leftovers by speculation: what this machine's CPUs need where a CPU goes from one domain (a
+ * monitor with its guest counts as one) to another, and nowhere else. Sources: Intel SDM vol. 2 (CPUID leaf 7), vol. 4,
+ * table 2-2 (IA32_ARCH_CAPABILITIES, IA32_PRED_CMD, IA32_FLUSH_CMD), vol. 3, 29.5; AMD APM vol. 2, 3.2.9, and vol. 3,
+ * appendix E (leaves 8000_0008h, 8000_0021h).
  */
 #ifndef ARCH_SPECULATION_H
 #define ARCH_SPECULATION_H
@@ -11,14 +12,20 @@
 #define BARRIER_PREDICTOR 1u /* forget where branches went: IBPB */
 #define BARRIER_L1D       2u /* empty the L1 data cache (L1TF) */
 #define BARRIER_BUFFERS   4u /* clear the fill, store and load buffers: VERW (MDS, TAA, MMIO stale data; AMD: TSA) */
-#define KEEP_PREDICTIONS  8u /* once per CPU: predictions of guests and ring 3 do not steer ring 0 (enhanced or automatic IBRS) */
-#define OPEN_TO_MELTDOWN  16u /* nothing to be done here: ring 3 shares its page tables with ring 0 */
+#define KEEP_PREDICTIONS \
+    8u /* once per CPU: predictions of guests and ring 3 do not steer ring 0 (enhanced or automatic IBRS) */
+#define OPEN_TO_MELTDOWN 16u /* nothing to be done here: ring 3 shares its page tables with ring 0 */
 
-struct speculation_facts { bool amd; uint32_t leaf7_ebx, leaf7_edx, amd8_ebx, amd21_eax, amd21_ecx; uint64_t capabilities; };
+struct speculation_facts {
+    bool amd;
+    uint32_t leaf7_ebx, leaf7_edx, amd8_ebx, amd21_eax, amd21_ecx;
+    uint64_t capabilities;
+};
 /* Pure. */
 uint32_t speculation_needs(const struct speculation_facts *f);
 
-/* Boot CPU: finds out; `how` is the option mitigations=: "off": none, "force": every barrier, needed or not (to measure them). */
+/* Boot CPU: finds out; `how` is the option mitigations=: "off": none, "force": every barrier, needed or not (to measure
+ * them). */
 void speculation_init(const char *how);
 /* Each CPU. */
 void speculation_cpu(void);

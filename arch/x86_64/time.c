@@ -6,8 +6,8 @@
 #include "arch/x86_64/instr.h"
 #include "kernel/log.h"
 
-#define PIT_HZ      1193182u
-#define MEASURE_MS  10u
+#define PIT_HZ       1193182u
+#define MEASURE_MS   10u
 #define MEASUREMENTS 3u
 
 uint64_t tsc_khz;
@@ -18,13 +18,13 @@ static uint64_t measure(uint32_t *apic_ticks)
 {
     uint16_t count = PIT_HZ * MEASURE_MS / 1000;
     uint8_t gate = in8(0x61) & 0xfc;
-    out8(0x61, gate);            /* gate low: counting stops, speaker off */
-    out8(0x43, 0xb0);            /* channel 2, low then high byte, mode 0 */
+    out8(0x61, gate); /* gate low: counting stops, speaker off */
+    out8(0x43, 0xb0); /* channel 2, low then high byte, mode 0 */
     out8(0x42, (uint8_t)count);
     out8(0x42, (uint8_t)(count >> 8));
     apic_timer(~0u);
     uint64_t start = rdtsc();
-    out8(0x61, gate | 1);        /* gate high: off it goes */
+    out8(0x61, gate | 1); /* gate high: off it goes */
     while (!(in8(0x61) & 0x20))
         if (rdtsc() - start > 1ull << 36)
             panic("the PIT (ports 0x42, 0x43, 0x61) does not count; Mullion needs it to measure the CPU's clock");
@@ -35,7 +35,8 @@ static uint64_t measure(uint32_t *apic_ticks)
     return ticks;
 }
 
-/* The shortest of several: firmware or, under an emulator, its host may steal time from any of them, but cannot give any. */
+/* The shortest of several: firmware or, under an emulator, its host may steal time from any of them, but cannot give
+ * any. */
 void time_init(void)
 {
     uint64_t best = NEVER;
@@ -49,7 +50,8 @@ void time_init(void)
     }
     tsc_khz = best / MEASURE_MS;
     if (tsc_khz == 0 || (!apic_has_deadline && apic_best == 0))
-        panic("the CPU's clocks stand still: TSC %lu kHz, local APIC timer %u ticks in %u ms", tsc_khz, apic_best, MEASURE_MS);
+        panic("the CPU's clocks stand still: TSC %lu kHz, local APIC timer %u ticks in %u ms", tsc_khz, apic_best,
+              MEASURE_MS);
     apic_per_tsc = ((uint64_t)apic_best << 32) / best;
 }
 
@@ -62,7 +64,8 @@ void timer_arm(struct cpu *c, uint64_t deadline)
         apic_timer_deadline(deadline ? deadline : 1);
         return;
     }
-    uint64_t now = rdtsc(), left = deadline > now ? min_u64(deadline - now, tsc_khz * 1000) : 0; /* a far one is armed again when this has fired */
+    uint64_t now = rdtsc(), left = deadline > now ? min_u64(deadline - now, tsc_khz * 1000)
+                                                  : 0; /* a far one is armed again when this has fired */
     apic_timer((uint32_t)min_u64((uint64_t)((unsigned __int128)left * apic_per_tsc >> 32) + 1, ~0u));
 }
 

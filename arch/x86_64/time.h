@@ -1,5 +1,6 @@
 /*
- * Time is the TSC. Its rate is measured once against the PIT, never taken from CPUID: an emulator's CPUID may tell another machine's rate.
+ * Time is the TSC. Its rate is measured once against the PIT, never taken from CPUID: an emulator's CPUID may tell
+ * another machine's rate.
  */
 #ifndef ARCH_TIME_H
 #define ARCH_TIME_H
@@ -11,10 +12,14 @@ extern uint64_t tsc_khz;
 /* Boot CPU, interrupts off, local APIC enabled. */
 void time_init(void);
 struct cpu;
-/* Makes the timer interrupt of c, the calling CPU, come when the TSC reaches `deadline` or earlier: what is armed for an earlier time stays. NEVER: leaves it. */
+/* Makes the timer interrupt of c, the calling CPU, come when the TSC reaches `deadline` or earlier: what is armed for
+ * an earlier time stays. NEVER: leaves it. */
 void timer_arm(struct cpu *c, uint64_t deadline);
 /* Spins; boot only. */
 void delay_us(uint64_t us);
-static inline uint64_t us_to_ticks(uint64_t us) { return us * tsc_khz / 1000; }
+static inline uint64_t us_to_ticks(uint64_t us)
+{
+    return us * tsc_khz / 1000;
+}
 
 #endif

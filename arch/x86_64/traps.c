@@ -1,6 +1,6 @@
 /*
- * The IDT and the C side of every entry through it. A fault in ring 3 ends that domain, nobody else; a fault in ring 0 is a panic with its
- * place and registers.
+ * The IDT and the C side of every entry through it. A fault in ring 3 ends that domain, nobody else; a fault in ring 0
+ * is a panic with its place and registers.
  */
 #include "arch/x86_64/traps.h"
 
@@ -13,7 +13,9 @@
 #include "kernel/log.h"
 #include "kernel/thread.h"
 
-struct gate { uint64_t low, high; };
+struct gate {
+    uint64_t low, high;
+};
 static struct gate idt[256] __attribute__((aligned(16)));
 
 extern char trap_stubs[], syscall_stub[];
@@ -23,13 +25,17 @@ void trap_from_kernel(struct frame *f);
 #define STUB_BYTES 16
 enum { TRAP_NMI = 2, TRAP_DF = 8, TRAP_PF = 14, TRAP_MC = 18 };
 
-uint64_t idt_base(void) { return (uint64_t)idt; }
+uint64_t idt_base(void)
+{
+    return (uint64_t)idt;
+}
 
 /* 64-bit interrupt gate (Intel SDM vol. 3, 6.14.1). */
 static void set_gate(unsigned vector, const char *handler, unsigned ist, unsigned dpl)
 {
     uint64_t a = (uint64_t)handler;
-    idt[vector].low = (a & 0xffff) | (uint64_t)SEL_KERNEL_CODE << 16 | (uint64_t)ist << 32 | 0x8e00ull << 32 | (uint64_t)dpl << 45 | (a >> 16 & 0xffff) << 48;
+    idt[vector].low = (a & 0xffff) | (uint64_t)SEL_KERNEL_CODE << 16 | (uint64_t)ist << 32 | 0x8e00ull << 32 |
+                      (uint64_t)dpl << 45 | (a >> 16 & 0xffff) << 48;
     idt[vector].high = a >> 32;
 }
 
@@ -52,8 +58,8 @@ void irq_dispatch(unsigned vector)
         irq_arrived(vector - VECTOR_IRQ_BASE);
         apic_eoi();
     } else {
-        /* A spurious interrupt has no bit in service and gets no EOI (Intel SDM vol. 3, 11.9); one that firmware has left pending has, and without
-         * an EOI would hold back all vectors of lower priority for ever. */
+        /* A spurious interrupt has no bit in service and gets no EOI (Intel SDM vol. 3, 11.9); one that firmware has
+         * left pending has, and without an EOI would hold back all vectors of lower priority for ever. */
         if (apic_in_service((uint8_t)vector))
             apic_eoi();
     }
@@ -69,10 +75,28 @@ void trap_from_user(struct thread *t)
     cpu_run();
 }
 
-static const char *const names[32] = {
-    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "device not available", "double fault", "9",
-    "invalid TSS", "segment not present", "stack fault", "general protection", "page fault", "15", "x87", "alignment check",
-    "machine check", "SIMD", "virtualization", "control protection"};
+static const char *const names[32] = {"divide error",
+                                      "debug",
+                                      "NMI",
+                                      "breakpoint",
+                                      "overflow",
+                                      "bound",
+                                      "invalid opcode",
+                                      "device not available",
+                                      "double fault",
+                                      "9",
+                                      "invalid TSS",
+                                      "segment not present",
+                                      "stack fault",
+                                      "general protection",
+                                      "page fault",
+                                      "15",
+                                      "x87",
+                                      "alignment check",
+                                      "machine check",
+                                      "SIMD",
+                                      "virtualization",
+                                      "control protection"};
 
 void trap_from_kernel(struct frame *f)
 {
@@ -88,6 +112,6 @@ void trap_from_kernel(struct frame *f)
           "  rax 0x%lx  rbx 0x%lx  rcx 0x%lx  rdx 0x%lx\n"
           "  rsi 0x%lx  rdi 0x%lx  rbp 0x%lx  r8 0x%lx\n"
           "  r9 0x%lx  r10 0x%lx  r11 0x%lx  r12 0x%lx",
-          name, f->vector, f->error, f->cs & 3, f->rip, read_cr2(), f->rsp, f->rflags, f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi,
-          f->rbp, f->r8, f->r9, f->r10, f->r11, f->r12);
+          name, f->vector, f->error, f->cs & 3, f->rip, read_cr2(), f->rsp, f->rflags, f->rax, f->rbx, f->rcx, f->rdx,
+          f->rsi, f->rdi, f->rbp, f->r8, f->r9, f->r10, f->r11, f->r12);
 }

@@ -6,21 +6,23 @@
 
 #include "arch/x86_64/types.h"
 
-/* As pushed by arch/x86_64/entry.asm and the CPU. For an entry from ring 3 it is the head of struct thread itself: RSP0 points at its end. */
+/* As pushed by arch/x86_64/entry.asm and the CPU. For an entry from ring 3 it is the head of struct thread itself: RSP0
+ * points at its end. */
 struct frame {
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
     uint64_t vector, error;
     uint64_t rip, cs, rflags, rsp, ss;
 };
-_Static_assert(sizeof(struct frame) == 176, "entry.asm pushes 22 words, and 16-byte alignment of its end is the CPU's rule");
+_Static_assert(sizeof(struct frame) == 176,
+               "entry.asm pushes 22 words, and 16-byte alignment of its end is the CPU's rule");
 
 #define IDT_LIMIT (256 * 16 - 1)
 uint64_t idt_base(void);
 /* Builds the IDT; once, before the first cpu_init. */
 void traps_init(void);
 
-/* An interrupt vector that belongs to the host has arrived (from ring 3, from the idle loop, or as the reason of a guest's exit). Acknowledges it
- * at the local APIC and leaves the consequences in this_cpu()->work. */
+/* An interrupt vector that belongs to the host has arrived (from ring 3, from the idle loop, or as the reason of a
+ * guest's exit). Acknowledges it at the local APIC and leaves the consequences in this_cpu()->work. */
 void irq_dispatch(unsigned vector);
 
 /* entry.asm: continues ring 3 from the frame at the head of a thread. */

@@ -8,9 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct { uint64_t v; } hpa_t; /* host-physical */
+typedef struct {
+    uint64_t v;
+} hpa_t; /* host-physical */
 
-static inline hpa_t hpa(uint64_t v) { return (hpa_t){v}; }
+static inline hpa_t hpa(uint64_t v)
+{
+    return (hpa_t){v};
+}
 
 #define PAGE_SHIFT 12u
 #define PAGE_SIZE  4096ull
@@ -19,15 +24,27 @@ static inline hpa_t hpa(uint64_t v) { return (hpa_t){v}; }
 #define SIZE_1G    (1ull << 30)
 #define NEVER      (~0ull) /* a deadline that does not come */
 
-static inline uint64_t page_up(uint64_t v) { return (v + PAGE_MASK) & ~PAGE_MASK; }
-static inline uint64_t page_down(uint64_t v) { return v & ~PAGE_MASK; }
-static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static inline uint64_t page_up(uint64_t v)
+{
+    return (v + PAGE_MASK) & ~PAGE_MASK;
+}
+static inline uint64_t page_down(uint64_t v)
+{
+    return v & ~PAGE_MASK;
+}
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
 
-#define rarely(x)   __builtin_expect(!!(x), 0)
-#define must_check  __attribute__((warn_unused_result))
-#define noreturn    __attribute__((noreturn))
+#define rarely(x)        __builtin_expect(!!(x), 0)
+#define must_check       __attribute__((warn_unused_result))
+#define noreturn         __attribute__((noreturn))
 #define print_like(f, a) __attribute__((format(printf, f, a)))
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)    (sizeof(a) / sizeof((a)[0]))
 
 #endif

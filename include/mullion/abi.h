@@ -18,12 +18,12 @@
 #define MULLION_ABI_VERSION 2
 #define SYSCALL_VECTOR      0x80
 
-#define MAX_CPUS            64   /* physical CPUs the kernel can use */
-#define MAX_HANDLES         1024 /* slots in a domain's handle table; slot 0 is never valid */
+#define MAX_CPUS    64   /* physical CPUs the kernel can use */
+#define MAX_HANDLES 1024 /* slots in a domain's handle table; slot 0 is never valid */
 
 /* Ring-3 addresses that may be mapped: [USER_VA_MIN, USER_VA_MAX). */
-#define USER_VA_MIN         0x0000000000010000ull
-#define USER_VA_MAX         0x00007ffffffff000ull
+#define USER_VA_MIN 0x0000000000010000ull
+#define USER_VA_MAX 0x00007ffffffff000ull
 
 enum error {
     OK = 0,
@@ -63,11 +63,13 @@ enum object_type {
 #define RIGHT_EXEC    0x04u /* memory: may be mapped executable */
 #define RIGHT_GRANT   0x08u /* the handle may be given on */
 #define RIGHT_DESTROY 0x10u /* the object may be destroyed */
-#define RIGHT_SIGNAL  0x20u /* event: may be signalled; vcpu: may be kicked; irq: may be bound and acknowledged; log: write */
-#define RIGHT_WAIT    0x40u /* event: may be waited for */
-#define RIGHT_MAP     0x80u /* domain, space: mappings may be made in it; memory (RAM): may be carved; ports: may be opened */
-#define RIGHT_MANAGE  0x100u /* domain: threads made, handles put in, queried; space: vCPUs made, exits settled */
-#define RIGHTS_ALL    0x1ffu
+#define RIGHT_SIGNAL \
+    0x20u /* event: may be signalled; vcpu: may be kicked; irq: may be bound and acknowledged; log: write */
+#define RIGHT_WAIT 0x40u /* event: may be waited for */
+#define RIGHT_MAP \
+    0x80u /* domain, space: mappings may be made in it; memory (RAM): may be carved; ports: may be opened */
+#define RIGHT_MANAGE 0x100u /* domain: threads made, handles put in, queried; space: vCPUs made, exits settled */
+#define RIGHTS_ALL   0x1ffu
 
 /*
  * System calls. Each says: its arguments in their order, with the type and the rights that a handle needs; what it does; its
@@ -253,39 +255,39 @@ enum query {
     QUERY_DOMAIN_KMEM_USED, /* pages */
     QUERY_DOMAIN_KMEM_QUOTA,
     /* Of a thread; handle 0: the caller. Those of its vCPU (E_ARG, if it has none) by index: enum exit_reason. */
-    QUERY_THREAD_TICKS,     /* TSC ticks it (and its vCPU) has run */
-    QUERY_THREAD_EXITS,     /* how many exits there were */
+    QUERY_THREAD_TICKS,      /* TSC ticks it (and its vCPU) has run */
+    QUERY_THREAD_EXITS,      /* how many exits there were */
     QUERY_THREAD_EXIT_TICKS, /* ticks of it from such an exit until the guest went on; EXIT_NONE: before the first entry */
-    QUERY_MEMORY_BASE,      /* host-physical address (RIGHT_MANAGE) */
+    QUERY_MEMORY_BASE,       /* host-physical address (RIGHT_MANAGE) */
     QUERY_MEMORY_SIZE,
     /* Of a domain; index: one of its CPUs. With what its threads have run they add up to that CPU's TSC. */
-    QUERY_CPU_IDLE,         /* ticks with nothing to do */
-    QUERY_CPU_KERNEL,       /* ticks between two threads, or before the first */
-    QUERY_CPU_GONE,         /* ticks of threads that are no more */
-    QUERY_CPU_PATH,         /* index: CPU | path << 8: the longest stay in ring 0, with interrupts off; ticks */
+    QUERY_CPU_IDLE,   /* ticks with nothing to do */
+    QUERY_CPU_KERNEL, /* ticks between two threads, or before the first */
+    QUERY_CPU_GONE,   /* ticks of threads that are no more */
+    QUERY_CPU_PATH,   /* index: CPU | path << 8: the longest stay in ring 0, with interrupts off; ticks */
 };
 
 /* What makes ring 0 run, for QUERY_CPU_PATH: a system call's number (but vcpu_run's, which keeps no time), or: */
 enum ring0_path {
     PATH_RING3 = SYS_COUNT, /* an interrupt or fault in ring 3; a call that there is not */
-    PATH_GUEST,             /* a guest's exit that is the host's own affair, or its falling asleep; until it goes on, or another does */
-    PATH_IDLE,              /* an interrupt in idle */
+    PATH_GUEST, /* a guest's exit that is the host's own affair, or its falling asleep; until it goes on, or another does */
+    PATH_IDLE, /* an interrupt in idle */
     PATH_COUNT
 };
 
 enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAULTED, DOMAIN_DYING };
 
 /* Owner tags in the ledger. */
-#define TAG_ROOT       1u
-#define TAG_CONSOLE    2u
-#define TAG_MODULE     4u   /* boot modules, and the programs in the kernel's image: never writable */
-#define TAG_KERNEL     5u   /* the pool, and the pages that services/audit begins with */
-#define TAG_AUDIT      6u
-#define TAG_LOG        7u   /* struct klog_ring */
-#define TAG_SCREEN     8u   /* video memory */
-#define TAG_GUEST(n)   (0x100u + (uint32_t)(n)) /* guest RAM of the n-th guest */
-#define TAG_MONITOR(n) (0x200u + (uint32_t)(n)) /* the monitor's private memory of the n-th guest */
+#define TAG_ROOT             1u
+#define TAG_CONSOLE          2u
+#define TAG_MODULE           4u /* boot modules, and the programs in the kernel's image: never writable */
+#define TAG_KERNEL           5u /* the pool, and the pages that services/audit begins with */
+#define TAG_AUDIT            6u
+#define TAG_LOG              7u                       /* struct klog_ring */
+#define TAG_SCREEN           8u                       /* video memory */
+#define TAG_GUEST(n)         (0x100u + (uint32_t)(n)) /* guest RAM of the n-th guest */
+#define TAG_MONITOR(n)       (0x200u + (uint32_t)(n)) /* the monitor's private memory of the n-th guest */
 #define TAG_SHARED_REGION(n) (0x300u + (uint32_t)(n)) /* the n-th region that guests share, of the configuration's */
-#define TAG_SHARED(tag) (0x1000u | (tag))           /* what root shares with the program whose own memory has that tag */
+#define TAG_SHARED(tag)      (0x1000u | (tag)) /* what root shares with the program whose own memory has that tag */
 
 #endif

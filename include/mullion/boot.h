@@ -1,5 +1,6 @@
 /*
- * What the kernel tells the first ring-3 program, root: a read-only run of pages at ROOT_BOOT_VA, and the handles named in it.
+ * What the kernel tells the first ring-3 program, root: a read-only run of pages at ROOT_BOOT_VA, and the handles named
+ * in it.
  */
 #ifndef MULLION_BOOT_H
 #define MULLION_BOOT_H
@@ -7,40 +8,48 @@
 #include <stdint.h>
 #include "mullion/abi.h"
 
-#define ROOT_BOOT_MAGIC   0x4e4f494c4c554d31ull
-#define ROOT_BOOT_VA      0x0000000000100000ull /* root itself is linked at ROOT_IMAGE_VA */
-#define ROOT_IMAGE_VA     0x0000000000400000ull
+#define ROOT_BOOT_MAGIC 0x4e4f494c4c554d31ull
+#define ROOT_BOOT_VA    0x0000000000100000ull /* root itself is linked at ROOT_IMAGE_VA */
+#define ROOT_IMAGE_VA   0x0000000000400000ull
 
-/* Root's image begins with this (lib/ring3.ld): addresses from ROOT_IMAGE_VA on, whole pages. Code ends at `rodata`, what is only read at `data`. */
-struct root_image { uint64_t entry, rodata, data, end; };
+/* Root's image begins with this (lib/ring3.ld): addresses from ROOT_IMAGE_VA on, whole pages. Code ends at `rodata`,
+ * what is only read at `data`. */
+struct root_image {
+    uint64_t entry, rodata, data, end;
+};
 
-#define BOOT_RAM_MAX      64
-#define BOOT_MODULES_MAX  64
-#define BOOT_NAME_MAX     128 /* a module's string, with its NUL; longer ones are cut */
-#define BOOT_CMDLINE_MAX  1024
+#define BOOT_RAM_MAX     64
+#define BOOT_MODULES_MAX 64
+#define BOOT_NAME_MAX    128 /* a module's string, with its NUL; longer ones are cut */
+#define BOOT_CMDLINE_MAX 1024
 
 /* Root's fixed slots. */
 enum {
-    ROOT_SLOT_SELF = 1, /* root's domain */
-    ROOT_SLOT_LOG,      /* OBJ_LOG */
-    ROOT_SLOT_LOG_RING, /* OBJ_MEMORY, read only: struct klog_ring */
-    ROOT_SLOT_SERIAL_PORTS, /* OBJ_PORTS of the kernel's serial port, 0 if there is none */
-    ROOT_SLOT_SERIAL_IRQ,   /* OBJ_IRQ */
-    ROOT_SLOT_RESET_PORTS,  /* OBJ_PORTS: 0xcf9, the reset control register */
-    ROOT_SLOT_POWER_PORTS,  /* OBJ_PORTS of the ACPI PM1a control register, if found */
+    ROOT_SLOT_SELF = 1,         /* root's domain */
+    ROOT_SLOT_LOG,              /* OBJ_LOG */
+    ROOT_SLOT_LOG_RING,         /* OBJ_MEMORY, read only: struct klog_ring */
+    ROOT_SLOT_SERIAL_PORTS,     /* OBJ_PORTS of the kernel's serial port, 0 if there is none */
+    ROOT_SLOT_SERIAL_IRQ,       /* OBJ_IRQ */
+    ROOT_SLOT_RESET_PORTS,      /* OBJ_PORTS: 0xcf9, the reset control register */
+    ROOT_SLOT_POWER_PORTS,      /* OBJ_PORTS of the ACPI PM1a control register, if found */
     ROOT_SLOT_QEMU_EXIT_PORTS,  /* OBJ_PORTS: 0xf4 (isa-debug-exit), if `debug-exit` is on the command line */
     ROOT_SLOT_BOCHS_EXIT_PORTS, /* OBJ_PORTS: 0x8900 (Bochs), likewise */
     ROOT_SLOT_CLOCK_PORTS,      /* OBJ_PORTS: 0x70-0x71, the battery clock */
     ROOT_SLOT_POOL,             /* OBJ_MEMORY, read only: the kernel's objects and tables */
-    ROOT_SLOT_SCREEN,           /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any more, but in a panic */
-    ROOT_SLOT_SHOWN,            /* OBJ_MEMORY, read only: struct shown of kernel/shown.h, and the AMD-V bitmaps */
+    ROOT_SLOT_SCREEN, /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any
+                         more, but in a panic */
+    ROOT_SLOT_SHOWN,  /* OBJ_MEMORY, read only: struct shown of kernel/shown.h, and the AMD-V bitmaps */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM, modules and programs follow; their slots stand in the tables below */
 };
 
-struct boot_ram { uint64_t base, size; uint32_t slot; uint32_t reserved; };
+struct boot_ram {
+    uint64_t base, size;
+    uint32_t slot;
+    uint32_t reserved;
+};
 struct boot_module {
-    uint64_t base;   /* host-physical */
-    uint64_t size;   /* bytes; the memory object covers the whole pages */
+    uint64_t base; /* host-physical */
+    uint64_t size; /* bytes; the memory object covers the whole pages */
     uint32_t slot;
     uint32_t reserved;
     char name[BOOT_NAME_MAX]; /* first word of the module's string, its folders cut off */
@@ -53,35 +62,42 @@ struct screen_facts {
     uint64_t address;              /* physical */
     uint32_t pitch, width, height; /* bytes a line; pixels, or characters */
     uint8_t bits, type;            /* a pixel's; enum screen_type */
-    struct { uint8_t position, size; } field[3]; /* of red, green and blue in a pixel */
+    struct {
+        uint8_t position, size;
+    } field[3]; /* of red, green and blue in a pixel */
 };
 
 struct root_boot {
     uint64_t magic;
     uint32_t abi_version;
-    uint32_t cpu_count;       /* CPUs that started; numbered 0.. */
+    uint32_t cpu_count; /* CPUs that started; numbered 0.. */
     uint32_t cpu_apic_id[MAX_CPUS];
     uint64_t tsc_khz;
-    uint64_t kmem_pages;      /* kernel memory root may spend */
-    uint64_t entry_tsc;       /* TSC at the kernel's entry */
-    uint64_t ram_total;       /* bytes of usable RAM in the firmware's map */
-    char backend[16];         /* "VT-x" or "AMD-V"; empty if this machine can do neither */
-    char backend_error[128];  /* why not, in words */
+    uint64_t kmem_pages;     /* kernel memory root may spend */
+    uint64_t entry_tsc;      /* TSC at the kernel's entry */
+    uint64_t ram_total;      /* bytes of usable RAM in the firmware's map */
+    char backend[16];        /* "VT-x" or "AMD-V"; empty if this machine can do neither */
+    char backend_error[128]; /* why not, in words */
     char cmdline[BOOT_CMDLINE_MAX];
     uint16_t serial_port, serial_irq;
     uint16_t pm1a_port;       /* 0: not known */
     uint16_t pm1a_sleep_type; /* value for S5 */
     uint32_t ram_count, module_count, program_count, reserved;
-    struct screen_facts screen; /* width 0: there is none that can be used */
+    struct screen_facts screen;     /* width 0: there is none that can be used */
     uint64_t data_base, data_bytes; /* host-physical: where in RAM root's own data is */
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];
     struct boot_module program[4]; /* "vmm", "console", "audit", "root": ELF files inside the kernel image */
 };
 
-/* The kernel's log: text in a ring; `head` counts all bytes ever written. Up to `shown` the kernel itself has put them on the serial port and the
- * screen; what comes behind that, once ring 3 has taken either of them, is ring 3's to show. Written by ring 0 only. */
+/* The kernel's log: text in a ring; `head` counts all bytes ever written. Up to `shown` the kernel itself has put them
+ * on the serial port and the screen; what comes behind that, once ring 3 has taken either of them, is ring 3's to show.
+ * Written by ring 0 only. */
 #define KLOG_TEXT_BYTES (64 * 1024 - 64)
-struct klog_ring { uint64_t head, shown; uint64_t reserved[6]; char text[KLOG_TEXT_BYTES]; };
+struct klog_ring {
+    uint64_t head, shown;
+    uint64_t reserved[6];
+    char text[KLOG_TEXT_BYTES];
+};
 
 #endif

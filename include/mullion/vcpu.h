@@ -1,11 +1,12 @@
 /*
- * The page that a vCPU shares with its monitor, and the exit record in it. Vendor-neutral: nothing here says VMX or SVM.
+ * The page that a vCPU shares with its monitor, and the exit record in it. Vendor-neutral: nothing here says VMX or
+ * SVM.
  *
- * Protocol. The monitor's thread fills or changes fields, sets the group's bit in `dirty`, and calls vcpu_run. The kernel takes one
- * snapshot of each dirty group (another thread may be writing), checks it, loads it, clears `dirty`, and enters the guest. On an exit
- * that the monitor must settle it writes the exit record, fills the groups that this exit's reason needs, names them in `valid`, and
- * returns. Other groups are stale until vcpu_fetch. GPRs (but for rsp) are always live in the page: the entry path loads them
- * from here and stores them here.
+ * Protocol. The monitor's thread fills or changes fields, sets the group's bit in `dirty`, and calls vcpu_run. The
+ * kernel takes one snapshot of each dirty group (another thread may be writing), checks it, loads it, clears `dirty`,
+ * and enters the guest. On an exit that the monitor must settle it writes the exit record, fills the groups that this
+ * exit's reason needs, names them in `valid`, and returns. Other groups are stale until vcpu_fetch. GPRs (but for rsp)
+ * are always live in the page: the entry path loads them from here and stores them here.
  *
  * A value that the CPU would refuse makes vcpu_run return with EXIT_BAD_STATE: that guest's problem alone.
  */
@@ -15,8 +16,23 @@
 #include <stdint.h>
 
 enum { /* order = the encoding in x86 instructions (Intel SDM vol. 2, 2.1.5; rsp's slot is not used here: see rsp) */
-    GPR_RAX = 0, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
-    GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15, GPR_COUNT
+       GPR_RAX = 0,
+       GPR_RCX,
+       GPR_RDX,
+       GPR_RBX,
+       GPR_RSP,
+       GPR_RBP,
+       GPR_RSI,
+       GPR_RDI,
+       GPR_R8,
+       GPR_R9,
+       GPR_R10,
+       GPR_R11,
+       GPR_R12,
+       GPR_R13,
+       GPR_R14,
+       GPR_R15,
+       GPR_COUNT
 };
 
 enum { SEG_ES = 0, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
@@ -35,44 +51,49 @@ struct segment {
 #define SEG_ATTR_L        (1u << 13)
 #define SEG_ATTR_DB       (1u << 14)
 
-struct table_register { uint64_t base; uint32_t limit; uint32_t reserved; };
+struct table_register {
+    uint64_t base;
+    uint32_t limit;
+    uint32_t reserved;
+};
 
 /* State groups. */
-#define GROUP_RIP   0x01u /* rip, rsp, rflags, shadow */
-#define GROUP_SEG   0x02u /* seg[], gdtr, idtr */
-#define GROUP_CR    0x04u /* cr0, cr2, cr3, cr4, efer, xcr0, tpr */
-#define GROUP_MSR   0x08u /* star .. tsc_aux */
-#define GROUP_DR    0x10u /* dr0-3, dr6, dr7 */
-#define GROUP_TSC   0x20u /* tsc_offset (never filled by the kernel) */
-#define GROUP_APIC  0x40u /* apic_mode, apic_serving, apic_request, apic_eoi_exit (never filled by the kernel) */
+#define GROUP_RIP          0x01u /* rip, rsp, rflags, shadow */
+#define GROUP_SEG          0x02u /* seg[], gdtr, idtr */
+#define GROUP_CR           0x04u /* cr0, cr2, cr3, cr4, efer, xcr0, tpr */
+#define GROUP_MSR          0x08u /* star .. tsc_aux */
+#define GROUP_DR           0x10u /* dr0-3, dr6, dr7 */
+#define GROUP_TSC          0x20u /* tsc_offset (never filled by the kernel) */
+#define GROUP_APIC         0x40u /* apic_mode, apic_serving, apic_request, apic_eoi_exit (never filled by the kernel) */
 #define GROUP_APIC_REQUEST 0x80u /* apic_request alone: what is new in IRR (likewise) */
-#define GROUPS_REGISTERS 0x1fu /* those that the kernel fills */
-#define GROUPS_ALL  0xffu
+#define GROUPS_REGISTERS   0x1fu /* those that the kernel fills */
+#define GROUPS_ALL         0xffu
 
 enum exit_reason {
     EXIT_NONE = 0,
-    EXIT_KICK,       /* vcpu_kick; nothing filled */
-    EXIT_DEADLINE,   /* host TSC has reached `deadline`; nothing filled */
-    EXIT_PORT,       /* IN/OUT: port; nothing filled. String forms: decode (RIP, SEG, CR filled) */
-    EXIT_MEMORY,     /* second-level fault: memory; RIP, CR filled */
-    EXIT_RDMSR,      /* msr; index is in rcx; nothing filled */
-    EXIT_WRMSR,      /* value in rdx:rax; nothing filled */
-    EXIT_CPUID,      /* a leaf with no settled entry; nothing filled */
-    EXIT_HLT,        /* RIP (rip still at the HLT) */
-    EXIT_HYPERCALL,  /* VMCALL or VMMCALL; RIP, SEG */
-    EXIT_CR_WRITE,   /* cr; RIP, CR */
-    EXIT_CR_READ,    /* cr; RIP, CR */
-    EXIT_XSETBV,     /* the kernel refused the value; RIP; the monitor injects #GP */
-    EXIT_EXCEPTION,  /* vector and error code of an exception that is intercepted */
-    EXIT_TRIPLE_FAULT, /* RIP, SEG, CR */
-    EXIT_TASK_SWITCH,  /* RIP, SEG, CR */
-    EXIT_INVALID_OPCODE_WANTED, /* VMX/SVM instruction or another that this machine does not offer: the monitor injects #UD; RIP */
-    EXIT_APIC,       /* apic_mode is on: the CPU has done a write to its local APIC's page that concerns the monitor; the instruction is over. apic;
-                        nothing filled */
-    EXIT_SHUTDOWN,   /* INIT or SHUTDOWN condition */
-    EXIT_BAD_STATE,  /* the CPU refused the state; detail = raw reason. All groups filled as far as possible */
-    EXIT_UNKNOWN,    /* detail = raw reason */
-    EXIT_WAITING,    /* statistics only: exits that served the host (interrupts, scheduling) */
+    EXIT_KICK,                  /* vcpu_kick; nothing filled */
+    EXIT_DEADLINE,              /* host TSC has reached `deadline`; nothing filled */
+    EXIT_PORT,                  /* IN/OUT: port; nothing filled. String forms: decode (RIP, SEG, CR filled) */
+    EXIT_MEMORY,                /* second-level fault: memory; RIP, CR filled */
+    EXIT_RDMSR,                 /* msr; index is in rcx; nothing filled */
+    EXIT_WRMSR,                 /* value in rdx:rax; nothing filled */
+    EXIT_CPUID,                 /* a leaf with no settled entry; nothing filled */
+    EXIT_HLT,                   /* RIP (rip still at the HLT) */
+    EXIT_HYPERCALL,             /* VMCALL or VMMCALL; RIP, SEG */
+    EXIT_CR_WRITE,              /* cr; RIP, CR */
+    EXIT_CR_READ,               /* cr; RIP, CR */
+    EXIT_XSETBV,                /* the kernel refused the value; RIP; the monitor injects #GP */
+    EXIT_EXCEPTION,             /* vector and error code of an exception that is intercepted */
+    EXIT_TRIPLE_FAULT,          /* RIP, SEG, CR */
+    EXIT_TASK_SWITCH,           /* RIP, SEG, CR */
+    EXIT_INVALID_OPCODE_WANTED, /* VMX/SVM instruction or another that this machine does not offer: the monitor injects
+                                   #UD; RIP */
+    EXIT_APIC,      /* apic_mode is on: the CPU has done a write to its local APIC's page that concerns the monitor; the
+                       instruction is over. apic;      nothing filled */
+    EXIT_SHUTDOWN,  /* INIT or SHUTDOWN condition */
+    EXIT_BAD_STATE, /* the CPU refused the state; detail = raw reason. All groups filled as far as possible */
+    EXIT_UNKNOWN,   /* detail = raw reason */
+    EXIT_WAITING,   /* statistics only: exits that served the host (interrupts, scheduling) */
     EXIT_COUNT
 };
 
@@ -91,53 +112,65 @@ struct vcpu_exit {
         } port;
         struct {
             uint64_t gpa;
-            uint64_t gva;      /* valid if gva_valid */
+            uint64_t gva; /* valid if gva_valid */
             uint8_t read, write, fetch, gva_valid;
-            uint8_t in_walk;   /* the access was the CPU's own walk of the guest's page tables */
-            uint8_t code64;    /* 64-bit code runs: no segment matters but FS and GS, whose bases are in gpa already */
+            uint8_t in_walk; /* the access was the CPU's own walk of the guest's page tables */
+            uint8_t code64;  /* 64-bit code runs: no segment matters but FS and GS, whose bases are in gpa already */
             uint8_t reserved[2];
         } memory;
-        struct { uint32_t index; uint32_t reserved; } msr;
         struct {
-            uint8_t number;    /* 0, 3, 4, 8 */
-            uint8_t gpr;       /* GPR_*, valid if insn_len != 0 */
-            uint8_t known;     /* 1: number/gpr/value below are valid; 0: decode the instruction */
+            uint32_t index;
+            uint32_t reserved;
+        } msr;
+        struct {
+            uint8_t number; /* 0, 3, 4, 8 */
+            uint8_t gpr;    /* GPR_*, valid if insn_len != 0 */
+            uint8_t known;  /* 1: number/gpr/value below are valid; 0: decode the instruction */
             uint8_t reserved[5];
-            uint64_t value;    /* CR_WRITE: the value the guest wants in the register */
+            uint64_t value; /* CR_WRITE: the value the guest wants in the register */
         } cr;
-        struct { uint32_t vector; uint32_t error_code; } exception;
         struct {
-            uint32_t offset;   /* of the register in the page. 0xb0: the end of a vector's service that is marked in apic_eoi_exit */
+            uint32_t vector;
+            uint32_t error_code;
+        } exception;
+        struct {
+            uint32_t offset; /* of the register in the page. 0xb0: the end of a vector's service that is marked in
+                                apic_eoi_exit */
             uint32_t vector;
         } apic;
         uint64_t raw[3];
     };
 };
 
-/* inject: an event the monitor wants delivered at the next entry, before any interrupt. Same layout as VMX interruption information
- * (Intel SDM vol. 3, 25.8.3). The kernel clears it when it has taken it. */
-#define INJECT_VALID      0x80000000u
-#define INJECT_ERROR_CODE 0x00000800u
-#define INJECT_TYPE_NMI   (2u << 8)
+/* inject: an event the monitor wants delivered at the next entry, before any interrupt. Same layout as VMX interruption
+ * information (Intel SDM vol. 3, 25.8.3). The kernel clears it when it has taken it. */
+#define INJECT_VALID          0x80000000u
+#define INJECT_ERROR_CODE     0x00000800u
+#define INJECT_TYPE_NMI       (2u << 8)
 #define INJECT_TYPE_EXCEPTION (3u << 8)
-#define INJECT_VECTOR_MASK 0xffu
-/* irq: an external interrupt the monitor wants delivered as soon as the guest can take it; the kernel opens the interrupt window itself. */
-#define IRQ_VALID    0x80000000u /* set by the monitor, cleared by the kernel when the interrupt was delivered */
+#define INJECT_VECTOR_MASK    0xffu
+/* irq: an external interrupt the monitor wants delivered as soon as the guest can take it; the kernel opens the
+ * interrupt window itself. */
+#define IRQ_VALID     0x80000000u /* set by the monitor, cleared by the kernel when the interrupt was delivered */
 #define IRQ_DELIVERED 0x40000000u /* set by the kernel together with clearing IRQ_VALID; the vector stays readable. */
 
-enum activity { ACTIVITY_RUN = 0, ACTIVITY_HALT /* vcpu_run sleeps until kick, deadline, or a deliverable irq/inject is present */ };
+enum activity {
+    ACTIVITY_RUN = 0,
+    ACTIVITY_HALT /* vcpu_run sleeps until kick, deadline, or a deliverable irq/inject is present */
+};
 
 #define SHADOW_STI    0x1u
 #define SHADOW_MOV_SS 0x2u
 #define SHADOW_NMI    0x8u
 
 /*
- * apic_mode: who serves the guest's local APIC. It is the monitor's; its registers lie at the state page's begin, each at its xAPIC offset, as the
- * CPU expects them where it can help (Intel SDM vol. 3, 30.1). The kernel looks at none of them but TPR. With APIC_BY_CPU, which apic_offer must
- * have, the guest's RDMSR of the x2APIC's registers (but for ICR and current count) and its writes of TPR, EOI and SELF IPI go to the page without
- * an exit, and the CPU delivers what stands in the page's IRR by itself, highest first, when TPR, ISR and RFLAGS.IF allow it; `irq` is then for
- * interrupts from elsewhere. While the guest runs these registers are the CPU's: only the vCPU's own thread touches them, between two runs. Whatever
- * a monitor writes there decides which interrupts its own guest gets, and no more.
+ * apic_mode: who serves the guest's local APIC. It is the monitor's; its registers lie at the state page's begin, each
+ * at its xAPIC offset, as the CPU expects them where it can help (Intel SDM vol. 3, 30.1). The kernel looks at none of
+ * them but TPR. With APIC_BY_CPU, which apic_offer must have, the guest's RDMSR of the x2APIC's registers (but for ICR
+ * and current count) and its writes of TPR, EOI and SELF IPI go to the page without an exit, and the CPU delivers what
+ * stands in the page's IRR by itself, highest first, when TPR, ISR and RFLAGS.IF allow it; `irq` is then for interrupts
+ * from elsewhere. While the guest runs these registers are the CPU's: only the vCPU's own thread touches them, between
+ * two runs. Whatever a monitor writes there decides which interrupts its own guest gets, and no more.
  */
 #define APIC_BY_MONITOR 0u
 #define APIC_BY_CPU     1u /* the guest's APIC is in x2APIC mode */
@@ -151,19 +184,20 @@ struct vcpu_state {
     /* control, written by the monitor */
     uint32_t dirty;
     uint32_t activity;
-    uint64_t deadline;     /* host TSC; ~0: none */
-    uint32_t inject;       /* INJECT_* */
+    uint64_t deadline; /* host TSC; ~0: none */
+    uint32_t inject;   /* INJECT_* */
     uint32_t inject_error;
-    uint32_t irq;          /* IRQ_* | vector */
+    uint32_t irq; /* IRQ_* | vector */
     /* written by the kernel */
     uint32_t valid;
     struct vcpu_exit exit;
 
     /* GROUP_RIP */
     uint64_t rip, rsp, rflags;
-    uint32_t shadow;       /* SHADOW_* */
-    /* Control, written by the monitor: so many bytes of the exit's instruction are done (0..15). At the next vcpu_run or vcpu_fetch rip moves on by
-     * them, the shadow ends, and the kernel clears this. Cheaper than GROUP_RIP; ignored when that is dirty. */
+    uint32_t shadow; /* SHADOW_* */
+    /* Control, written by the monitor: so many bytes of the exit's instruction are done (0..15). At the next vcpu_run
+     * or vcpu_fetch rip moves on by them, the shadow ends, and the kernel clears this. Cheaper than GROUP_RIP; ignored
+     * when that is dirty. */
     uint32_t advance;
     /* GROUP_CR */
     uint64_t cr0, cr2, cr3, cr4, efer, xcr0, tpr; /* tpr: CR8's four bits */
@@ -178,14 +212,16 @@ struct vcpu_state {
     /* GROUP_TSC: guest TSC = host TSC + offset */
     uint64_t tsc_offset;
 
-    /* Interrupts on their way into the local APIC's IRR. Any thread of the monitor sets bits atomically, then kicks. The kernel does not read it. */
+    /* Interrupts on their way into the local APIC's IRR. Any thread of the monitor sets bits atomically, then kicks.
+     * The kernel does not read it. */
     uint64_t pending[4];
 
     /* GROUP_APIC */
-    uint32_t apic_mode;    /* APIC_BY_* */
-    uint32_t apic_offer;   /* set by the kernel when the vCPU is made: APIC_BY_CPU if apic_mode may be that */
-    uint8_t apic_serving;  /* the highest vector in ISR, 0: none */
-    uint8_t apic_request;  /* GROUP_APIC: the highest vector in IRR, 0: none. GROUP_APIC_REQUEST: the highest of those that are new there */
+    uint32_t apic_mode;   /* APIC_BY_* */
+    uint32_t apic_offer;  /* set by the kernel when the vCPU is made: APIC_BY_CPU if apic_mode may be that */
+    uint8_t apic_serving; /* the highest vector in ISR, 0: none */
+    uint8_t apic_request; /* GROUP_APIC: the highest vector in IRR, 0: none. GROUP_APIC_REQUEST: the highest of those
+                             that are new there */
     uint8_t reserved[6];
     uint64_t apic_eoi_exit[4]; /* the vectors whose end of service makes EXIT_APIC */
 };

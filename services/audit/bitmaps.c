@@ -1,8 +1,8 @@
 /*
- * What a guest reaches without an exit besides its memory, and which tables its vCPUs really run with. The list below is what ought to be
- * open, written down a second time on purpose. AMD-V: each vCPU's VMCB says which tables and bitmaps the CPU uses. VT-x: that stands in the
- * VMCS, whose layout is the CPU's secret; its two bitmaps (with the local APIC served by the monitor, by the CPU) are
- * looked at where the kernel says they are.
+ * What a guest reaches without an exit besides its memory, and which tables its vCPUs really run with. The list below
+ * is what ought to be open, written down a second time on purpose. AMD-V: each vCPU's VMCB says which tables and
+ * bitmaps the CPU uses. VT-x: that stands in the VMCS, whose layout is the CPU's secret; its two bitmaps (with the
+ * local APIC served by the monitor, by the CPU) are looked at where the kernel says they are.
  */
 #include "services/audit/check_private.h"
 
@@ -13,7 +13,10 @@ enum { READ = 1, WRITE = 2 };
 
 enum { NO, YES, BY_CPU /* only while the CPU serves the guest's x2APIC */ };
 
-static const struct open_msr { uint32_t first, last; uint8_t rights, amd, intel; } open_msrs[] = {
+static const struct open_msr {
+    uint32_t first, last;
+    uint8_t rights, amd, intel;
+} open_msrs[] = {
     {MSR_TSC, MSR_TSC, READ, NO, YES},
     {MSR_SYSENTER_CS, MSR_SYSENTER_EIP, READ | WRITE, YES, YES},
     {MSR_PAT, MSR_PAT, READ | WRITE, YES, YES},
@@ -38,7 +41,8 @@ static void open_bit(struct check *c, uint32_t msr, unsigned right)
     for (unsigned i = 0; i < ARRAY_SIZE(open_msrs); i++) {
         const struct open_msr *m = &open_msrs[i];
         unsigned when = c->boot->amd ? m->amd : m->intel;
-        if (msr >= m->first && msr <= m->last && (m->rights & right) && (when == YES || (when == BY_CPU && c->apic_by_cpu)))
+        if (msr >= m->first && msr <= m->last && (m->rights & right) &&
+            (when == YES || (when == BY_CPU && c->apic_by_cpu)))
             return;
     }
     violation(c, AUDIT_MSR, 0, 0, msr, 0, right);
@@ -59,7 +63,8 @@ static void intel_msr(struct check *c, uint32_t bit)
     open_bit(c, (bit / 8192 & 1 ? 0xc0000000 : 0) + bit % 8192, bit / 16384 ? WRITE : READ);
 }
 
-/* AMD APM vol. 2, 15.11: two bits an MSR, in three runs of 8192 MSRs; what follows means nothing, and nothing is open there. */
+/* AMD APM vol. 2, 15.11: two bits an MSR, in three runs of 8192 MSRs; what follows means nothing, and nothing is open
+ * there. */
 static void amd_msr(struct check *c, uint32_t bit)
 {
     static const uint32_t base[4] = {0, 0xc0000000, 0xc0010000, 0xffff0000};
@@ -121,7 +126,8 @@ void check_bitmaps(struct check *c)
         return;
     }
     for (unsigned mode = 0; mode < ARRAY_SIZE(c->view->shown->msr_bitmap); mode++) {
-        const void *ring0 = LOOK(c->view->shown->msr_bitmap[mode]), *map = ring0 != NULL ? view_object(c->view, ring0, PAGE_SIZE) : NULL;
+        const void *ring0 = LOOK(c->view->shown->msr_bitmap[mode]),
+                   *map = ring0 != NULL ? view_object(c->view, ring0, PAGE_SIZE) : NULL;
         c->apic_by_cpu = mode == APIC_BY_CPU;
         if (map != NULL)
             clear_bits(c, map, PAGE_SIZE, intel_msr);

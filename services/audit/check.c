@@ -6,7 +6,8 @@
 #include "kernel/space.h"
 #include "lib/string.h"
 
-void violation(struct check *c, enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size, uint64_t at)
+void violation(struct check *c, enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size,
+               uint64_t at)
 {
     struct audit_answer *out = c->out;
     if (out->listed < AUDIT_VIOLATIONS_MAX)
@@ -14,8 +15,14 @@ void violation(struct check *c, enum audit_kind kind, uint32_t who, uint32_t oth
     out->violation_count++;
 }
 
-static void found_reach(void *context, const struct walk_run *run) { rule_reach(context, run); }
-static void found_ring0(void *context, const struct walk_run *run) { rule_ring0(context, run); }
+static void found_reach(void *context, const struct walk_run *run)
+{
+    rule_reach(context, run);
+}
+static void found_ring0(void *context, const struct walk_run *run)
+{
+    rule_ring0(context, run);
+}
 
 static void strange(void *context, uint64_t table, uint64_t entry)
 {
@@ -29,7 +36,8 @@ static uint64_t physical(const struct check *c, const volatile void *ring0)
 }
 
 /* One table of somebody's, into the digest too: their order is chance, so they are added. */
-static void walk_of(struct check *c, uint32_t who, const struct domain *program, enum walk_format format, const volatile void *root, unsigned end)
+static void walk_of(struct check *c, uint32_t who, const struct domain *program, enum walk_format format,
+                    const volatile void *root, unsigned end)
 {
     c->who = who;
     c->walking = program;
@@ -130,5 +138,8 @@ void check(const struct view *view, const struct audit_boot *boot, struct audit_
     add_up(&c);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     bool moved = (generation & 1) || __atomic_load_n(&view->shown->generation, __ATOMIC_ACQUIRE) != generation;
-    out->verdict = moved ? AUDIT_RESTLESS : c.too_much ? AUDIT_TOO_MUCH : out->violation_count != 0 ? AUDIT_FAILED : AUDIT_PASSED;
+    out->verdict = moved                       ? AUDIT_RESTLESS
+                   : c.too_much                ? AUDIT_TOO_MUCH
+                   : out->violation_count != 0 ? AUDIT_FAILED
+                                               : AUDIT_PASSED;
 }

@@ -14,15 +14,29 @@
 #define VCPUS_MAX   256
 #define REACHED_MAX 2048
 
-struct owned { uint64_t base, end; uint32_t tag; };            /* the ledger, by rising address */
+struct owned {
+    uint64_t base, end;
+    uint32_t tag;
+}; /* the ledger, by rising address */
 struct found_domain {
-    const struct domain *ring0, *d;                            /* its address in ring 0, and here */
+    const struct domain *ring0, *d; /* its address in ring 0, and here */
     uint32_t who;
-    bool gone;                                                 /* being destroyed, and no CPU can run in it any more */
+    bool gone; /* being destroyed, and no CPU can run in it any more */
 };
-struct found_space { const struct space *ring0, *s; uint32_t who; };
-struct found_vcpu { const struct vcpu *v; const struct domain *domain; uint64_t state, table; uint32_t who; }; /* physical; table: its space's */
-struct reached { uint64_t base, end; uint32_t who; };          /* by a guest */
+struct found_space {
+    const struct space *ring0, *s;
+    uint32_t who;
+};
+struct found_vcpu {
+    const struct vcpu *v;
+    const struct domain *domain;
+    uint64_t state, table;
+    uint32_t who;
+}; /* physical; table: its space's */
+struct reached {
+    uint64_t base, end;
+    uint32_t who;
+}; /* by a guest */
 
 struct check {
     const struct view *view;
@@ -43,14 +57,15 @@ struct check {
     bool apic_by_cpu; /* of the MSR bitmap that is looked at */
 };
 
-void violation(struct check *c, enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size, uint64_t at);
+void violation(struct check *c, enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size,
+               uint64_t at);
 
 /* collect.c: the ledger, domains, spaces, vCPUs. */
 void collect(struct check *c);
 
 /* rules.c: who may reach what. */
-void rule_reach(struct check *c, const struct walk_run *run);     /* a program or a guest */
-void rule_ring0(struct check *c, const struct walk_run *run);     /* the kernel's half */
+void rule_reach(struct check *c, const struct walk_run *run); /* a program or a guest */
+void rule_ring0(struct check *c, const struct walk_run *run); /* the kernel's half */
 void rule_two_guests(struct check *c);
 
 /* bitmaps.c: what guests and programs reach besides memory. */

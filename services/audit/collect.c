@@ -1,6 +1,6 @@
 /*
- * Finds what there is: the ledger's ranges in order; all domains, from root down; spaces and vCPUs through domains' handles and threads.
- * Every pointer is checked, every list has an end here.
+ * Finds what there is: the ledger's ranges in order; all domains, from root down; spaces and vCPUs through domains'
+ * handles and threads. Every pointer is checked, every list has an end here.
  */
 #include "services/audit/check_private.h"
 
@@ -136,8 +136,8 @@ static void take_vcpu(struct check *c, const struct vcpu *ring0, const struct do
         c->too_much = true;
         return;
     }
-    c->vcpu[c->vcpu_count++] =
-        (struct found_vcpu){v, domain, physical(c, LOOK(v->state)), physical(c, LOOK(s->s->tables.root)), s->who};
+    c->vcpu[c->vcpu_count++] = (struct found_vcpu){v, domain, physical(c, LOOK(v->state)),
+                                                   physical(c, LOOK(s->s->tables.root)), s->who};
 }
 
 static void collect_of(struct check *c, const struct found_domain *f)
@@ -156,7 +156,8 @@ static void collect_of(struct check *c, const struct found_domain *f)
         if (page == NULL || (page = object(c, page, PAGE_SIZE)) == NULL)
             continue;
         for (unsigned k = 0; k < HANDLES_PER_PAGE; k++) {
-            const struct object *o = LOOK(page[k].object), *here = o != NULL ? view_object(c->view, o, sizeof *o) : NULL;
+            const struct object *o = LOOK(page[k].object),
+                                *here = o != NULL ? view_object(c->view, o, sizeof *o) : NULL;
             if (here != NULL && LOOK(here->type) == OBJ_SPACE) /* ports, interrupts and the log are not in the pool */
                 take_space(c, container_of(o, struct space, object));
         }

@@ -1,17 +1,18 @@
 /*
- * The checker: a program of its own in a domain of its own, which root starts and asks. It can read the kernel's pool and write nothing but
- * its answer. Waits for a request, looks, looks again if something changed meanwhile, answers. See check.h.
+ * The checker: a program of its own in a domain of its own, which root starts and asks. It can read the kernel's pool
+ * and write nothing but its answer. Waits for a request, looks, looks again if something changed meanwhile, answers.
+ * See check.h.
  */
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/audit/check.h"
 
-#define BOOT   ((const struct audit_boot *)AUDIT_BOOT_VA)
-#define ANSWER ((struct audit_answer *)AUDIT_ANSWER_VA)
+#define BOOT          ((const struct audit_boot *)AUDIT_BOOT_VA)
+#define ANSWER        ((struct audit_answer *)AUDIT_ANSWER_VA)
 #define RING0_POOL_VA 0xffffffffc0000000ull /* docs/architecture.md, "Memory" */
-#define TRIES_MAX  8
-#define PAUSE_US   500u /* before the second look; each further pause is twice as long */
-#define EVENT_NEVER (1ull << 63) /* nobody signals it */
+#define TRIES_MAX     8
+#define PAUSE_US      500u         /* before the second look; each further pause is twice as long */
+#define EVENT_NEVER   (1ull << 63) /* nobody signals it */
 
 void thread_main(uint64_t argument);
 

@@ -1,18 +1,30 @@
 /*
- * Who may reach what. A frame is known by its owner in the ledger; a program by the bit with which root hears of its end; a guest by the
- * monitor that pays for its space. Memory that guests share has a tag of its own for each region, and root has said whom the configuration
- * lets read and write it: nobody else may reach it, neither guest nor program.
+ * Who may reach what. A frame is known by its owner in the ledger; a program by the bit with which root hears of its
+ * end; a guest by the monitor that pays for its space. Memory that guests share has a tag of its own for each region,
+ * and root has said whom the configuration lets read and write it: nobody else may reach it, neither guest nor program.
  */
 #include "services/audit/check_private.h"
 
 #define RW (RIGHT_READ | RIGHT_WRITE)
 #define RX (RIGHT_READ | RIGHT_EXEC)
 
-static bool is_monitor(uint32_t tag) { return tag >= TAG_MONITOR(0) && tag < TAG_MONITOR(AUDIT_GUESTS_MAX); }
-static bool is_shared(uint32_t tag) { return tag >= TAG_SHARED(0) && tag - TAG_SHARED(0) < TAG_SHARED(0); }
-static bool is_guest(uint32_t tag) { return tag >= TAG_GUEST(0) && tag < TAG_GUEST(AUDIT_GUESTS_MAX); }
+static bool is_monitor(uint32_t tag)
+{
+    return tag >= TAG_MONITOR(0) && tag < TAG_MONITOR(AUDIT_GUESTS_MAX);
+}
+static bool is_shared(uint32_t tag)
+{
+    return tag >= TAG_SHARED(0) && tag - TAG_SHARED(0) < TAG_SHARED(0);
+}
+static bool is_guest(uint32_t tag)
+{
+    return tag >= TAG_GUEST(0) && tag < TAG_GUEST(AUDIT_GUESTS_MAX);
+}
 
-static bool is_region(uint32_t tag) { return tag >= TAG_SHARED_REGION(0) && tag < TAG_SHARED_REGION(AUDIT_REGIONS_MAX); }
+static bool is_region(uint32_t tag)
+{
+    return tag >= TAG_SHARED_REGION(0) && tag < TAG_SHARED_REGION(AUDIT_REGIONS_MAX);
+}
 
 /* Guest n, or its monitor: what the configuration says, and never executable. */
 static uint32_t allowed_in_region(const struct audit_boot *boot, unsigned n, uint32_t region)
@@ -29,19 +41,23 @@ static uint32_t allowed(const struct audit_boot *boot, uint32_t who, uint32_t ow
     if (who == 0)
         return 0;
     if (is_region(owner) && (is_guest(who) || is_monitor(who)))
-        return allowed_in_region(boot, who - (is_guest(who) ? TAG_GUEST(0) : TAG_MONITOR(0)), owner - TAG_SHARED_REGION(0));
+        return allowed_in_region(boot, who - (is_guest(who) ? TAG_GUEST(0) : TAG_MONITOR(0)),
+                                 owner - TAG_SHARED_REGION(0));
     if (is_guest(who))
         return owner == who ? RW | RX : 0; /* a guest: its own memory and nothing else */
     if (owner == TAG_MODULE)
-        return RX;                         /* boot modules and programs' images: nobody writes there */
+        return RX; /* boot modules and programs' images: nobody writes there */
     if (owner == who || owner == TAG_SHARED(who))
         return RW;
-    if (is_monitor(who)) /* RX: it may hand its guest's memory to a program of its own making; W and X at once is a violation by itself */
+    if (is_monitor(who)) /* RX: it may hand its guest's memory to a program of its own making; W and X at once is a
+                            violation by itself */
         return owner == who - TAG_MONITOR(0) + TAG_GUEST(0) ? RW | RX : 0;
     switch (who) {
     case TAG_ROOT: return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) ? RW : 0;
     case TAG_CONSOLE:
-        return owner == TAG_LOG ? RIGHT_READ : owner == TAG_SCREEN || (is_shared(owner) && is_monitor(owner - TAG_SHARED(0))) ? RW : 0;
+        return owner == TAG_LOG                                                                 ? RIGHT_READ
+               : owner == TAG_SCREEN || (is_shared(owner) && is_monitor(owner - TAG_SHARED(0))) ? RW
+                                                                                                : 0;
     case TAG_AUDIT: return owner == TAG_KERNEL ? RIGHT_READ : 0;
     default: return 0;
     }
@@ -107,11 +123,13 @@ void rule_reach(struct check *c, const struct walk_run *run)
         if (c->walking == NULL && (gap > at || (part > gap && !is_region(o->tag))))
             remember(c, at, part > gap && is_region(o->tag) ? gap : part);
         if (gap > at)
-            violation(c, AUDIT_OWNER, c->who, is_ram(c, at) ? 0 : TAG_KERNEL, at, gap - at, run->at + (at - run->frame));
+            violation(c, AUDIT_OWNER, c->who, is_ram(c, at) ? 0 : TAG_KERNEL, at, gap - at,
+                      run->at + (at - run->frame));
         if (part > gap) {
             uint32_t may = allowed(c->boot, c->who, o->tag);
             if (may == 0 || (run->rights & (RW | RX) & ~may) != 0)
-                violation(c, may == 0 ? AUDIT_OWNER : AUDIT_RIGHTS, c->who, o->tag, gap, part - gap, run->at + (gap - run->frame));
+                violation(c, may == 0 ? AUDIT_OWNER : AUDIT_RIGHTS, c->who, o->tag, gap, part - gap,
+                          run->at + (gap - run->frame));
         }
         at = part;
     }
@@ -166,7 +184,8 @@ void rule_two_guests(struct check *c)
     sort(r, c->reached_count);
     for (unsigned i = 0, furthest = 0; i < c->reached_count; i++) {
         if (i != furthest && r[i].base < r[furthest].end && r[i].who != r[furthest].who)
-            violation(c, AUDIT_TWO_GUESTS, r[i].who, r[furthest].who, r[i].base, min_u64(r[i].end, r[furthest].end) - r[i].base, 0);
+            violation(c, AUDIT_TWO_GUESTS, r[i].who, r[furthest].who, r[i].base,
+                      min_u64(r[i].end, r[furthest].end) - r[i].base, 0);
         if (r[i].end > r[furthest].end)
             furthest = i;
     }

@@ -1,6 +1,7 @@
 /*
- * What the checker sees of ring 0: the pool and a few pages, read only, changing under its eyes. An address found there is believed only
- * after it was turned into one of ours here, so the checker cannot be led outside whatever it reads. Pure.
+ * What the checker sees of ring 0: the pool and a few pages, read only, changing under its eyes. An address found there
+ * is believed only after it was turned into one of ours here, so the checker cannot be led outside whatever it reads.
+ * Pure.
  */
 #ifndef AUDIT_VIEW_H
 #define AUDIT_VIEW_H
@@ -9,10 +10,10 @@
 #include "kernel/shown.h"
 
 struct view {
-    const uint8_t *pool;               /* here */
+    const uint8_t *pool; /* here */
     uint64_t pool_hpa, pool_size;
-    uint64_t pool_va;                  /* the pool's address in ring 0 */
-    const struct shown *shown;         /* here: the start of [shown_hpa, +shown_size) */
+    uint64_t pool_va;          /* the pool's address in ring 0 */
+    const struct shown *shown; /* here: the start of [shown_hpa, +shown_size) */
     uint64_t shown_hpa, shown_size;
 };
 
@@ -26,10 +27,13 @@ static inline const void *view_object(const struct view *v, const volatile void 
     return at < v->pool_size && size <= v->pool_size - at && (at & 7) == 0 ? v->pool + at : NULL;
 }
 
-static inline bool view_in_pool(const struct view *v, uint64_t hpa) { return hpa - v->pool_hpa < v->pool_size; }
+static inline bool view_in_pool(const struct view *v, uint64_t hpa)
+{
+    return hpa - v->pool_hpa < v->pool_size;
+}
 
-/* `size` bytes of whole pages at a physical address, of what ring 0 has shown: in the pool, or its other pages. NULL: they are not all there,
- * or begin inside a page. */
+/* `size` bytes of whole pages at a physical address, of what ring 0 has shown: in the pool, or its other pages. NULL:
+ * they are not all there, or begin inside a page. */
 static inline const void *view_physical(const struct view *v, uint64_t hpa, size_t size)
 {
     if ((hpa & PAGE_MASK) != 0)

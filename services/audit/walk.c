@@ -1,14 +1,14 @@
 /*
- * See walk.h. Host format and NPT: Intel SDM vol. 3, table 4-15 to 4-20; AMD APM vol. 2, 5.3 and 15.25.3 (what a nested walk needs: user at
- * every level). EPT: Intel SDM vol. 3, table 29-1 to 29-6, 29.3.3.1 (misconfigurations).
+ * See walk.h. Host format and NPT: Intel SDM vol. 3, table 4-15 to 4-20; AMD APM vol. 2, 5.3 and 15.25.3 (what a nested
+ * walk needs: user at every level). EPT: Intel SDM vol. 3, table 29-1 to 29-6, 29.3.3.1 (misconfigurations).
  */
 #include "services/audit/walk.h"
-#include "mullion/abi.h"
 #include "lib/string.h"
+#include "mullion/abi.h"
 
-#define BIT(n)       (1ull << (n))
-#define FRAME_BITS   0x000ffffffffff000ull
-#define LARGE        BIT(7)
+#define BIT(n)     (1ull << (n))
+#define FRAME_BITS 0x000ffffffffff000ull
+#define LARGE      BIT(7)
 
 /* What an entry allows, by itself; 0: it is not present. */
 static uint32_t allows(enum walk_format format, uint64_t e)
@@ -24,7 +24,8 @@ static uint32_t allows(enum walk_format format, uint64_t e)
 static bool well_formed(enum walk_format format, uint64_t e, unsigned level)
 {
     bool leaf = level == 1 || (level < 4 && (e & LARGE) != 0);
-    uint64_t low = leaf && level > 1 ? (BIT(12 + 9 * (level - 1)) - 1) & ~(BIT(12) - 1) : 0; /* of the frame's address */
+    uint64_t low = leaf && level > 1 ? (BIT(12 + 9 * (level - 1)) - 1) & ~(BIT(12) - 1)
+                                     : 0; /* of the frame's address */
     if (format != WALK_EPT)
         return (e & (low & ~BIT(12))) == 0 && !(level == 4 && (e & LARGE)); /* bit 12 of a large page is PAT */
     uint64_t type = e >> 3 & 7;
@@ -44,7 +45,8 @@ static void leaf(struct walk *w, uint64_t at, uint64_t frame, uint64_t size, uin
 {
     struct walk_run *o = &w->open;
     w->leaves++;
-    if (o->size != 0 && at == o->at + o->size && frame == o->frame + o->size && rights == o->rights && !view_in_pool(w->view, frame)) {
+    if (o->size != 0 && at == o->at + o->size && frame == o->frame + o->size && rights == o->rights &&
+        !view_in_pool(w->view, frame)) {
         o->size += size;
         return;
     }
@@ -52,7 +54,8 @@ static void leaf(struct walk *w, uint64_t at, uint64_t frame, uint64_t size, uin
     *o = (struct walk_run){at, frame, size, rights};
 }
 
-static void table(struct walk *w, uint64_t hpa, unsigned level, uint64_t base, uint32_t up, unsigned first, unsigned end)
+static void table(struct walk *w, uint64_t hpa, unsigned level, uint64_t base, uint32_t up, unsigned first,
+                  unsigned end)
 {
     const struct view *v = w->view;
     uint64_t page = (hpa - v->pool_hpa) >> PAGE_SHIFT;

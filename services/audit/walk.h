@@ -1,7 +1,7 @@
 /*
- * The checker's own walker of four-level tables, written from the manuals and not from the kernel's: it knows the host's format, NPT and
- * EPT, says what an address range leads to, and believes no table that is not in the pool or that it has met before. Its cost is that of
- * the tables. Pure.
+ * The checker's own walker of four-level tables, written from the manuals and not from the kernel's: it knows the
+ * host's format, NPT and EPT, says what an address range leads to, and believes no table that is not in the pool or
+ * that it has met before. Its cost is that of the tables. Pure.
  */
 #ifndef AUDIT_WALK_H
 #define AUDIT_WALK_H
@@ -15,9 +15,12 @@ enum walk_format { WALK_HOST, WALK_NPT, WALK_EPT };
 /* Rights beside RIGHT_READ, WRITE and EXEC. */
 #define WALK_USER 0x1000u
 
-/* Addresses that lead to frames which follow one another, with the same rights: as few of them as possible, by rising address. But frames
- * of the pool come page by page: where those lie is chance. */
-struct walk_run { uint64_t at, frame, size; uint32_t rights; };
+/* Addresses that lead to frames which follow one another, with the same rights: as few of them as possible, by rising
+ * address. But frames of the pool come page by page: where those lie is chance. */
+struct walk_run {
+    uint64_t at, frame, size;
+    uint32_t rights;
+};
 
 struct walk {
     const struct view *view;
@@ -25,10 +28,10 @@ struct walk {
     /* A table that is not one (entry 0), or an entry that the format does not know. */
     void (*strange)(void *context, uint64_t table, uint64_t entry);
     void *context;
-    uint32_t tables, leaves;             /* met so far */
-    uint64_t met[POOL_PAGES_MAX / 64];   /* pages of the pool that are tables of a walk so far, a bit each */
-    struct walk_run open;                /* private */
-    enum walk_format format;             /* private */
+    uint32_t tables, leaves;           /* met so far */
+    uint64_t met[POOL_PAGES_MAX / 64]; /* pages of the pool that are tables of a walk so far, a bit each */
+    struct walk_run open;              /* private */
+    enum walk_format format;           /* private */
 };
 
 /* The caller fills in view, found, strange, context. */

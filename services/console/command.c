@@ -7,24 +7,37 @@
 
 enum { WANTS_NOTHING, WANTS_GUEST, WANTS_GUEST_NOW, WANTS_GUEST_FUZZ, WANTS_LOG, WANTS_CODE, WANTS_AUDIT, WANTS_TIMES };
 
-static const struct { const char *name; enum command_kind kind; int wants; const char *usage; } commands[] = {
+static const struct {
+    const char *name;
+    enum command_kind kind;
+    int wants;
+    const char *usage;
+} commands[] = {
     {"help", SHELL_HELP, WANTS_NOTHING, "help                 this list"},
     {"list", SHELL_LIST, WANTS_NOTHING, "list                 all guests: state, CPUs, memory, CPU time, exits"},
-    {"attach", SHELL_ATTACH, WANTS_GUEST, "attach NAME          this terminal becomes that guest's; Ctrl-] comes back here"},
+    {"attach", SHELL_ATTACH, WANTS_GUEST,
+     "attach NAME          this terminal becomes that guest's; Ctrl-] comes back here"},
     {"start", SHELL_START, WANTS_GUEST, "start NAME           starts a guest that is off"},
-    {"stop", SHELL_STOP, WANTS_GUEST_NOW, "stop NAME [now]      presses its power button, and stops it 5 s later; now: at once"},
+    {"stop", SHELL_STOP, WANTS_GUEST_NOW,
+     "stop NAME [now]      presses its power button, and stops it 5 s later; now: at once"},
     {"restart", SHELL_RESTART, WANTS_GUEST, "restart NAME         stops it at once and starts it again"},
     {"log", SHELL_LOG, WANTS_LOG, "log [NAME] [LINES]   the last lines that a guest, or Mullion itself, has written"},
     {"memory", SHELL_MEMORY, WANTS_NOTHING, "memory               who owns which memory"},
-    {"stats", SHELL_STATS, WANTS_GUEST, "stats NAME           a guest's exits by reason, its start and its kernel memory"},
-    {"top", SHELL_TOP, WANTS_TIMES, "top [TIMES]          where each CPU's time goes, every second, until a key is pressed"},
-    {"ledger", SHELL_LEDGER, WANTS_NOTHING, "ledger               the account of every tick so far, for programs to read"},
+    {"stats", SHELL_STATS, WANTS_GUEST,
+     "stats NAME           a guest's exits by reason, its start and its kernel memory"},
+    {"top", SHELL_TOP, WANTS_TIMES,
+     "top [TIMES]          where each CPU's time goes, every second, until a key is pressed"},
+    {"ledger", SHELL_LEDGER, WANTS_NOTHING,
+     "ledger               the account of every tick so far, for programs to read"},
     {"paths", SHELL_PATHS, WANTS_NOTHING, "paths                the kernel's ten longest stays with interrupts off"},
-    {"audit", SHELL_AUDIT, WANTS_AUDIT, "audit                proves that no guest reaches what is not its own: walks all tables"},
-    {"fault", SHELL_FAULT, WANTS_GUEST_FUZZ, "fault NAME [fuzz]    crashes its monitor, or turns it hostile: a test for the others"},
+    {"audit", SHELL_AUDIT, WANTS_AUDIT,
+     "audit                proves that no guest reaches what is not its own: walks all tables"},
+    {"fault", SHELL_FAULT, WANTS_GUEST_FUZZ,
+     "fault NAME [fuzz]    crashes its monitor, or turns it hostile: a test for the others"},
     {"reboot", SHELL_REBOOT, WANTS_NOTHING, "reboot               starts the whole machine anew, with all guests"},
     {"poweroff", SHELL_POWEROFF, WANTS_NOTHING, "poweroff             switches the whole machine off, with all guests"},
-    {"exit", SHELL_EXIT, WANTS_CODE, "exit [CODE]          ends the emulator, if this is one and 'debug-exit' was given"},
+    {"exit", SHELL_EXIT, WANTS_CODE,
+     "exit [CODE]          ends the emulator, if this is one and 'debug-exit' was given"},
 };
 
 const char *command_help(unsigned i)
@@ -57,7 +70,8 @@ static bool number(const char *word, unsigned most, unsigned *out)
     return word[0] != 0 && n <= most;
 }
 
-static bool find_guest(const char *word, const char (*guests)[32], unsigned count, unsigned *out, char *why, size_t why_size)
+static bool find_guest(const char *word, const char (*guests)[32], unsigned count, unsigned *out, char *why,
+                       size_t why_size)
 {
     for (unsigned i = 0; i < count; i++)
         if (strcmp(word, guests[i]) == 0) {
@@ -93,12 +107,8 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
     out->kind = commands[i].kind;
     bool good = rest[0] == 0;
     switch (commands[i].wants) {
-    case WANTS_NOTHING:
-        good = good && word[0][0] == 0;
-        break;
-    case WANTS_CODE:
-        good = good && word[1][0] == 0 && (word[0][0] == 0 || number(word[0], 255, &out->value));
-        break;
+    case WANTS_NOTHING: good = good && word[0][0] == 0; break;
+    case WANTS_CODE: good = good && word[1][0] == 0 && (word[0][0] == 0 || number(word[0], 255, &out->value)); break;
     case WANTS_TIMES:
         good = good && word[1][0] == 0 && (word[0][0] == 0 || (number(word[0], 1000, &out->value) && out->value != 0));
         break;

@@ -1,13 +1,13 @@
 /*
- * See editor.h. Typing at the end echoes one byte, and rubbing out there three, so that a transcript stays readable; all else
- * draws the line anew.
+ * See editor.h. Typing at the end echoes one byte, and rubbing out there three, so that a transcript stays readable;
+ * all else draws the line anew.
  */
 #include "services/console/editor.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
 enum { KEY_PLAIN = 0, KEY_ESCAPE, KEY_SEQUENCE };
-#define CTRL(c) ((c) & 0x1f)
+#define CTRL(c) ((c)&0x1f)
 
 void editor_init(struct editor *e, const char *prompt, void (*show)(void *, const char *, size_t), void *context)
 {
@@ -111,7 +111,8 @@ static void recall(struct editor *e, int step)
 
 static void keep(struct editor *e)
 {
-    if (e->length == 0 || (e->history_count != 0 && strcmp(e->history[(e->history_count - 1) % EDITOR_HISTORY], e->text) == 0))
+    if (e->length == 0 ||
+        (e->history_count != 0 && strcmp(e->history[(e->history_count - 1) % EDITOR_HISTORY], e->text) == 0))
         return;
     string_copy(e->history[e->history_count++ % EDITOR_HISTORY], e->text, EDITOR_BYTES);
 }

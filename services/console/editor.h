@@ -17,12 +17,12 @@ struct editor {
     const char *prompt;
     char text[EDITOR_BYTES];
     unsigned length, cursor;
-    uint8_t escape;          /* private */
-    uint8_t parameter;       /* of an escape sequence */
-    bool after_return;       /* the last key was Enter's CR: an LF right after it belongs to it */
+    uint8_t escape;    /* private */
+    uint8_t parameter; /* of an escape sequence */
+    bool after_return; /* the last key was Enter's CR: an LF right after it belongs to it */
     char history[EDITOR_HISTORY][EDITOR_BYTES];
-    unsigned history_count;  /* lines ever kept */
-    unsigned history_at;     /* how many back the line shown is; 0: the one being typed */
+    unsigned history_count; /* lines ever kept */
+    unsigned history_at;    /* how many back the line shown is; 0: the one being typed */
 };
 
 void editor_init(struct editor *e, const char *prompt, void (*show)(void *, const char *, size_t), void *context);

@@ -1,14 +1,14 @@
 /*
- * See lines.h. Escape sequences: ECMA-48 (5th edition) 5.4 (CSI: parameters 0x30-0x3f, intermediates 0x20-0x2f, final 0x40-0x7e),
- * 5.6 (strings).
+ * See lines.h. Escape sequences: ECMA-48 (5th edition) 5.4 (CSI: parameters 0x30-0x3f, intermediates 0x20-0x2f, final
+ * 0x40-0x7e), 5.6 (strings).
  */
 #include "services/console/lines.h"
 #include "lib/string.h"
 
 enum { TEXT = 0, ESCAPE, SEQUENCE, STRING, STRING_ESCAPE };
 
-void lines_init(struct lines *l, void (*show)(void *, const char *, size_t), void (*keep)(void *, unsigned, const char *, size_t),
-                void *context)
+void lines_init(struct lines *l, void (*show)(void *, const char *, size_t),
+                void (*keep)(void *, unsigned, const char *, size_t), void *context)
 {
     memset(l, 0, sizeof *l);
     l->show = show;
@@ -99,8 +99,8 @@ static void add_wide(struct lines *l, unsigned i, const uint8_t *c, unsigned siz
     bool overlong = code < (size == 2 ? 0x80u : size == 3 ? 0x800u : 0x10000u);
     bool surrogate = code >= 0xd800 && code <= 0xdfff;
     bool control = code < 0xa0 || code == 0xfeff;
-    bool direction =
-        (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f);
+    bool direction = (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+                     (code >= 0x2060 && code <= 0x206f);
     if (overlong || surrogate || control || direction || code > 0x10ffff)
         add(l, i, "?", 1);
     else
@@ -175,17 +175,16 @@ static void escape_byte(struct line_source *s, uint8_t c)
         if (c == 0x07)
             s->escape = TEXT;
         break;
-    default: /* STRING_ESCAPE: the string's terminator is ESC \ */
-        s->escape = c == '\\' ? TEXT : STRING;
-        break;
+    default: /* STRING_ESCAPE: the string's terminator is ESC \ */ s->escape = c == '\\' ? TEXT : STRING; break;
     }
 }
 
 static void feed_byte(struct lines *l, unsigned i, uint8_t c)
 {
     struct line_source *s = &l->source[i];
-    /* A carriage return that no line feed follows starts the line anew: what stands there is a line of its own for us. More
-     * than one in a row is the same as one; before an escape sequence (shells redraw their line like that) it is kept in mind. */
+    /* A carriage return that no line feed follows starts the line anew: what stands there is a line of its own for us.
+     * More than one in a row is the same as one; before an escape sequence (shells redraw their line like that) it is
+     * kept in mind. */
     if (c == '\r') {
         s->carriage_return = true;
         return;
@@ -217,7 +216,10 @@ void lines_feed(struct lines *l, unsigned source, const void *bytes, size_t size
         l->source[source].touched = now;
 }
 
-void lines_more(struct lines *l, unsigned source, uint64_t now) { l->source[source].touched = now; }
+void lines_more(struct lines *l, unsigned source, uint64_t now)
+{
+    l->source[source].touched = now;
+}
 
 void lines_idle(struct lines *l, uint64_t since)
 {

@@ -1,35 +1,36 @@
 /*
  * Several guests' output on one terminal: whole lines, each with its source's name in front. Pure.
  *
- * What a guest writes cannot reach the terminal as anything but text behind its own name: control characters and escape sequences
- * are dropped, bytes that are not UTF-8 become '?', and another source's prefix inside a line ("[other]") is altered, since a
- * line that wraps on a narrow terminal would put it at the left edge.
+ * What a guest writes cannot reach the terminal as anything but text behind its own name: control characters and escape
+ * sequences are dropped, bytes that are not UTF-8 become '?', and another source's prefix inside a line ("[other]") is
+ * altered, since a line that wraps on a narrow terminal would put it at the left edge.
  *
- * A line is held until its end comes. What has waited long enough (lines_idle) is shown unfinished, and goes on where it stood as
- * long as nobody else has written.
+ * A line is held until its end comes. What has waited long enough (lines_idle) is shown unfinished, and goes on where
+ * it stood as long as nobody else has written.
  */
 #ifndef CONSOLE_LINES_H
 #define CONSOLE_LINES_H
 
 #include "arch/x86_64/types.h"
 
-#define LINE_BYTES   512 /* longer lines are broken */
-#define SOURCES_MAX  33
+#define LINE_BYTES  512 /* longer lines are broken */
+#define SOURCES_MAX 33
 
 struct line_source {
     char name[32];
     char text[LINE_BYTES]; /* the unfinished line, filtered */
     unsigned length;
-    unsigned shown;        /* how much of it the terminal has */
-    uint64_t touched;      /* when its last byte came */
-    bool carriage_return;  /* the last byte was one */
-    uint8_t escape;        /* enum, private */
+    unsigned shown;                                 /* how much of it the terminal has */
+    uint64_t touched;                               /* when its last byte came */
+    bool carriage_return;                           /* the last byte was one */
+    uint8_t escape;                                 /* enum, private */
     uint8_t partial[4], partial_have, partial_need; /* an unfinished UTF-8 character */
 };
 
 struct lines {
-    void (*show)(void *context, const char *text, size_t size);                       /* to the terminal */
-    void (*keep)(void *context, unsigned source, const char *text, size_t size);      /* each finished line, without its end */
+    void (*show)(void *context, const char *text, size_t size); /* to the terminal */
+    void (*keep)(void *context, unsigned source, const char *text,
+                 size_t size); /* each finished line, without its end */
     void *context;
     unsigned count;
     int open;    /* whose unfinished line the cursor stands in; -1: nobody's */
@@ -37,8 +38,8 @@ struct lines {
     struct line_source source[SOURCES_MAX];
 };
 
-void lines_init(struct lines *l, void (*show)(void *, const char *, size_t), void (*keep)(void *, unsigned, const char *, size_t),
-                void *context);
+void lines_init(struct lines *l, void (*show)(void *, const char *, size_t),
+                void (*keep)(void *, unsigned, const char *, size_t), void *context);
 /* The new source's number. */
 unsigned lines_add(struct lines *l, const char *name);
 /* Bytes from a source, at time `now`. Shows at most (its prefix + 4) * (finished lines + 1) + size bytes. */

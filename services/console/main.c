@@ -1,10 +1,13 @@
 /*
- * The console: owns the serial port and the screen, shows every guest's lines with its name in front, and runs the shell, which asks root
- * for what it may not do itself. One thread. Guests can garble their own lines and nothing else: see lines.h.
+ * The console: owns the serial port and the screen, shows every guest's lines with its name in front, and runs the
+ * shell, which asks root for what it may not do itself. One thread. Guests can garble their own lines and nothing else:
+ * see lines.h.
  *
- * The terminal is in one of two modes. Shell: lines of all sources, and below them the prompt, drawn again when nothing has come
- * for a moment. Attached: one guest's bytes as they are, both ways; the others' lines are kept for `log` meanwhile.
+ * The terminal is in one of two modes. Shell: lines of all sources, and below them the prompt, drawn again when nothing
+ * has come for a moment. Attached: one guest's bytes as they are, both ways; the others' lines are kept for `log`
+ * meanwhile.
  */
+#include <stdatomic.h>
 #include "drivers/screen.h"
 #include "lib/channel.h"
 #include "lib/console_boot.h"
@@ -20,23 +23,22 @@
 #include "services/console/lines.h"
 #include "services/console/scrollback.h"
 #include "services/console/uart.h"
-#include <stdatomic.h>
 
-#define BOOT    ((const struct console_boot *)CONSOLE_BOOT_VA)
-#define CONTROL ((struct channel *)CONSOLE_CONTROL_VA)
-#define KLOG    ((const struct klog_ring *)CONSOLE_LOG_RING_VA)
-#define PROMPT  "mullion> "
-#define ESCAPE_KEY   0x1d /* Ctrl-] */
-#define NO_GUEST     (~0u)
-#define FEED_BYTES   64u   /* read from a source at a time... */
-#define BACKLOG_MAX  2048u /* ...while no more than this waits for the wire: so typing is answered at once */
-#define IDLE_MS      200   /* an unfinished line is shown after */
-#define PROMPT_MS    120   /* the prompt is drawn again when nothing has come for */
-#define PROMPT_MOST_MS 600 /* and at the latest after */
-#define POLL_MS      50    /* the kernel's log has no bell */
-#define POLL_BARE_MS 4     /* a serial port without an interrupt */
-#define TOP_MS       1000  /* between two tables of `top` */
-#define ANSWER_MS    5000  /* root is given to answer a command */
+#define BOOT           ((const struct console_boot *)CONSOLE_BOOT_VA)
+#define CONTROL        ((struct channel *)CONSOLE_CONTROL_VA)
+#define KLOG           ((const struct klog_ring *)CONSOLE_LOG_RING_VA)
+#define PROMPT         "mullion> "
+#define ESCAPE_KEY     0x1d /* Ctrl-] */
+#define NO_GUEST       (~0u)
+#define FEED_BYTES     64u   /* read from a source at a time... */
+#define BACKLOG_MAX    2048u /* ...while no more than this waits for the wire: so typing is answered at once */
+#define IDLE_MS        200   /* an unfinished line is shown after */
+#define PROMPT_MS      120   /* the prompt is drawn again when nothing has come for */
+#define PROMPT_MOST_MS 600   /* and at the latest after */
+#define POLL_MS        50    /* the kernel's log has no bell */
+#define POLL_BARE_MS   4     /* a serial port without an interrupt */
+#define TOP_MS         1000  /* between two tables of `top` */
+#define ANSWER_MS      5000  /* root is given to answer a command */
 _Static_assert(CONSOLE_GUESTS_MAX + 1 <= SOURCES_MAX, "all guests and the host");
 
 void thread_main(uint64_t argument);
@@ -53,16 +55,19 @@ static bool just_left;             /* the key before was Ctrl-], which left a gu
 static bool prompt_shown, waiting; /* waiting: for root's answer */
 static uint64_t waiting_until, hidden_since, last_output;
 static bool draining;
-static bool topping;               /* `top` has the terminal: no other lines are shown */
-static unsigned top_left;          /* tables; 0: until a key comes */
-static uint64_t top_next;          /* TSC of the next one */
-static bool top_asked;             /* a table is on its way */
-static unsigned missed;            /* lines of the host's log that came while a guest was attached */
-static char pending_input[256];    /* typed for the attached guest, and its channel is full */
+static bool topping;            /* `top` has the terminal: no other lines are shown */
+static unsigned top_left;       /* tables; 0: until a key comes */
+static uint64_t top_next;       /* TSC of the next one */
+static bool top_asked;          /* a table is on its way */
+static unsigned missed;         /* lines of the host's log that came while a guest was attached */
+static char pending_input[256]; /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
 static bool screen_changed;
 
-static uint64_t ms(uint64_t n) { return n * BOOT->tsc_khz; }
+static uint64_t ms(uint64_t n)
+{
+    return n * BOOT->tsc_khz;
+}
 
 static struct channel *guest_channel(unsigned n)
 {
@@ -148,7 +153,8 @@ static void say(const char *text, ...)
 static bool feed_log(uint64_t head, uint64_t now, bool all)
 {
     while (klog_tail != head && (all || uart_backlog() < BACKLOG_MAX)) {
-        size_t at = klog_tail % KLOG_TEXT_BYTES, n = min_u64(min_u64(head - klog_tail, FEED_BYTES), KLOG_TEXT_BYTES - at);
+        size_t at = klog_tail % KLOG_TEXT_BYTES,
+               n = min_u64(min_u64(head - klog_tail, FEED_BYTES), KLOG_TEXT_BYTES - at);
         lines_feed(&lines, host, KLOG->text + at, n, now);
         klog_tail += n;
     }
@@ -184,7 +190,8 @@ static void read_guests(uint64_t now)
 {
     static unsigned turn;
     bool more = true;
-    /* Some from each in turn, until all are empty or the wire is busy; then the first was served best, so it is another each time. */
+    /* Some from each in turn, until all are empty or the wire is busy; then the first was served best, so it is another
+     * each time. */
     unsigned first = turn++;
     for (unsigned round = 0; more && round < CHANNEL_RING_BYTES / FEED_BYTES; round++) {
         more = false;
@@ -462,7 +469,8 @@ static void start(void)
     if (b->screen.width != 0 && screen_plan(&b->screen) != 0)
         screen_show(&b->screen, (void *)(CONSOLE_SCREEN_VA + b->screen.address % CONSOLE_SCREEN_ALIGN));
     /* The log from power-on is kept for `log`, and drawn; what is on the wire already does not go there again. */
-    uint64_t head = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE), shown = min_u64(b->restarted ? b->log_start : KLOG->shown, head);
+    uint64_t head = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE),
+             shown = min_u64(b->restarted ? b->log_start : KLOG->shown, head);
     klog_tail = shown > KLOG_TEXT_BYTES / 2 ? shown - KLOG_TEXT_BYTES / 2 : 0;
     lines.silent = true;
     feed_log(shown, 0, true);
@@ -470,8 +478,8 @@ static void start(void)
     have_irq = have_port && sys_irq_bind(CONSOLE_SLOT_IRQ, CONSOLE_SLOT_EVENT, CONSOLE_EVENT_IRQ) == OK;
     last_output = hidden_since = tsc_now();
     say("%s", "");
-    say("Mullion's shell. %u guest%s; 'help' lists the commands, 'attach NAME' talks to a guest, Ctrl-] comes back.", guest_count,
-        guest_count == 1 ? "" : "s");
+    say("Mullion's shell. %u guest%s; 'help' lists the commands, 'attach NAME' talks to a guest, Ctrl-] comes back.",
+        guest_count, guest_count == 1 ? "" : "s");
 }
 
 static uint64_t next_deadline(uint64_t now)
@@ -481,7 +489,8 @@ static uint64_t next_deadline(uint64_t now)
     if (idle != NEVER)
         next = min_u64(next, idle + ms(IDLE_MS));
     if (!prompt_shown && attached == NO_GUEST && !waiting && !topping)
-        next = min_u64(next, max_u64(now + ms(1), min_u64(last_output + ms(PROMPT_MS), hidden_since + ms(PROMPT_MOST_MS))));
+        next = min_u64(next,
+                       max_u64(now + ms(1), min_u64(last_output + ms(PROMPT_MS), hidden_since + ms(PROMPT_MOST_MS))));
     if (topping && !waiting)
         next = min_u64(next, top_next);
     if (draining || uart_backlog() != 0)

@@ -15,7 +15,8 @@ void scrollback_keep(struct scrollback *s, const char *line, size_t size)
     s->text[s->head++ % SCROLLBACK_BYTES] = '\n';
 }
 
-void scrollback_show(const struct scrollback *s, unsigned lines, void (*show)(void *, const char *, size_t), void *context)
+void scrollback_show(const struct scrollback *s, unsigned lines, void (*show)(void *, const char *, size_t),
+                     void *context)
 {
     uint64_t first = s->head > SCROLLBACK_BYTES ? s->head - SCROLLBACK_BYTES : 0;
     uint64_t from = s->head;

@@ -15,7 +15,7 @@ struct scrollback {
 
 void scrollback_keep(struct scrollback *s, const char *line, size_t size);
 /* Shows at most the last `lines` lines, each ended with CR LF. */
-void scrollback_show(const struct scrollback *s, unsigned lines, void (*show)(void *context, const char *text, size_t size),
-                     void *context);
+void scrollback_show(const struct scrollback *s, unsigned lines,
+                     void (*show)(void *context, const char *text, size_t size), void *context);
 
 #endif

@@ -5,22 +5,22 @@
 #include "lib/syscall.h"
 
 enum { REG_DATA = 0, REG_IER = 1, REG_IIR = 2, REG_FCR = 2, REG_LCR = 3, REG_MCR = 4, REG_LSR = 5 };
-#define IER_RX    0x01
-#define IER_TX    0x02
-#define IIR_NONE  0x01
-#define IIR_FIFO  0xc0
-#define LCR_8N1   0x03
-#define LCR_DLAB  0x80
-#define FCR_ON    0x87 /* FIFOs on and emptied, interrupt at 8 bytes */
-#define MCR_ON    0x0b /* DTR, RTS, OUT2: the interrupt line */
-#define LSR_DATA  0x01
-#define LSR_THRE  0x20
-#define LSR_TEMT  0x40
+#define IER_RX   0x01
+#define IER_TX   0x02
+#define IIR_NONE 0x01
+#define IIR_FIFO 0xc0
+#define LCR_8N1  0x03
+#define LCR_DLAB 0x80
+#define FCR_ON   0x87 /* FIFOs on and emptied, interrupt at 8 bytes */
+#define MCR_ON   0x0b /* DTR, RTS, OUT2: the interrupt line */
+#define LSR_DATA 0x01
+#define LSR_THRE 0x20
+#define LSR_TEMT 0x40
 
-#define TX_BYTES  65536u
-#define RX_BYTES  1024u
-#define SERVICE_ROUNDS 64    /* of one call: bounded whatever the device says */
-#define STUCK_MS  2000       /* no byte has gone for so long: the queue is thrown away */
+#define TX_BYTES       65536u
+#define RX_BYTES       1024u
+#define SERVICE_ROUNDS 64   /* of one call: bounded whatever the device says */
+#define STUCK_MS       2000 /* no byte has gone for so long: the queue is thrown away */
 
 static uint16_t base;
 static unsigned fifo;
@@ -30,8 +30,14 @@ static char tx[TX_BYTES];
 static uint8_t rx[RX_BYTES];
 static uint32_t tx_head, tx_tail, rx_head, rx_tail;
 
-static uint8_t in(unsigned reg) { return port_in8((uint16_t)(base + reg)); }
-static void out(unsigned reg, unsigned value) { port_out8((uint16_t)(base + reg), (uint8_t)value); }
+static uint8_t in(unsigned reg)
+{
+    return port_in8((uint16_t)(base + reg));
+}
+static void out(unsigned reg, unsigned value)
+{
+    port_out8((uint16_t)(base + reg), (uint8_t)value);
+}
 
 bool uart_init(uint16_t port, uint64_t tsc_khz)
 {
@@ -41,7 +47,7 @@ bool uart_init(uint16_t port, uint64_t tsc_khz)
         return false;
     /* The kernel's last bytes first: emptying the FIFO would lose them. */
     uint64_t end = tsc_now() + 20 * khz;
-    while ((in(REG_LSR) & LSR_TEMT) == 0 && tsc_now() < end)
+    while ((in(REG_LSR)&LSR_TEMT) == 0 && tsc_now() < end)
         ;
     out(REG_IER, 0);
     out(REG_LCR, LCR_DLAB | LCR_8N1);
@@ -50,7 +56,7 @@ bool uart_init(uint16_t port, uint64_t tsc_khz)
     out(REG_LCR, LCR_8N1);
     out(REG_FCR, FCR_ON);
     out(REG_MCR, MCR_ON);
-    fifo = (in(REG_IIR) & IIR_FIFO) == IIR_FIFO ? 16 : 1;
+    fifo = (in(REG_IIR)&IIR_FIFO) == IIR_FIFO ? 16 : 1;
     interrupts = IER_RX;
     out(REG_IER, interrupts);
     progress = tsc_now();
@@ -59,7 +65,7 @@ bool uart_init(uint16_t port, uint64_t tsc_khz)
 
 static void receive(void)
 {
-    for (unsigned i = 0; i < SERVICE_ROUNDS && (in(REG_LSR) & LSR_DATA) != 0; i++) {
+    for (unsigned i = 0; i < SERVICE_ROUNDS && (in(REG_LSR)&LSR_DATA) != 0; i++) {
         uint8_t byte = in(REG_DATA);
         if (rx_head - rx_tail < RX_BYTES)
             rx[rx_head++ % RX_BYTES] = byte;
@@ -70,7 +76,7 @@ static void transmit(uint64_t now)
 {
     if (tx_head == tx_tail) {
         progress = now;
-    } else if ((in(REG_LSR) & LSR_THRE) != 0) {
+    } else if ((in(REG_LSR)&LSR_THRE) != 0) {
         for (unsigned i = 0; i < fifo && tx_tail != tx_head; i++)
             out(REG_DATA, (uint8_t)tx[tx_tail++ % TX_BYTES]);
         progress = now;
@@ -88,7 +94,8 @@ void uart_service(uint64_t now)
 {
     if (base == 0)
         return;
-    /* The interrupt is edge-triggered on a PC: every cause is settled until none is left, or the next edge never comes. */
+    /* The interrupt is edge-triggered on a PC: every cause is settled until none is left, or the next edge never comes.
+     */
     for (unsigned i = 0; i < SERVICE_ROUNDS; i++) {
         uint8_t iir = in(REG_IIR);
         receive();
@@ -111,7 +118,7 @@ size_t uart_backlog(void)
 
 bool uart_idle(void)
 {
-    return base == 0 || (tx_head == tx_tail && (in(REG_LSR) & LSR_TEMT) != 0);
+    return base == 0 || (tx_head == tx_tail && (in(REG_LSR)&LSR_TEMT) != 0);
 }
 
 bool uart_read(uint8_t *byte)

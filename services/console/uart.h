@@ -1,6 +1,6 @@
 /*
- * The physical serial port: a 16550, 115200 8N1, by interrupt, with a queue each way. Nothing here waits: a port that does not
- * answer costs the output, never time.
+ * The physical serial port: a 16550, 115200 8N1, by interrupt, with a queue each way. Nothing here waits: a port that
+ * does not answer costs the output, never time.
  */
 #ifndef CONSOLE_UART_H
 #define CONSOLE_UART_H
@@ -13,8 +13,8 @@ bool uart_init(uint16_t port, uint64_t tsc_khz);
 void uart_service(uint64_t now);
 /* Queues bytes; what finds no room is dropped. */
 void uart_write(const char *bytes, size_t size);
-size_t uart_backlog(void);        /* queued bytes */
-bool uart_idle(void);             /* nothing queued, and the last bit is on the wire */
+size_t uart_backlog(void); /* queued bytes */
+bool uart_idle(void);      /* nothing queued, and the last bit is on the wire */
 bool uart_read(uint8_t *byte);
 
 #endif

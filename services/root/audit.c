@@ -28,9 +28,18 @@ static uint64_t request, looks_until, due_since, not_before, ticks_before;
 static unsigned broken = NOT_BROKEN; /* the guest whose monitor has a page too many just now */
 static uint32_t other_guest;
 
-static struct audit_boot *boot_page(void) { return (struct audit_boot *)ROOT_AUDIT_VA; }
-static const struct audit_answer *answer_page(void) { return (const struct audit_answer *)(ROOT_AUDIT_VA + PAGE_SIZE); }
-static uint64_t ticks(void) { return sys_query(thread, QUERY_THREAD_TICKS, 0).value; }
+static struct audit_boot *boot_page(void)
+{
+    return (struct audit_boot *)ROOT_AUDIT_VA;
+}
+static const struct audit_answer *answer_page(void)
+{
+    return (const struct audit_answer *)(ROOT_AUDIT_VA + PAGE_SIZE);
+}
+static uint64_t ticks(void)
+{
+    return sys_query(thread, QUERY_THREAD_TICKS, 0).value;
+}
 
 void audit_init(void)
 {
@@ -48,7 +57,8 @@ void audit_init(void)
 
 static struct audit_range range_of(uint64_t handle)
 {
-    return (struct audit_range){sys_query(handle, QUERY_MEMORY_BASE, 0).value, sys_query(handle, QUERY_MEMORY_SIZE, 0).value};
+    return (struct audit_range){sys_query(handle, QUERY_MEMORY_BASE, 0).value,
+                                sys_query(handle, QUERY_MEMORY_SIZE, 0).value};
 }
 
 static void fill_boot(void)
@@ -88,14 +98,18 @@ static enum error make(const struct program *p)
         (e = sys_map(domain, AUDIT_ANSWER_VA, shared, PAGE_SIZE, AUDIT_ANSWER_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK ||
         (e = sys_map(domain, AUDIT_SHOWN_VA, ROOT_SLOT_SHOWN, 0, a->shown.size, RIGHT_READ)) != OK ||
         (e = sys_map(domain, AUDIT_POOL_VA, ROOT_SLOT_POOL, 0, a->pool.size, RIGHT_READ)) != OK ||
-        (e = sys_map(domain, AUDIT_STACK_TOP - AUDIT_STACK_BYTES, memory, image, AUDIT_STACK_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
+        (e = sys_map(domain, AUDIT_STACK_TOP - AUDIT_STACK_BYTES, memory, image, AUDIT_STACK_BYTES,
+                     RIGHT_READ | RIGHT_WRITE)) != OK)
         return e;
     r = sys_thread_create(domain, program_entry(p), AUDIT_STACK_TOP, 0, 0, PRIORITY_AUDIT, 0, 0, 0);
     thread = r.error == OK ? r.value : 0;
     return r.error;
 }
 
-uint64_t audit_thread(void) { return thread; }
+uint64_t audit_thread(void)
+{
+    return thread;
+}
 
 static void unmake(void)
 {
@@ -143,7 +157,10 @@ void audit_due(void)
     due = true;
 }
 
-bool audit_looks(void) { return looks; }
+bool audit_looks(void)
+{
+    return looks;
+}
 
 static void say(const char *text, ...) print_like(1, 2);
 /* To the shell if it asked, to the log as an error if nobody did. */
@@ -201,7 +218,8 @@ static bool mend(const struct audit_answer *a)
     bool named = false;
     for (unsigned i = 0; i < a->listed && i < AUDIT_VIOLATIONS_MAX; i++) {
         const struct audit_violation *v = &a->violation[i];
-        named = named || (v->kind == AUDIT_OWNER && v->who == TAG_MONITOR(broken) && v->other == TAG_GUEST(other_guest) && v->at == BREAK_VA);
+        named = named || (v->kind == AUDIT_OWNER && v->who == TAG_MONITOR(broken) &&
+                          v->other == TAG_GUEST(other_guest) && v->at == BREAK_VA);
     }
     enum error e = sys_unmap(guests[broken].domain, BREAK_VA);
     if (e != OK && e != E_DEAD && e != E_HANDLE)
@@ -219,8 +237,9 @@ static void finish(const struct audit_answer *a, uint64_t spent)
         totals(a);
     if (for_shell || a->verdict == AUDIT_PASSED) {
         char line[CONTROL_TEXT_MAX];
-        format(line, sizeof line, "audit: %u tables, %u leaves, %u ranges, %u domains, %u spaces, %u vCPUs; %llu ticks; digest %016llx", a->tables,
-               a->leaves, a->ranges, a->domains, a->spaces, a->vcpus, (ull)spent, (ull)a->digest);
+        format(line, sizeof line,
+               "audit: %u tables, %u leaves, %u ranges, %u domains, %u spaces, %u vCPUs; %llu ticks; digest %016llx",
+               a->tables, a->leaves, a->ranges, a->domains, a->spaces, a->vcpus, (ull)spent, (ull)a->digest);
         if (for_shell)
             console_answer("%s", line);
         else
@@ -260,7 +279,8 @@ uint64_t audit_work(uint64_t bits, bool settled)
 {
     static struct audit_answer answer;
     uint64_t now = tsc_now();
-    if ((bits & ROOT_EVENT_AUDIT_DEATH) != 0 && domain != 0 && sys_query(domain, QUERY_DOMAIN_STATE, 0).value != DOMAIN_RUNNING)
+    if ((bits & ROOT_EVENT_AUDIT_DEATH) != 0 && domain != 0 &&
+        sys_query(domain, QUERY_DOMAIN_STATE, 0).value != DOMAIN_RUNNING)
         gone("has crashed");
     if (looks && __atomic_load_n(&answer_page()->answered, __ATOMIC_ACQUIRE) == request) {
         answer = *answer_page();

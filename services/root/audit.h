@@ -1,8 +1,10 @@
 /*
- * Root's side of the checker (services/audit): its life, when it looks, and what it found, in words. It is started at the first look.
+ * Root's side of the checker (services/audit): its life, when it looks, and what it found, in words. It is started at
+ * the first look.
  *
- * It looks when it is asked to, and by itself soon after guests have come or gone: when all that were starting run and all that ended are
- * cleared away, but at the latest after AUDIT_LATE_MS, and at least AUDIT_REST_MS after the last time. While it looks nothing is destroyed.
+ * It looks when it is asked to, and by itself soon after guests have come or gone: when all that were starting run and
+ * all that ended are cleared away, but at the latest after AUDIT_LATE_MS, and at least AUDIT_REST_MS after the last
+ * time. While it looks nothing is destroyed.
  */
 #ifndef ROOT_AUDIT_H
 #define ROOT_AUDIT_H

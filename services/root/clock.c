@@ -4,13 +4,13 @@
 #include "lib/syscall.h"
 #include "services/root/root.h"
 
-#define PORT_INDEX 0x70
-#define PORT_DATA  0x71
-#define REG_A      0x0a
-#define REG_B      0x0b
+#define PORT_INDEX  0x70
+#define PORT_DATA   0x71
+#define REG_A       0x0a
+#define REG_B       0x0b
 #define REG_CENTURY 0x32
-#define A_UPDATING 0x80u
-#define PATIENCE   100000u /* polls: a dead clock must not hang the machine */
+#define A_UPDATING  0x80u
+#define PATIENCE    100000u /* polls: a dead clock must not hang the machine */
 
 static uint64_t seconds_then, tsc_then;
 
@@ -29,7 +29,8 @@ static struct cmos_time read_all(void)
 
 static bool same(const struct cmos_time *a, const struct cmos_time *b)
 {
-    return a->second == b->second && a->minute == b->minute && a->hour == b->hour && a->day == b->day && a->month == b->month && a->year == b->year;
+    return a->second == b->second && a->minute == b->minute && a->hour == b->hour && a->day == b->day &&
+           a->month == b->month && a->year == b->year;
 }
 
 void clock_init(void)

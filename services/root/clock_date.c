@@ -1,4 +1,5 @@
-/* Dates of the MC146818 and its heirs: BCD or binary, 12 or 24 hours (data sheet MC146818A, registers 0-9 and B). Pure. */
+/* Dates of the MC146818 and its heirs: BCD or binary, 12 or 24 hours (data sheet MC146818A, registers 0-9 and B). Pure.
+ */
 #include "services/root/clock.h"
 
 #define B_24_HOURS 0x02u
@@ -10,13 +11,17 @@ static unsigned value_of(uint8_t raw, uint8_t status_b)
     return status_b & B_BINARY ? raw : (raw >> 4) * 10u + (raw & 15u);
 }
 
-static bool leap(unsigned year) { return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0); }
+static bool leap(unsigned year)
+{
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
 
 bool cmos_seconds(const struct cmos_time *t, uint64_t *seconds)
 {
     static const uint8_t days_of[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     uint8_t b = t->status_b;
-    unsigned second = value_of(t->second, b), minute = value_of(t->minute, b), day = value_of(t->day, b), month = value_of(t->month, b);
+    unsigned second = value_of(t->second, b), minute = value_of(t->minute, b), day = value_of(t->day, b),
+             month = value_of(t->month, b);
     unsigned hour = value_of((uint8_t)(b & B_24_HOURS ? t->hour : t->hour & ~HOUR_PM), b);
     if (!(b & B_24_HOURS)) {
         if (hour < 1 || hour > 12)

@@ -1,9 +1,10 @@
 /*
- * Lines, sections and keys of mullion.conf. See config.h. What a key's value may be: config_values.c. Whether it all fits:
- * config_check.c.
+ * Lines, sections and keys of mullion.conf. See config.h. What a key's value may be: config_values.c. Whether it all
+ * fits: config_check.c.
  *
- * A line that cannot be read (too long, NUL, not UTF-8) counts against the guest in whose section it stands. If it may have been
- * a section's head, everything up to the next head is refused: better to leave a guest out than to give it another's lines.
+ * A line that cannot be read (too long, NUL, not UTF-8) counts against the guest in whose section it stands. If it may
+ * have been a section's head, everything up to the next head is refused: better to leave a guest out than to give it
+ * another's lines.
  */
 #include "services/root/config.h"
 #include "lib/print.h"
@@ -11,15 +12,25 @@
 #include "services/root/config_private.h"
 
 static const char *const guest_key_name[GUEST_KEYS] = {
-    [KEY_CPUS] = "cpus", [KEY_SHARE] = "share", [KEY_BORROW] = "borrow", [KEY_MEMORY] = "memory", [KEY_KERNEL] = "kernel", [KEY_INITRD] = "initrd",
-    [KEY_MODULES] = "modules", [KEY_CMDLINE] = "cmdline", [KEY_ON_CRASH] = "on-crash", [KEY_ON_REBOOT] = "on-reboot",
-    [KEY_AUTOSTART] = "autostart", [KEY_DEBUG_EXIT] = "debug-exit", [KEY_BENCH_DEVICE] = "bench-device",
+    [KEY_CPUS] = "cpus",
+    [KEY_SHARE] = "share",
+    [KEY_BORROW] = "borrow",
+    [KEY_MEMORY] = "memory",
+    [KEY_KERNEL] = "kernel",
+    [KEY_INITRD] = "initrd",
+    [KEY_MODULES] = "modules",
+    [KEY_CMDLINE] = "cmdline",
+    [KEY_ON_CRASH] = "on-crash",
+    [KEY_ON_REBOOT] = "on-reboot",
+    [KEY_AUTOSTART] = "autostart",
+    [KEY_DEBUG_EXIT] = "debug-exit",
+    [KEY_BENCH_DEVICE] = "bench-device",
     [KEY_SHARED] = "shared",
 };
 static const char *const host_key_name[HOST_KEYS] = {[KEY_CONSOLE] = "console", [KEY_LOG] = "log"};
-#define GUEST_KEYS_TEXT                                                                                                          \
+#define GUEST_KEYS_TEXT \
     "cpus, share, borrow, memory, kernel, initrd, modules, cmdline, on-crash, on-reboot, autostart, debug-exit, bench-device, shared"
-#define HOST_KEYS_TEXT  "console, log"
+#define HOST_KEYS_TEXT "console, log"
 
 static void report(struct config_parser *p, unsigned line, const char *text, va_list arguments)
 {
@@ -103,7 +114,8 @@ static size_t utf8_length(const unsigned char *at, size_t size)
     for (size_t i = 1; i < length; i++)
         if ((at[i] & 0xc0) != 0x80)
             return 0;
-    if ((c == 0xe0 && at[1] < 0xa0) || (c == 0xed && at[1] > 0x9f) || (c == 0xf0 && at[1] < 0x90) || (c == 0xf4 && at[1] > 0x8f))
+    if ((c == 0xe0 && at[1] < 0xa0) || (c == 0xed && at[1] > 0x9f) || (c == 0xf0 && at[1] < 0x90) ||
+        (c == 0xf4 && at[1] > 0x8f))
         return 0;
     return length;
 }
@@ -112,14 +124,16 @@ static size_t utf8_length(const unsigned char *at, size_t size)
 static bool readable(struct config_parser *p, struct span line)
 {
     if (line.size > CONFIG_LINE_MAX) {
-        config_bad(p, "the line has %llu bytes; at most %u are allowed", (unsigned long long)line.size, CONFIG_LINE_MAX);
+        config_bad(p, "the line has %llu bytes; at most %u are allowed", (unsigned long long)line.size,
+                   CONFIG_LINE_MAX);
         return false;
     }
     for (size_t i = 0; i < line.size;) {
         unsigned char c = (unsigned char)line.at[i];
         size_t length = utf8_length((const unsigned char *)line.at + i, line.size - i);
         if (length == 0) {
-            config_bad(p, "byte %u of the line (0x%02x) is not UTF-8; plain ASCII or UTF-8 is allowed", (unsigned)i + 1, c);
+            config_bad(p, "byte %u of the line (0x%02x) is not UTF-8; plain ASCII or UTF-8 is allowed", (unsigned)i + 1,
+                       c);
             return false;
         }
         if (c == 0) {
@@ -127,8 +141,8 @@ static bool readable(struct config_parser *p, struct span line)
             return false;
         }
         if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            config_bad(p, "byte %u of the line is the control character 0x%02x; only text and tabs are allowed", (unsigned)i + 1,
-                       c);
+            config_bad(p, "byte %u of the line is the control character 0x%02x; only text and tabs are allowed",
+                       (unsigned)i + 1, c);
             return false;
         }
         i += length;
@@ -180,8 +194,10 @@ static void guest_section(struct config_parser *p, struct span name)
         }
     for (unsigned i = 0; i < c->guest_count; i++)
         if (span_is(name, c->guest[i].name)) {
-            config_bad(p, "guest '%s' is there already, in line %u; each guest needs its own name. This second one is left out",
-                       c->guest[i].name, c->guest[i].line);
+            config_bad(
+                p,
+                "guest '%s' is there already, in line %u; each guest needs its own name. This second one is left out",
+                c->guest[i].name, c->guest[i].line);
             c->left_out++;
             return;
         }
@@ -218,7 +234,8 @@ static void section_head(struct config_parser *p, struct span s)
         guest_section(p, span_trim((struct span){inner.at + 5, inner.size - 5}));
         return;
     }
-    config_bad(p, "unknown section '%s', its lines are skipped; [host] or [guest NAME] is allowed", config_quote(s).text);
+    config_bad(p, "unknown section '%s', its lines are skipped; [host] or [guest NAME] is allowed",
+               config_quote(s).text);
 }
 
 static unsigned find_key(struct span name, const char *const *names, unsigned count)
@@ -235,8 +252,8 @@ static void key_line(struct config_parser *p, struct span name, struct span valu
     unsigned count = host ? HOST_KEYS : GUEST_KEYS;
     unsigned key = find_key(name, host ? host_key_name : guest_key_name, count);
     if (key == count) {
-        config_bad(p, "unknown key '%s'; in %s these are allowed: %s", config_quote(name).text, host ? "[host]" : "[guest ...]",
-                   host ? HOST_KEYS_TEXT : GUEST_KEYS_TEXT);
+        config_bad(p, "unknown key '%s'; in %s these are allowed: %s", config_quote(name).text,
+                   host ? "[host]" : "[guest ...]", host ? HOST_KEYS_TEXT : GUEST_KEYS_TEXT);
         return;
     }
     unsigned *seen = host ? &p->host_line[key] : &p->draft[p->guest].key_line[key];
@@ -246,7 +263,8 @@ static void key_line(struct config_parser *p, struct span name, struct span valu
     }
     *seen = p->line;
     if (value.size >= 1 && value.at[0] == '"') {
-        if (value.size < 2 || value.at[value.size - 1] != '"' || span_has((struct span){value.at + 1, value.size - 2}, '"')) {
+        if (value.size < 2 || value.at[value.size - 1] != '"' ||
+            span_has((struct span){value.at + 1, value.size - 2}, '"')) {
             config_bad(p, "the value's quotes do not match; \"text\" with no quote inside is allowed");
             return;
         }
@@ -300,11 +318,12 @@ static void one_line(struct config_parser *p, struct span line)
         config_bad(p, "'%s' stands before any section; start with [host] or [guest NAME]", config_quote(s).text);
         return;
     }
-    key_line(p, span_trim((struct span){s.at, equals}), span_trim((struct span){s.at + equals + 1, s.size - equals - 1}));
+    key_line(p, span_trim((struct span){s.at, equals}),
+             span_trim((struct span){s.at + equals + 1, s.size - equals - 1}));
 }
 
-void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine, config_report *report_to,
-                  void *context)
+void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine,
+                  config_report *report_to, void *context)
 {
     /* Static: it is large, and root has one thread and a small stack. */
     static struct config_parser parser;

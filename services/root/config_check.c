@@ -1,6 +1,6 @@
 /*
- * Whether the guests are whole, and fit the machine and each other. See config.h. Guests are looked at in the order of the file:
- * who comes first gets what both want, and the later one is left out with the sums that say why.
+ * Whether the guests are whole, and fit the machine and each other. See config.h. Guests are looked at in the order of
+ * the file: who comes first gets what both want, and the later one is left out with the sums that say why.
  */
 #include "lib/print.h"
 #include "lib/string.h"
@@ -43,7 +43,8 @@ static void check_whole(struct config_parser *p, unsigned i)
         bad_guest(p, i);
     }
     if (d->key_line[KEY_BORROW] != 0 && d->key_line[KEY_SHARE] == 0) {
-        config_mistake(p, d->key_line[KEY_BORROW], "borrow: guest '%s' has CPUs of its own; this is for guests with a share", g->name);
+        config_mistake(p, d->key_line[KEY_BORROW],
+                       "borrow: guest '%s' has CPUs of its own; this is for guests with a share", g->name);
         bad_guest(p, i);
     }
     if (d->key_line[KEY_CPUS] != 0 && d->key_line[KEY_SHARE] != 0) {
@@ -53,7 +54,8 @@ static void check_whole(struct config_parser *p, unsigned i)
     }
     if (d->key_line[KEY_INITRD] != 0 && d->key_line[KEY_MODULES] != 0) {
         config_mistake(p, max_u64(d->key_line[KEY_INITRD], d->key_line[KEY_MODULES]) & 0xffffffffu,
-                       "guest '%s' has both initrd (for Linux) and modules (for Multiboot); one of them is allowed", g->name);
+                       "guest '%s' has both initrd (for Linux) and modules (for Multiboot); one of them is allowed",
+                       g->name);
         bad_guest(p, i);
     }
     if (g->module_count == 0)
@@ -81,9 +83,10 @@ static void check_cpus(struct config_parser *p, unsigned i)
             if (!uses_cpu(o, g->cpu[k]))
                 continue;
             const char *how =
-                g->shared   ? "cannot be shared: it is guest '%s' alone that has it (cpus, line %u); share another CPU"
-                : o->shared ? "cannot be this guest's alone: guest '%s' has a share of it (line %u); take another CPU"
-                            : "is taken: guest '%s' has it for itself (line %u); take another CPU, or let both have a share";
+                g->shared ? "cannot be shared: it is guest '%s' alone that has it (cpus, line %u); share another CPU"
+                : o->shared
+                    ? "cannot be this guest's alone: guest '%s' has a share of it (line %u); take another CPU"
+                    : "is taken: guest '%s' has it for itself (line %u); take another CPU, or let both have a share";
             char why[160], what[192];
             format(why, sizeof why, how, o->name, p->draft[other].key_line[o->shared ? KEY_SHARE : KEY_CPUS]);
             format(what, sizeof what, "%s: CPU %u %s", g->shared ? "share" : "cpus", g->cpu[k], why);
@@ -107,7 +110,8 @@ static void check_cpus(struct config_parser *p, unsigned i)
             n += (size_t)format(parts + n, sizeof parts - n, "%s %u%%, ", o->name, o->percent);
     }
     if (sum > 100) {
-        config_mistake(p, line, "share: CPU %u would be used to %u%% (%s%s %u%%); the shares of a CPU may add up to 100%%",
+        config_mistake(p, line,
+                       "share: CPU %u would be used to %u%% (%s%s %u%%); the shares of a CPU may add up to 100%%",
                        g->cpu[0], sum, parts, g->name, g->percent);
         bad_guest(p, i);
     }
@@ -126,7 +130,8 @@ static void check_memory(struct config_parser *p, unsigned i)
     size_t n = 0;
     parts[0] = 0;
     if (used != 0)
-        n += (size_t)format(parts, sizeof parts, ", shared regions have %s", config_size_text(size[0], sizeof size[0], used));
+        n += (size_t)format(parts, sizeof parts, ", shared regions have %s",
+                            config_size_text(size[0], sizeof size[0], used));
     for (unsigned other = 0; other < i; other++) {
         const struct config_guest *o = &p->c->guest[other];
         if (p->draft[other].bad)
@@ -139,13 +144,14 @@ static void check_memory(struct config_parser *p, unsigned i)
     if (used + needed(g) + shared <= p->machine->memory)
         return;
     if (shared != 0)
-        format(sharing, sizeof sharing, ", %s for regions that it shares", config_size_text(size[2], sizeof size[2], shared));
+        format(sharing, sizeof sharing, ", %s for regions that it shares",
+               config_size_text(size[2], sizeof size[2], shared));
     uint64_t left = p->machine->memory > used ? (p->machine->memory - used) >> 20 << 20 : 0;
     uint64_t monitor = CONFIG_OVERHEAD + CONFIG_OVERHEAD_CPU * g->cpu_count, overhead = monitor + shared;
     config_mistake(
         p, p->draft[i].key_line[KEY_MEMORY],
-        "memory: guest '%s' wants %s%s and %lluK for its monitor, but %s of %lluM are left%s; at most %lluM are possible", g->name,
-        config_size_text(size[0], sizeof size[0], g->memory), sharing, (unsigned long long)(monitor >> 10),
+        "memory: guest '%s' wants %s%s and %lluK for its monitor, but %s of %lluM are left%s; at most %lluM are possible",
+        g->name, config_size_text(size[0], sizeof size[0], g->memory), sharing, (unsigned long long)(monitor >> 10),
         config_size_text(size[1], sizeof size[1], left), (unsigned long long)(p->machine->memory >> 20), parts,
         (unsigned long long)(left > overhead ? (left - overhead) >> 20 : 0));
     bad_guest(p, i);
@@ -165,11 +171,12 @@ static void check_kernel_memory(struct config_parser *p, unsigned i)
             used += needed_in_ring0(&p->c->guest[other]);
     if (used + needed_in_ring0(g) <= all)
         return;
-    config_mistake(p, p->draft[i].key_line[KEY_MEMORY],
-                   "guest '%s' needs %lluK of the kernel's own memory, but %lluK of %lluK are left; fewer guests or vCPUs are possible, or a "
-                   "machine with more memory (the kernel takes 1/32 of it, 4M to 64M)",
-                   g->name, (unsigned long long)(needed_in_ring0(g) >> 10), (unsigned long long)((all > used ? all - used : 0) >> 10),
-                   (unsigned long long)(all >> 10));
+    config_mistake(
+        p, p->draft[i].key_line[KEY_MEMORY],
+        "guest '%s' needs %lluK of the kernel's own memory, but %lluK of %lluK are left; fewer guests or vCPUs are possible, or a "
+        "machine with more memory (the kernel takes 1/32 of it, 4M to 64M)",
+        g->name, (unsigned long long)(needed_in_ring0(g) >> 10),
+        (unsigned long long)((all > used ? all - used : 0) >> 10), (unsigned long long)(all >> 10));
     bad_guest(p, i);
 }
 

@@ -1,6 +1,6 @@
 /*
- * What config.c (lines, sections, keys) and config_check.c (whether the guests fit the machine and each other) share. Nobody else
- * includes it.
+ * What config.c (lines, sections, keys) and config_check.c (whether the guests fit the machine and each other) share.
+ * Nobody else includes it.
  */
 #ifndef ROOT_CONFIG_PRIVATE_H
 #define ROOT_CONFIG_PRIVATE_H
@@ -8,9 +8,24 @@
 #include "services/root/config.h"
 
 enum config_key {
-    KEY_CPUS, KEY_SHARE, KEY_BORROW, KEY_MEMORY, KEY_KERNEL, KEY_INITRD, KEY_MODULES, KEY_CMDLINE, KEY_ON_CRASH, KEY_ON_REBOOT, KEY_AUTOSTART,
-    KEY_DEBUG_EXIT, KEY_BENCH_DEVICE, KEY_SHARED, GUEST_KEYS,
-    KEY_CONSOLE = 0, KEY_LOG, HOST_KEYS
+    KEY_CPUS,
+    KEY_SHARE,
+    KEY_BORROW,
+    KEY_MEMORY,
+    KEY_KERNEL,
+    KEY_INITRD,
+    KEY_MODULES,
+    KEY_CMDLINE,
+    KEY_ON_CRASH,
+    KEY_ON_REBOOT,
+    KEY_AUTOSTART,
+    KEY_DEBUG_EXIT,
+    KEY_BENCH_DEVICE,
+    KEY_SHARED,
+    GUEST_KEYS,
+    KEY_CONSOLE = 0,
+    KEY_LOG,
+    HOST_KEYS
 };
 
 /* What is known of a guest while it is read. */
@@ -34,7 +49,10 @@ struct config_parser {
 };
 
 /* A piece of the text; not terminated. */
-struct span { const char *at; size_t size; };
+struct span {
+    const char *at;
+    size_t size;
+};
 
 /* Reports a mistake at `line`, as far as CONFIG_REPORTS_MAX allows. */
 void config_mistake(struct config_parser *p, unsigned line, const char *text, ...) print_like(3, 4);
@@ -61,7 +79,9 @@ void config_note_regions(struct config_parser *p);
 void config_finish(struct config_parser *p);
 
 /* Printable rendering of a span for a message, cut to a sane length. */
-struct quoted { char text[56]; };
+struct quoted {
+    char text[56];
+};
 struct quoted config_quote(struct span s);
 
 bool span_is(struct span s, const char *word);

@@ -1,6 +1,6 @@
 /*
- * Memory that guests share: the key `shared`, and whether the guests agree about each region. See config.h. A region is there
- * when a guest that stands has named it; who names it later must name the same size.
+ * Memory that guests share: the key `shared`, and whether the guests agree about each region. See config.h. A region is
+ * there when a guest that stands has named it; who names it later must name the same size.
  */
 #include "lib/print.h"
 #include "lib/string.h"
@@ -40,22 +40,26 @@ static bool one_region(struct config_parser *p, struct config_guest *g, struct s
     struct span rest = item, name = cut_word(&rest), size = cut_word(&rest);
     bool read_only = span_is(rest, "ro");
     if (size.size == 0 || rest.size == 0) {
-        config_bad(p, "shared: '%s' is not understood; NAME SIZE rw or NAME SIZE ro, like 'mail 4M rw', is allowed", config_quote(item).text);
+        config_bad(p, "shared: '%s' is not understood; NAME SIZE rw or NAME SIZE ro, like 'mail 4M rw', is allowed",
+                   config_quote(item).text);
         return false;
     }
     if (!span_is_name(name)) {
-        config_bad(p, "shared: '%s' is not a region's name; 1 to %d letters, digits, '-', '_' or '.', starting with a letter or digit, are allowed",
-                   config_quote(name).text, CONFIG_NAME_MAX - 1);
+        config_bad(
+            p,
+            "shared: '%s' is not a region's name; 1 to %d letters, digits, '-', '_' or '.', starting with a letter or digit, are allowed",
+            config_quote(name).text, CONFIG_NAME_MAX - 1);
         return false;
     }
     uint64_t bytes = region_size(size);
     if (bytes == 0) {
-        config_bad(p, "shared: region '%s' cannot have the size '%s'; " SIZE_ALLOWED, config_quote(name).text, config_quote(size).text);
+        config_bad(p, "shared: region '%s' cannot have the size '%s'; " SIZE_ALLOWED, config_quote(name).text,
+                   config_quote(size).text);
         return false;
     }
     if (!read_only && !span_is(rest, "rw")) {
-        config_bad(p, "shared: region '%s': '%s' is not known; rw (reading and writing) or ro (reading) is allowed", config_quote(name).text,
-                   config_quote(rest).text);
+        config_bad(p, "shared: region '%s': '%s' is not known; rw (reading and writing) or ro (reading) is allowed",
+                   config_quote(name).text, config_quote(rest).text);
         return false;
     }
     for (unsigned i = 0; i < g->region_count; i++)
@@ -104,15 +108,19 @@ void config_check_regions(struct config_parser *p, unsigned i)
         if (at == p->c->region_count) {
             if (++count <= CONFIG_REGIONS_MAX)
                 continue;
-            config_mistake(p, line, "shared: region '%s' is one too many; at most %d are allowed", s->name, CONFIG_REGIONS_MAX);
+            config_mistake(p, line, "shared: region '%s' is one too many; at most %d are allowed", s->name,
+                           CONFIG_REGIONS_MAX);
             p->draft[i].bad = true;
             return;
         }
         const struct config_region *r = &p->c->region[at];
         if (r->size == s->size)
             continue;
-        config_mistake(p, line, "shared: region '%s' has %s here, but guest '%s' gives it %s (line %u); the same size in both is allowed", s->name,
-                       config_size_text(size[0], sizeof size[0], s->size), r->by, config_size_text(size[1], sizeof size[1], r->size), r->line);
+        config_mistake(
+            p, line,
+            "shared: region '%s' has %s here, but guest '%s' gives it %s (line %u); the same size in both is allowed",
+            s->name, config_size_text(size[0], sizeof size[0], s->size), r->by,
+            config_size_text(size[1], sizeof size[1], r->size), r->line);
         p->draft[i].bad = true;
         return;
     }
@@ -166,10 +174,12 @@ void config_note_regions(struct config_parser *p)
                 }
         char message[192] = "";
         if (users == 1)
-            format(message, sizeof message, "note: guest '%s' alone has region '%s'; it is shared when another guest names it too", c->region[r].by,
-                   c->region[r].name);
+            format(message, sizeof message,
+                   "note: guest '%s' alone has region '%s'; it is shared when another guest names it too",
+                   c->region[r].by, c->region[r].name);
         else if (writers == 0)
-            format(message, sizeof message, "note: region '%s' is ro in all guests, so it stays empty; rw in one of them lets it be filled",
+            format(message, sizeof message,
+                   "note: region '%s' is ro in all guests, so it stays empty; rw in one of them lets it be filled",
                    c->region[r].name);
         if (message[0] != 0)
             p->report(p->context, c->region[r].line, message);

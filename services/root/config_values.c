@@ -1,6 +1,6 @@
 /*
- * What each key's value may be. See config.h. A value that cannot be read is reported with what would be allowed, and the guest
- * is bad.
+ * What each key's value may be. See config.h. A value that cannot be read is reported with what would be allowed, and
+ * the guest is bad.
  */
 #include "lib/print.h"
 #include "lib/string.h"
@@ -77,7 +77,8 @@ static void cpus_value(struct config_parser *p, struct config_guest *g, struct s
             good = take_number(&rest, &last);
         }
         if (!good || rest.size != 0) {
-            config_bad(p, "cpus: '%s' is not a CPU number or range; a list like 1-2,4 is allowed", config_quote(item).text);
+            config_bad(p, "cpus: '%s' is not a CPU number or range; a list like 1-2,4 is allowed",
+                       config_quote(item).text);
             return;
         }
         if (first > last) {
@@ -143,12 +144,14 @@ static void share_value(struct config_parser *p, struct config_guest *g, struct 
         return;
     }
     if (period < 1000 || period > 1000000) {
-        config_bad(p, "share: a period of %llu us is out of bounds; 1ms to 1000ms is allowed", (unsigned long long)period);
+        config_bad(p, "share: a period of %llu us is out of bounds; 1ms to 1000ms is allowed",
+                   (unsigned long long)period);
         return;
     }
     if (percent * period / 100 < 100) {
-        config_bad(p, "share: that is %llu us of CPU time at a time; at least 100 us is needed: take more, or a longer period",
-                   (unsigned long long)(percent * period / 100));
+        config_bad(
+            p, "share: that is %llu us of CPU time at a time; at least 100 us is needed: take more, or a longer period",
+            (unsigned long long)(percent * period / 100));
         return;
     }
     g->shared = true;
@@ -182,7 +185,8 @@ static void memory_value(struct config_parser *p, struct config_guest *g, struct
         good = shift != 0;
     }
     if (!good || s.size != 0) {
-        config_bad(p, "memory: '%s' is not a size; a number with K, M or G, like 512M, is allowed", config_quote(value).text);
+        config_bad(p, "memory: '%s' is not a size; a number with K, M or G, like 512M, is allowed",
+                   config_quote(value).text);
         return;
     }
     if (n == 0) {
@@ -236,12 +240,13 @@ static bool find_module(struct config_parser *p, const char *key, struct span it
     return false;
 }
 
-static void module_value(struct config_parser *p, struct config_guest *g, const char *key, unsigned slot, struct span item)
+static void module_value(struct config_parser *p, struct config_guest *g, const char *key, unsigned slot,
+                         struct span item)
 {
     unsigned index;
     if (item.size >= CONFIG_ARGS_MAX) {
-        config_bad(p, "%s: '%s' has %u bytes; at most %d are allowed", key, config_quote(item).text, (unsigned)item.size,
-                   CONFIG_ARGS_MAX - 1);
+        config_bad(p, "%s: '%s' has %u bytes; at most %d are allowed", key, config_quote(item).text,
+                   (unsigned)item.size, CONFIG_ARGS_MAX - 1);
         return;
     }
     if (!find_module(p, key, item, &index))
@@ -269,7 +274,8 @@ static void modules_value(struct config_parser *p, struct config_guest *g, struc
     g->module_count = slot;
 }
 
-static void single_module(struct config_parser *p, struct config_guest *g, const char *key, unsigned slot, struct span value)
+static void single_module(struct config_parser *p, struct config_guest *g, const char *key, unsigned slot,
+                          struct span value)
 {
     for (size_t i = 0; i < value.size; i++)
         if (value.at[i] == ' ' || value.at[i] == '\t' || value.at[i] == ',') {
@@ -337,7 +343,8 @@ void config_guest_value(struct config_parser *p, enum config_key key, struct spa
     case KEY_DEBUG_EXIT: debug_exit_value(p, g, value); break;
     case KEY_CMDLINE:
         if (value.size >= CONFIG_CMDLINE_MAX) {
-            config_bad(p, "cmdline: it has %u bytes; at most %d are allowed", (unsigned)value.size, CONFIG_CMDLINE_MAX - 1);
+            config_bad(p, "cmdline: it has %u bytes; at most %d are allowed", (unsigned)value.size,
+                       CONFIG_CMDLINE_MAX - 1);
             break;
         }
         memcpy(g->cmdline, value.at, value.size);

@@ -12,13 +12,14 @@
 #include "services/root/root.h"
 
 #define CONSOLE_SHARED_VA (ROOT_SHARED_VA + CONFIG_GUESTS_MAX * ROOT_SHARED_STRIDE)
-#define SHARED_BOOT    0ull
-#define SHARED_CHANNEL PAGE_SIZE
-#define SHARED_BYTES   (PAGE_SIZE + CHANNEL_BYTES)
-#define LOG_RING_VA    (CONSOLE_SHARED_VA + ROOT_SHARED_STRIDE)
-#define OUTBOX_LINES   128
-#define RESTARTS_MAX   3
-/* At most half of CPU 0, in short pieces: a guest that floods its console cannot use the console to keep that CPU from others. */
+#define SHARED_BOOT       0ull
+#define SHARED_CHANNEL    PAGE_SIZE
+#define SHARED_BYTES      (PAGE_SIZE + CHANNEL_BYTES)
+#define LOG_RING_VA       (CONSOLE_SHARED_VA + ROOT_SHARED_STRIDE)
+#define OUTBOX_LINES      128
+#define RESTARTS_MAX      3
+/* At most half of CPU 0, in short pieces: a guest that floods its console cannot use the console to keep that CPU from
+ * others. */
 #define CONSOLE_BUDGET_US 1000
 #define CONSOLE_PERIOD_US 2000
 _Static_assert(CONFIG_GUESTS_MAX <= CONSOLE_GUESTS_MAX, "the console knows all guests");
@@ -32,11 +33,21 @@ static bool in_pieces; /* an answer is not whole yet: it goes on when the consol
 static struct control_reader reader;
 
 /* What waits for room in the channel. */
-static struct { enum control_kind kind; uint32_t guest, value; char text[CONTROL_TEXT_MAX + 1]; } outbox[OUTBOX_LINES];
+static struct {
+    enum control_kind kind;
+    uint32_t guest, value;
+    char text[CONTROL_TEXT_MAX + 1];
+} outbox[OUTBOX_LINES];
 static unsigned outbox_first, outbox_count;
 
-static struct console_boot *boot_page(void) { return (struct console_boot *)(CONSOLE_SHARED_VA + SHARED_BOOT); }
-static struct channel *channel(void) { return (struct channel *)(CONSOLE_SHARED_VA + SHARED_CHANNEL); }
+static struct console_boot *boot_page(void)
+{
+    return (struct console_boot *)(CONSOLE_SHARED_VA + SHARED_BOOT);
+}
+static struct channel *channel(void)
+{
+    return (struct channel *)(CONSOLE_SHARED_VA + SHARED_CHANNEL);
+}
 
 static void flush(void)
 {
@@ -78,9 +89,15 @@ void console_answer(const char *text, ...)
     queue(CONTROL_TEXT, 0, 0, line);
 }
 
-unsigned console_room(void) { return OUTBOX_LINES - outbox_count; }
+unsigned console_room(void)
+{
+    return OUTBOX_LINES - outbox_count;
+}
 
-uint64_t console_thread(void) { return thread; }
+uint64_t console_thread(void)
+{
+    return thread;
+}
 
 void console_done(void)
 {
@@ -154,8 +171,14 @@ static void fill_boot(uint64_t log_seen)
     c->restarted = starts > 1;
 }
 
-static uint64_t screen_bytes(void) { return ROOT_BOOT->screen.width ? sys_query(ROOT_SLOT_SCREEN, QUERY_MEMORY_SIZE, 0).value : 0; }
-static uint64_t screen_table_pages(void) { return screen_bytes() / CONSOLE_SCREEN_ALIGN + 4; } /* at worst all of it by small pages */
+static uint64_t screen_bytes(void)
+{
+    return ROOT_BOOT->screen.width ? sys_query(ROOT_SLOT_SCREEN, QUERY_MEMORY_SIZE, 0).value : 0;
+}
+static uint64_t screen_table_pages(void)
+{
+    return screen_bytes() / CONSOLE_SCREEN_ALIGN + 4;
+} /* at worst all of it by small pages */
 
 /* Without it there is the serial port. */
 static void map_screen(void)
@@ -174,8 +197,8 @@ static enum error make(const struct program *p)
     if ((memory = ram_carve(private_hpa, private_bytes, TAG_CONSOLE)) == 0)
         return E_QUOTA;
     uint64_t image = program_private_bytes(p);
-    struct syscall_result r =
-        sys_domain_create(64 + program_table_pages(p) + CONFIG_GUESTS_MAX + screen_table_pages(), 1, root_event, ROOT_EVENT_CONSOLE_DEATH);
+    struct syscall_result r = sys_domain_create(64 + program_table_pages(p) + CONFIG_GUESTS_MAX + screen_table_pages(),
+                                                1, root_event, ROOT_EVENT_CONSOLE_DEATH);
     if (r.error != OK)
         return r.error;
     domain = r.value;
@@ -195,13 +218,14 @@ static enum error make(const struct program *p)
         if (guest_event(n) == 0 || guest_shared(n) == 0)
             continue;
         if ((e = sys_handle_grant(domain, guest_event(n), RIGHT_SIGNAL, CONSOLE_SLOT_GUEST_EVENT + n).error) != OK ||
-            (e = sys_map(domain, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guest_shared(n), GUEST_SHARED_CHANNEL,
-                         CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
+            (e = sys_map(domain, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guest_shared(n),
+                         GUEST_SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
             return e;
     }
     if ((e = program_load(p, domain, memory, 0)) != OK ||
         (e = sys_map(domain, CONSOLE_BOOT_VA, shared, SHARED_BOOT, PAGE_SIZE, RIGHT_READ)) != OK ||
-        (e = sys_map(domain, CONSOLE_CONTROL_VA, shared, SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK ||
+        (e = sys_map(domain, CONSOLE_CONTROL_VA, shared, SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) !=
+            OK ||
         (e = sys_map(domain, CONSOLE_LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ)) != OK ||
         (e = sys_map(domain, CONSOLE_STACK_TOP - CONSOLE_STACK_BYTES, memory, image, CONSOLE_STACK_BYTES,
                      RIGHT_READ | RIGHT_WRITE)) != OK)
@@ -298,9 +322,7 @@ static void request(const struct control_message *m)
     case CONTROL_POWEROFF: power_off(); break;
     case CONTROL_REBOOT: power_reset(); break;
     case CONTROL_EXIT: power_exit((uint8_t)m->value); break;
-    case CONTROL_DRAINED:
-        drained = true;
-        return;
+    case CONTROL_DRAINED: drained = true; return;
     default: console_answer("The console asked for something unknown (%u).", m->kind); break;
     }
     console_done();
@@ -308,7 +330,8 @@ static void request(const struct control_message *m)
 
 void console_work(uint64_t bits)
 {
-    if ((bits & ROOT_EVENT_CONSOLE_DEATH) != 0 && domain != 0 && sys_query(domain, QUERY_DOMAIN_STATE, 0).value != DOMAIN_RUNNING) {
+    if ((bits & ROOT_EVENT_CONSOLE_DEATH) != 0 && domain != 0 &&
+        sys_query(domain, QUERY_DOMAIN_STATE, 0).value != DOMAIN_RUNNING) {
         uint64_t log_seen = log_ring ? log_head() : 0;
         root_log(LOG_ERROR, "the console has crashed at 0x%llx%s",
                  (unsigned long long)sys_query(domain, QUERY_DOMAIN_FAULT, 1).value,

@@ -1,6 +1,6 @@
 /*
- * One guest as root knows it. Shared by guests.c (its life), guest_make.c (what it is given) and guest_report.c (what the shell
- * shows).
+ * One guest as root knows it. Shared by guests.c (its life), guest_make.c (what it is given) and guest_report.c (what
+ * the shell shows).
  */
 #ifndef ROOT_GUEST_H
 #define ROOT_GUEST_H
@@ -8,9 +8,9 @@
 #include "mullion/vcpu.h"
 #include "services/root/root.h"
 
-#define RESTARTS_MAX       5      /* more than these... */
-#define RESTARTS_WINDOW_MS 10000  /* ...within this time: it is left stopped */
-#define STOP_WAIT_MS       5000   /* after the power button: how long a guest may take to switch itself off */
+#define RESTARTS_MAX       5     /* more than these... */
+#define RESTARTS_WINDOW_MS 10000 /* ...within this time: it is left stopped */
+#define STOP_WAIT_MS       5000  /* after the power button: how long a guest may take to switch itself off */
 
 enum guest_phase {
     PHASE_OFF = 0,  /* it holds nothing but its place in RAM */
@@ -30,19 +30,19 @@ struct guest {
     /* while its monitor lives: handles, 0 = none */
     uint64_t domain, private_memory, memory[VMM_PIECES_MAX];
     uint64_t thread[1 + VMM_VCPUS_MAX];
-    uint64_t deadline;                   /* PHASE_STOPPING */
-    uint64_t end_began, zeroed;          /* PHASE_ENDING: TSC, and bytes that have been zeroed and returned */
-    uint64_t started, start_ticks;       /* TSC when its making began; how long until its first instruction */
-    uint32_t seen_state;                 /* the last of control->state that was acted upon */
-    bool ran;                            /* its monitor has said so: once is enough */
+    uint64_t deadline;             /* PHASE_STOPPING */
+    uint64_t end_began, zeroed;    /* PHASE_ENDING: TSC, and bytes that have been zeroed and returned */
+    uint64_t started, start_ticks; /* TSC when its making began; how long until its first instruction */
+    uint32_t seen_state;           /* the last of control->state that was acted upon */
+    bool ran;                      /* its monitor has said so: once is enough */
     /* what the shell shows */
     enum guest_state shown;
     char reason[160];
-    uint64_t ticks, exits;               /* of monitors that are gone */
-    uint64_t last_exits[EXIT_COUNT];     /* of the last of them, by reason */
+    uint64_t ticks, exits;           /* of monitors that are gone */
+    uint64_t last_exits[EXIT_COUNT]; /* of the last of them, by reason */
     bool restart_wanted;
     uint32_t restarts;
-    uint64_t restart_at[RESTARTS_MAX];   /* a ring: when the last ones were */
+    uint64_t restart_at[RESTARTS_MAX]; /* a ring: when the last ones were */
 };
 
 extern struct guest guests[CONFIG_GUESTS_MAX];
@@ -54,8 +54,8 @@ static inline struct vmm_control *guest_control(unsigned n)
 
 /* guest_make.c. Finds a place in RAM for good; false (and logged): there is none. */
 bool guest_place(unsigned n);
-/* Gives it memory and a monitor, and starts that. On failure `why` is filled, and what was made so far is left in g for the
- * destroyer. */
+/* Gives it memory and a monitor, and starts that. On failure `why` is filled, and what was made so far is left in g for
+ * the destroyer. */
 bool guest_make(unsigned n, char *why, size_t why_size);
 /* Ticks that its threads have run, while it lives. */
 uint64_t guest_ticks(const struct guest *g);

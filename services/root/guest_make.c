@@ -1,15 +1,15 @@
 /*
- * What a guest is given: memory, a monitor in a domain of its own, and exactly the handles and mappings that lib/vmm_boot.h
- * promises.
+ * What a guest is given: memory, a monitor in a domain of its own, and exactly the handles and mappings that
+ * lib/vmm_boot.h promises.
  */
+#include <stdatomic.h>
+#include <stddef.h>
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/clock.h"
 #include "services/root/guest.h"
 #include "services/root/regions.h"
-#include <stdatomic.h>
-#include <stddef.h>
 
 static struct vmm_boot *boot_page(unsigned n)
 {
@@ -39,8 +39,8 @@ bool guest_place(unsigned n)
     g->placed = g->private_hpa != 0 && ram_place_guest(g->config->memory, &g->ram);
     if (!g->placed)
         root_log(LOG_ERROR, "guest %s: its memory (%lluM, and %lluK for its monitor) finds no place: %lluM are free",
-                 g->config->name, (unsigned long long)(g->config->memory >> 20), (unsigned long long)(g->private_bytes >> 10),
-                 (unsigned long long)(ram_free_bytes() >> 20));
+                 g->config->name, (unsigned long long)(g->config->memory >> 20),
+                 (unsigned long long)(g->private_bytes >> 10), (unsigned long long)(ram_free_bytes() >> 20));
     return g->placed;
 }
 
@@ -48,8 +48,8 @@ uint64_t guest_ticks(const struct guest *g)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i <= g->config->cpu_count; i++) {
-        struct syscall_result r =
-            g->thread[i] != 0 ? sys_query(g->thread[i], QUERY_THREAD_TICKS, 0) : (struct syscall_result){OK, 0};
+        struct syscall_result r = g->thread[i] != 0 ? sys_query(g->thread[i], QUERY_THREAD_TICKS, 0)
+                                                    : (struct syscall_result){OK, 0};
         if (r.error == OK)
             sum += r.value;
     }
@@ -115,8 +115,8 @@ static void fill_boot(unsigned n)
 
     memset(guest_control(n), 0, sizeof *guest_control(n));
     struct channel *ch = channel_of(n);
-    /* No monitor lives: what the last one left in the indices must not stop the next. Output that the console has not read
-     * stays. */
+    /* No monitor lives: what the last one left in the indices must not stop the next. Output that the console has not
+     * read stays. */
     atomic_store(&ch->to_guest.tail, atomic_load(&ch->to_guest.head));
     if (atomic_load(&ch->from_guest.head) - atomic_load(&ch->from_guest.tail) > CHANNEL_RING_BYTES)
         atomic_store(&ch->from_guest.head, atomic_load(&ch->from_guest.tail));
@@ -142,8 +142,8 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
     uint64_t stacks = program_private_bytes(vmm);
     for (unsigned i = 0; i <= c->cpu_count; i++) {
         uint64_t top = VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE;
-        if (!step(sys_map(g->domain, top - VMM_STACK_BYTES, g->private_memory, stacks + i * VMM_STACK_BYTES, VMM_STACK_BYTES,
-                          RIGHT_READ | RIGHT_WRITE),
+        if (!step(sys_map(g->domain, top - VMM_STACK_BYTES, g->private_memory, stacks + i * VMM_STACK_BYTES,
+                          VMM_STACK_BYTES, RIGHT_READ | RIGHT_WRITE),
                   "its stacks cannot be mapped", why, why_size))
             return false;
     }
@@ -153,13 +153,16 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
         unsigned cpu = i == 0 ? c->cpu[0] : c->cpu[i - 1];
         uint64_t top = VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE;
         struct syscall_result t;
-        if (c->shared && i == 0) /* out of the same share, before the vCPU: so a busy guest can still be reached on its console */
+        if (c->shared &&
+            i == 0) /* out of the same share, before the vCPU: so a busy guest can still be reached on its console */
             t = sys_thread_create_beside(g->domain, program_entry(vmm), top, i, cpu, PRIORITY_GUEST, g->thread[1]);
         else if (c->shared)
             t = sys_thread_create(g->domain, program_entry(vmm), top, i, cpu, PRIORITY_GUEST,
-                                  (uint32_t)((uint64_t)c->period_us * c->percent / 100), c->period_us, c->borrow ? SCHED_BORROW : 0);
+                                  (uint32_t)((uint64_t)c->period_us * c->percent / 100), c->period_us,
+                                  c->borrow ? SCHED_BORROW : 0);
         else
-            t = sys_thread_create(g->domain, program_entry(vmm), top, i, cpu, i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, 0, 0, 0);
+            t = sys_thread_create(g->domain, program_entry(vmm), top, i, cpu,
+                                  i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, 0, 0, 0);
         if (!step(t.error, "its threads cannot be made", why, why_size))
             return false;
         g->thread[i] = t.value;
@@ -180,17 +183,20 @@ static bool map_memory(unsigned n, const struct program *vmm, char *why, size_t 
             return false;
     for (unsigned i = 0; i < c->module_count; i++) {
         const struct boot_module *m = &ROOT_BOOT->module[c->module[i]];
-        if (!step(
-                sys_map(g->domain, page_down(module_va(c, i)), m->slot, 0, page_up((m->base & PAGE_MASK) + m->size), RIGHT_READ),
-                "its modules cannot be mapped", why, why_size))
+        if (!step(sys_map(g->domain, page_down(module_va(c, i)), m->slot, 0, page_up((m->base & PAGE_MASK) + m->size),
+                          RIGHT_READ),
+                  "its modules cannot be mapped", why, why_size))
             return false;
     }
     return step(program_load(vmm, g->domain, g->private_memory, 0), "its monitor cannot be loaded", why, why_size) &&
-           step(sys_map(g->domain, VMM_BOOT_VA, g->shared, GUEST_SHARED_BOOT, page_up(sizeof(struct vmm_boot)), RIGHT_READ), what,
-                why, why_size) &&
-           step(sys_map(g->domain, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, VMM_CONTROL_BYTES, RIGHT_READ | RIGHT_WRITE),
+           step(sys_map(g->domain, VMM_BOOT_VA, g->shared, GUEST_SHARED_BOOT, page_up(sizeof(struct vmm_boot)),
+                        RIGHT_READ),
                 what, why, why_size) &&
-           step(sys_map(g->domain, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE),
+           step(sys_map(g->domain, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, VMM_CONTROL_BYTES,
+                        RIGHT_READ | RIGHT_WRITE),
+                what, why, why_size) &&
+           step(sys_map(g->domain, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, CHANNEL_BYTES,
+                        RIGHT_READ | RIGHT_WRITE),
                 what, why, why_size);
 }
 
@@ -220,8 +226,8 @@ bool guest_make(unsigned n, char *why, size_t why_size)
     uint64_t quota = quota_pages(g, vmm);
     struct syscall_result domain = sys_domain_create(quota, mask, root_event, 1ull << n);
     if (domain.error != OK) {
-        format(why, why_size, "its monitor's domain cannot be made (%llu pages of kernel memory): %s", (unsigned long long)quota,
-               error_text(domain.error));
+        format(why, why_size, "its monitor's domain cannot be made (%llu pages of kernel memory): %s",
+               (unsigned long long)quota, error_text(domain.error));
         return false;
     }
     g->domain = domain.value;
@@ -229,7 +235,8 @@ bool guest_make(unsigned n, char *why, size_t why_size)
            grant(g, ROOT_SLOT_LOG, RIGHT_SIGNAL, VMM_SLOT_LOG, why, why_size) &&
            grant(g, g->event, RIGHT_WAIT | RIGHT_SIGNAL, VMM_SLOT_EVENT, why, why_size) &&
            grant(g, console_event, RIGHT_SIGNAL, VMM_SLOT_CONSOLE_EVENT, why, why_size) &&
-           grant(g, root_event, RIGHT_SIGNAL, VMM_SLOT_ROOT_EVENT, why, why_size) && map_memory(n, vmm, why, why_size) &&
+           grant(g, root_event, RIGHT_SIGNAL, VMM_SLOT_ROOT_EVENT, why, why_size) &&
+           map_memory(n, vmm, why, why_size) &&
            step(regions_give(n), "its shared regions cannot be given", why, why_size) &&
            make_threads(g, vmm, why, why_size);
 }

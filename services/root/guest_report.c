@@ -62,8 +62,8 @@ void guests_list(void)
     unsigned width = 5;
     for (unsigned n = 0; n < root_config.guest_count; n++)
         width = (unsigned)max_u64(width, strlen(root_config.guest[n].name));
-    console_answer("%-*s  %-10s  %5s  %-10s  %8s  %10s  %10s  %8s", (int)width, "NAME", "STATE", "VCPUS", "CPUS", "MEMORY",
-                   "CPU TIME", "EXITS", "RESTARTS");
+    console_answer("%-*s  %-10s  %5s  %-10s  %8s  %10s  %10s  %8s", (int)width, "NAME", "STATE", "VCPUS", "CPUS",
+                   "MEMORY", "CPU TIME", "EXITS", "RESTARTS");
     for (unsigned n = 0; n < root_config.guest_count; n++) {
         const struct guest *g = &guests[n];
         bool on = g->phase == PHASE_ON || g->phase == PHASE_STOPPING;
@@ -88,8 +88,8 @@ void guests_list(void)
 
 static void owner(const char *who, const char *what, uint64_t hpa, uint64_t size)
 {
-    console_answer("%016llx  %8lluK  %s%s%s", (unsigned long long)hpa, (unsigned long long)(size >> 10), who, what[0] ? ", " : "",
-                   what);
+    console_answer("%016llx  %8lluK  %s%s%s", (unsigned long long)hpa, (unsigned long long)(size >> 10), who,
+                   what[0] ? ", " : "", what);
 }
 
 void guests_memory(void)
@@ -103,7 +103,8 @@ void guests_memory(void)
     for (unsigned n = 0; n < root_config.guest_count; n++) {
         const struct guest *g = &guests[n];
         for (unsigned i = 0; i < g->ram.count; i++)
-            owner(g->config->name, g->memory[i] != 0 ? "its RAM" : "kept for it", g->ram.piece[i].hpa, g->ram.piece[i].size);
+            owner(g->config->name, g->memory[i] != 0 ? "its RAM" : "kept for it", g->ram.piece[i].hpa,
+                  g->ram.piece[i].size);
         if (g->placed)
             owner(g->config->name, "its monitor", g->private_hpa, g->private_bytes);
     }

@@ -1,23 +1,29 @@
 /*
  * The guests' lives: start, what their monitors say, what the configuration wants done then, and the end. See root.h.
  *
- * Destroying takes time proportional to the guest's memory, since that is zeroed. It is done in steps between other work, so that
- * neither the shell nor another guest on this CPU waits for it.
+ * Destroying takes time proportional to the guest's memory, since that is zeroed. It is done in steps between other
+ * work, so that neither the shell nor another guest on this CPU waits for it.
  */
+#include <stdatomic.h>
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/audit.h"
 #include "services/root/guest.h"
 #include "services/root/regions.h"
-#include <stdatomic.h>
 
 #define WORK_SLICE_US 500 /* of destroying, before others get as long */
 
 struct guest guests[CONFIG_GUESTS_MAX];
 
-uint64_t guest_event(unsigned n) { return guests[n].event; }
-uint64_t guest_shared(unsigned n) { return guests[n].shared; }
+uint64_t guest_event(unsigned n)
+{
+    return guests[n].event;
+}
+uint64_t guest_shared(unsigned n)
+{
+    return guests[n].shared;
+}
 
 void guests_init(void)
 {
@@ -62,8 +68,8 @@ static void start(unsigned n)
     g->start_ticks = 0;
     g->phase = PHASE_ON;
     if (guest_make(n, why, sizeof why)) {
-        root_log(LOG_INFO, "guest %s: its monitor starts, %u vCPU%s from CPU %u on, %lluM in %u piece%s%s", g->config->name,
-                 g->config->cpu_count, g->config->cpu_count == 1 ? "" : "s", g->config->cpu[0],
+        root_log(LOG_INFO, "guest %s: its monitor starts, %u vCPU%s from CPU %u on, %lluM in %u piece%s%s",
+                 g->config->name, g->config->cpu_count, g->config->cpu_count == 1 ? "" : "s", g->config->cpu[0],
                  (unsigned long long)(g->config->memory >> 20), g->ram.count, g->ram.count == 1 ? "" : "s",
                  g->restarts ? " (again)" : "");
         note(n, GUEST_STARTING, "");
@@ -172,8 +178,9 @@ static void look(unsigned n)
             g->ran = true;
             uint64_t entry = guest_control(n)->first_entry_tsc, ticks = entry - b->entry_tsc;
             g->start_ticks = entry - g->started;
-            root_log(LOG_INFO, "guest %s: runs; first instruction %llu ticks (%llu ms) after the kernel's entry", g->config->name,
-                     (unsigned long long)ticks, (unsigned long long)(b->tsc_khz ? ticks / b->tsc_khz : 0));
+            root_log(LOG_INFO, "guest %s: runs; first instruction %llu ticks (%llu ms) after the kernel's entry",
+                     g->config->name, (unsigned long long)ticks,
+                     (unsigned long long)(b->tsc_khz ? ticks / b->tsc_khz : 0));
             if (g->phase == PHASE_ON)
                 note(n, GUEST_RUNNING, "");
             audit_due();
@@ -187,9 +194,7 @@ static void look(unsigned n)
             ended(n, GUEST_POWEROFF, POLICY_STOP, "", words);
             return;
         }
-        case GUEST_RESET:
-            ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", "it has asked for a reset");
-            return;
+        case GUEST_RESET: ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", "it has asked for a reset"); return;
         case GUEST_CRASHED:
             copy_reason(n, reason, sizeof reason);
             format(words, sizeof words, "crashed: %s", reason);
@@ -200,8 +205,7 @@ static void look(unsigned n)
             format(words, sizeof words, "could not be started: %s", reason);
             ended(n, GUEST_FAILED, POLICY_STOP, "", words);
             return;
-        default:
-            break;
+        default: break;
         }
     }
     if (domain.error != OK || (domain.value != DOMAIN_RUNNING && domain.value != DOMAIN_EMPTY)) {
@@ -256,8 +260,8 @@ static bool end_step(struct guest *g)
 static void receipt(const struct guest *g)
 {
     uint64_t ticks = tsc_now() - g->end_began;
-    root_log(LOG_INFO, "guest %s: %llu bytes of its memory and its monitor's zeroed and returned in %llu ticks", g->config->name,
-             (unsigned long long)g->zeroed, (unsigned long long)ticks);
+    root_log(LOG_INFO, "guest %s: %llu bytes of its memory and its monitor's zeroed and returned in %llu ticks",
+             g->config->name, (unsigned long long)g->zeroed, (unsigned long long)ticks);
 }
 
 uint64_t guests_work(uint64_t bits)
@@ -323,7 +327,8 @@ void guest_start(unsigned n)
     else {
         memset(g->restart_at, 0, sizeof g->restart_at);
         start(n);
-        console_answer(g->phase == PHASE_ON ? "Guest %s starts." : "Guest %s cannot be started: %s", g->config->name, g->reason);
+        console_answer(g->phase == PHASE_ON ? "Guest %s starts." : "Guest %s cannot be started: %s", g->config->name,
+                       g->reason);
     }
 }
 
@@ -341,7 +346,8 @@ void guest_stop(unsigned n, bool at_once)
         end(n, GUEST_OFF, "stopped by the user");
         console_answer("Guest %s is stopped.", g->config->name);
     } else if (g->phase == PHASE_STOPPING) {
-        console_answer("Guest %s has been asked already; 'stop %s now' does not ask.", g->config->name, g->config->name);
+        console_answer("Guest %s has been asked already; 'stop %s now' does not ask.", g->config->name,
+                       g->config->name);
     } else {
         g->phase = PHASE_STOPPING;
         g->deadline = tsc_now() + ticks_of_ms(STOP_WAIT_MS);
@@ -377,6 +383,7 @@ void guest_fault(unsigned n, bool hostile)
     }
     atomic_store(&guest_control(n)->command, hostile ? COMMAND_FUZZ : COMMAND_CRASH);
     (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-    console_answer(hostile ? "Guest %s's monitor turns hostile; 'stop %s now' ends that." : "Guest %s's monitor is made to crash.", g->config->name,
-                   g->config->name);
+    console_answer(hostile ? "Guest %s's monitor turns hostile; 'stop %s now' ends that."
+                           : "Guest %s's monitor is made to crash.",
+                   g->config->name, g->config->name);
 }

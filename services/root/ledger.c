@@ -1,6 +1,6 @@
 /*
- * See ledger.h. A reading takes one CPU after the other, and the exits' shares last: what is read of one CPU lies a few thousand ticks apart at most, and
- * that is the gap between its TSC and the sum of its accounts.
+ * See ledger.h. A reading takes one CPU after the other, and the exits' shares last: what is read of one CPU lies a few
+ * thousand ticks apart at most, and that is the gap between its TSC and the sum of its accounts.
  */
 #include "services/root/ledger.h"
 #include "lib/print.h"
@@ -9,18 +9,22 @@
 #include "services/root/audit.h"
 #include "services/root/guest.h"
 
-#define SERVICES    3
-#define THREADS_MAX (SERVICES + MAX_CPUS + 2 * CONFIG_GUESTS_MAX) /* a guest has its devices', and one on each CPU of its own or one with a share */
-#define PATHS_SHOWN 10u
+#define SERVICES 3
+#define THREADS_MAX        \
+    (SERVICES + MAX_CPUS + \
+     2 * CONFIG_GUESTS_MAX) /* a guest has its devices', and one on each CPU of its own or one with a share */
+#define PATHS_SHOWN  10u
 #define REASONS_TOLD 3u
 
-struct books { uint64_t tsc, idle, kernel, gone; };
+struct books {
+    uint64_t tsc, idle, kernel, gone;
+};
 
 struct account {
     uint64_t ticks, exits[EXIT_COUNT];
     uint8_t cpu;
-    uint8_t guest;    /* NO_GUEST: a service */
-    uint8_t thread;   /* 0: a guest's devices; 1 + vCPU; a service's number */
+    uint8_t guest;  /* NO_GUEST: a service */
+    uint8_t thread; /* 0: a guest's devices; 1 + vCPU; a service's number */
 };
 #define NO_GUEST 0xffu
 
@@ -31,17 +35,39 @@ struct reading {
 };
 
 static struct reading now, before;
-static struct { bool active; unsigned cpu, line; } cursor;
+static struct {
+    bool active;
+    unsigned cpu, line;
+} cursor;
 
 static const char *const service_name[SERVICES] = {"root", "console", "audit"};
 static const char *const path_name[PATH_COUNT] = {
-    [SYS_HANDLE_CLOSE] = "handle_close",   [SYS_HANDLE_GRANT] = "handle_grant", [SYS_DESTROY] = "destroy",           [SYS_DOMAIN_CREATE] = "domain_create",
-    [SYS_THREAD_CREATE] = "thread_create", [SYS_THREAD_EXIT] = "thread_exit",   [SYS_MEMORY_CARVE] = "memory_carve", [SYS_MAP] = "map",
-    [SYS_UNMAP] = "unmap",                 [SYS_EVENT_CREATE] = "event_create", [SYS_EVENT_SIGNAL] = "event_signal", [SYS_EVENT_WAIT] = "event_wait",
-    [SYS_IRQ_BIND] = "irq_bind",           [SYS_IRQ_ACK] = "irq_ack",           [SYS_PORTS_OPEN] = "ports_open",     [SYS_SPACE_CREATE] = "space_create",
-    [SYS_VCPU_CREATE] = "vcpu_create",     [SYS_VCPU_RUN] = "vcpu_run",         [SYS_VCPU_FETCH] = "vcpu_fetch",     [SYS_VCPU_KICK] = "vcpu_kick",
-    [SYS_SETTLE] = "settle",               [SYS_QUERY] = "query",               [SYS_LOG] = "log",                   [PATH_RING3] = "interrupt-in-ring-3",
-    [PATH_GUEST] = "host-exit",            [PATH_IDLE] = "interrupt-in-idle",
+    [SYS_HANDLE_CLOSE] = "handle_close",
+    [SYS_HANDLE_GRANT] = "handle_grant",
+    [SYS_DESTROY] = "destroy",
+    [SYS_DOMAIN_CREATE] = "domain_create",
+    [SYS_THREAD_CREATE] = "thread_create",
+    [SYS_THREAD_EXIT] = "thread_exit",
+    [SYS_MEMORY_CARVE] = "memory_carve",
+    [SYS_MAP] = "map",
+    [SYS_UNMAP] = "unmap",
+    [SYS_EVENT_CREATE] = "event_create",
+    [SYS_EVENT_SIGNAL] = "event_signal",
+    [SYS_EVENT_WAIT] = "event_wait",
+    [SYS_IRQ_BIND] = "irq_bind",
+    [SYS_IRQ_ACK] = "irq_ack",
+    [SYS_PORTS_OPEN] = "ports_open",
+    [SYS_SPACE_CREATE] = "space_create",
+    [SYS_VCPU_CREATE] = "vcpu_create",
+    [SYS_VCPU_RUN] = "vcpu_run",
+    [SYS_VCPU_FETCH] = "vcpu_fetch",
+    [SYS_VCPU_KICK] = "vcpu_kick",
+    [SYS_SETTLE] = "settle",
+    [SYS_QUERY] = "query",
+    [SYS_LOG] = "log",
+    [PATH_RING3] = "interrupt-in-ring-3",
+    [PATH_GUEST] = "host-exit",
+    [PATH_IDLE] = "interrupt-in-idle",
 };
 
 static uint64_t ask(uint64_t handle, enum query what, uint64_t index)
@@ -57,8 +83,8 @@ static void add(struct reading *r, uint64_t handle, bool root, unsigned cpu, uns
         return;
     struct syscall_result ticks = sys_query(handle, QUERY_THREAD_TICKS, 0);
     if (ticks.error == OK)
-        r->account[r->count++] =
-            (struct account){.ticks = ticks.value, .cpu = (uint8_t)cpu, .guest = (uint8_t)guest, .thread = (uint8_t)thread};
+        r->account[r->count++] = (struct account){
+            .ticks = ticks.value, .cpu = (uint8_t)cpu, .guest = (uint8_t)guest, .thread = (uint8_t)thread};
 }
 
 static void read_cpu(struct reading *r, unsigned cpu)
@@ -197,10 +223,11 @@ static void account_row(const struct account *a, uint64_t of)
     } else if (a->thread == 0) {
         format(who, sizeof who, "%.24s devices", root_config.guest[a->guest].name);
     } else {
-        format(who, sizeof who, root_config.guest[a->guest].cpu_count > 1 ? "%.24s vCPU %u" : "%.24s", root_config.guest[a->guest].name,
-               a->thread - 1u);
+        format(who, sizeof who, root_config.guest[a->guest].cpu_count > 1 ? "%.24s vCPU %u" : "%.24s",
+               root_config.guest[a->guest].name, a->thread - 1u);
         uint64_t exits = in_exits(&d);
-        size_t n = (size_t)format(more, sizeof more, " %7s %7s ", percent(share[0], sizeof share[0], d.ticks - exits, of),
+        size_t n = (size_t)format(more, sizeof more, " %7s %7s ",
+                                  percent(share[0], sizeof share[0], d.ticks - exits, of),
                                   percent(share[1], sizeof share[1], exits, of));
         for (unsigned told = 0; told < REASONS_TOLD && n < sizeof more; told++) {
             unsigned most = 0;

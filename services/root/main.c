@@ -1,6 +1,6 @@
 /*
- * Root: the first ring-3 program. Reads the configuration, starts the console and the guests, and then waits for what they have
- * to say.
+ * Root: the first ring-3 program. Reads the configuration, starts the console and the guests, and then waits for what
+ * they have to say.
  */
 #include "lib/log.h"
 #include "lib/print.h"
@@ -99,7 +99,9 @@ static void read_config(void)
         return;
     }
     uint64_t skew = m->base & PAGE_MASK;
-    enum error e = m->size == 0 ? OK : sys_map(ROOT_SLOT_SELF, ROOT_CONFIG_VA, m->slot, 0, page_up(skew + m->size), RIGHT_READ);
+    enum error e = m->size == 0
+                       ? OK
+                       : sys_map(ROOT_SLOT_SELF, ROOT_CONFIG_VA, m->slot, 0, page_up(skew + m->size), RIGHT_READ);
     if (e != OK) {
         root_log(LOG_ERROR, "'" CONFIG_NAME "' cannot be read: %s", error_text(e));
         return;
@@ -107,14 +109,16 @@ static void read_config(void)
     config_parse(&root_config, (const char *)ROOT_CONFIG_VA + skew, m->size, &machine, print_mistake, NULL);
     if (root_config.mistakes != 0)
         root_log(LOG_WARN, "%s has %u mistake%s; %u guest%s left out, %u stand%s", CONFIG_NAME, root_config.mistakes,
-                 root_config.mistakes == 1 ? "" : "s", root_config.left_out, root_config.left_out == 1 ? " is" : "s are",
-                 root_config.guest_count, root_config.guest_count == 1 ? "s" : "");
+                 root_config.mistakes == 1 ? "" : "s", root_config.left_out,
+                 root_config.left_out == 1 ? " is" : "s are", root_config.guest_count,
+                 root_config.guest_count == 1 ? "s" : "");
     else if (root_config.guest_count == 0)
         root_log(LOG_WARN, CONFIG_NAME " describes no guest; only the shell runs");
     for (unsigned n = 0; n < root_config.guest_count; n++)
         for (unsigned i = 0; i < root_config.guest[n].cpu_count; i++)
             if (root_config.guest[n].cpu[i] == 0 && !root_config.guest[n].shared)
-                root_log(LOG_INFO, "guest %s runs on CPU 0, where root and the console come first", root_config.guest[n].name);
+                root_log(LOG_INFO, "guest %s runs on CPU 0, where root and the console come first",
+                         root_config.guest[n].name);
 }
 
 void thread_main(uint64_t argument)
@@ -152,8 +156,8 @@ void thread_main(uint64_t argument)
         console_work(bits); /* first: what the shell asks for may be work for the guests */
         uint64_t again = guests_work(bits);
         again = min_u64(again, audit_work(bits, guests_settled()));
-        /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none can
-         * use root to keep the CPU from others. */
+        /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none
+         * can use root to keep the CPU from others. */
         root_rest(1);
         /* `again` 0: as long a rest as the work took, for the same reason. */
         uint64_t deadline = again == 0 ? tsc_now() + b->tsc_khz / 2 : again;

@@ -173,7 +173,8 @@ static uint64_t touched(uint64_t va, uint64_t size, uint64_t span)
 
 uint64_t table_pages(uint64_t va, uint64_t pa, uint64_t size)
 {
-    uint64_t pages = touched(va, size, SIZE_1G * 512) + touched(va, size, SIZE_1G); /* tables of 1 GiB and of 2 MiB entries */
+    uint64_t pages = touched(va, size, SIZE_1G * 512) +
+                     touched(va, size, SIZE_1G); /* tables of 1 GiB and of 2 MiB entries */
     if (((va ^ pa) & (SIZE_2M - 1)) != 0)
         return pages + touched(va, size, SIZE_2M);
     /* Large pages but for the ragged ends. */

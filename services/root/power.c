@@ -1,18 +1,18 @@
 /*
  * The machine off, or started anew. See root.h. The console gets a moment to put its last lines on the wire.
  *
- * ACPI Specification 6.4, 4.8.3.2.1 (PM1 control: SLP_TYPx in bits 12:10, SLP_EN bit 13) and 4.8.3.6 (reset register); Bochs: the
- * text "Shutdown" to port 0x8900; QEMU: isa-debug-exit, exit status value * 2 + 1.
+ * ACPI Specification 6.4, 4.8.3.2.1 (PM1 control: SLP_TYPx in bits 12:10, SLP_EN bit 13) and 4.8.3.6 (reset register);
+ * Bochs: the text "Shutdown" to port 0x8900; QEMU: isa-debug-exit, exit status value * 2 + 1.
  */
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/root.h"
 
-#define PM1_SLP_EN       (1u << 13)
-#define PORT_BOCHS_EXIT  0x8900
-#define PORT_QEMU_EXIT   0xf4
-#define PORT_RESET       0xcf9
-#define DRAIN_MS         3000
+#define PM1_SLP_EN      (1u << 13)
+#define PORT_BOCHS_EXIT 0x8900
+#define PORT_QEMU_EXIT  0xf4
+#define PORT_RESET      0xcf9
+#define DRAIN_MS        3000
 
 static bool can_power, can_reset, can_qemu, can_bochs;
 
@@ -60,7 +60,10 @@ void power_off(void)
     console_answer("This machine cannot be switched off by software. All guests run on.");
 }
 
-bool power_can_exit(void) { return can_qemu || can_bochs; }
+bool power_can_exit(void)
+{
+    return can_qemu || can_bochs;
+}
 
 void power_exit(uint8_t code)
 {

@@ -1,6 +1,6 @@
 /*
- * ELF files into new domains. See root.h. The files come from the kernel's own image, but they are checked all the same: a bad
- * one is refused in words instead of crashing root, and with it the machine.
+ * ELF files into new domains. See root.h. The files come from the kernel's own image, but they are checked all the
+ * same: a bad one is refused in words instead of crashing root, and with it the machine.
  *
  * ELF-64 Object File Format, version 1.5: header, program headers.
  */
@@ -8,12 +8,12 @@
 #include "lib/syscall.h"
 #include "services/root/root.h"
 
-#define SEGMENTS_MAX  8
-#define PROGRAMS_MAX  4
-#define PT_LOAD       1u
-#define PF_X          1u
-#define PF_W          2u
-#define ELF_CLASS_64  2
+#define SEGMENTS_MAX       8
+#define PROGRAMS_MAX       4
+#define PT_LOAD            1u
+#define PF_X               1u
+#define PF_W               2u
+#define ELF_CLASS_64       2
 #define ELF_MACHINE_X86_64 62
 
 struct elf_header {
@@ -58,7 +58,11 @@ static const char *read_elf(struct program *p)
     if (size < sizeof h)
         return "it is shorter than an ELF header";
     memcpy(&h, p->file, sizeof h);
-    if (memcmp(h.ident, "\x7f""ELF", 4) != 0 || h.ident[4] != ELF_CLASS_64 || h.machine != ELF_MACHINE_X86_64)
+    if (memcmp(h.ident,
+               "\x7f"
+               "ELF",
+               4) != 0 ||
+        h.ident[4] != ELF_CLASS_64 || h.machine != ELF_MACHINE_X86_64)
         return "it is not a 64-bit x86 ELF file";
     if (h.phentsize != sizeof(struct elf_segment) || h.phoff > size ||
         (uint64_t)h.phnum * sizeof(struct elf_segment) > size - h.phoff)
@@ -78,7 +82,8 @@ static const char *read_elf(struct program *p)
         if ((s.flags & (PF_W | PF_X)) == (PF_W | PF_X))
             return "a segment is both writable and executable";
         p->segment[p->count++] = s;
-        p->tables += table_pages(page_down(s.vaddr), page_down(s.vaddr) + PAGE_SIZE, span_of(&s)); /* never large pages */
+        p->tables += table_pages(page_down(s.vaddr), page_down(s.vaddr) + PAGE_SIZE,
+                                 span_of(&s)); /* never large pages */
         if (!is_shared(p, &s))
             p->private_bytes += span_of(&s);
     }
@@ -117,9 +122,18 @@ const struct program *program_find(const char *name)
     return NULL;
 }
 
-uint64_t program_entry(const struct program *p) { return p->entry; }
-uint64_t program_private_bytes(const struct program *p) { return p->private_bytes; }
-uint64_t program_table_pages(const struct program *p) { return p->tables; }
+uint64_t program_entry(const struct program *p)
+{
+    return p->entry;
+}
+uint64_t program_private_bytes(const struct program *p)
+{
+    return p->private_bytes;
+}
+uint64_t program_table_pages(const struct program *p)
+{
+    return p->tables;
+}
 
 static enum error load_private(const struct program *p, const struct elf_segment *s, uint64_t domain, uint64_t memory,
                                uint64_t offset)
@@ -133,7 +147,8 @@ static enum error load_private(const struct program *p, const struct elf_segment
     e = sys_unmap(ROOT_SLOT_SELF, ROOT_SCRATCH_VA);
     if (e != OK)
         return e;
-    uint64_t rights = RIGHT_READ | ((s->flags & PF_W) != 0 ? RIGHT_WRITE : 0) | ((s->flags & PF_X) != 0 ? RIGHT_EXEC : 0);
+    uint64_t rights = RIGHT_READ | ((s->flags & PF_W) != 0 ? RIGHT_WRITE : 0) |
+                      ((s->flags & PF_X) != 0 ? RIGHT_EXEC : 0);
     return sys_map(domain, page_down(s->vaddr), memory, offset, size, rights);
 }
 

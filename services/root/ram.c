@@ -10,8 +10,8 @@ static struct free_map map;
 static void take(uint64_t base, uint64_t size)
 {
     if (!free_map_take(&map, base, size))
-        root_log(LOG_WARN, "0x%llx+0x%llx cannot be taken out of the map of RAM: memory around it will not be used", (unsigned long long)base,
-                 (unsigned long long)size);
+        root_log(LOG_WARN, "0x%llx+0x%llx cannot be taken out of the map of RAM: memory around it will not be used",
+                 (unsigned long long)base, (unsigned long long)size);
 }
 
 void ram_init(void)
@@ -24,7 +24,8 @@ void ram_init(void)
     }
     take(b->data_base, b->data_bytes);
     for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
-        take(page_down(b->module[i].base), page_up(b->module[i].base + b->module[i].size) - page_down(b->module[i].base));
+        take(page_down(b->module[i].base),
+             page_up(b->module[i].base + b->module[i].size) - page_down(b->module[i].base));
 }
 
 uint64_t ram_free_bytes(void)
@@ -56,8 +57,8 @@ uint64_t ram_carve(uint64_t hpa, uint64_t size, uint32_t tag)
         struct syscall_result r = sys_memory_carve(b->ram[i].slot, hpa - b->ram[i].base, size, tag);
         if (r.error == OK)
             return r.value;
-        root_log(LOG_ERROR, "memory 0x%llx+0x%llx cannot be taken: %s", (unsigned long long)hpa, (unsigned long long)size,
-                 error_text(r.error));
+        root_log(LOG_ERROR, "memory 0x%llx+0x%llx cannot be taken: %s", (unsigned long long)hpa,
+                 (unsigned long long)size, error_text(r.error));
         return 0;
     }
     root_log(LOG_ERROR, "memory 0x%llx+0x%llx is not RAM", (unsigned long long)hpa, (unsigned long long)size);

@@ -1,6 +1,6 @@
 /*
- * See regions.h. A region that was carved and destroyed once is zero, whatever was there: the kernel's own step for memory that
- * somebody had (mullion/abi.h, memory_carve). It takes bounded steps, so nothing waits for it.
+ * See regions.h. A region that was carved and destroyed once is zero, whatever was there: the kernel's own step for
+ * memory that somebody had (mullion/abi.h, memory_carve). It takes bounded steps, so nothing waits for it.
  */
 #include "services/root/regions.h"
 #include "lib/print.h"
@@ -11,7 +11,9 @@
 
 _Static_assert(CONFIG_GUESTS_MAX <= VMM_PEERS_MAX && CONFIG_REGIONS_MAX <= AUDIT_REGIONS_MAX, "all have a number");
 
-static struct { uint64_t hpa, memory; /* handle; 0: none */ } place[CONFIG_REGIONS_MAX];
+static struct {
+    uint64_t hpa, memory; /* handle; 0: none */
+} place[CONFIG_REGIONS_MAX];
 
 static uint64_t zeroed(uint64_t hpa, uint64_t size, uint32_t tag)
 {
@@ -22,7 +24,8 @@ static uint64_t zeroed(uint64_t hpa, uint64_t size, uint32_t tag)
     (void)sys_handle_close(memory);
     if (e == OK)
         return ram_carve(hpa, size, tag);
-    root_log(LOG_ERROR, "memory 0x%llx+0x%llx cannot be zeroed: %s", (unsigned long long)hpa, (unsigned long long)size, error_text(e));
+    root_log(LOG_ERROR, "memory 0x%llx+0x%llx cannot be zeroed: %s", (unsigned long long)hpa, (unsigned long long)size,
+             error_text(e));
     return 0;
 }
 
@@ -59,7 +62,10 @@ static unsigned number_in(unsigned n, unsigned r)
     return i;
 }
 
-static bool has(unsigned n, unsigned r) { return number_in(n, r) < root_config.guest[n].region_count; }
+static bool has(unsigned n, unsigned r)
+{
+    return number_in(n, r) < root_config.guest[n].region_count;
+}
 
 void regions_describe(unsigned n, struct vmm_boot *b)
 {
@@ -77,13 +83,17 @@ void regions_describe(unsigned n, struct vmm_boot *b)
             if (other == n)
                 to->number = to->peer_count;
             else if (guests[other].event != 0)
-                to->peer[to->peer_count] = (struct vmm_peer){(uint16_t)(VMM_SLOT_PEER + other), (uint16_t)number_in(other, r)};
+                to->peer[to->peer_count] = (struct vmm_peer){(uint16_t)(VMM_SLOT_PEER + other),
+                                                             (uint16_t)number_in(other, r)};
             to->peer_count++;
         }
     }
 }
 
-static uint64_t rights_of(const struct config_shared *s) { return RIGHT_READ | (s->writable ? RIGHT_WRITE : 0); }
+static uint64_t rights_of(const struct config_shared *s)
+{
+    return RIGHT_READ | (s->writable ? RIGHT_WRITE : 0);
+}
 
 enum error regions_give(unsigned n)
 {
@@ -137,11 +147,12 @@ void regions_list(void)
         for (unsigned n = 0; n < root_config.guest_count; n++) {
             unsigned i = number_in(n, r);
             if (i < root_config.guest[n].region_count && used < sizeof who)
-                used += (size_t)format(who + used, sizeof who - used, "%s%s %s", used ? ", " : "", root_config.guest[n].name,
+                used += (size_t)format(who + used, sizeof who - used, "%s%s %s", used ? ", " : "",
+                                       root_config.guest[n].name,
                                        root_config.guest[n].region[i].writable ? "rw" : "ro");
         }
         if (place[r].memory != 0)
-            console_answer("%016llx  %8lluK  region %s: %s", (unsigned long long)place[r].hpa, (unsigned long long)(root_config.region[r].size >> 10),
-                           root_config.region[r].name, who);
+            console_answer("%016llx  %8lluK  region %s: %s", (unsigned long long)place[r].hpa,
+                           (unsigned long long)(root_config.region[r].size >> 10), root_config.region[r].name, who);
     }
 }

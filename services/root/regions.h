@@ -1,6 +1,7 @@
 /*
- * Memory that guests share: one run for each region of the configuration, root's for as long as the machine runs. Root itself
- * never maps it. What a guest may do with it is in the configuration; here it becomes handles, mappings, words for the checker.
+ * Memory that guests share: one run for each region of the configuration, root's for as long as the machine runs. Root
+ * itself never maps it. What a guest may do with it is in the configuration; here it becomes handles, mappings, words
+ * for the checker.
  */
 #ifndef ROOT_REGIONS_H
 #define ROOT_REGIONS_H
@@ -8,8 +9,8 @@
 #include "lib/audit_boot.h"
 #include "services/root/guest.h"
 
-/* Finds a place for each region, and zeroes it: memory that nobody has had may hold what firmware or an earlier system left.
- * Before any guest is placed. What fails is logged. */
+/* Finds a place for each region, and zeroes it: memory that nobody has had may hold what firmware or an earlier system
+ * left. Before any guest is placed. What fails is logged. */
 void regions_init(void);
 /* All the regions of guest n are there. */
 bool regions_ready(unsigned n);

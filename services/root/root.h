@@ -1,6 +1,6 @@
 /*
- * What root's files share. Root is the first ring-3 program: it reads the configuration, gives every other program exactly what
- * it may have, and watches over them. One thread, no allocation: everything here is static and bounded.
+ * What root's files share. Root is the first ring-3 program: it reads the configuration, gives every other program
+ * exactly what it may have, and watches over them. One thread, no allocation: everything here is static and bounded.
  *
  * Root never trusts what a monitor or the console writes: it copies, bounds, then uses.
  */
@@ -17,19 +17,20 @@
 #define ROOT_BOOT ((const struct root_boot *)ROOT_BOOT_VA)
 
 /* Where root maps things into itself. */
-#define ROOT_CONFIG_VA   0x0000000020000000ull
-#define ROOT_PROGRAMS_VA 0x0000000030000000ull /* program i's file at + i * 256 MiB */
+#define ROOT_CONFIG_VA      0x0000000020000000ull
+#define ROOT_PROGRAMS_VA    0x0000000030000000ull /* program i's file at + i * 256 MiB */
 #define ROOT_PROGRAM_STRIDE 0x10000000ull
-#define ROOT_SHARED_VA   0x0000000080000000ull /* guest n's shared pages at + n * 1 MiB; then the console's, the log, the checker's */
+#define ROOT_SHARED_VA \
+    0x0000000080000000ull /* guest n's shared pages at + n * 1 MiB; then the console's, the log, the checker's */
 #define ROOT_SHARED_STRIDE 0x100000ull
-#define ROOT_AUDIT_VA    (ROOT_SHARED_VA + (CONFIG_GUESTS_MAX + 2) * ROOT_SHARED_STRIDE)
-#define ROOT_SCRATCH_VA  0x00000000a0000000ull /* for filling a new program's data */
+#define ROOT_AUDIT_VA      (ROOT_SHARED_VA + (CONFIG_GUESTS_MAX + 2) * ROOT_SHARED_STRIDE)
+#define ROOT_SCRATCH_VA    0x00000000a0000000ull /* for filling a new program's data */
 
 /* Priorities: services before monitors before guests (mullion/abi.h: higher runs first). */
 enum { PRIORITY_GUEST = 3, PRIORITY_MONITOR = 4, PRIORITY_AUDIT = 5, PRIORITY_SERVICE = 6 };
 
-/* Bits of root's event: n: guest n's monitor has something to say, or its domain has stopped; and those below. Every monitor may set them all: they are
- * hints where to look, and prove nothing. */
+/* Bits of root's event: n: guest n's monitor has something to say, or its domain has stopped; and those below. Every
+ * monitor may set them all: they are hints where to look, and prove nothing. */
 #define ROOT_EVENT_CONSOLE       (1ull << 48)
 #define ROOT_EVENT_CONSOLE_DEATH (1ull << 49)
 #define ROOT_EVENT_AUDIT         (1ull << 50) /* the checker has answered */
@@ -37,7 +38,7 @@ enum { PRIORITY_GUEST = 3, PRIORITY_MONITOR = 4, PRIORITY_AUDIT = 5, PRIORITY_SE
 _Static_assert(CONFIG_GUESTS_MAX <= 48, "the bits do not meet");
 
 extern struct config root_config;
-extern uint64_t root_event;      /* handle */
+extern uint64_t root_event; /* handle */
 
 /* main.c */
 enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -64,16 +65,18 @@ const struct program *program_find(const char *name);
 uint64_t program_entry(const struct program *p);
 uint64_t program_private_bytes(const struct program *p); /* writable memory its image needs */
 uint64_t program_table_pages(const struct program *p);
-/* Maps the image into `domain`: read-only parts straight from the file, the rest from `memory` [offset, +private_bytes). */
+/* Maps the image into `domain`: read-only parts straight from the file, the rest from `memory` [offset,
+ * +private_bytes). */
 enum error program_load(const struct program *p, uint64_t domain, uint64_t memory, uint64_t offset) must_check;
-/* Ends a service, whatever of it was made: both handles, of which either may be 0, become 0. A service has few pages: destroying it is not worth steps. */
+/* Ends a service, whatever of it was made: both handles, of which either may be 0, become 0. A service has few pages:
+ * destroying it is not worth steps. */
 void program_unload(uint64_t *domain, uint64_t *memory);
 
 /* guests.c */
 void guests_init(void);
 void guests_autostart(void);
-/* Looks at the guests whose bits are set, and at deadlines; does a bounded step of what is due. Returns when it wants to be
- * called again: a TSC value (0: at once after others had a chance), NEVER. */
+/* Looks at the guests whose bits are set, and at deadlines; does a bounded step of what is due. Returns when it wants
+ * to be called again: a TSC value (0: at once after others had a chance), NEVER. */
 uint64_t guests_work(uint64_t bits);
 /* None is starting or ending. */
 bool guests_settled(void);
@@ -86,8 +89,8 @@ void guest_stats(unsigned n);
 void guests_list(void);
 void guests_memory(void);
 /* For console.c: what a guest shares with the console. */
-uint64_t guest_event(unsigned n);   /* handle */
-uint64_t guest_shared(unsigned n);  /* memory handle */
+uint64_t guest_event(unsigned n);  /* handle */
+uint64_t guest_shared(unsigned n); /* memory handle */
 #define GUEST_SHARED_BOOT    0x0ull
 #define GUEST_SHARED_CONTROL 0x10000ull
 #define GUEST_SHARED_CHANNEL (GUEST_SHARED_CONTROL + VMM_CONTROL_BYTES)
@@ -95,18 +98,18 @@ uint64_t guest_shared(unsigned n);  /* memory handle */
 _Static_assert(GUEST_SHARED_CHANNEL + CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits");
 
 /* console.c */
-extern uint64_t console_event;   /* handle */
+extern uint64_t console_event; /* handle */
 void console_init(void);
 void console_start(void);
 void console_work(uint64_t bits);
 /* One line of the answer to the command being carried out; cut at CONTROL_TEXT_MAX. */
 void console_answer(const char *text, ...) print_like(1, 2);
-unsigned console_room(void);     /* how many lines can be answered now: more are lost */
-uint64_t console_thread(void);   /* handle; 0: it does not run */
-void console_done(void);         /* the end of an answer that was not ready at once */
+unsigned console_room(void);   /* how many lines can be answered now: more are lost */
+uint64_t console_thread(void); /* handle; 0: it does not run */
+void console_done(void);       /* the end of an answer that was not ready at once */
 void console_note(unsigned guest, enum guest_state state, const char *text);
 void console_guest_off(unsigned guest, const char *text);
-void console_drain(void);        /* asks it to print what it has; console_drained tells */
+void console_drain(void); /* asks it to print what it has; console_drained tells */
 bool console_drained(void);
 
 /* power.c: both return only if the machine cannot do it. */
@@ -114,6 +117,6 @@ void power_init(void);
 void power_off(void);
 void power_reset(void);
 void power_exit(uint8_t code);
-bool power_can_exit(void);       /* the kernel was booted with debug-exit */
+bool power_can_exit(void); /* the kernel was booted with debug-exit */
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Tries everything that could reach out of its machine and survives it. One line for each attack; at the end
- * `adversary done: nothing outside itself was reached`, or how many times something was. Words on the command line: `forever`
- * repeats the attacks without end, `full` tries every page below 4 GiB and every port in every width, `seed=N` the chances.
+ * `adversary done: nothing outside itself was reached`, or how many times something was. Words on the command line:
+ * `forever` repeats the attacks without end, `full` tries every page below 4 GiB and every port in every width,
+ * `seed=N` the chances.
  */
 #include "adversary.h"
 
@@ -24,12 +25,25 @@ uint8_t adversary_code[8192] __attribute__((aligned(4096)));
 static uint64_t window_directory[512] __attribute__((aligned(4096)));
 
 /* Descriptors of its own: every exception has a stack of its own, so that even a broken rsp is survived. */
-struct gate { uint16_t low, selector; uint8_t ist, type; uint16_t middle; uint32_t high, reserved; };
-static struct { uint32_t r; uint64_t sp[3]; uint64_t r1, ist[7], r2; uint16_t r3, iomap; } __attribute__((packed)) tss;
+struct gate {
+    uint16_t low, selector;
+    uint8_t ist, type;
+    uint16_t middle;
+    uint32_t high, reserved;
+};
+static struct {
+    uint32_t r;
+    uint64_t sp[3];
+    uint64_t r1, ist[7], r2;
+    uint16_t r3, iomap;
+} __attribute__((packed)) tss;
 uint64_t adversary_gdt[16] = {0, 0x00af9a000000ffff, 0x00cf92000000ffff, 0x00affa000000ffff, 0x00cff2000000ffff};
 struct gate adversary_idt[256];
 static uint8_t stacks[4][8192] __attribute__((aligned(16)));
-struct pointer { uint16_t limit; uint64_t base; } __attribute__((packed));
+struct pointer {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
 void load_tables(void);
 
 uint64_t chance(void)
@@ -53,8 +67,8 @@ static void end_of_interrupt(void)
     outb(0x20, 0x20);
 }
 
-/* Also for interrupts whose vector is an exception's, which garbage in the interrupt controllers brings: those come without an
- * error code, so the frame may begin a word too early. It is written whole, and there is room above it. */
+/* Also for interrupts whose vector is an exception's, which garbage in the interrupt controllers brings: those come
+ * without an error code, so the frame may begin a word too early. It is written whole, and there is room above it. */
 static void on_exception(struct frame *f)
 {
     fault_count++;
@@ -65,8 +79,8 @@ static void on_exception(struct frame *f)
         __asm__ volatile("mov %0, %%dr6" : : "r"(0xffff0ff0ull));
     }
     if (!trying) {
-        print("adversary: exception %u, error 0x%x, at 0x%llx outside of an attack\n", (unsigned)f->vector, (unsigned)f->error,
-              (unsigned long long)f->ip);
+        print("adversary: exception %u, error 0x%x, at 0x%llx outside of an attack\n", (unsigned)f->vector,
+              (unsigned)f->error, (unsigned long long)f->ip);
         guest_exit(0x7f);
     }
     f->ip = (uintptr_t)adversary_out;
@@ -101,7 +115,8 @@ void load_tables(void)
     uintptr_t t = (uintptr_t)&tss;
     for (unsigned i = 5; i < 16; i++)
         adversary_gdt[i] = 0;
-    adversary_gdt[5] = (sizeof tss - 1) | (uint64_t)(t & 0xffffff) << 16 | 0x89ull << 40 | (uint64_t)(t >> 24 & 0xff) << 56;
+    adversary_gdt[5] = (sizeof tss - 1) | (uint64_t)(t & 0xffffff) << 16 | 0x89ull << 40 |
+                       (uint64_t)(t >> 24 & 0xff) << 56;
     for (unsigned i = 0; i < 4; i++)
         tss.ist[i] = (uintptr_t)stacks[i] + sizeof stacks[i] - 64;
     tss.sp[0] = adversary_stack = tss.ist[3];
@@ -115,7 +130,9 @@ void load_tables(void)
     struct pointer d = {sizeof adversary_idt - 1, (uintptr_t)adversary_idt};
     __asm__ volatile("lgdt %0; lidt %1; push $8; lea 1f(%%rip), %%rax; push %%rax; lretq;"
                      "1: mov %2, %%ds; mov %2, %%es; mov %2, %%ss; mov %2, %%fs; mov %2, %%gs; ltr %w3"
-                     : : "m"(g), "m"(d), "r"(0x10), "r"(0x28) : "rax", "memory");
+                     :
+                     : "m"(g), "m"(d), "r"(0x10), "r"(0x28)
+                     : "rax", "memory");
 }
 
 bool attempt(void (*f)(uint64_t), uint64_t argument)
@@ -126,7 +143,10 @@ bool attempt(void (*f)(uint64_t), uint64_t argument)
     return ended;
 }
 
-static void run_code(uint64_t registers) { adversary_call(adversary_code, (const uint64_t *)registers); }
+static void run_code(uint64_t registers)
+{
+    adversary_call(adversary_code, (const uint64_t *)registers);
+}
 
 bool execute_with(const void *code, unsigned size, const uint64_t registers[6])
 {
@@ -185,7 +205,7 @@ static void make_window(void)
     volatile uint64_t *pml4 = (volatile uint64_t *)(cr3 & ~0xfffull);
     volatile uint64_t *pdpt = (volatile uint64_t *)(pml4[0] & 0xfffffffffff000ull);
     pdpt[511] = (uintptr_t)window_directory | 7;
-    pml4[0] |= 4; /* ring 3 may use what its own pages allow */
+    pml4[0] |= 4;               /* ring 3 may use what its own pages allow */
     window_directory[1] = 0x87; /* the guest's first 2 MiB, itself, once more: as its ring 3 sees it */
     __asm__ volatile("mov %0, %%cr3" : : "r"(cr3) : "memory");
 }
@@ -219,11 +239,24 @@ static void find_memory(const struct multiboot *info)
         physical_bits = r[0] & 0xff;
 }
 
-static const struct { const char *name; void (*run)(void); } attacks[] = {
-    {"memory", attack_memory}, {"ports", attack_ports}, {"msrs", attack_msrs}, {"cpuid", attack_cpuid},
-    {"hypercalls", attack_hypercalls}, {"pci", attack_pci}, {"apic", attack_apic}, {"devices", attack_devices},
-    {"code", attack_code}, {"tables", attack_tables}, {"vm instructions", attack_vm_instructions},
-    {"registers", attack_registers}, {"delivery", attack_delivery}, {"exits", attack_exits},
+static const struct {
+    const char *name;
+    void (*run)(void);
+} attacks[] = {
+    {"memory", attack_memory},
+    {"ports", attack_ports},
+    {"msrs", attack_msrs},
+    {"cpuid", attack_cpuid},
+    {"hypercalls", attack_hypercalls},
+    {"pci", attack_pci},
+    {"apic", attack_apic},
+    {"devices", attack_devices},
+    {"code", attack_code},
+    {"tables", attack_tables},
+    {"vm instructions", attack_vm_instructions},
+    {"registers", attack_registers},
+    {"delivery", attack_delivery},
+    {"exits", attack_exits},
 };
 
 int guest_main(uint32_t magic, const struct multiboot *info)

@@ -14,7 +14,10 @@ void let_in(unsigned times);
 void quiet(void); /* PICs, I/O APIC, local APIC and UART as they were */
 
 uint64_t chance(void);
-static inline uint64_t below(uint64_t n) { return (chance() >> 20) % n; }
+static inline uint64_t below(uint64_t n)
+{
+    return (chance() >> 20) % n;
+}
 extern uint64_t fault_count, interrupt_count, nmi_count;
 extern uint8_t adversary_code[];
 

@@ -1,4 +1,5 @@
-/* The adversary's attacks on what has an address: memory that is not there, ports, PCI, interrupt controllers, devices. */
+/* The adversary's attacks on what has an address: memory that is not there, ports, PCI, interrupt controllers, devices.
+ */
 #include "adversary.h"
 
 #define PAGE 4096u
@@ -70,8 +71,9 @@ void attack_memory(void)
 /* What a write would end this guest with, or garble its words. */
 static bool fatal_port(uint32_t port)
 {
-    return (port >= 0x3f8 - 3 && port <= 0x3ff) || (port >= 0xcf9 - 3 && port <= 0xcf9) || (port >= 0x604 - 3 && port <= 0x605) ||
-           (port >= 0x60 - 3 && port <= 0x64) || (port >= 0x92 - 3 && port <= 0x92) || (port >= 0xf4 - 3 && port <= 0xf7);
+    return (port >= 0x3f8 - 3 && port <= 0x3ff) || (port >= 0xcf9 - 3 && port <= 0xcf9) ||
+           (port >= 0x604 - 3 && port <= 0x605) || (port >= 0x60 - 3 && port <= 0x64) ||
+           (port >= 0x92 - 3 && port <= 0x92) || (port >= 0xf4 - 3 && port <= 0xf7);
 }
 
 static void poke_port(uint64_t port)
@@ -243,8 +245,14 @@ static void x2apic_poke(uint64_t index)
     else
         wrmsr((uint32_t)index, below(3) ? chance() & 0xffffffff : chance());
 }
-static void apic_base(uint64_t v) { wrmsr(0x1b, v); }
-static void read_msr(uint64_t index) { (void)rdmsr((uint32_t)index); }
+static void apic_base(uint64_t v)
+{
+    wrmsr(0x1b, v);
+}
+static void read_msr(uint64_t index)
+{
+    (void)rdmsr((uint32_t)index);
+}
 
 void attack_apic(void)
 {
@@ -350,7 +358,8 @@ void attack_devices(void)
             let_in(1);
     }
     for (unsigned i = 0; i < 6000; i++) { /* 8259, PIT, RTC, DMA and what else lives below 0x100 */
-        static const uint16_t ports[] = {0x20, 0x21, 0xa0, 0xa1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x70, 0x71, 0x4d0, 0x4d1, 0x80};
+        static const uint16_t ports[] = {0x20, 0x21, 0xa0, 0xa1, 0x40,  0x41,  0x42,
+                                         0x43, 0x61, 0x70, 0x71, 0x4d0, 0x4d1, 0x80};
         outb(ports[below(sizeof ports / sizeof ports[0])], (uint8_t)chance());
         (void)inb(ports[below(sizeof ports / sizeof ports[0])]);
         if (i % 32 == 0)

@@ -1,22 +1,25 @@
 /*
- * Burns all the time that it gets, and watches its own cap: it reads the TSC without end, so a gap between two readings is time
- * that it did not get. After each record one line, in ticks:
+ * Burns all the time that it gets, and watches its own cap: it reads the TSC without end, so a gap between two readings
+ * is time that it did not get. After each record one line, in ticks:
  *
- *   burner: ran 500123456 of 2000123456 ticks in 200 runs, at worst 1875012 over its share of 25%, 2000120 in any window, slice 2500000
+ *   burner: ran 500123456 of 2000123456 ticks in 200 runs, at worst 1875012 over its share of 25%, 2000120 in any
+ * window, slice 2500000
  *
- * The first of the two counts windows that begin with a period of its own (windows.h). It knows where those begin: when it has slept for longer
- * than a period, a new one begins at the deadline that wakes it, and another every period from then on, for it never sleeps again.
+ * The first of the two counts windows that begin with a period of its own (windows.h). It knows where those begin: when
+ * it has slept for longer than a period, a new one begins at the deadline that wakes it, and another every period from
+ * then on, for it never sleeps again.
  *
- * Command line: `share=25 period=10000` (percent, us) is what it was given; `for=2000` (ms) is the length of a record; `open`: it burns with
- * interrupts on, not off.
- * `bursty` makes it sleep until somewhere in its period, in 63 steps, and only then burn, to get the budgets of two periods back to back. Then a
- * window of the first kind begins at the moment to which it slept.
+ * Command line: `share=25 period=10000` (percent, us) is what it was given; `for=2000` (ms) is the length of a record;
+ * `open`: it burns with interrupts on, not off. `bursty` makes it sleep until somewhere in its period, in 63 steps, and
+ * only then burn, to get the budgets of two periods back to back. Then a window of the first kind begins at the moment
+ * to which it slept.
  */
 #include "measure.h"
 #include "windows.h"
 
-#define GAP_TICKS 2000u /* more than any exit that the kernel settles takes, less than a switch to another guest and back */
-#define PHASES    64u
+#define GAP_TICKS \
+    2000u /* more than any exit that the kernel settles takes, less than a switch to another guest and back */
+#define PHASES 64u
 
 static uint64_t period, next_period; /* next_period: of one that never sleeps */
 static uint64_t run_from, last;
@@ -67,10 +70,11 @@ static void record(uint64_t length, uint64_t percent, bool bursty)
         }
     windows_add(&w, run_from, last);
     next_period = w.claim;
-    print("burner: ran %llu of %llu ticks in %llu runs, at worst %llu over its share of %llu%%, %llu in any window, slice %llu\n",
-          (unsigned long long)w.ran, (unsigned long long)(w.last - w.first), (unsigned long long)w.runs,
-          (unsigned long long)windows_worst_claimed(&w), (unsigned long long)percent, (unsigned long long)windows_worst(&w),
-          (unsigned long long)(period * percent / 100));
+    print(
+        "burner: ran %llu of %llu ticks in %llu runs, at worst %llu over its share of %llu%%, %llu in any window, slice %llu\n",
+        (unsigned long long)w.ran, (unsigned long long)(w.last - w.first), (unsigned long long)w.runs,
+        (unsigned long long)windows_worst_claimed(&w), (unsigned long long)percent,
+        (unsigned long long)windows_worst(&w), (unsigned long long)(period * percent / 100));
 }
 
 int guest_main(uint32_t magic, const struct multiboot *info)

@@ -1,4 +1,5 @@
-/* Prints a number every 100 ms of its timer for ever: proof that this guest keeps running whatever its neighbours do. */
+/* Prints a number every 100 ms of its timer for ever: proof that this guest keeps running whatever its neighbours do.
+ */
 #include "guest.h"
 
 static volatile unsigned ticks;

@@ -1,4 +1,5 @@
-/* Checks the PC that a guest sees, with interrupts: one line per check, `ok` or `FAILED`, a sum at the end, exit code 0 or 1. */
+/* Checks the PC that a guest sees, with interrupts: one line per check, `ok` or `FAILED`, a sum at the end, exit code 0
+ * or 1. */
 #include "guest.h"
 
 #define COM1   0x3f8
@@ -18,10 +19,10 @@ static void check(const char *what, bool good, unsigned a, unsigned b)
 }
 
 /* The condition first: it changes what the numbers show. */
-#define CHECK(what, condition, a, b)        \
-    do {                                    \
-        bool good_ = (condition);           \
-        check(what, good_, a, b);           \
+#define CHECK(what, condition, a, b) \
+    do {                             \
+        bool good_ = (condition);    \
+        check(what, good_, a, b);    \
     } while (0)
 
 static volatile uint32_t *reg(uint32_t base, uint32_t offset)
@@ -44,7 +45,11 @@ static uint8_t cmos(uint8_t index)
     return inb(0x71);
 }
 
-static void on_irq0(struct frame *f) { (void)f; irq0++; }
+static void on_irq0(struct frame *f)
+{
+    (void)f;
+    irq0++;
+}
 static void on_irq4(struct frame *f)
 {
     (void)f;
@@ -69,9 +74,13 @@ static void on_ioapic(struct frame *f)
     ioapic_ticks++;
     *reg(APIC, 0xb0) = 0;
 }
-static void on_spurious(struct frame *f) { (void)f; }
+static void on_spurious(struct frame *f)
+{
+    (void)f;
+}
 
-/* Waits until *counter has reached n, at most about `ms` by PIT channel 2's gate-less countdown; interrupts on in between. */
+/* Waits until *counter has reached n, at most about `ms` by PIT channel 2's gate-less countdown; interrupts on in
+ * between. */
 static bool reaches(volatile unsigned *counter, unsigned n, unsigned ms)
 {
     while (ms-- && *counter < n) {
@@ -119,8 +128,16 @@ static void note(unsigned what)
     if (taken < 8)
         order[taken++] = what;
 }
-static void on_low(struct frame *f) { note(f->vector); apic_write(0xb0, 0); }
-static void on_high(struct frame *f) { note(f->vector); apic_write(0xb0, 0); }
+static void on_low(struct frame *f)
+{
+    note(f->vector);
+    apic_write(0xb0, 0);
+}
+static void on_high(struct frame *f)
+{
+    note(f->vector);
+    apic_write(0xb0, 0);
+}
 /* Interrupts itself by a higher vector, which comes at once, and by a lower one, which waits for the end of this. */
 static void on_middle(struct frame *f)
 {
@@ -176,8 +193,9 @@ static void apic_checks(const char *face)
     apic_write(0x80, 0x6f);
     to_self(0x61);
     reaches(&never, 1, 2);
-    CHECK("TPR holds its class back", taken == 0 && bit_at(0x200, 0x61) && apic_read(0x80) == 0x6f && apic_read(0xa0) == 0x6f,
-          taken, apic_read(0xa0));
+    CHECK("TPR holds its class back",
+          taken == 0 && bit_at(0x200, 0x61) && apic_read(0x80) == 0x6f && apic_read(0xa0) == 0x6f, taken,
+          apic_read(0xa0));
     interrupts_on();
     apic_write(0x80, 0x50);
     __asm__ volatile("nop; nop");
@@ -190,7 +208,8 @@ static void apic_checks(const char *face)
     to_self(0x31);
     wait_interrupt();
     CHECK("HLT does not sleep over a request", taken == 1, taken, 0);
-    CHECK("nothing is left in service", !bit_at(0x100, 0x31) && !bit_at(0x100, 0x45) && !bit_at(0x100, 0x61), apic_read(0xa0), 0);
+    CHECK("nothing is left in service", !bit_at(0x100, 0x31) && !bit_at(0x100, 0x45) && !bit_at(0x100, 0x61),
+          apic_read(0xa0), 0);
 
     /* COM1 at pin 4; level-triggered */
     uint32_t id = apic_read(0x20);
@@ -235,23 +254,25 @@ static void x2apic_checks(void)
     wrmsr(0x1b, rdmsr(0x1b) & ~0xc00ull);
     wrmsr(0x1b, rdmsr(0x1b) | 0x800);
     x2apic = false;
-    CHECK("off and on again it is an xAPIC after reset", apic_read(0xf0) == 0xff && !bit_at(0x200, 0x31), apic_read(0xf0), 0);
+    CHECK("off and on again it is an xAPIC after reset", apic_read(0xf0) == 0xff && !bit_at(0x200, 0x31),
+          apic_read(0xf0), 0);
 }
 
-/* Doorbells in memory (vmm/devices/bench.h): each store goes on right behind itself, the first by way of the monitor, the others by ring 0's. */
+/* Doorbells in memory (vmm/devices/bench.h): each store goes on right behind itself, the first by way of the monitor,
+ * the others by ring 0's. */
 #define BENCH_PORT  0x5d0
 #define BENCH_MAGIC 0x4843424du
 #define DOORBELL    0xfeb00000u
 #define ROUNDS      50u
 
 /* edi: the doorbell; ebx counts what comes behind. A mistake in length would run into an operand. */
-#define STORES(name, store)                                                                                                   \
-    static __attribute__((noinline)) uint32_t name(void)                                                                      \
-    {                                                                                                                         \
-        uint32_t count = 0;                                                                                                   \
-        for (unsigned i = 0; i < ROUNDS; i++)                                                                                 \
-            __asm__ volatile(store "\n\tinc %0" : "+b"(count) : "D"(DOORBELL), "a"(0x43434343) : "memory");                   \
-        return count;                                                                                                         \
+#define STORES(name, store)                                                                                 \
+    static __attribute__((noinline)) uint32_t name(void)                                                    \
+    {                                                                                                       \
+        uint32_t count = 0;                                                                                 \
+        for (unsigned i = 0; i < ROUNDS; i++)                                                               \
+            __asm__ volatile(store "\n\tinc %0" : "+b"(count) : "D"(DOORBELL), "a"(0x43434343) : "memory"); \
+        return count;                                                                                       \
     }
 STORES(short_stores, "mov %%eax, (%%edi)")
 STORES(long_stores, ".byte 0xc7, 0x87, 0, 0, 0, 0, 0x43, 0x43, 0x43, 0x43") /* MOV [EDI+0], imm32 */
@@ -266,14 +287,16 @@ static uint32_t run_code(const uint8_t *code)
 static void doorbell_checks(void)
 {
     static volatile uint8_t code[16] = {0x89, 0x07, 0x43, 0xc3}; /* MOV [EDI], EAX; INC EBX; RET */
-    static const uint8_t longer[] = {0xc7, 0x07, 0x43, 0x43, 0x43, 0x43, 0x43, 0xc3}; /* MOV [EDI], imm32; INC EBX; RET */
+    static const uint8_t longer[] = {0xc7, 0x07, 0x43, 0x43,
+                                     0x43, 0x43, 0x43, 0xc3}; /* MOV [EDI], imm32; INC EBX; RET */
     uint32_t r[4], n = short_stores(), m = long_stores(), again = short_stores(), count = 0;
     CHECK("stores to a doorbell, from two places", n == ROUNDS && m == ROUNDS && again == ROUNDS, n + again, m);
     for (unsigned i = 0; i < ROUNDS; i++)
         count += run_code((const uint8_t *)code);
     CHECK("stores to a doorbell, from code that is data", count == ROUNDS, count, 0);
     cpuid(0, r);
-    if (r[2] != 0x6c65746e) /* "ntel": elsewhere a CPU does not say how long the instruction was, and the old one would be believed */
+    if (r[2] != 0x6c65746e) /* "ntel": elsewhere a CPU does not say how long the instruction was, and the old one would
+                               be believed */
         return;
     for (unsigned i = 0; i < sizeof longer; i++)
         code[i] = longer[i];
@@ -322,7 +345,7 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     outb(0x70, 0x8b);
     outb(0x71, (uint8_t)(b | 0x40)); /* periodic */
     outb(0x70, 0x8a);
-    outb(0x71, 0x26);                /* 1024 Hz */
+    outb(0x71, 0x26); /* 1024 Hz */
     (void)cmos(0x0c);
     pic_unmask(8);
     CHECK("RTC periodic interrupt", reaches(&irq8, 20, 500), irq8, 0);
@@ -340,8 +363,8 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     CHECK("local APIC version", apic_version >= 0x10 && apic_version < 0x20, apic_version, 0);
     *reg(APIC, 0xf0) = 0x1ff;
     *reg(APIC, 0x80) = 0;
-    *reg(APIC, 0x3e0) = 0xb;           /* divide by 1 */
-    *reg(APIC, 0x320) = 0x40;          /* one-shot */
+    *reg(APIC, 0x3e0) = 0xb;  /* divide by 1 */
+    *reg(APIC, 0x320) = 0x40; /* one-shot */
     *reg(APIC, 0x380) = 100000;
     bool one = reaches(&lapic_ticks, 1, 200);
     reaches(&never, 1, 5);

@@ -108,7 +108,7 @@ void print(const char *f, ...)
                 v = va_arg(a, unsigned);
             if (*f == 'd' && (int)v < 0 && !longs) {
                 put('-');
-                v = (uint64_t)-(int64_t)(int)v;
+                v = (uint64_t) - (int64_t)(int)v;
             }
             number(v, *f == 'x' ? 16 : 10, width, pad);
         }
@@ -129,16 +129,36 @@ void guest_exit(uint8_t code)
 extern uint8_t guest_stubs[];
 static handler_t handlers[256];
 
-struct descriptor_pointer { uint16_t limit; uintptr_t base; } __attribute__((packed));
+struct descriptor_pointer {
+    uint16_t limit;
+    uintptr_t base;
+} __attribute__((packed));
 
 #ifdef __x86_64__
-struct gate { uint16_t low, selector; uint8_t ist, type; uint16_t middle; uint32_t high, reserved; };
+struct gate {
+    uint16_t low, selector;
+    uint8_t ist, type;
+    uint16_t middle;
+    uint32_t high, reserved;
+};
 static uint64_t gdt[7] = {0, 0x00af9a000000ffff, 0x00cf92000000ffff, 0x00affa000000ffff, 0x00cff2000000ffff, 0, 0};
-static struct { uint32_t r; uint64_t sp[3]; uint64_t r1, ist[7], r2; uint16_t r3, iomap; } __attribute__((packed)) tss;
+static struct {
+    uint32_t r;
+    uint64_t sp[3];
+    uint64_t r1, ist[7], r2;
+    uint16_t r3, iomap;
+} __attribute__((packed)) tss;
 #else
-struct gate { uint16_t low, selector; uint8_t ist, type; uint16_t middle; };
+struct gate {
+    uint16_t low, selector;
+    uint8_t ist, type;
+    uint16_t middle;
+};
 static uint64_t gdt[6] = {0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0x00cffa000000ffff, 0x00cff2000000ffff, 0};
-static struct { uint32_t link, sp0, ss0, rest[22]; uint16_t trap, iomap; } tss;
+static struct {
+    uint32_t link, sp0, ss0, rest[22];
+    uint16_t trap, iomap;
+} tss;
 #endif
 static struct gate idt[256];
 static uint8_t ring0_stack[4096] __attribute__((aligned(16)));
@@ -193,18 +213,22 @@ void tables_init(void)
 #ifdef __x86_64__
     __asm__ volatile("lgdt %0; lidt %1; push $8; lea 1f(%%rip), %%rax; push %%rax; lretq; 1: "
                      "mov %2, %%ds; mov %2, %%es; mov %2, %%ss; ltr %w3"
-                     : : "m"(g), "m"(d), "r"(0x10), "r"(0x28) : "rax", "memory");
+                     :
+                     : "m"(g), "m"(d), "r"(0x10), "r"(0x28)
+                     : "rax", "memory");
 #else
     __asm__ volatile("lgdt %0; lidt %1; ljmp $8, $1f; 1: "
                      "mov %2, %%ds; mov %2, %%es; mov %2, %%ss; mov %2, %%fs; mov %2, %%gs; ltr %w3"
-                     : : "m"(g), "m"(d), "r"(0x10), "r"(0x28) : "memory");
+                     :
+                     : "m"(g), "m"(d), "r"(0x10), "r"(0x28)
+                     : "memory");
 #endif
 }
 
 void pic_init(void)
 {
-    static const uint8_t sequence[][2] = {{0x20, 0x11}, {0x21, 0x20}, {0x21, 4}, {0x21, 1},    {0x21, 0xff},
-                                          {0xa0, 0x11}, {0xa1, 0x28}, {0xa1, 2}, {0xa1, 1},    {0xa1, 0xff}};
+    static const uint8_t sequence[][2] = {{0x20, 0x11}, {0x21, 0x20}, {0x21, 4}, {0x21, 1}, {0x21, 0xff},
+                                          {0xa0, 0x11}, {0xa1, 0x28}, {0xa1, 2}, {0xa1, 1}, {0xa1, 0xff}};
     for (unsigned i = 0; i < sizeof(sequence) / sizeof(sequence[0]); i++)
         outb(sequence[i][0], sequence[i][1]);
 }

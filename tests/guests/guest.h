@@ -1,6 +1,6 @@
 /*
- * What the small test guests share: ports, COM1, formatting, descriptor tables, interrupts, ACPI power off. They run as guests
- * of Mullion and, to check the tests themselves, on a plain emulated PC.
+ * What the small test guests share: ports, COM1, formatting, descriptor tables, interrupts, ACPI power off. They run as
+ * guests of Mullion and, to check the tests themselves, on a plain emulated PC.
  */
 #ifndef TESTS_GUESTS_GUEST_H
 #define TESTS_GUESTS_GUEST_H
@@ -15,8 +15,14 @@
 struct multiboot {
     uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
 };
-struct multiboot_module { uint32_t start, end, string, reserved; };
-struct multiboot_mmap { uint32_t size; uint64_t base, length; uint32_t type; } __attribute__((packed));
+struct multiboot_module {
+    uint32_t start, end, string, reserved;
+};
+struct multiboot_mmap {
+    uint32_t size;
+    uint64_t base, length;
+    uint32_t type;
+} __attribute__((packed));
 
 /* What the interrupt stubs have pushed. */
 #ifdef __x86_64__
@@ -31,9 +37,18 @@ struct frame {
 };
 #endif
 
-static inline void outb(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port) : "memory"); }
-static inline void outw(uint16_t port, uint16_t v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port) : "memory"); }
-static inline void outl(uint16_t port, uint32_t v) { __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port) : "memory"); }
+static inline void outb(uint16_t port, uint8_t v)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port) : "memory");
+}
+static inline void outw(uint16_t port, uint16_t v)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port) : "memory");
+}
+static inline void outl(uint16_t port, uint32_t v)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port) : "memory");
+}
 static inline uint8_t inb(uint16_t port)
 {
     uint8_t v;
@@ -72,10 +87,19 @@ static inline void wrmsr(uint32_t index, uint64_t v)
 {
     __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
 }
-static inline void interrupts_on(void) { __asm__ volatile("sti" : : : "memory"); }
-static inline void interrupts_off(void) { __asm__ volatile("cli" : : : "memory"); }
+static inline void interrupts_on(void)
+{
+    __asm__ volatile("sti" : : : "memory");
+}
+static inline void interrupts_off(void)
+{
+    __asm__ volatile("cli" : : : "memory");
+}
 /* Sleeps until one interrupt; interrupts are off before and after. */
-static inline void wait_interrupt(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
+static inline void wait_interrupt(void)
+{
+    __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
 
 /* Ends the guest through the debug-exit port (0xf4), then by ACPI power off, then halts. */
 #define DEBUG_EXIT_PORT 0xf4
@@ -88,8 +112,8 @@ void serial_init(void);
 void put(char c);
 void print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* %s %c %d %u %x %lx %llx %llu, width, 0 */
 
-/* Flat descriptors (code 0x08, data 0x10, ring 3: 0x1b, 0x23, TSS 0x28) and an IDT full of stubs; an unexpected exception is printed and ends
- * the guest with code 0x7f. */
+/* Flat descriptors (code 0x08, data 0x10, ring 3: 0x1b, 0x23, TSS 0x28) and an IDT full of stubs; an unexpected
+ * exception is printed and ends the guest with code 0x7f. */
 typedef void (*handler_t)(struct frame *);
 void tables_init(void);
 void handle(uint8_t vector, handler_t h);

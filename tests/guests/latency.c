@@ -1,6 +1,6 @@
 /*
- * How late it is woken: arms a deadline at a random distance, sleeps by HLT, and reads the TSC at the interrupt. After each round
- * one line, in ticks from the deadline to its handler (some 40 of them are its own way there):
+ * How late it is woken: arms a deadline at a random distance, sleeps by HLT, and reads the TSC at the interrupt. After
+ * each round one line, in ticks from the deadline to its handler (some 40 of them are its own way there):
  *
  *   latency: 1000 wakes, least 861, median 872, 99% 872, worst 1320, 0 early
  *
@@ -58,9 +58,9 @@ static void one_round(unsigned count, uint64_t near, uint64_t far)
         late[i] = woken < due ? 0 : woken - due;
     }
     sort(late, count);
-    print("latency: %u wakes, least %llu, median %llu, 99%% %llu, worst %llu, %u early\n", count, (unsigned long long)late[0],
-          (unsigned long long)late[count / 2], (unsigned long long)late[count - 1 - count / 100],
-          (unsigned long long)late[count - 1], early);
+    print("latency: %u wakes, least %llu, median %llu, 99%% %llu, worst %llu, %u early\n", count,
+          (unsigned long long)late[0], (unsigned long long)late[count / 2],
+          (unsigned long long)late[count - 1 - count / 100], (unsigned long long)late[count - 1], early);
 }
 
 int guest_main(uint32_t magic, const struct multiboot *info)

@@ -1,4 +1,5 @@
-/* A Multiboot 1 guest in a 64-bit ELF file: reaches long mode, reports, takes interrupts, and ends with code 64 / 2 = 32. */
+/* A Multiboot 1 guest in a 64-bit ELF file: reaches long mode, reports, takes interrupts, and ends with code 64 / 2
+ * = 32. */
 #include "guest.h"
 
 static volatile unsigned ticks;

@@ -47,7 +47,8 @@ bool option_word(const char *word)
     return a && (*a == ' ' || *a == 0);
 }
 
-/* CPUID 0x40000010 (hypervisors' agreement): EAX is the TSC's rate in kHz. Without it 0x15 (Intel SDM vol. 2, CPUID). */
+/* CPUID 0x40000010 (hypervisors' agreement): EAX is the TSC's rate in kHz. Without it 0x15 (Intel SDM vol. 2, CPUID).
+ */
 static uint64_t find_khz(void)
 {
     uint32_t r[4];

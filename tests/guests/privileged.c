@@ -1,6 +1,7 @@
 /*
- * Executes every privileged or virtualization instruction in turn, first in ring 0, then in ring 3, and reports what came of each: nothing, or
- * which exception. Rows say what is acceptable; a row outside that is `FAILED`. In ring 3 each must raise #GP (13) or #UD (6).
+ * Executes every privileged or virtualization instruction in turn, first in ring 0, then in ring 3, and reports what
+ * came of each: nothing, or which exception. Rows say what is acceptable; a row outside that is `FAILED`. In ring 3
+ * each must raise #GP (13) or #UD (6).
  */
 #include "guest.h"
 
@@ -13,7 +14,9 @@
 
 extern const uint8_t privileged_rows[]; /* { uint32_t code, name, ring0 }..., code 0 ends */
 
-struct row { uint32_t code, name, ring0, ring3; };
+struct row {
+    uint32_t code, name, ring0, ring3;
+};
 
 static volatile uint32_t vector_seen;
 static uint32_t resume_at;

@@ -1,9 +1,11 @@
 /*
- * A guest that shares memory with others: finds its ivshmem functions, takes their doorbells by MSI-X, and does what is typed.
+ * A guest that shares memory with others: finds its ivshmem functions, takes their doorbells by MSI-X, and does what is
+ * typed.
  *
  *   put REGION OFFSET VALUE   get REGION OFFSET   ring REGION PEER VECTOR   bells   check   crash
  *
- * Numbers are hexadecimal. `check` tries what one guest can see of the device alone, and says what is not as it should be.
+ * Numbers are hexadecimal. `check` tries what one guest can see of the device alone, and says what is not as it should
+ * be.
  */
 #include "guest.h"
 
@@ -83,9 +85,9 @@ static void take(unsigned slot)
     }
     set_config(slot, r->capability, config(slot, r->capability) | 0x80000000u);
     r->number = r->registers[2];
-    print("region %u: class 0x%06x revision %u, %u KiB at 0x%08x%s, this is number %u, %u vectors\n", count, config(slot, 8) >> 8,
-          config(slot, 8) & 0xff, r->bytes >> 10, (unsigned)(uintptr_t)r->memory, config(slot, 0x1c) ? " ABOVE 4 GIB" : "", r->number,
-          (config(slot, r->capability) >> 16 & 0x7ff) + 1);
+    print("region %u: class 0x%06x revision %u, %u KiB at 0x%08x%s, this is number %u, %u vectors\n", count,
+          config(slot, 8) >> 8, config(slot, 8) & 0xff, r->bytes >> 10, (unsigned)(uintptr_t)r->memory,
+          config(slot, 0x1c) ? " ABOVE 4 GIB" : "", r->number, (config(slot, r->capability) >> 16 & 0x7ff) + 1);
     count++;
 }
 
@@ -253,7 +255,10 @@ static void run(const char *line)
     } else if (begins(&line, "check")) {
         check();
     } else if (begins(&line, "crash")) {
-        struct { uint16_t limit; uintptr_t base; } __attribute__((packed)) none = {0, 0};
+        struct {
+            uint16_t limit;
+            uintptr_t base;
+        } __attribute__((packed)) none = {0, 0};
         print("triple fault now\n");
         __asm__ volatile("lidt %0; int3" : : "m"(none));
     } else if (*line) {

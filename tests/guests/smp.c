@@ -1,17 +1,18 @@
 /*
- * A guest with many CPUs: starts them by INIT and start-up IPIs, and checks on all of them what an operating system relies on: every way to send an
- * interrupt, in xAPIC and in x2APIC mode, timers, topology, memory that all see alike, a TLB shootdown. One line per check, a sum, exit code 0 or 1.
- * Command line: `crash`: instead, when all run, the last one triple-faults. `quick`: fewer checks, for very many CPUs on an emulator of few.
+ * A guest with many CPUs: starts them by INIT and start-up IPIs, and checks on all of them what an operating system
+ * relies on: every way to send an interrupt, in xAPIC and in x2APIC mode, timers, topology, memory that all see alike,
+ * a TLB shootdown. One line per check, a sum, exit code 0 or 1. Command line: `crash`: instead, when all run, the last
+ * one triple-faults. `quick`: fewer checks, for very many CPUs on an emulator of few.
  *
  * Intel SDM vol. 3, chapter 11: 11.4 (registers), 11.6 (messages), 11.12 (x2APIC); vol. 2, CPUID.
  */
 #include "guest.h"
 
-#define APIC       0xfee00000u
-#define SMP_AT     0x8000ul
-#define CPUS_MAX   64
-#define STACK      4096
-#define PATIENCE   4000 /* ms: many CPUs may share few */
+#define APIC     0xfee00000u
+#define SMP_AT   0x8000ul
+#define CPUS_MAX 64
+#define STACK    4096
+#define PATIENCE 4000 /* ms: many CPUs may share few */
 
 enum { V_NONE = 0, V_FIXED = 0x51, V_LOWEST, V_MANY, V_TIMER, V_FLUSH, V_WAKE, V_SPURIOUS = 0xff };
 enum { LOGICAL = 1 << 11, LOWEST = 1 << 8, NMI = 4 << 8, INIT = 5 << 8, SIPI = 6 << 8, ASSERT = 1 << 14 };
@@ -128,14 +129,14 @@ static unsigned working(void)
 }
 
 /* Until the condition holds; interrupts come in between. */
-#define WAIT(condition)                                                        \
-    do {                                                                       \
-        interrupts_on();                                                       \
-        for (unsigned spin_ = 0; spin_ < 20000 && !(condition); spin_++)       \
-            __asm__ volatile("pause");                                         \
-        for (unsigned ms_ = 0; ms_ < PATIENCE && !(condition); ms_++)          \
-            sleep_ms(1);                                                       \
-        interrupts_off();                                                      \
+#define WAIT(condition)                                                  \
+    do {                                                                 \
+        interrupts_on();                                                 \
+        for (unsigned spin_ = 0; spin_ < 20000 && !(condition); spin_++) \
+            __asm__ volatile("pause");                                   \
+        for (unsigned ms_ = 0; ms_ < PATIENCE && !(condition); ms_++)    \
+            sleep_ms(1);                                                 \
+        interrupts_off();                                                \
     } while (0)
 
 /* Time for what must not come. */
@@ -177,7 +178,10 @@ static void on_nmi(struct frame *f)
     cpu[self()].nmis++;
 }
 
-static void on_spurious(struct frame *f) { (void)f; }
+static void on_spurious(struct frame *f)
+{
+    (void)f;
+}
 
 /* ---- jobs for the other CPUs: they sleep until they are woken */
 
@@ -253,7 +257,8 @@ static void look_at_topology(unsigned me)
     good = good && r[1] >> 24 == me && (r[1] >> 16 & 0xff) == 1u << bits && (r[3] >> 28 & 1) == (cpus > 1);
     if (most >= 4 && !amd) {
         cpuid_of(4, 0, r);
-        good = good && r[0] >> 26 == (1u << bits) - 1 && (r[0] >> 14 & 0xfff) == 0; /* cores of the package; its own first level */
+        good = good && r[0] >> 26 == (1u << bits) - 1 &&
+               (r[0] >> 14 & 0xfff) == 0; /* cores of the package; its own first level */
     }
     if (most >= 0xb) {
         cpuid_of(0xb, 0, r);
@@ -336,7 +341,8 @@ static void shorthand_checks(void)
     check("NMI to all but self", nmis() == cpus - 1 && cpu[0].nmis == 0, nmis(), cpus - 1);
 }
 
-/* Where a CPU listens in logical mode: xAPIC flat (8 CPUs), xAPIC cluster (4 bits of each of 15 clusters), x2APIC (16 bits, set by the hardware). 0: nowhere. */
+/* Where a CPU listens in logical mode: xAPIC flat (8 CPUs), xAPIC cluster (4 bits of each of 15 clusters), x2APIC (16
+ * bits, set by the hardware). 0: nowhere. */
 static bool flat;
 static uint32_t logical_of(unsigned i)
 {
@@ -418,8 +424,9 @@ static void start_checks(void)
     bool slept = cpu[cpus - 1].value == 1;
     send(ASSERT | NMI, cpus - 1);
     WAIT(working() == 0);
-    check("HLT with interrupts off: an interrupt does not end it, an NMI does", slept && cpu[cpus - 1].value == 2 && cpu[cpus - 1].nmis == 1,
-          (unsigned)cpu[cpus - 1].value, cpu[cpus - 1].nmis);
+    check("HLT with interrupts off: an interrupt does not end it, an NMI does",
+          slept && cpu[cpus - 1].value == 2 && cpu[cpus - 1].nmis == 1, (unsigned)cpu[cpus - 1].value,
+          cpu[cpus - 1].nmis);
     WAIT(cpu[cpus - 1].count[V_FIXED] == 1);
     check("and the interrupt comes later", cpu[cpus - 1].count[V_FIXED] == 1, cpu[cpus - 1].count[V_FIXED], 1);
     send(ASSERT | SIPI | SMP_AT >> 12, cpus - 1);
@@ -434,7 +441,8 @@ static void start_checks(void)
     send(ASSERT | SIPI | OTHERS | SMP_AT >> 12, 0);
     WAIT(starts() >= before + cpus - 1);
     settle();
-    check("INIT and SIPI to all but self: all start anew, once", starts() == before + cpus - 1, starts(), before + cpus - 1);
+    check("INIT and SIPI to all but self: all start anew, once", starts() == before + cpus - 1, starts(),
+          before + cpus - 1);
 }
 
 /* ---- timers */
@@ -442,7 +450,7 @@ static void start_checks(void)
 static void count_down(unsigned me)
 {
     (void)me;
-    apic_write(0x3e0, 0xb);    /* divide by 1 */
+    apic_write(0x3e0, 0xb); /* divide by 1 */
     apic_write(0x320, V_TIMER);
     apic_write(0x380, 100000);
 }
@@ -500,7 +508,8 @@ static void timer_checks(void)
         all_do(deadline);
         WAIT(with_timer(1) == cpus && working() == 0);
         settle();
-        check("a TSC deadline on each CPU, once", total(V_TIMER) == cpus && with_timer(1) == cpus, total(V_TIMER), cpus);
+        check("a TSC deadline on each CPU, once", total(V_TIMER) == cpus && with_timer(1) == cpus, total(V_TIMER),
+              cpus);
     }
 }
 
@@ -586,8 +595,8 @@ static void shootdown_check(void)
     }
     enough = true;
     bool done = all_done();
-    check("a TLB shootdown: nobody reads the old frame afterwards", done && stale == 0 && wrong == 0 && total(V_FLUSH) == FLUSH_ROUNDS * (cpus - 1), stale,
-          wrong);
+    check("a TLB shootdown: nobody reads the old frame afterwards",
+          done && stale == 0 && wrong == 0 && total(V_FLUSH) == FLUSH_ROUNDS * (cpus - 1), stale, wrong);
 }
 
 static void memory_checks(void)
@@ -595,8 +604,9 @@ static void memory_checks(void)
     locked = unlocked = 0;
     all_do(add_up);
     bool done = all_done();
-    check("all add to one number, by locked instructions and under a lock", done && locked == 1000ull * cpus && unlocked == 50ull * cpus * (cpus + 1),
-          (unsigned)locked, (unsigned)unlocked);
+    check("all add to one number, by locked instructions and under a lock",
+          done && locked == 1000ull * cpus && unlocked == 50ull * cpus * (cpus + 1), (unsigned)locked,
+          (unsigned)unlocked);
     shootdown_check();
 }
 
@@ -610,7 +620,10 @@ static void to_x2apic(unsigned me)
 
 static void start_all(void)
 {
-    struct { uint16_t limit; uint64_t base; } __attribute__((packed)) p;
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) p;
     for (uint8_t *from = smp_code, *to = (uint8_t *)SMP_AT; from < smp_code_end;)
         *(volatile uint8_t *)to++ = *from++;
     uint64_t cr3;
@@ -630,7 +643,10 @@ static void start_all(void)
 
 static void triple_fault(unsigned me)
 {
-    static const struct { uint16_t limit; uint64_t base; } __attribute__((packed)) none;
+    static const struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) none;
     print("smp: CPU %u: triple fault now\n", me);
     __asm__ volatile("lidt %0; int3" : : "m"(none));
 }

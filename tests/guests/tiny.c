@@ -1,4 +1,5 @@
-/* The tiny guest of the default configuration: says what the loader gave it, then answers on COM1, driven by interrupts only. */
+/* The tiny guest of the default configuration: says what the loader gave it, then answers on COM1, driven by interrupts
+ * only. */
 #include "guest.h"
 
 static volatile unsigned ticks;
@@ -35,7 +36,10 @@ static void run(const char *line)
             print("leaf 0x%08x: max 0x%x '%s'\n", leaf, r[0], vendor);
         }
     } else if (same(line, "crash")) {
-        struct { uint16_t limit; uintptr_t base; } __attribute__((packed)) none = {0, 0};
+        struct {
+            uint16_t limit;
+            uintptr_t base;
+        } __attribute__((packed)) none = {0, 0};
         print("triple fault now\n");
         __asm__ volatile("lidt %0; int3" : : "m"(none));
     } else if (same(line, "wild")) {
@@ -69,14 +73,15 @@ int guest_main(uint32_t magic, const struct multiboot *info)
             uint32_t sum = 0;
             for (uint32_t a = m[i].start; a < m[i].end; a++)
                 sum = sum * 31 + *(const uint8_t *)(uintptr_t)a;
-            print("module %u: 0x%x-0x%x, %u bytes, sum 0x%08x, '%s'\n", i, m[i].start, m[i].end, m[i].end - m[i].start, sum,
-                  m[i].string ? (const char *)(uintptr_t)m[i].string : "");
+            print("module %u: 0x%x-0x%x, %u bytes, sum 0x%08x, '%s'\n", i, m[i].start, m[i].end, m[i].end - m[i].start,
+                  sum, m[i].string ? (const char *)(uintptr_t)m[i].string : "");
         }
     }
     if (info->flags & 64) {
         for (uint32_t a = info->mmap_addr; a < info->mmap_addr + info->mmap_length;) {
             const struct multiboot_mmap *e = (const void *)(uintptr_t)a;
-            print("map: 0x%09llx + 0x%09llx type %u\n", (unsigned long long)e->base, (unsigned long long)e->length, e->type);
+            print("map: 0x%09llx + 0x%09llx type %u\n", (unsigned long long)e->base, (unsigned long long)e->length,
+                  e->type);
             a += e->size + 4;
         }
     }

@@ -3,7 +3,10 @@
 
 int guest_main(uint32_t magic, const struct multiboot *info)
 {
-    static const struct { uint16_t limit; uintptr_t base; } __attribute__((packed)) none;
+    static const struct {
+        uint16_t limit;
+        uintptr_t base;
+    } __attribute__((packed)) none;
     (void)magic;
     (void)info;
     serial_init();

@@ -1,4 +1,5 @@
-/* Goes where there is nothing. The command line says how: jump (default), read, write, stack, tables; or halt, for good. */
+/* Goes where there is nothing. The command line says how: jump (default), read, write, stack, tables; or halt, for
+ * good. */
 #include "guest.h"
 
 static bool has(const char *text, const char *word)
@@ -39,7 +40,10 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     }
     if (has(how, "tables")) {
         print("wild: page tables in nothing\n");
-        __asm__ volatile("mov %0, %%cr3; mov %%cr0, %%eax; bts $31, %%eax; mov %%eax, %%cr0; nop" : : "r"(0xdead0000u) : "eax");
+        __asm__ volatile("mov %0, %%cr3; mov %%cr0, %%eax; bts $31, %%eax; mov %%eax, %%cr0; nop"
+                         :
+                         : "r"(0xdead0000u)
+                         : "eax");
     }
     if (has(how, "halt")) {
         print("wild: halting with interrupts off\n");

@@ -1,6 +1,7 @@
 /*
- * A fixed piece of work, again and again: a walk through 4 MiB, arithmetic, exits (CPUID, which the kernel settles, and a port,
- * which the monitor serves), and a timer that interrupts it a thousand times a second. After each round one line:
+ * A fixed piece of work, again and again: a walk through 4 MiB, arithmetic, exits (CPUID, which the kernel settles, and
+ * a port, which the monitor serves), and a timer that interrupts it a thousand times a second. After each round one
+ * line:
  *
  *   workload: round 3: 20123456 ticks, result 0x0123456789abcdef
  *
@@ -8,7 +9,7 @@
  */
 #include "measure.h"
 
-#define WORDS (4u << 20 >> 3)
+#define WORDS         (4u << 20 >> 3)
 #define PIT_COUNTER_2 0x42 /* nobody has set it going: every read is served, and changes nothing */
 
 static uint64_t *const memory = (uint64_t *)(6ul << 20); /* free: this guest is small, lies at 1 MiB and has 16 MiB */
@@ -62,6 +63,7 @@ int guest_main(uint32_t magic, const struct multiboot *info)
         interrupts_off();
         uint64_t ticks = rdtsc() - begin;
         timer_arm(0);
-        print("workload: round %u: %llu ticks, result 0x%016llx\n", round, (unsigned long long)ticks, (unsigned long long)h);
+        print("workload: round %u: %llu ticks, result 0x%016llx\n", round, (unsigned long long)ticks,
+              (unsigned long long)h);
     }
 }

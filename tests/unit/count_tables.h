@@ -14,6 +14,9 @@ static inline uint64_t count_below(const uint64_t *table, unsigned level, unsign
 }
 
 /* Top-level slots from `slots` on are somebody else's. */
-static inline uint64_t count_tables(const struct pagetable *pt, unsigned slots) { return count_below(pt->root, 4, slots); }
+static inline uint64_t count_tables(const struct pagetable *pt, unsigned slots)
+{
+    return count_below(pt->root, 4, slots);
+}
 
 #endif

@@ -39,11 +39,29 @@ static inline uint32_t in_n(struct bus *bus, uint16_t port, unsigned size)
     return value;
 }
 
-static inline void outb(struct bus *bus, uint16_t port, uint32_t value) { out_n(bus, port, 1, value); }
-static inline void outw(struct bus *bus, uint16_t port, uint32_t value) { out_n(bus, port, 2, value); }
-static inline void outl(struct bus *bus, uint16_t port, uint32_t value) { out_n(bus, port, 4, value); }
-static inline uint8_t inb(struct bus *bus, uint16_t port) { return (uint8_t)in_n(bus, port, 1); }
-static inline uint16_t inw(struct bus *bus, uint16_t port) { return (uint16_t)in_n(bus, port, 2); }
-static inline uint32_t inl(struct bus *bus, uint16_t port) { return in_n(bus, port, 4); }
+static inline void outb(struct bus *bus, uint16_t port, uint32_t value)
+{
+    out_n(bus, port, 1, value);
+}
+static inline void outw(struct bus *bus, uint16_t port, uint32_t value)
+{
+    out_n(bus, port, 2, value);
+}
+static inline void outl(struct bus *bus, uint16_t port, uint32_t value)
+{
+    out_n(bus, port, 4, value);
+}
+static inline uint8_t inb(struct bus *bus, uint16_t port)
+{
+    return (uint8_t)in_n(bus, port, 1);
+}
+static inline uint16_t inw(struct bus *bus, uint16_t port)
+{
+    return (uint16_t)in_n(bus, port, 2);
+}
+static inline uint32_t inl(struct bus *bus, uint16_t port)
+{
+    return in_n(bus, port, 4);
+}
 
 #endif

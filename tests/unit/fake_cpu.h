@@ -1,29 +1,30 @@
 /*
- * Put before every source of a test that runs the kernel's objects on the host (`// libs: -include tests/unit/fake_cpu.h`): the privileged
- * instructions and "the CPU I run on" become functions of fake_machine.c. The kernel's sources need no change for that.
+ * Put before every source of a test that runs the kernel's objects on the host (`// libs: -include
+ * tests/unit/fake_cpu.h`): the privileged instructions and "the CPU I run on" become functions of fake_machine.c. The
+ * kernel's sources need no change for that.
  */
 #ifndef FAKE_CPU_H
 #define FAKE_CPU_H
 
-#define rdmsr     real_rdmsr
-#define wrmsr     real_wrmsr
-#define rdtsc     real_rdtsc
-#define read_cr2  real_read_cr2
-#define write_cr2 real_write_cr2
-#define read_cr3  real_read_cr3
-#define write_cr3 real_write_cr3
-#define read_dr0  real_read_dr0
-#define read_dr1  real_read_dr1
-#define read_dr2  real_read_dr2
-#define read_dr3  real_read_dr3
-#define read_dr6  real_read_dr6
-#define write_dr0 real_write_dr0
-#define write_dr1 real_write_dr1
-#define write_dr2 real_write_dr2
-#define write_dr3 real_write_dr3
-#define write_dr6 real_write_dr6
-#define xsetbv    real_xsetbv
-#define irq_wait  real_irq_wait
+#define rdmsr      real_rdmsr
+#define wrmsr      real_wrmsr
+#define rdtsc      real_rdtsc
+#define read_cr2   real_read_cr2
+#define write_cr2  real_write_cr2
+#define read_cr3   real_read_cr3
+#define write_cr3  real_write_cr3
+#define read_dr0   real_read_dr0
+#define read_dr1   real_read_dr1
+#define read_dr2   real_read_dr2
+#define read_dr3   real_read_dr3
+#define read_dr6   real_read_dr6
+#define write_dr0  real_write_dr0
+#define write_dr1  real_write_dr1
+#define write_dr2  real_write_dr2
+#define write_dr3  real_write_dr3
+#define write_dr6  real_write_dr6
+#define xsetbv     real_xsetbv
+#define irq_wait   real_irq_wait
 #define irq_window real_irq_window
 #include "arch/x86_64/instr.h"
 #undef rdmsr
@@ -60,13 +61,30 @@ uint64_t read_cr3(void);
 void write_cr3(uint64_t v);
 void irq_wait(void);
 
-static inline uint64_t rdmsr(uint32_t msr) { return msr; }
-static inline void wrmsr(uint32_t msr, uint64_t v) { (void)msr, (void)v; }
-static inline void xsetbv(uint32_t index, uint64_t v) { (void)index, (void)v; }
-static inline void irq_window(void) {}
-#define FAKE_REGISTER(name)                                                                                                   \
-    static inline uint64_t read_##name(void) { return 0; }                                                                    \
-    static inline void write_##name(uint64_t v) { (void)v; }
+static inline uint64_t rdmsr(uint32_t msr)
+{
+    return msr;
+}
+static inline void wrmsr(uint32_t msr, uint64_t v)
+{
+    (void)msr, (void)v;
+}
+static inline void xsetbv(uint32_t index, uint64_t v)
+{
+    (void)index, (void)v;
+}
+static inline void irq_window(void)
+{
+}
+#define FAKE_REGISTER(name)                     \
+    static inline uint64_t read_##name(void)    \
+    {                                           \
+        return 0;                               \
+    }                                           \
+    static inline void write_##name(uint64_t v) \
+    {                                           \
+        (void)v;                                \
+    }
 FAKE_REGISTER(cr2)
 FAKE_REGISTER(dr0)
 FAKE_REGISTER(dr1)

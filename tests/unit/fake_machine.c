@@ -1,10 +1,10 @@
+#include <sanitizer/asan_interface.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include <sanitizer/asan_interface.h>
 
 #include "fake_machine.h"
 #include "ledger_next.h"
@@ -36,7 +36,10 @@ uint64_t cpu_xcr0_mask = 7;
 
 static struct cpu cpus[MACHINE_CPUS];
 static uint64_t cr3[MACHINE_CPUS];
-static struct { uint64_t base; bool guest; } tlb[MACHINE_CPUS][TLB_SIZE];
+static struct {
+    uint64_t base;
+    bool guest;
+} tlb[MACHINE_CPUS][TLB_SIZE];
 unsigned barriers;
 static unsigned tlb_used[MACHINE_CPUS];
 /* Which CPU this is: a test may run each CPU in a thread of its own. */
@@ -51,21 +54,33 @@ static struct irq *irq;
 
 /* ---- what the kernel finds in the CPU */
 
-struct cpu *this_cpu(void) { return &cpus[running]; }
+struct cpu *this_cpu(void)
+{
+    return &cpus[running];
+}
 struct cpu *cpu_by_number(unsigned number)
 {
     assert_true(number < MACHINE_CPUS);
     return &cpus[number];
 }
-uint64_t rdtsc(void) { return __atomic_add_fetch(&now, 1, __ATOMIC_RELAXED); }
-uint64_t read_cr3(void) { return cr3[running]; }
+uint64_t rdtsc(void)
+{
+    return __atomic_add_fetch(&now, 1, __ATOMIC_RELAXED);
+}
+uint64_t read_cr3(void)
+{
+    return cr3[running];
+}
 
 static void lock_tlbs(void)
 {
     while (__atomic_exchange_n(&tlb_lock, 1, __ATOMIC_ACQUIRE)) {
     }
 }
-static void unlock_tlbs(void) { __atomic_store_n(&tlb_lock, 0, __ATOMIC_RELEASE); }
+static void unlock_tlbs(void)
+{
+    __atomic_store_n(&tlb_lock, 0, __ATOMIC_RELEASE);
+}
 
 static void forget(bool guest)
 {
@@ -99,30 +114,51 @@ noreturn void user_resume(const struct frame *frame)
     longjmp(out, 1);
 }
 
-void cpu_post(struct cpu *c, uint32_t work) { __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST); }
+void cpu_post(struct cpu *c, uint32_t work)
+{
+    __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST);
+}
 unsigned ipis;
 void apic_ipi(uint32_t apic_id, uint8_t vector)
 {
     assert_true(apic_id < MACHINE_CPUS && vector == VECTOR_IPI);
     __atomic_add_fetch(&ipis, 1, __ATOMIC_RELAXED);
 }
-void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end) { (void)c, (void)thread_frame_end; }
-void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open) { (void)c, (void)first, (void)last, (void)open; }
+void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end)
+{
+    (void)c, (void)thread_frame_end;
+}
+void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open)
+{
+    (void)c, (void)first, (void)last, (void)open;
+}
 void timer_arm(struct cpu *c, uint64_t deadline)
 {
     if (deadline < c->timer_armed)
         c->timer_armed = deadline;
 }
-void irq_dispatch(unsigned vector) { (void)vector; }
+void irq_dispatch(unsigned vector)
+{
+    (void)vector;
+}
 enum error ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {
     (void)gsi, (void)vector, (void)apic_id, (void)level, (void)low;
     return OK;
 }
-void ioapic_mask(uint32_t gsi, bool masked) { (void)gsi, (void)masked; }
-uint16_t serial_port(void) { return 0; }
+void ioapic_mask(uint32_t gsi, bool masked)
+{
+    (void)gsi, (void)masked;
+}
+uint16_t serial_port(void)
+{
+    return 0;
+}
 unsigned times_taken;
-void log_taken(void) { times_taken++; }
+void log_taken(void)
+{
+    times_taken++;
+}
 /* It may take its time: whoever holds the kernel's lock here waits for himself, until the alarm ends the test. */
 void log_append(const char *text, size_t count)
 {
@@ -132,13 +168,30 @@ void log_append(const char *text, size_t count)
     kernel_unlock();
     alarm(0);
 }
-void fpu_reset(void *area) { (void)area; }
-void fpu_save(void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
-void fpu_close(void) {}
+void fpu_reset(void *area)
+{
+    (void)area;
+}
+void fpu_save(void *area, uint64_t xcr0)
+{
+    (void)area, (void)xcr0;
+}
+void fpu_close(void)
+{
+}
 uint32_t speculation_barriers = 1;
-void speculation_barriers_now(void) { __atomic_fetch_add(&barriers, 1, __ATOMIC_RELAXED); }
-void fpu_restore(const void *area, uint64_t xcr0) { (void)area, (void)xcr0; }
-bool fpu_xcr0_valid(uint64_t xcr0) { return xcr0 & 1; }
+void speculation_barriers_now(void)
+{
+    __atomic_fetch_add(&barriers, 1, __ATOMIC_RELAXED);
+}
+void fpu_restore(const void *area, uint64_t xcr0)
+{
+    (void)area, (void)xcr0;
+}
+bool fpu_xcr0_valid(uint64_t xcr0)
+{
+    return xcr0 & 1;
+}
 
 /* ---- memory */
 
@@ -200,11 +253,17 @@ uint8_t *touch(struct thread *t, uint64_t va)
     return look(cpu, &t->domain->tables, va, false);
 }
 
-uint8_t *touch_guest(struct thread *t, struct space *s, uint64_t at) { return look(t->cpu->number, &s->tables, at, true); }
+uint8_t *touch_guest(struct thread *t, struct space *s, uint64_t at)
+{
+    return look(t->cpu->number, &s->tables, at, true);
+}
 
 /* ---- a backend */
 
-struct fake_hw { bool loaded; uint8_t rest[63]; };
+struct fake_hw {
+    bool loaded;
+    uint8_t rest[63];
+};
 
 static enum error fake_create(struct vcpu *v)
 {
@@ -228,13 +287,17 @@ static void fake_change(struct vcpu *old, struct vcpu *v)
     if (v)
         ((struct fake_hw *)v->hw)->loaded = true;
 }
-static void fake_groups(struct vcpu *v, uint32_t groups) { (void)v, (void)groups; }
+static void fake_groups(struct vcpu *v, uint32_t groups)
+{
+    (void)v, (void)groups;
+}
 /* As both real ones do in their loops. */
 static bool fake_settles(struct vcpu *v)
 {
     const struct vcpu_exit *x = &v->state->exit;
     if (x->reason == EXIT_MEMORY)
-        return settle_doorbell(v, x->memory.gpa | DOORBELL_STORE, DOORBELL_KEY(v->state->rip, x->insn_len), x->insn_len ? ~0ull : ~0xfull, EXIT_MEMORY);
+        return settle_doorbell(v, x->memory.gpa | DOORBELL_STORE, DOORBELL_KEY(v->state->rip, x->insn_len),
+                               x->insn_len ? ~0ull : ~0xfull, EXIT_MEMORY);
     return x->reason == EXIT_CPUID ? settle_cpuid(v, v->state->gpr)
                                    : x->reason == EXIT_PORT && !x->port.in && !x->port.string &&
                                          settle_doorbell(v, x->port.port, x->port.size, ~0ull, EXIT_PORT);
@@ -253,19 +316,50 @@ static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
     v->vector = x->detail ? (uint32_t)x->detail : VECTOR_PENDING;
     return x->reason | (x->reason == EXIT_PORT && x->port.string ? RUN_DECODE : 0);
 }
-static void fake_skip(struct vcpu *v, uint32_t length) { (void)v, (void)length; }
-static uint64_t fake_cr4(struct vcpu *v) { return v->state->cr4; }
-static uint64_t fake_dr7(struct vcpu *v) { return v->state->dr7; }
-static void fake_watch_dr(struct vcpu *v, bool on) { assert_int_equal(v->dr_here, on ? false : v->dr_here); }
-static void fake_flush(void) { forget(true); }
+static void fake_skip(struct vcpu *v, uint32_t length)
+{
+    (void)v, (void)length;
+}
+static uint64_t fake_cr4(struct vcpu *v)
+{
+    return v->state->cr4;
+}
+static uint64_t fake_dr7(struct vcpu *v)
+{
+    return v->state->dr7;
+}
+static void fake_watch_dr(struct vcpu *v, bool on)
+{
+    assert_int_equal(v->dr_here, on ? false : v->dr_here);
+}
+static void fake_flush(void)
+{
+    forget(true);
+}
 
-static struct backend fake_backend = {.name = "test", .vcpu_create = fake_create, .vcpu_destroy = fake_destroy, .change = fake_change, .retire = fake_retire,
-                                      .put = fake_groups, .get = fake_groups, .run = fake_run, .skip = fake_skip,
-                                      .cr4 = fake_cr4, .dr7 = fake_dr7, .watch_dr = fake_watch_dr, .flush = fake_flush};
+static struct backend fake_backend = {.name = "test",
+                                      .vcpu_create = fake_create,
+                                      .vcpu_destroy = fake_destroy,
+                                      .change = fake_change,
+                                      .retire = fake_retire,
+                                      .put = fake_groups,
+                                      .get = fake_groups,
+                                      .run = fake_run,
+                                      .skip = fake_skip,
+                                      .cr4 = fake_cr4,
+                                      .dr7 = fake_dr7,
+                                      .watch_dr = fake_watch_dr,
+                                      .flush = fake_flush};
 /* The kernel knows the real ones by name. */
 const struct backend svm_backend;
-uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc) { return fake_run(v, deadline_tsc); }
-uint32_t vmx_run(struct vcpu *v, uint64_t deadline_tsc) { return fake_run(v, deadline_tsc); }
+uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
+{
+    return fake_run(v, deadline_tsc);
+}
+uint32_t vmx_run(struct vcpu *v, uint64_t deadline_tsc)
+{
+    return fake_run(v, deadline_tsc);
+}
 
 /* ---- running it */
 
@@ -307,7 +401,8 @@ struct thread *make_call(struct thread *t, enum syscall number, const uint64_t a
     return resumed ? (struct thread *)(uintptr_t)resumed : NULL;
 }
 
-struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                   uint64_t f)
 {
     for (unsigned tries = 0; run_cpu(t->cpu->number) != t; tries++) {
         if (tries == 64)
@@ -439,14 +534,18 @@ bool owned(uint64_t index, uint64_t *offset, uint64_t *size)
 }
 
 /* Root destroys and closes whatever it still has; then the pool must be as it was. */
-static bool fixed(uint64_t s) { return s == ROOT_SLOT_SELF || s == ROOT_SLOT_LOG || s == PORTS_SLOT || s == IRQ_SLOT || s == RAM_SLOT; }
+static bool fixed(uint64_t s)
+{
+    return s == ROOT_SLOT_SELF || s == ROOT_SLOT_LOG || s == PORTS_SLOT || s == IRQ_SLOT || s == RAM_SLOT;
+}
 
 void forget_everything(void)
 {
     struct object *o;
     for (int memory = 0; memory < 2; memory++)
         for (unsigned s = 1; s < MAX_HANDLES; s++) {
-            if (fixed(s) || handle_any(root, s, RIGHT_DESTROY, &o, NULL) != OK || o->type != (memory ? OBJ_MEMORY : OBJ_DOMAIN))
+            if (fixed(s) || handle_any(root, s, RIGHT_DESTROY, &o, NULL) != OK ||
+                o->type != (memory ? OBJ_MEMORY : OBJ_DOMAIN))
                 continue;
             enum error e = call_steps(root_thread, SYS_DESTROY, s, 0);
             assert_true(e == OK || e == E_DEAD);

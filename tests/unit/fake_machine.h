@@ -1,6 +1,7 @@
 /*
- * A machine for the kernel's objects to run on: a few CPUs that the test runs one after the other, some memory, translation buffers that
- * remember what they saw until they are flushed, a guest CPU that does what the test says, and a root domain as kernel/root.c makes it.
+ * A machine for the kernel's objects to run on: a few CPUs that the test runs one after the other, some memory,
+ * translation buffers that remember what they saw until they are flushed, a guest CPU that does what the test says, and
+ * a root domain as kernel/root.c makes it.
  */
 #ifndef FAKE_MACHINE_H
 #define FAKE_MACHINE_H
@@ -17,23 +18,24 @@
 #include "mm/hostmap.h"
 #include "mullion/boot.h"
 
-#define MACHINE_CPUS  3u
-#define RAM_BASE      0x40000000ull
-#define RAM_SIZE      (16ull << 20)
-#define RAM_SLOT      ROOT_SLOT_FIRST_FREE
-#define PORTS_SLOT    ROOT_SLOT_RESET_PORTS
-#define IRQ_SLOT      ROOT_SLOT_SERIAL_IRQ
+#define MACHINE_CPUS 3u
+#define RAM_BASE     0x40000000ull
+#define RAM_SIZE     (16ull << 20)
+#define RAM_SLOT     ROOT_SLOT_FIRST_FREE
+#define PORTS_SLOT   ROOT_SLOT_RESET_PORTS
+#define IRQ_SLOT     ROOT_SLOT_SERIAL_IRQ
 
 extern struct domain *root;
-extern struct thread *root_thread;     /* on CPU 0 */
-extern uint64_t now;                   /* the TSC */
-extern uint8_t *ram;                   /* its bytes */
-extern unsigned ipis;                  /* interrupts without work, to tell a vCPU in its guest, so far; atomic */
-extern unsigned barriers;              /* barriers against speculation so far */
-extern bool cpus_at_once;              /* each CPU is a thread of the host: what one must not see now, another may */
+extern struct thread *root_thread; /* on CPU 0 */
+extern uint64_t now;               /* the TSC */
+extern uint8_t *ram;               /* its bytes */
+extern unsigned ipis;              /* interrupts without work, to tell a vCPU in its guest, so far; atomic */
+extern unsigned barriers;          /* barriers against speculation so far */
+extern bool cpus_at_once;          /* each CPU is a thread of the host: what one must not see now, another may */
 extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */
 
-/* Everything from power-on; root has its fixed handles, and RAM at RAM_SLOT. At the end: all of it given back, or the test fails. */
+/* Everything from power-on; root has its fixed handles, and RAM at RAM_SLOT. At the end: all of it given back, or the
+ * test fails. */
 int machine_start(void **state);
 int machine_stop(void **state);
 /* Root destroys and closes all but its fixed handles. */
@@ -44,15 +46,21 @@ extern unsigned times_taken; /* ring 3 has taken the serial port or the screen *
 bool owned(uint64_t index, uint64_t *offset, uint64_t *size);
 
 /* What a thread sees of its system call. blocked: it has not come back (yet). */
-struct answer { enum error error; uint64_t value; bool blocked; };
-struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+struct answer {
+    enum error error;
+    uint64_t value;
+    bool blocked;
+};
+struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                   uint64_t f);
 #define call0(t, n)             call(t, n, 0, 0, 0, 0, 0, 0)
 #define call1(t, n, a)          call(t, n, a, 0, 0, 0, 0, 0)
 #define call2(t, n, a, b)       call(t, n, a, b, 0, 0, 0, 0)
 #define call3(t, n, a, b, c)    call(t, n, a, b, c, 0, 0, 0)
 #define call4(t, n, a, b, c, d) call(t, n, a, b, c, d, 0, 0)
 
-/* The same for a thread that is in ring 3 on its CPU now. Answers who is there afterwards (NULL: the CPU is idle); t may be gone. */
+/* The same for a thread that is in ring 3 on its CPU now. Answers who is there afterwards (NULL: the CPU is idle); t
+ * may be gone. */
 struct thread *make_call(struct thread *t, enum syscall number, const uint64_t a[6]);
 
 /* Runs one CPU until a thread is in ring 3 there (returned) or it is idle (NULL). */

@@ -9,7 +9,10 @@ static uint64_t fake_field[0x8000];
 static unsigned fake_writes[0x8000];
 static unsigned fake_flushes[2]; /* INVEPT, INVVPID */
 
-uint64_t fake_vmread(uint32_t field) { return fake_field[field & 0x7fff]; }
+uint64_t fake_vmread(uint32_t field)
+{
+    return fake_field[field & 0x7fff];
+}
 void fake_vmwrite(uint32_t field, uint64_t value)
 {
     fake_field[field & 0x7fff] = value;

@@ -1,6 +1,6 @@
 /*
- * Page tables as the CPU reads them: written from the manuals and not from mm/pagetable.c, which it checks. Host format and NPT: Intel SDM vol. 3, 4.5.4;
- * EPT: 29.3.2.
+ * Page tables as the CPU reads them: written from the manuals and not from mm/pagetable.c, which it checks. Host format
+ * and NPT: Intel SDM vol. 3, 4.5.4; EPT: 29.3.2.
  */
 #ifndef PT_LOOKUP_H
 #define PT_LOOKUP_H
@@ -10,23 +10,34 @@
 #define LOOKUP_FRAME 0x000ffffffffff000ull
 
 /* A copy of a format, too: an EPT entry that points to a table is R, W, X and nothing else. */
-static inline bool pt_is_ept(const struct pagetable *pt) { return pt->format->table_bits == 7; }
+static inline bool pt_is_ept(const struct pagetable *pt)
+{
+    return pt->format->table_bits == 7;
+}
 
-static inline bool pt_entry_present(const struct pagetable *pt, uint64_t e) { return e & (pt_is_ept(pt) ? 7 : 1); }
+static inline bool pt_entry_present(const struct pagetable *pt, uint64_t e)
+{
+    return e & (pt_is_ept(pt) ? 7 : 1);
+}
 
-static inline bool pt_entry_is_leaf(uint64_t e, unsigned level) { return level == 1 || (e >> 7 & 1); }
+static inline bool pt_entry_is_leaf(uint64_t e, unsigned level)
+{
+    return level == 1 || (e >> 7 & 1);
+}
 
 static inline uint32_t pt_entry_rights(const struct pagetable *pt, uint64_t e)
 {
     if (pt_is_ept(pt))
-        return RIGHT_READ | (e >> 1 & 1 ? RIGHT_WRITE : 0) | (e >> 2 & 1 ? RIGHT_EXEC : 0) | ((e >> 3 & 7) == 0 ? PT_UNCACHED : 0);
+        return RIGHT_READ | (e >> 1 & 1 ? RIGHT_WRITE : 0) | (e >> 2 & 1 ? RIGHT_EXEC : 0) |
+               ((e >> 3 & 7) == 0 ? PT_UNCACHED : 0);
     uint32_t rights = RIGHT_READ | (e >> 1 & 1 ? RIGHT_WRITE : 0) | (e >> 63 ? 0 : RIGHT_EXEC);
     rights |= (e >> 4 & 1 ? PT_UNCACHED : e >> 3 & 1 ? PT_COMBINING : 0) | (e >> 8 & 1 ? PT_GLOBAL : 0);
     return rights | (pt->format->canonical && (e >> 2 & 1) ? PT_USER : 0); /* in NPT it says nothing */
 }
 
 /* false: not mapped. Out parameters may be NULL; *frame: the 4 KiB frame; *size: the page's size. */
-static inline bool pt_lookup(const struct pagetable *pt, uint64_t address, hpa_t *frame, uint32_t *rights, uint64_t *size)
+static inline bool pt_lookup(const struct pagetable *pt, uint64_t address, hpa_t *frame, uint32_t *rights,
+                             uint64_t *size)
 {
     int64_t top = (int64_t)address >> 47;
     if (pt->format->canonical ? top != 0 && top != -1 : address >> 48 != 0)
@@ -50,7 +61,8 @@ static inline bool pt_lookup(const struct pagetable *pt, uint64_t address, hpa_t
     }
 }
 
-static inline uint64_t pt_tables_below(const struct pagetable *pt, const uint64_t *table, unsigned level, unsigned slots)
+static inline uint64_t pt_tables_below(const struct pagetable *pt, const uint64_t *table, unsigned level,
+                                       unsigned slots)
 {
     uint64_t n = 1;
     for (unsigned i = 0; level > 1 && i < slots; i++)

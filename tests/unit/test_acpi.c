@@ -1,7 +1,7 @@
 // sources: arch/x86_64/acpi.c tests/unit/ring0_string.c
 /*
- * The host's ACPI tables, sound, damaged and hostile. They lie in low memory as firmware puts them; the table under test ends at a page that
- * cannot be read.
+ * The host's ACPI tables, sound, damaged and hostile. They lie in low memory as firmware puts them; the table under
+ * test ends at a page that cannot be read.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -18,9 +18,18 @@ static uint8_t *low; /* LOW bytes, readable, below 2 GiB; then a page that is no
 static struct acpi_facts f;
 static uint64_t next; /* where the next table goes */
 
-static uint64_t address(const void *p) { return (uint64_t)(uintptr_t)p; }
-static uint8_t *at(uint64_t a) { return (uint8_t *)(uintptr_t)a; }
-static void put(uint8_t *p, uint64_t v, unsigned bytes) { memcpy(p, &v, bytes); }
+static uint64_t address(const void *p)
+{
+    return (uint64_t)(uintptr_t)p;
+}
+static uint8_t *at(uint64_t a)
+{
+    return (uint8_t *)(uintptr_t)a;
+}
+static void put(uint8_t *p, uint64_t v, unsigned bytes)
+{
+    memcpy(p, &v, bytes);
+}
 
 static int setup(void **state)
 {
@@ -147,7 +156,7 @@ static void test_madt(void **state)
         ioapic(0xfec00000, 0);
         ioapic(0xfec01000, 24);
         override(0, 2, 0);
-        override(9, 9, 0xd); /* level, high */
+        override(9, 9, 0xd);  /* level, high */
         override(4, 20, 0xf); /* level, low */
         override(200, 7, 0);
         madt_entry(77, 6);
@@ -212,7 +221,8 @@ static void test_madt_entries_that_lie(void **state)
 }
 
 /* FADT with these registers; the DSDT's body follows. */
-static void read_power(uint64_t port, uint32_t fadt_size, bool by_x, const void *dsdt_body, uint32_t dsdt_size, bool damage)
+static void read_power(uint64_t port, uint32_t fadt_size, bool by_x, const void *dsdt_body, uint32_t dsdt_size,
+                       bool damage)
 {
     setup(NULL);
     uint8_t fadt[300] = {0};
@@ -228,17 +238,23 @@ static void read_power(uint64_t port, uint32_t fadt_size, bool by_x, const void 
 static void test_power_off(void **state)
 {
     (void)state;
-    static const struct { const char *aml; uint32_t size; int type; } rows[] = {
-        {"\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 11, 5},             /* as iasl writes it */
-        {"\x08\\_S5_\x12\x06\x04\x0a\x07\x0a\x07", 12, 7},           /* from the root */
-        {"\x08_S5_\x12\x08\x04\x00\x00\x00\x00", 11, 0},             /* ZeroOp: QEMU's PIIX4 */
-        {"\x08_S5_\x12\x08\x04\x01\x01\x00\x00", 11, 1},             /* OneOp */
-        {"\x08_S5_\x12\x47\x00\x04\x0a\x06\x0a\x06", 12, 6},         /* a length of two bytes */
-        {"\x08_S5_\x12\x88\x00\x00\x04\x0a\x06\x0a\x06", 13, 6},     /* of three */
-        {"noise_S5_\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 20, 5},    /* the name alone is not the object */
-        {"\x08_S5_\x12\x06\x04\x0a\x08\x0a\x08", 11, -1},            /* three bits only */
-        {"\x08_S5_\x12\x06\x04\x0b\x05\x00\x00", 11, -1},            /* not a byte */
-        {"\x08_S5_\x12\x06\x04" "ABCD", 11, -1},                     /* a name */
+    static const struct {
+        const char *aml;
+        uint32_t size;
+        int type;
+    } rows[] = {
+        {"\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 11, 5},          /* as iasl writes it */
+        {"\x08\\_S5_\x12\x06\x04\x0a\x07\x0a\x07", 12, 7},        /* from the root */
+        {"\x08_S5_\x12\x08\x04\x00\x00\x00\x00", 11, 0},          /* ZeroOp: QEMU's PIIX4 */
+        {"\x08_S5_\x12\x08\x04\x01\x01\x00\x00", 11, 1},          /* OneOp */
+        {"\x08_S5_\x12\x47\x00\x04\x0a\x06\x0a\x06", 12, 6},      /* a length of two bytes */
+        {"\x08_S5_\x12\x88\x00\x00\x04\x0a\x06\x0a\x06", 13, 6},  /* of three */
+        {"noise_S5_\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 20, 5}, /* the name alone is not the object */
+        {"\x08_S5_\x12\x06\x04\x0a\x08\x0a\x08", 11, -1},         /* three bits only */
+        {"\x08_S5_\x12\x06\x04\x0b\x05\x00\x00", 11, -1},         /* not a byte */
+        {"\x08_S5_\x12\x06\x04"
+         "ABCD",
+         11, -1}, /* a name */
         {"\x08_S5_\x12\x06\x04\xff\xff\x00\x00", 11, -1},
         {"\x08_S4_\x12\x06\x04\x0a\x05\x0a\x05", 11, -1},
         {"", 0, -1},
@@ -247,7 +263,8 @@ static void test_power_off(void **state)
         read_power(0x604, 276, i % 2, rows[i].aml, rows[i].size, false);
         assert_int_equal(f.pm1a_control, rows[i].type < 0 ? 0 : 0x604);
         assert_int_equal(f.s5_type, rows[i].type < 0 ? 0 : rows[i].type);
-        for (uint32_t cut = 0; cut < rows[i].size; cut++) { /* ends early: no way to power off, and nothing read behind it */
+        for (uint32_t cut = 0; cut < rows[i].size;
+             cut++) { /* ends early: no way to power off, and nothing read behind it */
             read_power(0x604, 276, i % 2, rows[i].aml, cut, false);
             assert_true(f.pm1a_control == 0 || (rows[i].type >= 0 && f.s5_type == rows[i].type));
         }
@@ -343,7 +360,8 @@ static void test_noise(void **state)
 
 static void test_search_in_the_bios_area(void **state)
 {
-    uint8_t *bios = mmap(at(0xe0000), 0x20000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    uint8_t *bios = mmap(at(0xe0000), 0x20000, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (bios == MAP_FAILED)
         skip();
     madt_start();
@@ -352,8 +370,8 @@ static void test_search_in_the_bios_area(void **state)
     (void)state;
     uint64_t t = table("APIC", madt, 36 + madt_used), r = rsdp(false, &t, 1);
     memcpy(bios + 0x5000, at(r), 36);
-    bios[0x5008] ^= 1; /* a copy that is damaged, */
-    memcpy(bios + 0x5018, at(r), 36); /* one that is not on 16 bytes, */
+    bios[0x5008] ^= 1;                        /* a copy that is damaged, */
+    memcpy(bios + 0x5018, at(r), 36);         /* one that is not on 16 bytes, */
     memcpy(bios + 0x1fff0 - 0x20, at(r), 36); /* and the real one */
     acpi_read(0, &f);
     assert_int_equal(f.cpu_count, 2);

@@ -1,9 +1,9 @@
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c services/audit/walk.c services/audit/check.c services/audit/collect.c services/audit/rules.c services/audit/bitmaps.c
 // libs: -include tests/unit/fake_cpu.h
 /*
- * The checker against a machine with root, a console and two guests, made by the kernel's own system calls: it passes, and each kind of
- * violation that is planted is found and named; then the kernel's memory is damaged at random, and the checker comes to an end each time
- * without reading a byte that it was not shown.
+ * The checker against a machine with root, a console and two guests, made by the kernel's own system calls: it passes,
+ * and each kind of violation that is planted is found and named; then the kernel's memory is damaged at random, and the
+ * checker comes to an end each time without reading a byte that it was not shown.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,19 +14,19 @@
 
 #include "fake_machine.h"
 
+#include "count_tables.h"
 #include "kernel/shown.h"
 #include "mm/pagetable.h"
 #include "services/audit/check.h"
 #include "svm/svm.h"
-#include "count_tables.h"
 
-#define POOL_BASE 0x1000000ull
-#define POOL_SIZE (8ull << 20)
-#define IMAGE     0x200000ull /* some place that is no RAM */
-#define T  root_thread
-#define R  RIGHT_READ
-#define RW (RIGHT_READ | RIGHT_WRITE)
-#define RX (RIGHT_READ | RIGHT_EXEC)
+#define POOL_BASE    0x1000000ull
+#define POOL_SIZE    (8ull << 20)
+#define IMAGE        0x200000ull /* some place that is no RAM */
+#define T            root_thread
+#define R            RIGHT_READ
+#define RW           (RIGHT_READ | RIGHT_WRITE)
+#define RX           (RIGHT_READ | RIGHT_EXEC)
 #define GUEST_BYTES  SIZE_2M
 #define CONSOLE_BITS (1ull << 49)
 #define AUDIT_BITS   (1ull << 51)
@@ -35,9 +35,9 @@ static struct {
     struct shown shown __attribute__((aligned(4096)));
     uint8_t msrpm[MSRPM_BYTES] __attribute__((aligned(4096))), iopm[IOPM_BYTES] __attribute__((aligned(4096)));
 } page; /* what is shown beside the pool; shown is copied there before each look */
-#define SHOWN_HPA  0x300000ull
-#define MSRPM_HPA  (SHOWN_HPA + offsetof(__typeof__(page), msrpm))
-#define IOPM_HPA   (SHOWN_HPA + offsetof(__typeof__(page), iopm))
+#define SHOWN_HPA 0x300000ull
+#define MSRPM_HPA (SHOWN_HPA + offsetof(__typeof__(page), msrpm))
+#define IOPM_HPA  (SHOWN_HPA + offsetof(__typeof__(page), iopm))
 
 static struct view view;
 static struct audit_boot boot;
@@ -88,7 +88,10 @@ static void map(struct thread *t, uint64_t target, uint64_t at, uint64_t memory,
     assert_int_equal(call(t, SYS_MAP, target, at, memory, 0, size, rights).error, OK);
 }
 
-static uint64_t new_domain(uint64_t bits) { return made(call4(T, SYS_DOMAIN_CREATE, 64, 7, event, bits)); }
+static uint64_t new_domain(uint64_t bits)
+{
+    return made(call4(T, SYS_DOMAIN_CREATE, 64, 7, event, bits));
+}
 
 static struct thread *thread_in(uint64_t domain, unsigned cpu)
 {
@@ -165,10 +168,19 @@ static void setup_as(const struct pt_format *format)
     make_guest(0);
     make_guest(1);
 
-    view = (struct view){.pool = pool, .pool_hpa = POOL_BASE, .pool_size = POOL_SIZE, .pool_va = (uint64_t)(uintptr_t)pool,
-                         .shown = &page.shown, .shown_hpa = SHOWN_HPA, .shown_size = sizeof page};
-    boot = (struct audit_boot){.amd = format == &pt_npt, .ram_count = 1, .ram = {{RAM_BASE, RAM_SIZE}}, .ram_total = RAM_SIZE + POOL_SIZE,
-                               .console_bits = CONSOLE_BITS, .audit_bits = AUDIT_BITS};
+    view = (struct view){.pool = pool,
+                         .pool_hpa = POOL_BASE,
+                         .pool_size = POOL_SIZE,
+                         .pool_va = (uint64_t)(uintptr_t)pool,
+                         .shown = &page.shown,
+                         .shown_hpa = SHOWN_HPA,
+                         .shown_size = sizeof page};
+    boot = (struct audit_boot){.amd = format == &pt_npt,
+                               .ram_count = 1,
+                               .ram = {{RAM_BASE, RAM_SIZE}},
+                               .ram_total = RAM_SIZE + POOL_SIZE,
+                               .console_bits = CONSOLE_BITS,
+                               .audit_bits = AUDIT_BITS};
 }
 
 static int setup(void **state)
@@ -195,13 +207,15 @@ static void passes(void)
 {
     look();
     for (unsigned i = 0; i < out.listed; i++)
-        printf("kind %u, who 0x%x, other 0x%x, where 0x%lx + 0x%lx, at 0x%lx\n", out.violation[i].kind, out.violation[i].who, out.violation[i].other,
-               out.violation[i].where, out.violation[i].size, out.violation[i].at);
+        printf("kind %u, who 0x%x, other 0x%x, where 0x%lx + 0x%lx, at 0x%lx\n", out.violation[i].kind,
+               out.violation[i].who, out.violation[i].other, out.violation[i].where, out.violation[i].size,
+               out.violation[i].at);
     assert_int_equal(out.verdict, AUDIT_PASSED);
 }
 
 /* It is told of, and nothing else but (perhaps) of kind `too`. */
-static void finds_with(enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size, enum audit_kind too)
+static void finds_with(enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size,
+                       enum audit_kind too)
 {
     look();
     assert_int_equal(out.verdict, AUDIT_FAILED);
@@ -211,7 +225,8 @@ static void finds_with(enum audit_kind kind, uint32_t who, uint32_t other, uint6
         bool this = v->kind == kind && v->who == who && v->other == other && v->where == where && v->size == size;
         found = found || this;
         if (!this && v->kind != too)
-            printf("also: kind %u, who 0x%x, other 0x%x, where 0x%lx + 0x%lx\n", v->kind, v->who, v->other, v->where, v->size);
+            printf("also: kind %u, who 0x%x, other 0x%x, where 0x%lx + 0x%lx\n", v->kind, v->who, v->other, v->where,
+                   v->size);
         assert_true(this || v->kind == too);
     }
     assert_true(found);
@@ -223,8 +238,14 @@ static void finds(enum audit_kind kind, uint32_t who, uint32_t other, uint64_t w
     assert_int_equal(out.violation_count, 1);
 }
 
-static uint64_t frame_of(uint64_t handle) { return ((struct memory *)object_at(T, handle))->range.base.v; }
-static struct domain *monitor(unsigned n) { return object_at(T, guest[n].domain); }
+static uint64_t frame_of(uint64_t handle)
+{
+    return ((struct memory *)object_at(T, handle))->range.base.v;
+}
+static struct domain *monitor(unsigned n)
+{
+    return object_at(T, guest[n].domain);
+}
 
 /* ---- all is well */
 
@@ -256,7 +277,8 @@ static void test_passes(void **state)
     assert_int_equal(out.kernel_bytes, POOL_SIZE);
     assert_int_equal(out.free_bytes, RAM_SIZE - next_offset);
     uint64_t tables = count_tables(&kernel_tables, 512);
-    const struct pagetable *programs[] = {&root->tables, &monitor(0)->tables, &monitor(1)->tables, &((struct domain *)object_at(T, console))->tables};
+    const struct pagetable *programs[] = {&root->tables, &monitor(0)->tables, &monitor(1)->tables,
+                                          &((struct domain *)object_at(T, console))->tables};
     for (unsigned i = 0; i < ARRAY_SIZE(programs); i++)
         tables += count_tables(programs[i], KERNEL_SLOT);
     for (unsigned n = 0; n < 2; n++)
@@ -353,7 +375,8 @@ static void test_others_memory_in_a_guest(void **state)
     finds_with(AUDIT_OWNER, TAG_GUEST(0), TAG_GUEST(1), other, SIZE_2M, AUDIT_TWO_GUESTS);
     bool two = false;
     for (unsigned i = 0; i < out.listed; i++)
-        two = two || (out.violation[i].kind == AUDIT_TWO_GUESTS && out.violation[i].where == other && out.violation[i].size == SIZE_2M);
+        two = two || (out.violation[i].kind == AUDIT_TWO_GUESTS && out.violation[i].where == other &&
+                      out.violation[i].size == SIZE_2M);
     assert_true(two);
     assert_int_equal(out.violation_count, 2);
 }
@@ -381,7 +404,8 @@ static void test_ring0_in_a_guest(void **state)
     passes();
 }
 
-/* Memory that guests share: region 0 both may write, region 1 guest 0 may write and guest 1 read, region 2 guest 1 alone has. */
+/* Memory that guests share: region 0 both may write, region 1 guest 0 may write and guest 1 read, region 2 guest 1
+ * alone has. */
 static uint64_t region[3];
 
 static void make_regions(void)
@@ -397,7 +421,8 @@ static void make_regions(void)
 /* As monitors map them: into themselves and into their guests. */
 static void share(unsigned n, unsigned i, uint32_t rights)
 {
-    uint64_t at = 0x800000000 + i * SIZE_1G, slot = made(call4(T, SYS_HANDLE_GRANT, guest[n].domain, region[i], rights, 24 + i));
+    uint64_t at = 0x800000000 + i * SIZE_1G,
+             slot = made(call4(T, SYS_HANDLE_GRANT, guest[n].domain, region[i], rights, 24 + i));
     map(T, guest[n].domain, at, region[i], 2 * PAGE_SIZE, rights);
     map(guest[n].thread, guest[n].space, 0xc4000000 + i * SIZE_2M, slot, 2 * PAGE_SIZE, rights);
 }
@@ -494,7 +519,8 @@ static void test_ring0_in_a_program(void **state)
     assert_int_equal(pt_map(pt, 0x900000, hpa(state1), PAGE_SIZE, RW | PT_USER), OK); /* another's state page */
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, state1, PAGE_SIZE);
     pt_unmap(pt, 0x900000, PAGE_SIZE);
-    assert_int_equal(pt_map(pt, 0x900000, hpa(state0), PAGE_SIZE, RX | PT_USER), OK); /* the right one, but executable */
+    assert_int_equal(pt_map(pt, 0x900000, hpa(state0), PAGE_SIZE, RX | PT_USER),
+                     OK); /* the right one, but executable */
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, state0, PAGE_SIZE);
     pt_unmap(pt, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(pt, 0x900000, hpa(POOL_BASE), SIZE_2M, R | PT_USER), OK);
@@ -514,13 +540,17 @@ static void test_rights(void **state)
     assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(module)), PAGE_SIZE, RW | PT_USER), OK);
     finds(AUDIT_RIGHTS, TAG_MONITOR(0), TAG_MODULE, frame_of(module), PAGE_SIZE);
     pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
-    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RX | PT_USER), OK);
+    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RX | PT_USER),
+                     OK);
     finds(AUDIT_RIGHTS, TAG_MONITOR(0), TAG_MONITOR(0), frame_of(guest[0].private), PAGE_SIZE);
     pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
-    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].memory)), PAGE_SIZE, RX | PT_USER), OK);
+    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].memory)), PAGE_SIZE, RX | PT_USER),
+                     OK);
     passes(); /* its own guest's: it gains nothing */
     pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
-    assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RW | RIGHT_EXEC | PT_USER), OK);
+    assert_int_equal(
+        pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RW | RIGHT_EXEC | PT_USER),
+        OK);
     finds_with(AUDIT_WX, TAG_MONITOR(0), 0, frame_of(guest[0].private), PAGE_SIZE, AUDIT_RIGHTS);
     pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RW), OK);
@@ -637,17 +667,19 @@ static void test_amd_bitmaps(void **state)
     page.iopm[0x3f8 / 8] &= (uint8_t)~1;
     finds(AUDIT_PORT, 0, 0, 0x3f8, 0);
     page.iopm[0x3f8 / 8] |= 1;
-    static const struct { uint32_t run, msr; } rows[] = {{0, 0x1b}, {1, 0xc0000080}, {2, 0xc0010114}};
+    static const struct {
+        uint32_t run, msr;
+    } rows[] = {{0, 0x1b}, {1, 0xc0000080}, {2, 0xc0010114}};
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
         for (unsigned write = 0; write < 2; write++) {
             uint32_t bit = (rows[i].run * 0x2000 + (rows[i].msr & 0x1fff)) * 2 + write;
-            page.msrpm[bit / 8] &= (uint8_t)~(1u << bit % 8);
+            page.msrpm[bit / 8] &= (uint8_t) ~(1u << bit % 8);
             finds(AUDIT_MSR, 0, 0, rows[i].msr, 0);
             assert_int_equal(out.violation[0].at, 1 + write);
             page.msrpm[bit / 8] |= (uint8_t)(1u << bit % 8);
         }
     uint32_t star = (0x2000 + 0x81) * 2;
-    page.msrpm[star / 8] &= (uint8_t)~(3u << star % 8); /* on the list */
+    page.msrpm[star / 8] &= (uint8_t) ~(3u << star % 8); /* on the list */
     passes();
 }
 
@@ -655,20 +687,25 @@ static void test_intel_bitmap(void **state)
 {
     (void)state;
     passes();
-    static const struct { uint32_t byte, msr, right; } rows[] = {
-        {0x1b / 8, 0x1b, 1}, {1024 + 0x1000 / 8, 0xc0001000, 1}, {2048 + 0x10 / 8, 0x10, 2}, {3072 + 0x1000 / 8, 0xc0001000, 2},
-        {2048 + 0x830 / 8, 0x830, 2} /* the ICR, in either mode */};
+    static const struct {
+        uint32_t byte, msr, right;
+    } rows[] = {{0x1b / 8, 0x1b, 1},
+                {1024 + 0x1000 / 8, 0xc0001000, 1},
+                {2048 + 0x10 / 8, 0x10, 2},
+                {3072 + 0x1000 / 8, 0xc0001000, 2},
+                {2048 + 0x830 / 8, 0x830, 2} /* the ICR, in either mode */};
     for (unsigned mode = APIC_BY_MONITOR; mode <= APIC_BY_CPU; mode++) {
         uint8_t *map = (uint8_t *)(uintptr_t)shown.msr_bitmap[mode];
         for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-            map[rows[i].byte] &= (uint8_t)~(1u << rows[i].msr % 8);
+            map[rows[i].byte] &= (uint8_t) ~(1u << rows[i].msr % 8);
             finds(AUDIT_MSR, 0, 0, rows[i].msr, 0);
             assert_int_equal(out.violation[0].at, rows[i].right);
             map[rows[i].byte] = 0xff;
         }
         map[0x10 / 8] &= (uint8_t)~1; /* reading the TSC is on the list */
         passes();
-        map[2048 + 0x80b / 8] &= (uint8_t)~(1u << 3); /* EOI: only where the CPU has an APIC page of the guest's to write to */
+        map[2048 + 0x80b / 8] &= (uint8_t) ~(
+            1u << 3); /* EOI: only where the CPU has an APIC page of the guest's to write to */
         if (mode == APIC_BY_CPU)
             passes();
         else
@@ -708,7 +745,8 @@ static void test_generation(void **state)
     assert_int_equal(shown.generation & 1, 0);
 }
 
-/* A copy of the kernel's memory, of its exact size, is damaged: whatever is read there, the checker stays inside and comes to an end. */
+/* A copy of the kernel's memory, of its exact size, is damaged: whatever is read there, the checker stays inside and
+ * comes to an end. */
 static void damage(unsigned seed)
 {
     uint8_t *copy = malloc(POOL_SIZE);
@@ -745,7 +783,8 @@ static void damage(unsigned seed)
     }
     check(&mine, &boot, &out);
     assert_int_equal(out.verdict, AUDIT_PASSED);
-    printf("passed %u, failed %u, too much %u\n", verdicts[AUDIT_PASSED], verdicts[AUDIT_FAILED], verdicts[AUDIT_TOO_MUCH]);
+    printf("passed %u, failed %u, too much %u\n", verdicts[AUDIT_PASSED], verdicts[AUDIT_FAILED],
+           verdicts[AUDIT_TOO_MUCH]);
     assert_true(verdicts[AUDIT_FAILED] > 500);
     free(copy);
 }

@@ -1,7 +1,7 @@
 // sources: services/audit/walk.c mm/pool.c mm/pagetable.c lib/string.c
 /*
- * The checker's walker: against tables that the kernel's own code made, whose mappings the test remembers page by page; and against tables
- * made by hand, for what the kernel never makes.
+ * The checker's walker: against tables that the kernel's own code made, whose mappings the test remembers page by page;
+ * and against tables made by hand, for what the kernel never makes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "count_tables.h"
 #include "mm/pagetable.h"
 #include "services/audit/walk.h"
-#include "count_tables.h"
 
 #define POOL_BASE 0x1000000ull
 #define POOL_SIZE (4ull << 20)
@@ -46,7 +46,8 @@ static int setup(void **state)
         pool = aligned_alloc(PAGE_SIZE, POOL_SIZE);
     pool_init(hpa(POOL_BASE), POOL_SIZE, pool);
     quota = (struct quota){POOL_SIZE, 0};
-    view = (struct view){.pool = pool, .pool_hpa = POOL_BASE, .pool_size = POOL_SIZE, .pool_va = (uint64_t)(uintptr_t)pool};
+    view = (struct view){
+        .pool = pool, .pool_hpa = POOL_BASE, .pool_size = POOL_SIZE, .pool_va = (uint64_t)(uintptr_t)pool};
     w = (struct walk){.view = &view, .found = found, .strange = strange, .context = &w};
     return 0;
 }
@@ -72,10 +73,14 @@ static bool says(uint64_t at, uint64_t *frame, uint32_t *rights)
     return false;
 }
 
-/* Random mappings, made and unmade; then every page of each is where it should be, and the sum of the runs is the sum of the mappings. */
+/* Random mappings, made and unmade; then every page of each is where it should be, and the sum of the runs is the sum
+ * of the mappings. */
 static void random_tables(struct pt_format *kernel, enum walk_format format, uint32_t fixed)
 {
-    struct { uint64_t at, frame, size; uint32_t rights; } m[64];
+    struct {
+        uint64_t at, frame, size;
+        uint32_t rights;
+    } m[64];
     srand(5);
     for (int round = 0; round < 60; round++) {
         void *state = NULL;
@@ -87,9 +92,12 @@ static void random_tables(struct pt_format *kernel, enum walk_format format, uin
         while (count < 12) {
             static const uint64_t unit[] = {PAGE_SIZE, SIZE_2M, SIZE_1G};
             unsigned u = (unsigned)rand() % 3;
-            uint64_t size = unit[u] * (1 + (uint64_t)rand() % 5) + (rand() % 3 ? 0 : PAGE_SIZE * ((uint64_t)rand() % 8));
-            uint64_t at = ((uint64_t)rand() % 1000 * SIZE_1G + (uint64_t)rand() % 512 * unit[u < 2 ? u : 1]) & ((1ull << 46) - 1);
-            uint64_t frame = ((uint64_t)rand() << 21 & ((1ull << 40) - 1)) + (at & (SIZE_1G - 1)) + (rand() % 2 ? 0 : PAGE_SIZE) + SIZE_1G;
+            uint64_t size = unit[u] * (1 + (uint64_t)rand() % 5) +
+                            (rand() % 3 ? 0 : PAGE_SIZE * ((uint64_t)rand() % 8));
+            uint64_t at = ((uint64_t)rand() % 1000 * SIZE_1G + (uint64_t)rand() % 512 * unit[u < 2 ? u : 1]) &
+                          ((1ull << 46) - 1);
+            uint64_t frame = ((uint64_t)rand() << 21 & ((1ull << 40) - 1)) + (at & (SIZE_1G - 1)) +
+                             (rand() % 2 ? 0 : PAGE_SIZE) + SIZE_1G;
             uint32_t rights = RIGHT_READ | (rand() % 2 ? RIGHT_WRITE : 0) | (rand() % 2 ? RIGHT_EXEC : 0);
             if (size > 8 * SIZE_2M && ((at ^ frame) & (SIZE_2M - 1)))
                 continue; /* too many tables for this pool */
@@ -106,7 +114,7 @@ static void random_tables(struct pt_format *kernel, enum walk_format format, uin
         assert_int_equal(stranges, 0);
         assert_int_equal(w.tables, count_tables(&pt, 256));
         for (unsigned i = 0; i < count; i++) {
-            for (uint64_t k = 0; k < m[i].size; k += m[i].size > SIZE_2M ? SIZE_2M / 2 : PAGE_SIZE) {
+            for (uint64_t k = 0; k<m[i].size; k += m[i].size> SIZE_2M ? SIZE_2M / 2 : PAGE_SIZE) {
                 uint64_t frame;
                 uint32_t rights;
                 bool there = says(m[i].at + k, &frame, &rights);
@@ -124,14 +132,32 @@ static void random_tables(struct pt_format *kernel, enum walk_format format, uin
     }
 }
 
-static void test_random_host(void **state) { (void)state; random_tables(&pt_host, WALK_HOST, WALK_USER); }
-static void test_random_npt(void **state) { (void)state; random_tables(&pt_npt, WALK_NPT, WALK_USER); }
-static void test_random_ept(void **state) { (void)state; random_tables(&pt_ept, WALK_EPT, 0); }
+static void test_random_host(void **state)
+{
+    (void)state;
+    random_tables(&pt_host, WALK_HOST, WALK_USER);
+}
+static void test_random_npt(void **state)
+{
+    (void)state;
+    random_tables(&pt_npt, WALK_NPT, WALK_USER);
+}
+static void test_random_ept(void **state)
+{
+    (void)state;
+    random_tables(&pt_ept, WALK_EPT, 0);
+}
 
 /* ---- by hand */
 
-static uint64_t *page(void) { return pool_page(&quota); }
-static uint64_t at(const uint64_t *table) { return pool_hpa(table).v; }
+static uint64_t *page(void)
+{
+    return pool_page(&quota);
+}
+static uint64_t at(const uint64_t *table)
+{
+    return pool_hpa(table).v;
+}
 
 /* A chain of four tables with these entries' bits, and a leaf. */
 static uint64_t chain(uint64_t b4, uint64_t b3, uint64_t b2, uint64_t leaf)
@@ -196,23 +222,23 @@ static void test_strange(void **state)
 {
     (void)state;
     uint64_t *top = page();
-    strange_is(WALK_HOST, 0x123000, 0);                                /* the root is not in the pool */
+    strange_is(WALK_HOST, 0x123000, 0); /* the root is not in the pool */
     top[0] = 0x5000 | 7;
-    strange_is(WALK_HOST, at(top), 0);                                 /* nor is this table */
+    strange_is(WALK_HOST, at(top), 0); /* nor is this table */
     top[0] = at(top) | 7;
-    strange_is(WALK_HOST, at(top), 0);                                 /* a table that leads to itself */
+    strange_is(WALK_HOST, at(top), 0); /* a table that leads to itself */
     top[0] = (POOL_BASE + POOL_SIZE) | 7;
     strange_is(WALK_EPT, at(top), 0);
     strange_is(WALK_EPT, chain(7, 7, 7, 0x9000 | 0x32), 0x9000 | 0x32); /* write without read */
     strange_is(WALK_EPT, chain(7, 7, 7, 0x9000 | 0x17), 0x9000 | 0x17); /* memory type 2 */
     top[0] = at(page()) | 0x87;
-    strange_is(WALK_HOST, at(top), top[0]);                            /* no page is that large */
+    strange_is(WALK_HOST, at(top), top[0]); /* no page is that large */
     strange_is(WALK_EPT, at(top), top[0]);
     uint64_t *directory = page();
     top[0] = at(directory) | 7;
-    directory[3] = 0x40201087ull;                                      /* 1 GiB at an odd address, and PAT */
+    directory[3] = 0x40201087ull; /* 1 GiB at an odd address, and PAT */
     strange_is(WALK_HOST, at(top), directory[3]);
-    directory[3] = 0x40000000ull | 0x1087;                             /* PAT alone is right */
+    directory[3] = 0x40000000ull | 0x1087; /* PAT alone is right */
     go(WALK_HOST, at(top), 0, 512);
     assert_int_equal(runs, 1);
     assert_int_equal(run[0].frame, 0x40000000);
@@ -255,10 +281,14 @@ static void test_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_random_host, setup),          cmocka_unit_test_setup(test_random_npt, setup),
-        cmocka_unit_test_setup(test_random_ept, setup),           cmocka_unit_test_setup(test_rights_of_all_levels, setup),
-        cmocka_unit_test_setup(test_high_half_and_slots, setup),  cmocka_unit_test_setup(test_strange, setup),
-        cmocka_unit_test_setup(test_shared_table, setup),         cmocka_unit_test_setup(test_runs, setup),
+        cmocka_unit_test_setup(test_random_host, setup),
+        cmocka_unit_test_setup(test_random_npt, setup),
+        cmocka_unit_test_setup(test_random_ept, setup),
+        cmocka_unit_test_setup(test_rights_of_all_levels, setup),
+        cmocka_unit_test_setup(test_high_half_and_slots, setup),
+        cmocka_unit_test_setup(test_strange, setup),
+        cmocka_unit_test_setup(test_shared_table, setup),
+        cmocka_unit_test_setup(test_runs, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

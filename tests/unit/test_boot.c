@@ -1,7 +1,8 @@
 // sources: boot/ranges.c boot/multiboot.c kernel/options.c tests/unit/ring0_string.c
 /*
- * What the boot loader tells: lists of ranges against a map of pages, the command line, and Multiboot information of both versions, sound,
- * cut short and hostile. The information lies in low memory, as the loader puts it, and ends at a page that cannot be read.
+ * What the boot loader tells: lists of ranges against a map of pages, the command line, and Multiboot information of
+ * both versions, sound, cut short and hostile. The information lies in low memory, as the loader puts it, and ends at a
+ * page that cannot be read.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -92,7 +93,11 @@ static void test_ranges_at_the_ends(void **state)
 static void test_options(void **state)
 {
     (void)state;
-    const struct { const char *line, *name; bool there; const char *value; } rows[] = {
+    const struct {
+        const char *line, *name;
+        bool there;
+        const char *value;
+    } rows[] = {
         {"", "log", false, ""},
         {"log", "log", true, ""},
         {"log=debug", "log", true, "debug"},
@@ -123,9 +128,9 @@ static void test_options(void **state)
 /* ---- Multiboot */
 
 enum { LOW = 1 << 20 };
-static uint8_t *low;         /* LOW bytes below 2 GiB; what follows cannot be read */
+static uint8_t *low; /* LOW bytes below 2 GiB; what follows cannot be read */
 static struct boot_facts f;
-static uint8_t image[LOW];   /* built here, copied to the end of `low` */
+static uint8_t image[LOW]; /* built here, copied to the end of `low` */
 static size_t used;
 
 static int setup(void **state)
@@ -277,8 +282,11 @@ static void test_version1(void **state)
     w[1] = 639, w[2] = 100000;
     w[4] = (uint32_t)(uintptr_t)line;
     w[5] = 2, w[6] = (uint32_t)(uintptr_t)module;
-    const struct { uint32_t size; uint64_t base, length; uint32_t type; } __attribute__((packed)) map[] = {
-        {20, 0, 0x9f000, 1}, {20, 0x100000, 0x1000000, 1}, {20, 0x180000, 0x1000, 2}};
+    const struct {
+        uint32_t size;
+        uint64_t base, length;
+        uint32_t type;
+    } __attribute__((packed)) map[] = {{20, 0, 0x9f000, 1}, {20, 0x100000, 0x1000000, 1}, {20, 0x180000, 0x1000, 2}};
     uint8_t *at = (uint8_t *)(uintptr_t)(end - sizeof map);
     memcpy(at, map, sizeof map);
     w[11] = sizeof map, w[12] = (uint32_t)(uintptr_t)at;
@@ -330,9 +338,20 @@ static void test_not_multiboot(void **state)
 static void test_addresses_that_wrap(void **state)
 {
     (void)state;
-    const struct { uint64_t base, size; uint32_t type; } rows[] = {
-        {0xfffffffffffff800, 0x100, 1}, {0xfffffffffffff800, 0x800, 1}, {0xfffffffffffff000, 0x1000, 1}, {~0ull, 1, 1}, {0x1000, ~0ull, 1},
-        {1ull << 52, 0x1000, 1}, {(1ull << 52) - 0x1000, 0x2000, 1}, {0, ~0ull, 1}, {0, 0, 1}, {0x1800, 0x700, 1},
+    const struct {
+        uint64_t base, size;
+        uint32_t type;
+    } rows[] = {
+        {0xfffffffffffff800, 0x100, 1},
+        {0xfffffffffffff800, 0x800, 1},
+        {0xfffffffffffff000, 0x1000, 1},
+        {~0ull, 1, 1},
+        {0x1000, ~0ull, 1},
+        {1ull << 52, 0x1000, 1},
+        {(1ull << 52) - 0x1000, 0x2000, 1},
+        {0, ~0ull, 1},
+        {0, 0, 1},
+        {0x1800, 0x700, 1},
     };
     map_tag(ARRAY_SIZE(rows), 24);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -391,7 +410,8 @@ static void test_more_than_fits(void **state)
     range_is(1, 0x10020000, 0x10000);
 }
 
-/* Tags that lie about their length, an end that never comes, strings without one: nothing is read beyond the information. */
+/* Tags that lie about their length, an end that never comes, strings without one: nothing is read beyond the
+ * information. */
 static void test_lying_lengths(void **state)
 {
     (void)state;
@@ -409,7 +429,8 @@ static void test_lying_lengths(void **state)
             memcpy((uint8_t *)(uintptr_t)info + at + 4, &sizes[i], 4);
             assert_int_equal(multiboot_read(MAGIC2, info, &f), OK);
         }
-    for (uint32_t total = 0; total < 40; total++) { /* shorter and longer than what is there: longer ends at the first tag of type 0 */
+    for (uint32_t total = 0; total < 40;
+         total++) { /* shorter and longer than what is there: longer ends at the first tag of type 0 */
         if (total > used)
             break;
         memcpy((uint8_t *)(uintptr_t)info, &total, 4);
@@ -452,11 +473,15 @@ static void test_noise(void **state)
             switch (rand() % 4) {
             case 0: text_tag(rand() % 2 ? 1 : 2, "a b=c"); break;
             case 1: module_tag((uint32_t)rand() * 2u, (uint32_t)rand() * 2u, "x/y z"); break;
-            case 2: tag((uint32_t)rand() % 20, 8 + (uint32_t)rand() % 40); used += (size_t)(rand() % 40); break;
+            case 2:
+                tag((uint32_t)rand() % 20, 8 + (uint32_t)rand() % 40);
+                used += (size_t)(rand() % 40);
+                break;
             default:
                 map_tag(4, 24);
                 for (int i = 0; i < 4; i++)
-                    map_entry((uint64_t)rand() << (rand() % 33), (uint64_t)rand() << (rand() % 33), (uint32_t)rand() % 4, 24);
+                    map_entry((uint64_t)rand() << (rand() % 33), (uint64_t)rand() << (rand() % 33),
+                              (uint32_t)rand() % 4, 24);
             }
         for (int flips = rand() % 5; flips > 0; flips--)
             image[8 + (size_t)rand() % used] ^= (uint8_t)(1 << rand() % 8);

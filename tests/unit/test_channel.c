@@ -10,7 +10,12 @@
 
 static struct channel_ring ring;
 
-static int setup(void **unused) { (void)unused; memset(&ring, 0, sizeof ring); return 0; }
+static int setup(void **unused)
+{
+    (void)unused;
+    memset(&ring, 0, sizeof ring);
+    return 0;
+}
 
 static void order_and_wrap(void **unused)
 {

@@ -1,6 +1,6 @@
 // sources: services/root/config.c services/root/config_values.c services/root/config_check.c services/root/config_regions.c lib/print.c lib/string.c
-/* mullion.conf: what is understood, and for every kind of mistake: where it is told, what is told, and that the other guests
- * stand. */
+/* mullion.conf: what is understood, and for every kind of mistake: where it is told, what is told, and that the other
+ * guests stand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +15,10 @@ static struct config c;
 static char told[65536];
 static unsigned reports;
 
-static const struct config_module modules[] = {{"vmlinuz", 7000000}, {"initrd.gz", 1000000}, {"tiny.elf", 9000}, {"empty", 0}};
-static const struct config_machine machine = {.cpus = 4, .memory = 1000ull << 20, .kernel_memory = 16ull << 20, .module_count = 4, .module = modules};
+static const struct config_module modules[] = {
+    {"vmlinuz", 7000000}, {"initrd.gz", 1000000}, {"tiny.elf", 9000}, {"empty", 0}};
+static const struct config_machine machine = {
+    .cpus = 4, .memory = 1000ull << 20, .kernel_memory = 16ull << 20, .module_count = 4, .module = modules};
 
 static void note(void *context, unsigned line, const char *text)
 {
@@ -92,12 +94,13 @@ static void bad_line(const char *line, const char *words)
 static void test_full(void **state)
 {
     (void)state;
-    parse("\xef\xbb\xbf; a comment\r\n[host]\r\nconsole = serial, screen ; both\r\nlog = debug\r\n\r\n"
-          "[guest web]\r\ncpus    = 1-2   ; two\nmemory  = 512M # half\nkernel  = vmlinuz\ninitrd  = initrd.gz\n"
-          "cmdline = console=ttyS0 a=b;c x#y\n"
-          "  [guest batch]\nshare = 25% of cpu 3, every 20ms\nmemory = 131072K\nkernel = tiny.elf\nmodules = vmlinuz one two, "
-          "initrd.gz\n"
-          "cmdline = \" a ; b # c\"\non-crash = restart\non-reboot=stop\nautostart = no\ndebug-exit = 0x501");
+    parse(
+        "\xef\xbb\xbf; a comment\r\n[host]\r\nconsole = serial, screen ; both\r\nlog = debug\r\n\r\n"
+        "[guest web]\r\ncpus    = 1-2   ; two\nmemory  = 512M # half\nkernel  = vmlinuz\ninitrd  = initrd.gz\n"
+        "cmdline = console=ttyS0 a=b;c x#y\n"
+        "  [guest batch]\nshare = 25% of cpu 3, every 20ms\nmemory = 131072K\nkernel = tiny.elf\nmodules = vmlinuz one two, "
+        "initrd.gz\n"
+        "cmdline = \" a ; b # c\"\non-crash = restart\non-reboot=stop\nautostart = no\ndebug-exit = 0x501");
     assert_string_equal(told, "");
     assert_int_equal(c.mistakes, 0);
     assert_int_equal(c.guest_count, 2);
@@ -150,7 +153,8 @@ static void test_lines(void **state)
     mistake("[host]\nlog = loud", 2, "error, warn, info or debug");
     mistake("[host]\nconsole = tape", 2, "serial, screen or both");
     mistake("[host]\nlog = info\nlog = info", 3, "already, in line 2");
-    bad_line("colour = red", "unknown key 'colour'; in [guest ...] these are allowed: cpus, share, borrow, memory, kernel");
+    bad_line("colour = red",
+             "unknown key 'colour'; in [guest ...] these are allowed: cpus, share, borrow, memory, kernel");
     bad_line("nonsense", "'nonsense' is not understood");
     bad_line("cmdline = \"abc", "quotes do not match");
     bad_line("autostart =", "has no value");
@@ -197,11 +201,13 @@ static void test_memory(void **state)
 static void test_overcommit(void **state)
 {
     (void)state;
-    parse("[guest a]\ncpus = 1\nmemory = 512M\nkernel = tiny.elf\n[guest b]\ncpus = 2\nmemory = 480M\nkernel = tiny.elf\n"
-          "[guest c]\ncpus = 3\nmemory = 64M\nkernel = tiny.elf\n[guest d]\ncpus = 0\nmemory = 1M\nkernel = tiny.elf\n");
+    parse(
+        "[guest a]\ncpus = 1\nmemory = 512M\nkernel = tiny.elf\n[guest b]\ncpus = 2\nmemory = 480M\nkernel = tiny.elf\n"
+        "[guest c]\ncpus = 3\nmemory = 64M\nkernel = tiny.elf\n[guest d]\ncpus = 0\nmemory = 1M\nkernel = tiny.elf\n");
     assert_non_null(strstr(
-        told, "11: memory: guest 'c' wants 64M and 1152K for its monitor, but 5M of 1000M are left, a has 512M, b has 480M; "
-              "at most 3M are possible\n"));
+        told,
+        "11: memory: guest 'c' wants 64M and 1152K for its monitor, but 5M of 1000M are left, a has 512M, b has 480M; "
+        "at most 3M are possible\n"));
     assert_non_null(strstr(told, "9: guest 'c' is left out"));
     assert_int_equal(c.guest_count, 3);
     assert_string_equal(c.guest[2].name, "d");
@@ -218,8 +224,9 @@ static void test_cpus(void **state)
     bad_line("cpus = 2,", "not a CPU number or range");
     bad_line("cpus = two", "not a CPU number or range");
     bad_line("cpus = 99999999999999999999", "not a CPU number or range");
-    mistake("[guest a]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\ncpus = 2-3\nmemory = 32M\nkernel = tiny.elf", 6,
-            "CPU 2 is taken: guest 'a' has it for itself (line 2)");
+    mistake(
+        "[guest a]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\ncpus = 2-3\nmemory = 32M\nkernel = tiny.elf",
+        6, "CPU 2 is taken: guest 'a' has it for itself (line 2)");
     assert_int_equal(c.guest_count, 2);
     mistake(
         "[guest a]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare = 10% of cpu 2\nmemory = 32M\nkernel = tiny.elf",
@@ -247,10 +254,11 @@ static void test_shares(void **state)
     mistake("[guest a]\ncpus = 2\nborrow = yes\nmemory = 32M\nkernel = tiny.elf", 3, "guest 'a' has CPUs of its own");
     parse("[guest a]\nshare = 25% of cpu 2\nborrow = yes\nmemory = 32M\nkernel = tiny.elf\n" GOOD);
     assert_true(c.guest_count == 2 && c.guest[0].borrow && !c.guest[1].borrow && c.mistakes == 0);
-    mistake("[guest a]\nshare=50% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare=40% of cpu 2\nmemory = 32M\nkernel "
-            "= tiny.elf\n"
-            "[guest c]\nshare = 30% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n",
-            10, "CPU 2 would be used to 120% (a 50%, b 40%, c 30%)");
+    mistake(
+        "[guest a]\nshare=50% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare=40% of cpu 2\nmemory = 32M\nkernel "
+        "= tiny.elf\n"
+        "[guest c]\nshare = 30% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n",
+        10, "CPU 2 would be used to 120% (a 50%, b 40%, c 30%)");
     assert_int_equal(c.guest_count, 3);
 }
 
@@ -266,7 +274,8 @@ static void test_modules(void **state)
     mistake("[guest bad]\ncpus = 2\nmemory = 32M", 1, "has no kernel");
     mistake("[guest bad]\ncpus = 2\nkernel = vmlinuz", 1, "has no memory");
     mistake("[guest bad]\nmemory = 32M\nkernel = vmlinuz", 1, "has no CPU");
-    mistake("[guest bad]\ncpus = 2\nmemory = 32M\nkernel = vmlinuz\ninitrd = initrd.gz\nmodules = initrd.gz", 6, "both initrd");
+    mistake("[guest bad]\ncpus = 2\nmemory = 32M\nkernel = vmlinuz\ninitrd = initrd.gz\nmodules = initrd.gz", 6,
+            "both initrd");
 }
 
 static void test_bytes(void **state)
@@ -333,8 +342,8 @@ static void test_too_many(void **state)
     static char text[8192];
     size_t n = 0;
     for (int i = 0; i < 33; i++)
-        n +=
-            (size_t)snprintf(text + n, sizeof text - n, "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
     parse(text);
     assert_non_null(strstr(told, "129: guest 'g32' is one too many; at most 32"));
     assert_int_equal(c.guest_count, 32);
@@ -349,7 +358,8 @@ static void test_kernel_memory(void **state)
     struct config_machine small = machine;
     small.kernel_memory = 2ull << 20;
     for (int i = 0; i < 6; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
     told[0] = 0;
     config_parse(&c, text, n, &small, note, NULL);
     assert_int_equal(c.guest_count, 4); /* 4 * 448K */
@@ -386,7 +396,8 @@ static void test_damage(void **state)
             assert_true(c.guest[i].cpu_count >= 1 && c.guest[i].cpu_count <= 4);
             assert_true(c.guest[i].module_count >= 1 && c.guest[i].module_count <= VMM_MODULES_MAX);
             for (unsigned k = 0; k < c.guest[i].region_count; k++)
-                assert_true(c.guest[i].region[k].region < c.region_count && c.guest[i].region[k].size >= CONFIG_REGION_MIN);
+                assert_true(c.guest[i].region[k].region < c.region_count &&
+                            c.guest[i].region[k].size >= CONFIG_REGION_MIN);
         }
     }
 }
@@ -394,10 +405,10 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),     cmocka_unit_test(test_empty),     cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_memory),    cmocka_unit_test(test_overcommit),
-        cmocka_unit_test(test_cpus),     cmocka_unit_test(test_shares),    cmocka_unit_test(test_modules),
-        cmocka_unit_test(test_bytes),    cmocka_unit_test(test_long_line), cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_full),     cmocka_unit_test(test_empty),         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_memory),        cmocka_unit_test(test_overcommit),
+        cmocka_unit_test(test_cpus),     cmocka_unit_test(test_shares),        cmocka_unit_test(test_modules),
+        cmocka_unit_test(test_bytes),    cmocka_unit_test(test_long_line),     cmocka_unit_test(test_flood),
         cmocka_unit_test(test_too_many), cmocka_unit_test(test_kernel_memory), cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 // sources: services/root/config.c services/root/config_values.c services/root/config_check.c services/root/config_regions.c lib/print.c lib/string.c
-/* The key `shared` of mullion.conf: what is understood, every mistake, what guests must agree about, and how memory is counted. */
+/* The key `shared` of mullion.conf: what is understood, every mistake, what guests must agree about, and how memory is
+ * counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,20 +36,23 @@ static void parse(const char *text)
 static int setup(void **state)
 {
     (void)state;
-    machine = (struct config_machine){.cpus = 4, .memory = 1000ull << 20, .kernel_memory = 16ull << 20, .module_count = 1, .module = modules};
+    machine = (struct config_machine){
+        .cpus = 4, .memory = 1000ull << 20, .kernel_memory = 16ull << 20, .module_count = 1, .module = modules};
     return 0;
 }
 
 /* Guest number n, four lines and `shared` in the fifth. */
 #define G(n, shared) "[guest g" #n "]\nshare = 5% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared = " shared "\n"
-#define PLAIN(n) "[guest g" #n "]\nshare = 5% of cpu 1\nmemory = 16M\nkernel = tiny.elf\n\n"
+#define PLAIN(n)     "[guest g" #n "]\nshare = 5% of cpu 1\nmemory = 16M\nkernel = tiny.elf\n\n"
 
 static void test_understood(void **state)
 {
     (void)state;
-    parse(G(0, "mail 4M rw, news 64K ro") G(1, "news 64K rw , \tbig\t1G  ro") PLAIN(2) G(3, "big 1048576K rw,mail 4194304 ro"));
+    parse(G(0, "mail 4M rw, news 64K ro") G(1, "news 64K rw , \tbig\t1G  ro") PLAIN(2)
+              G(3, "big 1048576K rw,mail 4194304 ro"));
     machine.memory = 3000ull << 20;
-    parse(G(0, "mail 4M rw, news 64K ro") G(1, "news 64K rw , \tbig\t1G  ro") PLAIN(2) G(3, "big 1048576K rw,mail 4194304 ro"));
+    parse(G(0, "mail 4M rw, news 64K ro") G(1, "news 64K rw , \tbig\t1G  ro") PLAIN(2)
+              G(3, "big 1048576K rw,mail 4194304 ro"));
     assert_string_equal(told, "");
     assert_int_equal(c.guest_count, 4);
     assert_int_equal(c.region_count, 3);
@@ -69,10 +73,11 @@ static void test_understood(void **state)
 static void bad(const char *value, const char *words)
 {
     char text[1024];
-    snprintf(text, sizeof text, "[guest bad]\nshare = 5%% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared = %s\n%s", value,
-             PLAIN(1));
+    snprintf(text, sizeof text, "[guest bad]\nshare = 5%% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared = %s\n%s",
+             value, PLAIN(1));
     parse(text);
-    if (strncmp(told, "5: ", 3) != 0 || strstr(told, words) == NULL || strstr(told, "1: guest 'bad' is left out") == NULL)
+    if (strncmp(told, "5: ", 3) != 0 || strstr(told, words) == NULL ||
+        strstr(told, "1: guest 'bad' is left out") == NULL)
         fail_msg("'%s': wanted %s, got:\n%s", value, words, told);
     assert_int_equal(c.mistakes, 1);
     assert_int_equal(c.guest_count, 1);
@@ -108,7 +113,9 @@ static void test_agreement(void **state)
 {
     (void)state;
     parse(G(0, "mail 4M rw") G(1, "mail 8M rw") G(2, "mail 4M ro"));
-    assert_non_null(strstr(told, "10: shared: region 'mail' has 8M here, but guest 'g0' gives it 4M (line 5); the same size in both is allowed\n"));
+    assert_non_null(strstr(
+        told,
+        "10: shared: region 'mail' has 8M here, but guest 'g0' gives it 4M (line 5); the same size in both is allowed\n"));
     assert_int_equal(c.mistakes, 1);
     assert_int_equal(c.guest_count, 2);
     assert_int_equal(c.region_count, 1);
@@ -123,11 +130,13 @@ static void test_notes(void **state)
 {
     (void)state;
     parse(G(0, "mail 4M rw") PLAIN(1));
-    assert_string_equal(told, "5: note: guest 'g0' alone has region 'mail'; it is shared when another guest names it too\n");
+    assert_string_equal(told,
+                        "5: note: guest 'g0' alone has region 'mail'; it is shared when another guest names it too\n");
     assert_int_equal(c.mistakes, 0);
     assert_int_equal(c.guest_count, 2);
     parse(G(0, "mail 4M ro") G(1, "mail 4M ro"));
-    assert_string_equal(told, "5: note: region 'mail' is ro in all guests, so it stays empty; rw in one of them lets it be filled\n");
+    assert_string_equal(
+        told, "5: note: region 'mail' is ro in all guests, so it stays empty; rw in one of them lets it be filled\n");
     assert_int_equal(c.guest_count, 2);
     /* The second one is left out: the first is alone. */
     parse(G(0, "mail 4M rw") "[guest bad]\nmemory = 1M\nshared = mail 4M rw\n");
@@ -141,8 +150,10 @@ static void test_memory_is_counted_once(void **state)
     parse(G(0, "mail 64M rw") G(1, "mail 64M rw"));
     assert_string_equal(told, "");
     parse(G(0, "mail 64M rw") G(1, "mail 64M rw, news 4K rw"));
-    assert_non_null(strstr(told, "8: memory: guest 'g1' wants 16M, 4K for regions that it shares and 1152K for its monitor, but 17M of 98M are "
-                                 "left, shared regions have 64M, g0 has 16M; at most 15M are possible\n"));
+    assert_non_null(strstr(
+        told,
+        "8: memory: guest 'g1' wants 16M, 4K for regions that it shares and 1152K for its monitor, but 17M of 98M are "
+        "left, shared regions have 64M, g0 has 16M; at most 15M are possible\n"));
     assert_int_equal(c.guest_count, 1);
     assert_int_equal(c.region_count, 1);
     machine.memory -= PAGE_SIZE;
@@ -166,9 +177,10 @@ static void test_too_many(void **state)
     (void)state;
     char text[4096] = "";
     for (unsigned i = 0; i < 9; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text),
-                 "[guest g%u]\nshare = 5%% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared = a%u 4K rw, b%u 4K rw, c%u 4K rw, d%u 4K rw\n", i, i, i,
-                 i, i);
+        snprintf(
+            text + strlen(text), sizeof text - strlen(text),
+            "[guest g%u]\nshare = 5%% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared = a%u 4K rw, b%u 4K rw, c%u 4K rw, d%u 4K rw\n",
+            i, i, i, i, i);
     parse(text);
     assert_int_equal(c.guest_count, 8);
     assert_int_equal(c.region_count, 32);
@@ -178,9 +190,12 @@ static void test_too_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_understood, setup),    cmocka_unit_test_setup(test_mistakes, setup),
-        cmocka_unit_test_setup(test_agreement, setup),     cmocka_unit_test_setup(test_notes, setup),
-        cmocka_unit_test_setup(test_memory_is_counted_once, setup), cmocka_unit_test_setup(test_kernel_memory, setup),
+        cmocka_unit_test_setup(test_understood, setup),
+        cmocka_unit_test_setup(test_mistakes, setup),
+        cmocka_unit_test_setup(test_agreement, setup),
+        cmocka_unit_test_setup(test_notes, setup),
+        cmocka_unit_test_setup(test_memory_is_counted_once, setup),
+        cmocka_unit_test_setup(test_kernel_memory, setup),
         cmocka_unit_test_setup(test_too_many, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 // sources: services/console/lines.c services/console/scrollback.c lib/string.c
-/* The multiplexer: whole lines behind their names, no trick of a guest's comes through, unfinished lines are shown in time. */
+/* The multiplexer: whole lines behind their names, no trick of a guest's comes through, unfinished lines are shown in
+ * time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -119,9 +120,12 @@ static void test_utf8(void **state)
     (void)state;
     feed(0, "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n");
     expect("[a] caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\r\n");
-    feed(0, "\xff \x9b" "31m \xc3( \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80\n"); /* not UTF-8; 0x9b is CSI on an 8-bit terminal */
+    feed(0, "\xff \x9b"
+            "31m \xc3( \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80\n"); /* not UTF-8; 0x9b is CSI on an 8-bit terminal */
     expect("[a] ? ?31m ?( ?? ? ?\r\n");
-    feed(0, "\xc2\x9b" "31m \xe2\x80\xae" "evil\n"); /* the same, encoded; and right-to-left override */
+    feed(0, "\xc2\x9b"
+            "31m \xe2\x80\xae"
+            "evil\n"); /* the same, encoded; and right-to-left override */
     expect("[a] ?31m ?evil\r\n");
     feed(0, "\xe2\x82\n");
     expect("[a] ?\r\n");
@@ -172,7 +176,8 @@ static void test_silent(void **state)
     assert_string_equal(kept, "0:one\n");
 }
 
-/* Whatever three guests write: only printable text, tabs and our own line ends come out, and each line starts with a name. */
+/* Whatever three guests write: only printable text, tabs and our own line ends come out, and each line starts with a
+ * name. */
 static void test_noise(void **state)
 {
     (void)state;

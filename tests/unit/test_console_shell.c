@@ -58,10 +58,15 @@ static void test_typing(void **state)
     line("\nlisx\x7ft\r", "list"); /* the LF of a CR LF is nothing */
     line("abc\x15xyz\r", "xyz");
     line("start web\x17vm\r", "start vm");
-    line("bc\x01" "a\x05" "d\r", "abcd");
+    line("bc\x01"
+         "a\x05"
+         "d\r",
+         "abcd");
     line("abcd\x1b[D\x1b[D\x7f\r", "acd");
     line("abcd\x1b[D\x1b[D\x1b[3~\r", "abd");
-    line("abcd\x1b[H\x0b" "x\r", "x");
+    line("abcd\x1b[H\x0b"
+         "x\r",
+         "x");
     line("\x7f\x7f\r", "");
     line("a\x1b[99;5Rb\x02\x80\xff\r", "ab");
     assert_int_equal(keys("abc\x03"), EDITOR_CANCEL);

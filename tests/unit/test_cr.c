@@ -8,12 +8,12 @@
 #include "vmm/cr.h"
 
 /* Never offered, so nothing but this test knows them (Intel SDM vol. 3, 2.5). */
-#define CR4_LA57       (1ull << 12)
-#define CR4_SMXE       (1ull << 14)
-#define CR4_CET        (1ull << 23)
-#define CR4_PKS        (1ull << 24)
+#define CR4_LA57 (1ull << 12)
+#define CR4_SMXE (1ull << 14)
+#define CR4_CET  (1ull << 23)
+#define CR4_PKS  (1ull << 24)
 
-#define ALLOWED (CR4_PAE | CR4_PGE | CR4_PSE | CR4_PCIDE | CR4_OSFXSR | CR4_SMEP)
+#define ALLOWED              (CR4_PAE | CR4_PGE | CR4_PSE | CR4_PCIDE | CR4_OSFXSR | CR4_SMEP)
 #define WRITE(number, value) cr_write(&s, number, value, ALLOWED, 40)
 
 static struct vcpu_state s;
@@ -49,14 +49,14 @@ static void into_long_mode(void **unused)
 static void refused(void **unused)
 {
     (void)unused;
-    assert_false(WRITE(0, CR0_PG));              /* paging without protection */
-    assert_false(WRITE(0, CR0_PE | CR0_NW));     /* not-write-through without cache-disable */
+    assert_false(WRITE(0, CR0_PG));          /* paging without protection */
+    assert_false(WRITE(0, CR0_PE | CR0_NW)); /* not-write-through without cache-disable */
     assert_false(WRITE(0, 1ull << 40));
-    assert_false(WRITE(4, CR4_VMXE));            /* not offered */
+    assert_false(WRITE(4, CR4_VMXE)); /* not offered */
     assert_false(WRITE(4, CR4_LA57));
-    assert_false(WRITE(4, CR4_PCIDE));           /* only in long mode */
+    assert_false(WRITE(4, CR4_PCIDE)); /* only in long mode */
     assert_false(WRITE(5, 0));
-    assert_false(WRITE(8, 0));                   /* the APIC's */
+    assert_false(WRITE(8, 0)); /* the APIC's */
     assert_int_equal(s.dirty, 0);
     assert_true(s.cr0 == (CR0_PE | CR0_ET) && s.cr4 == 0);
 }
@@ -64,18 +64,18 @@ static void refused(void **unused)
 static void page_table_base(void **unused)
 {
     (void)unused;
-    assert_true(WRITE(3, 0x1123456789000));      /* outside long mode: 32 bits */
+    assert_true(WRITE(3, 0x1123456789000)); /* outside long mode: 32 bits */
     assert_true(s.cr3 == 0x56789000);
     s.efer = EFER_LME | EFER_LMA;
     s.cr4 = CR4_PAE;
     s.cr0 |= CR0_PG;
     s.cr3 = 0x1000;
-    assert_false(WRITE(3, 1ull << 40));          /* beyond the physical address width */
+    assert_false(WRITE(3, 1ull << 40)); /* beyond the physical address width */
     assert_false(WRITE(3, 1ull << 63));
     assert_true(WRITE(4, CR4_PAE | CR4_PCIDE));
-    assert_true(WRITE(3, 1ull << 63 | 0x2005));  /* with PCIDs: a hint, not kept */
+    assert_true(WRITE(3, 1ull << 63 | 0x2005)); /* with PCIDs: a hint, not kept */
     assert_true(s.cr3 == 0x2005);
-    assert_false(WRITE(0, CR0_PE));              /* paging off with PCIDs on */
+    assert_false(WRITE(0, CR0_PE)); /* paging off with PCIDs on */
 }
 
 static void what_cpuid_offers(void **unused)

@@ -1,7 +1,7 @@
 // sources: vmm/devices/bench.c vmm/devices/bus.c
 /*
- * The device that the benchmark measures against: it answers at its port and in its page, swallows writes, and shows the
- * origin of the clock.
+ * The device that the benchmark measures against: it answers at its port and in its page, swallows writes, and shows
+ * the origin of the clock.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,8 @@ static struct bus bus;
 static uint64_t origin;
 
 static unsigned rung;
-struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                               uint64_t f)
 {
     (void)c, (void)d, (void)e, (void)f;
     assert_int_equal(number, SYS_EVENT_SIGNAL);

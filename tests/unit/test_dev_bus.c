@@ -2,7 +2,12 @@
 // sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/irq.c vmm/devices/pic.c vmm/devices/ioapic.c
 #include "dev_test.h"
 
-struct probe { unsigned calls, sizes[16]; uint64_t at[16], written[16]; uint64_t answer; struct bus *bus; };
+struct probe {
+    unsigned calls, sizes[16];
+    uint64_t at[16], written[16];
+    uint64_t answer;
+    struct bus *bus;
+};
 
 static void probe_port(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
@@ -41,7 +46,7 @@ static void ranges(void **state)
 {
     (void)state;
     static struct bus bus;
-    struct probe p = { 0 };
+    struct probe p = {0};
     bus_init(&bus);
     assert_int_equal(bus_add_ports(&bus, 0x100, 0x107, 4, probe_port, &p), OK);
     assert_int_equal(bus_add_ports(&bus, 0x107, 0x200, 4, probe_port, &p), E_OVERLAP);
@@ -65,9 +70,9 @@ static void ranges(void **state)
         assert_int_equal(bus_add_ports(&bus, (uint16_t)(0x1000 + i), (uint16_t)(0x1000 + i), 1, probe_port, &p), OK);
     assert_int_equal(bus_add_ports(&bus, 0x8000, 0x8000, 1, probe_port, &p), E_QUOTA);
     bus_remove_ports(&bus, 0x100, &bus); /* not its owner */
-    assert_true(bus_port(&bus, 0x100, 1, false, &(uint32_t){ 0 }));
+    assert_true(bus_port(&bus, 0x100, 1, false, &(uint32_t){0}));
     bus_remove_ports(&bus, 0x100, &p);
-    assert_false(bus_port(&bus, 0x100, 1, false, &(uint32_t){ 0 }));
+    assert_false(bus_port(&bus, 0x100, 1, false, &(uint32_t){0}));
     assert_int_equal(bus_add_ports(&bus, 0x8000, 0x8000, 1, probe_port, &p), OK);
 }
 
@@ -75,7 +80,7 @@ static void accesses(void **state)
 {
     (void)state;
     static struct bus bus;
-    struct probe p = { .answer = 0x11223344aabbccddull };
+    struct probe p = {.answer = 0x11223344aabbccddull};
     uint32_t v;
     uint64_t w;
     bus_init(&bus);
@@ -121,7 +126,7 @@ static void accesses(void **state)
     assert_int_equal(w, UINT64_MAX);
     assert_false(bus_memory(&bus, 0x1000, 16, false, &w));
     /* a byte register under a wide one */
-    struct probe q = { .answer = 0x77 };
+    struct probe q = {.answer = 0x77};
     assert_int_equal(bus_add_byte_port(&bus, 0x11, probe_port, &q), OK);
     assert_int_equal(bus_add_byte_port(&bus, 0x11, probe_port, &q), E_OVERLAP);
     assert_int_equal(inb(&bus, 0x11), 0x77);
@@ -134,7 +139,7 @@ static void hits(void **state)
 {
     (void)state;
     static struct bus bus;
-    struct probe a = { .answer = 0xaaaaaaaa }, b = { .answer = 0xbbbbbbbb };
+    struct probe a = {.answer = 0xaaaaaaaa}, b = {.answer = 0xbbbbbbbb};
     uint64_t v;
     bus_init(&bus);
     assert_int_equal(bus_add_ports(&bus, 0x100, 0x103, 4, probe_port, &a), OK);
@@ -153,7 +158,7 @@ static void hits(void **state)
     bus_remove_ports(&bus, 0x100, &a); /* another device comes to its place */
     assert_int_equal(bus_add_ports(&bus, 0x102, 0x103, 1, probe_port, &b), OK);
     assert_int_equal(inb(&bus, 0x103), 0xbb);
-    assert_false(bus_port(&bus, 0x100, 1, true, &(uint32_t){ 0 }));
+    assert_false(bus_port(&bus, 0x100, 1, true, &(uint32_t){0}));
     assert_int_equal(inl(&bus, 0x100), 0xbbbbffff);
     /* Ports that share a place among the hits drive each other out, no more. */
     assert_int_equal(bus_add_ports(&bus, 0x1000, 0x1fff, 4, probe_port, &a), OK);
@@ -189,7 +194,7 @@ static void hits(void **state)
     assert_false(bus_memory(&bus, 0x2000, 1, false, &v));
     assert_int_equal(v, 0xff);
     assert_int_equal(bus_add_memory(&bus, 0x1800, 0x2fff, 4, probe_memory, &b), OK);
-    assert_true(bus_memory(&bus, 0x2000, 4, true, &(uint64_t){ 0x1122334455667788ull }));
+    assert_true(bus_memory(&bus, 0x2000, 4, true, &(uint64_t){0x1122334455667788ull}));
     assert_int_equal(b.at[(b.calls - 1) & 15], 0x800);
     assert_int_equal(b.written[(b.calls - 1) & 15], 0x55667788);
 }
@@ -198,19 +203,19 @@ static void handler_moves(void **state)
 {
     (void)state;
     static struct bus bus;
-    struct probe p = { .bus = &bus };
+    struct probe p = {.bus = &bus};
     bus_init(&bus);
     assert_int_equal(bus_add_ports(&bus, 0x8000, 0x800f, 4, moving_port, &p), OK);
     outl(&bus, 0x8000, 1);
-    assert_false(bus_port(&bus, 0x8000, 4, false, &(uint32_t){ 0 }));
+    assert_false(bus_port(&bus, 0x8000, 4, false, &(uint32_t){0}));
     outl(&bus, 0x9000, 1);
 }
 
 static void conversions(void **state)
 {
     (void)state;
-    static const uint64_t khz[] = { 1000, 50000, 2400000, 3000001, 5123456 };
-    static const uint64_t hz[] = { 32768, 1193182, 3579545, 25000000, 1000000000 };
+    static const uint64_t khz[] = {1000, 50000, 2400000, 3000001, 5123456};
+    static const uint64_t hz[] = {32768, 1193182, 3579545, 25000000, 1000000000};
     for (unsigned i = 0; i < 5; i++)
         for (unsigned j = 0; j < 5; j++) {
             struct scale forward = clock_to_cycles(khz[i], hz[j]), back = clock_to_ticks(khz[i], hz[j]);
@@ -245,8 +250,8 @@ static void msi(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges), cmocka_unit_test(accesses), cmocka_unit_test(hits),
-                                        cmocka_unit_test(handler_moves),
-                                        cmocka_unit_test(conversions), cmocka_unit_test(msi) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ranges),      cmocka_unit_test(accesses),
+                                       cmocka_unit_test(hits),        cmocka_unit_test(handler_moves),
+                                       cmocka_unit_test(conversions), cmocka_unit_test(msi)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,7 +125,7 @@ static void router(void **state)
 {
     (void)state;
     static struct pic pic;
-    struct irq_router r = { &pic, &io };
+    struct irq_router r = {&pic, &io};
     assert_int_equal(pic_init(&pic, &bus, NULL, NULL), OK);
     irq_router_gsi(&r, 0, true);
     assert_int_equal(io.lines, 1u << 2);
@@ -141,7 +141,8 @@ static void router(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(registers, setup), cmocka_unit_test_setup(edges, setup),
-                                        cmocka_unit_test_setup(level_cycle, setup), cmocka_unit_test_setup(router, setup) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(registers, setup), cmocka_unit_test_setup(edges, setup),
+                                       cmocka_unit_test_setup(level_cycle, setup),
+                                       cmocka_unit_test_setup(router, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

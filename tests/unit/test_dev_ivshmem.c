@@ -68,7 +68,11 @@ static void build(bool writable)
 {
     const struct irq_sink irq = {lines_gsi, &lines};
     const struct ivshmem_place place = {REGISTERS, MSIX, MEMORY};
-    region = (struct vmm_region){.name = "mail", .size = SIZE, .writable = writable, .number = 1, .peer_count = 4,
+    region = (struct vmm_region){.name = "mail",
+                                 .size = SIZE,
+                                 .writable = writable,
+                                 .number = 1,
+                                 .peer_count = 4,
                                  .peer = {{40, 3}, {0, 0}, {0, 0}, {43, 1}}};
     memset(memory, 0, sizeof memory);
     mapped = 0;
@@ -105,7 +109,10 @@ static uint64_t look(uint64_t at, unsigned size)
     return v;
 }
 
-static void put(uint64_t at, unsigned size, uint64_t v) { (void)bus_memory(&bus, at, size, true, &v); }
+static void put(uint64_t at, unsigned size, uint64_t v)
+{
+    (void)bus_memory(&bus, at, size, true, &v);
+}
 
 static void test_identity(void **state)
 {
@@ -120,7 +127,7 @@ static void test_identity(void **state)
     assert_int_equal(mapped, MEMORY); /* it decodes from the start */
     wr(4, 0);
     assert_int_equal(mapped, 0);
-    static const uint32_t bits[] = {0xffffff00, 0xfffff000, (uint32_t)~(SIZE - 1) | 0xc, 0xffffffff, 0, 0};
+    static const uint32_t bits[] = {0xffffff00, 0xfffff000, (uint32_t) ~(SIZE - 1) | 0xc, 0xffffffff, 0, 0};
     for (unsigned i = 0; i < 6; i++) {
         wr(0x10 + 4 * i, 0xffffffff);
         assert_int_equal(rd(0x10 + 4 * i), bits[i]);
@@ -151,7 +158,10 @@ static void test_registers(void **state)
     assert_int_equal(look(REGISTERS, 8), 0);
 }
 
-static void ring(uint32_t value) { put(REGISTERS + IVSHMEM_DOORBELL, 4, value); }
+static void ring(uint32_t value)
+{
+    put(REGISTERS + IVSHMEM_DOORBELL, 4, value);
+}
 
 static void test_doorbells(void **state)
 {
@@ -164,12 +174,12 @@ static void test_doorbells(void **state)
     ring(3 << 16 | 0);
     assert_int_equal(rings, 2);
     assert_int_equal(rung_slot, 43);
-    ring(2 << 16);                    /* nobody to be reached */
-    ring(4 << 16);                    /* nobody of that number */
+    ring(2 << 16); /* nobody to be reached */
+    ring(4 << 16); /* nobody of that number */
     ring(0xffffu << 16);
     ring(0 << 16 | VMM_REGION_VECTORS);
     ring(0xffffffff);
-    region.peer_count = 1000;         /* more than there is room for */
+    region.peer_count = 1000; /* more than there is room for */
     ring((uint32_t)VMM_PEERS_MAX << 16);
     assert_int_equal(rings, 2);
     assert_int_equal(sent, 0);
@@ -264,8 +274,9 @@ static void test_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(test_identity, setup), cmocka_unit_test_setup(test_registers, setup),
-                                       cmocka_unit_test_setup(test_doorbells, setup), cmocka_unit_test_setup(test_moving, setup),
-                                       cmocka_unit_test_setup(test_memory, setup)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_identity, setup), cmocka_unit_test_setup(test_registers, setup),
+        cmocka_unit_test_setup(test_doorbells, setup), cmocka_unit_test_setup(test_moving, setup),
+        cmocka_unit_test_setup(test_memory, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

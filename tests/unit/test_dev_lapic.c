@@ -1,14 +1,14 @@
-/* The local APIC: both faces, priorities, the timer's three modes, and how messages find their CPUs. All of it twice: on a CPU that cannot help, and on
- * one that serves the interrupts of an x2APIC by itself, which is made up here. */
+/* The local APIC: both faces, priorities, the timer's three modes, and how messages find their CPUs. All of it twice:
+ * on a CPU that cannot help, and on one that serves the interrupts of an x2APIC by itself, which is made up here. */
 // sources: vmm/devices/lapic.c vmm/devices/lapic_route.c vmm/devices/lapic_timer.c vmm/devices/clock.c
 #include "dev_test.h"
 #include "vmm/devices/lapic.h"
 #include "vmm/devices/lapic_internal.h"
 #include "vmm/devices/layout.h"
 
-#define KHZ 2500000ull /* 100 ticks in a cycle of the timer's 25 MHz */
-#define CPUS 64 /* VMM_VCPUS_MAX */
-#define ALL  UINT64_MAX
+#define KHZ   2500000ull /* 100 ticks in a cycle of the timer's 25 MHz */
+#define CPUS  64         /* VMM_VCPUS_MAX */
+#define ALL   UINT64_MAX
 #define TICKS 100ull
 
 static struct lapic cpu[CPUS];
@@ -32,12 +32,21 @@ static void on_eoi(void *context, uint8_t vector)
 }
 
 /*
- * The made-up CPU (Intel SDM vol. 3, chapter 30), and the kernel's part. Registers by their offset in the page; `status` is the guest interrupt status.
+ * The made-up CPU (Intel SDM vol. 3, chapter 30), and the kernel's part. Registers by their offset in the page;
+ * `status` is the guest interrupt status.
  */
-static struct status { uint8_t rvi, svi; } status[CPUS];
+static struct status {
+    uint8_t rvi, svi;
+} status[CPUS];
 
-static uint32_t *at(const struct lapic *l, unsigned offset) { return &page[l->index].apic[offset / 4]; }
-static uint32_t *at_vector(const struct lapic *l, unsigned base, uint8_t vector) { return at(l, base + (vector >> 5) * 16u); }
+static uint32_t *at(const struct lapic *l, unsigned offset)
+{
+    return &page[l->index].apic[offset / 4];
+}
+static uint32_t *at_vector(const struct lapic *l, unsigned base, uint8_t vector)
+{
+    return at(l, base + (vector >> 5) * 16u);
+}
 static uint8_t highest_at(const struct lapic *l, unsigned base)
 {
     for (unsigned v = 256; v-- > 0;)
@@ -131,8 +140,9 @@ static void wr(struct lapic *l, uint32_t offset, uint32_t value)
 static bool rdmsr(struct lapic *l, uint32_t index, uint64_t *v)
 {
     /* what the guest reads without an exit (vmx/vmx_msr.c) is what the model would say */
-    bool open = lapic_by_cpu(l) && (index == 0x802 || index == 0x803 || index == 0x808 || index == 0x80a || index == 0x80d ||
-                                    (index >= 0x80f && index <= 0x828) || (index >= 0x832 && index <= 0x838) || index == 0x83e);
+    bool open = lapic_by_cpu(l) &&
+                (index == 0x802 || index == 0x803 || index == 0x808 || index == 0x80a || index == 0x80d ||
+                 (index >= 0x80f && index <= 0x828) || (index >= 0x832 && index <= 0x838) || index == 0x83e);
     if (open) {
         lapic_take_requests(l);
         enter(l);
@@ -245,8 +255,8 @@ static void priorities(void **state)
     lapic_post_fixed(l, 0x45, false);
     assert_int_equal(next_vector(l), 0x45);
     take(l, 0x45);
-    assert_int_equal(rd(l, 0x120), 0x20);          /* ISR 0x45 */
-    assert_int_equal(rd(l, 0xa0), 0x40);           /* PPR */
+    assert_int_equal(rd(l, 0x120), 0x20); /* ISR 0x45 */
+    assert_int_equal(rd(l, 0xa0), 0x40);  /* PPR */
     assert_int_equal(next_vector(l), -1); /* 0x31 is below */
     lapic_post_fixed(l, 0x4f, false);
     assert_int_equal(next_vector(l), -1); /* the same class */
@@ -275,8 +285,8 @@ static void priorities(void **state)
 static void level_triggered(void **state)
 {
     (void)state;
-    struct interrupt_message m = { .dest = 1, .delivery_mode = DELIVER_FIXED, .vector = 0x61, .level = true,
-                                   .level_triggered = true };
+    struct interrupt_message m = {
+        .dest = 1, .delivery_mode = DELIVER_FIXED, .vector = 0x61, .level = true, .level_triggered = true};
     all_on();
     apic_set_deliver(&set, &m);
     assert_int_equal(kicks[1], 1);
@@ -314,7 +324,7 @@ static void base_transitions(void **state)
     assert_false(wrmsr(l, MSR_APIC_BASE, x2));
     assert_int_equal(next_vector(l), -1);
     assert_true(wrmsr(l, MSR_APIC_BASE, xapic));
-    assert_int_equal(rd(l, 0xf0), 0xff); /* as after reset */
+    assert_int_equal(rd(l, 0xf0), 0xff);                       /* as after reset */
     assert_true(wrmsr(l, MSR_APIC_BASE, 0x1fee00000 | 0x800)); /* moved */
     assert_true(lapic_decodes(l, 0x1fee00080));
     assert_true(wrmsr(&cpu[0], MSR_APIC_BASE, off));
@@ -448,7 +458,7 @@ static void ipi_x2apic(void **state)
     assert_true(wrmsr(l, 0x830, 0x8001ull << 32 | 0x4851));
     assert_int_equal(who(0x51), 0x8001);
     /* the I/O APIC's 8 bits */
-    struct interrupt_message m = { .dest = 0xff, .vector = 0x61, .level = true };
+    struct interrupt_message m = {.dest = 0xff, .vector = 0x61, .level = true};
     apic_set_deliver(&set, &m);
     assert_int_equal(who(0x61), ALL);
     m.dest = 9;
@@ -493,7 +503,7 @@ static void init_sipi_nmi(void **state)
     wr(&cpu[0], 0x300, 0x4055);
     assert_int_equal(lapic_take_mail(&cpu[1], &vector), LAPIC_MAIL_NMI);
     assert_int_equal(who(0x55), 0);
-    struct interrupt_message m = { .dest = 0, .delivery_mode = DELIVER_EXTINT, .level = true };
+    struct interrupt_message m = {.dest = 0, .delivery_mode = DELIVER_EXTINT, .level = true};
     apic_set_deliver(&set, &m);
     assert_int_equal(lapic_take_mail(&cpu[0], &vector), LAPIC_MAIL_EXTINT);
 }
@@ -516,7 +526,7 @@ static void errors(void **state)
     wr(l, 0x280, 0);
     assert_int_equal(rd(l, 0x280), 0x80);
     page[0].pending[3] = 0;
-    struct interrupt_message m = { .dest = 0, .vector = 3, .level = true };
+    struct interrupt_message m = {.dest = 0, .vector = 3, .level = true};
     apic_set_deliver(&set, &m);
     assert_int_equal(lapic_take_mail(l, &vector), 0);
     assert_int_equal(next_vector(l), 0xfe);
@@ -638,7 +648,8 @@ static void timer_deadline(void **state)
     assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
 }
 
-/* Two local APICs of one machine, one served by the model, one by the CPU: whatever happens, their guests see the same. */
+/* Two local APICs of one machine, one served by the model, one by the CPU: whatever happens, their guests see the same.
+ */
 static uint32_t seed = 12345;
 static uint32_t rnd(uint32_t below)
 {
@@ -653,12 +664,19 @@ static void step(unsigned what, uint8_t vector, unsigned *delivered, unsigned *e
         struct lapic *l = &cpu[i];
         eois = eoi_vector = 0;
         switch (what) {
-        case 0: case 1: lapic_post_fixed(l, vector, false); break;
+        case 0:
+        case 1: lapic_post_fixed(l, vector, false); break;
         case 2: lapic_post_fixed(l, vector | 1, true); break;
-        case 3: assert_true(wrmsr(l, 0x83f, vector & ~1u)); break; /* TMR is not the CPU's affair: only vectors that never were in it */
+        case 3:
+            assert_true(wrmsr(l, 0x83f, vector & ~1u));
+            break; /* TMR is not the CPU's affair: only vectors that never were in it */
         case 4: assert_true(wrmsr(l, 0x808, vector & (vector & 1 ? 0x7f : 0))); break;
-        case 5: case 6: case 7: assert_true(wrmsr(l, 0x80b, 0)); break;
-        case 8: assert_true(wrmsr(l, 0x80f, 0xff | (vector & 3 ? 0x100 : 0))); break; /* off now and then: the model serves */
+        case 5:
+        case 6:
+        case 7: assert_true(wrmsr(l, 0x80b, 0)); break;
+        case 8:
+            assert_true(wrmsr(l, 0x80f, 0xff | (vector & 3 ? 0x100 : 0)));
+            break; /* off now and then: the model serves */
         case 9:
             if (vector == 255) { /* INIT */
                 lapic_reset(l, false);
@@ -796,7 +814,8 @@ static void one_request_at_a_time(void **state)
     assert_int_equal(page[0].pending[3], 1ull << (0xec & 63));
 }
 
-/* What the loop need not look at: a timer that is set, one that has come and stands in the page, the end of a lone interrupt. */
+/* What the loop need not look at: a timer that is set, one that has come and stands in the page, the end of a lone
+ * interrupt. */
 static void short_ways(void **state)
 {
     (void)state;
@@ -848,8 +867,14 @@ static void short_message(void **state)
     uint64_t icr = 0;
     assert_true(rdmsr(&cpu[0], 0x830, &icr));
     assert_true(icr == (to_1 | 0x4085));
-    const uint64_t others[] = {to_1 | 0x5, to_1 | 0x485, to_1 | 0x185, to_1 | 0x885, to_1 | 0xc0085, to_1 | 0x100085,
-                               0xffffffffull << 32 | 0x85, 0x40ull << 32 | 0x85};
+    const uint64_t others[] = {to_1 | 0x5,
+                               to_1 | 0x485,
+                               to_1 | 0x185,
+                               to_1 | 0x885,
+                               to_1 | 0xc0085,
+                               to_1 | 0x100085,
+                               0xffffffffull << 32 | 0x85,
+                               0x40ull << 32 | 0x85};
     for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_false(lapic_send_x2apic(&cpu[0], others[i]));
     assert_true(wrmsr(&cpu[1], 0x80f, 0xff)); /* software-disabled: it takes none */
@@ -861,14 +886,22 @@ static void short_message(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(power_on, setup),         cmocka_unit_test_setup(priorities, setup),
-        cmocka_unit_test_setup(level_triggered, setup),  cmocka_unit_test_setup(base_transitions, setup),
-        cmocka_unit_test_setup(x2apic_registers, setup), cmocka_unit_test_setup(ipi_xapic, setup),
-        cmocka_unit_test_setup(ipi_x2apic, setup),       cmocka_unit_test_setup(init_sipi_nmi, setup),
-        cmocka_unit_test_setup(errors, setup),           cmocka_unit_test_setup(timer_one_shot, setup),
-        cmocka_unit_test_setup(timer_periodic, setup),   cmocka_unit_test_setup(timer_deadline, setup),
-        cmocka_unit_test_setup(same_either_way, setup),  cmocka_unit_test_setup(changes_of_server, setup),
-        cmocka_unit_test_setup(one_request_at_a_time, setup), cmocka_unit_test_setup(short_ways, setup),
+        cmocka_unit_test_setup(power_on, setup),
+        cmocka_unit_test_setup(priorities, setup),
+        cmocka_unit_test_setup(level_triggered, setup),
+        cmocka_unit_test_setup(base_transitions, setup),
+        cmocka_unit_test_setup(x2apic_registers, setup),
+        cmocka_unit_test_setup(ipi_xapic, setup),
+        cmocka_unit_test_setup(ipi_x2apic, setup),
+        cmocka_unit_test_setup(init_sipi_nmi, setup),
+        cmocka_unit_test_setup(errors, setup),
+        cmocka_unit_test_setup(timer_one_shot, setup),
+        cmocka_unit_test_setup(timer_periodic, setup),
+        cmocka_unit_test_setup(timer_deadline, setup),
+        cmocka_unit_test_setup(same_either_way, setup),
+        cmocka_unit_test_setup(changes_of_server, setup),
+        cmocka_unit_test_setup(one_request_at_a_time, setup),
+        cmocka_unit_test_setup(short_ways, setup),
         cmocka_unit_test_setup(short_message, setup),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

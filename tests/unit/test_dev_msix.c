@@ -189,7 +189,8 @@ static void test_wild_accesses(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(test_capability, setup), cmocka_unit_test_setup(test_messages, setup),
-                                       cmocka_unit_test_setup(test_masks, setup), cmocka_unit_test_setup(test_wild_accesses, setup)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_capability, setup), cmocka_unit_test_setup(test_messages, setup),
+        cmocka_unit_test_setup(test_masks, setup), cmocka_unit_test_setup(test_wild_accesses, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

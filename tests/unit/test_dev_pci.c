@@ -62,7 +62,7 @@ static bool memory_read(uint64_t gpa, unsigned size, uint64_t *v)
 static int setup(void **state)
 {
     (void)state;
-    struct irq_sink irq = { lines_gsi, &lines };
+    struct irq_sink irq = {lines_gsi, &lines};
     memset(&lines, 0, sizeof lines);
     writes = port_calls = memory_calls = 0;
     bus_init(&bus);
@@ -167,7 +167,7 @@ static void bars(void **state)
     wr(d, 0x14, 0xc0020000);
     wr(d, 0x04, 0x0);
     assert_false(memory_read(0xc0020000, 4, &v));
-    assert_false(bus_port(&bus, 0xc004, 4, false, &(uint32_t){ 0 }));
+    assert_false(bus_port(&bus, 0xc004, 4, false, &(uint32_t){0}));
     assert_true(writes > 10);
     /* byte by byte, anything at all */
     for (unsigned i = 0; i < 20000; i++) {
@@ -199,7 +199,7 @@ static void bad_descriptions(void **state)
 static void capabilities(void **state)
 {
     (void)state;
-    uint8_t body[10] = { 0x11, 0x22 }, mask[10] = { 0x00, 0x80 };
+    uint8_t body[10] = {0x11, 0x22}, mask[10] = {0x00, 0x80};
     assert_int_equal(pci_capability(&f, 0x11, body, mask, 12), 0x40);
     assert_int_equal(pci_capability(&f, 0x09, body, NULL, 7), 0x4c);
     assert_int_equal(pci_capability(&f, 0x09, body, NULL, 12), 0x54);
@@ -237,9 +237,9 @@ static void intx(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(probing, setup), cmocka_unit_test_setup(bars, setup),
-                                        cmocka_unit_test_setup(bad_descriptions, setup),
-                                        cmocka_unit_test_setup(capabilities, setup),
-                                        cmocka_unit_test_setup(intx, setup) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(probing, setup), cmocka_unit_test_setup(bars, setup),
+                                       cmocka_unit_test_setup(bad_descriptions, setup),
+                                       cmocka_unit_test_setup(capabilities, setup),
+                                       cmocka_unit_test_setup(intx, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,7 +174,7 @@ static void special_modes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(probe_and_init, setup), cmocka_unit_test_setup(cascade_and_nesting, setup),
+        cmocka_unit_test_setup(probe_and_init, setup),     cmocka_unit_test_setup(cascade_and_nesting, setup),
         cmocka_unit_test_setup(masks_and_auto_eoi, setup), cmocka_unit_test_setup(level_and_elcr, setup),
         cmocka_unit_test_setup(special_modes, setup),
     };

@@ -3,7 +3,7 @@
 #include "dev_test.h"
 #include "vmm/devices/pit.h"
 
-#define KHZ 2386364ull /* 2000 ticks in a PIT cycle, exactly */
+#define KHZ   2386364ull /* 2000 ticks in a PIT cycle, exactly */
 #define CYCLE 2000ull
 static struct bus bus;
 static struct clock clk;
@@ -13,9 +13,9 @@ static struct lines lines;
 static int setup(void **state)
 {
     (void)state;
-    struct irq_sink irq = { lines_gsi, &lines };
+    struct irq_sink irq = {lines_gsi, &lines};
     memset(&lines, 0, sizeof lines);
-    clk = (struct clock){ .now = 123456 * CYCLE, .khz = KHZ };
+    clk = (struct clock){.now = 123456 * CYCLE, .khz = KHZ};
     bus_init(&bus);
     assert_int_equal(pit_init(&pit, &bus, &clk, &irq), OK);
     return 0;
@@ -191,7 +191,8 @@ static void odd_requests(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(calibrate, setup), cmocka_unit_test_setup(gate, setup),
-                                        cmocka_unit_test_setup(periodic, setup), cmocka_unit_test_setup(odd_requests, setup) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(calibrate, setup), cmocka_unit_test_setup(gate, setup),
+                                       cmocka_unit_test_setup(periodic, setup),
+                                       cmocka_unit_test_setup(odd_requests, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

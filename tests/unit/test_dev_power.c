@@ -18,18 +18,31 @@ static struct lines lines;
 static unsigned offs, resets, exits;
 static uint32_t exit_code;
 
-static void on_off(void *context) { (void)context; offs++; }
-static void on_reset(void *context) { (void)context; resets++; }
-static void on_exit_code(void *context, uint32_t code) { (void)context; exits++; exit_code = code; }
+static void on_off(void *context)
+{
+    (void)context;
+    offs++;
+}
+static void on_reset(void *context)
+{
+    (void)context;
+    resets++;
+}
+static void on_exit_code(void *context, uint32_t code)
+{
+    (void)context;
+    exits++;
+    exit_code = code;
+}
 
 static int setup(void **state)
 {
     (void)state;
-    struct irq_sink irq = { lines_gsi, &lines };
-    struct power_sink power = { NULL, on_off, on_reset, on_exit_code };
+    struct irq_sink irq = {lines_gsi, &lines};
+    struct power_sink power = {NULL, on_off, on_reset, on_exit_code};
     memset(&lines, 0, sizeof lines);
     offs = resets = exits = 0;
-    clk = (struct clock){ .now = 1ull << 40, .khz = KHZ };
+    clk = (struct clock){.now = 1ull << 40, .khz = KHZ};
     bus_init(&bus);
     assert_int_equal(pm_init(&pm, &bus, &clk, &irq, &power), OK);
     assert_int_equal(pci_init(&pci, &bus, &irq), OK);
@@ -154,7 +167,7 @@ static void others(void **state)
     assert_int_equal(exit_code, 0x12345678);
     assert_int_equal(inb(&bus, 0xf4), 0);
     struct debug_exit more;
-    struct power_sink none = { 0 };
+    struct power_sink none = {0};
     assert_int_equal(debug_exit_init(&more, &bus, 0xffff, &none), E_ARG);
     assert_int_equal(debug_exit_init(&more, &bus, 0xf6, &none), E_OVERLAP);
     assert_int_equal(debug_exit_init(&more, &bus, 0x501, &none), OK);
@@ -163,8 +176,9 @@ static void others(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(timer, setup), cmocka_unit_test_setup(button_and_poweroff, setup),
-                                        cmocka_unit_test_setup(reset, setup), cmocka_unit_test_setup(keyboard, setup),
-                                        cmocka_unit_test_setup(others, setup) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(timer, setup),
+                                       cmocka_unit_test_setup(button_and_poweroff, setup),
+                                       cmocka_unit_test_setup(reset, setup), cmocka_unit_test_setup(keyboard, setup),
+                                       cmocka_unit_test_setup(others, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* All devices on one bus, touched at random for a long while: nothing may be read or written outside its array, loop for ever, or promise an
- * event in the past for ever. The seed is fixed, so a failure comes back. */
+/* All devices on one bus, touched at random for a long while: nothing may be read or written outside its array, loop
+ * for ever, or promise an event in the past for ever. The seed is fixed, so a failure comes back. */
 // sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/irq.c vmm/devices/pic.c vmm/devices/ioapic.c vmm/devices/lapic.c
 // sources: vmm/devices/lapic_route.c vmm/devices/lapic_timer.c vmm/devices/pit.c vmm/devices/rtc.c vmm/devices/uart.c vmm/devices/pci.c
 // sources: vmm/devices/pm.c vmm/devices/kbd.c vmm/devices/debugexit.c
@@ -17,13 +17,13 @@
 
 #define CPUS 3
 static struct bus bus;
-static struct clock clk = { .now = 1000, .khz = 2000000 };
+static struct clock clk = {.now = 1000, .khz = 2000000};
 static struct pic pic;
 static struct ioapic io;
 static struct lapic cpu[CPUS];
 static struct vcpu_state page[CPUS]; /* the second CPU's x2APIC is the hardware's, which does nothing here */
 static struct apic_set set;
-static struct irq_router router = { &pic, &io };
+static struct irq_router router = {&pic, &io};
 static struct pit pit;
 static struct rtc rtc;
 static struct uart uart;
@@ -62,8 +62,8 @@ static void on_eoi(void *context, uint8_t vector)
 
 static void attach(void)
 {
-    struct irq_sink irq = { irq_router_gsi, &router };
-    struct power_sink power = { 0 };
+    struct irq_sink irq = {irq_router_gsi, &router};
+    struct power_sink power = {0};
     bus_init(&bus);
     set.eoi = on_eoi;
     page[1].apic_offer = APIC_BY_CPU;
@@ -83,15 +83,16 @@ static void attach(void)
 
 static void touch(void)
 {
-    static const uint16_t near[] = { 0x20, 0xa0, 0x40, 0x61, 0x70, 0x3f8, 0xcf8, 0xcfc, 0x600, 0x60, 0x80, 0x4d0, 0xf4, 0xfffe };
+    static const uint16_t near[] = {0x20,  0xa0,  0x40, 0x61, 0x70,  0x3f8, 0xcf8,
+                                    0xcfc, 0x600, 0x60, 0x80, 0x4d0, 0xf4,  0xfffe};
     uint32_t value = rnd();
     uint64_t wide = (uint64_t)rnd() << 32 | rnd(), gpa;
     struct lapic *l = &cpu[rnd() % CPUS];
     unsigned size = 1u << rnd() % 3;
     switch (rnd() % 6) {
-    case 0: case 1: case 2:
-        (void)bus_port(&bus, (uint16_t)(near[rnd() % 14] + rnd() % 8), size, rnd() & 1, &value);
-        break;
+    case 0:
+    case 1:
+    case 2: (void)bus_port(&bus, (uint16_t)(near[rnd() % 14] + rnd() % 8), size, rnd() & 1, &value); break;
     case 3:
         gpa = (rnd() & 1 ? LAYOUT_IOAPIC_BASE : LAYOUT_ECAM_BASE) + (rnd() & 1 ? rnd() % 0x80 : rnd() % 0x2000);
         (void)bus_memory(&bus, gpa, 1u << rnd() % 4, rnd() & 1, &wide);
@@ -103,7 +104,8 @@ static void touch(void)
         uint32_t index = rnd() % 16 ? 0x800 + rnd() % 0x40 : rnd() & 1 ? MSR_APIC_BASE : MSR_TSC_DEADLINE;
         if (index == MSR_APIC_BASE)
             wide = LAYOUT_LAPIC_BASE | (wide & 0xc00);
-        (void)(rnd() & 1 ? lapic_wrmsr(l, clk.now, index, rnd() & 1 ? wide : value) : lapic_rdmsr(l, clk.now, index, &wide));
+        (void)(rnd() & 1 ? lapic_wrmsr(l, clk.now, index, rnd() & 1 ? wide : value)
+                         : lapic_rdmsr(l, clk.now, index, &wide));
         break;
     }
     }
@@ -148,6 +150,6 @@ static void random_touches(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(random_touches) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(random_touches)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

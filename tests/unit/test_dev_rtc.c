@@ -3,7 +3,7 @@
 #include "dev_test.h"
 #include "vmm/devices/rtc.h"
 
-#define KHZ 2000000ull
+#define KHZ    2000000ull
 #define SECOND (KHZ * 1000)
 static struct bus bus;
 static struct clock clk;
@@ -12,9 +12,9 @@ static struct lines lines;
 
 static void boot(int64_t when)
 {
-    struct irq_sink irq = { lines_gsi, &lines };
+    struct irq_sink irq = {lines_gsi, &lines};
     memset(&lines, 0, sizeof lines);
-    clk = (struct clock){ .now = 777, .khz = KHZ };
+    clk = (struct clock){.now = 777, .khz = KHZ};
     bus_init(&bus);
     assert_int_equal(rtc_init(&rtc, &bus, &clk, &irq, when, 512ull << 20, 3ull << 30), OK);
 }
@@ -31,8 +31,8 @@ static void wr(unsigned index, unsigned value)
     outb(&bus, 0x71, value);
 }
 
-static void check_time(unsigned century, unsigned year, unsigned month, unsigned day, unsigned weekday, unsigned h, unsigned m,
-                       unsigned s)
+static void check_time(unsigned century, unsigned year, unsigned month, unsigned day, unsigned weekday, unsigned h,
+                       unsigned m, unsigned s)
 {
     assert_int_equal(rd(0x32), century);
     assert_int_equal(rd(9), year);
@@ -71,7 +71,7 @@ static void reads(void **state)
 static void every_day(void **state)
 {
     (void)state;
-    static const unsigned length[13] = { 0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    static const unsigned length[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     unsigned year = 1970, month = 1, day = 1;
     boot(0);
     for (unsigned i = 0; i < 50000; i++) {
@@ -193,7 +193,7 @@ static void cmos(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(reads), cmocka_unit_test(every_day), cmocka_unit_test(set_time),
-                                        cmocka_unit_test(interrupts), cmocka_unit_test(cmos) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(every_day), cmocka_unit_test(set_time),
+                                       cmocka_unit_test(interrupts), cmocka_unit_test(cmos)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

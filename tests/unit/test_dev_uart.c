@@ -23,7 +23,7 @@ static size_t on_write(void *context, const uint8_t *bytes, size_t count)
 static int setup(void **state)
 {
     (void)state;
-    struct irq_sink irq = { lines_gsi, &lines };
+    struct irq_sink irq = {lines_gsi, &lines};
     memset(&lines, 0, sizeof lines);
     sunk = 0;
     room = sizeof sink;
@@ -179,8 +179,9 @@ static void receive(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(autoconfig, setup), cmocka_unit_test_setup(loopback, setup),
-                                        cmocka_unit_test_setup(transmit, setup), cmocka_unit_test_setup(back_pressure, setup),
-                                        cmocka_unit_test_setup(receive, setup) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(autoconfig, setup),
+                                       cmocka_unit_test_setup(loopback, setup), cmocka_unit_test_setup(transmit, setup),
+                                       cmocka_unit_test_setup(back_pressure, setup),
+                                       cmocka_unit_test_setup(receive, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

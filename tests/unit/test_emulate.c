@@ -45,7 +45,10 @@ static void device(void *context, uint64_t gpa, unsigned size, bool write, uint6
     }
 }
 
-static void descriptor(unsigned seg, uint32_t attr) { s.seg[seg] = (struct segment){.attr = attr, .limit = 0xffffffff}; }
+static void descriptor(unsigned seg, uint32_t attr)
+{
+    s.seg[seg] = (struct segment){.attr = attr, .limit = 0xffffffff};
+}
 
 /* Protected mode without paging: linear is physical. 64-bit tests use identity tables. */
 static int setup32(void **unused)
@@ -68,18 +71,21 @@ static int setup32(void **unused)
     return 0;
 }
 
-static void put(uint64_t gpa, uint64_t v) { memcpy(ram + gpa, &v, 8); }
+static void put(uint64_t gpa, uint64_t v)
+{
+    memcpy(ram + gpa, &v, 8);
+}
 
 static int setup64(void **unused)
 {
     setup32(unused);
     put(0x8000, 0x9000 | 3);
     put(0x9000, 0xa000 | 3);
-    put(0xa000, 0x0 | 0x83);                             /* 0..2 MiB */
+    put(0xa000, 0x0 | 0x83); /* 0..2 MiB */
     put(0xa000 + 8 * (DEVICE >> 21), DEVICE | 0x83);
-    put(0x9000 + 8 * 3, 0xb000 | 3);                     /* 3 GiB: 4 KiB pages */
+    put(0x9000 + 8 * 3, 0xb000 | 3); /* 3 GiB: 4 KiB pages */
     put(0xb000, 0xc000 | 3);
-    put(0xc000, 0x20000 | 3);                            /* one page, the next is not there */
+    put(0xc000, 0x20000 | 3); /* one page, the next is not there */
     s.cr0 = CR0_PE | CR0_PG | CR0_WP;
     s.cr3 = 0x8000;
     s.cr4 = CR4_PAE;
@@ -88,7 +94,12 @@ static int setup64(void **unused)
     return 0;
 }
 
-static int teardown(void **unused) { (void)unused; free(ram); return 0; }
+static int teardown(void **unused)
+{
+    (void)unused;
+    free(ram);
+    return 0;
+}
 
 #define RUN(...) run((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 static enum verdict run(const uint8_t *code, size_t n)
@@ -109,8 +120,16 @@ static enum verdict run(const uint8_t *code, size_t n)
     return v;
 }
 
-static uint32_t reg32(unsigned at) { uint32_t v; memcpy(&v, registers + at, 4); return v; }
-static void set32(unsigned at, uint32_t v) { memcpy(registers + at, &v, 4); }
+static uint32_t reg32(unsigned at)
+{
+    uint32_t v;
+    memcpy(&v, registers + at, 4);
+    return v;
+}
+static void set32(unsigned at, uint32_t v)
+{
+    memcpy(registers + at, &v, 4);
+}
 
 static void moves(void **unused)
 {
@@ -118,23 +137,23 @@ static void moves(void **unused)
     s.gpr[GPR_RAX] = 0x1111222233334444;
     s.gpr[GPR_RBX] = DEVICE;
     s.gpr[GPR_RCX] = 2;
-    assert_int_equal(RUN(0x89, 0x43, 0x10), VERDICT_DONE);             /* mov [rbx+10h], eax */
+    assert_int_equal(RUN(0x89, 0x43, 0x10), VERDICT_DONE); /* mov [rbx+10h], eax */
     assert_int_equal(reg32(0x10), 0x33334444);
     assert_int_equal(RUN(0x48, 0x89, 0x44, 0x8b, 0x20), VERDICT_DONE); /* mov [rbx+rcx*4+20h], rax */
     assert_int_equal(reg32(0x2c), 0x11112222);
     assert_int_equal(RUN(0xc7, 0x03, 0x78, 0x56, 0x34, 0xf2), VERDICT_DONE); /* mov dword [rbx], 0xf2345678 */
     assert_int_equal(reg32(0), 0xf2345678);
     s.gpr[GPR_RDX] = ~0ull;
-    assert_int_equal(RUN(0x8b, 0x13), VERDICT_DONE);                   /* mov edx, [rbx]: clears the upper half */
+    assert_int_equal(RUN(0x8b, 0x13), VERDICT_DONE); /* mov edx, [rbx]: clears the upper half */
     assert_true(s.gpr[GPR_RDX] == 0xf2345678);
     s.gpr[GPR_RDX] = ~0ull;
-    assert_int_equal(RUN(0x8a, 0x73, 0x01), VERDICT_DONE);             /* mov dh, [rbx+1] */
+    assert_int_equal(RUN(0x8a, 0x73, 0x01), VERDICT_DONE); /* mov dh, [rbx+1] */
     assert_true(s.gpr[GPR_RDX] == 0xffffffffffff56ff);
-    assert_int_equal(RUN(0x0f, 0xb6, 0x53, 0x03), VERDICT_DONE);       /* movzx edx, byte [rbx+3] */
+    assert_int_equal(RUN(0x0f, 0xb6, 0x53, 0x03), VERDICT_DONE); /* movzx edx, byte [rbx+3] */
     assert_true(s.gpr[GPR_RDX] == 0xf2);
     assert_int_equal(RUN(0x48, 0x0f, 0xbe, 0x53, 0x03), VERDICT_DONE); /* movsx rdx, byte [rbx+3] */
     assert_true(s.gpr[GPR_RDX] == 0xfffffffffffffff2);
-    assert_int_equal(RUN(0x48, 0x63, 0x13), VERDICT_DONE);             /* movsxd rdx, dword [rbx] */
+    assert_int_equal(RUN(0x48, 0x63, 0x13), VERDICT_DONE); /* movsxd rdx, dword [rbx] */
     assert_true(s.gpr[GPR_RDX] == 0xfffffffff2345678);
     assert_int_equal(RUN(0x48, 0xc7, 0x03, 0xff, 0xff, 0xff, 0xff), VERDICT_DONE); /* mov qword [rbx], -1 */
     assert_int_equal(reg32(4), 0xffffffff);
@@ -144,7 +163,7 @@ static void moves(void **unused)
     assert_true(s.gpr[GPR_RAX] == 0x12121212);
     /* rsp as a base, and as a source */
     s.rsp = DEVICE + 0x40;
-    assert_int_equal(RUN(0x48, 0x89, 0x24, 0x24), VERDICT_DONE);       /* mov [rsp], rsp */
+    assert_int_equal(RUN(0x48, 0x89, 0x24, 0x24), VERDICT_DONE); /* mov [rsp], rsp */
     assert_int_equal(reg32(0x40), DEVICE + 0x40);
     /* rip-relative: from the next instruction */
     int32_t away = (int32_t)(DEVICE + 0x50 - (CODE + 6));
@@ -276,10 +295,10 @@ static void refused(void **unused)
 {
     (void)unused;
     s.gpr[GPR_RBX] = DEVICE;
-    assert_int_equal(RUN(0x0f, 0x6f, 0x03), VERDICT_UNSUPPORTED); /* movq mm0, [rbx] */
+    assert_int_equal(RUN(0x0f, 0x6f, 0x03), VERDICT_UNSUPPORTED);       /* movq mm0, [rbx] */
     assert_int_equal(RUN(0xf3, 0x0f, 0x6f, 0x03), VERDICT_UNSUPPORTED); /* movdqu xmm0, [rbx] */
-    assert_int_equal(RUN(0xff, 0x13), VERDICT_UNSUPPORTED); /* call [rbx] */
-    assert_int_equal(RUN(0x06), VERDICT_UNSUPPORTED);       /* not an instruction here */
+    assert_int_equal(RUN(0xff, 0x13), VERDICT_UNSUPPORTED);             /* call [rbx] */
+    assert_int_equal(RUN(0x06), VERDICT_UNSUPPORTED);                   /* not an instruction here */
     assert_int_equal(seen.bytes[0], 0x06);
     s.rip = 0x70000000; /* not mapped */
     assert_int_equal(emulate_memory(&cpu, &seen, &fault), VERDICT_UNSUPPORTED);
@@ -337,7 +356,7 @@ static void real_mode(void **unused)
     descriptor(SEG_CS, 0x9b);
     s.seg[SEG_CS].base = 0x10000;
     s.seg[SEG_DS].base = 0x20000;
-    s.seg[SEG_ES].base = DEVICE; /* unreal */
+    s.seg[SEG_ES].base = DEVICE;                          /* unreal */
     memcpy(ram + 0x10000 + 0x100, "\x26\xa2\x34\x00", 4); /* mov es:[0034h], al */
     s.rip = 0x100;
     s.gpr[GPR_RAX] = 0x5a;
@@ -427,7 +446,8 @@ static bool quick(struct quick_move *q, uint64_t rip)
     return quick_execute(q, &cpu, access_code_width(&s), DEVICE);
 }
 
-/* The guest changes its page tables, or what lies behind them, between two exits at the same rip: the bytes that run count. */
+/* The guest changes its page tables, or what lies behind them, between two exits at the same rip: the bytes that run
+ * count. */
 static void quick_code_moves(void **unused)
 {
     (void)unused;
@@ -464,14 +484,16 @@ static void quick_code_moves(void **unused)
 static void quick_lengths(void **unused)
 {
     (void)unused;
-    static const struct { uint8_t length, bytes[15]; } moves[] = {
-        {2, {0x8b, 0x03}},                                                       /* mov eax, [rbx] */
-        {3, {0x44, 0x8a, 0x23}},                                                 /* mov r12b, [rbx] */
-        {7, {0x48, 0x8b, 0x83, 0, 0, 0, 0}},                                     /* mov rax, [rbx+disp32] */
-        {8, {0x48, 0x8b, 0x84, 0x23, 0, 0, 0, 0}},                               /* the same with a SIB byte */
-        {9, {0x67, 0x48, 0x8b, 0x84, 0x23, 0, 0, 0, 0}},                         /* mov rax, [ebx+disp32] */
-        {10, {0xc7, 0x83, 0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12}},                  /* mov dword [rbx+disp32], imm32 */
-        {11, {0x48, 0xc7, 0x83, 0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12}},            /* qword */
+    static const struct {
+        uint8_t length, bytes[15];
+    } moves[] = {
+        {2, {0x8b, 0x03}},                                            /* mov eax, [rbx] */
+        {3, {0x44, 0x8a, 0x23}},                                      /* mov r12b, [rbx] */
+        {7, {0x48, 0x8b, 0x83, 0, 0, 0, 0}},                          /* mov rax, [rbx+disp32] */
+        {8, {0x48, 0x8b, 0x84, 0x23, 0, 0, 0, 0}},                    /* the same with a SIB byte */
+        {9, {0x67, 0x48, 0x8b, 0x84, 0x23, 0, 0, 0, 0}},              /* mov rax, [ebx+disp32] */
+        {10, {0xc7, 0x83, 0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12}},       /* mov dword [rbx+disp32], imm32 */
+        {11, {0x48, 0xc7, 0x83, 0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12}}, /* qword */
     };
     for (unsigned i = 0; i < sizeof moves / sizeof moves[0]; i++) {
         unsigned n = moves[i].length;
@@ -548,7 +570,8 @@ static void any_bytes(void **unused)
     srand(7);
     for (int round = 0; round < 60000; round++) {
         for (unsigned i = 0; i < GPR_COUNT; i++)
-            s.gpr[i] = (rand() & 3) ? DEVICE + (unsigned)rand() % 2048 + 1024 : (uint64_t)rand() << 32 | (unsigned)rand();
+            s.gpr[i] = (rand() & 3) ? DEVICE + (unsigned)rand() % 2048 + 1024
+                                    : (uint64_t)rand() << 32 | (unsigned)rand();
         s.gpr[GPR_RCX] = (unsigned)rand() % 64;
         s.rsp = DEVICE + 1024;
         s.rflags = (unsigned)rand() & FLAG_DF ? 2 | FLAG_DF : 2;

@@ -16,18 +16,18 @@ int ring0_memcmp(const void *a, const void *b, size_t size);
 int ring0_strcmp(const char *a, const char *b);
 
 /* Cut as snprintf cuts, but the answer is what was written. */
-#define same(...)                                                                                                             \
-    do {                                                                                                                      \
-        for (size_t size = 1; size <= 80; size = size < 8 ? size + 1 : size * 2) {                                            \
-            char ours[81], theirs[81];                                                                                        \
-            memset(ours, '#', sizeof(ours));                                                                                  \
-            memset(theirs, '#', sizeof(theirs));                                                                              \
-            size_t a = kformat(ours, size, __VA_ARGS__);                                                                      \
-            snprintf(theirs, size, __VA_ARGS__);                                                                              \
-            assert_int_equal(a, strlen(theirs));                                                                              \
-            assert_string_equal(ours, theirs);                                                                                \
-            assert_memory_equal(ours + size, theirs + size, sizeof(ours) - size);                                             \
-        }                                                                                                                     \
+#define same(...)                                                                  \
+    do {                                                                           \
+        for (size_t size = 1; size <= 80; size = size < 8 ? size + 1 : size * 2) { \
+            char ours[81], theirs[81];                                             \
+            memset(ours, '#', sizeof(ours));                                       \
+            memset(theirs, '#', sizeof(theirs));                                   \
+            size_t a = kformat(ours, size, __VA_ARGS__);                           \
+            snprintf(theirs, size, __VA_ARGS__);                                   \
+            assert_int_equal(a, strlen(theirs));                                   \
+            assert_string_equal(ours, theirs);                                     \
+            assert_memory_equal(ours + size, theirs + size, sizeof(ours) - size);  \
+        }                                                                          \
     } while (0)
 
 #pragma GCC diagnostic ignored "-Wformat"
@@ -82,8 +82,8 @@ static void test_random_integers(void **state)
 static void test_odd_formats(void **state)
 {
     (void)state;
-    static const char *const unknown[] = {"%q", "%d", "%ld", "%5u", "%-3u", "%0u", "%012u", "%.2s", "%3s", "%03s", "%ls", "%03c", "%p", "%zu", "%llu", "%%",
-                                          "%", "%l", "%08l", "%0"};
+    static const char *const unknown[] = {"%q",  "%d",   "%ld", "%5u", "%-3u", "%0u", "%012u", "%.2s", "%3s",  "%03s",
+                                          "%ls", "%03c", "%p",  "%zu", "%llu", "%%",  "%",     "%l",   "%08l", "%0"};
     for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
         char out[64], format[32], right[32];
         snprintf(format, sizeof(format), "%%u %s %%s", unknown[i]);

@@ -1,7 +1,7 @@
 // sources: mm/pagetable.c mm/pool.c boot/ranges.c
 /*
- * Where the kernel's pool goes: in free memory below 4 GiB, away from image and modules, the highest place there is; and found whenever there is one.
- * The rest of mm/hostmap.c writes to the CPU and is tried by booting.
+ * Where the kernel's pool goes: in free memory below 4 GiB, away from image and modules, the highest place there is;
+ * and found whenever there is one. The rest of mm/hostmap.c writes to the CPU and is tried by booting.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@ uint64_t boot_pdpt_high_va[512];
 #define MB(n) ((uint64_t)(n) << 20)
 
 /* As kernel/main.c does it: out of the memory that there is comes what is taken; the pool goes into the rest. */
-static bool choose(const struct boot_range *ram, unsigned rams, const struct boot_range *taken, unsigned takens, uint64_t size, uint64_t *base)
+static bool choose(const struct boot_range *ram, unsigned rams, const struct boot_range *taken, unsigned takens,
+                   uint64_t size, uint64_t *base)
 {
     struct boot_range free[16];
     unsigned n = rams;
@@ -30,7 +31,8 @@ static bool choose(const struct boot_range *ram, unsigned rams, const struct boo
 static void test_places(void **state)
 {
     (void)state;
-    const struct boot_range ram[] = {{0, 0x9f000}, {MB(1), MB(127)}, {MB(3072), MB(1024) - 0x20000}, {MB(4096), MB(4096)}};
+    const struct boot_range ram[] = {
+        {0, 0x9f000}, {MB(1), MB(127)}, {MB(3072), MB(1024) - 0x20000}, {MB(4096), MB(4096)}};
     struct boot_range taken[3] = {{0, MB(1)}, {MB(1), MB(4)}, {0, 0}};
     uint64_t base;
     assert_true(choose(ram, 4, taken, 2, MB(64), &base));
@@ -66,7 +68,8 @@ static void test_against_trying_all(void **state)
             at += size + (uint64_t)rand() % 5;
         }
         for (unsigned i = 0; i < takens; i++)
-            taken[i] = (struct boot_range){MB(rand() % TOP) + (uint64_t)(rand() % 256) * 0x1000, 0x1000 + (uint64_t)(rand() % 2000) * 0x1000};
+            taken[i] = (struct boot_range){MB(rand() % TOP) + (uint64_t)(rand() % 256) * 0x1000,
+                                           0x1000 + (uint64_t)(rand() % 2000) * 0x1000};
         uint64_t size = MB(4 + 2 * (rand() % 6)), base = 0, best = ~0ull;
         for (uint64_t at = 0; at < MB(2 * TOP); at += MB(2)) {
             bool inside = false, free = true;

@@ -1,7 +1,8 @@
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h
 /*
- * Waiting and waking: events with their deadlines, guests that sleep, kicks, and the exits that ring 0 settles from the monitor's tables.
+ * Waiting and waking: events with their deadlines, guests that sleep, kicks, and the exits that ring 0 settles from the
+ * monitor's tables.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,7 @@
 
 #include "fake_machine.h"
 
-#define T root_thread
+#define T  root_thread
 #define MS 1000000ull /* ticks: the TSC runs at 1 GHz */
 
 static uint64_t event;
@@ -31,8 +32,14 @@ static int setup(void **state)
     return 0;
 }
 
-static void signal_bits(uint64_t bits) { assert_int_equal(call2(T, SYS_EVENT_SIGNAL, event, bits).error, OK); }
-static struct answer wait_for(struct thread *t, uint64_t mask, uint64_t deadline) { return call3(t, SYS_EVENT_WAIT, 5, mask, deadline); }
+static void signal_bits(uint64_t bits)
+{
+    assert_int_equal(call2(T, SYS_EVENT_SIGNAL, event, bits).error, OK);
+}
+static struct answer wait_for(struct thread *t, uint64_t mask, uint64_t deadline)
+{
+    return call3(t, SYS_EVENT_WAIT, 5, mask, deadline);
+}
 
 /* The thread, which had been blocked, is back in ring 3 with this answer. */
 static void is_back(struct thread *t, enum error error, uint64_t value)
@@ -259,7 +266,7 @@ static void test_kicks_are_never_lost(void **state)
     assert_ptr_equal(run_cpu(1), a);
     assert_int_equal(v->state->exit.reason, EXIT_DEADLINE);
     assert_int_equal(run_guest(), EXIT_DEADLINE); /* passed already: no sleep at all */
-    v->state->irq = IRQ_VALID | 0x30; /* something to deliver: it does not sleep */
+    v->state->irq = IRQ_VALID | 0x30;             /* something to deliver: it does not sleep */
     assert_int_equal(run_guest(), EXIT_HLT);
     v->state->irq = 0;
     v->state->inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
@@ -270,7 +277,8 @@ static void test_kicks_are_never_lost(void **state)
     assert_int_equal(call3(b, SYS_QUERY, 0, QUERY_THREAD_EXITS, 0).error, E_ARG);
 }
 
-/* Who must be told of a kick: a guest that runs, by an interrupt; a vCPU that sleeps, by the scheduler. Everybody else looks by himself. */
+/* Who must be told of a kick: a guest that runs, by an interrupt; a vCPU that sleeps, by the scheduler. Everybody else
+ * looks by himself. */
 static void test_a_kick_tells_who_must_be_told(void **state)
 {
     (void)state;
@@ -324,7 +332,8 @@ static void test_a_kick_while_the_guest_runs(void **state)
     assert_int_equal(entries, 3);
 }
 
-/* AMD-V has one timer for a guest's deadlines and the host's: when it has fired for the guest, it is the host's again before anybody goes on. */
+/* AMD-V has one timer for a guest's deadlines and the host's: when it has fired for the guest, it is the host's again
+ * before anybody goes on. */
 static uint64_t hosts_deadline;
 static void timer_fires(struct vcpu *x)
 {
@@ -380,8 +389,10 @@ static void test_settled_cpuid(void **state)
     with_vcpu();
     const uint64_t *gpr = v->state->gpr;
     assert_int_equal(cpuid_of(1, 0), EXIT_CPUID);
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 1 | 0xffffffffull << 32, 0x1111 | 0x2222ull << 32, 0x3333 | 0x4444ull << 32,
-                          CPUID_LIVE_OSXSAVE).error, OK);
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 1 | 0xffffffffull << 32, 0x1111 | 0x2222ull << 32,
+                          0x3333 | 0x4444ull << 32, CPUID_LIVE_OSXSAVE)
+                         .error,
+                     OK);
     assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 4 | 1ull << 32, 7, 8, 0).error, OK);
     assert_int_equal(cpuid_of(1, 77), EXIT_HLT);
     assert_int_equal(gpr[GPR_RAX], 0x1111);
@@ -409,7 +420,10 @@ static void test_settled_cpuid(void **state)
 }
 
 static struct vcpu_exit tried;
-static void tries(struct vcpu *x) { x->state->exit = answers++ ? (struct vcpu_exit){.reason = EXIT_HLT} : tried; }
+static void tries(struct vcpu *x)
+{
+    x->state->exit = answers++ ? (struct vcpu_exit){.reason = EXIT_HLT} : tried;
+}
 
 static bool settled(struct vcpu_exit x)
 {
@@ -419,7 +433,8 @@ static bool settled(struct vcpu_exit x)
     return run_guest() == EXIT_HLT;
 }
 
-#define PORT(n, bytes, ...)   ((struct vcpu_exit){.reason = EXIT_PORT, .insn_len = 1, .port = {.port = (n), .size = (bytes), __VA_ARGS__}})
+#define PORT(n, bytes, ...) \
+    ((struct vcpu_exit){.reason = EXIT_PORT, .insn_len = 1, .port = {.port = (n), .size = (bytes), __VA_ARGS__}})
 
 static void test_doorbells(void **state)
 {
@@ -428,13 +443,18 @@ static void test_doorbells(void **state)
     assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 2, 5, 0x10).error, OK);
     assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc080, 4, 5, 0x20).error, OK);
     assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc070, 0, 5, 0x40).error, OK);
-    const struct { uint64_t kind, at, size, event; enum error e; } bad[] = {
-        {SETTLE_DOORBELL_STORE + 1, 1, 1, 5, E_ARG}, {SETTLE_DOORBELL_PORT, 0x10000, 2, 5, E_ARG}, {SETTLE_DOORBELL_PORT, ~0ull, 2, 5, E_ARG},
-        {SETTLE_DOORBELL_PORT, 0x1000, 5, 5, E_ARG}, {SETTLE_DOORBELL_PORT, 0xffffc060, 0, 5, E_ARG},
-        {SETTLE_DOORBELL_PORT, 1, 1, 99, E_HANDLE}, {SETTLE_DOORBELL_PORT, 1, 1, 4, E_TYPE},
+    const struct {
+        uint64_t kind, at, size, event;
+        enum error e;
+    } bad[] = {
+        {SETTLE_DOORBELL_STORE + 1, 1, 1, 5, E_ARG},     {SETTLE_DOORBELL_PORT, 0x10000, 2, 5, E_ARG},
+        {SETTLE_DOORBELL_PORT, ~0ull, 2, 5, E_ARG},      {SETTLE_DOORBELL_PORT, 0x1000, 5, 5, E_ARG},
+        {SETTLE_DOORBELL_PORT, 0xffffc060, 0, 5, E_ARG}, {SETTLE_DOORBELL_PORT, 1, 1, 99, E_HANDLE},
+        {SETTLE_DOORBELL_PORT, 1, 1, 4, E_TYPE},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_int_equal(call(a, SYS_SETTLE, space, bad[i].kind, bad[i].at, bad[i].size, bad[i].event, 1).error, bad[i].e);
+        assert_int_equal(call(a, SYS_SETTLE, space, bad[i].kind, bad[i].at, bad[i].size, bad[i].event, 1).error,
+                         bad[i].e);
 
     assert_true(settled(PORT(0xc050, 2)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
@@ -444,7 +464,8 @@ static void test_doorbells(void **state)
     assert_false(settled(PORT(0xc060, 1)));
     assert_false(settled(PORT(0xc050, 2, .in = 1)));
     assert_false(settled(PORT(0xc050, 2, .string = 1)));
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 1, 5, 0x80).error, OK); /* again: another size, the same event and bits */
+    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 1, 5, 0x80).error,
+                     OK); /* again: another size, the same event and bits */
     assert_true(settled(PORT(0xc050, 1)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
     assert_false(settled(PORT(0xc050, 2)));
@@ -464,10 +485,13 @@ static void test_doorbells(void **state)
     assert_true(settled(PORT(0xc050, 2)));
 }
 
-#define STORE(address, bytes) ((struct vcpu_exit){.reason = EXIT_MEMORY, .insn_len = (bytes), .memory = {.gpa = (address), .write = 1}})
-#define SETTLE_STORE(address, bytes, rip, bits) call(a, SYS_SETTLE, space, SETTLE_DOORBELL_STORE, (address) | (uint64_t)(bytes) << 56, rip, 5, bits).error
+#define STORE(address, bytes) \
+    ((struct vcpu_exit){.reason = EXIT_MEMORY, .insn_len = (bytes), .memory = {.gpa = (address), .write = 1}})
+#define SETTLE_STORE(address, bytes, rip, bits) \
+    call(a, SYS_SETTLE, space, SETTLE_DOORBELL_STORE, (address) | (uint64_t)(bytes) << 56, rip, 5, bits).error
 
-/* Doorbells in memory: this instruction, at this address, as long as it was. On a CPU that does not say how long (0), its address decides. */
+/* Doorbells in memory: this instruction, at this address, as long as it was. On a CPU that does not say how long (0),
+ * its address decides. */
 static void test_store_doorbells(void **state)
 {
     (void)state;
@@ -492,7 +516,8 @@ static void test_store_doorbells(void **state)
     assert_false(settled(STORE(at, 7)));
     assert_false(settled(STORE(at, 0)));
     assert_false(settled(PORT(at & 0xffff, 1)));
-    assert_int_equal(SETTLE_STORE(at, 3, rip + 1, 0x40), OK); /* the new instruction in the old one's place, with the old one's bits */
+    assert_int_equal(SETTLE_STORE(at, 3, rip + 1, 0x40),
+                     OK); /* the new instruction in the old one's place, with the old one's bits */
     assert_true(settled(STORE(at, 3)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
     s->rip = rip;
@@ -516,7 +541,8 @@ static void test_fetch_keeps_what_the_monitor_changed(void **state)
 }
 
 #define ON_A_MACHINE(f) cmocka_unit_test_setup_teardown(f, setup, machine_stop)
-/* One barrier at each change of domain on a CPU, and one when a vCPU follows another whose state was just put away; none anywhere else. */
+/* One barrier at each change of domain on a CPU, and one when a vCPU follows another whose state was just put away;
+ * none anywhere else. */
 static void test_barriers_stand_between_domains(void **state)
 {
     (void)state;
@@ -541,7 +567,8 @@ static void test_barriers_stand_between_domains(void **state)
     made(call2(o, SYS_VCPU_CREATE, its_space, 0x700000));
     before = barriers;
     assert_false(call0(o, SYS_VCPU_RUN).blocked);
-    assert_int_equal(barriers, before + 1); /* in its own domain, but the first guest's registers were saved on the way */
+    assert_int_equal(barriers,
+                     before + 1); /* in its own domain, but the first guest's registers were saved on the way */
     assert_ptr_equal(cpu_by_number(1)->vcpu, o->vcpu);
     assert_int_equal(run_guest(), EXIT_HLT);
     assert_int_equal(barriers, before + 3); /* into the monitor, and into the guest */

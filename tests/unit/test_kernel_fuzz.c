@@ -1,10 +1,10 @@
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h -Wl,--wrap=pool_free -Wl,--wrap=pool_page_free
 /*
- * Random system calls from hostile ring-3 domains. Whatever they ask for: no panic, no right that was not granted, nothing
- * mapped that a mapping object and the ledger do not answer for, nothing of a bystander changed, and when all is destroyed the
- * kernel's memory is as before. What the pool gets back is overwritten, so that a use after it shows. KERNEL_FUZZ_SEED=n repeats
- * one run, KERNEL_FUZZ_CALLS=n sets its length.
+ * Random system calls from hostile ring-3 domains. Whatever they ask for: no panic, no right that was not granted,
+ * nothing mapped that a mapping object and the ledger do not answer for, nothing of a bystander changed, and when all
+ * is destroyed the kernel's memory is as before. What the pool gets back is overwritten, so that a use after it shows.
+ * KERNEL_FUZZ_SEED=n repeats one run, KERNEL_FUZZ_CALLS=n sets its length.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,15 +55,26 @@ static uint64_t any(void)
     seed ^= seed << 17;
     return seed * 0x2545f4914f6cdd1dull;
 }
-static uint64_t below(uint64_t n) { return (any() >> 11) % n; }
-static bool once_in(uint64_t n) { return below(n) == 0; }
+static uint64_t below(uint64_t n)
+{
+    return (any() >> 11) % n;
+}
+static bool once_in(uint64_t n)
+{
+    return below(n) == 0;
+}
 
 /* ---- the cast */
 
-static struct { uint64_t handle; } hostile[HOSTILE];
+static struct {
+    uint64_t handle;
+} hostile[HOSTILE];
 static uint64_t memory[MEMORIES], event[EVENTS];
 /* What hostile domains may hold of an object that root made, at the most. */
-static struct { struct object *object; uint32_t rights; } allowed[MEMORIES + EVENTS + 8];
+static struct {
+    struct object *object;
+    uint32_t rights;
+} allowed[MEMORIES + EVENTS + 8];
 static unsigned allowed_count;
 static uint64_t bystander_handle, bystander_memory, bystander_event, calls_made, calls_good;
 static uint64_t made_of[SYS_COUNT + 1], good_of[SYS_COUNT + 1];
@@ -98,10 +109,12 @@ static void give(uint64_t domain, uint64_t handle, uint32_t rights)
         allow(o, has & rights);
 }
 
-/* A hostile domain, with itself, some memory, some events and the singletons in its table, each with rights by chance. */
+/* A hostile domain, with itself, some memory, some events and the singletons in its table, each with rights by chance.
+ */
 static void make_hostile(unsigned i)
 {
-    struct answer a = call4(root_thread, SYS_DOMAIN_CREATE, 40 + below(200), 7, once_in(2) ? event[below(EVENTS)] : 0, any());
+    struct answer a = call4(root_thread, SYS_DOMAIN_CREATE, 40 + below(200), 7, once_in(2) ? event[below(EVENTS)] : 0,
+                            any());
     if (a.error != OK) {
         hostile[i].handle = 0;
         return;
@@ -110,8 +123,9 @@ static void make_hostile(unsigned i)
     give(a.value, a.value, once_in(4) ? (uint32_t)any() & RIGHTS_ALL : RIGHTS_ALL);
     for (unsigned n = 0; n < MEMORIES; n++)
         if (once_in(2))
-            give(a.value, memory[n], (once_in(2) ? RIGHT_READ | RIGHT_WRITE : 0) |
-                                         ((uint32_t)any() & RIGHTS_ALL & (once_in(4) ? ~0u : ~RIGHT_DESTROY)));
+            give(a.value, memory[n],
+                 (once_in(2) ? RIGHT_READ | RIGHT_WRITE : 0) |
+                     ((uint32_t)any() & RIGHTS_ALL & (once_in(4) ? ~0u : ~RIGHT_DESTROY)));
     for (unsigned n = 0; n < EVENTS; n++)
         if (once_in(2))
             give(a.value, event[n], (uint32_t)any() & (RIGHTS_ALL & ~RIGHT_DESTROY));
@@ -220,8 +234,14 @@ static uint64_t an_offset(void)
     default: return once_in(2) ? 0 : PAGE_SIZE * below(once_in(2) ? 16 : 520);
     }
 }
-static uint64_t rights(void) { return once_in(8) ? any() : any() & RIGHTS_ALL; }
-static uint64_t when(void) { return once_in(60) ? any() : once_in(60) ? NEVER : once_in(3) ? 0 : now + below(30000000); }
+static uint64_t rights(void)
+{
+    return once_in(8) ? any() : any() & RIGHTS_ALL;
+}
+static uint64_t when(void)
+{
+    return once_in(60) ? any() : once_in(60) ? NEVER : once_in(3) ? 0 : now + below(30000000);
+}
 static uint64_t edge(void)
 {
     static const uint64_t v[] = {0, 1, 2, 0xff, 0x100, 0xffff, 0xffffffff, 0x100000000, INT64_MAX, 1ull << 63, ~0ull};
@@ -237,7 +257,8 @@ static void guest_does(struct vcpu *v)
         for (unsigned i = 0; i < 40; i++)
             bytes[below(sizeof *s)] = (uint8_t)any();
     }
-    v->state->exit = (struct vcpu_exit){.reason = (uint32_t)below(EXIT_COUNT), .insn_len = (uint32_t)below(16), .detail = 0};
+    v->state->exit = (struct vcpu_exit){
+        .reason = (uint32_t)below(EXIT_COUNT), .insn_len = (uint32_t)below(16), .detail = 0};
     if (v->state->exit.reason == EXIT_PORT) {
         v->state->exit.port.port = (uint16_t)below(8);
         v->state->exit.port.size = (uint8_t)(1u << below(3));
@@ -283,9 +304,13 @@ static void random_call(struct thread *t)
     if (!once_in(8)) { /* arguments that have a chance */
         switch (n) {
         case SYS_HANDLE_CLOSE: x[0] = a(once_in(2) ? OBJ_EVENT : OBJ_NONE); break;
-        case SYS_HANDLE_GRANT: x[0] = a(OBJ_DOMAIN), x[1] = a(OBJ_NONE), x[2] = rights(), x[3] = below(3) * below(150); break;
+        case SYS_HANDLE_GRANT:
+            x[0] = a(OBJ_DOMAIN), x[1] = a(OBJ_NONE), x[2] = rights(), x[3] = below(3) * below(150);
+            break;
         case SYS_DESTROY: x[0] = a(once_in(2) ? OBJ_MEMORY : once_in(2) ? OBJ_DOMAIN : OBJ_NONE); break;
-        case SYS_DOMAIN_CREATE: x[0] = below(40), x[1] = once_in(3) ? any() : 7, x[2] = once_in(2) ? a(OBJ_EVENT) : 0; break;
+        case SYS_DOMAIN_CREATE:
+            x[0] = below(40), x[1] = once_in(3) ? any() : 7, x[2] = once_in(2) ? a(OBJ_EVENT) : 0;
+            break;
         case SYS_THREAD_CREATE:
             x[0] = a(OBJ_DOMAIN), x[1] = an_address(), x[2] = an_address();
             x[4] = below(4) | below(5) << 8, x[5] = once_in(2) ? 0 : any();
@@ -320,7 +345,10 @@ static void random_call(struct thread *t)
         case SYS_VCPU_KICK: x[0] = a(OBJ_VCPU); break;
         case SYS_SETTLE:
             x[0] = a(OBJ_SPACE), x[1] = below(4);
-            x[2] = x[1] == SETTLE_DOORBELL_PORT ? below(8) : x[1] == SETTLE_DOORBELL_STORE ? below(4) << 12 | below(18) << 56 : x[1] == SETTLE_CPUID ? below(6) | below(3) << 32 : below(64) << 12;
+            x[2] = x[1] == SETTLE_DOORBELL_PORT    ? below(8)
+                   : x[1] == SETTLE_DOORBELL_STORE ? below(4) << 12 | below(18) << 56
+                   : x[1] == SETTLE_CPUID          ? below(6) | below(3) << 32
+                                                   : below(64) << 12;
             x[3] = below(9), x[4] = x[1] == SETTLE_CPUID ? any() : a(OBJ_EVENT);
             break;
         case SYS_QUERY: x[0] = a(OBJ_NONE), x[1] = below(12), x[2] = below(30); break;
@@ -343,8 +371,8 @@ static void random_call(struct thread *t)
     good_of[n] += r.error == OK;
 }
 
-/* Ring 3 and its guest touch their memory, which the CPU remembers: fake_machine.c asserts that no frame is zeroed while a CPU
- * still knows a way to it. */
+/* Ring 3 and its guest touch their memory, which the CPU remembers: fake_machine.c asserts that no frame is zeroed
+ * while a CPU still knows a way to it. */
 static void use(struct thread *t)
 {
     const struct mapping *m = t->domain->mappings;
@@ -375,7 +403,8 @@ static bool state_page_of(const struct domain *d, uint64_t frame)
     return false;
 }
 
-/* Every leaf below `table` shows a frame that a mapping answers for, inside its memory. d: NULL for a guest's tables. */
+/* Every leaf below `table` shows a frame that a mapping answers for, inside its memory. d: NULL for a guest's tables.
+ */
 static void check_tables(const struct pagetable *pt, const uint64_t *table, unsigned level, uint64_t base,
                          const struct mapping *list, const struct domain *d)
 {
@@ -389,7 +418,8 @@ static void check_tables(const struct pagetable *pt, const uint64_t *table, unsi
             continue;
         }
         uint64_t frame = e & ENTRY_FRAME & ~(span - 1);
-        if (pool_contains(hpa(frame))) { /* of the kernel's memory, a vCPU's state page alone may be seen, and by ring 3 alone */
+        if (pool_contains(
+                hpa(frame))) { /* of the kernel's memory, a vCPU's state page alone may be seen, and by ring 3 alone */
             assert_non_null(d);
             assert_int_equal(level, 1);
             assert_true(state_page_of(d, frame));
@@ -470,7 +500,8 @@ static void check_all(uint64_t digest)
 
 static void carve(unsigned n)
 {
-    memory[n] = made(call4(root_thread, SYS_MEMORY_CARVE, RAM_SLOT, n * MEMORY_SIZE, n & 1 ? MEMORY_SIZE : 0x18000, 10 + n));
+    memory[n] = made(
+        call4(root_thread, SYS_MEMORY_CARVE, RAM_SLOT, n * MEMORY_SIZE, n & 1 ? MEMORY_SIZE : 0x18000, 10 + n));
 }
 
 /* Somebody destroyed it, or has begun to: root ends that and makes it anew. */
@@ -561,7 +592,8 @@ static void test_hostile_domains(void **state)
         for (unsigned n = 0; n <= SYS_COUNT; n++)
             print_message("  call %u: %llu, granted %llu\n", n, (unsigned long long)made_of[n],
                           (unsigned long long)good_of[n]);
-    print_message("%llu system calls, %llu of them granted\n", (unsigned long long)calls_made, (unsigned long long)calls_good);
+    print_message("%llu system calls, %llu of them granted\n", (unsigned long long)calls_made,
+                  (unsigned long long)calls_good);
 }
 
 int main(void)

@@ -1,7 +1,8 @@
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h
 /*
- * Handles, rights, quotas and the life of domains, through the system calls themselves, as root and its children make them.
+ * Handles, rights, quotas and the life of domains, through the system calls themselves, as root and its children make
+ * them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +14,10 @@
 
 #define T root_thread
 
-static uint64_t domain_of(uint64_t pages, uint64_t event) { return made(call4(T, SYS_DOMAIN_CREATE, pages, 7, event, 1)); }
+static uint64_t domain_of(uint64_t pages, uint64_t event)
+{
+    return made(call4(T, SYS_DOMAIN_CREATE, pages, 7, event, 1));
+}
 
 static struct thread *thread_in(uint64_t domain, unsigned cpu)
 {
@@ -30,11 +34,12 @@ static void test_numbers_that_name_nothing(void **state)
         assert_int_equal(call1(T, SYS_DESTROY, bad[i]).error, E_HANDLE);
         assert_int_equal(call4(T, SYS_HANDLE_GRANT, bad[i], ROOT_SLOT_SELF, 1, 0).error, E_HANDLE);
         assert_int_equal(call4(T, SYS_HANDLE_GRANT, ROOT_SLOT_SELF, bad[i], 1, 0).error, E_HANDLE);
-        assert_int_equal(call3(T, SYS_QUERY, bad[i], QUERY_DOMAIN_STATE, 0).error, bad[i] ? E_HANDLE : E_ARG); /* 0: the thread itself */
+        assert_int_equal(call3(T, SYS_QUERY, bad[i], QUERY_DOMAIN_STATE, 0).error,
+                         bad[i] ? E_HANDLE : E_ARG); /* 0: the thread itself */
         assert_int_equal(call2(T, SYS_EVENT_SIGNAL, bad[i], 1).error, E_HANDLE);
     }
     assert_int_equal(call0(T, SYS_COUNT).error, E_NOSYS);
-    assert_int_equal(call0(T, (enum syscall)~0u).error, E_NOSYS);
+    assert_int_equal(call0(T, (enum syscall) ~0u).error, E_NOSYS);
     assert_int_equal(call2(T, SYS_EVENT_SIGNAL, ROOT_SLOT_SELF, 1).error, E_TYPE);
     assert_int_equal(call1(T, SYS_DESTROY, ROOT_SLOT_SELF).error, E_STATE); /* nobody ends himself, nor root */
     assert_int_equal(call1(T, SYS_DESTROY, PORTS_SLOT).error, E_TYPE);
@@ -57,14 +62,16 @@ static void test_grants_only_narrow(void **state)
     assert_int_equal(call3(t, SYS_EVENT_WAIT, 7, 1, 0).error, E_RIGHTS);
     assert_int_equal(call1(t, SYS_DESTROY, 7).error, E_RIGHTS);
     /* Asking for more than one has gives what one has. */
-    uint64_t copy = made(call4(t, SYS_HANDLE_GRANT, self, 7, ~0ull, 0)), less = made(call4(t, SYS_HANDLE_GRANT, self, 7, RIGHT_WAIT | RIGHT_SIGNAL, 0));
+    uint64_t copy = made(call4(t, SYS_HANDLE_GRANT, self, 7, ~0ull, 0)),
+             less = made(call4(t, SYS_HANDLE_GRANT, self, 7, RIGHT_WAIT | RIGHT_SIGNAL, 0));
     uint32_t rights;
     struct object *o;
     assert_int_equal(handle_any(target, copy, 0, &o, &rights), OK);
     assert_int_equal(rights, RIGHT_SIGNAL | RIGHT_GRANT);
     assert_int_equal(handle_any(target, less, 0, &o, &rights), OK);
     assert_int_equal(rights, RIGHT_SIGNAL);
-    assert_int_equal(call4(t, SYS_HANDLE_GRANT, self, less, RIGHT_SIGNAL, 0).error, E_RIGHTS); /* no RIGHT_GRANT in it */
+    assert_int_equal(call4(t, SYS_HANDLE_GRANT, self, less, RIGHT_SIGNAL, 0).error,
+                     E_RIGHTS); /* no RIGHT_GRANT in it */
     assert_int_equal(call4(t, SYS_HANDLE_GRANT, copy, copy, 1, 0).error, E_TYPE);
     assert_int_equal(call2(t, SYS_PORTS_OPEN, self, copy).error, E_RIGHTS); /* self came without RIGHT_MAP */
 
@@ -76,12 +83,18 @@ static void test_grants_only_narrow(void **state)
     assert_int_equal(call1(t, SYS_HANDLE_CLOSE, 7).error, E_HANDLE);
 }
 
-/* Each handle argument of each call: exactly the right that mullion/abi.h names is asked for, and all others together do not replace it. */
+/* Each handle argument of each call: exactly the right that mullion/abi.h names is asked for, and all others together
+ * do not replace it. */
 static void test_every_call_asks_for_its_right(void **state)
 {
     (void)state;
     enum { D, SPACE, VCPU, EVENT, RAM, IRQ, PORTS, LOG, THREAD, KINDS };
-    static const struct { enum syscall n; uint64_t a[6]; unsigned at, kind; uint32_t right; } rows[] = {
+    static const struct {
+        enum syscall n;
+        uint64_t a[6];
+        unsigned at, kind;
+        uint32_t right;
+    } rows[] = {
         {SYS_HANDLE_GRANT, {0, 60, 0, 0}, 0, D, RIGHT_MANAGE},
         {SYS_HANDLE_GRANT, {61, 0, 0, 0}, 1, EVENT, RIGHT_GRANT},
         {SYS_DESTROY, {0}, 0, EVENT, RIGHT_DESTROY},
@@ -114,14 +127,21 @@ static void test_every_call_asks_for_its_right(void **state)
         struct thread *t = thread_in(d, 1), *second = thread_in(d, 2);
         struct domain *domain = t->domain;
         uint64_t space = made(call0(t, SYS_SPACE_CREATE)), vcpu = made(call2(second, SYS_VCPU_CREATE, space, 0x700000));
-        uint64_t event = made(call0(t, SYS_EVENT_CREATE)), memory = made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0, 0x1000, 9));
+        uint64_t event = made(call0(t, SYS_EVENT_CREATE)),
+                 memory = made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0, 0x1000, 9));
         struct object *o[KINDS] = {
-            [D] = &((struct domain *)object_at(T, other))->object, [SPACE] = &((struct space *)object_at(t, space))->object,
-            [VCPU] = &((struct vcpu *)object_at(t, vcpu))->object, [EVENT] = &((struct event *)object_at(t, event))->object,
-            [RAM] = &((struct memory *)object_at(T, RAM_SLOT))->object, [IRQ] = &((struct irq *)object_at(T, IRQ_SLOT))->object,
-            [PORTS] = &((struct ports *)object_at(T, PORTS_SLOT))->object, [LOG] = &log_object, [THREAD] = &t->object,
+            [D] = &((struct domain *)object_at(T, other))->object,
+            [SPACE] = &((struct space *)object_at(t, space))->object,
+            [VCPU] = &((struct vcpu *)object_at(t, vcpu))->object,
+            [EVENT] = &((struct event *)object_at(t, event))->object,
+            [RAM] = &((struct memory *)object_at(T, RAM_SLOT))->object,
+            [IRQ] = &((struct irq *)object_at(T, IRQ_SLOT))->object,
+            [PORTS] = &((struct ports *)object_at(T, PORTS_SLOT))->object,
+            [LOG] = &log_object,
+            [THREAD] = &t->object,
         };
-        struct object *fixed[] = {o[EVENT], o[D], &((struct memory *)object_at(T, memory))->object, o[IRQ], o[PORTS], o[SPACE]};
+        struct object *fixed[] = {o[EVENT], o[D],     &((struct memory *)object_at(T, memory))->object,
+                                  o[IRQ],   o[PORTS], o[SPACE]};
         uint32_t slot = 60, without = 70, only = 71;
         for (size_t k = 0; k < ARRAY_SIZE(fixed); k++, slot++) {
             object_get(fixed[k]);
@@ -138,7 +158,8 @@ static void test_every_call_asks_for_its_right(void **state)
             struct answer r = call(t, rows[i].n, a[0], a[1], a[2], a[3], a[4], a[5]);
             assert_false(r.blocked);
             if ((which == without) != (r.error == E_RIGHTS))
-                fail_msg("row %zu, system call %d %s the right: error %d", i, rows[i].n, which == only ? "with" : "without", r.error);
+                fail_msg("row %zu, system call %d %s the right: error %d", i, rows[i].n,
+                         which == only ? "with" : "without", r.error);
             if (rows[i].n == SYS_MEMORY_CARVE && r.error == OK)
                 assert_int_equal(call_steps(t, SYS_DESTROY, r.value, 0), OK);
         }
@@ -197,7 +218,8 @@ static void test_quotas_are_split_and_come_back(void **state)
     assert_int_equal(call4(T, SYS_DOMAIN_CREATE, ~0ull, 1, 0, 0).error, E_ARG);
     assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 1ull << 52, 1, 0, 0).error, E_ARG);
     assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 0, 1, 0, 0).error, E_QUOTA); /* not even its top-level table */
-    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 16, 1ull << MACHINE_CPUS, 0, 0).error, E_ARG); /* CPUs that root has not */
+    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 16, 1ull << MACHINE_CPUS, 0, 0).error,
+                     E_ARG); /* CPUs that root has not */
     assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 16, 1, ROOT_SLOT_LOG, 0).error, E_TYPE);
     assert_int_equal(root->quota.limit_bytes, limit);
 
@@ -227,7 +249,8 @@ static void test_quotas_are_split_and_come_back(void **state)
 static void test_destroying_a_domain_that_is_busy(void **state)
 {
     (void)state;
-    uint64_t death = made(call0(T, SYS_EVENT_CREATE)), never = made(call0(T, SYS_EVENT_CREATE)), d = domain_of(128, death);
+    uint64_t death = made(call0(T, SYS_EVENT_CREATE)), never = made(call0(T, SYS_EVENT_CREATE)),
+             d = domain_of(128, death);
     struct thread *runs = thread_in(d, 1), *waits = thread_in(d, 2), *ready = thread_in(d, 0);
     made(call4(T, SYS_HANDLE_GRANT, d, never, RIGHTS_ALL, 5));
     made(call4(T, SYS_HANDLE_GRANT, d, d, RIGHTS_ALL, 6)); /* a cycle: its own handle */
@@ -289,7 +312,8 @@ static void test_faults_and_exits_are_told(void **state)
     assert_int_equal(made(call3(T, SYS_EVENT_WAIT, death, ~0ull, 0)), 1);
 }
 
-/* The kernel must survive a domain whose last handle goes without a destroy: it belongs to its maker, and ends with it. */
+/* The kernel must survive a domain whose last handle goes without a destroy: it belongs to its maker, and ends with it.
+ */
 static void test_a_domain_nobody_can_name(void **state)
 {
     (void)state;
@@ -304,7 +328,7 @@ static void test_a_domain_nobody_can_name(void **state)
     struct domain *d = object_at(T, parent);
     assert_true(d->quota.limit_bytes < limit);
     assert_int_equal(call_steps(T, SYS_DESTROY, parent, 0), OK); /* its handles to both go with it */
-    assert_null(run_cpu(2)); /* the orphan does not run on */
+    assert_null(run_cpu(2));                                     /* the orphan does not run on */
     assert_int_equal(d->quota.limit_bytes, limit);
 }
 
@@ -351,18 +375,25 @@ static void test_nobody_escapes_his_cap(void **state)
     (void)state;
     uint64_t d = domain_of(128, 0);
     made(call4(T, SYS_HANDLE_GRANT, d, d, RIGHTS_ALL, 1));
-    assert_int_equal(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, 1 | 7 << 8, 0).error, E_RIGHTS); /* root itself has 6 */
+    assert_int_equal(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, 1 | 7 << 8, 0).error,
+                     E_RIGHTS); /* root itself has 6 */
     struct thread *free = object_at(T, made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, 1 | 3 << 8, 0)));
-    struct thread *capped = object_at(T, made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, 2 | 3 << 8, 1000 | 10000ull << 32)));
+    struct thread *capped = object_at(
+        T, made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, 2 | 3 << 8, 1000 | 10000ull << 32)));
     assert_int_equal(call(free, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, 1 | 4 << 8, 0).error, E_RIGHTS);
     assert_int_equal(call(free, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, 1 | 3 << 8, 0).error, OK);
-    assert_int_equal(call(capped, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, 2 | 3 << 8, 1000 | 10000ull << 32).error, E_RIGHTS);
-    const struct { uint64_t entry, stack, sched0, sched1; } bad[] = {
-        {USER_VA_MAX, 0, 1, 0}, {~0ull, 0, 1, 0}, {0, USER_VA_MAX, 1, 0}, {0, 1ull << 63, 1, 0}, {0, 0, MACHINE_CPUS, 0}, {0, 0, 64, 0},
-        {0, 0, 255, 0}, {0, 0, 1, 1000 | 99ull << 32}, {0, 0, 1, 1001 | 1000ull << 32}, {0, 0, 1, 5},
+    assert_int_equal(call(capped, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, 2 | 3 << 8, 1000 | 10000ull << 32).error,
+                     E_RIGHTS);
+    const struct {
+        uint64_t entry, stack, sched0, sched1;
+    } bad[] = {
+        {USER_VA_MAX, 0, 1, 0},          {~0ull, 0, 1, 0}, {0, USER_VA_MAX, 1, 0}, {0, 1ull << 63, 1, 0},
+        {0, 0, MACHINE_CPUS, 0},         {0, 0, 64, 0},    {0, 0, 255, 0},         {0, 0, 1, 1000 | 99ull << 32},
+        {0, 0, 1, 1001 | 1000ull << 32}, {0, 0, 1, 5},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_int_equal(call(T, SYS_THREAD_CREATE, d, bad[i].entry, bad[i].stack, 0, bad[i].sched0, bad[i].sched1).error, E_ARG);
+        assert_int_equal(
+            call(T, SYS_THREAD_CREATE, d, bad[i].entry, bad[i].stack, 0, bad[i].sched0, bad[i].sched1).error, E_ARG);
 }
 
 /* Fixed objects (ports, interrupts, the log) are the kernel's: closing every handle to them must not end them. */
@@ -406,7 +437,8 @@ static const unsigned documented[SYS_COUNT] = {
     [SYS_LOG] = HANDLES | E(ARG),
 };
 
-/* Numbers at random, as hostile code would pass them: every answer is an error or a success, nothing is lost, nothing asserts. */
+/* Numbers at random, as hostile code would pass them: every answer is an error or a success, nothing is lost, nothing
+ * asserts. */
 static void test_noise(void **state)
 {
     (void)state;

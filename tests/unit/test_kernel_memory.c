@@ -1,8 +1,9 @@
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h
 /*
- * Memory objects and their mappings: nobody gets a frame that another still has, can still reach through any CPU's translations, or has left
- * data in. The made-up machine asserts, each time the kernel zeroes a frame, that no CPU remembers a translation to it.
+ * Memory objects and their mappings: nobody gets a frame that another still has, can still reach through any CPU's
+ * translations, or has left data in. The made-up machine asserts, each time the kernel zeroes a frame, that no CPU
+ * remembers a translation to it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,10 @@
 #define RW (RIGHT_READ | RIGHT_WRITE)
 #define RX (RIGHT_READ | RIGHT_EXEC)
 
-static uint64_t carve(uint64_t offset, uint64_t size) { return made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, offset, size, 7)); }
+static uint64_t carve(uint64_t offset, uint64_t size)
+{
+    return made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, offset, size, 7));
+}
 static enum error map(uint64_t target, uint64_t at, uint64_t memory, uint64_t offset, uint64_t size, uint64_t rights)
 {
     return call(T, SYS_MAP, target, at, memory, offset, size, rights).error;
@@ -40,14 +44,26 @@ static struct thread *domain_with_thread(uint64_t *handle, unsigned cpu)
 static void test_carving(void **state)
 {
     (void)state;
-    const struct { uint64_t offset, size; } bad[] = {
-        {0, 0}, {1, 0x1000}, {0, 0x1001}, {0x800, 0x800}, {RAM_SIZE, 0x1000}, {0, RAM_SIZE + 0x1000}, {RAM_SIZE - 0x1000, 0x2000},
-        {0x1000, ~PAGE_MASK}, {~PAGE_MASK, 0x2000}, {0x2000, 0 - 0x1000ull},
+    const struct {
+        uint64_t offset, size;
+    } bad[] = {
+        {0, 0},
+        {1, 0x1000},
+        {0, 0x1001},
+        {0x800, 0x800},
+        {RAM_SIZE, 0x1000},
+        {0, RAM_SIZE + 0x1000},
+        {RAM_SIZE - 0x1000, 0x2000},
+        {0x1000, ~PAGE_MASK},
+        {~PAGE_MASK, 0x2000},
+        {0x2000, 0 - 0x1000ull},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, bad[i].offset, bad[i].size, 7).error, E_ARG);
     uint64_t a = carve(0x10000, 0x4000), b = carve(0x14000, 0x1000), c = carve(RAM_SIZE - 0x1000, 0x1000);
-    const struct { uint64_t offset, size; } taken[] = {{0x10000, 0x1000}, {0xf000, 0x2000}, {0x13000, 0x1000}, {0x14000, 0x1000}, {0, RAM_SIZE}};
+    const struct {
+        uint64_t offset, size;
+    } taken[] = {{0x10000, 0x1000}, {0xf000, 0x2000}, {0x13000, 0x1000}, {0x14000, 0x1000}, {0, RAM_SIZE}};
     for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
         assert_int_equal(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, taken[i].offset, taken[i].size, 7).error, E_OVERLAP);
     assert_int_equal(call4(T, SYS_MEMORY_CARVE, a, 0, 0x1000, 7).error, E_TYPE);
@@ -74,13 +90,16 @@ static void test_what_map_refuses(void **state)
     (void)state;
     uint64_t m = carve(0, 0x10000), s = made(call0(T, SYS_SPACE_CREATE)), d;
     struct thread *t = domain_with_thread(&d, 1);
-    const struct { uint64_t target, at, offset, size, rights; enum error e; } rows[] = {
+    const struct {
+        uint64_t target, at, offset, size, rights;
+        enum error e;
+    } rows[] = {
         {d, 0x400000, 0, 0x1000, 0, E_ARG},
         {d, 0x400000, 0, 0x1000, RIGHT_WRITE, E_ARG},
         {d, 0x400000, 0, 0x1000, RW | RIGHT_EXEC, E_ARG}, /* never both in ring 3 */
         {d, 0x400000, 0, 0x1000, R | RIGHT_GRANT, E_ARG},
-        {d, 0x400000, 0, 0x1000, R | 0x1000, E_ARG},      /* the kernel's own bits: PT_USER, */
-        {d, 0x400000, 0, 0x1000, R | 0x4000, E_ARG},      /* PT_UNCACHED */
+        {d, 0x400000, 0, 0x1000, R | 0x1000, E_ARG}, /* the kernel's own bits: PT_USER, */
+        {d, 0x400000, 0, 0x1000, R | 0x4000, E_ARG}, /* PT_UNCACHED */
         {d, 0x400000, 0, 0x1000, R | 1ull << 32, E_ARG},
         {d, 0x400800, 0, 0x1000, R, E_ARG},
         {d, 0x400000, 0x800, 0x1000, R, E_ARG},
@@ -93,7 +112,7 @@ static void test_what_map_refuses(void **state)
         {d, USER_VA_MIN - 0x1000, 0, 0x2000, R, E_ARG},
         {d, USER_VA_MAX, 0, 0x1000, R, E_ARG},
         {d, USER_VA_MAX - 0x1000, 0, 0x2000, R, E_ARG},
-        {d, 0xffffffff80000000, 0, 0x1000, R, E_ARG},     /* the kernel's half */
+        {d, 0xffffffff80000000, 0, 0x1000, R, E_ARG}, /* the kernel's half */
         {d, 0xffff800000000000, 0, 0x1000, R, E_ARG},
         {d, USER_VA_MAX - 0x1000, 0, 0x1000, R, OK},
         {d, USER_VA_MIN, 0, 0x1000, RX, OK},
@@ -144,7 +163,7 @@ static void test_unmap_waits_for_every_cpu(void **state)
     *touch(t, 0x40000000) = 1;
     *touch(u, 0x40001000) = 1;
     assert_int_equal(call2(T, SYS_UNMAP, d, 0x40000000).error, E_AGAIN);
-    assert_null(touch(t, 0x40000000)); /* out of the table at once, */
+    assert_null(touch(t, 0x40000000));                      /* out of the table at once, */
     assert_true(remembered(RAM_BASE + 0x200000, 0x200000)); /* but not out of the CPUs */
     for (int i = 0; i < 20; i++)
         assert_int_equal(call2(T, SYS_UNMAP, d, 0x40000000).error, E_AGAIN);
@@ -181,7 +200,8 @@ static void test_destroyed_memory_is_gone_everywhere_and_zero(void **state)
             assert_int_equal(map(d, 0x400000, m, 0, 0x1000, R), E_DEAD);
             assert_int_equal(call4(T, SYS_HANDLE_GRANT, d, m, R, 0).error, E_DEAD);
         }
-        assert_int_equal(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0x100000, 0x1000, 7).error, E_OVERLAP); /* not free before the end */
+        assert_int_equal(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0x100000, 0x1000, 7).error,
+                         E_OVERLAP); /* not free before the end */
         if (remembered(RAM_BASE + 0x100000, SIZE) && ++waited == 30) {
             assert_false(zero(0x100000, 1));
             run_cpu(1);
@@ -208,8 +228,11 @@ static void test_destroyed_memory_is_gone_everywhere_and_zero(void **state)
 static void test_zeroing_odd_ranges(void **state)
 {
     (void)state;
-    const struct { uint64_t offset, size; } rows[] = {
-        {0x1ff000, 0x1000}, {0x1ff000, 0x2000}, {0x1ff000, 0x203000}, {0x3f0000, 0x121000}, {0x2ff000, 0x101000}, {0x201000, 0x3fe000},
+    const struct {
+        uint64_t offset, size;
+    } rows[] = {
+        {0x1ff000, 0x1000},   {0x1ff000, 0x2000},   {0x1ff000, 0x203000},
+        {0x3f0000, 0x121000}, {0x2ff000, 0x101000}, {0x201000, 0x3fe000},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         memset(ram, 0xfe, RAM_SIZE);
@@ -274,7 +297,8 @@ static void test_abandoned_memory_is_not_given_out(void **state)
     assert_int_equal(call_steps(T, SYS_UNMAP, ROOT_SLOT_SELF, 0x40000000), OK);
     assert_int_equal(ram[0x300000], 0x77);
     assert_int_equal(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0x300000, 0x1000, 7).error, E_OVERLAP);
-    object->object.references = 1; /* put the world in order again: the shell is found and destroyed as its owner should have */
+    object->object.references =
+        1; /* put the world in order again: the shell is found and destroyed as its owner should have */
     uint32_t slot = 0;
     assert_int_equal(handle_put(root, &object->object, RIGHTS_ALL, &slot), OK);
     assert_int_equal(call_steps(T, SYS_DESTROY, slot, 0), OK);
@@ -304,11 +328,22 @@ static void test_quota_of_mappings(void **state)
 /* ---- everything at once, against an oracle: who owns each frame, and what it was last written with. */
 
 enum { FRAMES = 512, OBJECTS = 24, PLACES = 40, DOMAINS = 3 };
-static struct { uint64_t handle, first, count; uint8_t mark; bool dying; } objects[OBJECTS];
-static struct { int object; uint64_t offset, count; bool leaving; } places[DOMAINS + 1][PLACES]; /* the last one is a space */
+static struct {
+    uint64_t handle, first, count;
+    uint8_t mark;
+    bool dying;
+} objects[OBJECTS];
+static struct {
+    int object;
+    uint64_t offset, count;
+    bool leaving;
+} places[DOMAINS + 1][PLACES]; /* the last one is a space */
 static int owner[FRAMES];
 
-static uint64_t place_va(int p) { return 0x10000000 + (uint64_t)p * 0x400000; }
+static uint64_t place_va(int p)
+{
+    return 0x10000000 + (uint64_t)p * 0x400000;
+}
 
 static void make_object(uint8_t mark)
 {
@@ -373,13 +408,18 @@ static void test_random_world(void **state)
     for (int step = 0; step < 200000; step++) {
         int d = rand() % (DOMAINS + 1), p = rand() % PLACES, o = rand() % OBJECTS;
         switch (rand() % 24) {
-        case 0: case 6: make_object((uint8_t)(1 + step % 250)); break;
+        case 0:
+        case 6: make_object((uint8_t)(1 + step % 250)); break;
         case 1: destroy_object(); break;
-        case 2: case 7: case 8: {
+        case 2:
+        case 7:
+        case 8: {
             if (!objects[o].handle || objects[o].dying || places[d][p].object >= 0)
                 break;
-            uint64_t offset = (uint64_t)rand() % objects[o].count, count = 1 + (uint64_t)rand() % (objects[o].count - offset);
-            assert_int_equal(map(target[d], place_va(p), objects[o].handle, offset * PAGE_SIZE, count * PAGE_SIZE, R), OK);
+            uint64_t offset = (uint64_t)rand() % objects[o].count,
+                     count = 1 + (uint64_t)rand() % (objects[o].count - offset);
+            assert_int_equal(map(target[d], place_va(p), objects[o].handle, offset * PAGE_SIZE, count * PAGE_SIZE, R),
+                             OK);
             places[d][p].object = o;
             places[d][p].offset = offset;
             places[d][p].count = count;
@@ -404,8 +444,9 @@ static void test_random_world(void **state)
             if (d < DOMAINS && run_cpu((unsigned)d % MACHINE_CPUS) != t[d])
                 break;
             uint64_t page = (uint64_t)rand() % 12;
-            uint8_t *seen = d < DOMAINS ? touch(t[d], place_va(p) + page * PAGE_SIZE)
-                                        : touch_guest(t[(unsigned)rand() % DOMAINS], space, place_va(p) + page * PAGE_SIZE);
+            uint8_t *seen = d < DOMAINS
+                                ? touch(t[d], place_va(p) + page * PAGE_SIZE)
+                                : touch_guest(t[(unsigned)rand() % DOMAINS], space, place_va(p) + page * PAGE_SIZE);
             o = places[d][p].object;
             if (o < 0 || places[d][p].leaving || page >= places[d][p].count) {
                 assert_null(seen);
@@ -433,7 +474,8 @@ static void test_the_screen(void **state)
     struct memory *m = memory_new(root, hpa(0xe0000000), 0x3000, TAG_SCREEN, false, &e);
     m->keep = true;
     assert_int_equal(handle_put(root, &m->object, RIGHTS_ALL, &slot), OK);
-    uint64_t d = made(call4(T, SYS_DOMAIN_CREATE, 128, 7, 0, 0)), other = made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0, 0x1000, TAG_SCREEN));
+    uint64_t d = made(call4(T, SYS_DOMAIN_CREATE, 128, 7, 0, 0)),
+             other = made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0, 0x1000, TAG_SCREEN));
     struct domain *console = object_at(T, d);
     times_taken = 0;
     assert_int_equal(map(d, 0x800000, other, 0, 0x1000, RW), OK);

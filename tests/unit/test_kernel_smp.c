@@ -1,11 +1,11 @@
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h -pthread
 /*
- * The kernel's CPUs at the same time, each in a thread of the host: domains run hostile noise on CPUs 1 and 2 while root, on CPU 0, makes and
- * destroys them and the memory they have mapped. Kicks, wake-ups, flushes and parking meet in every order that the host's scheduler finds.
- * Built with -fsanitize=thread instead it looks for data races; those of pt_lookup are the made-up CPU's own walk and meant
- * (TSAN_OPTIONS=suppressions=FILE with the lines race:pt_lookup and race:sys_query, whose statistics are read as they are).
- * KERNEL_SMP_ROUNDS=n: how long.
+ * The kernel's CPUs at the same time, each in a thread of the host: domains run hostile noise on CPUs 1 and 2 while
+ * root, on CPU 0, makes and destroys them and the memory they have mapped. Kicks, wake-ups, flushes and parking meet in
+ * every order that the host's scheduler finds. Built with -fsanitize=thread instead it looks for data races; those of
+ * pt_lookup are the made-up CPU's own walk and meant (TSAN_OPTIONS=suppressions=FILE with the lines race:pt_lookup and
+ * race:sys_query, whose statistics are read as they are). KERNEL_SMP_ROUNDS=n: how long.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -47,7 +47,8 @@ static void noise_of_a_guest(struct vcpu *v)
 /* What a hostile thread calls next. */
 static enum syscall choose(uint64_t *seed, uint64_t a[6])
 {
-    static const enum syscall often[] = {SYS_EVENT_SIGNAL, SYS_EVENT_SIGNAL, SYS_EVENT_WAIT, SYS_VCPU_RUN, SYS_VCPU_KICK, SYS_MAP, SYS_UNMAP};
+    static const enum syscall often[] = {SYS_EVENT_SIGNAL, SYS_EVENT_SIGNAL, SYS_EVENT_WAIT, SYS_VCPU_RUN,
+                                         SYS_VCPU_KICK,    SYS_MAP,          SYS_UNMAP};
     for (int i = 0; i < 6; i++)
         a[i] = next(seed) % 12;
     uint64_t time = __atomic_load_n(&now, __ATOMIC_RELAXED);
@@ -186,7 +187,8 @@ static void test_all_at_once(void **state)
     for (unsigned i = 1; i < MACHINE_CPUS; i++)
         pthread_join(cpus[i], NULL);
     guest_runs = NULL; /* time stands still from here on: a guest that waits for it would wait for ever */
-    print_message("%lu and %lu calls, idle %lu and %lu times, %u accesses\n", calls[1], calls[2], waits[1], waits[2], touched);
+    print_message("%lu and %lu calls, idle %lu and %lu times, %u accesses\n", calls[1], calls[2], waits[1], waits[2],
+                  touched);
     assert_true(calls[1] > 100 && calls[2] > 100);
 }
 

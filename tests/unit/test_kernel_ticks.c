@@ -1,6 +1,7 @@
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h
-/* The books: each tick of a CPU is a thread's, idle, or the kernel's; a vCPU's are the guest's own, or some exit's. And the budget that two threads live on. */
+/* The books: each tick of a CPU is a thread's, idle, or the kernel's; a vCPU's are the guest's own, or some exit's. And
+ * the budget that two threads live on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,8 +11,8 @@
 #include "arch/x86_64/time.h"
 #include "fake_machine.h"
 
-#define T root_thread
-#define K 1000ull
+#define T          root_thread
+#define K          1000ull
 #define NEAR(x, y) assert_in_range((x) + 200, (y), (y) + 400) /* the made-up TSC moves by one whenever it is read */
 
 static uint64_t domain;
@@ -35,12 +36,25 @@ static int start(void **state)
     return r;
 }
 
-static uint64_t ticks(uint64_t handle) { return made(call3(T, SYS_QUERY, handle, QUERY_THREAD_TICKS, 0)); }
-static uint64_t cpu_ticks(enum query what, uint64_t cpu) { return made(call3(T, SYS_QUERY, ROOT_SLOT_SELF, what, cpu)); }
-static uint64_t exit_ticks(uint64_t handle, enum exit_reason reason) { return made(call3(T, SYS_QUERY, handle, QUERY_THREAD_EXIT_TICKS, reason)); }
+static uint64_t ticks(uint64_t handle)
+{
+    return made(call3(T, SYS_QUERY, handle, QUERY_THREAD_TICKS, 0));
+}
+static uint64_t cpu_ticks(enum query what, uint64_t cpu)
+{
+    return made(call3(T, SYS_QUERY, ROOT_SLOT_SELF, what, cpu));
+}
+static uint64_t exit_ticks(uint64_t handle, enum exit_reason reason)
+{
+    return made(call3(T, SYS_QUERY, handle, QUERY_THREAD_EXIT_TICKS, reason));
+}
 
 /* All of CPU 1 (or its books up to some moment, if nobody has run there since). */
-static uint64_t sum(void) { return cpu_ticks(QUERY_CPU_IDLE, 1) + cpu_ticks(QUERY_CPU_KERNEL, 1) + cpu_ticks(QUERY_CPU_GONE, 1) + ticks(a_handle) + ticks(b_handle); }
+static uint64_t sum(void)
+{
+    return cpu_ticks(QUERY_CPU_IDLE, 1) + cpu_ticks(QUERY_CPU_KERNEL, 1) + cpu_ticks(QUERY_CPU_GONE, 1) +
+           ticks(a_handle) + ticks(b_handle);
+}
 
 static void test_every_tick_has_an_owner(void **state)
 {
@@ -121,7 +135,8 @@ static void test_exits_pay_for_themselves(void **state)
     NEAR(exit_ticks(b_handle, EXIT_HLT), 7 * K);
     assert_int_equal(made(call3(T, SYS_QUERY, b_handle, QUERY_THREAD_EXITS, EXIT_MEMORY)), 2);
     assert_int_equal(call3(T, SYS_QUERY, b_handle, QUERY_THREAD_EXIT_TICKS, EXIT_COUNT).error, E_ARG);
-    assert_int_equal(call3(T, SYS_QUERY, a_handle, QUERY_THREAD_EXIT_TICKS, EXIT_HLT).error, E_ARG); /* it has no vCPU */
+    assert_int_equal(call3(T, SYS_QUERY, a_handle, QUERY_THREAD_EXIT_TICKS, EXIT_HLT).error,
+                     E_ARG); /* it has no vCPU */
     assert_int_equal(call3(T, SYS_QUERY, a_handle, QUERY_DOMAIN_STATE, 0).error, E_ARG);
 }
 
@@ -153,7 +168,8 @@ static void work_comes_up(struct vcpu *v)
     cpu_post(v->cpu, WORK_WAKE);
 }
 
-/* A vCPU's thread that gives way to work for its CPU, before its guest is entered and behind an exit: neither the monitor's time nor the guest's is ring 0's. */
+/* A vCPU's thread that gives way to work for its CPU, before its guest is entered and behind an exit: neither the
+ * monitor's time nor the guest's is ring 0's. */
 static void test_only_ring_0_is_ring_0s(void **state)
 {
     (void)state;
@@ -179,9 +195,12 @@ static void test_two_on_one_budget(void **state)
     uint64_t v = thread_in(domain, 2 | 3 << 8 | SCHED_BORROW, 1000 | 10000ull << 32, &vcpu);
     uint64_t elsewhere = made(call4(T, SYS_DOMAIN_CREATE, 64, 4, 0, 0));
     assert_int_equal(call(T, SYS_THREAD_CREATE, elsewhere, 0x400000, 0, 0, 2 | 3 << 8 | SCHED_BESIDE, v).error, E_ARG);
-    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 1 | 3 << 8 | SCHED_BESIDE, v).error, E_ARG); /* another CPU */
-    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 2 | 3 << 8 | SCHED_BESIDE, 200).error, E_HANDLE);
-    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 2 | 3 << 8 | SCHED_BESIDE, domain).error, E_TYPE);
+    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 1 | 3 << 8 | SCHED_BESIDE, v).error,
+                     E_ARG); /* another CPU */
+    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 2 | 3 << 8 | SCHED_BESIDE, 200).error,
+                     E_HANDLE);
+    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 2 | 3 << 8 | SCHED_BESIDE, domain).error,
+                     E_TYPE);
     thread_in(domain, 2 | 3 << 8 | SCHED_BESIDE, v, &devices);
     assert_ptr_equal(devices->entity.budget, &vcpu->budget);
     assert_true(vcpu->budget.borrow && devices->entity.urgent && !vcpu->entity.urgent);

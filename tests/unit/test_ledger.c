@@ -34,8 +34,10 @@ static void test_arguments(void **state)
 {
     (void)state;
     struct ledger l = {0};
-    const struct { uint64_t base, size; } bad[] = {
-        {0x1000, 0}, {0x1001, 0x1000}, {0x1000, 0x1001}, {0x1000, 0x800},
+    const struct {
+        uint64_t base, size;
+    } bad[] = {
+        {0x1000, 0},          {0x1001, 0x1000},     {0x1000, 0x1001},     {0x1000, 0x800},
         {~PAGE_MASK, 0x2000}, {~PAGE_MASK, 0x1000}, {0x2000, ~PAGE_MASK},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -1,6 +1,6 @@
 // sources: boot/multiboot.c boot/ranges.c tests/unit/ring0_string.c
-/* What a boot loader hands over, in both forms, whole and broken. The information lies below 4 GiB, as a loader's does, and ends at a page that
- * cannot be touched. */
+/* What a boot loader hands over, in both forms, whole and broken. The information lies below 4 GiB, as a loader's does,
+ * and ends at a page that cannot be touched. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -153,7 +153,8 @@ static void all_there(void **state)
     }
 }
 
-/* UEFI's maps can have more pieces than are kept: the smallest are left out, in whatever order they come, and it is told. */
+/* UEFI's maps can have more pieces than are kept: the smallest are left out, in whatever order they come, and it is
+ * told. */
 static void many_pieces(void **state)
 {
     (void)state;
@@ -197,7 +198,8 @@ static void broken(void **state)
     assert_int_equal(multiboot_read(MAGIC1, 0, &facts), E_ARG);
     assert_int_equal(multiboot_read(MAGIC2, ~0ull, &facts), E_ARG);
     assert_int_equal(facts.screen.type, SCREEN_NONE);
-    /* A module that ends before it begins, one of no bytes, a screen's tag that is too short for its colours, a map with entries of no bytes. */
+    /* A module that ends before it begins, one of no bytes, a screen's tag that is too short for its colours, a map
+     * with entries of no bytes. */
     begin();
     unsigned at = tag(3);
     put(0x300000, 4);
@@ -262,7 +264,7 @@ static void any_bytes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_there), cmocka_unit_test(many_pieces), cmocka_unit_test(broken), cmocka_unit_test(any_bytes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_there), cmocka_unit_test(many_pieces),
+                                       cmocka_unit_test(broken), cmocka_unit_test(any_bytes)};
     return cmocka_run_group_tests(tests, make_room, NULL);
 }

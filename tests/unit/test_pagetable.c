@@ -1,8 +1,8 @@
 // sources: mm/pagetable.c mm/pool.c
 /*
- * The page tables: each format's bits held against the manuals' numbers, random maps and unmaps against an oracle, failures
- * that must change nothing, and a run under the single-step flag in which the tables are looked at after every instruction of
- * pt_map and pt_unmap.
+ * The page tables: each format's bits held against the manuals' numbers, random maps and unmaps against an oracle,
+ * failures that must change nothing, and a run under the single-step flag in which the tables are looked at after every
+ * instruction of pt_map and pt_unmap.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -17,11 +17,11 @@
 
 #define ARENA_PAGES 600u
 #define ARENA_HPA   0x40000000ull
-#define R   RIGHT_READ
-#define RW  (RIGHT_READ | RIGHT_WRITE)
-#define RX  (RIGHT_READ | RIGHT_EXEC)
-#define RWX (RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)
-#define NX  0x8000000000000000ull
+#define R           RIGHT_READ
+#define RW          (RIGHT_READ | RIGHT_WRITE)
+#define RX          (RIGHT_READ | RIGHT_EXEC)
+#define RWX         (RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)
+#define NX          0x8000000000000000ull
 
 static _Alignas(4096) uint8_t arena[ARENA_PAGES * 4096], saved[ARENA_PAGES * 4096];
 static struct quota quota;
@@ -56,7 +56,10 @@ static uint64_t raw(uint64_t address, unsigned level)
     }
 }
 
-struct bits { uint32_t rights; uint64_t small, large; };
+struct bits {
+    uint32_t rights;
+    uint64_t small, large;
+};
 
 static void check_bits(struct pt_format *format, const struct bits *bits, size_t count, uint64_t table_bits)
 {
@@ -110,7 +113,11 @@ static void test_ept_bits(void **state)
 {
     (void)state;
     const struct bits bits[] = {
-        {R, 0x71, 0xf1}, {RW, 0x73, 0xf3}, {RX, 0x75, 0xf5}, {RWX, 0x77, 0xf7}, {RWX | PT_USER | PT_GLOBAL, 0x77, 0xf7},
+        {R, 0x71, 0xf1},
+        {RW, 0x73, 0xf3},
+        {RX, 0x75, 0xf5},
+        {RWX, 0x77, 0xf7},
+        {RWX | PT_USER | PT_GLOBAL, 0x77, 0xf7},
         {RW | PT_UNCACHED, 0x43, 0xc3},
     };
     check_bits(&pt_ept, bits, ARRAY_SIZE(bits), 0x7);
@@ -123,7 +130,10 @@ static void test_npt_bits(void **state)
 {
     (void)state;
     const struct bits bits[] = {
-        {R, NX | 0x65, NX | 0xe5}, {RW, NX | 0x67, NX | 0xe7}, {RX, 0x65, 0xe5}, {RWX, 0x67, 0xe7},
+        {R, NX | 0x65, NX | 0xe5},
+        {RW, NX | 0x67, NX | 0xe7},
+        {RX, 0x65, 0xe5},
+        {RWX, 0x67, 0xe7},
         {RWX | PT_USER | PT_GLOBAL, 0x67, 0xe7},
         {RW | PT_UNCACHED, NX | 0x7f, NX | 0xff},
     };
@@ -135,9 +145,15 @@ static void test_arguments(void **state)
     (void)state;
     const uint64_t top = 1ull << 48, half = 1ull << 47;
     start(&pt_ept);
-    const struct { uint64_t a, f, s; } bad[] = {
-        {1, 0, 4096}, {0, 1, 4096}, {0, 0, 4097}, {0, 0, 0}, {top, 0, 4096}, {top - 4096, 0, 8192}, {0, 0, top + 4096},
-        {4096, 0, top}, {0, 1ull << 52, 4096}, {0, (1ull << 52) - 4096, 8192}, {4096, 0, ~PAGE_MASK}, {~PAGE_MASK, 0, 4096},
+    const struct {
+        uint64_t a, f, s;
+    } bad[] = {
+        {1, 0, 4096},          {0, 1, 4096},
+        {0, 0, 4097},          {0, 0, 0},
+        {top, 0, 4096},        {top - 4096, 0, 8192},
+        {0, 0, top + 4096},    {4096, 0, top},
+        {0, 1ull << 52, 4096}, {0, (1ull << 52) - 4096, 8192},
+        {4096, 0, ~PAGE_MASK}, {~PAGE_MASK, 0, 4096},
         {0 - half, 0, 4096},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -152,8 +168,11 @@ static void test_arguments(void **state)
     finish();
 
     start(&pt_host); /* canonical addresses, and no range from one half into the other */
-    const struct { uint64_t a, s; } odd[] = {
-        {half, 4096}, {half - 4096, 8192}, {top - 4096, 4096}, {0 - half - 4096, 8192}, {0 - 4096ull, 8192}, {top, 4096},
+    const struct {
+        uint64_t a, s;
+    } odd[] = {
+        {half, 4096},        {half - 4096, 8192}, {top - 4096, 4096}, {0 - half - 4096, 8192},
+        {0 - 4096ull, 8192}, {top, 4096},
     };
     for (size_t i = 0; i < ARRAY_SIZE(odd); i++)
         assert_int_equal(pt_map(&pt, odd[i].a, hpa(0), odd[i].s, RW), E_ARG);
@@ -218,11 +237,20 @@ static void test_overlap_changes_nothing(void **state)
     assert_int_equal(pt_map(&pt, 0x40000000 + 0x5000, hpa(0x9000), 0x1000, RW), OK);
     assert_int_equal(pt_map(&pt, 0x80000000, hpa(0x80000000), SIZE_2M, RW), OK);
     assert_int_equal(pt_map(&pt, 4 * SIZE_1G, hpa(4 * SIZE_1G), SIZE_1G, RW), OK);
-    const struct { uint64_t a, s; } clash[] = {
-        {0x40005000, 0x1000}, {0x40004000, 0x2000}, {0x40005000, 0x9000}, {0x3fc01000, 0x1000000}, {0x40000000, SIZE_1G},
-        {0x801ff000, 0x1000}, {0x7ffff000, 0x2000},
+    const struct {
+        uint64_t a, s;
+    } clash[] = {
+        {0x40005000, 0x1000},
+        {0x40004000, 0x2000},
+        {0x40005000, 0x9000},
+        {0x3fc01000, 0x1000000},
+        {0x40000000, SIZE_1G},
+        {0x801ff000, 0x1000},
+        {0x7ffff000, 0x2000},
         {0, 3 * SIZE_1G},
-        {5 * SIZE_1G - 4096, 4096}, {4 * SIZE_1G + SIZE_2M, SIZE_2M}, {0, 1ull << 48},
+        {5 * SIZE_1G - 4096, 4096},
+        {4 * SIZE_1G + SIZE_2M, SIZE_2M},
+        {0, 1ull << 48},
     };
     save();
     struct quota q = quota;
@@ -281,8 +309,15 @@ static void test_quota_exhaustion_leaves_nothing(void **state)
 static void random_run(struct pt_format *format, unsigned max_leaf_level, unsigned seed)
 {
     enum { PAGES = 8192 * 2, MAPS = 40 };
-    static struct { uint64_t frame; uint32_t rights; int map; } page[PAGES];
-    static struct { uint32_t first, count; bool used; } map[MAPS];
+    static struct {
+        uint64_t frame;
+        uint32_t rights;
+        int map;
+    } page[PAGES];
+    static struct {
+        uint32_t first, count;
+        bool used;
+    } map[MAPS];
     const uint64_t base = 3 * SIZE_1G - PAGES / 2 * PAGE_SIZE;
     struct pt_format f = *format;
     f.max_leaf_level = max_leaf_level;
@@ -308,7 +343,8 @@ static void random_run(struct pt_format *format, unsigned max_leaf_level, unsign
             uint32_t count = (1 + (uint32_t)rand() % (unit == 1 ? 700 : 4)) * unit;
             uint32_t shift = rand() % 3 ? 0 : (uint32_t)rand() % 512;
             count = first + count > PAGES ? PAGES - first : count;
-            uint64_t frame = (uint64_t)(rand() % 4096) * SIZE_1G + (base + (first + shift) * PAGE_SIZE) % SIZE_1G + 8 * SIZE_1G;
+            uint64_t frame = (uint64_t)(rand() % 4096) * SIZE_1G + (base + (first + shift) * PAGE_SIZE) % SIZE_1G +
+                             8 * SIZE_1G;
             uint32_t rights = R | ((uint32_t)rand() & (RIGHT_WRITE | RIGHT_EXEC));
             bool free = true;
             for (uint32_t i = first; i < first + count; i++)
@@ -343,8 +379,13 @@ static void random_run(struct pt_format *format, unsigned max_leaf_level, unsign
                 continue;
             uint64_t low = (base + i * PAGE_SIZE) & ~(size - 1); /* the whole page belongs to this one mapping */
             int in = page[i].map;
-            if (low < base + map[in].first * PAGE_SIZE || low + size > base + (map[in].first + map[in].count) * PAGE_SIZE)
-                fail_msg("%s, step %d, page %u: too large", f.canonical ? "host" : f.table_bits == 7 ? "EPT" : "NPT", step, i);
+            if (low < base + map[in].first * PAGE_SIZE ||
+                low + size > base + (map[in].first + map[in].count) * PAGE_SIZE)
+                fail_msg("%s, step %d, page %u: too large",
+                         f.canonical         ? "host"
+                         : f.table_bits == 7 ? "EPT"
+                                             : "NPT",
+                         step, i);
         }
     }
     assert_true(made > 500 && refused > 200);
@@ -390,7 +431,10 @@ static void test_free_in_steps(void **state)
 
 /* After every single instruction of a map or an unmap, each address must show the old state or the new one. */
 #define WATCHED 9
-static struct { uint64_t address, frame, size_min; bool neighbour; } watched[WATCHED];
+static struct {
+    uint64_t address, frame, size_min;
+    bool neighbour;
+} watched[WATCHED];
 static volatile uint64_t looks, wrong, changes;
 static bool was_mapped[WATCHED];
 static volatile sig_atomic_t watching;
@@ -442,7 +486,8 @@ static void test_no_half_built_state_is_visible(void **state)
     struct sigaction action = {.sa_handler = look}, old;
     start(&pt_ept);
     const uint64_t at = SIZE_1G - SIZE_2M - 0x2000, size = 2 * SIZE_2M + 0x4000, frame = 7 * SIZE_1G + at;
-    const uint64_t inside[] = {0, 0x1000, 0x2000, SIZE_2M, SIZE_2M + 0x2000, 2 * SIZE_2M + 0x2000, 2 * SIZE_2M + 0x3000};
+    const uint64_t inside[] = {
+        0, 0x1000, 0x2000, SIZE_2M, SIZE_2M + 0x2000, 2 * SIZE_2M + 0x2000, 2 * SIZE_2M + 0x3000};
     for (int i = 0; i < 7; i++) {
         watched[i].address = at + inside[i];
         watched[i].frame = frame + inside[i];

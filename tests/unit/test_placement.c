@@ -1,5 +1,6 @@
 // sources: services/root/placement.c lib/string.c
-/* Placement: no frame twice, large pages wherever they can be, the layout's hole, and nothing changed when it does not fit. */
+/* Placement: no frame twice, large pages wherever they can be, the layout's hole, and nothing changed when it does not
+ * fit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -21,12 +21,12 @@ void panic(const char *format, ...)
     longjmp(on_panic, 1);
 }
 
-#define assert_panics(statement)                                                                                              \
-    do {                                                                                                                      \
-        if (setjmp(on_panic) == 0) {                                                                                          \
-            statement;                                                                                                        \
-            fail_msg("no panic: %s", #statement);                                                                             \
-        }                                                                                                                     \
+#define assert_panics(statement)                  \
+    do {                                          \
+        if (setjmp(on_panic) == 0) {              \
+            statement;                            \
+            fail_msg("no panic: %s", #statement); \
+        }                                         \
     } while (0)
 
 static int fresh(void **state)
@@ -112,7 +112,7 @@ static void test_misuse_panics(void **state)
     assert_panics(pool_free(&q, p, 100));
     pool_free(&q, keep, 100);
     assert_panics(pool_free(&q, keep, 100));
-    assert_panics(pool_free(&q, arena, 4096)); /* the bookkeeping itself */
+    assert_panics(pool_free(&q, arena, 4096));                        /* the bookkeeping itself */
     assert_panics(pool_free(&q, arena + sizeof(arena) - 4096, 4096)); /* never handed out */
     assert_panics((void)!pool_alloc(&q, 0));
     assert_panics((void)!pool_alloc(&q, 4097));
@@ -123,7 +123,12 @@ static void test_random(void **state)
 {
     (void)state;
     enum { SLOTS = 1500 };
-    static struct { uint8_t *p; size_t size, charge; uint8_t fill; unsigned payer; } slot[SLOTS];
+    static struct {
+        uint8_t *p;
+        size_t size, charge;
+        uint8_t fill;
+        unsigned payer;
+    } slot[SLOTS];
     static uint8_t owner[POOL_PAGES * 64]; /* per 64 bytes of the arena */
     struct quota q[2] = {{400000, 0}, {UINT64_MAX, 0}};
     uint64_t used[2] = {0, 0};
@@ -178,8 +183,8 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_views, fresh),         cmocka_unit_test_setup(test_all_pages_and_back, fresh),
-        cmocka_unit_test_setup(test_quota, fresh),         cmocka_unit_test_setup(test_misuse_panics, fresh),
+        cmocka_unit_test_setup(test_views, fresh),  cmocka_unit_test_setup(test_all_pages_and_back, fresh),
+        cmocka_unit_test_setup(test_quota, fresh),  cmocka_unit_test_setup(test_misuse_panics, fresh),
         cmocka_unit_test_setup(test_random, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,11 +8,11 @@
 #include <cmocka.h>
 #include "lib/print.h"
 
-#define SAME(...)                                                                                                              \
-    do {                                                                                                                       \
-        char ours[64], theirs[64];                                                                                             \
-        assert_int_equal(format(ours, sizeof ours, __VA_ARGS__), snprintf(theirs, sizeof theirs, __VA_ARGS__));                \
-        assert_string_equal(ours, theirs);                                                                                     \
+#define SAME(...)                                                                                               \
+    do {                                                                                                        \
+        char ours[64], theirs[64];                                                                              \
+        assert_int_equal(format(ours, sizeof ours, __VA_ARGS__), snprintf(theirs, sizeof theirs, __VA_ARGS__)); \
+        assert_string_equal(ours, theirs);                                                                      \
     } while (0)
 
 static void like_libc(void **unused)

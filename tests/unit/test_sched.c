@@ -1,9 +1,9 @@
 // sources: kernel/sched.c
 /*
- * The scheduler against models that keep their own books: millions of random steps, each checked for what is promised: who runs has the highest
- * priority of all that may run and the earliest deadline of those; nobody exceeds his budget, in a period or over any stretch of time;
- * who has a budget gets it by each deadline, as long as the shares fit; equals without one take turns; the CPU idles only when nobody may
- * run; and every tick is in somebody's books.
+ * The scheduler against models that keep their own books: millions of random steps, each checked for what is promised:
+ * who runs has the highest priority of all that may run and the earliest deadline of those; nobody exceeds his budget,
+ * in a period or over any stretch of time; who has a budget gets it by each deadline, as long as the shares fit; equals
+ * without one take turns; the CPU idles only when nobody may run; and every tick is in somebody's books.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,10 @@
 
 static unsigned throttled, turns, borrowed; /* how often: the random steps must come there */
 
-static bool should_pick(const struct sched *s, uint64_t now) { return now >= sched_deadline(s); }
+static bool should_pick(const struct sched *s, uint64_t now)
+{
+    return now >= sched_deadline(s);
+}
 
 static void test_priorities_and_turns(void **state)
 {
@@ -94,7 +97,8 @@ static void test_budget(void **state)
     assert_ptr_equal(sched_pick(&s, 1140), &e);
     assert_int_equal(sched_deadline(&s), 1155);
     sched_block(&s, &e, 1150);
-    sched_wake(&s, &e, 1190); /* 5 left for 10: more than its share, as after a sleep. A period starts here, not at 1200 */
+    sched_wake(&s, &e,
+               1190); /* 5 left for 10: more than its share, as after a sleep. A period starts here, not at 1200 */
     assert_ptr_equal(sched_pick(&s, 1190), &e);
     assert_int_equal(sched_deadline(&s), 1215);
     assert_ptr_equal(sched_pick(&s, 1216), &low); /* late by one */
@@ -105,13 +109,15 @@ static void test_budget(void **state)
     assert_ptr_equal(sched_pick(&s, 1515), &low);
 }
 
-/* Two that divide a CPU in full, with periods that have little to do with each other: taking turns would starve the quick one. */
+/* Two that divide a CPU in full, with periods that have little to do with each other: taking turns would starve the
+ * quick one. */
 static void test_earliest_deadline_first(void **state)
 {
     (void)state;
     struct sched s;
     struct sched_budget of_slow = {.ticks = 5000, .period = 10000}, of_quick = {.ticks = 50, .period = 100};
-    struct sched_entity slow = {.priority = 3, .budget = &of_slow}, quick = {.priority = 3, .budget = &of_quick}, free = {.priority = 3};
+    struct sched_entity slow = {.priority = 3, .budget = &of_slow}, quick = {.priority = 3, .budget = &of_quick},
+                        free = {.priority = 3};
     sched_init(&s, SLICE);
     sched_wake(&s, &free, 100);
     assert_ptr_equal(sched_pick(&s, 100), &free);
@@ -135,7 +141,8 @@ static void test_two_on_one_budget(void **state)
     (void)state;
     struct sched s;
     struct sched_budget budget = {.ticks = 30, .period = 100}, other_budget = {.ticks = 40, .period = 100};
-    struct sched_entity vcpu = {.priority = 3, .budget = &budget}, devices = {.priority = 3, .budget = &budget, .urgent = 1};
+    struct sched_entity vcpu = {.priority = 3, .budget = &budget},
+                        devices = {.priority = 3, .budget = &budget, .urgent = 1};
     struct sched_entity other = {.priority = 3, .budget = &other_budget};
     sched_init(&s, SLICE);
     sched_wake(&s, &vcpu, 1000);
@@ -169,8 +176,11 @@ static void test_borrowing(void **state)
 {
     (void)state;
     struct sched s;
-    struct sched_budget own[3] = {{.ticks = 10, .period = 10000, .borrow = true}, {.ticks = 10, .period = 20000, .borrow = true}, {.ticks = 10, .period = 5000}};
-    struct sched_entity a = {.priority = 3, .budget = &own[0]}, b = {.priority = 3, .budget = &own[1]}, c = {.priority = 1, .budget = &own[2]};
+    struct sched_budget own[3] = {{.ticks = 10, .period = 10000, .borrow = true},
+                                  {.ticks = 10, .period = 20000, .borrow = true},
+                                  {.ticks = 10, .period = 5000}};
+    struct sched_entity a = {.priority = 3, .budget = &own[0]}, b = {.priority = 3, .budget = &own[1]},
+                        c = {.priority = 1, .budget = &own[2]};
     sched_init(&s, SLICE);
     sched_wake(&s, &a, 100);
     sched_wake(&s, &b, 100);
@@ -226,9 +236,10 @@ enum { N = 12 };
 
 struct model {
     bool awake;
-    uint64_t used;    /* of its budget, in the period that ends at `end` */
+    uint64_t used; /* of its budget, in the period that ends at `end` */
     uint64_t end;
-    uint64_t waiting; /* of those without a budget: time that their equals have run since it last ran or became able to run */
+    uint64_t waiting; /* of those without a budget: time that their equals have run since it last ran or became able to
+                         run */
     /* over any stretch of time: ran * period - time * ticks, now, and at its lowest so far */
     __int128 excess, lowest;
 };
@@ -237,7 +248,10 @@ static struct sched_entity entity[N];
 static struct sched_budget budget[N];
 static struct model model[N]; /* by budget, for what concerns budgets */
 
-static int budget_of(int i) { return entity[i].budget ? (int)(entity[i].budget - budget) : -1; }
+static int budget_of(int i)
+{
+    return entity[i].budget ? (int)(entity[i].budget - budget) : -1;
+}
 
 static bool left(int i, uint64_t now)
 {
@@ -259,7 +273,8 @@ static void look_at_period(int b, uint64_t now, bool woken)
     if (x->refill_at == m->end)
         return;
     uint64_t spare = x->ticks - min_u64(m->used, x->ticks);
-    bool over = m->end <= now, saved = woken && (unsigned __int128)spare * x->period > (unsigned __int128)(m->end - now) * x->ticks;
+    bool over = m->end <= now,
+         saved = woken && (unsigned __int128)spare * x->period > (unsigned __int128)(m->end - now) * x->ticks;
     if (!over && !saved)
         fail_msg("budget %d is refilled at %lu, its period ends at %lu", b, now, m->end);
     m->used = owed(b, woken ? 1 : (x->refill_at - m->end) / x->period);
@@ -281,7 +296,8 @@ static void model_run(int i, uint64_t from, uint64_t to, uint64_t late)
         }
         uint64_t until = min_u64(to, m->end);
         if (!x->borrow && m->used + until - from > x->ticks + late)
-            fail_msg("budget %d: %lu of %lu used in one period, late by %lu", budget_of(i), m->used + until - from, x->ticks, late);
+            fail_msg("budget %d: %lu of %lu used in one period, late by %lu", budget_of(i), m->used + until - from,
+                     x->ticks, late);
         m->used += until - from;
         from = until;
     }
@@ -331,7 +347,8 @@ static void check_choice(int running, uint64_t now, int step)
         fail_msg("step %d: %d runs, the best priority is %d", step, running, best);
     for (int k = 0; k < N; k++)
         if (model[k].awake && left(k, now) && entity[k].priority == best && entity[k].budget &&
-            (!entity[running].budget || entity[k].budget->refill_at < entity[running].budget->refill_at - entity[running].urgent))
+            (!entity[running].budget ||
+             entity[k].budget->refill_at < entity[running].budget->refill_at - entity[running].urgent))
             fail_msg("step %d: %d runs, %d has an earlier deadline", step, running, k);
 }
 
@@ -455,10 +472,11 @@ static void test_random_late(void **state)
 }
 
 /*
- * The guarantee: shares of all kinds of periods that add up to the whole CPU; some always want it, some sleep as they like, one is hostile: it sleeps
- * until just before its period's end, to have two budgets at once. Who always wants it has had its whole budget at each deadline; nobody has
- * ever had more than his share of any stretch of time, but for a budget (the hostile one alone on a CPU), or for two (where another's deadline has kept him
- * waiting, and he catches up).
+ * The guarantee: shares of all kinds of periods that add up to the whole CPU; some always want it, some sleep as they
+ * like, one is hostile: it sleeps until just before its period's end, to have two budgets at once. Who always wants it
+ * has had its whole budget at each deadline; nobody has ever had more than his share of any stretch of time, but for a
+ * budget (the hostile one alone on a CPU), or for two (where another's deadline has kept him waiting, and he catches
+ * up).
  */
 static void guarantee_run(unsigned seed, bool alone, int steps)
 {
@@ -470,7 +488,9 @@ static void guarantee_run(unsigned seed, bool alone, int steps)
     memset(model, 0, sizeof model);
     sched_init(&s, SLICE);
     for (int i = 0; i < n; i++) {
-        uint64_t share = alone ? 250 : i == n - 1 ? free_share : 1 + (uint64_t)rand() % (free_share - (uint64_t)(n - 1 - i));
+        uint64_t share = alone        ? 250
+                         : i == n - 1 ? free_share
+                                      : 1 + (uint64_t)rand() % (free_share - (uint64_t)(n - 1 - i));
         free_share -= share;
         budget[i] = (struct sched_budget){.period = (1 + (uint64_t)rand() % 40) * 1000};
         budget[i].ticks = budget[i].period * share / 1000;
@@ -500,13 +520,16 @@ static void guarantee_run(unsigned seed, bool alone, int steps)
             bool willing = !alone && i % 2 == 0;
             if (willing && now == due[i]) {
                 if (got[i] != budget[i].ticks)
-                    fail_msg("step %d: %d of %d has had %lu of %lu by its deadline", step, i, n, got[i], budget[i].ticks);
+                    fail_msg("step %d: %d of %d has had %lu of %lu by its deadline", step, i, n, got[i],
+                             budget[i].ticks);
                 got[i] = 0;
                 due[i] += budget[i].period;
             } else if (!willing && model[i].awake && rand() % (alone ? 3 : 20) == 0) {
                 sched_block(&s, &entity[i], now);
                 model[i].awake = false;
-            } else if (!willing && !model[i].awake && (alone ? now + 1 + budget[i].ticks >= budget[i].refill_at || rand() % 50 == 0 : rand() % 10 == 0)) {
+            } else if (!willing && !model[i].awake &&
+                       (alone ? now + 1 + budget[i].ticks >= budget[i].refill_at || rand() % 50 == 0
+                              : rand() % 10 == 0)) {
                 sched_wake(&s, &entity[i], now);
                 model[i].awake = true;
             }
@@ -533,9 +556,15 @@ static void test_hostile_sleeper(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_priorities_and_turns), cmocka_unit_test(test_budget),       cmocka_unit_test(test_earliest_deadline_first),
-        cmocka_unit_test(test_two_on_one_budget),    cmocka_unit_test(test_borrowing),    cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_random_exact),         cmocka_unit_test(test_random_late),  cmocka_unit_test(test_guarantee),
+        cmocka_unit_test(test_priorities_and_turns),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_earliest_deadline_first),
+        cmocka_unit_test(test_two_on_one_budget),
+        cmocka_unit_test(test_borrowing),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_random_exact),
+        cmocka_unit_test(test_random_late),
+        cmocka_unit_test(test_guarantee),
         cmocka_unit_test(test_hostile_sleeper),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 // sources: drivers/screen.c drivers/framebuffer.c
-/* The kernel's screen on pixels: what stands where, in four kinds of pixel; what a loader may tell and must not be believed. Video memory is
- * exactly as large as told, so the sanitizer sees every step outside. */
+/* The kernel's screen on pixels: what stands where, in four kinds of pixel; what a loader may tell and must not be
+ * believed. Video memory is exactly as large as told, so the sanitizer sees every step outside. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,10 +19,13 @@
 uint8_t screen_font[128][GLYPH_HEIGHT];
 static uint8_t *video;
 
-static const struct screen_facts xrgb = {0xe0000000, 400 * 4 + 12, 400, 200, 32, SCREEN_PIXELS, {{16, 8}, {8, 8}, {0, 8}}};
-static const struct screen_facts bgr = {0xe0000000, 400 * 3 + 5, 400, 200, 24, SCREEN_PIXELS, {{0, 8}, {8, 8}, {16, 8}}};
+static const struct screen_facts xrgb = {
+    0xe0000000, 400 * 4 + 12, 400, 200, 32, SCREEN_PIXELS, {{16, 8}, {8, 8}, {0, 8}}};
+static const struct screen_facts bgr = {
+    0xe0000000, 400 * 3 + 5, 400, 200, 24, SCREEN_PIXELS, {{0, 8}, {8, 8}, {16, 8}}};
 static const struct screen_facts rgb565 = {0xe0000000, 400 * 2, 400, 200, 16, SCREEN_PIXELS, {{11, 5}, {5, 6}, {0, 5}}};
-static const struct screen_facts deep = {0xe0000000, 400 * 4, 400, 200, 32, SCREEN_PIXELS, {{20, 10}, {10, 10}, {0, 10}}};
+static const struct screen_facts deep = {
+    0xe0000000, 400 * 4, 400, 200, 32, SCREEN_PIXELS, {{20, 10}, {10, 10}, {0, 10}}};
 
 static void show(const struct screen_facts *f)
 {
@@ -78,8 +81,13 @@ static void finish(const struct screen_facts *f)
 static void depths(void **state)
 {
     (void)state;
-    static const struct { const struct screen_facts *facts; uint32_t ink; } all[] = {
-        {&xrgb, 0xc0c0c0}, {&bgr, 0xc0c0c0}, {&rgb565, 24u << 11 | 48 << 5 | 24}, {&deep, 768u << 20 | 768 << 10 | 768}};
+    static const struct {
+        const struct screen_facts *facts;
+        uint32_t ink;
+    } all[] = {{&xrgb, 0xc0c0c0},
+               {&bgr, 0xc0c0c0},
+               {&rgb565, 24u << 11 | 48 << 5 | 24},
+               {&deep, 768u << 20 | 768 << 10 | 768}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         const struct screen_facts *f = all[i].facts;
         show(f);
@@ -121,7 +129,10 @@ static void odd_characters(void **state)
 {
     (void)state;
     show(&xrgb);
-    write_text("\r\a\x1b\x01" "a\xc3\xa9" "b\x7f" "c");
+    write_text("\r\a\x1b\x01"
+               "a\xc3\xa9"
+               "b\x7f"
+               "c");
     const char *want = "a?b?c ";
     for (unsigned i = 0; want[i]; i++)
         assert_int_equal(character(&xrgb, i, 0, 0xc0c0c0), want[i]);
@@ -162,7 +173,13 @@ static void refused(void **state)
 {
     (void)state;
     struct screen_facts f;
-#define REFUSE(change) do { f = xrgb; change; assert_int_equal(screen_plan(&f), 0); write_text("nowhere\n"); } while (0)
+#define REFUSE(change)                        \
+    do {                                      \
+        f = xrgb;                             \
+        change;                               \
+        assert_int_equal(screen_plan(&f), 0); \
+        write_text("nowhere\n");              \
+    } while (0)
     REFUSE(f.type = SCREEN_NONE);
     REFUSE(f.type = 0); /* a palette */
     REFUSE(f.bits = 8);
@@ -190,8 +207,8 @@ static void refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(depths), cmocka_unit_test(scrolls_and_wraps), cmocka_unit_test(odd_characters),
-        cmocka_unit_test(shown_late), cmocka_unit_test(large_ones), cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(depths),         cmocka_unit_test(scrolls_and_wraps),
+                                       cmocka_unit_test(odd_characters), cmocka_unit_test(shown_late),
+                                       cmocka_unit_test(large_ones),     cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,8 +10,14 @@
 #include "arch/x86_64/speculation.h"
 
 /* What the rest of the file calls; not used here. */
-struct cpu *this_cpu(void) { return NULL; }
-void klog(int level, const char *format, ...) { (void)level, (void)format; }
+struct cpu *this_cpu(void)
+{
+    return NULL;
+}
+void klog(int level, const char *format, ...)
+{
+    (void)level, (void)format;
+}
 
 #define INTEL(...) speculation_needs(&(struct speculation_facts){__VA_ARGS__})
 #define AMD(...)   speculation_needs(&(struct speculation_facts){.amd = true, __VA_ARGS__})
@@ -29,7 +35,8 @@ static void what_cannot_be_done_is_not_tried(void **state)
 static void an_old_intel_cpu_with_new_microcode(void **state)
 {
     (void)state;
-    assert_int_equal(INTEL(.leaf7_edx = MD_CLEAR | IBPB | L1D), BARRIER_PREDICTOR | BARRIER_L1D | BARRIER_BUFFERS | OPEN_TO_MELTDOWN);
+    assert_int_equal(INTEL(.leaf7_edx = MD_CLEAR | IBPB | L1D),
+                     BARRIER_PREDICTOR | BARRIER_L1D | BARRIER_BUFFERS | OPEN_TO_MELTDOWN);
     assert_int_equal(INTEL(.leaf7_edx = L1D, .capabilities = 1 << 3), OPEN_TO_MELTDOWN); /* SKIP_L1DFL_VMENTRY */
 }
 
@@ -38,11 +45,14 @@ static void immune_intel_cpus_pay_nothing(void **state)
     (void)state;
     const uint64_t rdcl_no = 1, ibrs_all = 2, mds_no = 1 << 5, taa_no = 1 << 8, mmio_no = 7 << 13, fb_clear = 1 << 17;
     const uint32_t all = MD_CLEAR | IBPB | L1D, rtm = 1u << 11;
-    assert_int_equal(INTEL(.leaf7_edx = all, .capabilities = rdcl_no | ibrs_all | mds_no | taa_no | mmio_no), BARRIER_PREDICTOR | KEEP_PREDICTIONS);
+    assert_int_equal(INTEL(.leaf7_edx = all, .capabilities = rdcl_no | ibrs_all | mds_no | taa_no | mmio_no),
+                     BARRIER_PREDICTOR | KEEP_PREDICTIONS);
     assert_int_equal(INTEL(.leaf7_edx = all, .capabilities = rdcl_no | mds_no), BARRIER_PREDICTOR);
     /* Safe from MDS, but not from TSX asynchronous abort, where there is TSX */
-    assert_int_equal(INTEL(.leaf7_edx = all, .leaf7_ebx = rtm, .capabilities = rdcl_no | mds_no), BARRIER_PREDICTOR | BARRIER_BUFFERS);
-    assert_int_equal(INTEL(.leaf7_edx = all, .leaf7_ebx = rtm, .capabilities = rdcl_no | mds_no | taa_no), BARRIER_PREDICTOR);
+    assert_int_equal(INTEL(.leaf7_edx = all, .leaf7_ebx = rtm, .capabilities = rdcl_no | mds_no),
+                     BARRIER_PREDICTOR | BARRIER_BUFFERS);
+    assert_int_equal(INTEL(.leaf7_edx = all, .leaf7_ebx = rtm, .capabilities = rdcl_no | mds_no | taa_no),
+                     BARRIER_PREDICTOR);
     /* Stale data of MMIO: VERW clears if FB_CLEAR says so; one of the three open is enough */
     assert_int_equal(INTEL(.capabilities = rdcl_no | mds_no | fb_clear), BARRIER_BUFFERS);
     assert_int_equal(INTEL(.capabilities = rdcl_no | mds_no | fb_clear | (3 << 13)), BARRIER_BUFFERS);
@@ -55,7 +65,8 @@ static void amd_cpus(void **state)
     assert_int_equal(AMD(.amd8_ebx = 1u << 12), BARRIER_PREDICTOR);
     assert_int_equal(AMD(.amd21_eax = 1u << 8), KEEP_PREDICTIONS);
     assert_int_equal(AMD(.amd21_eax = 1u << 5), BARRIER_BUFFERS);
-    assert_int_equal(AMD(.amd21_eax = 1u << 5, .amd21_ecx = 1u << 1), BARRIER_BUFFERS); /* one of the two TSA kinds is left */
+    assert_int_equal(AMD(.amd21_eax = 1u << 5, .amd21_ecx = 1u << 1),
+                     BARRIER_BUFFERS); /* one of the two TSA kinds is left */
     assert_int_equal(AMD(.amd21_eax = 1u << 5, .amd21_ecx = 3u << 1), 0);
     assert_int_equal(AMD(.leaf7_edx = ~0u), 0); /* Intel's bits say nothing here */
 }

@@ -26,7 +26,10 @@ static struct vmcb *exit_with(uint64_t code, uint64_t info1, uint64_t info2)
 static void simple_exits(void **state)
 {
     (void)state;
-    static const struct { uint64_t code, info1; uint32_t reason, length; } rows[] = {
+    static const struct {
+        uint64_t code, info1;
+        uint32_t reason, length;
+    } rows[] = {
         {SVM_EXIT_CPUID, 0, EXIT_CPUID, 2},
         {SVM_EXIT_HLT, 0, EXIT_HLT, 1},
         {SVM_EXIT_READ_CR0 + 8, 0, EXIT_CR_READ, 0},
@@ -50,8 +53,8 @@ static void simple_exits(void **state)
         {SVM_EXIT_EXCEPTION + VECTOR_MC, 0, EXIT_UNKNOWN, 0},
         {SVM_EXIT_FERR_FREEZE, 0, EXIT_UNKNOWN, 0},
         {0x7777, 0, EXIT_UNKNOWN, 0},
-        {0xffffffff, 0, EXIT_BAD_STATE, 0},          /* QEMU */
-        {0xffffffffffffffff, 0, EXIT_BAD_STATE, 0},  /* hardware */
+        {0xffffffff, 0, EXIT_BAD_STATE, 0},         /* QEMU */
+        {0xffffffffffffffff, 0, EXIT_BAD_STATE, 0}, /* hardware */
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         out.reason = svm_translate(exit_with(rows[i].code, rows[i].info1, 0), false, 0x1c0000080, &out);
@@ -91,7 +94,8 @@ static void ports(void **state)
     assert_int_equal(out.port.in, 1);
     assert_int_equal(out.port.string, 0);
     assert_int_equal(out.insn_len, 2);
-    out.reason = svm_translate(exit_with(SVM_EXIT_IOIO, 0xcfcu << 16 | 4u << 4 | IO_STRING | IO_REP, 0x1003), false, 0, &out);
+    out.reason = svm_translate(exit_with(SVM_EXIT_IOIO, 0xcfcu << 16 | 4u << 4 | IO_STRING | IO_REP, 0x1003), false, 0,
+                               &out);
     assert_int_equal(out.reason, EXIT_PORT | RUN_DECODE);
     assert_int_equal(out.port.size, 4);
     assert_int_equal(out.port.in, 0);
@@ -130,13 +134,17 @@ static void interrupted_events(void **state)
     assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_NMI | 2), EVENT_VALID | EVENT_NMI | 2);
     uint64_t fault = 6ull << 32 | EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | 14;
     assert_int_equal(svm_interrupted_event(fault), fault);
-    assert_int_equal(svm_interrupted_event(6ull << 32 | EVENT_VALID | EVENT_EXCEPTION | 6), EVENT_VALID | EVENT_EXCEPTION | 6);
+    assert_int_equal(svm_interrupted_event(6ull << 32 | EVENT_VALID | EVENT_EXCEPTION | 6),
+                     EVENT_VALID | EVENT_EXCEPTION | 6);
     assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_SOFTWARE | 0x80), 0); /* done again by the guest */
     assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_EXCEPTION | VECTOR_BP), 0);
     assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_EXCEPTION | 0x30), EVENT_VALID | EVENT_INTERRUPT | 0x30);
 }
 
-static bool open_to(uint32_t bit, unsigned rights) { return ((unsigned)svm_msrpm[bit / 8] >> bit % 8 & 3) == (3 & ~rights); }
+static bool open_to(uint32_t bit, unsigned rights)
+{
+    return ((unsigned)svm_msrpm[bit / 8] >> bit % 8 & 3) == (3 & ~rights);
+}
 
 static void bitmaps_deny_by_default(void **state)
 {
@@ -144,14 +152,14 @@ static void bitmaps_deny_by_default(void **state)
     svm_bitmaps_init();
     for (size_t i = 0; i < IOPM_BYTES; i++)
         assert_int_equal(svm_iopm[i], 0xff);
-    assert_true(open_to(0x174 * 2, MSR_READ | MSR_WRITE));               /* SYSENTER_CS */
-    assert_true(open_to(0x4000 + 0x82 * 2, MSR_READ | MSR_WRITE));       /* LSTAR */
-    assert_true(open_to(0x4000 + 0x102 * 2, MSR_READ | MSR_WRITE));      /* KERNEL_GS_BASE */
-    assert_true(open_to(0x4000 + 0x80 * 2, 0));                          /* EFER */
-    assert_true(open_to(0x1b * 2, 0));                                   /* APIC_BASE */
-    assert_true(open_to(0x48 * 2, 0));                                   /* SPEC_CTRL */
-    assert_true(open_to(0x1d9 * 2, 0));                                  /* DEBUGCTL */
-    assert_true(open_to(0x8000 + 0x117 * 2, 0));                         /* VM_HSAVE_PA */
+    assert_true(open_to(0x174 * 2, MSR_READ | MSR_WRITE));          /* SYSENTER_CS */
+    assert_true(open_to(0x4000 + 0x82 * 2, MSR_READ | MSR_WRITE));  /* LSTAR */
+    assert_true(open_to(0x4000 + 0x102 * 2, MSR_READ | MSR_WRITE)); /* KERNEL_GS_BASE */
+    assert_true(open_to(0x4000 + 0x80 * 2, 0));                     /* EFER */
+    assert_true(open_to(0x1b * 2, 0));                              /* APIC_BASE */
+    assert_true(open_to(0x48 * 2, 0));                              /* SPEC_CTRL */
+    assert_true(open_to(0x1d9 * 2, 0));                             /* DEBUGCTL */
+    assert_true(open_to(0x8000 + 0x117 * 2, 0));                    /* VM_HSAVE_PA */
     unsigned closed = 0;
     for (uint32_t bit = 0; bit < MSRPM_BYTES * 8; bit += 2)
         closed += open_to(bit, 0);
@@ -194,9 +202,12 @@ static void what_is_lacking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(simple_exits),       cmocka_unit_test(next_rip_gives_the_length),
-        cmocka_unit_test(ports),              cmocka_unit_test(nested_page_faults),
-        cmocka_unit_test(interrupted_events), cmocka_unit_test(bitmaps_deny_by_default),
+        cmocka_unit_test(simple_exits),
+        cmocka_unit_test(next_rip_gives_the_length),
+        cmocka_unit_test(ports),
+        cmocka_unit_test(nested_page_faults),
+        cmocka_unit_test(interrupted_events),
+        cmocka_unit_test(bitmaps_deny_by_default),
         cmocka_unit_test(what_is_lacking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,10 @@ void vcpu_load_dr(struct vcpu *v)
     assert_ptr_equal(v, &cpu);
     dr_loads++;
 }
-bool fpu_xcr0_valid(uint64_t xcr0) { return (void)xcr0, xcr0_valid; }
+bool fpu_xcr0_valid(uint64_t xcr0)
+{
+    return (void)xcr0, xcr0_valid;
+}
 
 static int fresh(void **state)
 {
@@ -64,7 +67,10 @@ static int fresh(void **state)
 }
 
 static uint32_t reason;
-static void run(void) { reason = svm_run(&cpu, 1234); }
+static void run(void)
+{
+    reason = svm_run(&cpu, 1234);
+}
 
 static void registers_and_flushes(void **state)
 {
@@ -151,7 +157,8 @@ static void interrupts_wait_for_the_window(void **state)
     armed = NEVER;
     run();
     assert_int_equal(entered.control.event, 0);
-    assert_false(entered.control.interrupt & V_IRQ); /* QEMU would open the window at once, before the HLT that may stand there */
+    assert_false(entered.control.interrupt &
+                 V_IRQ); /* QEMU would open the window at once, before the HLT that may stand there */
     assert_true(armed < NEVER);
     block.control.shadow = 0;
     block.save.rip++;
@@ -312,7 +319,8 @@ static void refusals(void **state)
     assert_int_equal(block.save.rip, 0x123);
     assert_int_equal(block.control.event, 0);
     exit_event = 0;
-    block.save.rip = (uint64_t)svm_vmrun; /* refused early: the host's registers, which nobody may see, and the host's interrupts, which the guest must not hold */
+    block.save.rip = (uint64_t)svm_vmrun; /* refused early: the host's registers, which nobody may see, and the host's
+                                             interrupts, which the guest must not hold */
     block.control.interrupt = 0;
     run();
     assert_int_equal(reason, EXIT_BAD_STATE);

@@ -81,7 +81,8 @@ static void everything_round_trips(void **state)
     page.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
     page.tpr = 9;
     for (unsigned i = 0; i < SEG_COUNT; i++)
-        page.seg[i] = (struct segment){.selector = (uint16_t)(8 * i), .attr = 0xc093, .limit = 0xfffff000 + i, .base = i << 20};
+        page.seg[i] = (struct segment){
+            .selector = (uint16_t)(8 * i), .attr = 0xc093, .limit = 0xfffff000 + i, .base = i << 20};
     page.seg[SEG_SS].attr = 0xc0f3;
     page.seg[SEG_TR].attr = 0x8b;
     page.gdtr = (struct table_register){0xfffffe0000001000, 0x7f, 0};

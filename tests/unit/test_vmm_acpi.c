@@ -1,7 +1,7 @@
 // sources: vmm/acpi.c vmm/aml.c vmm/memory.c
 /*
- * The guest's ACPI tables: checksums, links, sizes; and, where the ACPI compiler is installed, that it takes every table
- * apart and compiles the result again without an error or a warning.
+ * The guest's ACPI tables: checksums, links, sizes; and, where the ACPI compiler is installed, that it takes every
+ * table apart and compiles the result again without an error or a warning.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>

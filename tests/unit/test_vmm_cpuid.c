@@ -28,8 +28,8 @@ static void everything(void *context, uint32_t leaf, uint32_t subleaf, struct cp
     } else if (leaf == 4 || leaf == 0x8000001d) {
         out->eax = 0;
     } else if (leaf == 0xd && subleaf >= 2) {
-        const struct cpuid_regs r[8] = {[2] = {256, 576, 0, 0},    [3] = {64, 960, 0, 0},    [4] = {64, 1024, 0, 0},
-                                        [5] = {64, 1088, 0, 0},    [6] = {512, 1152, 0, 0},  [7] = {1024, 1664, 0, 0}};
+        const struct cpuid_regs r[8] = {[2] = {256, 576, 0, 0}, [3] = {64, 960, 0, 0},   [4] = {64, 1024, 0, 0},
+                                        [5] = {64, 1088, 0, 0}, [6] = {512, 1152, 0, 0}, [7] = {1024, 1664, 0, 0}};
         *out = subleaf < 8 ? r[subleaf] : (struct cpuid_regs){8, 2688, 0, 0};
     }
 }
@@ -53,7 +53,9 @@ static void plain(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_r
 static void the_host(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {
     (void)context;
-    __asm__ volatile("cpuid" : "=a"(out->eax), "=b"(out->ebx), "=c"(out->ecx), "=d"(out->edx) : "a"(leaf), "c"(subleaf));
+    __asm__ volatile("cpuid"
+                     : "=a"(out->eax), "=b"(out->ebx), "=c"(out->ecx), "=d"(out->edx)
+                     : "a"(leaf), "c"(subleaf));
 }
 
 static struct cpuid_regs ask(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf)
@@ -65,7 +67,8 @@ static struct cpuid_regs ask(const struct cpuid_table *t, uint32_t vcpu, uint32_
 
 static struct cpuid_request request(uint32_t vcpus)
 {
-    return (struct cpuid_request){.vcpus = vcpus, .tsc_khz = 2000000, .apic_khz = 25000, .tsc_deadline = true, .x2apic = true};
+    return (struct cpuid_request){
+        .vcpus = vcpus, .tsc_khz = 2000000, .apic_khz = 25000, .tsc_deadline = true, .x2apic = true};
 }
 
 static bool bit(uint32_t word, unsigned n)
@@ -120,7 +123,8 @@ static void nothing_forbidden_shows(void **state)
         for (uint32_t i = 8; i < 64; i++)
             assert_int_equal(ask(&t, 0, 0xd, i).eax, 0);
         r = ask(&t, 0, 0x80000001, 0);
-        assert_false(bit(r.ecx, 2) || bit(r.ecx, 3) || bit(r.ecx, 10) || bit(r.ecx, 12) || bit(r.ecx, 29) || bit(r.edx, 25));
+        assert_false(bit(r.ecx, 2) || bit(r.ecx, 3) || bit(r.ecx, 10) || bit(r.ecx, 12) || bit(r.ecx, 29) ||
+                     bit(r.edx, 25));
         assert_true(bit(r.edx, 29) && bit(r.edx, 20) && bit(r.edx, 11));
         r = ask(&t, 0, 0x80000008, 0);
         assert_int_equal(r.eax >> 8 & 0xff, 48);
@@ -328,9 +332,14 @@ static void refusals_and_the_real_cpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_forbidden_shows), cmocka_unit_test(topology_agrees),   cmocka_unit_test(xsave_follows_xcr0),
-        cmocka_unit_test(clock_rates),             cmocka_unit_test(hypervisor_leaves), cmocka_unit_test(out_of_range),
-        cmocka_unit_test(settling),                cmocka_unit_test(refusals_and_the_real_cpu),
+        cmocka_unit_test(nothing_forbidden_shows),
+        cmocka_unit_test(topology_agrees),
+        cmocka_unit_test(xsave_follows_xcr0),
+        cmocka_unit_test(clock_rates),
+        cmocka_unit_test(hypervisor_leaves),
+        cmocka_unit_test(out_of_range),
+        cmocka_unit_test(settling),
+        cmocka_unit_test(refusals_and_the_real_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

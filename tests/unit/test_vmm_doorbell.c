@@ -52,6 +52,7 @@ static void full(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(told_at_the_second_time), cmocka_unit_test(two_places_in_turns), cmocka_unit_test(full)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(told_at_the_second_time), cmocka_unit_test(two_places_in_turns),
+                                       cmocka_unit_test(full)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "arch/x86_64/regs.h"
 #include "lib/syscall.h"
 #include "vmm/devices/layout.h"
-#include "arch/x86_64/regs.h"
 #include "vmm/exits.h"
 
 #define RAM  (4u << 20)
@@ -26,7 +26,10 @@ static struct channel channel;
 static uint8_t *ram;
 static unsigned kicks[2], root_signals, console_signals, fetches, pauses, peer_signals;
 static uint64_t peer_bits, mapped_at, mapped_rights;
-static struct { unsigned count; uint64_t at, rip, bits; } settled; /* doorbells in memory */
+static struct {
+    unsigned count;
+    uint64_t at, rip, bits;
+} settled; /* doorbells in memory */
 
 /* What the next vcpu_run gives: a step looks at the entry and leaves an exit record. */
 typedef void step_fn(void);
@@ -34,7 +37,8 @@ static step_fn *script[16];
 static unsigned steps, at;
 static uint32_t last_dirty; /* what the kernel was told with the last entry */
 
-struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                               uint64_t f)
 {
     (void)c, (void)d, (void)e, (void)f;
     switch (number) {
@@ -56,9 +60,7 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
         fetches++;
         s->valid |= (uint32_t)a;
         return (struct syscall_result){OK, 0};
-    case SYS_VCPU_KICK:
-        kicks[a - 1]++;
-        return (struct syscall_result){OK, 0};
+    case SYS_VCPU_KICK: kicks[a - 1]++; return (struct syscall_result){OK, 0};
     case SYS_EVENT_SIGNAL:
         root_signals += a == VMM_SLOT_ROOT_EVENT && b == boot.root_bits;
         console_signals += a == VMM_SLOT_CONSOLE_EVENT;
@@ -67,9 +69,7 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
             peer_bits = b;
         }
         return (struct syscall_result){OK, 0};
-    case SYS_EVENT_WAIT:
-        pauses++;
-        return (struct syscall_result){E_TIMEOUT, 0};
+    case SYS_EVENT_WAIT: pauses++; return (struct syscall_result){E_TIMEOUT, 0};
     case SYS_MAP:
         assert_int_equal(c, VMM_SLOT_REGION);
         assert_int_equal(e, boot.region[0].size);
@@ -88,8 +88,7 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
             settled.bits = f;
         }
         return (struct syscall_result){OK, 0};
-    default:
-        return (struct syscall_result){OK, 0};
+    default: return (struct syscall_result){OK, 0};
     }
 }
 
@@ -99,13 +98,13 @@ static void finish(void) /* the script's end: somebody has ended the guest */
     s->exit.reason = EXIT_KICK;
 }
 
-#define RUN(...)                                                                                                                 \
-    do {                                                                                                                         \
-        step_fn *const list[] = {__VA_ARGS__, finish};                                                                           \
-        memcpy(script, list, sizeof list);                                                                                       \
-        steps = sizeof list / sizeof list[0];                                                                                    \
-        at = 0;                                                                                                                  \
-        vcpu_loop(v);                                                                                                            \
+#define RUN(...)                                       \
+    do {                                               \
+        step_fn *const list[] = {__VA_ARGS__, finish}; \
+        memcpy(script, list, sizeof list);             \
+        steps = sizeof list / sizeof list[0];          \
+        at = 0;                                        \
+        vcpu_loop(v);                                  \
     } while (0)
 
 static bool with_bench;
@@ -171,7 +170,8 @@ static int setup_bench(void **unused)
 }
 
 /* A region that this guest may only read, and one other guest, whose second region it is. */
-static const struct vmm_region news = {.name = "news", .size = 0x10000, .peer_count = 2, .peer = {{0, 0}, {VMM_SLOT_PEER + 1, 2}}};
+static const struct vmm_region news = {
+    .name = "news", .size = 0x10000, .peer_count = 2, .peer = {{0, 0}, {VMM_SLOT_PEER + 1, 2}}};
 static int setup_reader(void **unused)
 {
     (void)unused;
@@ -207,10 +207,17 @@ static void port(uint16_t number, unsigned size, bool in, unsigned length)
 
 /* --- XSETBV --- */
 
-static struct { uint32_t index; uint64_t value; bool osxsave; unsigned dpl; bool good; } xsetbv_rows[] = {
-    {0, 1, true, 0, true}, {0, 7, true, 0, true}, {0, 3, true, 0, true},
-    {0, 7, true, 3, false}, {0, 7, false, 0, false}, {1, 7, true, 0, false}, {0, 6, true, 0, false}, {0, 5, true, 0, false},
-    {0, 0x10000000000001ull, true, 0, false}, {0, 0x27, true, 0, false}, {0, 0xe3, true, 0, false}, {0, 0xe7, true, 0, true},
+static struct {
+    uint32_t index;
+    uint64_t value;
+    bool osxsave;
+    unsigned dpl;
+    bool good;
+} xsetbv_rows[] = {
+    {0, 1, true, 0, true},     {0, 7, true, 0, true},     {0, 3, true, 0, true},
+    {0, 7, true, 3, false},    {0, 7, false, 0, false},   {1, 7, true, 0, false},
+    {0, 6, true, 0, false},    {0, 5, true, 0, false},    {0, 0x10000000000001ull, true, 0, false},
+    {0, 0x27, true, 0, false}, {0, 0xe3, true, 0, false}, {0, 0xe7, true, 0, true},
 };
 static unsigned xsetbv_row;
 
@@ -245,15 +252,27 @@ static void xsetbv_takes_what_the_cpu_would(void **unused)
 
 /* --- ports --- */
 
-static void out_a(void) { s->gpr[GPR_RAX] = 'A'; port(0x3f8, 1, false, 1); }
-static void in_status(void) { s->gpr[GPR_RAX] = 0x1122334455667788; port(0x3fd, 1, true, 2); }
+static void out_a(void)
+{
+    s->gpr[GPR_RAX] = 'A';
+    port(0x3f8, 1, false, 1);
+}
+static void in_status(void)
+{
+    s->gpr[GPR_RAX] = 0x1122334455667788;
+    port(0x3fd, 1, true, 2);
+}
 static void in_nobody(void)
 {
     assert_int_equal(s->gpr[GPR_RAX], 0x1122334455667760); /* idle transmitter; the rest of rax stays */
     assert_int_equal(s->rip, CODE + 3);
     port(0x2f8, 4, true, 1);
 }
-static void look_nobody(void) { assert_int_equal(s->gpr[GPR_RAX], 0xffffffff); s->exit.reason = EXIT_KICK; }
+static void look_nobody(void)
+{
+    assert_int_equal(s->gpr[GPR_RAX], 0xffffffff);
+    s->exit.reason = EXIT_KICK;
+}
 
 static void ports(void **unused)
 {
@@ -268,7 +287,11 @@ static void ports(void **unused)
 }
 
 /* The length is not told: it is decoded. */
-static void out_unknown_length(void) { memcpy(ram + CODE, "\xe6\x80", 2); port(0x80, 1, false, 0); }
+static void out_unknown_length(void)
+{
+    memcpy(ram + CODE, "\xe6\x80", 2);
+    port(0x80, 1, false, 0);
+}
 static void unknown_length(void **unused)
 {
     (void)unused;
@@ -295,8 +318,15 @@ static void string_ports(void **unused)
     assert_true(s->gpr[GPR_RCX] == 0 && s->rip == CODE + 2);
 }
 
-static void console_byte(void) { channel_write(&channel.to_guest, "xyz", 3); port(0x3f8, 1, true, 1); }
-static void console_next(void) { port(0x3f8, 1, true, 1); }
+static void console_byte(void)
+{
+    channel_write(&channel.to_guest, "xyz", 3);
+    port(0x3f8, 1, true, 1);
+}
+static void console_next(void)
+{
+    port(0x3f8, 1, true, 1);
+}
 static void console_input(void **unused)
 {
     (void)unused;
@@ -309,16 +339,27 @@ static void console_input(void **unused)
 #define BELL 0xfeb00000u
 static void bell_write_at(uint32_t rip, uint32_t gpa)
 {
-    const uint8_t store[] = {0xc7, 0x05, (uint8_t)gpa, (uint8_t)(gpa >> 8), (uint8_t)(gpa >> 16), (uint8_t)(gpa >> 24), 1, 0, 0, 0}; /* MOV [gpa], 1 */
+    const uint8_t store[] = {
+        0xc7, 0x05, (uint8_t)gpa, (uint8_t)(gpa >> 8), (uint8_t)(gpa >> 16), (uint8_t)(gpa >> 24), 1, 0,
+        0,    0}; /* MOV [gpa], 1 */
     memcpy(ram + rip, store, sizeof store);
     s->rip = rip;
     s->exit.reason = EXIT_MEMORY;
     s->exit.memory.gpa = gpa;
     s->exit.memory.write = 1;
 }
-static void bell_here(void) { bell_write_at(CODE, BELL); }
-static void bell_there(void) { bell_write_at(CODE + 0x100, BELL); }
-static void bell_elsewhere(void) { bell_write_at(CODE, BELL + 4); }
+static void bell_here(void)
+{
+    bell_write_at(CODE, BELL);
+}
+static void bell_there(void)
+{
+    bell_write_at(CODE + 0x100, BELL);
+}
+static void bell_elsewhere(void)
+{
+    bell_write_at(CODE, BELL + 4);
+}
 static void bell_read(void)
 {
     memcpy(ram + CODE, "\xa1\x00\x00\xb0\xfe", 5); /* MOV EAX, [BELL] */
@@ -362,17 +403,37 @@ static void wrmsr_at(uint32_t index, uint64_t value)
     s->gpr[GPR_RAX] = value & 0xffffffff;
     s->gpr[GPR_RDX] = value >> 32;
 }
-static void self_ipi(void) { assert_int_equal(s->irq, 0); wrmsr_at(0x83f, 0x41); }
-static void is_offered(void) { assert_int_equal(s->irq, IRQ_VALID | 0x41); s->exit.reason = EXIT_KICK; }
+static void self_ipi(void)
+{
+    assert_int_equal(s->irq, 0);
+    wrmsr_at(0x83f, 0x41);
+}
+static void is_offered(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x41);
+    s->exit.reason = EXIT_KICK;
+}
 static void deliver(void)
 {
     assert_int_equal(s->irq, IRQ_VALID | 0x41); /* not taken: offered anew */
     s->irq = IRQ_DELIVERED | 0x41;
     s->exit.reason = EXIT_KICK;
 }
-static void second_waits(void) { assert_int_equal(s->irq, 0); wrmsr_at(0x83f, 0x42); }
-static void end_first(void) { assert_int_equal(s->irq, 0); wrmsr_at(0x80b, 0); }
-static void second_comes(void) { assert_int_equal(s->irq, IRQ_VALID | 0x42); s->exit.reason = EXIT_KICK; }
+static void second_waits(void)
+{
+    assert_int_equal(s->irq, 0);
+    wrmsr_at(0x83f, 0x42);
+}
+static void end_first(void)
+{
+    assert_int_equal(s->irq, 0);
+    wrmsr_at(0x80b, 0);
+}
+static void second_comes(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x42);
+    s->exit.reason = EXIT_KICK;
+}
 
 static void interrupts(void **unused)
 {
@@ -382,42 +443,79 @@ static void interrupts(void **unused)
 }
 
 /* An offer stands until it is taken or something better comes: exits in between do not withdraw it. */
-static void stays_offered(void) { assert_int_equal(s->irq, IRQ_VALID | 0x41); port(0x80, 1, false, 1); }
-static void higher_one(void) { assert_int_equal(s->irq, IRQ_VALID | 0x41); wrmsr_at(0x83f, 0x52); }
+static void stays_offered(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x41);
+    port(0x80, 1, false, 1);
+}
+static void higher_one(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x41);
+    wrmsr_at(0x83f, 0x52);
+}
 static void take_higher(void)
 {
     assert_int_equal(s->irq, IRQ_VALID | 0x52);
     s->irq = IRQ_DELIVERED | 0x52;
     port(0x80, 1, false, 1);
 }
-static void end_higher(void) { assert_int_equal(s->irq, 0); wrmsr_at(0x80b, 0); }
+static void end_higher(void)
+{
+    assert_int_equal(s->irq, 0);
+    wrmsr_at(0x80b, 0);
+}
 static void take_lower(void)
 {
     assert_int_equal(s->irq, IRQ_VALID | 0x41);
     s->irq = IRQ_DELIVERED | 0x41;
     wrmsr_at(0x80b, 0);
 }
-static void nothing_offered(void) { assert_int_equal(s->irq, 0); port(0x80, 1, false, 1); }
+static void nothing_offered(void)
+{
+    assert_int_equal(s->irq, 0);
+    port(0x80, 1, false, 1);
+}
 static void offers(void **unused)
 {
     (void)unused;
-    RUN(to_x2apic, self_ipi, stays_offered, stays_offered, higher_one, take_higher, end_higher, take_lower, nothing_offered,
-        nothing_offered);
+    RUN(to_x2apic, self_ipi, stays_offered, stays_offered, higher_one, take_higher, end_higher, take_lower,
+        nothing_offered, nothing_offered);
 }
 
 /* CR8 moves without an exit of its own. */
-static void raise_cr8(void) { s->tpr = 5; stays_offered(); }
-static void withdrawn(void) { assert_int_equal(s->irq, 0); port(0x80, 1, false, 1); }
-static void lower_cr8(void) { withdrawn(); s->tpr = 3; }
-static void tpr_by_register(void) { stays_offered(); wrmsr_at(0x808, 0x40); }
-static void shown_in_cr8(void) { withdrawn(); assert_int_equal(s->tpr, 4); }
+static void raise_cr8(void)
+{
+    s->tpr = 5;
+    stays_offered();
+}
+static void withdrawn(void)
+{
+    assert_int_equal(s->irq, 0);
+    port(0x80, 1, false, 1);
+}
+static void lower_cr8(void)
+{
+    withdrawn();
+    s->tpr = 3;
+}
+static void tpr_by_register(void)
+{
+    stays_offered();
+    wrmsr_at(0x808, 0x40);
+}
+static void shown_in_cr8(void)
+{
+    withdrawn();
+    assert_int_equal(s->tpr, 4);
+}
 static void task_priority(void **unused)
 {
     (void)unused;
     RUN(to_x2apic, self_ipi, raise_cr8, withdrawn, lower_cr8, stays_offered, tpr_by_register, shown_in_cr8);
 }
 
-/* A device's line rises in another thread, which kicks; the 8259's vector is offered until it is taken, or the line falls. */
+/* A device's line rises in another thread, which kicks; the 8259's vector is offered until it is taken, or the line
+ * falls. */
 static void line(bool level)
 {
     unsigned before = kicks[0];
@@ -428,15 +526,45 @@ static void line(bool level)
         assert_int_equal(kicks[0], before + 1);
     s->exit.reason = level ? EXIT_KICK : EXIT_NONE;
 }
-static void icw(uint16_t at, uint8_t value) { s->gpr[GPR_RAX] = value; port(at, 1, false, 1); }
-static void icw1(void) { icw(0x20, 0x11); }
-static void icw2(void) { icw(0x21, 0x30); }
-static void icw3(void) { icw(0x21, 0x04); }
-static void icw4(void) { icw(0x21, 0x01); }
-static void all_open(void) { icw(0x21, 0x00); }
-static void level_4(void) { icw(0x4d0, 0x10); }
-static void line_up(void) { assert_int_equal(s->irq, 0); line(true); }
-static void line_down(void) { assert_int_equal(s->irq, IRQ_VALID | 0x34); line(false); }
+static void icw(uint16_t at, uint8_t value)
+{
+    s->gpr[GPR_RAX] = value;
+    port(at, 1, false, 1);
+}
+static void icw1(void)
+{
+    icw(0x20, 0x11);
+}
+static void icw2(void)
+{
+    icw(0x21, 0x30);
+}
+static void icw3(void)
+{
+    icw(0x21, 0x04);
+}
+static void icw4(void)
+{
+    icw(0x21, 0x01);
+}
+static void all_open(void)
+{
+    icw(0x21, 0x00);
+}
+static void level_4(void)
+{
+    icw(0x4d0, 0x10);
+}
+static void line_up(void)
+{
+    assert_int_equal(s->irq, 0);
+    line(true);
+}
+static void line_down(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x34);
+    line(false);
+}
 static void take_4(void)
 {
     assert_int_equal(s->irq, IRQ_VALID | 0x34);
@@ -446,11 +574,15 @@ static void take_4(void)
 static void pic_line(void **unused)
 {
     (void)unused;
-    RUN(icw1, icw2, icw3, icw4, all_open, level_4, line_up, line_down, nothing_offered, line_up, take_4, nothing_offered);
+    RUN(icw1, icw2, icw3, icw4, all_open, level_4, line_up, line_down, nothing_offered, line_up, take_4,
+        nothing_offered);
 }
 
 /* The kernel says that the deadline has come. */
-static void timer_soon(void) { wrmsr_at(0x6e0, tsc_now() + s->tsc_offset + 100000); }
+static void timer_soon(void)
+{
+    wrmsr_at(0x6e0, tsc_now() + s->tsc_offset + 100000);
+}
 static void time_comes(void)
 {
     assert_int_equal(s->irq, 0);
@@ -479,7 +611,12 @@ static void deadline(void **unused)
     RUN(to_x2apic, timer_lvt, timer_soon, late_read, timer_in_time);
 }
 
-static void halt(void) { s->exit.reason = EXIT_HLT; s->exit.insn_len = 1; s->valid = GROUP_RIP; }
+static void halt(void)
+{
+    s->exit.reason = EXIT_HLT;
+    s->exit.insn_len = 1;
+    s->valid = GROUP_RIP;
+}
 static void asleep(void)
 {
     assert_int_equal(s->activity, ACTIVITY_HALT);
@@ -499,14 +636,22 @@ static void halts(void **unused)
     RUN(to_x2apic, halt, asleep, awake);
 }
 
-static void halt_deaf(void) { s->rflags = 2; halt(); }
+static void halt_deaf(void)
+{
+    s->rflags = 2;
+    halt();
+}
 static void still_asleep(void)
 {
     assert_int_equal(s->activity, ACTIVITY_HALT);
     assert_int_equal(s->irq, 0);
     s->exit.reason = EXIT_KICK;
 }
-static void nmi_for_me(void) { still_asleep(); lapic_post_mail(&v->lapic, LAPIC_MAIL_NMI, 0); }
+static void nmi_for_me(void)
+{
+    still_asleep();
+    lapic_post_mail(&v->lapic, LAPIC_MAIL_NMI, 0);
+}
 static void nmi_wakes(void)
 {
     assert_int_equal(s->activity, ACTIVITY_RUN);
@@ -521,10 +666,24 @@ static void halts_for_good(void **unused)
     RUN(to_x2apic, halt_deaf, asleep, still_asleep, nmi_for_me, nmi_wakes);
 }
 
-static void timer_lvt(void) { wrmsr_at(0x832, 0x40061); } /* TSC-deadline mode, vector 0x61 */
-static void timer_arm(void) { wrmsr_at(0x6e0, tsc_now() + s->tsc_offset + 1000000000000ull); }
-static void timer_far(void) { assert_true(s->deadline != NEVER && s->deadline > tsc_now()); wrmsr_at(0x6e0, 1); }
-static void timer_fired(void) { assert_int_equal(s->irq, IRQ_VALID | 0x61); s->exit.reason = EXIT_KICK; }
+static void timer_lvt(void)
+{
+    wrmsr_at(0x832, 0x40061);
+} /* TSC-deadline mode, vector 0x61 */
+static void timer_arm(void)
+{
+    wrmsr_at(0x6e0, tsc_now() + s->tsc_offset + 1000000000000ull);
+}
+static void timer_far(void)
+{
+    assert_true(s->deadline != NEVER && s->deadline > tsc_now());
+    wrmsr_at(0x6e0, 1);
+}
+static void timer_fired(void)
+{
+    assert_int_equal(s->irq, IRQ_VALID | 0x61);
+    s->exit.reason = EXIT_KICK;
+}
 static void timer(void **unused)
 {
     (void)unused;
@@ -532,9 +691,20 @@ static void timer(void **unused)
 }
 
 /* The other vCPU is started as a PC's is. */
-static void init_other(void) { wrmsr_at(0x830, 1ull << 32 | 0xc500); }
-static void sipi_other(void) { assert_int_equal(kicks[1], 1); wrmsr_at(0x830, 1ull << 32 | 0x469f); }
-static void waits(void) { assert_int_equal(s->activity, ACTIVITY_HALT); s->exit.reason = EXIT_KICK; }
+static void init_other(void)
+{
+    wrmsr_at(0x830, 1ull << 32 | 0xc500);
+}
+static void sipi_other(void)
+{
+    assert_int_equal(kicks[1], 1);
+    wrmsr_at(0x830, 1ull << 32 | 0x469f);
+}
+static void waits(void)
+{
+    assert_int_equal(s->activity, ACTIVITY_HALT);
+    s->exit.reason = EXIT_KICK;
+}
 static void starts(void)
 {
     assert_int_equal(s->activity, ACTIVITY_RUN);
@@ -575,7 +745,11 @@ static void select_version(void)
     s->gpr[GPR_RBX] = LAYOUT_IOAPIC_BASE;
     memory(LAYOUT_IOAPIC_BASE, true);
 }
-static void read_version(void) { assert_int_equal(s->rip, CODE + 3); memory(LAYOUT_IOAPIC_BASE + 0x10, false); }
+static void read_version(void)
+{
+    assert_int_equal(s->rip, CODE + 3);
+    memory(LAYOUT_IOAPIC_BASE + 0x10, false);
+}
 static void device_memory(void **unused)
 {
     (void)unused;
@@ -584,7 +758,11 @@ static void device_memory(void **unused)
     assert_int_equal(s->rip, CODE + 6);
 }
 
-static void vector_store(void) { memcpy(ram + CODE, "\x0f\x11\x03", 3); memory(0xd0000000, true); } /* movups [ebx], xmm0 */
+static void vector_store(void)
+{
+    memcpy(ram + CODE, "\x0f\x11\x03", 3);
+    memory(0xd0000000, true);
+} /* movups [ebx], xmm0 */
 static void unsupported(void **unused)
 {
     (void)unused;
@@ -596,11 +774,29 @@ static void unsupported(void **unused)
     assert_int_equal(root_signals, 2); /* running, crashed */
 }
 
-static void fetch_nowhere(void) { memory(0xd0000000, false); s->exit.memory.fetch = 1; }
-static void walk_nowhere(void) { memory(0xd0000000, false); s->exit.memory.in_walk = 1; }
-static void triple(void) { s->exit.reason = EXIT_TRIPLE_FAULT; }
-static void odd(void) { s->exit.reason = 999; s->exit.detail = 0xabc; }
-static void bad_state(void) { s->exit.reason = EXIT_BAD_STATE; }
+static void fetch_nowhere(void)
+{
+    memory(0xd0000000, false);
+    s->exit.memory.fetch = 1;
+}
+static void walk_nowhere(void)
+{
+    memory(0xd0000000, false);
+    s->exit.memory.in_walk = 1;
+}
+static void triple(void)
+{
+    s->exit.reason = EXIT_TRIPLE_FAULT;
+}
+static void odd(void)
+{
+    s->exit.reason = 999;
+    s->exit.detail = 0xabc;
+}
+static void bad_state(void)
+{
+    s->exit.reason = EXIT_BAD_STATE;
+}
 
 static void ends(void **unused)
 {
@@ -616,10 +812,26 @@ static void ends(void **unused)
     }
 }
 
-static void off_by_acpi(void) { s->gpr[GPR_RAX] = LAYOUT_SLP_TYP_S5 << 10 | 1 << 13; port(LAYOUT_PM1A_CNT, 2, false, 1); }
-static void reset_by_port(void) { s->gpr[GPR_RAX] = LAYOUT_RESET_VALUE; port(LAYOUT_RESET_PORT, 1, false, 1); }
-static void reset_by_keyboard(void) { s->gpr[GPR_RAX] = 0xfe; port(0x64, 1, false, 1); }
-static void debug_exit_7(void) { s->gpr[GPR_RAX] = 7; port(0x501, 1, false, 1); }
+static void off_by_acpi(void)
+{
+    s->gpr[GPR_RAX] = LAYOUT_SLP_TYP_S5 << 10 | 1 << 13;
+    port(LAYOUT_PM1A_CNT, 2, false, 1);
+}
+static void reset_by_port(void)
+{
+    s->gpr[GPR_RAX] = LAYOUT_RESET_VALUE;
+    port(LAYOUT_RESET_PORT, 1, false, 1);
+}
+static void reset_by_keyboard(void)
+{
+    s->gpr[GPR_RAX] = 0xfe;
+    port(0x64, 1, false, 1);
+}
+static void debug_exit_7(void)
+{
+    s->gpr[GPR_RAX] = 7;
+    port(0x501, 1, false, 1);
+}
 static void wanted_ends(void **unused)
 {
     (void)unused;
@@ -639,7 +851,10 @@ static void wanted_ends(void **unused)
 
 /* --- faults and control registers --- */
 
-static void bad_msr(void) { wrmsr_at(0x12345678, 1); }
+static void bad_msr(void)
+{
+    wrmsr_at(0x12345678, 1);
+}
 static void got_gp(void)
 {
     assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13);
@@ -696,7 +911,12 @@ static void control_registers(void **unused)
     RUN(paging_on, in_long_mode, refused);
 }
 
-static void call_unknown(void) { s->exit.reason = EXIT_HYPERCALL; s->exit.insn_len = 3; s->gpr[GPR_RAX] = 77; }
+static void call_unknown(void)
+{
+    s->exit.reason = EXIT_HYPERCALL;
+    s->exit.insn_len = 3;
+    s->gpr[GPR_RAX] = 77;
+}
 static void call_from_user(void)
 {
     assert_int_equal((uint32_t)s->gpr[GPR_RAX], (uint32_t)-1000);
@@ -724,8 +944,15 @@ static void access_memory(const char *code, unsigned length, uint64_t gpa)
     s->inject = 0;
 }
 
-static void store_to_reader(void) { access_memory("\x89\x03", 2, 0xc4000008); } /* mov [ebx], eax */
-static void sse_store_to_reader(void) { assert_int_equal(s->rip, CODE + 2); access_memory("\x0f\x11\x03", 3, 0xc4000010); } /* movups */
+static void store_to_reader(void)
+{
+    access_memory("\x89\x03", 2, 0xc4000008);
+} /* mov [ebx], eax */
+static void sse_store_to_reader(void)
+{
+    assert_int_equal(s->rip, CODE + 2);
+    access_memory("\x0f\x11\x03", 3, 0xc4000010);
+} /* movups */
 static void look_at_fault(void)
 {
     assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13);
@@ -752,7 +979,10 @@ static void shared_reading(void **unused)
 static void shared_moving(void **unused)
 {
     (void)unused;
-    static const struct { uint32_t to; bool good; } rows[] = {{0xc8000000, true}, {0xfee00000, false}, {0xfee10000, true}, {0xc4000000, true}};
+    static const struct {
+        uint32_t to;
+        bool good;
+    } rows[] = {{0xc8000000, true}, {0xfee00000, false}, {0xfee10000, true}, {0xc4000000, true}};
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint32_t address = 0x80000818, to = rows[i].to;
         (void)bus_port(&vm->bus, 0xcf8, 4, true, &address);
@@ -761,8 +991,15 @@ static void shared_moving(void **unused)
     }
 }
 
-static void sse_store_to_writer(void) { access_memory("\x0f\x11\x03", 3, 0x100000010); }
-static void look_at_rip(void) { assert_int_equal(s->rip, CODE); s->exit.reason = EXIT_KICK; }
+static void sse_store_to_writer(void)
+{
+    access_memory("\x0f\x11\x03", 3, 0x100000010);
+}
+static void look_at_rip(void)
+{
+    assert_int_equal(s->rip, CODE);
+    s->exit.reason = EXIT_KICK;
+}
 static void shared_writing(void **unused)
 {
     (void)unused;
@@ -834,11 +1071,8 @@ static void random_exit(void)
         s->exit.memory.fetch = s->exit.memory.in_walk = 0;
         break;
     case EXIT_RDMSR:
-    case EXIT_WRMSR:
-        s->gpr[GPR_RCX] = rand() & 1 ? (unsigned)rand() : msrs[(unsigned)rand() % 14];
-        break;
-    default:
-        break;
+    case EXIT_WRMSR: s->gpr[GPR_RCX] = rand() & 1 ? (unsigned)rand() : msrs[(unsigned)rand() % 14]; break;
+    default: break;
     }
 }
 
@@ -873,10 +1107,27 @@ int main(void)
         cmocka_unit_test_setup_teardown(shared_bells, setup_reader, teardown),
         cmocka_unit_test_setup_teardown(doorbell_is_told, setup_bench, teardown),
         TEST(xsetbv_takes_what_the_cpu_would),
-        TEST(ports),          TEST(unknown_length), TEST(string_ports),      TEST(console_input), TEST(interrupts),  TEST(halts),
-        TEST(offers),         TEST(task_priority),  TEST(pic_line),          TEST(deadline),
-        TEST(halts_for_good), TEST(timer),          TEST(second_cpu),        TEST(device_memory), TEST(unsupported), TEST(ends),
-        TEST(wanted_ends),    TEST(faults),         TEST(control_registers), TEST(hypercalls),    TEST(anything),
+        TEST(ports),
+        TEST(unknown_length),
+        TEST(string_ports),
+        TEST(console_input),
+        TEST(interrupts),
+        TEST(halts),
+        TEST(offers),
+        TEST(task_priority),
+        TEST(pic_line),
+        TEST(deadline),
+        TEST(halts_for_good),
+        TEST(timer),
+        TEST(second_cpu),
+        TEST(device_memory),
+        TEST(unsupported),
+        TEST(ends),
+        TEST(wanted_ends),
+        TEST(faults),
+        TEST(control_registers),
+        TEST(hypercalls),
+        TEST(anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * Guest loaders, on images made here: what a good one starts with, that every truncation and thousands of mutations are
  * survived and that a refusal always has its sentence. Real kernels are tried if the build has fetched any.
  */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <dirent.h>
 
 #include <cmocka.h>
 
@@ -95,7 +95,8 @@ static void make_linux(uint8_t *image)
     memset(image + 1024, 0xcc, LINUX_SIZE - 1024);
 }
 
-/* One segment with 0x100 bytes in the file and 0x180 in memory, at physical 0x100000, virtual + 0xc0000000; a note segment. */
+/* One segment with 0x100 bytes in the file and 0x180 in memory, at physical 0x100000, virtual + 0xc0000000; a note
+ * segment. */
 #define ELF_SIZE 1024u
 static void make_elf(uint8_t *image, bool class64)
 {
@@ -382,7 +383,7 @@ static void multiboot_refusals(void **state)
     assert_non_null(strstr(g.why, "overlaps"));
     make_elf(image, true);
     assert_int_equal(load(&g, image, sizeof(image)), E_UNSUPPORTED); /* neither header nor note */
-    add_multiboot(image, 522, 3); /* not aligned */
+    add_multiboot(image, 522, 3);                                    /* not aligned */
     assert_int_equal(load(&g, image, sizeof(image)), E_UNSUPPORTED);
     rig_end(&g);
 }
@@ -524,7 +525,10 @@ static uint64_t random64(void)
     return seed;
 }
 
-struct sample { uint8_t bytes[LINUX_SIZE]; uint64_t size; };
+struct sample {
+    uint8_t bytes[LINUX_SIZE];
+    uint64_t size;
+};
 
 static unsigned make_samples(struct sample s[7])
 {
@@ -580,9 +584,25 @@ static void mutations(void **state)
 {
     (void)state;
     static struct sample s[7];
-    static const uint64_t nasty[] = {0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x9ffff, 0xa0000, 0xfffff, RAM, RAM - 1, 0x7fffffff,
-                                     0x80000000, 0xffffffff, 0xfffff000, 0x100000000ull, 0x8000000000000000ull,
-                                     UINT64_MAX - 0xfff, UINT64_MAX};
+    static const uint64_t nasty[] = {0,
+                                     1,
+                                     0x7f,
+                                     0x80,
+                                     0xff,
+                                     0xffff,
+                                     0x9ffff,
+                                     0xa0000,
+                                     0xfffff,
+                                     RAM,
+                                     RAM - 1,
+                                     0x7fffffff,
+                                     0x80000000,
+                                     0xffffffff,
+                                     0xfffff000,
+                                     0x100000000ull,
+                                     0x8000000000000000ull,
+                                     UINT64_MAX - 0xfff,
+                                     UINT64_MAX};
     unsigned n = make_samples(s), accepted = 0;
     struct rig g;
     rig_start(&g, RAM);
@@ -662,8 +682,8 @@ static void try_kernel(const char *path)
         g.r.kernel = bytes;
         g.r.kernel_size = (uint64_t)size;
         enum error e = load_guest(&g.m, &g.r, &g.out, g.why, sizeof(g.why));
-        print_message("%s: %s, starts at 0x%llx %s\n", path, load_format_name(g.out.format), (unsigned long long)g.out.rip,
-                      g.why);
+        print_message("%s: %s, starts at 0x%llx %s\n", path, load_format_name(g.out.format),
+                      (unsigned long long)g.out.rip, g.why);
         assert_int_equal(e, OK);
         rig_end(&g);
     }

@@ -1,6 +1,7 @@
 /*
- * The monitor's lock, with real threads on stacks where a monitor's are: never two inside, nobody left asleep although the lock is free, and whoever
- * finds it taken sleeps until the holder wakes it. The last is what keeps a thread of high priority from keeping the holder off their CPU.
+ * The monitor's lock, with real threads on stacks where a monitor's are: never two inside, nobody left asleep although
+ * the lock is free, and whoever finds it taken sleeps until the holder wakes it. The last is what keeps a thread of
+ * high priority from keeping the holder off their CPU.
  */
 // sources: vmm/lock.c
 // libs: -pthread
@@ -27,7 +28,8 @@ static unsigned waits, signals, inside, entries;
 static _Atomic bool sleeps;
 
 /* Events 1 to THREADS, without time: a wait ends by a signal or never, and then alarm() ends the test. */
-struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                               uint64_t f)
 {
     (void)c, (void)d, (void)e, (void)f;
     uint64_t met = 0;
@@ -51,7 +53,8 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
 static void start(pthread_t *thread, unsigned number, void *(*body)(void *))
 {
     void *stack = (void *)(VMM_STACKS_VA + number * VMM_STACK_STRIDE);
-    assert_ptr_equal(mmap(stack, VMM_STACK_STRIDE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), stack);
+    assert_ptr_equal(
+        mmap(stack, VMM_STACK_STRIDE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), stack);
     pthread_attr_t attributes;
     assert_int_equal(pthread_attr_init(&attributes), 0);
     assert_int_equal(pthread_attr_setstack(&attributes, stack, VMM_STACK_STRIDE), 0);

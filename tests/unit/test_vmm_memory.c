@@ -127,7 +127,8 @@ static void map_has_the_hole_and_the_reserved(void **state)
 static void clock_rates(void **state)
 {
     (void)state;
-    const uint64_t rates[] = {1, 999, 1000, 50000, 999999, 1000000, 1000001, 1600000, 2394123, 3500000, 6000000, 1ull << 31};
+    const uint64_t rates[] = {1,       999,     1000,    50000,   999999,  1000000,
+                              1000001, 1600000, 2394123, 3500000, 6000000, 1ull << 31};
     for (unsigned i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
         struct pvclock_scale s;
         assert_int_equal(pvclock_scale(rates[i], &s), OK);
@@ -174,9 +175,12 @@ static void clock_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layout_splits_at_three_gib), cmocka_unit_test(pieces_merge_and_refuse),
-        cmocka_unit_test(too_many_pieces),            cmocka_unit_test(map_has_the_hole_and_the_reserved),
-        cmocka_unit_test(clock_rates),                cmocka_unit_test(clock_pages),
+        cmocka_unit_test(layout_splits_at_three_gib),
+        cmocka_unit_test(pieces_merge_and_refuse),
+        cmocka_unit_test(too_many_pieces),
+        cmocka_unit_test(map_has_the_hole_and_the_reserved),
+        cmocka_unit_test(clock_rates),
+        cmocka_unit_test(clock_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

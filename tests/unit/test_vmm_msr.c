@@ -1,5 +1,6 @@
 // sources: vmm/msr.c
-/* The monitor's MSRs: what is stored, what is refused and changes nothing, what reaches the APIC, the clock and the TSC. */
+/* The monitor's MSRs: what is stored, what is refused and changes nothing, what reaches the APIC, the clock and the
+ * TSC. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -142,7 +143,8 @@ static void backed_by_the_page(void **state)
 {
     (void)state;
     start(true);
-    const uint32_t index[] = {0x174, 0x175, 0x176, 0x277, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103};
+    const uint32_t index[] = {0x174,      0x175,      0x176,      0x277,      0xc0000081,
+                              0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103};
     for (unsigned i = 0; i < sizeof(index) / sizeof(index[0]); i++) {
         uint64_t value = index[i] == 0x277 ? 0x0007010600070106ull : 0x12345670 + i;
         page.dirty = 0;
@@ -247,7 +249,7 @@ static void intel_only(void **state)
     assert_int_equal(rd(0x1a0), 0x1801);
     assert_true(msr_write(&cpu, 0x1a0, 0x51800));
     assert_int_equal(rd(0x1a0), 0x1800);
-    assert_false(msr_write(&cpu, 0x1a0, 0x400000)); /* CPUID limit */
+    assert_false(msr_write(&cpu, 0x1a0, 0x400000));            /* CPUID limit */
     assert_false(msr_write(&cpu, 0x1a0, 1ull << 34 | 0x1801)); /* no NX */
     assert_true(rd(0x8b) >> 32 != 0);
     assert_true(msr_write(&cpu, 0x8b, 0));
@@ -258,7 +260,8 @@ static void intel_only(void **state)
     assert_int_equal(rd(0x1d9), 0);
     assert_true(msr_write(&cpu, 0x1d9, 0));
     assert_false(msr_write(&cpu, 0x1d9, 1));
-    const uint32_t none[] = {0x48, 0x49, 0x10a, 0x10b, 0x186, 0x38f, 0x480, 0x570, 0xda0, 0xc0010015, 0xc0010114, 0xc0011029};
+    const uint32_t none[] = {0x48,  0x49,  0x10a, 0x10b,      0x186,      0x38f,
+                             0x480, 0x570, 0xda0, 0xc0010015, 0xc0010114, 0xc0011029};
     for (unsigned i = 0; i < sizeof(none) / sizeof(none[0]); i++)
         assert_true(gp_read(none[i]));
 }
@@ -304,9 +307,15 @@ static void unknown_is_logged_a_little(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(timestamp), cmocka_unit_test(efer),      cmocka_unit_test(backed_by_the_page),
-        cmocka_unit_test(mtrrs),     cmocka_unit_test(apic_and_deadline), cmocka_unit_test(kvm_clock),
-        cmocka_unit_test(intel_only), cmocka_unit_test(amd_only), cmocka_unit_test(unknown_is_logged_a_little),
+        cmocka_unit_test(timestamp),
+        cmocka_unit_test(efer),
+        cmocka_unit_test(backed_by_the_page),
+        cmocka_unit_test(mtrrs),
+        cmocka_unit_test(apic_and_deadline),
+        cmocka_unit_test(kvm_clock),
+        cmocka_unit_test(intel_only),
+        cmocka_unit_test(amd_only),
+        cmocka_unit_test(unknown_is_logged_a_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,8 +11,8 @@
 #include "mullion/boot.h"
 #include "vmx/vmx.h"
 
-#define MSR_DEBUGCTL         0x1d9
-#define MSR_XSS              0xda0
+#define MSR_DEBUGCTL 0x1d9
+#define MSR_XSS      0xda0
 
 #define ALL_MAY 0xffffffff00000000ull
 
@@ -43,10 +43,12 @@ static void refuses_with_a_name(void **state)
     assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC2], without, &value, &row), E_UNSUPPORTED);
     assert_string_equal(row->name, "unrestricted guest");
     /* forbidden, but insisted on */
-    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC], ALL_MAY | BIT(PROC_CR3_LOAD), &value, &row), E_UNSUPPORTED);
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC], ALL_MAY | BIT(PROC_CR3_LOAD), &value, &row),
+                     E_UNSUPPORTED);
     assert_int_equal(row->bit, PROC_CR3_LOAD);
     /* must be switchable: stuck at 1, stuck at 0 */
-    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC], ALL_MAY | BIT(PROC_INTERRUPT_WINDOW), &value, &row), E_UNSUPPORTED);
+    assert_int_equal(vmx_resolve(&vmx_control_sets[SET_PROC], ALL_MAY | BIT(PROC_INTERRUPT_WINDOW), &value, &row),
+                     E_UNSUPPORTED);
     without = ALL_MAY & ~((uint64_t)BIT(ENTRYC_GUEST_64) << 32);
     assert_int_equal(vmx_resolve(&vmx_control_sets[SET_ENTRY], without, &value, &row), E_UNSUPPORTED);
     assert_int_equal(row->bit, ENTRYC_GUEST_64);
@@ -73,12 +75,13 @@ static void words(void **state)
 static void sentences_fit(void **state)
 {
     (void)state;
-    const size_t room = sizeof ((struct root_boot *)0)->backend_error - 1;
+    const size_t room = sizeof((struct root_boot *)0)->backend_error - 1;
     assert_in_range(strlen(vmx_feature_lacking(FEATURE_LOCKED)) + strlen("VT-x: "), 60, room);
     for (unsigned i = 0; i < SET_COUNT; i++)
         for (unsigned k = 0; k < vmx_control_sets[i].count; k++)
             assert_in_range(strlen(vmx_control_sets[i].name) + strlen(vmx_control_sets[i].rows[k].name) +
-                            strlen("VT-x: this CPU lacks '' ( 31)"), 40, room);
+                                strlen("VT-x: this CPU lacks '' ( 31)"),
+                            40, room);
 }
 
 static int fixed_bits(void **state)
@@ -116,9 +119,9 @@ static void shadow_writes(void **state)
     assert_true(vmx_cr_settles(0, 0x80050033, 0x60000010, &out));
     assert_int_equal(out & vmx_cr0_mask(), CR0_NE);
     assert_true(vmx_cr_settles(0, 0xc0050033, 0x80050033, &out));
-    assert_false(vmx_cr_settles(0, 0xa0050033, 0x80050033, &out)); /* NW without CD faults */
+    assert_false(vmx_cr_settles(0, 0xa0050033, 0x80050033, &out));  /* NW without CD faults */
     assert_false(vmx_cr_settles(0, 0x180050033, 0x80050033, &out)); /* upper half faults */
-    assert_false(vmx_cr_settles(0, 0x80050033, 0x80050033, &out)); /* nothing to settle: must not loop */
+    assert_false(vmx_cr_settles(0, 0x80050033, 0x80050033, &out));  /* nothing to settle: must not loop */
     assert_true(vmx_cr_settles(4, CR4_MCE | CR4_PAE, CR4_PAE, &out));
     assert_false(vmx_cr_settles(4, CR4_VMXE | CR4_PAE, CR4_PAE, &out));
     assert_false(vmx_cr_settles(4, CR4_MCE | CR4_PKE, 0, &out));
@@ -192,9 +195,12 @@ static void msr_bitmap(void **state)
         open += 8 - (unsigned)__builtin_popcount(page[i]);
     assert_int_equal(open, 1 + 1 + 4 + 2 * (3 + 1 + 1 + 2 + 1));
     assert_false(exits(page, MSR_TSC, false));
-    assert_true(exits(page, MSR_TSC, true) && exits(page, MSR_LSTAR, true) && exits(page, MSR_TSC_AUX, true) && !exits(page, MSR_TSC_AUX, false));
-    assert_false(exits(page, MSR_EFER, true) || exits(page, MSR_LSTAR, false) || exits(page, MSR_KERNEL_GS_BASE, false));
-    assert_true(exits(page, MSR_APIC_BASE, false) && exits(page, MSR_FEATURE_CONTROL, true) && exits(page, MSR_X2APIC_BASE + 8, true));
+    assert_true(exits(page, MSR_TSC, true) && exits(page, MSR_LSTAR, true) && exits(page, MSR_TSC_AUX, true) &&
+                !exits(page, MSR_TSC_AUX, false));
+    assert_false(exits(page, MSR_EFER, true) || exits(page, MSR_LSTAR, false) ||
+                 exits(page, MSR_KERNEL_GS_BASE, false));
+    assert_true(exits(page, MSR_APIC_BASE, false) && exits(page, MSR_FEATURE_CONTROL, true) &&
+                exits(page, MSR_X2APIC_BASE + 8, true));
     assert_true(exits(page, MSR_SPEC_CTRL, true) && exits(page, MSR_DEBUGCTL, true) && exits(page, MSR_XSS, true));
 
     /* the x2APIC's registers: open in the one of the two only, and no more than the CPU keeps in the page */
@@ -237,8 +243,15 @@ static void apic_all_or_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resolves), cmocka_unit_test(refuses_with_a_name), cmocka_unit_test(words), cmocka_unit_test(sentences_fit), cmocka_unit_test(control_registers),
-        cmocka_unit_test(shadow_writes), cmocka_unit_test(timer), cmocka_unit_test(qualifications), cmocka_unit_test(msr_bitmap),
+        cmocka_unit_test(resolves),
+        cmocka_unit_test(refuses_with_a_name),
+        cmocka_unit_test(words),
+        cmocka_unit_test(sentences_fit),
+        cmocka_unit_test(control_registers),
+        cmocka_unit_test(shadow_writes),
+        cmocka_unit_test(timer),
+        cmocka_unit_test(qualifications),
+        cmocka_unit_test(msr_bitmap),
         cmocka_unit_test(apic_all_or_nothing),
     };
     return cmocka_run_group_tests(tests, fixed_bits, NULL);

@@ -26,10 +26,19 @@ void settle_osxsave(struct vcpu *v, uint64_t *gpr)
     (void)gpr;
 }
 
-struct cpu *this_cpu(void) { return NULL; }
-uint64_t rdtsc(void) { return 1000; }
+struct cpu *this_cpu(void)
+{
+    return NULL;
+}
+uint64_t rdtsc(void)
+{
+    return 1000;
+}
 void *vmx_msr_page[2] = {(void *)0x10000, (void *)0x20000};
-hpa_t pool_hpa(const void *p) { return (hpa_t){(uint64_t)p}; }
+hpa_t pool_hpa(const void *p)
+{
+    return (hpa_t){(uint64_t)p};
+}
 
 static struct vcpu v;
 static struct vcpu_state page;
@@ -39,7 +48,11 @@ static struct space space = {.cpuid = &leaves};
 static struct vmx_cpu cpu;
 
 /* What the made-up CPU does at the next entry. */
-static struct made_up { bool refuse; uint32_t reason, idt, event, error, length; uint64_t qualification; } next;
+static struct made_up {
+    bool refuse;
+    uint32_t reason, idt, event, error, length;
+    uint64_t qualification;
+} next;
 static uint32_t entered_event, entered_proc;
 static unsigned entries;
 static uint32_t reason; /* of the last exit */
@@ -64,7 +77,10 @@ bool vmx_enter(struct vmx_vcpu *h, uint64_t *gpr)
     return false;
 }
 
-bool fpu_xcr0_valid(uint64_t x) { return x & 1 && x < 8; }
+bool fpu_xcr0_valid(uint64_t x)
+{
+    return x & 1 && x < 8;
+}
 void vmx_flush(void)
 {
     fake_flushes[0]++;
@@ -88,8 +104,13 @@ static int fresh(void **state)
     memset(&hw, 0, sizeof hw);
     memset(&next, 0, sizeof next);
     entries = 0;
-    vmx = (struct vmx_machine){.launched = 1, .proc = BIT(PROC_HLT) | BIT(PROC_TPR_SHADOW), .cr0_fixed0 = 0x80000021, .cr0_fixed1 = 0xffffffff,
-                               .cr4_fixed0 = CR4_VMXE, .cr4_fixed1 = 0x3767ff, .entry = 0x11ff};
+    vmx = (struct vmx_machine){.launched = 1,
+                               .proc = BIT(PROC_HLT) | BIT(PROC_TPR_SHADOW),
+                               .cr0_fixed0 = 0x80000021,
+                               .cr0_fixed1 = 0xffffffff,
+                               .cr4_fixed0 = CR4_VMXE,
+                               .cr4_fixed1 = 0x3767ff,
+                               .entry = 0x11ff};
     vmx_turn[false] = 1000000;
     vmx_turn[true] = 64000000;
     vmx_reach_by_timer = false;
@@ -345,9 +366,11 @@ static void apic_modes(void **state)
     page.apic_mode = APIC_BY_CPU;
     page.apic_serving = 0x51;
     page.apic_request = 0x31;
-    vmx_put(&v, GROUP_APIC | GROUP_APIC_REQUEST); /* a CPU that cannot: nothing is written, what it has not it would refuse */
-    assert_int_equal(fake_writes[CONTROL_PROC2.code] + fake_writes[CONTROL_MSR_BITMAP.code] + fake_writes[GUEST_INTERRUPT_STATUS.code] +
-                         fake_writes[CONTROL_EOI_EXIT(0).code], 0);
+    vmx_put(&v, GROUP_APIC |
+                    GROUP_APIC_REQUEST); /* a CPU that cannot: nothing is written, what it has not it would refuse */
+    assert_int_equal(fake_writes[CONTROL_PROC2.code] + fake_writes[CONTROL_MSR_BITMAP.code] +
+                         fake_writes[GUEST_INTERRUPT_STATUS.code] + fake_writes[CONTROL_EOI_EXIT(0).code],
+                     0);
     vmx.apic = APIC_CONTROLS;
     page.apic_eoi_exit[1] = 1ull << 33;
     page.apic_eoi_exit[3] = 5;
@@ -475,7 +498,8 @@ static void alone_it_waits_in_hlt(void **state)
     assert_true(entered_proc & BIT(PROC_HLT));
 }
 
-/* A turn ends who shares his CPU, and with reach=timer who could keep the host's interrupts out; the guest's own deadline is everybody's. */
+/* A turn ends who shares his CPU, and with reach=timer who could keep the host's interrupts out; the guest's own
+ * deadline is everybody's. */
 static void alone_no_slice_ends_its_turn(void **state)
 {
     (void)state;
@@ -491,21 +515,29 @@ static void alone_no_slice_ends_its_turn(void **state)
     }
 }
 
-/* A store to a doorbell in memory is settled in the loop, if it is that instruction's own, and only a store; then comes the next exit. */
+/* A store to a doorbell in memory is settled in the loop, if it is that instruction's own, and only a store; then comes
+ * the next exit. */
 static void stores_to_doorbells(void **state)
 {
     (void)state;
-    const struct { uint64_t q; uint32_t idt, length; uint64_t rip, gpa; bool settled; } tries[] = {
+    const struct {
+        uint64_t q;
+        uint32_t idt, length;
+        uint64_t rip, gpa;
+        bool settled;
+    } tries[] = {
         {0x182, 0, 7, 0x1000, 0xfeb00000, true},
-        {0x18a, 0, 7, 0x1000, 0xfeb00000, true},                 /* what the tables allow does not matter */
-        {0x183, 0, 7, 0x1000, 0xfeb00000, false},                /* it reads too */
-        {0x181, 0, 7, 0x1000, 0xfeb00000, false}, {0x184, 0, 7, 0x1000, 0xfeb00000, false},
-        {0x082, 0, 7, 0x1000, 0xfeb00000, false},                /* the page walk's */
+        {0x18a, 0, 7, 0x1000, 0xfeb00000, true},  /* what the tables allow does not matter */
+        {0x183, 0, 7, 0x1000, 0xfeb00000, false}, /* it reads too */
+        {0x181, 0, 7, 0x1000, 0xfeb00000, false},
+        {0x184, 0, 7, 0x1000, 0xfeb00000, false},
+        {0x082, 0, 7, 0x1000, 0xfeb00000, false}, /* the page walk's */
         {0x002, 0, 7, 0x1000, 0xfeb00000, false},
         {0x182, EVENT_VALID | 0x20, 7, 0x1000, 0xfeb00000, false}, /* an interrupt's frame */
         {0x182, 0, 6, 0x1000, 0xfeb00000, false},
-        {0x182, 0, 0, 0x1000, 0xfeb00000, false},                /* this CPU does not say */
-        {0x182, 0, 7, 0x1001, 0xfeb00000, false}, {0x182, 0, 7, 0x1000, 0xfeb00004, false},
+        {0x182, 0, 0, 0x1000, 0xfeb00000, false}, /* this CPU does not say */
+        {0x182, 0, 7, 0x1001, 0xfeb00000, false},
+        {0x182, 0, 7, 0x1000, 0xfeb00004, false},
     };
     struct event event = {.bits = 0};
     struct settled_doorbell bell = {&event, 4, 0xfeb00000 | DOORBELL_STORE, DOORBELL_KEY(0x1000ull, 7)};
@@ -514,7 +546,10 @@ static void stores_to_doorbells(void **state)
     space.doorbell = &bell;
     space.doorbell_count = 1;
     for (unsigned i = 0; i < ARRAY_SIZE(tries); i++) {
-        next = (struct made_up){.reason = REASON_EPT_VIOLATION, .qualification = tries[i].q, .idt = tries[i].idt, .length = tries[i].length};
+        next = (struct made_up){.reason = REASON_EPT_VIOLATION,
+                                .qualification = tries[i].q,
+                                .idt = tries[i].idt,
+                                .length = tries[i].length};
         FIELD(GUEST_RIP) = tries[i].rip;
         FIELD(EXIT_GUEST_PHYSICAL) = tries[i].gpa;
         rung = 0;
@@ -539,12 +574,26 @@ static void stores_to_doorbells(void **state)
 static void exits_by_reason(void **state)
 {
     (void)state;
-    static const struct { uint32_t raw, reason; } table[] = {
-        {REASON_TRIPLE_FAULT, EXIT_TRIPLE_FAULT}, {REASON_INIT, EXIT_SHUTDOWN}, {REASON_TASK_SWITCH, EXIT_TASK_SWITCH},
-        {REASON_VMCALL, EXIT_HYPERCALL}, {REASON_VMXON, EXIT_INVALID_OPCODE_WANTED}, {21, EXIT_INVALID_OPCODE_WANTED},
-        {REASON_GETSEC, EXIT_INVALID_OPCODE_WANTED}, {REASON_MWAIT, EXIT_INVALID_OPCODE_WANTED}, {REASON_RDPMC, EXIT_INVALID_OPCODE_WANTED},
-        {REASON_EPT_MISCONFIG, EXIT_UNKNOWN}, {37, EXIT_UNKNOWN}, {62, EXIT_UNKNOWN}, {1000, EXIT_UNKNOWN}, {REASON_WBINVD, EXIT_WAITING},
-        {REASON_INVD, EXIT_WAITING}, {REASON_RDMSR, EXIT_RDMSR}, {REASON_WRMSR, EXIT_WRMSR},
+    static const struct {
+        uint32_t raw, reason;
+    } table[] = {
+        {REASON_TRIPLE_FAULT, EXIT_TRIPLE_FAULT},
+        {REASON_INIT, EXIT_SHUTDOWN},
+        {REASON_TASK_SWITCH, EXIT_TASK_SWITCH},
+        {REASON_VMCALL, EXIT_HYPERCALL},
+        {REASON_VMXON, EXIT_INVALID_OPCODE_WANTED},
+        {21, EXIT_INVALID_OPCODE_WANTED},
+        {REASON_GETSEC, EXIT_INVALID_OPCODE_WANTED},
+        {REASON_MWAIT, EXIT_INVALID_OPCODE_WANTED},
+        {REASON_RDPMC, EXIT_INVALID_OPCODE_WANTED},
+        {REASON_EPT_MISCONFIG, EXIT_UNKNOWN},
+        {37, EXIT_UNKNOWN},
+        {62, EXIT_UNKNOWN},
+        {1000, EXIT_UNKNOWN},
+        {REASON_WBINVD, EXIT_WAITING},
+        {REASON_INVD, EXIT_WAITING},
+        {REASON_RDMSR, EXIT_RDMSR},
+        {REASON_WRMSR, EXIT_WRMSR},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
         next = (struct made_up){.reason = table[i].raw, .length = 2};
@@ -570,7 +619,8 @@ static void groups(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < SEG_COUNT; i++)
-        page.seg[i] = (struct segment){.selector = (uint16_t)(8 * i), .attr = 0x93 + i, .limit = 0xffff + i, .base = 0x1000 * i};
+        page.seg[i] = (struct segment){
+            .selector = (uint16_t)(8 * i), .attr = 0x93 + i, .limit = 0xffff + i, .base = 0x1000 * i};
     page.rip = 0x7c00;
     page.rsp = 0x7000;
     page.rflags = RFLAGS_TF;
@@ -628,7 +678,8 @@ static void debug_registers_come_when_they_are_touched(void **state)
     /* A debug exception leaves its mark in DR6, wherever that is. */
     page.dr6 = 0xffff0ff0;
     vmx_put(&v, GROUP_DR);
-    next = (struct made_up){.reason = REASON_EXCEPTION, .event = EVENT_VALID | EVENT_EXCEPTION << 8 | 1, .qualification = 0x4002};
+    next = (struct made_up){
+        .reason = REASON_EXCEPTION, .event = EVENT_VALID | EVENT_EXCEPTION << 8 | 1, .qualification = 0x4002};
     reason = vmx_run(&v, NEVER);
     vmx_get(&v, GROUP_DR);
     assert_int_equal(page.dr6, 0xffff4ff2);
@@ -637,10 +688,27 @@ static void debug_registers_come_when_they_are_touched(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(common_path_writes_only_the_timer), T(interrupt_now_or_by_window), T(order_of_events), T(nmi), T(real_mode_has_no_error_code),
-        T(alignment_check_goes_back), T(refusals), T(control_registers_there_and_back), T(control_register_exits), T(tpr), T(alone_it_waits_in_hlt), T(alone_no_slice_ends_its_turn), T(stores_to_doorbells), T(exits_by_reason),
+        T(common_path_writes_only_the_timer),
+        T(interrupt_now_or_by_window),
+        T(order_of_events),
+        T(nmi),
+        T(real_mode_has_no_error_code),
+        T(alignment_check_goes_back),
+        T(refusals),
+        T(control_registers_there_and_back),
+        T(control_register_exits),
+        T(tpr),
+        T(alone_it_waits_in_hlt),
+        T(alone_no_slice_ends_its_turn),
+        T(stores_to_doorbells),
+        T(exits_by_reason),
         T(debug_registers_come_when_they_are_touched),
-        T(groups), T(flush_when_behind), T(apic_modes), T(apic_requests), T(apic_exits), T(tpr_has_eight_bits),
+        T(groups),
+        T(flush_when_behind),
+        T(apic_modes),
+        T(apic_requests),
+        T(apic_exits),
+        T(tpr_has_eight_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,9 +28,20 @@ static void device(void *context, uint64_t gpa, unsigned size, bool write, uint6
         *value = device_value;
 }
 
-static void put(uint64_t gpa, uint64_t v) { memcpy(ram + gpa, &v, 8); }
-static void put4(uint64_t gpa, uint32_t v) { memcpy(ram + gpa, &v, 4); }
-static uint64_t get(uint64_t gpa) { uint64_t v; memcpy(&v, ram + gpa, 8); return v; }
+static void put(uint64_t gpa, uint64_t v)
+{
+    memcpy(ram + gpa, &v, 8);
+}
+static void put4(uint64_t gpa, uint32_t v)
+{
+    memcpy(ram + gpa, &v, 4);
+}
+static uint64_t get(uint64_t gpa)
+{
+    uint64_t v;
+    memcpy(&v, ram + gpa, 8);
+    return v;
+}
 
 static int setup(void **unused)
 {
@@ -43,7 +54,12 @@ static int setup(void **unused)
     device_calls = 0;
     return 0;
 }
-static int teardown(void **unused) { (void)unused; free(ram); return 0; }
+static int teardown(void **unused)
+{
+    (void)unused;
+    free(ram);
+    return 0;
+}
 
 static void long_mode(void)
 {
@@ -54,13 +70,13 @@ static void long_mode(void)
     state.seg[SEG_CS].attr = SEG_ATTR_L | 0x9b;
     put(0x1000, 0x2000 | 7);
     put(0x2000, 0x3000 | 7);
-    put(0x2008, 0x40000000 | 0x83);          /* 1 GiB page at 1 GiB */
+    put(0x2008, 0x40000000 | 0x83); /* 1 GiB page at 1 GiB */
     put(0x3000, 0x4000 | 7);
-    put(0x3008, 0x200000 | 0x87);            /* 2 MiB page at 2 MiB */
-    put(0x4000, 0x5000 | 7);                 /* user, writable */
-    put(0x4008, 0x6000 | 3);                 /* supervisor, writable */
-    put(0x4010, 0x7000 | 1);                 /* supervisor, read-only */
-    put(0x4018, 0x8000 | 7 | 1ull << 63);    /* no execute */
+    put(0x3008, 0x200000 | 0x87);         /* 2 MiB page at 2 MiB */
+    put(0x4000, 0x5000 | 7);              /* user, writable */
+    put(0x4008, 0x6000 | 3);              /* supervisor, writable */
+    put(0x4010, 0x7000 | 1);              /* supervisor, read-only */
+    put(0x4018, 0x8000 | 7 | 1ull << 63); /* no execute */
 }
 
 static void no_paging(void **unused)

@@ -1,6 +1,6 @@
 /*
- * The burner's judgement of its own cap (tests/guests/windows.h) against the search through every window: random runs, claims, and what a
- * guest sees that gets two budgets back to back.
+ * The burner's judgement of its own cap (tests/guests/windows.h) against the search through every window: random runs,
+ * claims, and what a guest sees that gets two budgets back to back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +53,8 @@ static void test_random_runs(void **state)
             from[i] = now += 1 + (unsigned)rand() % 20;
             to[i] = now += (unsigned)rand() % 12;
         }
-        uint64_t percent = 1 + (unsigned)rand() % 100, claim = from[0] - 20 + (unsigned)rand() % 40, period = 1 + (unsigned)rand() % 50;
+        uint64_t percent = 1 + (unsigned)rand() % 100, claim = from[0] - 20 + (unsigned)rand() % 40,
+                 period = 1 + (unsigned)rand() % 50;
         struct windows w = judge(runs, percent, claim, period);
         assert_int_equal(windows_worst(&w), search(runs, percent, 0, 0));
         assert_int_equal(windows_worst_claimed(&w), search(runs, percent, claim, period));
@@ -79,7 +80,8 @@ static void test_single_claims(void **state)
 static void test_what_a_cap_allows(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < RUNS; i++) { /* 10 of each 40 at the periods' begins: a slice, less what its own time is worth */
+    for (unsigned i = 0; i < RUNS;
+         i++) { /* 10 of each 40 at the periods' begins: a slice, less what its own time is worth */
         from[i] = 5000000000 + 40 * i;
         to[i] = from[i] + 10;
     }

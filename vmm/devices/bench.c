@@ -28,5 +28,6 @@ enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event)
 {
     doorbell = event;
     enum error error = bus_add_ports(bus, BENCH_PORT, BENCH_PORT_WAKE + 3, 4, ports, NULL);
-    return error != OK ? error : bus_add_memory(bus, BENCH_PAGE, BENCH_PAGE + 0xfff, 8, page, (void *)(uintptr_t)boot_tsc);
+    return error != OK ? error
+                       : bus_add_memory(bus, BENCH_PAGE, BENCH_PAGE + 0xfff, 8, page, (void *)(uintptr_t)boot_tsc);
 }

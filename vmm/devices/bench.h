@@ -1,14 +1,13 @@
 /*
- * The device that the benchmark guest (tests/bench) measures against: a port and a register that this monitor answers at
- * once, ports whose writes are doorbells, settled by ring 0, and memory whose writes are doorbells: the first of them settled
- * by ring 0 when it knows the instruction (vmm/doorbell.h), the others here. It exists only in a guest whose configuration
- * says `bench-device = yes`. Lock: the VM's.
+ * The device that the benchmark guest (tests/bench) measures against: a port and a register that this monitor answers
+ * at once, ports whose writes are doorbells, settled by ring 0, and memory whose writes are doorbells: the first of
+ * them settled by ring 0 when it knows the instruction (vmm/doorbell.h), the others here. It exists only in a guest
+ * whose configuration says `bench-device = yes`. Lock: the VM's.
  *
  *   port 0x5d0   read: BENCH_MAGIC, answered here        port 0x5d4   write: a doorbell that nobody waits for
- *                                                        port 0x5d8   write: a doorbell that wakes the monitor's thread 0
- *   page + 0x000..0x7ff  write: the doorbell that nobody waits for
- *   page + 0x800         read: BENCH_MAGIC, answered here
- *   page + 0x808         read: the host's TSC at which the guest's was 0, so that two guests' clocks can be compared
+ *                                                        port 0x5d8   write: a doorbell that wakes the monitor's thread
+ * 0 page + 0x000..0x7ff  write: the doorbell that nobody waits for page + 0x800         read: BENCH_MAGIC, answered
+ * here page + 0x808         read: the host's TSC at which the guest's was 0, so that two guests' clocks can be compared
  */
 #ifndef VMM_DEVICES_BENCH_H
 #define VMM_DEVICES_BENCH_H
@@ -22,7 +21,8 @@
 #define BENCH_PAGE_DOORBELL 0x800u /* bytes from the page's start on */
 #define BENCH_MAGIC         0x4843424du
 
-/* boot_tsc is read through the pointer at each access. `event` gets bit 0 when the page's doorbell is written. One in a program. */
+/* boot_tsc is read through the pointer at each access. `event` gets bit 0 when the page's doorbell is written. One in a
+ * program. */
 NODISCARD enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event);
 
 #endif

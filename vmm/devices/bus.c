@@ -1,8 +1,8 @@
 /* Finds the device that an access is for; see bus.h. Ranges are kept sorted, so finding one is a binary search. */
 #include "vmm/devices/bus.h"
 
-#include "lib/string.h"
 #include <stddef.h>
+#include "lib/string.h"
 
 void bus_init(struct bus *bus)
 {
@@ -49,7 +49,8 @@ static uint32_t find_memory(const struct bus *bus, uint64_t gpa)
     return low;
 }
 
-enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler, void *device)
+enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler,
+                         void *device)
 {
     if (first > last || !width_ok(widest, 4) || !handler)
         return E_ARG;
@@ -60,8 +61,8 @@ enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigne
         return E_QUOTA;
     forget_hits(bus);
     memmove(&bus->port[at + 1], &bus->port[at], (bus->ports - at) * sizeof bus->port[0]);
-    bus->port[at] = (struct bus_port_range){ .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler,
-                                             .device = device };
+    bus->port[at] = (struct bus_port_range){
+        .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler, .device = device};
     bus->ports++;
     return OK;
 }
@@ -78,8 +79,8 @@ enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsign
         return E_QUOTA;
     forget_hits(bus);
     memmove(&bus->memory[at + 1], &bus->memory[at], (bus->memories - at) * sizeof bus->memory[0]);
-    bus->memory[at] = (struct bus_memory_range){ .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler,
-                                                 .device = device };
+    bus->memory[at] = (struct bus_memory_range){
+        .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler, .device = device};
     bus->memories++;
     return OK;
 }
@@ -94,8 +95,8 @@ enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler ha
     if (bus->bytes == BUS_BYTE_PORTS)
         return E_QUOTA;
     forget_hits(bus);
-    bus->byte[bus->bytes++] = (struct bus_port_range){ .first = port, .last = port, .widest = 1, .handler = handler,
-                                                     .device = device };
+    bus->byte[bus->bytes++] = (struct bus_port_range){
+        .first = port, .last = port, .widest = 1, .handler = handler, .device = device};
     return OK;
 }
 
@@ -119,8 +120,10 @@ void bus_remove_memory(struct bus *bus, uint64_t first, const void *device)
     memmove(&bus->memory[at], &bus->memory[at + 1], (bus->memories - at) * sizeof bus->memory[0]);
 }
 
-/* One access that the device gets as it is. The range is not looked at after the call: the handler may change the table. */
-static inline void port_piece(const struct bus_port_range *range, uint32_t port, unsigned size, bool is_write, uint32_t *value)
+/* One access that the device gets as it is. The range is not looked at after the call: the handler may change the
+ * table. */
+static inline void port_piece(const struct bus_port_range *range, uint32_t port, unsigned size, bool is_write,
+                              uint32_t *value)
 {
     uint32_t v = is_write ? *value & (uint32_t)bus_ones(size) : (uint32_t)bus_ones(size);
     range->handler(range->device, (uint16_t)port, size, is_write, &v);
@@ -149,8 +152,8 @@ bool bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_writ
     }
     const struct bus_port_range *range = port_range_of(bus, port, size);
     if (range != NULL && size <= range->widest) {
-        bus->port_hit[bus_port_slot(port)] =
-            (struct bus_port_hit){bus_port_key(port, size), (uint32_t)bus_ones(size), range->handler, range->device};
+        bus->port_hit[bus_port_slot(port)] = (struct bus_port_hit){bus_port_key(port, size), (uint32_t)bus_ones(size),
+                                                                   range->handler, range->device};
         port_piece(range, port, size, is_write, value);
         return true;
     }

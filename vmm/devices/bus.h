@@ -1,9 +1,9 @@
 /*
  * The guest's I/O: which device answers at which port and at which guest-physical address.
  *
- * Ranges are inclusive [first, last], never empty, never wrap, and never overlap (an overlapping one is refused). An access
- * that lies in one range goes to the device as it is, or, if it is wider than the range's `widest`, in pieces of that width;
- * one that leaves a range is cut into bytes. What nobody claims reads as all ones and swallows writes.
+ * Ranges are inclusive [first, last], never empty, never wrap, and never overlap (an overlapping one is refused). An
+ * access that lies in one range goes to the device as it is, or, if it is wider than the range's `widest`, in pieces of
+ * that width; one that leaves a range is cut into bytes. What nobody claims reads as all ones and swallows writes.
  *
  * Lock: the VM's lock is held around every call. A handler may add and remove ranges (that is how PCI BARs move).
  */
@@ -24,8 +24,8 @@
 #define BUS_BYTE_PORTS    4u
 #define BUS_PORT_KEY      0x80000000u
 
-/* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read, *value
- * comes in as all ones of that size and what the handler leaves above the size is cut off. */
+/* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read,
+ * *value comes in as all ones of that size and what the handler leaves above the size is cut off. */
 typedef void (*bus_port_handler)(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value);
 typedef void (*bus_memory_handler)(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value);
 
@@ -43,8 +43,8 @@ struct bus_memory_range {
     void *device;
 };
 
-/* Accesses that went to one range whole, so that the next of their kind need no search. All are forgotten when a range comes
- * or goes. */
+/* Accesses that went to one range whole, so that the next of their kind need no search. All are forgotten when a range
+ * comes or goes. */
 struct bus_port_hit {
     uint32_t key;  /* bus_port_key(); 0: empty */
     uint32_t ones; /* bus_ones() of that size */
@@ -53,7 +53,7 @@ struct bus_port_hit {
 };
 struct bus_memory_hit {
     uint64_t first, reach; /* the range is [first, first + reach] */
-    uint32_t sizes; /* bit n: accesses of n bytes go to the device as they are; 0: empty */
+    uint32_t sizes;        /* bit n: accesses of n bytes go to the device as they are; 0: empty */
     bus_memory_handler handler;
     void *device;
 };
@@ -71,11 +71,12 @@ struct bus {
 void bus_init(struct bus *bus);
 
 /* E_ARG: empty or wrapping range, bad width; E_OVERLAP; E_QUOTA: the table is full. */
-NODISCARD enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler,
-                                   void *device);
-NODISCARD enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest, bus_memory_handler handler,
-                                        void *device);
-/* A register that only single-byte accesses reach, though a wider register lies over it: 0xcf9 inside PCI's 0xcf8..0xcfb. */
+NODISCARD enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest,
+                                   bus_port_handler handler, void *device);
+NODISCARD enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest,
+                                    bus_memory_handler handler, void *device);
+/* A register that only single-byte accesses reach, though a wider register lies over it: 0xcf9 inside PCI's
+ * 0xcf8..0xcfb. */
 NODISCARD enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler handler, void *device);
 /* Remove the range that starts at `first` and belongs to `device`; nothing happens if there is none. */
 void bus_remove_ports(struct bus *bus, uint16_t first, const void *device);
@@ -101,8 +102,8 @@ static inline uint64_t bus_ones(unsigned size)
 bool bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value);
 bool bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value);
 
-/* True if a device claimed at least one byte of it. On a read *value is always set (all ones where unclaimed, zero above size). A
- * size other than 1, 2, 4 (8) is refused: false, *value all ones. */
+/* True if a device claimed at least one byte of it. On a read *value is always set (all ones where unclaimed, zero
+ * above size). A size other than 1, 2, 4 (8) is refused: false, *value all ones. */
 static inline bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
     const struct bus_port_hit *hit = &bus->port_hit[bus_port_slot(port)];

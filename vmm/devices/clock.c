@@ -26,7 +26,7 @@ struct scale scale_make(uint64_t numerator, uint64_t denominator)
         quotient = 1ull << 63;
         shift--;
     }
-    return (struct scale){ .mul = quotient, .shift = shift };
+    return (struct scale){.mul = quotient, .shift = shift};
 }
 
 uint64_t scale_apply(struct scale s, uint64_t x)

@@ -1,6 +1,6 @@
 /*
- * Time as devices see it: host TSC ticks. One struct clock per VM; whoever takes the VM's lock to call into devices sets
- * `now` (from RDTSC) first. Devices never read the hardware's clock themselves, so a test can tell them any time.
+ * Time as devices see it: host TSC ticks. One struct clock per VM; whoever takes the VM's lock to call into devices
+ * sets `now` (from RDTSC) first. Devices never read the hardware's clock themselves, so a test can tell them any time.
  *
  * Conversions multiply by a fixed-point ratio: no 128-bit division, which would need a compiler library.
  */
@@ -27,7 +27,8 @@ struct scale scale_make(uint64_t numerator, uint64_t denominator);
 /* Saturates at UINT64_MAX. */
 uint64_t scale_apply(struct scale s, uint64_t x);
 
-/* Ticks -> cycles of a `hz` clock, and back (back: rounded up, so that converting forward again reaches at least the cycle). */
+/* Ticks -> cycles of a `hz` clock, and back (back: rounded up, so that converting forward again reaches at least the
+ * cycle). */
 struct scale clock_to_cycles(uint64_t khz, uint64_t hz);
 struct scale clock_to_ticks(uint64_t khz, uint64_t hz);
 /* The first tick at which scale_apply(to_cycles, tick) >= cycles, given both scales. */

@@ -2,8 +2,8 @@
  * The I/O APIC; see ioapic.h.
  *
  * Memory: 0x00 IOREGSEL (8 bits), 0x10 IOWIN (32 bits), 0x40 EOI (vector).
- * Registers: 0 ID (27:24), 1 version (entries - 1 in 23:16, 0x20), 2 arbitration, 0x10 + 2n / 0x11 + 2n redirection entry n,
- * low / high.
+ * Registers: 0 ID (27:24), 1 version (entries - 1 in 23:16, 0x20), 2 arbitration, 0x10 + 2n / 0x11 + 2n redirection
+ * entry n, low / high.
  */
 #include "vmm/devices/ioapic.h"
 
@@ -16,7 +16,8 @@
 #define RTE_MASK        (1ull << 16)
 #define RTE_WRITABLE    0xff0000000001afffull /* 12 (delivery status) and 14 are read-only */
 
-/* Remote IRR exists for fixed and lowest-priority level-triggered pins only; the other delivery modes are edges by nature. */
+/* Remote IRR exists for fixed and lowest-priority level-triggered pins only; the other delivery modes are edges by
+ * nature. */
 static bool level_pin(uint64_t entry)
 {
     return (entry & RTE_LEVEL) && RTE_DELIVERY(entry) <= DELIVER_LOWEST;

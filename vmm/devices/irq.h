@@ -1,9 +1,9 @@
 /*
  * Interrupt lines and messages, as the devices speak of them.
  *
- * A GSI is a line: 0..15 are the ISA interrupts by their ISA number (so the PIT is GSI 0 here, and arrives at I/O APIC pin 2,
- * as the ACPI tables must say); 16..23 are I/O APIC pins only. `level` means asserted, whatever polarity the guest programs.
- * A line has one owner, who calls only when the level changes (or pulses low-high for an edge).
+ * A GSI is a line: 0..15 are the ISA interrupts by their ISA number (so the PIT is GSI 0 here, and arrives at I/O APIC
+ * pin 2, as the ACPI tables must say); 16..23 are I/O APIC pins only. `level` means asserted, whatever polarity the
+ * guest programs. A line has one owner, who calls only when the level changes (or pulses low-high for an edge).
  */
 #ifndef VMM_DEVICES_IRQ_H
 #define VMM_DEVICES_IRQ_H
@@ -25,17 +25,24 @@ static inline void irq_set(const struct irq_sink *sink, unsigned gsi, bool level
 }
 
 /* Intel SDM vol. 3, 11.6.1 (ICR) */
-enum delivery_mode { DELIVER_FIXED = 0, DELIVER_LOWEST = 1, DELIVER_SMI = 2, DELIVER_NMI = 4,
-                     DELIVER_INIT = 5, DELIVER_SIPI = 6, DELIVER_EXTINT = 7 };
+enum delivery_mode {
+    DELIVER_FIXED = 0,
+    DELIVER_LOWEST = 1,
+    DELIVER_SMI = 2,
+    DELIVER_NMI = 4,
+    DELIVER_INIT = 5,
+    DELIVER_SIPI = 6,
+    DELIVER_EXTINT = 7
+};
 enum shorthand { SHORTHAND_NONE = 0, SHORTHAND_SELF = 1, SHORTHAND_ALL = 2, SHORTHAND_OTHERS = 3 };
 
 struct interrupt_message {
-    uint32_t dest;         /* 8 bits from xAPIC, I/O APIC and MSI; 32 bits from x2APIC */
+    uint32_t dest; /* 8 bits from xAPIC, I/O APIC and MSI; 32 bits from x2APIC */
     bool dest_logical;
     bool wide;             /* dest has 32 bits: 0xffffffff is the broadcast, not 0xff */
     uint8_t delivery_mode; /* enum delivery_mode */
     uint8_t vector;
-    bool level;            /* INIT: assert or de-assert */
+    bool level; /* INIT: assert or de-assert */
     bool level_triggered;
 };
 

@@ -142,8 +142,9 @@ bool ivshmem_at(const struct ivshmem *s, uint64_t gpa)
     return bar->mapped && gpa - bar->base < bar->size;
 }
 
-enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region, void *memory,
-                        const struct ivshmem_place *place, const struct ivshmem_hooks *hooks, msix_deliver *deliver, void *context)
+enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
+                        void *memory, const struct ivshmem_place *place, const struct ivshmem_hooks *hooks,
+                        msix_deliver *deliver, void *context)
 {
     memset(s, 0, sizeof *s);
     s->region = region;
@@ -155,7 +156,8 @@ enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, cons
     pci_function_init(f, VENDOR, DEVICE, CLASS, REVISION, VENDOR, SUBSYSTEM);
     f->written = config_written;
     f->context = s;
-    enum error e = pci_bar_init(f, BAR_REGISTERS, PCI_BAR_MEM32, false, IVSHMEM_REGISTERS_BYTES, place->registers, NULL, register_access, s);
+    enum error e = pci_bar_init(f, BAR_REGISTERS, PCI_BAR_MEM32, false, IVSHMEM_REGISTERS_BYTES, place->registers, NULL,
+                                register_access, s);
     if (e == OK)
         e = msix_init(&s->msix, f, BAR_MSIX, place->msix, VMM_REGION_VECTORS, deliver, context);
     if (e == OK)

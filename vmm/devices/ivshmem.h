@@ -1,14 +1,16 @@
 /*
- * A region of memory that this guest shares with others, as a PCI function of the kind "ivshmem-doorbell", which guests have
- * drivers for (QEMU, docs/specs/ivshmem-spec, revision 1). Lock: the VM's.
+ * A region of memory that this guest shares with others, as a PCI function of the kind "ivshmem-doorbell", which guests
+ * have drivers for (QEMU, docs/specs/ivshmem-spec, revision 1). Lock: the VM's.
  *
- *   BAR 0, 256 bytes   0 interrupt mask, 4 interrupt status, 8 this guest's number, 12 doorbell (write: peer << 16 | vector)
- *   BAR 1, one page    MSI-X: VMM_REGION_VECTORS vectors
- *   BAR 2, 64 bits     the memory itself: mapped into the guest while the BAR decodes, so using it makes no exit
+ *   BAR 0, 256 bytes   0 interrupt mask, 4 interrupt status, 8 this guest's number, 12 doorbell (write: peer << 16 |
+ * vector) BAR 1, one page    MSI-X: VMM_REGION_VECTORS vectors BAR 2, 64 bits     the memory itself: mapped into the
+ * guest while the BAR decodes, so using it makes no exit
  *
- * There is no INTx. While MSI-X is off a doorbell sets bit 0 of the interrupt status, which reading clears: a guest can poll.
+ * There is no INTx. While MSI-X is off a doorbell sets bit 0 of the interrupt status, which reading clears: a guest can
+ * poll.
  *
- * A region that this guest may only read: its writes do nothing, as with a ROM. Each makes an exit, which is told of once.
+ * A region that this guest may only read: its writes do nothing, as with a ROM. Each makes an exit, which is told of
+ * once.
  */
 #ifndef VMM_DEVICES_IVSHMEM_H
 #define VMM_DEVICES_IVSHMEM_H
@@ -26,15 +28,16 @@ struct ivshmem_hooks {
     void (*unmap)(void *context, const struct ivshmem *s, uint64_t gpa);
     /* Another guest's bell; peer and vector are in range. */
     void (*ring)(void *context, const struct vmm_peer *peer, unsigned vector);
-    void (*wrote)(void *context, const struct ivshmem *s, uint64_t offset); /* to memory that it may only read; the first time */
+    void (*wrote)(void *context, const struct ivshmem *s,
+                  uint64_t offset); /* to memory that it may only read; the first time */
 };
 
 struct ivshmem {
     struct pci_function function;
     struct msix msix;
     const struct vmm_region *region;
-    unsigned index;        /* among this guest's regions */
-    uint8_t *memory;       /* where the monitor has it */
+    unsigned index;  /* among this guest's regions */
+    uint8_t *memory; /* where the monitor has it */
     const struct ivshmem_hooks *hooks;
     void *context;
     uint32_t mask, status;
@@ -42,12 +45,14 @@ struct ivshmem {
 };
 
 /* Where the BARs are before the guest moves them. memory 0: nowhere yet. */
-struct ivshmem_place { uint64_t registers, msix, memory; };
+struct ivshmem_place {
+    uint64_t registers, msix, memory;
+};
 
 /* Puts it at slot 1 + index of the bus. `region` and `memory` must stay. Errors: as of pci_add, pci_bar_init. */
-NODISCARD enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region, void *memory,
-                                  const struct ivshmem_place *place, const struct ivshmem_hooks *hooks, msix_deliver *deliver,
-                                  void *context);
+NODISCARD enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
+                                  void *memory, const struct ivshmem_place *place, const struct ivshmem_hooks *hooks,
+                                  msix_deliver *deliver, void *context);
 /* A peer has rung. */
 void ivshmem_rung(struct ivshmem *s, unsigned vector);
 /* Its memory is at that address just now. */

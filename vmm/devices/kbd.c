@@ -1,16 +1,16 @@
 /*
  * The i8042 with nothing attached, system control port A, and ports that are only remembered; see legacy.h.
  *
- * 0x64 read: status: output full 0, system flag 2, command was last 3, keyboard not locked 4. Write: command. 0x60: data.
- * Every command that has an answer gets one at once, so that nobody waits for a timeout; both interface tests report a stuck
- * clock, which is how a controller says that no device is there. What is sent to a device is lost.
+ * 0x64 read: status: output full 0, system flag 2, command was last 3, keyboard not locked 4. Write: command. 0x60:
+ * data. Every command that has an answer gets one at once, so that nobody waits for a timeout; both interface tests
+ * report a stuck clock, which is how a controller says that no device is there. What is sent to a device is lost.
  */
 #include "lib/string.h"
 #include "vmm/devices/legacy.h"
 
-#define STATUS_FULL    0x01u
-#define STATUS_SYSTEM  0x04u
-#define STATUS_COMMAND 0x08u
+#define STATUS_FULL     0x01u
+#define STATUS_SYSTEM   0x04u
+#define STATUS_COMMAND  0x08u
 #define STATUS_UNLOCKED 0x10u
 
 static void answer(struct kbd *k, uint8_t byte)
@@ -24,15 +24,20 @@ static void write_command(struct kbd *k, uint8_t command)
     k->command = 0;
     switch (command) {
     case 0x20: answer(k, k->configuration); break;
-    case 0xaa: answer(k, 0x55); break;           /* self-test: passed */
-    case 0xab: case 0xa9: answer(k, 0x01); break; /* interface test: clock stuck low */
+    case 0xaa: answer(k, 0x55); break; /* self-test: passed */
+    case 0xab:
+    case 0xa9: answer(k, 0x01); break; /* interface test: clock stuck low */
     case 0xad: k->configuration |= 0x10; break;
     case 0xae: k->configuration &= (uint8_t)~0x10u; break;
     case 0xa7: k->configuration |= 0x20; break;
     case 0xa8: k->configuration &= (uint8_t)~0x20u; break;
-    case 0xc0: answer(k, 0x80); break;           /* input port: keyboard not inhibited */
-    case 0xd0: answer(k, 0x03); break;           /* output port: A20 open, no reset */
-    case 0x60: case 0xd1: case 0xd2: case 0xd3: case 0xd4:
+    case 0xc0: answer(k, 0x80); break; /* input port: keyboard not inhibited */
+    case 0xd0: answer(k, 0x03); break; /* output port: A20 open, no reset */
+    case 0x60:
+    case 0xd1:
+    case 0xd2:
+    case 0xd3:
+    case 0xd4:
         k->command = command; /* a byte follows at 0x60 */
         break;
     default:
@@ -53,7 +58,8 @@ static void write_data(struct kbd *k, uint8_t byte)
         if (!(byte & 1) && k->power.reset)
             k->power.reset(k->power.context);
         break;
-    case 0xd2: case 0xd3: answer(k, byte); break; /* as if a device had sent it; never flagged as a mouse's */
+    case 0xd2:
+    case 0xd3: answer(k, byte); break; /* as if a device had sent it; never flagged as a mouse's */
     default: break;
     }
 }
@@ -66,7 +72,8 @@ static void kbd_port(void *device, uint16_t port, unsigned size, bool is_write, 
         if (is_write)
             write_command(k, (uint8_t)*value);
         else
-            *value = STATUS_SYSTEM | STATUS_UNLOCKED | (k->command ? STATUS_COMMAND : 0) | (k->output_full ? STATUS_FULL : 0);
+            *value = STATUS_SYSTEM | STATUS_UNLOCKED | (k->command ? STATUS_COMMAND : 0) |
+                     (k->output_full ? STATUS_FULL : 0);
     } else if (is_write) {
         write_data(k, (uint8_t)*value);
     } else {

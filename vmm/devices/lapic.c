@@ -5,8 +5,8 @@
 #include "vmm/devices/lapic.h"
 
 #include "lib/string.h"
-#include "vmm/devices/layout.h"
 #include "vmm/devices/lapic_internal.h"
+#include "vmm/devices/layout.h"
 
 #define BASE_BSP     (1ull << 8)
 #define BASE_EXTD    (1ull << 10)
@@ -17,8 +17,8 @@
 #define SVR_WRITABLE 0x1ffu
 
 static const uint32_t lvt_writable[LVT_COUNT] = {
-    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff, [LVT_LINT0] = 0x1a7ff,
-    [LVT_LINT1] = 0x1a7ff, [LVT_ERROR] = 0x100ff,
+    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
+    [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
 };
 #define LVT_READ_ONLY 0x5000u /* delivery status, remote IRR: a written value is ignored */
 
@@ -85,7 +85,8 @@ static void show_cpu(struct lapic *l)
 /* TMR as it is now, and the vectors whose end the monitor must hear of. True: those are others than before. */
 static bool show_level(struct lapic *l, unsigned word, uint64_t also)
 {
-    uint64_t level = atomic_load_explicit(&l->level[word], memory_order_relaxed), before = l->state->apic_eoi_exit[word];
+    uint64_t level = atomic_load_explicit(&l->level[word], memory_order_relaxed),
+             before = l->state->apic_eoi_exit[word];
     set_word(l, REG_TMR, word, level);
     l->state->apic_eoi_exit[word] = level | also;
     return (level | also) != before;
@@ -139,7 +140,8 @@ static bool take_one(struct lapic *l)
     for (unsigned i = 0; i < word; i++)
         if (lapic_posted(l, i))
             return false;
-    if ((bits & (bits - 1)) || atomic_load_explicit(&l->level[word], memory_order_relaxed) != l->state->apic_eoi_exit[word])
+    if ((bits & (bits - 1)) ||
+        atomic_load_explicit(&l->level[word], memory_order_relaxed) != l->state->apic_eoi_exit[word])
         return false;
     atomic_fetch_and(&l->pending[word], ~bits);
     uint8_t vector = (uint8_t)(word * 64 + 63 - (unsigned)__builtin_clzll(bits));
@@ -149,9 +151,9 @@ static bool take_one(struct lapic *l)
 }
 
 /*
- * The CPU gets one request at a time, the highest, and ends it with an exit if others wait. It could have all of them; but then the next one would be
- * due in the handler of the one before, between its end of interrupt and its IRET, where Bochs 2.7 delivers it although interrupts are off as soon as
- * one for the host arrives (docs/debugging.md).
+ * The CPU gets one request at a time, the highest, and ends it with an exit if others wait. It could have all of them;
+ * but then the next one would be due in the handler of the one before, between its end of interrupt and its IRET, where
+ * Bochs 2.7 delivers it although interrupts are off as soon as one for the host arrives (docs/debugging.md).
  */
 void lapic_take_requests(struct lapic *l)
 {
@@ -231,7 +233,8 @@ void lapic_reset(struct lapic *l, bool power_on)
     if (power_on)
         atomic_store(&l->mail, 0);
     else /* a start-up IPI may already have followed the INIT */
-        atomic_fetch_and(&l->mail, ~(uint32_t)(LAPIC_MAIL_INIT | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT | LAPIC_MAIL_ERROR));
+        atomic_fetch_and(&l->mail,
+                         ~(uint32_t)(LAPIC_MAIL_INIT | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT | LAPIC_MAIL_ERROR));
 }
 
 void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, struct vcpu_state *state, uint64_t tsc_khz)
@@ -374,11 +377,20 @@ static bool read_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t 
     *value = 0;
     switch (reg) {
     case REG_PPR: *value = processor_priority(l); return true;
-    case REG_APR: case REG_RRD: case REG_EOI: return !x2;
+    case REG_APR:
+    case REG_RRD:
+    case REG_EOI: return !x2;
     case REG_DFR: *value = atomic_load_explicit(&l->route_dfr, memory_order_relaxed); return !x2;
     case REG_ICR_HIGH: *value = *reg_of(l, reg); return !x2;
     case REG_CURRENT: *value = lapic_timer_count(l, now); return true;
-    case REG_ID: case REG_VERSION: case REG_TPR: case REG_LDR: case REG_SVR: case REG_ESR: case REG_ICR_LOW: case REG_INITIAL:
+    case REG_ID:
+    case REG_VERSION:
+    case REG_TPR:
+    case REG_LDR:
+    case REG_SVR:
+    case REG_ESR:
+    case REG_ICR_LOW:
+    case REG_INITIAL:
     case REG_DIVIDE: *value = *reg_of(l, reg); return true;
     default: break;
     }
@@ -423,7 +435,8 @@ static uint32_t allowed_bits(unsigned reg)
     switch (reg) {
     case REG_TPR: return 0xff;
     case REG_SVR: return SVR_WRITABLE | 0x200;
-    case REG_EOI: case REG_ESR: return 0;
+    case REG_EOI:
+    case REG_ESR: return 0;
     case REG_DIVIDE: return 0xb;
     case REG_SELF_IPI: return 0xff;
     default: break;
@@ -440,7 +453,8 @@ static bool write_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t
     switch (reg) {
     case REG_TPR: *reg_of(l, REG_TPR) = value & 0xff; return true;
     case REG_EOI: lapic_end_of_interrupt(l); return true;
-    case REG_LDR: case REG_DFR:
+    case REG_LDR:
+    case REG_DFR:
         if (x2)
             return false;
         if (reg == REG_LDR)

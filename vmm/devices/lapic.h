@@ -1,23 +1,23 @@
 /*
- * The local APIC of one vCPU, with its xAPIC (MMIO) and x2APIC (MSR) faces (Intel SDM vol. 3, chapter 11), and the set of all
- * of a VM's local APICs, through which messages find their CPUs.
+ * The local APIC of one vCPU, with its xAPIC (MMIO) and x2APIC (MSR) faces (Intel SDM vol. 3, chapter 11), and the set
+ * of all of a VM's local APICs, through which messages find their CPUs.
  *
  * Threads. Functions that take a struct lapic are for its own vCPU's thread, without a lock, except lapic_post_*, which
- * anybody may call. What others read of a lapic is atomic (`route_*`, pending, level, mail). apic_set_deliver may be called
- * by any thread; it sets bits and calls set->kick for each target.
+ * anybody may call. What others read of a lapic is atomic (`route_*`, pending, level, mail). apic_set_deliver may be
+ * called by any thread; it sets bits and calls set->kick for each target.
  *
  * Time is the host's TSC, given as `now`. The guest's TSC is now + tsc_offset.
  *
  * Use, before each entry:   lapic_advance(l, now);  lapic_take_requests(l);  v = lapic_highest_pending(l);
- *                           if (v < 0 && lapic_accepts_pic(l)) v = pic_peek(..) (VM lock);  state->irq = IRQ_VALID | v or 0,
- *                           but for lapic_by_cpu(l) only if v is the PIC's
- *      after each exit, if IRQ_DELIVERED:  lapic_accept(l, v) or pic_accept(.., v)
- *      mail = lapic_take_mail(l, &sipi) whenever kicked.
- * Nothing is moved by highest_pending: an interrupt that was offered but not delivered is simply asked for anew.
+ *                           if (v < 0 && lapic_accepts_pic(l)) v = pic_peek(..) (VM lock);  state->irq = IRQ_VALID | v
+ * or 0, but for lapic_by_cpu(l) only if v is the PIC's after each exit, if IRQ_DELIVERED:  lapic_accept(l, v) or
+ * pic_accept(.., v) mail = lapic_take_mail(l, &sipi) whenever kicked. Nothing is moved by highest_pending: an interrupt
+ * that was offered but not delivered is simply asked for anew.
  *
- * The registers lie in the vCPU's state page (mullion/vcpu.h, apic_mode). Who serves the interrupts is settled each time the
- * mode changes: the CPU, in x2APIC mode and software-enabled, where it can; else this model. IRR is in the page only while the
- * CPU does, ISR always: then `serving` and `nested` are not kept up to date, and PPR in the page is.
+ * The registers lie in the vCPU's state page (mullion/vcpu.h, apic_mode). Who serves the interrupts is settled each
+ * time the mode changes: the CPU, in x2APIC mode and software-enabled, where it can; else this model. IRR is in the
+ * page only while the CPU does, ISR always: then `serving` and `nested` are not kept up to date, and PPR in the page
+ * is.
  */
 #ifndef VMM_DEVICES_LAPIC_H
 #define VMM_DEVICES_LAPIC_H
@@ -32,12 +32,12 @@
 #include "vmm/devices/clock.h"
 #include "vmm/devices/irq.h"
 
-#define MSR_X2APIC_FIRST  0x800u
-#define MSR_X2APIC_LAST   0x8ffu
-#define MSR_X2APIC_EOI    0x80bu
-#define MSR_X2APIC_ICR    0x830u
+#define MSR_X2APIC_FIRST 0x800u
+#define MSR_X2APIC_LAST  0x8ffu
+#define MSR_X2APIC_EOI   0x80bu
+#define MSR_X2APIC_ICR   0x830u
 
-#define LAPIC_VERSION     0x50014u /* version 0x14, six LVT entries, no EOI-broadcast suppression */
+#define LAPIC_VERSION 0x50014u /* version 0x14, six LVT entries, no EOI-broadcast suppression */
 
 enum lapic_lvt { LVT_TIMER = 0, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
@@ -45,37 +45,37 @@ enum lapic_lvt { LVT_TIMER = 0, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT
 #define LAPIC_MAIL_INIT   0x1u /* INIT arrived: reset the vCPU to wait-for-SIPI, and call lapic_reset(l, false) */
 #define LAPIC_MAIL_SIPI   0x2u /* start-up IPI (after INIT, if both): start at vector * 4096 if waiting for it */
 #define LAPIC_MAIL_NMI    0x4u
-#define LAPIC_MAIL_EXTINT 0x8u /* an ExtINT message: ask the PIC */
+#define LAPIC_MAIL_EXTINT 0x8u  /* an ExtINT message: ask the PIC */
 #define LAPIC_MAIL_ERROR  0x10u /* never handed out: lapic_take_mail turns it into the error interrupt */
 
 struct apic_set;
 
 struct lapic {
     /* read by other threads */
-    _Atomic uint32_t route_id;      /* xAPIC: 8 bits; x2APIC: 32 bits */
+    _Atomic uint32_t route_id; /* xAPIC: 8 bits; x2APIC: 32 bits */
     _Atomic uint32_t route_ldr;
-    _Atomic uint32_t route_dfr;     /* xAPIC: ~0 flat, else cluster */
-    _Atomic uint32_t route_mode;    /* enum lapic_mode, with LAPIC_ROUTE_SOFTWARE_ON */
-    _Atomic uint32_t mail;          /* LAPIC_MAIL_*; SIPI's vector in 15:8 */
-    _Atomic uint32_t errors;        /* ESR bits gathered since the last write to ESR */
-    _Atomic uint64_t level[4];      /* which pending or serviced vectors are level-triggered: TMR */
-    _Atomic uint64_t *pending;      /* struct vcpu_state's pending[4]: IRR, or what comes into it before the next entry */
+    _Atomic uint32_t route_dfr;  /* xAPIC: ~0 flat, else cluster */
+    _Atomic uint32_t route_mode; /* enum lapic_mode, with LAPIC_ROUTE_SOFTWARE_ON */
+    _Atomic uint32_t mail;       /* LAPIC_MAIL_*; SIPI's vector in 15:8 */
+    _Atomic uint32_t errors;     /* ESR bits gathered since the last write to ESR */
+    _Atomic uint64_t level[4];   /* which pending or serviced vectors are level-triggered: TMR */
+    _Atomic uint64_t *pending;   /* struct vcpu_state's pending[4]: IRR, or what comes into it before the next entry */
 
     /* own thread only */
     struct apic_set *set;
-    uint32_t index;                 /* vCPU number = initial APIC ID */
+    uint32_t index; /* vCPU number = initial APIC ID */
     struct vcpu_state *state;
-    uint32_t *page;                 /* state->apic */
+    uint32_t *page; /* state->apic */
     uint64_t base_msr;
-    bool by_cpu;                    /* the CPU serves the interrupts */
-    uint8_t serving;                /* the highest vector in ISR, 0: none */
-    uint16_t nested;                /* how many there are */
-    uint64_t timer_start;           /* host TSC at which the count began */
-    uint64_t seen;                  /* the latest `now` */
+    bool by_cpu;          /* the CPU serves the interrupts */
+    uint8_t serving;      /* the highest vector in ISR, 0: none */
+    uint16_t nested;      /* how many there are */
+    uint64_t timer_start; /* host TSC at which the count began */
+    uint64_t seen;        /* the latest `now` */
     uint64_t tsc_khz;
-    uint64_t timer_due;             /* host TSC; CLOCK_NEVER: not running */
-    uint64_t tsc_deadline;          /* guest TSC; 0: disarmed */
-    uint64_t tsc_offset;            /* set it whenever the guest's offset changes, before the guest runs: lapic_set_tsc_offset */
+    uint64_t timer_due;    /* host TSC; CLOCK_NEVER: not running */
+    uint64_t tsc_deadline; /* guest TSC; 0: disarmed */
+    uint64_t tsc_offset;   /* set it whenever the guest's offset changes, before the guest runs: lapic_set_tsc_offset */
     struct scale to_cycles, to_ticks; /* host TSC <-> LAYOUT_LAPIC_TIMER_HZ */
 };
 
@@ -86,18 +86,20 @@ enum lapic_mode { LAPIC_OFF = 0, LAPIC_XAPIC = 1, LAPIC_X2APIC = 2 };
 struct apic_set {
     struct lapic *cpu[VMM_VCPUS_MAX]; /* all initialised before the first vCPU runs */
     uint32_t count;
-    _Atomic uint32_t turn;            /* lowest-priority ties go round */
+    _Atomic uint32_t turn; /* lowest-priority ties go round */
     void *context;
-    /* Something new for this vCPU (it may be running, asleep, or the caller itself): make it look. Any thread, any lock state. */
+    /* Something new for this vCPU (it may be running, asleep, or the caller itself): make it look. Any thread, any lock
+     * state. */
     void (*kick)(void *context, unsigned vcpu);
-    /* A level-triggered interrupt was ended: take the VM's lock and tell the I/O APIC. Called by a vCPU's thread that does
-     * NOT hold the VM's lock. */
+    /* A level-triggered interrupt was ended: take the VM's lock and tell the I/O APIC. Called by a vCPU's thread that
+     * does NOT hold the VM's lock. */
     void (*eoi)(void *context, uint8_t vector);
 };
 
 /* vCPU 0 is the BSP. Power-on state (SDM 11.4.7.1); enters the set at `index`. */
 void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, struct vcpu_state *state, uint64_t tsc_khz);
-/* power_on: everything; otherwise INIT: keeps the APIC ID and IA32_APIC_BASE. Clears pending bits and mail other than SIPI. */
+/* power_on: everything; otherwise INIT: keeps the APIC ID and IA32_APIC_BASE. Clears pending bits and mail other than
+ * SIPI. */
 void lapic_reset(struct lapic *l, bool power_on);
 /* What firmware leaves on the BSP of a PC: software-enabled, LINT0 = ExtINT (virtual wire), LINT1 = NMI. Others: LINT0
  * masked, LINT1 = NMI. */
@@ -115,12 +117,13 @@ void lapic_mmio(struct lapic *l, uint64_t now, uint32_t offset, unsigned size, b
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800-0x8ff. False: #GP(0). */
 static inline bool lapic_owns_msr(uint32_t index)
 {
-    return index - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST || index == MSR_TSC_DEADLINE || index == MSR_APIC_BASE;
+    return index - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST || index == MSR_TSC_DEADLINE ||
+           index == MSR_APIC_BASE;
 }
 bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value);
 bool lapic_wrmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t value);
-/* lapic_wrmsr of IA32_TSC_DEADLINE. True: all that comes of it is a new lapic_next_deadline, or an interrupt that is in the page
- * already. */
+/* lapic_wrmsr of IA32_TSC_DEADLINE. True: all that comes of it is a new lapic_next_deadline, or an interrupt that is in
+ * the page already. */
 bool lapic_deadline(struct lapic *l, uint64_t now, uint64_t guest_tsc);
 
 static inline bool lapic_is_level(const struct lapic *l, unsigned vector)
@@ -157,7 +160,8 @@ static inline uint8_t lapic_cr8(const struct lapic *l)
 }
 void lapic_set_cr8(struct lapic *l, uint8_t cr8);
 
-/* Does the CPU deliver this APIC's interrupts and end them by itself? Then: what has been posted goes into the page's IRR. */
+/* Does the CPU deliver this APIC's interrupts and end them by itself? Then: what has been posted goes into the page's
+ * IRR. */
 static inline bool lapic_by_cpu(const struct lapic *l)
 {
     return l->by_cpu;
@@ -184,10 +188,12 @@ static inline bool lapic_others_posted(const struct lapic *l, uint8_t vector)
 
 /* The vector to deliver next (priority class above PPR), or -1. Does not change anything. */
 int lapic_highest_pending(const struct lapic *l);
-/* A write of MSR_X2APIC_ICR, in x2APIC mode, if it sends one vector to one CPU, as most do. False: nothing is done yet. */
+/* A write of MSR_X2APIC_ICR, in x2APIC mode, if it sends one vector to one CPU, as most do. False: nothing is done yet.
+ */
 bool lapic_send_x2apic(struct lapic *l, uint64_t icr);
 
-/* The vector was delivered: IRR -> ISR. A vector that is no longer in IRR is put into ISR all the same: the CPU has taken it. */
+/* The vector was delivered: IRR -> ISR. A vector that is no longer in IRR is put into ISR all the same: the CPU has
+ * taken it. */
 static inline void lapic_accept(struct lapic *l, unsigned vector)
 {
     atomic_fetch_and(&l->pending[vector >> 6], ~(1ull << (vector & 63)));

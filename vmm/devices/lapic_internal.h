@@ -8,13 +8,37 @@
 
 /* Registers by number: xAPIC offset / 16 = x2APIC MSR - 0x800 (Intel SDM vol. 3, tables 11-1 and 11-6). */
 enum {
-    REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_APR = 0x09, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_RRD = 0x0c,
-    REG_LDR = 0x0d, REG_DFR = 0x0e, REG_SVR = 0x0f, REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28,
-    REG_ICR_LOW = 0x30, REG_ICR_HIGH = 0x31, REG_LVT_FIRST = 0x32, REG_LVT_LAST = 0x37, REG_INITIAL = 0x38,
-    REG_CURRENT = 0x39, REG_DIVIDE = 0x3e, REG_SELF_IPI = 0x3f
+    REG_ID = 0x02,
+    REG_VERSION = 0x03,
+    REG_TPR = 0x08,
+    REG_APR = 0x09,
+    REG_PPR = 0x0a,
+    REG_EOI = 0x0b,
+    REG_RRD = 0x0c,
+    REG_LDR = 0x0d,
+    REG_DFR = 0x0e,
+    REG_SVR = 0x0f,
+    REG_ISR = 0x10,
+    REG_TMR = 0x18,
+    REG_IRR = 0x20,
+    REG_ESR = 0x28,
+    REG_ICR_LOW = 0x30,
+    REG_ICR_HIGH = 0x31,
+    REG_LVT_FIRST = 0x32,
+    REG_LVT_LAST = 0x37,
+    REG_INITIAL = 0x38,
+    REG_CURRENT = 0x39,
+    REG_DIVIDE = 0x3e,
+    REG_SELF_IPI = 0x3f
 };
-static inline uint32_t *reg_of(const struct lapic *l, unsigned number) { return &l->page[4 * number]; }
-static inline uint32_t *lvt_of(const struct lapic *l, enum lapic_lvt which) { return reg_of(l, REG_LVT_FIRST + which); }
+static inline uint32_t *reg_of(const struct lapic *l, unsigned number)
+{
+    return &l->page[4 * number];
+}
+static inline uint32_t *lvt_of(const struct lapic *l, enum lapic_lvt which)
+{
+    return reg_of(l, REG_LVT_FIRST + which);
+}
 
 /* ESR bits (Intel SDM vol. 3, 11.5.3) */
 #define LAPIC_ERROR_SEND_VECTOR    0x20u
@@ -32,7 +56,8 @@ bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest);
 /* A fixed interrupt to this very APIC. False: an illegal vector. */
 bool lapic_send_self(struct lapic *l, uint8_t vector);
 
-/* Its own thread, between two runs of the guest: needs no pending bit if the CPU serves the interrupts. Then true: it is in the page. */
+/* Its own thread, between two runs of the guest: needs no pending bit if the CPU serves the interrupts. Then true: it
+ * is in the page. */
 bool lapic_request(struct lapic *l, uint8_t vector);
 
 /* Posts what the LVT entry says, unless it is masked. */

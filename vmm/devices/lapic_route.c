@@ -1,7 +1,7 @@
 /*
- * How interrupt messages find their CPUs (Intel SDM vol. 3, 11.6.2) and are left there for the vCPU's own thread. Any thread
- * may run this, so it touches only the atomic members of a struct lapic. A target that changes its address meanwhile is
- * matched by the old or the new one, as on a real bus.
+ * How interrupt messages find their CPUs (Intel SDM vol. 3, 11.6.2) and are left there for the vCPU's own thread. Any
+ * thread may run this, so it touches only the atomic members of a struct lapic. A target that changes its address
+ * meanwhile is matched by the old or the new one, as on a real bus.
  */
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /*
- * The local APIC's timer: one-shot, periodic, TSC-deadline; see lapic.h (Intel SDM vol. 3, 11.5.4). Nothing ticks: the next
- * expiry is known as a host TSC, and lapic_advance looks whether it has come.
+ * The local APIC's timer: one-shot, periodic, TSC-deadline; see lapic.h (Intel SDM vol. 3, 11.5.4). Nothing ticks: the
+ * next expiry is known as a host TSC, and lapic_advance looks whether it has come.
  */
 #include "vmm/devices/lapic_internal.h"
 
@@ -16,7 +16,8 @@ static unsigned divisor_shift(const struct lapic *l)
     return (((divide & 3) | (divide >> 1 & 4)) + 1) & 7;
 }
 
-/* The whole count, in host ticks. A periodic timer gets at least 20 us: a shorter one would leave its guest no time to run in. */
+/* The whole count, in host ticks. A periodic timer gets at least 20 us: a shorter one would leave its guest no time to
+ * run in. */
 static uint64_t count_ticks(const struct lapic *l)
 {
     uint64_t ticks = clock_tick_of(l->to_cycles, l->to_ticks, (uint64_t)*reg_of(l, REG_INITIAL) << divisor_shift(l));

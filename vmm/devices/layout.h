@@ -10,29 +10,31 @@
 #define LAYOUT_IOAPIC_BASE   0xfec00000ull
 #define LAYOUT_LAPIC_BASE    0xfee00000ull
 
-#define LAYOUT_PCI_IO_BASE   0xc000u /* window for I/O BARs */
-#define LAYOUT_PCI_IO_LAST   0xefffu
+#define LAYOUT_PCI_IO_BASE 0xc000u /* window for I/O BARs */
+#define LAYOUT_PCI_IO_LAST 0xefffu
 
-#define LAYOUT_PM_BASE       0x600u /* PM1a event block (4), control block (2) at +4, PM timer (4) at +8, GPE0 (4) at +0x20 */
-#define LAYOUT_PM1A_EVT      (LAYOUT_PM_BASE + 0x00u)
-#define LAYOUT_PM1A_CNT      (LAYOUT_PM_BASE + 0x04u)
-#define LAYOUT_PM_TMR        (LAYOUT_PM_BASE + 0x08u)
-#define LAYOUT_GPE0          (LAYOUT_PM_BASE + 0x20u)
-#define LAYOUT_GPE0_BYTES    4u
-#define LAYOUT_SLP_TYP_S5    5u
-#define LAYOUT_RESET_PORT    0xcf9u /* FADT reset register; value: */
-#define LAYOUT_RESET_VALUE   0x06u
+#define LAYOUT_PM_BASE                                                                             \
+    0x600u /* PM1a event block (4), control block (2) at +4, PM timer (4) at +8, GPE0 (4) at +0x20 \
+            */
+#define LAYOUT_PM1A_EVT    (LAYOUT_PM_BASE + 0x00u)
+#define LAYOUT_PM1A_CNT    (LAYOUT_PM_BASE + 0x04u)
+#define LAYOUT_PM_TMR      (LAYOUT_PM_BASE + 0x08u)
+#define LAYOUT_GPE0        (LAYOUT_PM_BASE + 0x20u)
+#define LAYOUT_GPE0_BYTES  4u
+#define LAYOUT_SLP_TYP_S5  5u
+#define LAYOUT_RESET_PORT  0xcf9u /* FADT reset register; value: */
+#define LAYOUT_RESET_VALUE 0x06u
 
-#define LAYOUT_IRQ_PIT       0u
-#define LAYOUT_IRQ_COM1      4u
-#define LAYOUT_IRQ_RTC       8u
-#define LAYOUT_IRQ_SCI       9u /* level, active high (MADT override) */
-#define LAYOUT_PORT_COM1     0x3f8u
-#define LAYOUT_IOAPIC_ID     0u
-#define LAYOUT_PIT_PIN       2u /* ISA 0 -> GSI 2 (MADT override) */
+#define LAYOUT_IRQ_PIT   0u
+#define LAYOUT_IRQ_COM1  4u
+#define LAYOUT_IRQ_RTC   8u
+#define LAYOUT_IRQ_SCI   9u /* level, active high (MADT override) */
+#define LAYOUT_PORT_COM1 0x3f8u
+#define LAYOUT_IOAPIC_ID 0u
+#define LAYOUT_PIT_PIN   2u /* ISA 0 -> GSI 2 (MADT override) */
 
-/* The local APIC timer's input clock. Also the core crystal clock of CPUID 0x15: eax = 25000, ebx = tsc_khz, ecx = 25000000;
- * and of KVM's leaf 0x40000010: ebx = 25000. */
+/* The local APIC timer's input clock. Also the core crystal clock of CPUID 0x15: eax = 25000, ebx = tsc_khz, ecx =
+ * 25000000; and of KVM's leaf 0x40000010: ebx = 25000. */
 #define LAYOUT_LAPIC_TIMER_HZ 25000000u
 
 #endif

@@ -29,8 +29,10 @@ static void send(struct msix *m, unsigned vector)
 {
     const uint32_t *entry = m->table[vector];
     struct interrupt_message message;
-    /* Another address means a write to memory: that is no interrupt, and this machine's devices write nowhere by themselves. */
-    if (interrupt_message_of_msi(entry[MSIX_ADDRESS] | (uint64_t)entry[MSIX_ADDRESS_HIGH] << 32, entry[MSIX_DATA], &message))
+    /* Another address means a write to memory: that is no interrupt, and this machine's devices write nowhere by
+     * themselves. */
+    if (interrupt_message_of_msi(entry[MSIX_ADDRESS] | (uint64_t)entry[MSIX_ADDRESS_HIGH] << 32, entry[MSIX_DATA],
+                                 &message))
         m->deliver(m->context, &message);
 }
 
@@ -99,8 +101,8 @@ static void page_access(void *device, uint64_t offset, unsigned size, bool is_wr
     send_pending(m);
 }
 
-enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint64_t address, unsigned count, msix_deliver *deliver,
-                     void *context)
+enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint64_t address, unsigned count,
+                     msix_deliver *deliver, void *context)
 {
     if (count < 1 || count > MSIX_VECTORS_MAX)
         return E_ARG;
@@ -112,7 +114,8 @@ enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint6
     for (unsigned i = 0; i < count; i++)
         m->table[i][MSIX_CONTROL] = ENTRY_MASKED;
     /* Message control: table size less one; then offset and BAR of the table, and of the pending bits. */
-    const uint8_t body[CAPABILITY_BYTES - 2] = {(uint8_t)(count - 1), 0, (uint8_t)bar, 0, 0, 0, (uint8_t)bar, MSIX_PBA >> 8};
+    const uint8_t body[CAPABILITY_BYTES - 2] = {(uint8_t)(count - 1), 0, (uint8_t)bar, 0, 0, 0, (uint8_t)bar,
+                                                MSIX_PBA >> 8};
     const uint8_t writable[CAPABILITY_BYTES - 2] = {0, (CONTROL_MASKED | CONTROL_ON) >> 8};
     enum error e = pci_bar_init(f, bar, PCI_BAR_MEM32, false, MSIX_BAR_BYTES, address, NULL, page_access, m);
     if (e != OK)

@@ -1,9 +1,10 @@
 /*
- * MSI-X for any PCI function (PCI Local Bus 3.0, 6.8.2 and 6.8.3): the capability, the table and the pending bits, which fill
- * one page of a memory BAR. Lock: the VM's.
+ * MSI-X for any PCI function (PCI Local Bus 3.0, 6.8.2 and 6.8.3): the capability, the table and the pending bits,
+ * which fill one page of a memory BAR. Lock: the VM's.
  *
- * A vector that is raised while it, or the whole function, is masked stays pending and is sent when the mask goes. While MSI-X is
- * off nothing is sent and nothing becomes pending. Bus mastering is not asked for: drivers forget it, and nobody is hurt.
+ * A vector that is raised while it, or the whole function, is masked stays pending and is sent when the mask goes.
+ * While MSI-X is off nothing is sent and nothing becomes pending. Bus mastering is not asked for: drivers forget it,
+ * and nobody is hurt.
  */
 #ifndef VMM_DEVICES_MSIX_H
 #define VMM_DEVICES_MSIX_H
@@ -14,7 +15,13 @@
 #define MSIX_BAR_BYTES   0x1000u
 #define MSIX_PBA         0x800u /* of that page; the table is at its start */
 
-enum { MSIX_ADDRESS = 0, MSIX_ADDRESS_HIGH, MSIX_DATA, MSIX_CONTROL, MSIX_WORDS }; /* of an entry; MSIX_CONTROL's bit 0: masked */
+enum {
+    MSIX_ADDRESS = 0,
+    MSIX_ADDRESS_HIGH,
+    MSIX_DATA,
+    MSIX_CONTROL,
+    MSIX_WORDS
+}; /* of an entry; MSIX_CONTROL's bit 0: masked */
 
 typedef void msix_deliver(void *context, const struct interrupt_message *message);
 
@@ -27,8 +34,8 @@ struct msix {
     void *context;
 };
 
-/* Before pci_add, behind pci_function_init: adds the capability, and BAR `bar` (32 bits wide) at `address` for the page. E_ARG: no
- * such count or BAR; E_QUOTA: no room for the capability. */
+/* Before pci_add, behind pci_function_init: adds the capability, and BAR `bar` (32 bits wide) at `address` for the
+ * page. E_ARG: no such count or BAR; E_QUOTA: no room for the capability. */
 NODISCARD enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint64_t address, unsigned count,
                                msix_deliver *deliver, void *context);
 bool msix_on(const struct msix *m);

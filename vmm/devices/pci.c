@@ -9,14 +9,27 @@
 #include "lib/string.h"
 #include "vmm/devices/layout.h"
 
-enum { CFG_VENDOR = 0x00, CFG_DEVICE = 0x02, CFG_COMMAND = 0x04, CFG_STATUS = 0x06, CFG_REVISION = 0x08, CFG_CLASS = 0x09,
-       CFG_HEADER = 0x0e, CFG_BAR = 0x10, CFG_BAR_END = 0x28, CFG_SUBSYSTEM = 0x2c, CFG_CAPABILITIES = 0x34, CFG_INT_LINE = 0x3c,
-       CFG_INT_PIN = 0x3d, CFG_FREE = 0x40 };
-#define COMMAND_IO       0x0001u
-#define COMMAND_MEMORY   0x0002u
-#define COMMAND_WRITABLE 0x0547u /* I/O, memory, bus master, parity, SERR, INTx off */
-#define COMMAND_INTX_OFF 0x0400u
-#define STATUS_INTX      0x0008u
+enum {
+    CFG_VENDOR = 0x00,
+    CFG_DEVICE = 0x02,
+    CFG_COMMAND = 0x04,
+    CFG_STATUS = 0x06,
+    CFG_REVISION = 0x08,
+    CFG_CLASS = 0x09,
+    CFG_HEADER = 0x0e,
+    CFG_BAR = 0x10,
+    CFG_BAR_END = 0x28,
+    CFG_SUBSYSTEM = 0x2c,
+    CFG_CAPABILITIES = 0x34,
+    CFG_INT_LINE = 0x3c,
+    CFG_INT_PIN = 0x3d,
+    CFG_FREE = 0x40
+};
+#define COMMAND_IO          0x0001u
+#define COMMAND_MEMORY      0x0002u
+#define COMMAND_WRITABLE    0x0547u /* I/O, memory, bus master, parity, SERR, INTx off */
+#define COMMAND_INTX_OFF    0x0400u
+#define STATUS_INTX         0x0008u
 #define STATUS_CAPABILITIES 0x0010u
 
 static void put(struct pci_function *f, unsigned offset, unsigned bytes, uint32_t value)
@@ -42,8 +55,8 @@ void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device,
     f->capability_end = CFG_FREE;
 }
 
-enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable, uint64_t size,
-                        uint64_t address, bus_port_handler port, bus_memory_handler memory, void *device)
+enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable,
+                        uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory, void *device)
 {
     bool io = kind == PCI_BAR_IO, wide = kind == PCI_BAR_MEM64;
     if (index >= 6 || kind == PCI_BAR_NONE || kind == PCI_BAR_UPPER || (wide && index == 5))
@@ -56,8 +69,12 @@ enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kin
         return E_ARG;
     if (!io && !wide && (size > 0x80000000u || address > UINT32_MAX))
         return E_ARG;
-    f->bar[index] = (struct pci_bar){ .kind = (uint8_t)kind, .prefetchable = prefetchable, .size = size, .port = port,
-                                      .memory = memory, .device = device };
+    f->bar[index] = (struct pci_bar){.kind = (uint8_t)kind,
+                                     .prefetchable = prefetchable,
+                                     .size = size,
+                                     .port = port,
+                                     .memory = memory,
+                                     .device = device};
     uint32_t flags = io ? 1u : (wide ? 4u : 0u) | (prefetchable ? 8u : 0u);
     uint64_t mask = ~(size - 1);
     unsigned at = CFG_BAR + 4 * index;
@@ -71,7 +88,8 @@ enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kin
     return OK;
 }
 
-unsigned pci_capability(struct pci_function *f, uint8_t id, const uint8_t *body, const uint8_t *writable_body, unsigned bytes)
+unsigned pci_capability(struct pci_function *f, uint8_t id, const uint8_t *body, const uint8_t *writable_body,
+                        unsigned bytes)
 {
     unsigned at = (f->capability_end + 3u) & ~3u;
     if (bytes < 2 || bytes > PCI_CONFIG_BYTES || at < CFG_FREE || at + bytes > PCI_CONFIG_BYTES - 4)
@@ -162,8 +180,8 @@ static void unmap(struct pci *pci, struct pci_bar *bar)
     bar->mapped = false;
 }
 
-/* Puts BARs where the guest wants them: first all that move are taken off, so that two can change places. A place that is
- * taken is refused by the bus, and the BAR answers nowhere until the guest writes again. */
+/* Puts BARs where the guest wants them: first all that move are taken off, so that two can change places. A place that
+ * is taken is refused by the bus, and the BAR answers nowhere until the guest writes again. */
 static void place_bars(struct pci *pci, struct pci_function *f)
 {
     uint64_t base;
@@ -175,7 +193,8 @@ static void place_bars(struct pci *pci, struct pci_function *f)
         if (!bar->size || bar->mapped || !bar_wanted(f, i, &base))
             continue;
         enum error e = bar->kind == PCI_BAR_IO
-                           ? bus_add_ports(pci->bus, (uint16_t)base, (uint16_t)(base + bar->size - 1), 4, bar->port, bar->device)
+                           ? bus_add_ports(pci->bus, (uint16_t)base, (uint16_t)(base + bar->size - 1), 4, bar->port,
+                                           bar->device)
                            : bus_add_memory(pci->bus, base, base + bar->size - 1, 8, bar->memory, bar->device);
         if (e == OK && bar->appear && (e = bar->appear(bar->device, base)) != OK)
             bus_remove_memory(pci->bus, base, bar->device);
@@ -212,7 +231,7 @@ static void config_write(struct pci *pci, unsigned bus, unsigned devfn, unsigned
         unsigned at = offset + i;
         uint8_t byte = (uint8_t)(value >> (8 * i));
         f->config[at] = (uint8_t)((f->config[at] & ~f->writable[at]) | (byte & f->writable[at]));
-        f->config[at] &= (uint8_t)~(byte & f->clear[at]);
+        f->config[at] &= (uint8_t) ~(byte & f->clear[at]);
     }
     if (offset < CFG_BAR_END && offset + size > CFG_COMMAND) {
         place_bars(pci, f);
@@ -238,7 +257,8 @@ static void config_port(void *device, uint16_t port, unsigned size, bool is_writ
     }
     if (!(pci->address & 0x80000000u))
         return;
-    unsigned offset = (pci->address & 0xfc) + (port & 3u), bus = pci->address >> 16 & 0xff, devfn = pci->address >> 8 & 0xff;
+    unsigned offset = (pci->address & 0xfc) + (port & 3u), bus = pci->address >> 16 & 0xff,
+             devfn = pci->address >> 8 & 0xff;
     if (is_write)
         config_write(pci, bus, devfn, offset, size, *value);
     else
@@ -280,8 +300,8 @@ enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq
     memset(pci, 0, sizeof *pci);
     pci->bus = bus;
     pci->irq = *irq;
-    /* Ids on which no operating system hangs chipset-specific work: the generic PCIe host bridge of virtual machines, and a
-     * bridge that is told by its class only. */
+    /* Ids on which no operating system hangs chipset-specific work: the generic PCIe host bridge of virtual machines,
+     * and a bridge that is told by its class only. */
     pci_function_init(&pci->host, 0x1b36, 0x0008, 0x060000, 0, 0x1af4, 0x1100);
     pci_function_init(&pci->isa, 0x1b36, 0x0ff0, 0x060100, 0, 0x1af4, 0x1100);
     enum error e = pci_add(pci, &pci->host, 0x00, 0);

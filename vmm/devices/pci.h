@@ -1,10 +1,10 @@
 /*
- * PCI bus 0: configuration mechanism 1 (0xcf8/0xcfc), the ECAM window, a host bridge at 00:00.0 and an ISA bridge at 00:1f.0 (PCI
- * Local Bus 3.0, chapter 6; PCI Express base, 7.2.2). Lock: the VM's.
+ * PCI bus 0: configuration mechanism 1 (0xcf8/0xcfc), the ECAM window, a host bridge at 00:00.0 and an ISA bridge at
+ * 00:1f.0 (PCI Local Bus 3.0, chapter 6; PCI Express base, 7.2.2). Lock: the VM's.
  *
  * A function is a 256-byte configuration space with masks that say which bits the guest may write, up to six BARs whose
- * handlers are put on the bus while the command register decodes them, and a hook that hears of every write. Writes never
- * reach past the space.
+ * handlers are put on the bus while the command register decodes them, and a hook that hears of every write. Writes
+ * never reach past the space.
  */
 #ifndef VMM_DEVICES_PCI_H
 #define VMM_DEVICES_PCI_H
@@ -15,11 +15,17 @@
 #include "vmm/devices/bus.h"
 #include "vmm/devices/irq.h"
 
-#define PCI_CONFIG_BYTES  256u
-#define PCI_FUNCTIONS_MAX 24u
+#define PCI_CONFIG_BYTES         256u
+#define PCI_FUNCTIONS_MAX        24u
 #define PCI_INTX_GSI(pin_number) (16u + (pin_number)) /* INTA (0) .. INTD of slot 0; slot s, pin p: (s + p) % 4 */
 
-enum pci_bar_kind { PCI_BAR_NONE = 0, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_UPPER /* high half of the one before */ };
+enum pci_bar_kind {
+    PCI_BAR_NONE = 0,
+    PCI_BAR_IO,
+    PCI_BAR_MEM32,
+    PCI_BAR_MEM64,
+    PCI_BAR_UPPER /* high half of the one before */
+};
 
 struct pci_bar {
     uint8_t kind;
@@ -28,8 +34,8 @@ struct pci_bar {
     bus_port_handler port;     /* called with the absolute port; subtract bar->base */
     bus_memory_handler memory; /* called with the offset */
     void *device;
-    /* For a memory BAR behind which there is memory, which the guest uses without exits; else NULL. It is where the guest has put it from
-     * `appear` on, which may refuse the place, until `disappear`. */
+    /* For a memory BAR behind which there is memory, which the guest uses without exits; else NULL. It is where the
+     * guest has put it from `appear` on, which may refuse the place, until `disappear`. */
     enum error (*appear)(void *device, uint64_t base);
     void (*disappear)(void *device, uint64_t base);
 };
@@ -41,7 +47,7 @@ struct pci_function {
     uint8_t clear[PCI_CONFIG_BYTES];    /* bits that a written 1 clears */
     struct pci_bar bar[6];
     struct pci *pci;
-    uint8_t devfn, capability_end;      /* first free byte for capabilities */
+    uint8_t devfn, capability_end; /* first free byte for capabilities */
     bool intx;
     void (*written)(void *context, unsigned offset, unsigned size); /* after the write; NULL: not wanted */
     void (*reading)(void *context, unsigned offset, unsigned size); /* before a read, to refresh bytes */
@@ -51,10 +57,10 @@ struct pci_function {
 struct pci {
     struct bus *bus;
     struct irq_sink irq;
-    uint32_t address;                  /* 0xcf8 */
+    uint32_t address; /* 0xcf8 */
     uint8_t count;
     struct pci_function *function[PCI_FUNCTIONS_MAX];
-    uint32_t intx_lines[4];            /* bit i: function i asserts */
+    uint32_t intx_lines[4]; /* bit i: function i asserts */
     struct pci_function host, isa;
 };
 
@@ -62,22 +68,24 @@ NODISCARD enum error pci_init(struct pci *pci, struct bus *bus, const struct irq
 /* Fills ids and class, makes the command register writable. */
 void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code /* 24 bits */,
                        uint8_t revision, uint16_t subsystem_vendor, uint16_t subsystem);
-/* Before pci_add. size: power of two; memory >= 16, I/O 4..256. MEM64 takes index and index + 1. address: first value (0:
- * unassigned). */
+/* Before pci_add. size: power of two; memory >= 16, I/O 4..256. MEM64 takes index and index + 1. address: first value
+ * (0: unassigned). */
 NODISCARD enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable,
-                                   uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory,
-                                   void *device);
-/* Adds a capability of `bytes` (its id and next pointer included; `body` is what follows those two). Returns its offset, 0:
- * no room. */
-unsigned pci_capability(struct pci_function *f, uint8_t id, const uint8_t *body, const uint8_t *writable_body, unsigned bytes);
-/* Puts the function at devfn (device << 3 | function) of bus 0. interrupt_pin: 0 none, 1 INTA... The function must stay where
- * it is. */
+                                  uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory,
+                                  void *device);
+/* Adds a capability of `bytes` (its id and next pointer included; `body` is what follows those two). Returns its
+ * offset, 0: no room. */
+unsigned pci_capability(struct pci_function *f, uint8_t id, const uint8_t *body, const uint8_t *writable_body,
+                        unsigned bytes);
+/* Puts the function at devfn (device << 3 | function) of bus 0. interrupt_pin: 0 none, 1 INTA... The function must stay
+ * where it is. */
 NODISCARD enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsigned interrupt_pin);
 void pci_intx(struct pci_function *f, bool level); /* level-triggered, shared */
 
 static inline uint16_t pci_config16(const struct pci_function *f, unsigned offset)
 {
-    return offset + 1 < PCI_CONFIG_BYTES ? (uint16_t)(f->config[offset] | f->config[offset + 1] << 8) : (uint16_t)0xffff;
+    return offset + 1 < PCI_CONFIG_BYTES ? (uint16_t)(f->config[offset] | f->config[offset + 1] << 8)
+                                         : (uint16_t)0xffff;
 }
 
 #endif

@@ -19,7 +19,7 @@
 #define OCW3        0x08u
 #define CASCADE     2u
 
-static const uint8_t elcr_writable[2] = { 0xf8, 0xde };
+static const uint8_t elcr_writable[2] = {0xf8, 0xde};
 
 /* The input of `set` with the highest priority; -1: none. `lowest` comes last. */
 static int highest(const struct pic_chip *c, uint8_t set)
@@ -48,7 +48,7 @@ static int request(const struct pic *pic, unsigned n)
     if (c->special_mask)
         blocking &= (uint8_t)~c->imr;
     if (c->special_nested && n == 0)
-        blocking &= (uint8_t)~(1u << CASCADE);
+        blocking &= (uint8_t) ~(1u << CASCADE);
     int serving = highest(c, blocking);
     return serving < 0 || rank(c, wanted) < rank(c, serving) ? wanted : -1;
 }
@@ -59,7 +59,7 @@ static void update(struct pic *pic)
     if (request(pic, 1) >= 0)
         master->irr |= 1u << CASCADE;
     else
-        master->irr &= (uint8_t)~(1u << CASCADE);
+        master->irr &= (uint8_t) ~(1u << CASCADE);
     bool output = request(pic, 0) >= 0;
     if (output != atomic_load_explicit(&pic->output, memory_order_relaxed)) {
         atomic_store_explicit(&pic->output, output, memory_order_release);
@@ -111,8 +111,8 @@ static void acknowledge(struct pic_chip *c, unsigned input)
 
 void pic_accept(struct pic *pic, uint8_t vector)
 {
-    /* The request may have gone since it was offered. The guest's handler runs all the same and will end it, so it counts as
-     * in service. */
+    /* The request may have gone since it was offered. The guest's handler runs all the same and will end it, so it
+     * counts as in service. */
     unsigned input = vector & 7;
     if ((vector & 0xf8) == pic->chip[0].base && input != CASCADE) {
         acknowledge(&pic->chip[0], input);
@@ -147,7 +147,7 @@ static void end_of_interrupt(struct pic_chip *c, int input, bool rotate)
 {
     if (input < 0)
         return;
-    c->isr &= (uint8_t)~(1u << input);
+    c->isr &= (uint8_t) ~(1u << input);
     if (rotate)
         c->lowest = (uint8_t)input;
 }
@@ -196,17 +196,13 @@ static void write_odd(struct pic_chip *c, uint8_t value)
         c->base = value & 0xf8;
         c->icw_step = c->single ? (c->icw4_needed ? 4 : 0) : 3;
         break;
-    case 3: /* how the chips are wired is fixed */
-        c->icw_step = c->icw4_needed ? 4 : 0;
-        break;
+    case 3: /* how the chips are wired is fixed */ c->icw_step = c->icw4_needed ? 4 : 0; break;
     case 4:
         c->auto_eoi = value & ICW4_AEOI;
         c->special_nested = value & ICW4_SFNM;
         c->icw_step = 0;
         break;
-    default:
-        c->imr = value;
-        break;
+    default: c->imr = value; break;
     }
 }
 

@@ -1,8 +1,8 @@
 /*
  * The pair of 8259A interrupt controllers (Intel 8259A data sheet; ELCR as in the 82371 PIIX data sheet, 4.2.2).
  *
- * Who asks for an interrupt looks at pic_peek (no change), hands the vector to the CPU, and calls pic_accept when the CPU has
- * taken it: that is the INTA cycle. Lock: the VM's, except for `output`, which anybody may read.
+ * Who asks for an interrupt looks at pic_peek (no change), hands the vector to the CPU, and calls pic_accept when the
+ * CPU has taken it: that is the INTA cycle. Lock: the VM's, except for `output`, which anybody may read.
  */
 #ifndef VMM_DEVICES_PIC_H
 #define VMM_DEVICES_PIC_H
@@ -14,7 +14,7 @@
 #include "vmm/devices/bus.h"
 
 struct pic_chip {
-    uint8_t irr;      /* requests; edge: latched until accepted, level: follows the line */
+    uint8_t irr; /* requests; edge: latched until accepted, level: follows the line */
     uint8_t imr, isr;
     uint8_t lines;    /* input levels */
     uint8_t elcr;     /* 1: level-triggered */
@@ -25,8 +25,8 @@ struct pic_chip {
 };
 
 struct pic {
-    struct pic_chip chip[2]; /* 0: master */
-    _Atomic bool output;     /* INTR */
+    struct pic_chip chip[2];                 /* 0: master */
+    _Atomic bool output;                     /* INTR */
     void (*intr)(void *context, bool level); /* called when `output` changes */
     void *context;
 };
@@ -36,7 +36,8 @@ NODISCARD enum error pic_init(struct pic *pic, struct bus *bus, void (*intr)(voi
 void pic_set(struct pic *pic, unsigned irq, bool level); /* irq 0..15 */
 int pic_peek(struct pic *pic);                           /* the vector that an INTA would get now; -1: INTR is low */
 void pic_accept(struct pic *pic, uint8_t vector);        /* the CPU took this vector */
-/* A whole INTA cycle at once: the vector, accepted; with no request left, the spurious input 7 (whose ISR bit stays clear). */
+/* A whole INTA cycle at once: the vector, accepted; with no request left, the spurious input 7 (whose ISR bit stays
+ * clear). */
 uint8_t pic_inta(struct pic *pic);
 
 #endif

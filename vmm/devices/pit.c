@@ -4,8 +4,8 @@
  * 0x40..0x42: the channels' counts. 0x43 write: control word (channel 7:6, access 5:4, mode 3:1, BCD 0), counter latch
  * (access 0), read-back (channel 3). 0x61: gate 2 (bit 0), speaker (1), refresh toggle (4), output 2 (5).
  *
- * Everything follows from the number of input cycles since a channel's count was loaded. A new count takes effect at once, in
- * modes 2 and 3 too (the chip would end the period first); nobody is known to mind.
+ * Everything follows from the number of input cycles since a channel's count was loaded. A new count takes effect at
+ * once, in modes 2 and 3 too (the chip would end the period first); nobody is known to mind.
  */
 #include "vmm/devices/pit.h"
 
@@ -260,7 +260,8 @@ static void port61(void *device, uint16_t port, unsigned size, bool is_write, ui
         return;
     }
     uint64_t now = cycles_now(pit);
-    *value = (uint32_t)pit->port61 | (now / LATCH_CYCLES & 1 ? 0x10u : 0u) | (output(&pit->channel[2], now) ? 0x20u : 0u);
+    *value = (uint32_t)pit->port61 | (now / LATCH_CYCLES & 1 ? 0x10u : 0u) |
+             (output(&pit->channel[2], now) ? 0x20u : 0u);
 }
 
 enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock, const struct irq_sink *irq)
@@ -272,7 +273,7 @@ enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock,
     pit->to_ticks = clock_to_ticks(clock->khz, PIT_HZ);
     for (unsigned i = 0; i < 3; i++) {
         /* Nothing runs until the guest programs it. */
-        pit->channel[i] = (struct pit_channel){ .mode = 3, .access = 3, .reload = 65536, .gate = i != 2 };
+        pit->channel[i] = (struct pit_channel){.mode = 3, .access = 3, .reload = 65536, .gate = i != 2};
     }
     enum error e = bus_add_ports(bus, 0x40, 0x43, 1, count_port, pit);
     return e == OK ? bus_add_ports(bus, 0x61, 0x61, 1, port61, pit) : e;

@@ -1,7 +1,9 @@
 /*
- * The 8254 interval timer and port 0x61 (Intel 8254 data sheet). Computed from the clock, nothing ticks. Lock: the VM's.
+ * The 8254 interval timer and port 0x61 (Intel 8254 data sheet). Computed from the clock, nothing ticks. Lock: the
+ * VM's.
  *
- * Channel 0's rising output is GSI 0: one pulse per pit_advance however many periods have passed (missed ticks are not replayed).
+ * Channel 0's rising output is GSI 0: one pulse per pit_advance however many periods have passed (missed ticks are not
+ * replayed).
  */
 #ifndef VMM_DEVICES_PIT_H
 #define VMM_DEVICES_PIT_H
@@ -16,32 +18,32 @@
 #define PIT_HZ 1193182u
 
 struct pit_channel {
-    uint64_t start;     /* PIT cycle at which the running count was loaded */
-    uint64_t stopped;   /* cycles counted when the gate fell; only while the gate is low */
-    uint32_t reload;    /* 1..65536 */
+    uint64_t start;   /* PIT cycle at which the running count was loaded */
+    uint64_t stopped; /* cycles counted when the gate fell; only while the gate is low */
+    uint32_t reload;  /* 1..65536 */
     uint16_t latch;
-    uint8_t mode;       /* 0..5 */
-    uint8_t access;     /* 1: low byte, 2: high byte, 3: low, then high */
+    uint8_t mode;   /* 0..5 */
+    uint8_t access; /* 1: low byte, 2: high byte, 3: low, then high */
     uint8_t status_latch, write_low;
-    uint8_t latched;    /* bytes of the latch left to read: 0, 1, 2 */
+    uint8_t latched; /* bytes of the latch left to read: 0, 1, 2 */
     bool bcd, gate, status_latched;
-    bool written;       /* a count was written since the control word */
-    bool loaded;        /* it counts: written, and in modes 1 and 5 the gate has risen since */
+    bool written;               /* a count was written since the control word */
+    bool loaded;                /* it counts: written, and in modes 1 and 5 the gate has risen since */
     bool read_high, write_high; /* access 3: the next one is the high byte */
 };
 
 struct pit {
     struct pit_channel channel[3];
-    uint64_t irq_seen;  /* PIT cycle up to which channel 0's edges were delivered */
+    uint64_t irq_seen;   /* PIT cycle up to which channel 0's edges were delivered */
     uint64_t not_before; /* host TSC: a guest with a tiny period gets no more than 10,000 interrupts a second */
-    uint8_t port61;     /* bits 3:0 as written */
+    uint8_t port61;      /* bits 3:0 as written */
     struct scale to_cycles, to_ticks;
     const struct clock *clock;
     struct irq_sink irq;
 };
 
 NODISCARD enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock, const struct irq_sink *irq);
-void pit_advance(struct pit *pit);            /* to clock->now */
+void pit_advance(struct pit *pit);              /* to clock->now */
 uint64_t pit_next_event(const struct pit *pit); /* host TSC; CLOCK_NEVER */
 
 #endif

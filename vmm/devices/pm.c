@@ -9,13 +9,13 @@
 #include "lib/string.h"
 #include "vmm/devices/layout.h"
 
-#define PM1_TIMER    0x0001u
-#define PM1_BUTTON   0x0100u
-#define PM1_STATUS   0x8731u
-#define PM1_ENABLE   0x0721u
-#define CNT_SCI_EN   0x0001u
-#define CNT_WRITABLE 0x1c02u
-#define CNT_SLP_EN   0x2000u
+#define PM1_TIMER      0x0001u
+#define PM1_BUTTON     0x0100u
+#define PM1_STATUS     0x8731u
+#define PM1_ENABLE     0x0721u
+#define CNT_SCI_EN     0x0001u
+#define CNT_WRITABLE   0x1c02u
+#define CNT_SLP_EN     0x2000u
 #define CNT_SLP_TYP(v) ((v) >> 10 & 7u)
 
 static uint64_t counter(const struct pm *pm)
@@ -78,7 +78,7 @@ static void event_port(void *device, uint16_t port, unsigned size, bool is_write
     if (enable)
         pm->enable = (uint16_t)(((pm->enable & ~mask) | v) & PM1_ENABLE);
     else
-        pm->status &= (uint16_t)~(v & PM1_STATUS);
+        pm->status &= (uint16_t) ~(v & PM1_STATUS);
     update_sci(pm);
 }
 

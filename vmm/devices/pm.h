@@ -1,6 +1,6 @@
 /*
- * ACPI fixed hardware (ACPI 6.4, 4.8): PM1a event and control, the PM timer (32 bits), GPE0 (nothing behind it), and the
- * reset register 0xcf9. Ports: see layout.h. Lock: the VM's.
+ * ACPI fixed hardware (ACPI 6.4, 4.8): PM1a event and control, the PM timer (32 bits), GPE0 (nothing behind it), and
+ * the reset register 0xcf9. Ports: see layout.h. Lock: the VM's.
  */
 #ifndef VMM_DEVICES_PM_H
 #define VMM_DEVICES_PM_H
@@ -29,7 +29,7 @@ struct pm {
 
 /* The machine starts in ACPI mode (SCI_EN set, no SMI command port). */
 NODISCARD enum error pm_init(struct pm *pm, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
-                                 const struct power_sink *power);
+                             const struct power_sink *power);
 void pm_power_button(struct pm *pm);
 void pm_advance(struct pm *pm);
 uint64_t pm_next_event(const struct pm *pm);

@@ -1,5 +1,5 @@
-/* How a device tells the machine that the guest wants it off or reset. Called at most a few times, under the VM's lock; must
- * return. */
+/* How a device tells the machine that the guest wants it off or reset. Called at most a few times, under the VM's lock;
+ * must return. */
 #ifndef VMM_DEVICES_POWER_H
 #define VMM_DEVICES_POWER_H
 

@@ -2,28 +2,44 @@
  * The real-time clock and CMOS; see rtc.h (MC146818 data sheet).
  *
  * 0x70: index (bit 7, the NMI mask, is ignored). 0x71: data.
- * Index 0 seconds, 2 minutes, 4 hours, 6 day of week, 7 day, 8 month, 9 year, 0x32 century; 1, 3, 5 alarm; 0xa-0xd registers A-D.
+ * Index 0 seconds, 2 minutes, 4 hours, 6 day of week, 7 day, 8 month, 9 year, 0x32 century; 1, 3, 5 alarm; 0xa-0xd
+ * registers A-D.
  */
 #include "vmm/devices/rtc.h"
 
 #include "lib/string.h"
 #include "vmm/devices/layout.h"
 
-enum { T_SECOND = 0, A_SECOND = 1, T_MINUTE = 2, A_MINUTE = 3, T_HOUR = 4, A_HOUR = 5, T_WEEKDAY = 6, T_DAY = 7, T_MONTH = 8,
-       T_YEAR = 9, REG_A = 0xa, REG_B = 0xb, REG_C = 0xc, REG_D = 0xd, T_CENTURY = 0x32 };
-#define A_UIP  0x80u
-#define B_SET  0x80u
-#define B_PIE  0x40u
-#define B_AIE  0x20u
-#define B_UIE  0x10u
-#define B_BIN  0x04u
-#define B_24H  0x02u
-#define C_IRQF 0x80u
-#define C_PF   0x40u
-#define C_AF   0x20u
-#define C_UF   0x10u
+enum {
+    T_SECOND = 0,
+    A_SECOND = 1,
+    T_MINUTE = 2,
+    A_MINUTE = 3,
+    T_HOUR = 4,
+    A_HOUR = 5,
+    T_WEEKDAY = 6,
+    T_DAY = 7,
+    T_MONTH = 8,
+    T_YEAR = 9,
+    REG_A = 0xa,
+    REG_B = 0xb,
+    REG_C = 0xc,
+    REG_D = 0xd,
+    T_CENTURY = 0x32
+};
+#define A_UIP      0x80u
+#define B_SET      0x80u
+#define B_PIE      0x40u
+#define B_AIE      0x20u
+#define B_UIE      0x10u
+#define B_BIN      0x04u
+#define B_24H      0x02u
+#define C_IRQF     0x80u
+#define C_PF       0x40u
+#define C_AF       0x20u
+#define C_UF       0x10u
 #define UIP_CYCLES 8u /* 244 us before each update, in cycles of 32768 Hz */
-#define DAY 86400
+#define DAY        86400
 
 static uint64_t cycles(const struct rtc *rtc)
 {
@@ -218,7 +234,8 @@ static void write_byte(struct rtc *rtc, uint8_t value)
             adopt(rtc);
         update_line(rtc);
         return;
-    case REG_C: case REG_D: return;
+    case REG_C:
+    case REG_D: return;
     default: break;
     }
     bool live = is_time(rtc->index) && !(rtc->b & B_SET);
@@ -252,8 +269,8 @@ static void put16(struct rtc *rtc, unsigned index, uint64_t value)
     rtc->ram[index + 1] = (uint8_t)(v >> 8);
 }
 
-enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq, int64_t unix_seconds,
-                    uint64_t low_bytes, uint64_t high_bytes)
+enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
+                    int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes)
 {
     memset(rtc, 0, sizeof *rtc);
     rtc->clock = clock;
@@ -264,8 +281,8 @@ enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock,
     rtc->b = B_24H;
     rtc->base_tick = clock->now;
     rtc->base_seconds = unix_seconds;
-    /* Memory sizes where PC firmware keeps them: KiB below 640 K, KiB from 1 M (at most 63 M), 64 KiB from 16 M, 64 KiB from
-     * 4 G. */
+    /* Memory sizes where PC firmware keeps them: KiB below 640 K, KiB from 1 M (at most 63 M), 64 KiB from 16 M, 64 KiB
+     * from 4 G. */
     uint64_t above_1m = low_bytes > 0x100000 ? (low_bytes - 0x100000) >> 10 : 0;
     uint64_t above_16m = low_bytes > 0x1000000 ? (low_bytes - 0x1000000) >> 16 : 0;
     uint64_t above_4g = high_bytes >> 16;

@@ -1,6 +1,6 @@
 /*
- * The MC146818 real-time clock and 128 bytes of CMOS (ports 0x70, 0x71). Time runs with the host's TSC from the moment given.
- * Lock: the VM's.
+ * The MC146818 real-time clock and 128 bytes of CMOS (ports 0x70, 0x71). Time runs with the host's TSC from the moment
+ * given. Lock: the VM's.
  */
 #ifndef VMM_DEVICES_RTC_H
 #define VMM_DEVICES_RTC_H
@@ -13,12 +13,12 @@
 #include "vmm/devices/irq.h"
 
 struct rtc {
-    uint8_t ram[128];      /* the time's bytes are valid here only while register B's SET bit is up */
+    uint8_t ram[128]; /* the time's bytes are valid here only while register B's SET bit is up */
     uint8_t index, a, b, c;
     bool line;
-    int64_t base_seconds;  /* since 1970-01-01, at base_tick */
+    int64_t base_seconds; /* since 1970-01-01, at base_tick */
     uint64_t base_tick;
-    uint64_t update_seen;  /* whole seconds since base whose update was delivered */
+    uint64_t update_seen;   /* whole seconds since base whose update was delivered */
     uint64_t periodic_seen; /* 32768 Hz cycles since base whose periodic interrupts were delivered */
     struct scale to_32k, from_32k;
     const struct clock *clock;
@@ -28,7 +28,7 @@ struct rtc {
 /* unix_seconds: the time at clock->now. low_bytes: RAM below LAYOUT_LOW_RAM_END; high_bytes: RAM above 4 GiB (for the
  * memory-size bytes). */
 NODISCARD enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
-                                  int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes);
+                              int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes);
 void rtc_advance(struct rtc *rtc);
 uint64_t rtc_next_event(const struct rtc *rtc); /* host TSC; CLOCK_NEVER */
 

@@ -1,34 +1,34 @@
 /*
  * The 16550A; see uart.h.
  *
- * +0 RBR/THR (DLL), +1 IER (DLM), +2 IIR/FCR, +3 LCR, +4 MCR, +5 LSR, +6 MSR, +7 SCR. DLL and DLM are there while LCR bit 7
- * is set.
+ * +0 RBR/THR (DLL), +1 IER (DLM), +2 IIR/FCR, +3 LCR, +4 MCR, +5 LSR, +6 MSR, +7 SCR. DLL and DLM are there while LCR
+ * bit 7 is set.
  *
- * The interrupt output is not gated by MCR's OUT2, although a PC's is: small systems forget to set it, and no driver depends
- * on it.
+ * The interrupt output is not gated by MCR's OUT2, although a PC's is: small systems forget to set it, and no driver
+ * depends on it.
  */
 #include "vmm/devices/uart.h"
 
 #include "lib/string.h"
 
-#define IER_RDA   0x01u
-#define IER_THRE  0x02u
-#define IER_LSR   0x04u
-#define IER_MSR   0x08u
-#define IIR_NONE  0x01u
-#define IIR_MSR   0x00u
-#define IIR_THRE  0x02u
-#define IIR_RDA   0x04u
-#define IIR_LSR   0x06u
-#define IIR_TIMEOUT 0x0cu
-#define FCR_ON    0x01u
-#define LCR_DLAB  0x80u
-#define MCR_LOOP  0x10u
-#define LSR_DR    0x01u
-#define LSR_OE    0x02u
-#define LSR_ERRORS 0x1eu
-#define LSR_THRE  0x20u
-#define LSR_TEMT  0x40u
+#define IER_RDA          0x01u
+#define IER_THRE         0x02u
+#define IER_LSR          0x04u
+#define IER_MSR          0x08u
+#define IIR_NONE         0x01u
+#define IIR_MSR          0x00u
+#define IIR_THRE         0x02u
+#define IIR_RDA          0x04u
+#define IIR_LSR          0x06u
+#define IIR_TIMEOUT      0x0cu
+#define FCR_ON           0x01u
+#define LCR_DLAB         0x80u
+#define MCR_LOOP         0x10u
+#define LSR_DR           0x01u
+#define LSR_OE           0x02u
+#define LSR_ERRORS       0x1eu
+#define LSR_THRE         0x20u
+#define LSR_TEMT         0x40u
 #define MSR_INPUTS_READY 0xb0u /* DCD, DSR, CTS: somebody is always at the other end */
 
 static bool fifo_on(const struct uart *u)
@@ -43,7 +43,7 @@ static unsigned capacity(const struct uart *u)
 
 static unsigned trigger(const struct uart *u)
 {
-    static const uint8_t level[4] = { 1, 4, 8, 14 };
+    static const uint8_t level[4] = {1, 4, 8, 14};
     return fifo_on(u) ? level[u->fcr >> 6] : 1;
 }
 

@@ -1,5 +1,6 @@
 /*
- * What the loaders share: checked reading of an image, the list of guest memory already spoken for, and CPU start states.
+ * What the loaders share: checked reading of an image, the list of guest memory already spoken for, and CPU start
+ * states.
  */
 #ifndef VMM_LOADER_INTERNAL_H
 #define VMM_LOADER_INTERNAL_H
@@ -9,9 +10,9 @@
 #include "arch/x86_64/types.h"
 #include "vmm/loader/loader.h"
 
-#define KIB 1024ull
-#define MIB (1024ull * 1024)
-#define GIB (1024ull * 1024 * 1024)
+#define KIB  1024ull
+#define MIB  (1024ull * 1024)
+#define GIB  (1024ull * 1024 * 1024)
 #define PAGE 4096ull
 
 struct image {
@@ -37,14 +38,17 @@ struct loading {
     struct image kernel;
     char *why;
     size_t why_size;
-    struct { uint64_t base, end; } used[LOAD_USED_MAX]; /* guest memory below 4 GiB that is taken */
+    struct {
+        uint64_t base, end;
+    } used[LOAD_USED_MAX]; /* guest memory below 4 GiB that is taken */
     uint32_t used_count;
 };
 
 /* Writes the sentence and returns `e`. */
 enum error refuse(struct loading *l, enum error e, const char *text, ...) print_like(3, 4);
 
-/* Takes [base, base + size) of guest RAM below 4 GiB; refuses, naming `what`, if it is not RAM, is firmware's, or is taken. */
+/* Takes [base, base + size) of guest RAM below 4 GiB; refuses, naming `what`, if it is not RAM, is firmware's, or is
+ * taken. */
 enum error take(struct loading *l, uint64_t base, uint64_t size, const char *what) __attribute__((warn_unused_result));
 /* The lowest (highest) free place within [min, max) aligned to `align` (a power of two), taken. */
 enum error take_low(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
@@ -53,17 +57,20 @@ enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t 
                      uint64_t *base) __attribute__((warn_unused_result));
 
 /* Takes a low place for the bytes and writes them. */
-enum error put_bytes(struct loading *l, const void *bytes, uint64_t size, uint64_t align, const char *what, uint64_t *base)
-    __attribute__((warn_unused_result));
+enum error put_bytes(struct loading *l, const void *bytes, uint64_t size, uint64_t align, const char *what,
+                     uint64_t *base) __attribute__((warn_unused_result));
 /* The same for "first second" as one string; either may be NULL. */
 enum error put_string(struct loading *l, const char *first, const char *second, const char *what, uint64_t *base)
     __attribute__((warn_unused_result));
 
 /* Every module at a free page above `min`; their places. */
-enum error put_modules(struct loading *l, uint64_t min, uint64_t base[VMM_MODULES_MAX]) __attribute__((warn_unused_result));
+enum error put_modules(struct loading *l, uint64_t min, uint64_t base[VMM_MODULES_MAX])
+    __attribute__((warn_unused_result));
 
 /* ELF (System V ABI, gABI chapters 4 and 5; either class, little-endian, x86). */
-struct elf_segment { uint64_t type, offset, vaddr, paddr, file_size, mem_size, align; };
+struct elf_segment {
+    uint64_t type, offset, vaddr, paddr, file_size, mem_size, align;
+};
 struct elf {
     bool class64;
     uint64_t entry;

@@ -1,39 +1,39 @@
 /*
  * Linux bzImage by its 64-bit entry (Linux Documentation/arch/x86/boot.rst and zero-page.rst; offsets are theirs).
  */
-#include "vmm/loader/internal.h"
 #include "lib/string.h"
+#include "vmm/loader/internal.h"
 
-#define OFF_SETUP_SECTS    0x1f1u
-#define OFF_BOOT_FLAG      0x1feu
-#define OFF_JUMP_LENGTH    0x201u
-#define OFF_MAGIC          0x202u
-#define OFF_VERSION        0x206u
-#define OFF_LOADER_TYPE    0x210u
-#define OFF_LOADFLAGS      0x211u
-#define OFF_RAMDISK        0x218u
-#define OFF_RAMDISK_SIZE   0x21cu
-#define OFF_CMDLINE        0x228u
-#define OFF_INITRD_MAX     0x22cu
-#define OFF_ALIGNMENT      0x230u
-#define OFF_RELOCATABLE    0x234u
-#define OFF_XLOADFLAGS     0x236u
-#define OFF_CMDLINE_SIZE   0x238u
-#define OFF_PREF_ADDRESS   0x258u
-#define OFF_INIT_SIZE      0x260u
-#define OFF_HEADER_LEAST   0x264u /* end of what protocol 2.12 has */
+#define OFF_SETUP_SECTS  0x1f1u
+#define OFF_BOOT_FLAG    0x1feu
+#define OFF_JUMP_LENGTH  0x201u
+#define OFF_MAGIC        0x202u
+#define OFF_VERSION      0x206u
+#define OFF_LOADER_TYPE  0x210u
+#define OFF_LOADFLAGS    0x211u
+#define OFF_RAMDISK      0x218u
+#define OFF_RAMDISK_SIZE 0x21cu
+#define OFF_CMDLINE      0x228u
+#define OFF_INITRD_MAX   0x22cu
+#define OFF_ALIGNMENT    0x230u
+#define OFF_RELOCATABLE  0x234u
+#define OFF_XLOADFLAGS   0x236u
+#define OFF_CMDLINE_SIZE 0x238u
+#define OFF_PREF_ADDRESS 0x258u
+#define OFF_INIT_SIZE    0x260u
+#define OFF_HEADER_LEAST 0x264u /* end of what protocol 2.12 has */
 
-#define ZP_RSDP            0x070u
-#define ZP_E820_COUNT      0x1e8u
-#define ZP_HEADER_END      0x290u
-#define ZP_E820            0x2d0u
-#define ZP_E820_MAX        128u
+#define ZP_RSDP       0x070u
+#define ZP_E820_COUNT 0x1e8u
+#define ZP_HEADER_END 0x290u
+#define ZP_E820       0x2d0u
+#define ZP_E820_MAX   128u
 
-#define MAGIC_HDRS         0x53726448u
-#define LOADED_HIGH        0x01u
-#define XLF_KERNEL_64      0x01u
-#define LOADER_UNDEFINED   0xffu
-#define ENTRY_64           0x200u
+#define MAGIC_HDRS       0x53726448u
+#define LOADED_HIGH      0x01u
+#define XLF_KERNEL_64    0x01u
+#define LOADER_UNDEFINED 0xffu
+#define ENTRY_64         0x200u
 
 bool linux_looks(const struct image *i)
 {
@@ -50,7 +50,9 @@ static void put64(uint8_t *at, uint64_t value)
     memcpy(at, &value, sizeof(value));
 }
 
-struct plan { uint64_t offset, size, init_size, base, cmdline_max; };
+struct plan {
+    uint64_t offset, size, init_size, base, cmdline_max;
+};
 
 /* Everything the header says that must hold before anything is loaded. */
 static enum error check(struct loading *l, struct plan *p)
@@ -61,8 +63,9 @@ static enum error check(struct loading *l, struct plan *p)
                       (unsigned long long)k->size, OFF_HEADER_LEAST);
     uint32_t version = image_le16(k, OFF_VERSION);
     if (version < 0x20c)
-        return refuse(l, E_UNSUPPORTED, "the Linux image speaks boot protocol %u.%02u; 2.12 (Linux 3.8) or later is needed",
-                      version >> 8, version & 0xff);
+        return refuse(l, E_UNSUPPORTED,
+                      "the Linux image speaks boot protocol %u.%02u; 2.12 (Linux 3.8) or later is needed", version >> 8,
+                      version & 0xff);
     if ((image_le16(k, OFF_XLOADFLAGS) & XLF_KERNEL_64) == 0)
         return refuse(l, E_UNSUPPORTED, "the Linux image has no 64-bit entry; a 64-bit kernel is needed");
     if ((k->bytes[OFF_LOADFLAGS] & LOADED_HIGH) == 0)
@@ -79,8 +82,8 @@ static enum error check(struct loading *l, struct plan *p)
     p->cmdline_max = image_le32(k, OFF_CMDLINE_SIZE);
     uint64_t length = l->r->cmdline != NULL ? strlen(l->r->cmdline) : 0;
     if (length > p->cmdline_max)
-        return refuse(l, E_ARG, "the command line has %llu characters; this Linux takes at most %llu", (unsigned long long)length,
-                      (unsigned long long)p->cmdline_max);
+        return refuse(l, E_ARG, "the command line has %llu characters; this Linux takes at most %llu",
+                      (unsigned long long)length, (unsigned long long)p->cmdline_max);
     return OK;
 }
 
@@ -91,7 +94,8 @@ static enum error place(struct loading *l, struct plan *p)
     const struct image *k = &l->kernel;
     uint64_t align = image_le32(k, OFF_ALIGNMENT), preferred = image_le64(k, OFF_PREF_ADDRESS);
     if (align < PAGE || (align & (align - 1)) != 0)
-        return refuse(l, E_ARG, "the Linux image asks for alignment 0x%llx; a power of two of at least 0x1000 is allowed",
+        return refuse(l, E_ARG,
+                      "the Linux image asks for alignment 0x%llx; a power of two of at least 0x1000 is allowed",
                       (unsigned long long)align);
     if (preferred >= MIB || k->bytes[OFF_RELOCATABLE] == 0) {
         p->base = preferred;

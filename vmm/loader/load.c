@@ -1,12 +1,12 @@
 /*
  * See vmm/loader/loader.h: finding the format, and the memory that a loader speaks for.
  */
-#include "vmm/loader/internal.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "vmm/loader/internal.h"
 
-/* Below here nothing is put of the loaders' own choice: real-mode vectors, and trampolines that small kernels like to have
- * there. */
+/* Below here nothing is put of the loaders' own choice: real-mode vectors, and trampolines that small kernels like to
+ * have there. */
 #define PLACE_MIN 0x10000ull
 
 uint16_t image_le16(const struct image *i, uint64_t offset)
@@ -42,7 +42,8 @@ enum error refuse(struct loading *l, enum error e, const char *text, ...)
     return e;
 }
 
-/* End of the taken range that meets [base, base + size), or 0; *start: its beginning. Only called with sums that cannot wrap. */
+/* End of the taken range that meets [base, base + size), or 0; *start: its beginning. Only called with sums that cannot
+ * wrap. */
 static uint64_t conflict(const struct loading *l, uint64_t base, uint64_t size, uint64_t *start)
 {
     for (uint32_t i = 0; i < l->used_count; i++) {
@@ -70,14 +71,14 @@ enum error take(struct loading *l, uint64_t base, uint64_t size, const char *wha
     if (size == 0)
         return OK;
     if (base >= low || size > low - base)
-        return refuse(l, E_QUOTA, "%s needs memory at 0x%llx, %llu KiB; the guest's memory below 4 GiB ends at 0x%llx", what,
-                      (unsigned long long)base, (unsigned long long)(size / KIB + 1), (unsigned long long)low);
+        return refuse(l, E_QUOTA, "%s needs memory at 0x%llx, %llu KiB; the guest's memory below 4 GiB ends at 0x%llx",
+                      what, (unsigned long long)base, (unsigned long long)(size / KIB + 1), (unsigned long long)low);
     if (base < GUEST_HOLE_END && base + size > GUEST_HOLE_START)
         return refuse(l, E_ARG, "%s lies at 0x%llx-0x%llx; 0xa0000-0xfffff belongs to the firmware tables", what,
                       (unsigned long long)base, (unsigned long long)(base + size - 1));
     if (conflict(l, base, size, &start) != 0)
-        return refuse(l, E_ARG, "%s at 0x%llx-0x%llx overlaps another part of the image", what, (unsigned long long)base,
-                      (unsigned long long)(base + size - 1));
+        return refuse(l, E_ARG, "%s at 0x%llx-0x%llx overlaps another part of the image", what,
+                      (unsigned long long)base, (unsigned long long)(base + size - 1));
     return note_used(l, base, size);
 }
 
@@ -129,7 +130,8 @@ enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t 
     return no_room(l, size, what);
 }
 
-enum error put_bytes(struct loading *l, const void *bytes, uint64_t size, uint64_t align, const char *what, uint64_t *base)
+enum error put_bytes(struct loading *l, const void *bytes, uint64_t size, uint64_t align, const char *what,
+                     uint64_t *base)
 {
     enum error e = take_low(l, size, align, PLACE_MIN, GUEST_LOW_RAM_MAX, what, base);
     return e != OK ? e : guest_write(l->m, *base, bytes, size);
@@ -157,7 +159,8 @@ enum error put_modules(struct loading *l, uint64_t min, uint64_t base[VMM_MODULE
         char what[32];
         format(what, sizeof(what), "module %u", i + 1);
         /* Whole pages, so that a kernel which reclaims memory by pages does not free a neighbour. */
-        enum error e = take_low(l, (module->size + PAGE - 1) & ~(PAGE - 1), PAGE, min, GUEST_LOW_RAM_MAX, what, &base[i]);
+        enum error e = take_low(l, (module->size + PAGE - 1) & ~(PAGE - 1), PAGE, min, GUEST_LOW_RAM_MAX, what,
+                                &base[i]);
         if (e == OK)
             e = guest_write(l->m, base[i], module->bytes, module->size);
         if (e != OK)
@@ -195,14 +198,18 @@ static enum error not_known(struct loading *l)
     if (k->size == 0)
         return refuse(l, E_ARG, "the kernel image is empty");
     if (image_le16(k, 0) == 0x8b1f)
-        return refuse(l, E_UNSUPPORTED, "the kernel image is a gzip file; give it uncompressed (a Linux bzImage as it is)");
+        return refuse(l, E_UNSUPPORTED,
+                      "the kernel image is a gzip file; give it uncompressed (a Linux bzImage as it is)");
     if (elf_magic(k))
-        return refuse(l, E_UNSUPPORTED, "the kernel image is an ELF file with neither a Multiboot 1 header in its first 8192 "
-                                        "bytes nor a PVH entry note");
-    return refuse(l, E_UNSUPPORTED, "the kernel image is none of: Linux bzImage, ELF with Multiboot 1 or PVH, boot sector");
+        return refuse(l, E_UNSUPPORTED,
+                      "the kernel image is an ELF file with neither a Multiboot 1 header in its first 8192 "
+                      "bytes nor a PVH entry note");
+    return refuse(l, E_UNSUPPORTED,
+                  "the kernel image is none of: Linux bzImage, ELF with Multiboot 1 or PVH, boot sector");
 }
 
-enum error load_guest(struct guest_memory *m, const struct load_request *r, struct load_result *out, char *why, size_t why_size)
+enum error load_guest(struct guest_memory *m, const struct load_request *r, struct load_result *out, char *why,
+                      size_t why_size)
 {
     struct loading l = {.m = m, .r = r, .out = out, .why = why, .why_size = why_size};
     l.kernel = (struct image){.bytes = r->kernel, .size = r->kernel_size};
@@ -225,16 +232,11 @@ enum error load_guest(struct guest_memory *m, const struct load_request *r, stru
         return e;
     out->format = load_format(r->kernel, r->kernel_size);
     switch (out->format) {
-    case FORMAT_LINUX:
-        return linux_load(&l);
-    case FORMAT_MULTIBOOT:
-        return multiboot_load(&l);
-    case FORMAT_PVH:
-        return pvh_load(&l);
-    case FORMAT_SECTOR:
-        return sector_load(&l);
-    case FORMAT_UNKNOWN:
-        break;
+    case FORMAT_LINUX: return linux_load(&l);
+    case FORMAT_MULTIBOOT: return multiboot_load(&l);
+    case FORMAT_PVH: return pvh_load(&l);
+    case FORMAT_SECTOR: return sector_load(&l);
+    case FORMAT_UNKNOWN: break;
     }
     return not_known(&l);
 }

@@ -1,7 +1,7 @@
 /*
- * Guest loaders: put an operating system's image into guest memory and say in which state its first CPU starts. The format is
- * found by looking at the file. An image is never trusted: every offset, length and sum in it is checked before use, and what
- * is wrong is told in a sentence.
+ * Guest loaders: put an operating system's image into guest memory and say in which state its first CPU starts. The
+ * format is found by looking at the file. An image is never trusted: every offset, length and sum in it is checked
+ * before use, and what is wrong is told in a sentence.
  *
  * The images are read only while load_guest runs and are not needed afterwards.
  */
@@ -32,34 +32,34 @@ struct load_module {
 struct load_request {
     const void *kernel;
     uint64_t kernel_size;
-    const char *cmdline;          /* NULL: empty */
-    const char *kernel_name;      /* put before the command line for Multiboot; NULL: none */
-    uint32_t module_count;        /* at most VMM_MODULES_MAX - 1 */
+    const char *cmdline;     /* NULL: empty */
+    const char *kernel_name; /* put before the command line for Multiboot; NULL: none */
+    uint32_t module_count;   /* at most VMM_MODULES_MAX - 1 */
     struct load_module module[VMM_MODULES_MAX];
     const struct e820_map *e820;
-    uint64_t rsdp;                /* guest-physical address of the RSDP; 0: no ACPI */
+    uint64_t rsdp; /* guest-physical address of the RSDP; 0: no ACPI */
 };
 
 struct load_result {
     enum guest_format format;
-    uint64_t gpr[GPR_COUNT];      /* rsp in its place */
+    uint64_t gpr[GPR_COUNT]; /* rsp in its place */
     uint64_t rip, rflags;
     uint64_t cr0, cr3, cr4, efer;
     struct segment seg[SEG_COUNT];
     struct table_register gdtr, idtr;
 };
 
-/* E_ARG: the image or the request is bad; E_UNSUPPORTED: a kind that is known but cannot be started; E_QUOTA: it does not fit
- * in the memory. `why` (why_size > 0) then holds one sentence. */
-enum error load_guest(struct guest_memory *m, const struct load_request *r, struct load_result *out, char *why, size_t why_size)
-    __attribute__((warn_unused_result));
+/* E_ARG: the image or the request is bad; E_UNSUPPORTED: a kind that is known but cannot be started; E_QUOTA: it does
+ * not fit in the memory. `why` (why_size > 0) then holds one sentence. */
+enum error load_guest(struct guest_memory *m, const struct load_request *r, struct load_result *out, char *why,
+                      size_t why_size) __attribute__((warn_unused_result));
 
 /* What the file looks like; FORMAT_UNKNOWN if like nothing that load_guest starts. */
 enum guest_format load_format(const void *kernel, uint64_t size);
 const char *load_format_name(enum guest_format format);
 
-/* Put a first CPU's state, or that of an application processor after INIT and a start-up IPI with `vector`, into the page:
- * all groups but GROUP_TSC, marked dirty; activity runs; nothing pending for injection. */
+/* Put a first CPU's state, or that of an application processor after INIT and a start-up IPI with `vector`, into the
+ * page: all groups but GROUP_TSC, marked dirty; activity runs; nothing pending for injection. */
 void apply_initial_state(struct vcpu_state *s, const struct load_result *r);
 void apply_sipi_state(struct vcpu_state *s, uint8_t vector);
 

@@ -1,32 +1,38 @@
 /*
- * Multiboot 1 (Multiboot Specification 0.6.96, sections 3.1-3.3): ELF of either class, or the address fields of the header.
+ * Multiboot 1 (Multiboot Specification 0.6.96, sections 3.1-3.3): ELF of either class, or the address fields of the
+ * header.
  */
-#include "vmm/loader/internal.h"
 #include "lib/string.h"
+#include "vmm/loader/internal.h"
 
-#define SEARCH         8192u
-#define HEADER_MAGIC   0x1badb002u
-#define BOOT_MAGIC     0x2badb002u
+#define SEARCH       8192u
+#define HEADER_MAGIC 0x1badb002u
+#define BOOT_MAGIC   0x2badb002u
 
-/* Header flags. Page-aligned modules and memory information are always given; a wish for a video mode (bit 2) is heard and
- * not granted, which the information's flags then say. */
+/* Header flags. Page-aligned modules and memory information are always given; a wish for a video mode (bit 2) is heard
+ * and not granted, which the information's flags then say. */
 #define KNOWN_REQUIRED 0x0007u
 #define REQUIRED       0xffffu
 #define HAS_ADDRESSES  0x10000u
 
 /* Information structure, section 3.3. */
-#define INFO_MEMORY    0x001u
-#define INFO_CMDLINE   0x004u
-#define INFO_MODULES   0x008u
-#define INFO_MMAP      0x040u
-#define INFO_LOADER    0x200u
+#define INFO_MEMORY  0x001u
+#define INFO_CMDLINE 0x004u
+#define INFO_MODULES 0x008u
+#define INFO_MMAP    0x040u
+#define INFO_LOADER  0x200u
 struct info {
     uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
     uint32_t drives_length, drives_addr, config_table, boot_loader_name, apm_table, vbe[4], framebuffer[7];
 };
 _Static_assert(sizeof(struct info) == 116, "ABI");
-struct info_module { uint32_t start, end, string, reserved; };
-struct info_map { uint32_t size; struct e820_entry entry; } __attribute__((packed));
+struct info_module {
+    uint32_t start, end, string, reserved;
+};
+struct info_map {
+    uint32_t size;
+    struct e820_entry entry;
+} __attribute__((packed));
 
 bool multiboot_looks(const struct image *i, uint32_t *offset)
 {
@@ -55,11 +61,13 @@ static enum error load_by_addresses(struct loading *l, uint32_t at, uint64_t *en
     uint64_t bss_end = image_le32(k, at + 24);
     *entry = image_le32(k, at + 28);
     if (load > header || header - load > at)
-        return refuse(l, E_ARG, "Multiboot header: load_addr 0x%llx does not fit header_addr 0x%llx at file offset 0x%x",
+        return refuse(l, E_ARG,
+                      "Multiboot header: load_addr 0x%llx does not fit header_addr 0x%llx at file offset 0x%x",
                       (unsigned long long)load, (unsigned long long)header, at);
     uint64_t offset = at - (header - load), size = load_end == 0 ? k->size - offset : load_end - load;
     if ((load_end != 0 && load_end < load) || !image_has(k, offset, size))
-        return refuse(l, E_ARG, "Multiboot header: load_end_addr 0x%llx reaches beyond the file's %llu bytes or before load_addr",
+        return refuse(l, E_ARG,
+                      "Multiboot header: load_end_addr 0x%llx reaches beyond the file's %llu bytes or before load_addr",
                       (unsigned long long)load_end, (unsigned long long)k->size);
     *end = load + size;
     uint64_t total = size;
@@ -89,8 +97,8 @@ static enum error load_by_elf(struct loading *l, uint64_t *entry, uint64_t *end)
         e = elf_load(l, &elf, end);
     if (e != OK)
         return e;
-    /* The entry is a virtual address; paging is off at the start. One that lies in no segment by its virtual address may do
-     * so by its physical one: kernels linked high often give it like that. */
+    /* The entry is a virtual address; paging is off at the start. One that lies in no segment by its virtual address
+     * may do so by its physical one: kernels linked high often give it like that. */
     for (int physical = 0; physical < 2; physical++) {
         for (uint32_t i = 0; i < elf.ph_count; i++) {
             struct elf_segment s = elf_segment(l, &elf, i);
@@ -156,7 +164,8 @@ enum error multiboot_load(struct loading *l)
         return refuse(l, E_ARG, "there is no Multiboot header");
     uint32_t flags = image_le32(&l->kernel, at + 4);
     if ((flags & REQUIRED & ~KNOWN_REQUIRED) != 0)
-        return refuse(l, E_UNSUPPORTED, "the Multiboot header requires features 0x%x that are not known; known are 0x%x",
+        return refuse(l, E_UNSUPPORTED,
+                      "the Multiboot header requires features 0x%x that are not known; known are 0x%x",
                       flags & REQUIRED & ~KNOWN_REQUIRED, KNOWN_REQUIRED);
     enum error e = (flags & HAS_ADDRESSES) != 0 ? load_by_addresses(l, at, &entry, &end) : load_by_elf(l, &entry, &end);
     struct info info;

@@ -1,9 +1,10 @@
 /*
- * The PVH direct boot ABI (Xen docs/misc/pvh.pandoc; structures of xen/include/public/arch-x86/hvm/start_info.h): an ELF file
- * with a note that gives a 32-bit physical entry, entered in protected mode with EBX at a start_info structure.
+ * The PVH direct boot ABI (Xen docs/misc/pvh.pandoc; structures of xen/include/public/arch-x86/hvm/start_info.h): an
+ * ELF file with a note that gives a 32-bit physical entry, entered in protected mode with EBX at a start_info
+ * structure.
  */
-#include "vmm/loader/internal.h"
 #include "lib/string.h"
+#include "vmm/loader/internal.h"
 
 #define NOTE_PHYS32_ENTRY 18u
 #define START_MAGIC       0x336ec578u
@@ -14,8 +15,13 @@ struct start_info {
     uint32_t memmap_entries, reserved;
 };
 _Static_assert(sizeof(struct start_info) == 56, "ABI");
-struct modlist_entry { uint64_t paddr, size, cmdline_paddr, reserved; };
-struct memmap_entry { uint64_t addr, size; uint32_t type, reserved; };
+struct modlist_entry {
+    uint64_t paddr, size, cmdline_paddr, reserved;
+};
+struct memmap_entry {
+    uint64_t addr, size;
+    uint32_t type, reserved;
+};
 
 /* One PT_NOTE segment: name size, descriptor size, type, then both padded to 4 bytes (8 where the segment says so). */
 static bool find_in_notes(const struct image *k, const struct elf_segment *s, uint64_t *entry)
@@ -31,7 +37,8 @@ static bool find_in_notes(const struct image *k, const struct elf_segment *s, ui
             body = at + ((12 + name_size + 7) & ~7ull);
         if (body > end || size > end - body)
             return false;
-        if (type == NOTE_PHYS32_ENTRY && name_size == 4 && memcmp(k->bytes + name, "Xen", 4) == 0 && (size == 4 || size == 8)) {
+        if (type == NOTE_PHYS32_ENTRY && name_size == 4 && memcmp(k->bytes + name, "Xen", 4) == 0 &&
+            (size == 4 || size == 8)) {
             *entry = size == 8 ? image_le64(k, body) : image_le32(k, body);
             return true;
         }
@@ -73,9 +80,11 @@ static enum error put_lists(struct loading *l, uint64_t end, struct start_info *
             e = put_string(l, NULL, l->r->module[i].cmdline, "a module's command line", &modules[i].cmdline_paddr);
     }
     if (e == OK && l->r->module_count > 0)
-        e = put_bytes(l, modules, l->r->module_count * sizeof(modules[0]), 16, "the PVH module list", &info->modlist_paddr);
+        e = put_bytes(l, modules, l->r->module_count * sizeof(modules[0]), 16, "the PVH module list",
+                      &info->modlist_paddr);
     for (uint32_t i = 0; i < count; i++)
-        out[i] = (struct memmap_entry){.addr = map->entry[i].base, .size = map->entry[i].size, .type = map->entry[i].type};
+        out[i] = (struct memmap_entry){
+            .addr = map->entry[i].base, .size = map->entry[i].size, .type = map->entry[i].type};
     if (e == OK)
         e = put_bytes(l, out, count * sizeof(out[0]), 16, "the PVH memory map", &where);
     if (e != OK)
@@ -98,8 +107,8 @@ enum error pvh_load(struct loading *l)
     if (e != OK)
         return e;
     if (entry >= end || entry > UINT32_MAX)
-        return refuse(l, E_ARG, "the PVH entry 0x%llx lies outside what is loaded, below 0x%llx", (unsigned long long)entry,
-                      (unsigned long long)end);
+        return refuse(l, E_ARG, "the PVH entry 0x%llx lies outside what is loaded, below 0x%llx",
+                      (unsigned long long)entry, (unsigned long long)end);
     struct start_info info;
     memset(&info, 0, sizeof(info));
     info.magic = START_MAGIC;

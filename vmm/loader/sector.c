@@ -1,6 +1,6 @@
 /*
- * A flat real-mode image, as a BIOS would start a boot sector: loaded at 0x7c00, entered at 0000:7c00 with the first disk's
- * number in DL. There is no BIOS behind it: the interrupt vectors are zero. Meant for small tests of real mode.
+ * A flat real-mode image, as a BIOS would start a boot sector: loaded at 0x7c00, entered at 0000:7c00 with the first
+ * disk's number in DL. There is no BIOS behind it: the interrupt vectors are zero. Meant for small tests of real mode.
  */
 #include "vmm/loader/internal.h"
 

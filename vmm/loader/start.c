@@ -1,8 +1,8 @@
 /*
  * The states in which a guest's CPUs begin, and the descriptor and page tables that some of them need.
  */
-#include "vmm/loader/internal.h"
 #include "lib/string.h"
+#include "vmm/loader/internal.h"
 
 /* Segment attributes (Intel SDM vol. 3, 25.4.1). */
 #define ATTR_CODE64 0xa09bu /* execute/read, accessed, present, L, G */
@@ -13,20 +13,20 @@
 #define ATTR_DATA16 0x0093u
 #define ATTR_LDT    0x0082u
 
-#define CR0_PE 0x00000001ull
-#define CR0_ET 0x00000010ull
-#define CR0_PG 0x80000000ull
-#define CR0_RESET 0x60000010ull /* CD, NW, ET (SDM vol. 3, 9.1.1) */
-#define CR4_PAE 0x20ull
-#define EFER_LME 0x100ull
-#define EFER_LMA 0x400ull
+#define CR0_PE     0x00000001ull
+#define CR0_ET     0x00000010ull
+#define CR0_PG     0x80000000ull
+#define CR0_RESET  0x60000010ull /* CD, NW, ET (SDM vol. 3, 9.1.1) */
+#define CR4_PAE    0x20ull
+#define EFER_LME   0x100ull
+#define EFER_LMA   0x400ull
 #define RFLAGS_ONE 0x2ull
-#define PAT_RESET 0x0007040600070406ull
-#define DR6_RESET 0xffff0ff0ull
-#define DR7_RESET 0x400ull
+#define PAT_RESET  0x0007040600070406ull
+#define DR6_RESET  0xffff0ff0ull
+#define DR7_RESET  0x400ull
 
 #define PTE_PRESENT_WRITE 0x3ull
-#define PTE_LARGE 0x80ull
+#define PTE_LARGE         0x80ull
 
 static struct segment segment(uint16_t selector, uint64_t base, uint32_t limit, uint32_t attr)
 {
@@ -43,8 +43,8 @@ static uint64_t descriptor(uint32_t limit, uint32_t attr)
 static enum error start_flat(struct loading *l, uint32_t code_attr)
 {
     /* The task descriptor takes two slots in long mode; the second holds the upper half of a base that is 0. */
-    const uint64_t gdt[6] = {0, 0, descriptor(0xfffff, code_attr), descriptor(0xfffff, ATTR_DATA32),
-                             descriptor(0x67, ATTR_TSS), 0};
+    const uint64_t gdt[6] = {
+        0, 0, descriptor(0xfffff, code_attr), descriptor(0xfffff, ATTR_DATA32), descriptor(0x67, ATTR_TSS), 0};
     struct load_result *out = l->out;
     uint64_t base;
     enum error e = put_bytes(l, gdt, sizeof(gdt), 16, "the descriptor table", &base);

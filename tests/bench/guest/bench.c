@@ -8,26 +8,29 @@ static uint32_t eoi_samples[SAMPLES];
 static bool intel, mullion;
 
 /*
- * Ticks from before `setup` to after `op`. Both may use rax, rbx, rcx, rdx; rdi is `address`. The counter's low half is enough.
+ * Ticks from before `setup` to after `op`. Both may use rax, rbx, rcx, rdx; rdi is `address`. The counter's low half is
+ * enough.
  */
-#define TICKS(setup, op, address) \
-    ({ \
-        uint32_t ticks_; \
+#define TICKS(setup, op, address)                                                                        \
+    ({                                                                                                   \
+        uint32_t ticks_;                                                                                 \
         __asm__ volatile("rdtsc\n\tmov %%eax, %%r8d\n\t" setup "\n\t" op "\n\trdtsc\n\tsub %%r8d, %%eax" \
-                         : "=a"(ticks_) : "D"(address) : "rbx", "rcx", "rdx", "r8", "memory", "cc"); \
-        ticks_; \
+                         : "=a"(ticks_)                                                                  \
+                         : "D"(address)                                                                  \
+                         : "rbx", "rcx", "rdx", "r8", "memory", "cc");                                   \
+        ticks_;                                                                                          \
     })
 
 /* One row: `setup` alone is the loop's own cost. */
-#define ROW(key, setup, op, address) \
-    do { \
-        uint32_t base_; \
-        for (unsigned i_ = 0; i_ < SAMPLES; i_++) \
+#define ROW(key, setup, op, address)                 \
+    do {                                             \
+        uint32_t base_;                              \
+        for (unsigned i_ = 0; i_ < SAMPLES; i_++)    \
             samples[i_] = TICKS(setup, "", address); \
-        base_ = median(samples, SAMPLES); \
-        for (unsigned i_ = 0; i_ < SAMPLES; i_++) \
+        base_ = median(samples, SAMPLES);            \
+        for (unsigned i_ = 0; i_ < SAMPLES; i_++)    \
             samples[i_] = TICKS(setup, op, address); \
-        report(key, samples, SAMPLES, base_); \
+        report(key, samples, SAMPLES, base_);        \
     } while (0)
 
 uint32_t median(uint32_t *s, unsigned count)
@@ -52,8 +55,16 @@ void report(const char *key, uint32_t *s, unsigned count, uint32_t base)
     print("bench %s %u %u %u\n", key, less(m, base), less(s[0], base), less(s[count * 9 / 10], base));
 }
 
-struct pointer { uint16_t limit; uint64_t base; } __attribute__((packed));
-struct gate { uint16_t low, selector; uint8_t ist, type; uint16_t middle; uint32_t high, reserved; };
+struct pointer {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+struct gate {
+    uint16_t low, selector;
+    uint8_t ist, type;
+    uint16_t middle;
+    uint32_t high, reserved;
+};
 
 void gate_set(uint8_t vector, const void *code)
 {
@@ -81,14 +92,16 @@ void apic_on(void)
 }
 
 /* From before `op` to the handler's first instructions; the handler's stamp is what ends the wait. */
-#define TO_HANDLER(setup, op) \
-    ({ \
-        uint64_t from_; \
-        stamps = 0; \
+#define TO_HANDLER(setup, op)                                                                                       \
+    ({                                                                                                              \
+        uint64_t from_;                                                                                             \
+        stamps = 0;                                                                                                 \
         __asm__ volatile("sti\n\trdtsc\n\tshl $32, %%rdx\n\tor %%rdx, %%rax\n\tmov %%rax, %%r8\n\t" setup "\n\t" op \
-                         "\n1:\tcmpl $0, stamps\n\tje 1b\n\tcli\n\tmov %%r8, %%rax" \
-                         : "=a"(from_) : : "rcx", "rdx", "r8", "memory", "cc"); \
-        (uint32_t)(stamp - from_); \
+                         "\n1:\tcmpl $0, stamps\n\tje 1b\n\tcli\n\tmov %%r8, %%rax"                                 \
+                         : "=a"(from_)                                                                              \
+                         :                                                                                          \
+                         : "rcx", "rdx", "r8", "memory", "cc");                                                     \
+        (uint32_t)(stamp - from_);                                                                                  \
     })
 
 #define SELF_IPI "mov $0x83f, %%ecx\n\tmov $0x41, %%eax\n\txor %%edx, %%edx"
@@ -111,7 +124,7 @@ static void interrupts(void)
     cpuid(1, r);
     if (!(r[2] >> 24 & 1))
         return;
-    wrmsr(0x832, 0x40000 | VECTOR_STAMP); /* LVT timer: TSC deadline */
+    wrmsr(0x832, 0x40000 | VECTOR_STAMP);  /* LVT timer: TSC deadline */
     for (unsigned i = 0; i < SAMPLES; i++) /* due as it is armed */
         samples[i] = TO_HANDLER("mov $0x6e0, %%ecx\n\tinc %%eax\n\tshr $32, %%rdx", "wrmsr");
     report("tsc_deadline", samples, SAMPLES, base);
@@ -143,8 +156,9 @@ static void fault_fill(const struct multiboot *info)
 }
 
 /*
- * QEMU's pci-testdev (docs/specs/pci-testdev.txt) in place of Mullion's device: BAR 0 memory, BAR 1 ports. A byte written to its
- * start chooses a test; then the header's bytes 4..7 hold the offset whose writes are an ioeventfd; test 1: of any value.
+ * QEMU's pci-testdev (docs/specs/pci-testdev.txt) in place of Mullion's device: BAR 0 memory, BAR 1 ports. A byte
+ * written to its start chooses a test; then the header's bytes 4..7 hold the offset whose writes are an ioeventfd; test
+ * 1: of any value.
  */
 static uint32_t pci(unsigned device, unsigned offset)
 {
@@ -221,13 +235,13 @@ static bool starts(const char *s, const char *with)
     return true;
 }
 
-#define LOOP(name, setup, op, address) \
-    if (starts(what, name)) { \
-        loop_begin(); \
-        for (;;) { \
-            loop_mark(); \
+#define LOOP(name, setup, op, address)       \
+    if (starts(what, name)) {                \
+        loop_begin();                        \
+        for (;;) {                           \
+            loop_mark();                     \
             (void)TICKS(setup, op, address); \
-        } \
+        }                                    \
     }
 
 /* One operation for ever, for a profile. */

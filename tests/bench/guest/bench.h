@@ -1,8 +1,9 @@
 /*
- * The benchmark guest: one Multiboot ELF that measures what leaving a guest costs, seen from inside, in ticks of its own TSC.
- * The first word of its command line says what to do: mode=ops, mode=ipi (two vCPUs), mode=switch (two guests on one CPU),
- * mode=linux (start the Linux among the modules), mode=cpuid (that row only), mode=loop=OP. It runs the same under Mullion,
- * under another hypervisor, and on the bare machine (then rows that need a hypervisor's device are left out).
+ * The benchmark guest: one Multiboot ELF that measures what leaving a guest costs, seen from inside, in ticks of its
+ * own TSC. The first word of its command line says what to do: mode=ops, mode=ipi (two vCPUs), mode=switch (two guests
+ * on one CPU), mode=linux (start the Linux among the modules), mode=cpuid (that row only), mode=loop=OP. It runs the
+ * same under Mullion, under another hypervisor, and on the bare machine (then rows that need a hypervisor's device are
+ * left out).
  *
  * Results are lines "bench KEY MEDIAN LEAST P90"; "bench end" is the last.
  */
@@ -14,9 +15,9 @@
 /* Vectors of the stubs in measure.asm. */
 #define VECTOR_STAMP 0x41
 
-extern volatile uint64_t stamp;      /* TSC at the handler's begin */
-extern volatile uint32_t eoi_ticks;  /* how long its end-of-interrupt took, with 5 ticks for the measuring */
-extern volatile uint32_t stamps;     /* how many there were */
+extern volatile uint64_t stamp;     /* TSC at the handler's begin */
+extern volatile uint32_t eoi_ticks; /* how long its end-of-interrupt took, with 5 ticks for the measuring */
+extern volatile uint32_t stamps;    /* how many there were */
 extern uint8_t isr_stamp[];
 
 extern uint8_t ap_code[], ap_code_end[];

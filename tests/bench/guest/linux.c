@@ -1,8 +1,8 @@
 /*
- * Starts the Linux among the modules by its 64-bit entry (Linux Documentation/arch/x86/boot.rst, zero-page.rst): under a
- * hypervisor and on the bare machine it is the same code, so that the boots can be compared. The first module with a Linux
- * header is the kernel, the next one its initrd. Linux' command line is what follows " -- ", and BENCHTSC=TICKS, the TSC at the
- * jump, which Linux hands to its init as an environment variable.
+ * Starts the Linux among the modules by its 64-bit entry (Linux Documentation/arch/x86/boot.rst, zero-page.rst): under
+ * a hypervisor and on the bare machine it is the same code, so that the boots can be compared. The first module with a
+ * Linux header is the kernel, the next one its initrd. Linux' command line is what follows " -- ", and BENCHTSC=TICKS,
+ * the TSC at the jump, which Linux hands to its init as an environment variable.
  */
 #include "tests/bench/guest/bench.h"
 
@@ -51,7 +51,8 @@ void bench_linux(const struct multiboot *info, const char *text)
 {
     const struct multiboot_module *m = (const void *)(uintptr_t)info->mods_addr;
     unsigned k = 0, count = info->flags & 8 ? info->mods_count : 0;
-    while (k < count && (m[k].end - m[k].start < 0x1000 || get32((const uint8_t *)(uintptr_t)m[k].start + 0x202) != 0x53726448))
+    while (k < count &&
+           (m[k].end - m[k].start < 0x1000 || get32((const uint8_t *)(uintptr_t)m[k].start + 0x202) != 0x53726448))
         k++;
     if (k + 1 >= count) {
         print("bench: no Linux and initrd among %u modules\n", count);
@@ -84,11 +85,14 @@ void bench_linux(const struct multiboot *info, const char *text)
           (unsigned long long)size, initrd_size, maps, (const char *)cmdline);
     while ((inb(0x3fd) & 0x60) != 0x60) /* the serial port has sent everything */
         ;
-    struct { uint16_t limit; uint64_t base; } __attribute__((packed)) pointer = {sizeof(gdt) - 1, (uint64_t)gdt};
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) pointer = {sizeof(gdt) - 1, (uint64_t)gdt};
     __asm__ volatile("cli; lgdt %0; mov %1, %%ds; mov %1, %%es; mov %1, %%ss" : : "m"(pointer), "r"(0x18) : "memory");
     uint64_t now = rdtsc();
     for (unsigned i = 0; i < 16; i++)
-        cmdline[n + 10 + i] = (uint8_t)"0123456789abcdef"[now >> (60 - 4 * i) & 15];
+        cmdline[n + 10 + i] = (uint8_t) "0123456789abcdef"[now >> (60 - 4 * i) & 15];
     __asm__ volatile("pushq $0x10; push %0; lretq" : : "r"(kernel + 0x200), "S"(params) : "memory");
     __builtin_unreachable();
 }

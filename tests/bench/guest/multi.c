@@ -3,7 +3,10 @@
 
 #define AP_AT 0x8000ul
 
-struct pointer { uint16_t limit; uint64_t base; } __attribute__((packed));
+struct pointer {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
 extern uint8_t ap_cr3[], ap_gdtr[], ap_idtr[];
 
 static void pause_ticks(uint64_t ticks)
@@ -31,8 +34,8 @@ static bool start_other(void)
 }
 
 /*
- * From the ICR's write to the first instructions of the handler on the other vCPU, which runs a loop meanwhile. Both TSCs are
- * one clock.
+ * From the ICR's write to the first instructions of the handler on the other vCPU, which runs a loop meanwhile. Both
+ * TSCs are one clock.
  */
 void bench_ipi(void)
 {
@@ -62,8 +65,8 @@ void bench_ipi(void)
 static uint64_t gap[GAPS][2];
 
 /*
- * When this guest did not run, on the host's clock: "bench gap FROM TO". Of two such guests on one CPU, one's FROM and the
- * other's TO have a switch between them and nothing else. Spins until the guest's clock shows 200 million ticks.
+ * When this guest did not run, on the host's clock: "bench gap FROM TO". Of two such guests on one CPU, one's FROM and
+ * the other's TO have a switch between them and nothing else. Spins until the guest's clock shows 200 million ticks.
  */
 void bench_switch(void)
 {
