@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Mullion. `make` builds, `make run` boots the default configuration, `make test` checks everything. See README.md.
 
 BUILD   ?= build
@@ -28,7 +29,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/te
 UNIT_FLAGS := -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen
 UNIT_SOURCES = $< tests/unit/host_stubs.c $$(sed -n 's,^// sources: ,,p' $<)
 
-.PHONY: all kernel unit tcb check run test image clean setup setup-test default-guests
+.PHONY: all kernel unit tcb check format run test image clean setup setup-test default-guests
 .DELETE_ON_ERROR:
 # `make V=1` shows every command.
 ifndef V
@@ -91,9 +92,9 @@ $(BUILD)/mullion: $(BUILD)/mullion.bin boot/image.asm
 
 # ---- On the developer's machine.
 
-$(BUILD)/check-config: tools/check-config.c $(wildcard services/root/config*.c services/root/config*.h lib/*.h) lib/print.c lib/string.c
+$(BUILD)/check-config: tools/check-config.c $(wildcard config/*.c config/*.h lib/*.h) lib/print.c lib/string.c
 	@mkdir -p $(@D)
-	$(HOSTCC) -std=c17 -O1 -g -Wall -Wextra -I. -Iinclude -DUNIT_TEST -o $@ tools/check-config.c $(wildcard services/root/config*.c) lib/print.c lib/string.c
+	$(HOSTCC) -std=c17 -O1 -g -Wall -Wextra -I. -Iinclude -DUNIT_TEST -o $@ tools/check-config.c $(wildcard config/*.c) lib/print.c lib/string.c
 
 setup:
 	@tools/setup.sh build
@@ -129,7 +130,7 @@ unit: $(UNIT_TESTS)
 	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; exit $$failed
 
 tcb:
-	@/usr/bin/python3 tools/tcb.py 8000 $(RING0)
+	@/usr/bin/python3 tools/tcb.py $(RING0)
 
 check: setup-test
 	@CFLAGS0='$(CFLAGS0)' CFLAGS3='$(CFLAGS3)' tools/check.py $(BUILD)
@@ -138,6 +139,10 @@ check: setup-test
 test: setup-test
 	@$(MAKE) --no-print-directory all default-guests
 	@/usr/bin/python3 tools/run-tests.py $(BUILD) $(if $(T),-k '$(T)')
+
+# Lays out all C as .clang-format says.
+format: setup-test
+	@clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
 	rm -rf $(BUILD)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The ring-3 programs: $(BUILD)/vmm.elf, console.elf, audit.elf (stripped) and root.bin (flat: the kernel loads it): these go into the image; with
 # symbols: $(BUILD)/ring3/NAME.elf.
 # What a program is made of is found by wildcard: no list to keep.
@@ -5,9 +6,9 @@
 LD    ?= ld
 STRIP ?= strip
 
-LIB3     := $(sort $(wildcard lib/*.c))
+LIB3     := $(sort $(wildcard lib/*.c lib/*/*.c))
 VMM3     := $(sort $(wildcard vmm/*.c vmm/*/*.c)) $(LIB3)
-ROOT3    := $(sort $(wildcard services/root/*.c)) $(LIB3)
+ROOT3    := $(sort $(wildcard services/root/*.c config/*.c)) $(LIB3)
 CONSOLE3 := $(sort $(wildcard services/console/*.c)) drivers/screen.c drivers/framebuffer.c $(LIB3)
 AUDIT3   := $(sort $(wildcard services/audit/*.c)) $(LIB3)
 

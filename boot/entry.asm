@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; From the boot loader's 32-bit protected mode to 64-bit C.
 ;
 ; Promises: boot_main(magic, info) is called on boot_stack with interrupts off, paging on, physical memory 0-4 GiB mapped one to one and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Multiboot information, versions 1 and 2. Sources: Multiboot Specification 0.6.96, 3.3; Multiboot2
  * Specification 2.0, 3.6.

@@ -1,13 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the boot loader told us, in one form for Multiboot 1 and 2, copied out of its memory, checked and bounded.
  */
 #ifndef BOOT_MULTIBOOT_H
 #define BOOT_MULTIBOOT_H
 
-#include "arch/x86_64/types.h"
 #include "boot/ranges.h"
 #include "drivers/screen.h"
 #include "mullion/boot.h"
+#include "mullion/types.h"
 
 struct boot_facts {
     char cmdline[BOOT_CMDLINE_MAX];

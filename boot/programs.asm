@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; The ring-3 programs, each on pages of its own inside the kernel image, so that their read-only parts can be mapped where they lie.
 ; PROGRAMS is the folder they were built in, from the Makefile.
 section .programs progbits alloc noexec nowrite align=4096

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "boot/ranges.h"
 
 static void close_gap(struct boot_range *list, unsigned *count, unsigned at)

@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sorted, disjoint lists of physical ranges. Pure.
  */
 #ifndef BOOT_RANGES_H
 #define BOOT_RANGES_H
 
-#include "arch/x86_64/types.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 struct boot_range {
     uint64_t base, size;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # `make docs` writes docs/abi.md from the headers; `make check` fails if somebody forgot to.
 .PHONY: docs docs-check
 docs:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Characters on a screen of pixels with direct colours, 16, 24 or 32 bits each. Never reads video memory; keeps no
  * lock. */
 #ifndef DRIVERS_FRAMEBUFFER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The machine's screen: VGA text, or pixels where the firmware has no text mode (UEFI). The kernel's until ring 3's
  * console maps it, and again in a panic; the console is made of the same source. What is written before there is a

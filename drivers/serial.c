@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Source: National Semiconductor PC16550D data sheet. */
 #include "drivers/serial.h"
 

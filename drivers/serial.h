@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel's own serial port: a polled 16550, output only. */
 #ifndef DRIVERS_SERIAL_H
 #define DRIVERS_SERIAL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The interface of the two backends (VT-x + EPT, AMD-V + NPT), and the part of a vCPU that they share with the kernel.
  *
@@ -10,32 +11,32 @@
 #ifndef KERNEL_BACKEND_H
 #define KERNEL_BACKEND_H
 
-#include "arch/x86_64/types.h"
 #include "kernel/object.h"
 #include "mm/pagetable.h"
+#include "mullion/types.h"
 #include "mullion/vcpu.h"
 
 struct cpu;
 struct thread;
 
-#define SETTLE_CPUID_MAX    96
-#define SETTLE_DOORBELL_MAX 32
+#define FASTPATH_CPUID_MAX    96
+#define FASTPATH_DOORBELL_MAX 32
 
-struct settled_cpuid {
+struct fastpath_cpuid_entry {
     uint32_t leaf, subleaf, live, eax, ebx, ecx, edx, reserved;
 };
 /* One pool page: the entries from 1 on, and where a leaf's are: open addressing, 0 ends a search. */
 #define CPUID_INDEX_SIZE 256u
-struct settled_cpuids {
+struct fastpath_cpuids {
     uint32_t count;
-    struct settled_cpuid entry[SETTLE_CPUID_MAX + 1];
+    struct fastpath_cpuid_entry entry[FASTPATH_CPUID_MAX + 1];
     uint8_t index[CPUID_INDEX_SIZE];
 };
 static inline uint32_t cpuid_index(uint32_t leaf)
 {
     return leaf % CPUID_INDEX_SIZE;
 }
-struct settled_doorbell {
+struct fastpath_doorbells {
     struct event *event;
     uint64_t bits;
     uint64_t at;  /* a port, or a guest-physical address with DOORBELL_STORE */
@@ -53,8 +54,8 @@ struct space {
     uint64_t flush_generation; /* raised by unmap; a vCPU that has seen less must flush before it enters */
     uint32_t tag;              /* identifies the translations in the TLB: kernel-wide unique, never 0 */
     uint32_t doorbell_count;
-    struct settled_cpuids *cpuid;      /* one pool page */
-    struct settled_doorbell *doorbell; /* likewise, made at first use */
+    struct fastpath_cpuids *cpuid;       /* one pool page */
+    struct fastpath_doorbells *doorbell; /* likewise, made at first use */
 };
 
 struct vcpu {
@@ -71,8 +72,8 @@ struct vcpu {
     uint32_t kicked;     /* atomic; set by anybody, cleared when it is reported */
     bool in_guest_mode;  /* the thread's mode: inside vcpu_run */
     bool halted;         /* atomic; inside vcpu_run, asleep by ACTIVITY_HALT or about to be */
-    bool alone; /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice ends
-                   its turn */
+    bool dedicated; /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice
+                       ends its turn */
     /* switched by common code, see above */
     void *fpu; /* XSAVE area, one page */
     uint64_t xcr0, cr2, dr[4], tsc_aux;
@@ -97,7 +98,7 @@ static inline void vcpu_goes_on(struct vcpu *v, uint64_t now)
  * before it enters. */
 static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
 {
-    uint32_t length = __atomic_load_n(&s->advance, __ATOMIC_RELAXED);
+    uint32_t length = read_once(s->advance);
     if (length)
         s->advance = 0;
     return length <= INSTRUCTION_MAX ? length : 0;

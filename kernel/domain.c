@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernel/domain.h"
 
 #include "arch/x86_64/instr.h"
@@ -122,7 +123,7 @@ void domain_switch(struct cpu *c, struct domain *d)
     for (uint32_t i = 0; i < c->open_ports; i++)
         cpu_ports(c, c->domain->ports[i].first, c->domain->ports[i].last, false);
     c->domain = d;
-    c->foreign = true;
+    c->other_domain_ran = true;
     c->open_ports = d ? d->port_count : 0;
     for (uint32_t i = 0; i < c->open_ports; i++)
         cpu_ports(c, d->ports[i].first, d->ports[i].last, true);
@@ -174,7 +175,7 @@ static void free_threads(struct domain *d)
         struct thread *t = d->threads;
         d->threads = t->next;
         t->object.dead = true;
-        t->cpu->gone_ticks += t->entity.ran;
+        t->cpu->ended_ticks += t->entity.ran;
         if (t->vcpu) {
             struct object *v = &t->vcpu->object;
             t->vcpu = NULL;

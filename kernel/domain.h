@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A domain: a ring-3 address space, its handle table, its quota of kernel memory, its threads. Kernel lock held unless
  * said otherwise.
@@ -70,7 +71,7 @@ void domain_fault(struct thread *t, uint64_t cr2);
 void domain_stop(struct domain *d, enum domain_state state);
 static inline bool domain_runs(const struct domain *d)
 {
-    return __atomic_load_n(&d->state, __ATOMIC_RELAXED) <= DOMAIN_RUNNING;
+    return read_once(d->state) <= DOMAIN_RUNNING;
 }
 
 /* No lock: loads page tables and ports on this CPU. NULL: the kernel's own. */

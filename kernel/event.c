@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernel/event.h"
 
 #include "arch/x86_64/instr.h"
@@ -45,14 +46,14 @@ struct result event_wait(struct event *e, struct thread *t, uint64_t mask, uint6
         return done(met);
     }
     if (e->waiter)
-        return failed(E_BUSY);
+        return result_of(E_BUSY);
     if (deadline != NEVER && rdtsc() >= deadline)
-        return failed(E_TIMEOUT);
+        return result_of(E_TIMEOUT);
     object_get(&e->object);
     e->waiter = t;
     t->waiting = e;
     t->wait_mask = mask;
-    return failed(E_AGAIN);
+    return result_of(E_AGAIN);
 }
 
 bool event_forget(struct thread *t)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Text formatting for the log. Never writes beyond the buffer. A conversion that it does not know is copied out, with
  * all that follows, as it stands: the arguments behind it cannot be trusted to be what the format says.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Hardware interrupts as objects: bound to an event. Kernel lock held, but for irq_arrived. */
 #ifndef KERNEL_IRQ_H
 #define KERNEL_IRQ_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the log that only the kernel's own start and system calls use. */
 #ifndef KERNEL_KLOG_RING_H
 #define KERNEL_KLOG_RING_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel's locks, all of them, in the order in which they may be taken:
  *   1. kernel_lock (kernel/object.h): objects, handles, tables, ledger, pool, events.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernel/log.h"
 
 #include "arch/x86_64/apic.h"

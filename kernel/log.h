@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel's log and its last words. Text goes into the klog ring, and, until ring 3 has taken them over, to serial
  * and screen.
@@ -6,7 +7,7 @@
 #define KERNEL_LOG_H
 
 #include <stdarg.h>
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -23,7 +24,7 @@ noreturn void panic(const char *format, ...) print_like(1, 2);
 /* Compiled into every build; in unit tests it aborts. */
 #define kassert(condition)                                                        \
     do {                                                                          \
-        if (__builtin_expect(!(condition), 0))                                    \
+        if (unlikely(!(condition)))                                               \
             panic("assertion failed: %s, %s:%u", #condition, __FILE__, __LINE__); \
     } while (0)
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * From the boot loader's hand-over to the CPU loop: read what there is, take the machine over, start the other CPUs,
  * start root.

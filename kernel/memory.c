@@ -1,12 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Ownership and mappings of physical memory. A memory object that is destroyed goes through: out of all tables, flushed
  * from all CPUs, zeroed, back to free. Frames are free again only after the last of these.
  */
 #include "kernel/memory.h"
 
+#include "kernel/audit_view.h"
 #include "kernel/domain.h"
 #include "kernel/klog_ring.h"
-#include "kernel/shown.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
 #include "mm/hostmap.h"
@@ -15,7 +16,7 @@
 #define MAPPINGS_PER_STEP 16u
 enum { PHASE_ALIVE = 0, PHASE_UNMAPPING, PHASE_FLUSHING, PHASE_SCRUBBING, PHASE_GONE };
 
-struct shown shown __attribute__((section(".bss.shown"), aligned(4096)));
+struct audit_view shown __attribute__((section(".bss.audit_view"), aligned(4096)));
 
 struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint32_t tag, bool is_ram, enum error *e)
 {

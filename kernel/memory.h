@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory objects: runs of physical memory with one owner each, and where they are mapped. Kernel lock held.
  */

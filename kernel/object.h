@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What every kernel object starts with. Objects come from the pool and are paid for by a domain's quota. A reference is
  * held by each handle and by each object that points here; a destroyed object stays as an inert shell until the last
@@ -6,8 +7,8 @@
 #ifndef KERNEL_OBJECT_H
 #define KERNEL_OBJECT_H
 
-#include "arch/x86_64/types.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 struct domain;
 
@@ -43,7 +44,7 @@ struct result {
     enum error error;
     uint64_t value;
 };
-static inline struct result failed(enum error e)
+static inline struct result result_of(enum error e)
 {
     return (struct result){e, 0};
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernel/options.h"
 
 bool option(const char *cmdline, const char *name, char *value, size_t size)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Root's domain: its image is mapped where it lies in the kernel image, its first page tells it what there is
  * (mullion/boot.h), its handles give it all memory, all modules, all ports and interrupts that ring 3 may have. Root
@@ -8,12 +9,12 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/time.h"
 #include "drivers/serial.h"
+#include "kernel/audit_view.h"
 #include "kernel/domain.h"
 #include "kernel/irq.h"
 #include "kernel/klog_ring.h"
 #include "kernel/memory.h"
 #include "kernel/options.h"
-#include "kernel/shown.h"
 #include "kernel/string.h"
 #include "kernel/syscall.h"
 #include "kernel/thread.h"
@@ -30,10 +31,10 @@ extern char program_audit[], program_audit_end[], shown_start[], shown_end[];
 static union {
     struct root_boot boot;
     char pages[(sizeof(struct root_boot) + PAGE_MASK) & ~PAGE_MASK];
-} told __attribute__((section(".bss.page"), aligned(4096)));
+} root_info __attribute__((section(".bss.page"), aligned(4096)));
 static struct ports ports[ROOT_SLOT_FIRST_FREE]; /* by their slots */
 
-static void hand(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
+static void grant(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
 {
     uint32_t got = slot;
     if (handle_put(root, o, rights, &got) != OK)
@@ -56,21 +57,22 @@ static void hand_ports(struct domain *root, uint32_t slot, uint16_t first, uint1
     object_get(&p->object); /* the kernel's own: it lives for ever, whoever closes what */
     p->first = first;
     p->last = last;
-    hand(root, &p->object, RIGHTS_ALL, slot);
+    grant(root, &p->object, RIGHTS_ALL, slot);
 }
 
 /* Never destroyed. */
-static void hand_kept(struct domain *root, uint64_t base, uint64_t size, uint32_t tag, uint32_t rights, uint32_t slot)
+static void grant_permanent(struct domain *root, uint64_t base, uint64_t size, uint32_t tag, uint32_t rights,
+                            uint32_t slot)
 {
     struct memory *m = object_over(root, base, size, tag, false);
     m->keep = true;
-    hand(root, &m->object, rights | RIGHT_READ | RIGHT_GRANT | RIGHT_MANAGE, slot);
+    grant(root, &m->object, rights | RIGHT_READ | RIGHT_GRANT | RIGHT_MANAGE, slot);
 }
 
-static uint32_t hand_program(struct domain *root, const char *start, const char *end, const char *name, uint32_t slot)
+static uint32_t grant_program(struct domain *root, const char *start, const char *end, const char *name, uint32_t slot)
 {
-    hand_kept(root, image_hpa(start).v, page_up((uint64_t)(end - start)), TAG_MODULE, RIGHT_EXEC, slot);
-    struct boot_module *x = &told.boot.program[told.boot.program_count++];
+    grant_permanent(root, image_hpa(start).v, page_up((uint64_t)(end - start)), TAG_MODULE, RIGHT_EXEC, slot);
+    struct boot_module *x = &root_info.boot.program[root_info.boot.program_count++];
     x->base = image_hpa(start).v;
     x->size = (uint64_t)(end - start);
     x->slot = slot;
@@ -98,8 +100,8 @@ static void map_root_data(struct domain *root, struct memory *ram, uint64_t from
         e = mapping_make(root, &root->tables, &root->mappings, m, from, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
     if (e != OK)
         panic("no memory for root's data (error %u)", e);
-    told.boot.data_base = m->range.base.v;
-    told.boot.data_bytes = size;
+    root_info.boot.data_base = m->range.base.v;
+    root_info.boot.data_bytes = size;
     for (uint64_t at = 0; at < size; at += PAGE_SIZE, file += PAGE_SIZE) {
         char *page = window_open(hpa(m->range.base.v + at));
         memset(page, 0, PAGE_SIZE);
@@ -116,13 +118,13 @@ static uint64_t load_root(struct domain *root, struct memory *ram)
     map_root(root, ROOT_IMAGE_VA, x->rodata, program_root, RIGHT_READ | RIGHT_EXEC);
     map_root(root, x->rodata, x->data, rodata, RIGHT_READ);
     map_root_data(root, ram, x->data, x->end, data);
-    map_root(root, ROOT_BOOT_VA, ROOT_BOOT_VA + sizeof told, &told, RIGHT_READ);
+    map_root(root, ROOT_BOOT_VA, ROOT_BOOT_VA + sizeof root_info, &root_info, RIGHT_READ);
     return x->entry;
 }
 
-static void tell(const struct root_setup *s, struct domain *root)
+static void fill_root_info(const struct root_setup *s, struct domain *root)
 {
-    struct root_boot *b = &told.boot;
+    struct root_boot *b = &root_info.boot;
     b->magic = ROOT_BOOT_MAGIC;
     b->abi_version = MULLION_ABI_VERSION;
     b->cpu_count = cpu_count;
@@ -141,17 +143,18 @@ static void tell(const struct root_setup *s, struct domain *root)
     b->pm1a_sleep_type = s->acpi->s5_type;
 }
 
-static void hand_devices(const struct root_setup *s, struct domain *root)
+static void grant_devices(const struct root_setup *s, struct domain *root)
 {
     object_get(&log_object);
-    hand(root, &log_object, RIGHTS_ALL, ROOT_SLOT_LOG);
-    hand_kept(root, image_hpa(&klog_ring).v, page_up(sizeof klog_ring), TAG_LOG, 0, ROOT_SLOT_LOG_RING);
-    hand_kept(root, s->pool.base, s->pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
-    hand_kept(root, image_hpa(shown_start).v, (uint64_t)(shown_end - shown_start), TAG_KERNEL, 0, ROOT_SLOT_SHOWN);
+    grant(root, &log_object, RIGHTS_ALL, ROOT_SLOT_LOG);
+    grant_permanent(root, image_hpa(&klog_ring).v, page_up(sizeof klog_ring), TAG_LOG, 0, ROOT_SLOT_LOG_RING);
+    grant_permanent(root, s->pool.base, s->pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
+    grant_permanent(root, image_hpa(shown_start).v, (uint64_t)(shown_end - shown_start), TAG_KERNEL, 0,
+                    ROOT_SLOT_SHOWN);
     if (s->screen_bytes) {
         uint64_t at = s->boot->screen.address, from = page_down(at);
-        hand_kept(root, from, page_up(at + s->screen_bytes) - from, TAG_SCREEN, RIGHT_WRITE, ROOT_SLOT_SCREEN);
-        told.boot.screen = s->boot->screen;
+        grant_permanent(root, from, page_up(at + s->screen_bytes) - from, TAG_SCREEN, RIGHT_WRITE, ROOT_SLOT_SCREEN);
+        root_info.boot.screen = s->boot->screen;
     }
     uint16_t serial = serial_port();
     if (serial) {
@@ -160,7 +163,7 @@ static void hand_devices(const struct root_setup *s, struct domain *root)
                                 s->acpi->isa[SERIAL_ISA_IRQ].low);
         if (i) {
             object_get(&i->object);
-            hand(root, &i->object, RIGHTS_ALL, ROOT_SLOT_SERIAL_IRQ);
+            grant(root, &i->object, RIGHTS_ALL, ROOT_SLOT_SERIAL_IRQ);
         } else {
             klog(LOG_WARN, "the serial port's interrupt cannot be routed: no I/O APIC serves it");
         }
@@ -181,15 +184,15 @@ void root_create(const struct root_setup *s)
         panic("no kernel memory for root");
     root->cpu_mask = cpu_count == 64 ? ~0ull : (1ull << cpu_count) - 1;
     object_get(&root->object);
-    hand(root, &root->object, RIGHTS_ALL, ROOT_SLOT_SELF);
-    hand_devices(s, root);
+    grant(root, &root->object, RIGHTS_ALL, ROOT_SLOT_SELF);
+    grant_devices(s, root);
 
     uint32_t slot = ROOT_SLOT_FIRST_FREE;
     struct memory *largest = NULL;
     for (unsigned i = 0; i < s->ram_count; i++, slot++) {
         struct memory *m = object_over(root, s->ram[i].base, s->ram[i].size, 0, true);
-        hand(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, slot);
-        told.boot.ram[told.boot.ram_count++] = (struct boot_ram){s->ram[i].base, s->ram[i].size, slot, 0};
+        grant(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, slot);
+        root_info.boot.ram[root_info.boot.ram_count++] = (struct boot_ram){s->ram[i].base, s->ram[i].size, slot, 0};
         if (!largest || m->range.size > largest->range.size)
             largest = m;
     }
@@ -197,23 +200,23 @@ void root_create(const struct root_setup *s)
         struct boot_range r = s->boot->module[i].range;
         struct memory *m = object_over(root, page_down(r.base), page_up(r.base + r.size) - page_down(r.base),
                                        TAG_MODULE, false);
-        hand(root, &m->object, RIGHTS_ALL, slot);
-        struct boot_module *x = &told.boot.module[told.boot.module_count++];
+        grant(root, &m->object, RIGHTS_ALL, slot);
+        struct boot_module *x = &root_info.boot.module[root_info.boot.module_count++];
         *x = (struct boot_module){.base = r.base, .size = r.size, .slot = slot};
         copy_string(x->name, sizeof x->name, s->boot->module[i].name);
     }
-    slot = hand_program(root, program_vmm, program_vmm_end, "vmm", slot);
-    slot = hand_program(root, program_console, program_console_end, "console", slot);
-    slot = hand_program(root, program_audit, program_audit_end, "audit", slot);
-    slot = hand_program(root, program_root, program_root_end, "root", slot);
-    hand_kept(root, image_hpa(&told).v, sizeof told, TAG_ROOT, 0, slot);
+    slot = grant_program(root, program_vmm, program_vmm_end, "vmm", slot);
+    slot = grant_program(root, program_console, program_console_end, "console", slot);
+    slot = grant_program(root, program_audit, program_audit_end, "audit", slot);
+    slot = grant_program(root, program_root, program_root_end, "root", slot);
+    grant_permanent(root, image_hpa(&root_info).v, sizeof root_info, TAG_ROOT, 0, slot);
     if (option(s->boot->cmdline, "debug-exit", NULL, 0)) {
         hand_ports(root, ROOT_SLOT_QEMU_EXIT_PORTS, 0xf4, 0xf4);
         hand_ports(root, ROOT_SLOT_BOCHS_EXIT_PORTS, 0x8900, 0x8900);
     }
     if (!largest)
         panic("the firmware's map leaves no memory for guests");
-    tell(s, root);
+    fill_root_info(s, root);
     shown.root = root;
     shown.kernel_table = kernel_tables.root;
     for (unsigned i = 0; i < ARRAY_SIZE(shown.msr_bitmap); i++)

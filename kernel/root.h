@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Makes root, the first ring-3 program, and hands it everything there is. */
 #ifndef KERNEL_ROOT_H
 #define KERNEL_ROOT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The scheduler of one CPU. It promises: the one that runs has the highest priority of all that want to and may, and
  * the earliest deadline of those; who has a budget runs no longer than that in any of its periods, but for what its
@@ -55,7 +56,7 @@ static inline void charge(struct sched_budget *b, uint64_t used)
 /* Starts the period that holds `now`; missed ones are gone. */
 static inline void refill(struct sched_budget *b, uint64_t now)
 {
-    uint64_t late = now - b->refill_at, missed = rarely(late >= b->period) ? late / b->period : 0;
+    uint64_t late = now - b->refill_at, missed = unlikely(late >= b->period) ? late / b->period : 0;
     b->left = (missed || b->left > 0 ? 0 : b->left) + (int64_t)b->ticks;
     b->refill_at = add_sat(b->refill_at + missed * b->period, b->period);
 }

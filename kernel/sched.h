@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The scheduler of one CPU: fixed priorities; within one the earliest deadline first. Who has a budget is a
  * constant-bandwidth server: `ticks` in each `period`, whose end is the deadline, guaranteed as long as the shares of a
@@ -12,8 +13,8 @@
 #ifndef KERNEL_SCHED_H
 #define KERNEL_SCHED_H
 
-#include "arch/x86_64/types.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 struct sched_budget {
     uint64_t ticks; /* in each period */

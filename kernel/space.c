@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernel/space.h"
 
 #include "kernel/event.h"
 #include "kernel/memory.h"
 #include "kernel/vcpu.h"
 
-_Static_assert(sizeof(struct settled_cpuids) <= PAGE_SIZE && SETTLE_CPUID_MAX < 256, "one page");
-_Static_assert(sizeof(struct settled_doorbell) * SETTLE_DOORBELL_MAX <= PAGE_SIZE, "one page");
+_Static_assert(sizeof(struct fastpath_cpuids) <= PAGE_SIZE && FASTPATH_CPUID_MAX < 256, "one page");
+_Static_assert(sizeof(struct fastpath_doorbells) * FASTPATH_DOORBELL_MAX <= PAGE_SIZE, "one page");
 
 static uint32_t spaces_made;
 
@@ -40,32 +41,32 @@ void space_free(struct space *s)
     object_free(s->payer, s, sizeof *s);
 }
 
-enum error space_settle_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+enum error space_fastpath_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    struct settled_cpuid x = {.leaf = (uint32_t)a,
-                              .subleaf = (uint32_t)(a >> 32),
-                              .live = (uint32_t)d,
-                              .eax = (uint32_t)b,
-                              .ebx = (uint32_t)(b >> 32),
-                              .ecx = (uint32_t)c,
-                              .edx = (uint32_t)(c >> 32)};
-    struct settled_cpuids *t = s->cpuid;
+    struct fastpath_cpuid_entry x = {.leaf = (uint32_t)a,
+                                     .subleaf = (uint32_t)(a >> 32),
+                                     .live = (uint32_t)d,
+                                     .eax = (uint32_t)b,
+                                     .ebx = (uint32_t)(b >> 32),
+                                     .ecx = (uint32_t)c,
+                                     .edx = (uint32_t)(c >> 32)};
+    struct fastpath_cpuids *t = s->cpuid;
     uint32_t at = cpuid_index(x.leaf);
     for (; t->index[at]; at = (at + 1) % CPUID_INDEX_SIZE) {
-        struct settled_cpuid *known = &t->entry[t->index[at]];
+        struct fastpath_cpuid_entry *known = &t->entry[t->index[at]];
         if (known->leaf == x.leaf && known->subleaf == x.subleaf) {
             *known = x;
             return OK;
         }
     }
-    if (t->count == SETTLE_CPUID_MAX)
+    if (t->count == FASTPATH_CPUID_MAX)
         return E_QUOTA;
     t->entry[++t->count] = x;
     __atomic_store_n(&t->index[at], (uint8_t)t->count, __ATOMIC_RELEASE); /* last: other vCPUs may be looking */
     return OK;
 }
 
-enum error space_settle_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e, uint64_t bits)
+enum error space_fastpath_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e, uint64_t bits)
 {
     if (!s->doorbell && !(s->doorbell = pool_page(&s->payer->quota)))
         return E_QUOTA;
@@ -74,10 +75,10 @@ enum error space_settle_doorbell(struct space *s, uint64_t at, uint64_t key, str
             __atomic_store_n(&s->doorbell[i].key, key, __ATOMIC_RELAXED);
             return OK;
         }
-    if (s->doorbell_count == SETTLE_DOORBELL_MAX)
+    if (s->doorbell_count == FASTPATH_DOORBELL_MAX)
         return E_QUOTA;
     object_get(&e->object);
-    s->doorbell[s->doorbell_count] = (struct settled_doorbell){e, bits, at, key};
+    s->doorbell[s->doorbell_count] = (struct fastpath_doorbells){e, bits, at, key};
     __atomic_store_n(&s->doorbell_count, s->doorbell_count + 1, __ATOMIC_RELEASE);
     return OK;
 }

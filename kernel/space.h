@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest-physical address spaces and the tables from which ring 0 settles exits. Kernel lock held. struct space is in
  * kernel/backend.h.
@@ -10,9 +11,10 @@
 
 struct space *space_new(struct domain *payer) must_check;
 void space_free(struct space *s);
-enum error space_settle_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d) must_check;
-/* at, key: as struct settled_doorbell has them. Takes a reference to the event; one that is there keeps its own and
+enum error space_fastpath_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d) must_check;
+/* at, key: as struct fastpath_doorbells has them. Takes a reference to the event; one that is there keeps its own and
  * gets the new key. */
-enum error space_settle_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e, uint64_t bits) must_check;
+enum error space_fastpath_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e,
+                                   uint64_t bits) must_check;
 
 #endif

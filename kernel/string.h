@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The few string functions of ring 0. The first four are what the C standard says; the compiler calls some of them on
  * its own.
@@ -5,7 +6,7 @@
 #ifndef KERNEL_STRING_H
 #define KERNEL_STRING_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *to, int byte, size_t size);

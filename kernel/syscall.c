@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * System calls. Each one reads: find and check every argument, then act. Arguments are numbers; ring 3's memory is
  * never touched.
@@ -6,12 +7,12 @@
 
 #include "arch/x86_64/instr.h"
 #include "drivers/serial.h"
+#include "kernel/audit_view.h"
 #include "kernel/domain.h"
 #include "kernel/event.h"
 #include "kernel/irq.h"
 #include "kernel/klog_ring.h"
 #include "kernel/memory.h"
-#include "kernel/shown.h"
 #include "kernel/space.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
@@ -30,7 +31,7 @@ struct arguments {
     struct object *v;                                                   \
     enum error v##_error = handle_get(x->d, x->a[n], type, rights, &v); \
     if (v##_error != OK)                                                \
-    return failed(v##_error)
+    return result_of(v##_error)
 #define ARGUMENT(v, n, kind, type, rights)        \
     OBJECT_ARGUMENT(v##_object, n, type, rights); \
     struct kind *v = container_of(v##_object, struct kind, object)
@@ -43,12 +44,12 @@ static struct result give(struct domain *d, struct object *o, uint32_t rights)
     if (e == OK)
         return done(slot);
     object_put(o);
-    return failed(e);
+    return result_of(e);
 }
 
 static struct result sys_handle_close(const struct arguments *x)
 {
-    return failed(handle_close(x->d, x->a[0]));
+    return result_of(handle_close(x->d, x->a[0]));
 }
 
 static struct result sys_handle_grant(const struct arguments *x)
@@ -58,15 +59,15 @@ static struct result sys_handle_grant(const struct arguments *x)
     uint32_t has;
     enum error e = handle_any(x->d, x->a[1], RIGHT_GRANT, &o, &has);
     if (e != OK)
-        return failed(e);
+        return result_of(e);
     uint32_t slot = (uint32_t)x->a[3];
     if (x->a[3] >= MAX_HANDLES)
-        return failed(E_ARG);
+        return result_of(E_ARG);
     if (o->dead || target->phase)
-        return failed(E_DEAD);
+        return result_of(E_DEAD);
     e = handle_put(target, o, has & (uint32_t)x->a[2], &slot);
     if (e != OK)
-        return failed(e);
+        return result_of(e);
     object_get(o);
     return done(slot);
 }
@@ -76,39 +77,39 @@ static struct result sys_destroy(const struct arguments *x)
     struct object *o;
     enum error e = handle_any(x->d, x->a[0], RIGHT_DESTROY, &o, NULL);
     if (e != OK)
-        return failed(e);
+        return result_of(e);
     switch (o->type) {
     case OBJ_DOMAIN: {
         struct domain *d = container_of(o, struct domain, object);
-        return failed(d == x->d ? E_STATE : domain_destroy_step(d));
+        return result_of(d == x->d ? E_STATE : domain_destroy_step(d));
     }
-    case OBJ_MEMORY: return failed(memory_destroy_step(container_of(o, struct memory, object)));
+    case OBJ_MEMORY: return result_of(memory_destroy_step(container_of(o, struct memory, object)));
     case OBJ_EVENT:
         if (o->dead)
-            return failed(E_DEAD);
+            return result_of(E_DEAD);
         event_destroy(container_of(o, struct event, object));
         return done(0);
-    default: return failed(E_TYPE);
+    default: return result_of(E_TYPE);
     }
 }
 
 static struct result sys_domain_create(const struct arguments *x)
 {
     if (x->d->phase) /* it is being destroyed while this call waited for the lock */
-        return failed(E_DEAD);
+        return result_of(E_DEAD);
     struct event *death = NULL;
     if (x->a[2]) {
         ARGUMENT(event, 2, event, OBJ_EVENT, RIGHT_SIGNAL);
         death = event;
     }
     if (x->a[0] > pool_pages_total() || x->a[1] & ~x->d->cpu_mask)
-        return failed(E_ARG);
+        return result_of(E_ARG);
     enum error e = handle_room(x->d);
     if (e != OK)
-        return failed(e);
+        return result_of(e);
     struct domain *d = domain_new(x->d, x->a[0] * PAGE_SIZE);
     if (!d)
-        return failed(E_QUOTA);
+        return result_of(E_QUOTA);
     d->cpu_mask = x->a[1];
     d->death = death;
     d->death_bits = x->a[3];
@@ -122,7 +123,7 @@ static struct result sys_thread_create(const struct arguments *x)
     ARGUMENT(d, 0, domain, OBJ_DOMAIN, RIGHT_MANAGE);
     /* Nobody gets out of his own cap or above his own priority by making another thread. */
     if (x->t->entity.budget || (x->a[4] >> 8 & 0xff) > x->t->entity.priority)
-        return failed(E_RIGHTS);
+        return result_of(E_RIGHTS);
     struct thread *t, *beside = NULL;
     if (x->a[4] & SCHED_BESIDE) {
         ARGUMENT(other, 5, thread, OBJ_THREAD, RIGHT_MANAGE);
@@ -130,9 +131,9 @@ static struct result sys_thread_create(const struct arguments *x)
     }
     enum error e = handle_room(x->d);
     if (e != OK)
-        return failed(e);
+        return result_of(e);
     e = thread_create(d, x->a[1], x->a[2], x->a[3], x->a[4], x->a[5], beside, &t);
-    return e == OK ? give(x->d, &t->object, RIGHTS_ALL) : failed(e);
+    return e == OK ? give(x->d, &t->object, RIGHTS_ALL) : result_of(e);
 }
 
 static struct result sys_memory_carve(const struct arguments *x)
@@ -140,9 +141,9 @@ static struct result sys_memory_carve(const struct arguments *x)
     ARGUMENT(ram, 0, memory, OBJ_MEMORY, RIGHT_MAP);
     enum error e = handle_room(x->d);
     if (e != OK)
-        return failed(e);
+        return result_of(e);
     struct memory *m = memory_carve(x->d, ram, x->a[1], x->a[2], (uint32_t)x->a[3], &e);
-    return m ? give(x->d, &m->object, RIGHTS_ALL) : failed(e);
+    return m ? give(x->d, &m->object, RIGHTS_ALL) : result_of(e);
 }
 
 static struct result sys_map(const struct arguments *x)
@@ -150,37 +151,38 @@ static struct result sys_map(const struct arguments *x)
     OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MAP);
     uint64_t address = x->a[1], size = x->a[4], rights = x->a[5];
     if (!(rights & RIGHT_READ) || (rights & ~(uint64_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)))
-        return failed(E_ARG);
+        return result_of(E_ARG);
     ARGUMENT(m, 2, memory, OBJ_MEMORY, (uint32_t)rights);
     if (o->type == OBJ_DOMAIN) {
         struct domain *d = container_of(o, struct domain, object);
         if (address < USER_VA_MIN || address >= USER_VA_MAX || size > USER_VA_MAX - address)
-            return failed(E_ARG);
+            return result_of(E_ARG);
         if ((rights & RIGHT_WRITE) && (rights & RIGHT_EXEC)) /* never both in ring 3 */
-            return failed(E_ARG);
-        return failed(mapping_make(d, &d->tables, &d->mappings, m, address, x->a[3], size, (uint32_t)rights | PT_USER));
+            return result_of(E_ARG);
+        return result_of(
+            mapping_make(d, &d->tables, &d->mappings, m, address, x->a[3], size, (uint32_t)rights | PT_USER));
     }
     if (o->type == OBJ_SPACE) {
         struct space *s = container_of(o, struct space, object);
-        return failed(mapping_make(s->payer, &s->tables, &s->mappings, m, address, x->a[3], size, (uint32_t)rights));
+        return result_of(mapping_make(s->payer, &s->tables, &s->mappings, m, address, x->a[3], size, (uint32_t)rights));
     }
-    return failed(E_TYPE);
+    return result_of(E_TYPE);
 }
 
 static struct result sys_unmap(const struct arguments *x)
 {
     OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MAP);
     if (o->type == OBJ_DOMAIN)
-        return failed(mapping_remove_step(container_of(o, struct domain, object)->mappings, x->a[1]));
+        return result_of(mapping_remove_step(container_of(o, struct domain, object)->mappings, x->a[1]));
     if (o->type == OBJ_SPACE)
-        return failed(mapping_remove_step(container_of(o, struct space, object)->mappings, x->a[1]));
-    return failed(E_TYPE);
+        return result_of(mapping_remove_step(container_of(o, struct space, object)->mappings, x->a[1]));
+    return result_of(E_TYPE);
 }
 
 static struct result sys_event_create(const struct arguments *x)
 {
     struct event *e = event_new(x->d);
-    return e ? give(x->d, &e->object, RIGHTS_ALL) : failed(E_QUOTA);
+    return e ? give(x->d, &e->object, RIGHTS_ALL) : result_of(E_QUOTA);
 }
 
 static struct result sys_event_signal(const struct arguments *x)
@@ -200,7 +202,7 @@ static struct result sys_irq_bind(const struct arguments *x)
 {
     ARGUMENT(i, 0, irq, OBJ_IRQ, RIGHT_SIGNAL);
     ARGUMENT(e, 1, event, OBJ_EVENT, RIGHT_SIGNAL);
-    return failed(irq_bind(i, e, x->a[2]));
+    return result_of(irq_bind(i, e, x->a[2]));
 }
 
 static struct result sys_irq_ack(const struct arguments *x)
@@ -215,7 +217,7 @@ static struct result sys_ports_open(const struct arguments *x)
     ARGUMENT(d, 0, domain, OBJ_DOMAIN, RIGHT_MAP);
     ARGUMENT(p, 1, ports, OBJ_PORTS, RIGHT_MAP);
     if (d->port_count == DOMAIN_PORTS_MAX)
-        return failed(E_QUOTA);
+        return result_of(E_QUOTA);
     d->ports[d->port_count].first = p->first;
     d->ports[d->port_count].last = p->last;
     d->port_count++;
@@ -229,9 +231,9 @@ static struct result sys_ports_open(const struct arguments *x)
 static struct result sys_space_create(const struct arguments *x)
 {
     if (!backend)
-        return failed(E_UNSUPPORTED);
+        return result_of(E_UNSUPPORTED);
     struct space *s = space_new(x->d);
-    return s ? give(x->d, &s->object, RIGHTS_ALL) : failed(E_QUOTA);
+    return s ? give(x->d, &s->object, RIGHTS_ALL) : result_of(E_QUOTA);
 }
 
 static struct result sys_vcpu_create(const struct arguments *x)
@@ -240,15 +242,15 @@ static struct result sys_vcpu_create(const struct arguments *x)
     struct vcpu *v;
     enum error e = handle_room(x->d);
     if (e != OK)
-        return failed(e);
+        return result_of(e);
     e = vcpu_new(x->t, s, x->a[1], &v);
-    return e == OK ? give(x->d, &v->object, RIGHTS_ALL) : failed(e);
+    return e == OK ? give(x->d, &v->object, RIGHTS_ALL) : result_of(e);
 }
 
 static struct result sys_vcpu_fetch(const struct arguments *x)
 {
     if (!x->t->vcpu)
-        return failed(E_STATE);
+        return result_of(E_STATE);
     vcpu_fetch(this_cpu(), x->t->vcpu, (uint32_t)x->a[0]);
     return done(0);
 }
@@ -260,21 +262,21 @@ static struct result sys_vcpu_kick(const struct arguments *x)
     return done(0);
 }
 
-static struct result sys_settle(const struct arguments *x)
+static struct result sys_fastpath(const struct arguments *x)
 {
     ARGUMENT(s, 0, space, OBJ_SPACE, RIGHT_MANAGE);
-    if (x->a[1] == SETTLE_CPUID)
-        return failed(space_settle_cpuid(s, x->a[2], x->a[3], x->a[4], x->a[5]));
+    if (x->a[1] == FASTPATH_CPUID)
+        return result_of(space_fastpath_cpuid(s, x->a[2], x->a[3], x->a[4], x->a[5]));
     uint64_t at = x->a[2], length = at >> 56, key = x->a[3];
-    if (x->a[1] == SETTLE_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX &&
+    if (x->a[1] == FASTPATH_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX &&
         !(at >> 52 & 0xf)) { /* guest-physical addresses have 52 bits */
         at = at << 12 >> 12 | DOORBELL_STORE;
         key = DOORBELL_KEY(key, length);
-    } else if (x->a[1] != SETTLE_DOORBELL_PORT || at > 0xffff || key > 4) {
-        return failed(E_ARG);
+    } else if (x->a[1] != FASTPATH_DOORBELL_PORT || at > 0xffff || key > 4) {
+        return result_of(E_ARG);
     }
     ARGUMENT(e, 4, event, OBJ_EVENT, RIGHT_SIGNAL);
-    return failed(space_settle_doorbell(s, at, key, e, x->a[5]));
+    return result_of(space_fastpath_doorbell(s, at, key, e, x->a[5]));
 }
 
 static struct result query_memory(const struct memory *m, uint64_t what)
@@ -282,7 +284,7 @@ static struct result query_memory(const struct memory *m, uint64_t what)
     switch (what) {
     case QUERY_MEMORY_BASE: return done(m->range.base.v);
     case QUERY_MEMORY_SIZE: return done(m->range.size);
-    default: return failed(E_ARG);
+    default: return result_of(E_ARG);
     }
 }
 
@@ -292,13 +294,13 @@ static struct result query_thread(const struct thread *t, uint64_t what, uint64_
 {
     const struct vcpu *v = t->vcpu;
     if (what == QUERY_THREAD_TICKS) {
-        uint64_t ran = __atomic_load_n(&t->entity.ran, __ATOMIC_RELAXED), now = rdtsc();
-        uint64_t since = __atomic_load_n(&t->cpu->sched.booked, __ATOMIC_RELAXED);
-        bool runs = __atomic_load_n(&t->cpu->sched.running, __ATOMIC_RELAXED) == &t->entity;
+        uint64_t ran = read_once(t->entity.ran), now = rdtsc();
+        uint64_t since = read_once(t->cpu->sched.booked);
+        bool runs = read_once(t->cpu->sched.running) == &t->entity;
         return done(runs && now > since ? ran + now - since : ran);
     }
     if (!v || index >= EXIT_COUNT || (what != QUERY_THREAD_EXITS && what != QUERY_THREAD_EXIT_TICKS))
-        return failed(E_ARG);
+        return result_of(E_ARG);
     index = checked_index(index, EXIT_COUNT);
     return done(what == QUERY_THREAD_EXITS ? v->exits[index] : v->exit_ticks[index]);
 }
@@ -308,13 +310,13 @@ static struct result query_cpu(const struct domain *d, uint64_t what, uint64_t i
 {
     uint64_t cpu = index & 0xff, path = index >> 8, now = rdtsc();
     if (cpu >= cpu_count || !(d->cpu_mask >> cpu & 1) || path >= PATH_COUNT)
-        return failed(E_ARG);
+        return result_of(E_ARG);
     const struct cpu *c = cpu_by_number((unsigned)checked_index(cpu, MAX_CPUS));
-    uint64_t booked = __atomic_load_n(&c->sched.booked, __ATOMIC_RELAXED);
+    uint64_t booked = read_once(c->sched.booked);
     switch (what) {
     case QUERY_CPU_IDLE: return done(c->sched.idle + (c->sched.running || now < booked ? 0 : now - booked));
     case QUERY_CPU_KERNEL: return done(c->sched.kernel);
-    case QUERY_CPU_GONE: return done(c->gone_ticks);
+    case QUERY_CPU_GONE: return done(c->ended_ticks);
     default: return done(c->longest[checked_index(path, PATH_COUNT)]);
     }
 }
@@ -330,16 +332,16 @@ static struct result sys_query(const struct arguments *x)
     if (o->type == OBJ_THREAD)
         return query_thread(container_of(o, struct thread, object), what, index);
     if (o->type != OBJ_DOMAIN)
-        return failed(E_TYPE);
+        return result_of(E_TYPE);
     if (what >= QUERY_CPU_IDLE && what <= QUERY_CPU_PATH)
         return query_cpu(container_of(o, struct domain, object), what, index);
     struct domain *d = container_of(o, struct domain, object);
     switch (what) {
     case QUERY_DOMAIN_STATE: return done(d->state);
-    case QUERY_DOMAIN_FAULT: return index < 4 ? done(d->fault[index]) : failed(E_ARG);
+    case QUERY_DOMAIN_FAULT: return index < 4 ? done(d->fault[index]) : result_of(E_ARG);
     case QUERY_DOMAIN_KMEM_USED: return done(d->quota.used_bytes / PAGE_SIZE);
     case QUERY_DOMAIN_KMEM_QUOTA: return done(d->quota.limit_bytes / PAGE_SIZE);
-    default: return failed(E_ARG);
+    default: return result_of(E_ARG);
     }
 }
 
@@ -360,7 +362,7 @@ static struct result sys_log(const struct arguments *x)
 {
     OBJECT_ARGUMENT(the_log, 0, OBJ_LOG, RIGHT_SIGNAL);
     if (x->a[1] == 0 || x->a[1] > 4 * sizeof(uint64_t))
-        return failed(E_ARG);
+        return result_of(E_ARG);
     struct domain *d = x->d;
     for (unsigned i = 0; i < x->a[1]; i++) {
         char c = (char)(x->a[2 + i / 8] >> (i % 8 * 8));
@@ -391,7 +393,7 @@ static const handler handlers[SYS_COUNT] = {
     [SYS_VCPU_CREATE] = sys_vcpu_create,
     [SYS_VCPU_FETCH] = sys_vcpu_fetch,
     [SYS_VCPU_KICK] = sys_vcpu_kick,
-    [SYS_SETTLE] = sys_settle,
+    [SYS_FASTPATH] = sys_fastpath,
     [SYS_QUERY] = sys_query,
     [SYS_LOG] = sys_log,
 };
@@ -421,7 +423,7 @@ noreturn void syscall_entry(struct thread *t)
     path_begin(t->cpu, (uint32_t)min_u64(number, PATH_RING3), rdtsc());
     if (number == SYS_THREAD_EXIT)
         thread_exit(t);
-    struct result r = failed(E_NOSYS);
+    struct result r = result_of(E_NOSYS);
     struct arguments x = {
         t, t->domain, {t->frame.rdi, t->frame.rsi, t->frame.rdx, t->frame.rcx, t->frame.r8, t->frame.r9}};
     if (number < SYS_COUNT && handlers[number]) {
@@ -438,7 +440,7 @@ noreturn void syscall_entry(struct thread *t)
     }
     t->frame.rax = r.error;
     t->frame.rdx = r.value;
-    if (__atomic_load_n(&t->cpu->work, __ATOMIC_RELAXED))
+    if (read_once(t->cpu->work))
         cpu_run();
     path_end(t->cpu, rdtsc());
     user_resume(&t->frame);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The singletons behind root's fixed handles that are no objects of a table. */
 #ifndef KERNEL_SYSCALL_H
 #define KERNEL_SYSCALL_H

@@ -1,10 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Threads and the CPU loop. A thread belongs to its CPU; other CPUs only push it onto that CPU's wake list.
  */
 #include "kernel/thread.h"
 
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "arch/x86_64/speculation.h"
 #include "arch/x86_64/time.h"
 #include "kernel/domain.h"
@@ -12,6 +12,7 @@
 #include "kernel/log.h"
 #include "kernel/vcpu.h"
 #include "mm/hostmap.h"
+#include "mullion/regs.h"
 
 _Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame) &&
                    SYS_VCPU_RUN == 17,
@@ -70,7 +71,7 @@ void thread_wake(struct thread *t)
 {
     struct cpu *c = t->cpu;
     if (__atomic_exchange_n(&t->wake_queued, 1, __ATOMIC_SEQ_CST) == 0) {
-        t->wake_next = __atomic_load_n(&c->wake_list, __ATOMIC_RELAXED);
+        t->wake_next = read_once(c->wake_list);
         while (
             !__atomic_compare_exchange_n(&c->wake_list, &t->wake_next, t, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
         }
@@ -193,10 +194,10 @@ noreturn void cpu_run(void)
 {
     struct cpu *c = this_cpu();
     for (;;) {
-        if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
+        if (read_once(c->work))
             take_work(c);
         uint64_t now = rdtsc(), timeout = next_timeout(c);
-        if (rarely(timeout <= now))
+        if (unlikely(timeout <= now))
             timeout = expire_timeouts(c, now);
         struct sched_entity *e = sched_pick(&c->sched, now);
         uint64_t next = min_u64(sched_deadline(&c->sched), timeout);
@@ -225,11 +226,11 @@ noreturn void cpu_run(void)
         }
         if (t->vcpu && t->vcpu->in_guest_mode && !vcpu_enter(c, t->vcpu))
             continue;
-        if (__atomic_load_n(&c->work, __ATOMIC_RELAXED))
+        if (read_once(c->work))
             continue;
-        if (c->foreign)
+        if (c->other_domain_ran)
             speculation_barrier();
-        c->foreign = false;
+        c->other_domain_ran = false;
         timer_arm(c, next);
         path_end(c, rdtsc());
         user_resume(&t->frame);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Threads, and the loop in which each CPU decides what runs next.
  */

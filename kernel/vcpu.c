@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The run loop: snapshot what the monitor changed, enter, settle what is settled here, hand the rest over.
  */
@@ -7,15 +8,15 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "arch/x86_64/speculation.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/event.h"
-#include "kernel/settle.h"
+#include "kernel/fastpath.h"
 #include "kernel/space.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
+#include "mullion/regs.h"
 
 #define DR7_ENABLED      0xffu /* L0 to G3 (Intel SDM vol. 3, 18.2.4) */
 #define GROUPS_TO_DECODE (GROUP_RIP | GROUP_SEG | GROUP_CR)
@@ -40,7 +41,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     v->thread = t;
     v->cpu = t->cpu;
     v->space = s;
-    v->alone = !t->entity.budget;
+    v->dedicated = !t->entity.budget;
     object_get(&s->object);
     enum error e = E_QUOTA;
     v->state = pool_page(&d->quota);
@@ -120,7 +121,7 @@ void vcpu_load_dr(struct vcpu *v)
 static void save_passive(struct vcpu *v)
 {
     fpu_save(v->fpu, read_xcr0(v));
-    if (rarely(v->dr_here)) {
+    if (unlikely(v->dr_here)) {
         read_dr(v);
         v->dr_here = false;
         v->dr_wanted = backend->dr7(v) & DR7_ENABLED;
@@ -131,7 +132,7 @@ static void save_passive(struct vcpu *v)
 static void load_passive(struct cpu *c, struct vcpu *v)
 {
     fpu_restore(v->fpu, v->xcr0);
-    if (rarely(v->dr_wanted))
+    if (unlikely(v->dr_wanted))
         vcpu_load_dr(v);
     load_tsc_aux(c, v);
 }
@@ -155,20 +156,20 @@ static void put(struct vcpu *v, uint32_t groups)
     struct vcpu_state *s = v->state;
     if (groups & GROUP_CR) {
         v->cr2 = s->cr2;
-        uint64_t xcr0 = __atomic_load_n(&s->xcr0, __ATOMIC_RELAXED);
+        uint64_t xcr0 = read_once(s->xcr0);
         if (cpu_xcr0_mask && xcr0 != v->xcr0 && fpu_xcr0_valid(xcr0)) {
             v->xcr0 = xcr0;
             xsetbv(0, xcr0);
         }
     }
     if (groups & GROUP_MSR) {
-        v->tsc_aux = __atomic_load_n(&s->tsc_aux, __ATOMIC_RELAXED) & 0xffffffff;
+        v->tsc_aux = read_once(s->tsc_aux) & 0xffffffff;
         load_tsc_aux(v->cpu, v);
     }
     backend->put(v, groups);
     if (groups & GROUP_DR) {
         for (unsigned i = 0; i < ARRAY_SIZE(v->dr); i++)
-            v->dr[i] = __atomic_load_n(&s->dr[i], __ATOMIC_RELAXED);
+            v->dr[i] = read_once(s->dr[i]);
         if (v->dr_here || (backend->dr7(v) & DR7_ENABLED))
             vcpu_load_dr(v);
     }
@@ -196,7 +197,7 @@ void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)
 {
     if (c->vcpu != v)
         vcpu_make_current(c, v);
-    uint32_t dirty = __atomic_load_n(&v->state->dirty, __ATOMIC_RELAXED), done = vcpu_take_advance(v->state);
+    uint32_t dirty = read_once(v->state->dirty), done = vcpu_take_advance(v->state);
     if (done && !(dirty & GROUP_RIP))
         backend->skip(v, done);
     groups &= GROUPS_REGISTERS & ~dirty;
@@ -225,13 +226,13 @@ static const uint8_t groups_of[EXIT_COUNT] = {
 enum outcome { STAY, TO_MONITOR, TO_HOST };
 
 /* Out of the guest, to the monitor. */
-static inline enum outcome hand_over(struct vcpu *v, uint32_t reason)
+static inline enum outcome exit_to_monitor(struct vcpu *v, uint32_t reason)
 {
     struct vcpu_state *s = v->state;
     uint32_t groups = groups_of[reason & 0xff];
     v->exit_reason = reason & 0xff;
     v->exits[reason & 0xff]++;
-    if (rarely(reason & RUN_DECODE))
+    if (unlikely(reason & RUN_DECODE))
         groups = GROUPS_TO_DECODE;
     if (groups)
         get(v, groups);
@@ -240,28 +241,28 @@ static inline enum outcome hand_over(struct vcpu *v, uint32_t reason)
     return TO_MONITOR;
 }
 
-void settle_osxsave(struct vcpu *v, uint64_t *gpr)
+void fastpath_osxsave(struct vcpu *v, uint64_t *gpr)
 {
     gpr[GPR_RCX] = (gpr[GPR_RCX] & ~(1ull << 27)) | (backend->cr4(v) & CR4_OSXSAVE ? 1u << 27 : 0);
 }
 
-void settle_ring(const struct settled_doorbell *x)
+void fastpath_signal(const struct fastpath_doorbells *x)
 {
     kernel_lock();
     event_signal(x->event, x->bits);
     kernel_unlock();
 }
 
-static __attribute__((noinline)) enum outcome leave(struct vcpu *v, uint32_t reason)
+static __attribute__((noinline)) enum outcome exit_to_monitor_cold(struct vcpu *v, uint32_t reason)
 {
-    return hand_over(v, reason);
+    return exit_to_monitor(v, reason);
 }
 
 /* The monitor's wish, which may change at any time: then it is met late, at the latest by the kick that comes with it.
  */
 static inline uint64_t deadline_of(const struct vcpu *v)
 {
-    return __atomic_load_n(&v->state->deadline, __ATOMIC_RELAXED);
+    return read_once(v->state->deadline);
 }
 
 /* The guest has nothing to do: asleep until somebody kicks, the deadline comes or there is something to deliver. */
@@ -278,16 +279,16 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
     }
     __atomic_store_n(&v->halted, false, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST))
-        return leave(v, EXIT_KICK);
+        return exit_to_monitor_cold(v, EXIT_KICK);
     if (!deliver)
-        return leave(v, EXIT_DEADLINE);
+        return exit_to_monitor_cold(v, EXIT_DEADLINE);
     s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has
                                    had the CPU */
     return STAY;
 }
 
 /* The host has done its part of what ended the guest's turn. */
-static inline __attribute__((always_inline)) enum outcome serve_host(struct cpu *c, struct vcpu *v)
+static inline __attribute__((always_inline)) enum outcome handle_host_exit(struct cpu *c, struct vcpu *v)
 {
     v->exit_reason = EXIT_WAITING;
     path_begin(c, PATH_GUEST, v->exit_at);
@@ -303,7 +304,7 @@ static inline __attribute__((always_inline)) enum outcome serve_host(struct cpu 
         c,
         c->next_deadline); /* on AMD-V the timer may have been the guest's; the monitor must not run on without one */
     if (due)
-        return leave(v, EXIT_DEADLINE);
+        return exit_to_monitor_cold(v, EXIT_DEADLINE);
     path_end(c, rdtsc());
     return STAY;
 }
@@ -315,54 +316,55 @@ static inline uint32_t run(struct vcpu *v, uint64_t deadline)
 }
 
 /* Somebody else's state or code was on this CPU. */
-static inline void come_in(struct cpu *c, struct vcpu *v)
+static inline void switch_to_vcpu(struct cpu *c, struct vcpu *v)
 {
     if (c->vcpu != v)
         vcpu_make_current(c, v);
     speculation_barrier();
-    c->foreign = false;
+    c->other_domain_ran = false;
 }
 
 /* One way into the guest and back. Only v outlives it: there is a register for that. */
-static inline __attribute__((always_inline)) enum outcome turn(struct vcpu *v, uint32_t (*way)(struct vcpu *, uint64_t))
+static inline __attribute__((always_inline)) enum outcome run_once(struct vcpu *v,
+                                                                   uint32_t (*enter_guest)(struct vcpu *, uint64_t))
 {
     struct cpu *c = v->cpu;
-    if (rarely(__atomic_load_n(&v->kicked, __ATOMIC_RELAXED))) {
+    if (unlikely(read_once(v->kicked))) {
         __atomic_store_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
-        return leave(v, EXIT_KICK);
+        return exit_to_monitor_cold(v, EXIT_KICK);
     }
-    if (rarely(__atomic_load_n(&c->work, __ATOMIC_RELAXED))) {
+    if (unlikely(read_once(c->work))) {
         path_begin(c, PATH_GUEST, rdtsc()); /* else since before the monitor ran */
         return TO_HOST;
     }
-    uint32_t reason = way(v, min_u64(deadline_of(v), c->next_deadline));
-    return reason == EXIT_WAITING ? serve_host(v->cpu, v) : hand_over(v, reason);
+    uint32_t reason = enter_guest(v, min_u64(deadline_of(v), c->next_deadline));
+    return reason == EXIT_WAITING ? handle_host_exit(v->cpu, v) : exit_to_monitor(v, reason);
 }
 
-static __attribute__((noinline)) enum outcome next_turn(struct vcpu *v)
+static __attribute__((noinline)) enum outcome run_again(struct vcpu *v)
 {
-    return turn(v, backend->run);
+    return run_once(v, backend->run);
 }
 
 static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v)
 {
     struct vcpu_state *s = v->state;
-    if (rarely(c->vcpu != v))
-        come_in(c, v);
-    uint32_t dirty = __atomic_load_n(&s->dirty, __ATOMIC_RELAXED) & GROUPS_ALL;
-    if (rarely(dirty)) {
+    if (unlikely(c->vcpu != v))
+        switch_to_vcpu(c, v);
+    uint32_t dirty = read_once(s->dirty) & GROUPS_ALL;
+    if (unlikely(dirty)) {
         s->dirty = 0;
         if (dirty & GROUP_RIP) /* the monitor brings a rip of its own */
             s->advance = 0;
         put(v, dirty);
     }
     enum outcome o = STAY;
-    if (rarely(v->halted || s->activity == ACTIVITY_HALT))
+    if (unlikely(v->halted || s->activity == ACTIVITY_HALT))
         o = sleep(v);
-    if (!rarely(o))
-        o = turn(v, run);
-    while (rarely(o == STAY))
-        o = next_turn(v);
+    if (!unlikely(o))
+        o = run_once(v, run);
+    while (unlikely(o == STAY))
+        o = run_again(v);
     if (o == TO_MONITOR)
         return true;
     v->in_guest_mode = true; /* inside vcpu_run all the same: its thread goes on there */
@@ -372,8 +374,8 @@ static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vc
 __attribute__((noinline)) bool vcpu_enter(struct cpu *c, struct vcpu *v)
 {
     v->in_guest_mode = false;
-    if (c->foreign)
-        come_in(c, v);
+    if (c->other_domain_ran)
+        switch_to_vcpu(c, v);
     path_end(c, rdtsc());
     if (!enter(c, v))
         return false;
@@ -385,11 +387,11 @@ __attribute__((noinline)) bool vcpu_enter(struct cpu *c, struct vcpu *v)
 noreturn void vcpu_run_call(struct thread *t)
 {
     struct vcpu *v = t->vcpu;
-    t->frame.rax = rarely(!v) ? E_STATE : OK;
-    if (rarely(!v))
+    t->frame.rax = unlikely(!v) ? E_STATE : OK;
+    if (unlikely(!v))
         user_resume(&t->frame);
     bool exited = enter(t->cpu, v);
-    if (rarely(!exited || __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
+    if (unlikely(!exited || read_once(v->cpu->work))) {
         if (exited) /* else enter has told already */
             path_begin(v->cpu, PATH_GUEST, rdtsc());
         cpu_run();

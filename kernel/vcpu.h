@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Running a guest: what both backends share. struct vcpu is in kernel/backend.h. Everything here runs on the vCPU's
  * home CPU, without a lock, unless said otherwise.

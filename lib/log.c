@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See lib/log.h. A system call carries 32 bytes.
  */

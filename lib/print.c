@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See lib/print.h. One pass over the format; a sink counts what would be written and stores what fits.
  */

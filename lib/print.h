@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Formatting for ring-3 programs: a small snprintf. %s %c %d %i %u %x %X %p %% with the lengths l, ll, z, hh and h;
  * flags '0' and '-', width and precision (also '*'); precision counts for %s only. Anything else is copied as it
@@ -7,7 +8,7 @@
 #define LIB_PRINT_H
 
 #include <stdarg.h>
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 /* Always terminates when size > 0; returns the length the whole text would have. */
 int format(char *out, size_t size, const char *text, ...) print_like(3, 4);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See lib/string.h. Copies use the string instructions: every CPU that can run this has fast ones, and no vector
  * register is touched (a monitor must leave the guest's FPU state where it is). By words, then what is left: that is an

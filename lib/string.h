@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory and string functions that ring-3 programs (and the compiler, on its own) call. C17's names and meanings.
  * No allocation.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * System calls for ring-3 programs: one inline stub per call of mullion/abi.h, and nothing else. A stub never
  * interprets an error; the two exceptions are destroy and unmap, which work in bounded steps: their stubs repeat while
@@ -6,8 +7,8 @@
 #ifndef LIB_SYSCALL_H
 #define LIB_SYSCALL_H
 
-#include "arch/x86_64/types.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 struct syscall_result {
     enum error error;
@@ -170,10 +171,10 @@ static inline enum error sys_vcpu_kick(uint64_t vcpu)
     return syscall6(SYS_VCPU_KICK, vcpu, 0, 0, 0, 0, 0).error;
 }
 
-static inline enum error sys_settle(uint64_t space, enum settle_kind kind, uint64_t a, uint64_t b, uint64_t c,
-                                    uint64_t d)
+static inline enum error sys_fastpath(uint64_t space, enum fastpath_kind kind, uint64_t a, uint64_t b, uint64_t c,
+                                      uint64_t d)
 {
-    return syscall6(SYS_SETTLE, space, kind, a, b, c, d).error;
+    return syscall6(SYS_FASTPATH, space, kind, a, b, c, d).error;
 }
 
 static inline struct syscall_result sys_query(uint64_t handle, enum query what, uint64_t index)

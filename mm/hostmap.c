@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "mm/hostmap.h"
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
+#include "mullion/regs.h"
 
 #define POOL_MIN      (4ull << 20)
 #define POOL_MAX      (64ull << 20)

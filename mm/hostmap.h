@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel's own half of every address space: its image, its pool, the CPU areas, device registers and the scrub
  * windows. Nothing else of physical memory is mapped in ring 0, guest memory least of all.

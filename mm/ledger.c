@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The ledger's tree: an AVL tree of disjoint ranges, ordered by base. The nodes are the owners' own; nothing is
  * allocated here. Calls nest as deep as the tree is high: less than 30 levels for all the objects that the pool can

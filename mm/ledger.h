@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ownership ledger: which ranges of physical memory belong to somebody. Every frame has at most one owner. Kept as
  * disjoint ranges in a balanced tree: its cost grows with the number of ranges, never with RAM. Pure; callers hold the
@@ -6,8 +7,8 @@
 #ifndef MM_LEDGER_H
 #define MM_LEDGER_H
 
-#include "arch/x86_64/types.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 /* Embedded in the owner's object; the ledger only links it. */
 struct ledger_range {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The walker of four-level tables, and the three entry formats. A map is surveyed first (overlap, tables that are
  * missing) and only then built, so it either happens whole or changes nothing; new tables are filled before they are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One walker for every four-level table of the x86 family: the host's own page tables, EPT and NPT. What differs
  * between them is a `struct pt_format` of bits. Pure; callers hold the kernel lock and flush translations themselves.

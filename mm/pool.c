@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The kernel's pool of memory. Every byte handed out is zero and paid for; a page serves objects of one size class at a
  * time and goes back to the pool when the last of them is freed. All bookkeeping lies beside the pages, never in them,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kernel memory: one contiguous run of physical memory, chosen at boot and mapped whole, from which every kernel object
  * and every table comes; and the quotas that say which domain may use how much of it. Pure: no globals of the CPU, no
@@ -6,8 +7,8 @@
 #ifndef MM_POOL_H
 #define MM_POOL_H
 
-#include "arch/x86_64/types.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 /* What a payer may use, in bytes. Charged in the size classes of pool_alloc, or whole pages. */
 struct quota {

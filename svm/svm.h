@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of svm/ share. Nobody outside includes this: the kernel sees svm_backend alone.
  */
@@ -8,7 +9,6 @@
 #include "svm/vmcb.h"
 
 /* One read, of a page that ring 3 may be writing: what was checked is what is used. */
-#define ONCE(field) (*(const volatile __typeof__(field) *)&(field))
 
 /* ASIDs of one CPU. They are handed out in order; when they run out, a new generation starts with one flush of
  * everything. */

@@ -1,13 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The MSR and port bitmaps: everything exits but the MSRs of the list below, each with its reason. Shared by all vCPUs
  * of the machine, so nothing that only one guest may touch can ever stand here.
  */
-#include "arch/x86_64/regs.h"
 #include "kernel/log.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
-uint8_t svm_msrpm[MSRPM_BYTES] __attribute__((section(".bss.shown.maps"), aligned(4096)));
-uint8_t svm_iopm[IOPM_BYTES] __attribute__((section(".bss.shown.maps"), aligned(4096)));
+uint8_t svm_msrpm[MSRPM_BYTES] __attribute__((section(".bss.audit_view.maps"), aligned(4096)));
+uint8_t svm_iopm[IOPM_BYTES] __attribute__((section(".bss.audit_view.maps"), aligned(4096)));
 
 static const struct {
     uint32_t msr;

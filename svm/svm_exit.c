@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * From the VMCB's exit fields to the common form. Pure: reads the VMCB, writes the record, changes nothing. An exit
  * code that nobody asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
  */
-#include "arch/x86_64/regs.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 #define ATTR_LONG (1u << 9) /* packed as the VMCB has it: AMD APM vol. 2, 15.5.1 */
@@ -28,8 +29,8 @@ static uint32_t port(const struct vmcb_control *c, uint64_t rip, struct vcpu_exi
     uint32_t info = (uint32_t)c->exit_info1;
     uint64_t length = c->exit_info2 - rip; /* 15.10.2: the CPU always gives the next RIP here */
     out->raw[0] = info >> 16 | (info & IO_SIZES) << 12 | (info & IO_IN) << 24;
-    out->insn_len = rarely(length > INSTRUCTION_MAX) ? 0 : (uint32_t)length;
-    if (rarely(info & IO_STRING)) {
+    out->insn_len = unlikely(length > INSTRUCTION_MAX) ? 0 : (uint32_t)length;
+    if (unlikely(info & IO_STRING)) {
         out->port.string = 1;
         out->port.rep = (info & IO_REP) != 0;
         return EXIT_PORT | RUN_DECODE;

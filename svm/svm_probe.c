@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Can this CPU run guests by AMD-V with nested paging? If not, the answer is one sentence that names what is missing
  * and what to do. Required: SVM, not disabled by firmware, nested paging, at least one ASID for guests, no-execute
  * pages. Everything else is optional.
  */
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 const char *svm_lacks(const struct svm_abilities *a)

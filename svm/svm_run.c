@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Both ends of one round trip into the guest (svm_entry.asm): what must be flushed and delivered, and what came back.
  * This is the hot path; what is rare stands in functions of its own. An event whose delivery an exit interrupted is
@@ -8,9 +9,9 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "arch/x86_64/time.h"
-#include "kernel/settle.h"
+#include "kernel/fastpath.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 #define SHADOW_US    20u
@@ -70,8 +71,8 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
     struct vmcb *b = s->vmcb;
     bool shadow = (b->control.shadow & 1) || (s->shadow_rip == b->save.rip && s->shadow_tries > 0 && s->shadow_tries--);
     struct vcpu_state *page = v->state;
-    uint32_t irq = ONCE(page->irq);
-    uint64_t inject = ONCE(page->inject) | (uint64_t)ONCE(page->inject_error) << EVENT_ERROR_SHIFT;
+    uint32_t irq = read_once(page->irq);
+    uint64_t inject = read_once(page->inject) | (uint64_t)read_once(page->inject_error) << EVENT_ERROR_SHIFT;
     if (!(b->save.cr0 & CR0_PE))
         inject &= ~(uint64_t)INJECT_ERROR_CODE; /* real mode has none */
     struct svm_plan plan = svm_plan(b->control.event, inject, irq, (b->save.rflags & RFLAGS_IF) && !shadow);
@@ -142,7 +143,7 @@ static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vc
     timer_arm(v->cpu, deadline);
     if (s->tag.generation != s->asids->generation || v->flush_seen != generation)
         prepare_tlb(v, s, generation);
-    if ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)
+    if ((read_once(v->state->inject) | read_once(v->state->irq)) & INJECT_VALID)
         prepare_events(v, s);
 }
 
@@ -154,8 +155,9 @@ struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
     if (done)
         svm_skip(s->vmcb, done);
     s->vmcb->save.rax = s->gpr[GPR_RAX];
-    if (rarely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation ||
-               v->flush_seen != generation || ((ONCE(v->state->inject) | ONCE(v->state->irq)) & INJECT_VALID)))
+    if (unlikely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation ||
+                 v->flush_seen != generation ||
+                 ((read_once(v->state->inject) | read_once(v->state->irq)) & INJECT_VALID)))
         prepare_more(v, s, deadline_tsc, generation);
     return s;
 }
@@ -192,17 +194,17 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
     s->gpr[GPR_RAX] = b->save.rax;
     b->control.tlb_control = TLB_KEEP;
     b->control.clean = s->clean;
-    b->control.event = rarely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
+    b->control.event = unlikely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
     uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
     v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
-    if (rarely(b->control.shadow & 1))
+    if (unlikely(b->control.shadow & 1))
         s->shadow_rip = b->save.rip, s->shadow_tries = SHADOW_TRIES;
-    if (rarely(reason == EXIT_NONE))
+    if (unlikely(reason == EXIT_NONE))
         reason = own_exit(v, s);
-    else if (rarely(reason == EXIT_BAD_STATE))
+    else if (unlikely(reason == EXIT_BAD_STATE))
         reason = refused(s);
     /* QEMU lets a guest load these too where a CPU raises #GP, and VMRUN would refuse them. */
-    if (rarely(b->save.cr0 & CR0_NW) && !(b->save.cr0 & CR0_CD))
+    if (unlikely(b->save.cr0 & CR0_NW) && !(b->save.cr0 & CR0_CD))
         b->save.cr0 &= ~CR0_NW;
     b->save.dr7 &= 0xffffffff;
     return reason;
@@ -219,23 +221,23 @@ static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s)
                        "memory", "cc");
 }
 
-static inline bool settle_out(struct vcpu *v, const struct vmcb_control *c)
+static inline bool fastpath_out(struct vcpu *v, const struct vmcb_control *c)
 {
     uint32_t info = (uint32_t)c->exit_info1;
-    return !(info & (IO_IN | IO_STRING)) && settle_doorbell(v, info >> 16, info >> 4 & 7, ~0ull, EXIT_PORT);
+    return !(info & (IO_IN | IO_STRING)) && fastpath_doorbell(v, info >> 16, info >> 4 & 7, ~0ull, EXIT_PORT);
 }
 
 /* The CPU does not say how long the instruction is: 0, if it is not settled. */
-static inline uint32_t settle_store(struct vcpu *v, const struct vmcb *b)
+static inline uint32_t fastpath_store(struct vcpu *v, const struct vmcb *b)
 {
     const struct vmcb_control *c = &b->control;
-    if (!__atomic_load_n(&v->space->doorbell_count, __ATOMIC_RELAXED) ||
-        (c->exit_info1 & (NPF_WRITE | NPF_IN_WALK)) != NPF_WRITE || (c->exit_event & EVENT_VALID))
+    if (!read_once(v->space->doorbell_count) || (c->exit_info1 & (NPF_WRITE | NPF_IN_WALK)) != NPF_WRITE ||
+        (c->exit_event & EVENT_VALID))
         return 0;
-    return settle_doorbell(v, c->exit_info2 | DOORBELL_STORE, DOORBELL_KEY(b->save.rip, 0), ~0xfull, EXIT_MEMORY);
+    return fastpath_doorbell(v, c->exit_info2 | DOORBELL_STORE, DOORBELL_KEY(b->save.rip, 0), ~0xfull, EXIT_MEMORY);
 }
 
-static inline void go_on(struct svm_vcpu *s, uint64_t rip)
+static inline void skip_to(struct svm_vcpu *s, uint64_t rip)
 {
     struct vmcb *b = s->vmcb;
     b->save.rip = rip;
@@ -256,24 +258,24 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
         struct svm_vcpu *s = v->hw;
         struct vmcb *b = s->vmcb;
         uint32_t stored;
-        if (rarely(b->control.interrupt & V_IRQ))
+        if (unlikely(b->control.interrupt & V_IRQ))
             apic_recheck(); /* QEMU (7.2): VMRUN with V_IRQ set writes its word of pending interrupts without a lock,
                                and can lose one of ours */
         if (b->control.exit_code == SVM_EXIT_CPUID) {
             s->gpr[GPR_RAX] = b->save.rax;
-            if (!settle_cpuid(v, s->gpr))
+            if (!fastpath_cpuid(v, s->gpr))
                 break;
             b->save.rax = s->gpr[GPR_RAX];
-            go_on(s, s->next_rip ? b->control.next_rip : b->save.rip + CPUID_LENGTH);
+            skip_to(s, s->next_rip ? b->control.next_rip : b->save.rip + CPUID_LENGTH);
             continue;
         }
-        if (b->control.exit_code == SVM_EXIT_IOIO && settle_out(v, &b->control))
-            go_on(s, b->control.exit_info2);
-        else if (b->control.exit_code == SVM_EXIT_NPF && (stored = settle_store(v, b)) != 0)
-            go_on(s, b->save.rip + SETTLED_LENGTH(stored));
+        if (b->control.exit_code == SVM_EXIT_IOIO && fastpath_out(v, &b->control))
+            skip_to(s, b->control.exit_info2);
+        else if (b->control.exit_code == SVM_EXIT_NPF && (stored = fastpath_store(v, b)) != 0)
+            skip_to(s, b->save.rip + FASTPATH_LENGTH(stored));
         else
             break;
-        if (__atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED)) { /* whom it woke may go first */
+        if (read_once(v->cpu->work)) { /* whom it woke may go first */
             s->gpr[GPR_RAX] = b->save.rax;
             v->vector = 0;
             v->exit_at = rdtsc();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The groups of a vCPU's state between the shared page and the VMCB. Each field of the page is read once: another
  * thread of the monitor may be writing. What VMRUN itself refuses is left to it (EXIT_BAD_STATE); here is only what
@@ -5,7 +6,7 @@
  * loads. CR2 is the kernel's to pass through v->cr2, but VMRUN switches it: while a vCPU is loaded, the VMCB has the
  * true one.
  */
-#include "arch/x86_64/regs.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 #define ATTR_PRESENT (1u << 7)
@@ -65,10 +66,10 @@ void svm_block_nmi(struct svm_vcpu *s, bool blocked)
 static void put_rip(const struct vcpu_state *page, struct svm_vcpu *s)
 {
     struct vmcb_save *save = &s->vmcb->save;
-    uint32_t shadow = ONCE(page->shadow);
-    save->rip = ONCE(page->rip);
-    save->rsp = ONCE(page->rsp);
-    save->rflags = ONCE(page->rflags) | RFLAGS_FIXED;
+    uint32_t shadow = read_once(page->shadow);
+    save->rip = read_once(page->rip);
+    save->rsp = read_once(page->rsp);
+    save->rflags = read_once(page->rflags) | RFLAGS_FIXED;
     s->vmcb->control.shadow = (shadow & (SHADOW_STI | SHADOW_MOV_SS)) != 0;
     if (((shadow & SHADOW_NMI) != 0) != s->nmi_blocked)
         svm_block_nmi(s, shadow & SHADOW_NMI);
@@ -78,44 +79,44 @@ static void put_segments(const struct vcpu_state *page, struct vmcb_save *save)
 {
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         const struct segment *from = &page->seg[i];
-        uint32_t attr = ONCE(from->attr);
-        *segment_of(save, i) = (struct vmcb_segment){.selector = ONCE(from->selector),
+        uint32_t attr = read_once(from->attr);
+        *segment_of(save, i) = (struct vmcb_segment){.selector = read_once(from->selector),
                                                      .attributes = svm_attributes(attr),
-                                                     .limit = ONCE(from->limit),
-                                                     .base = ONCE(from->base)};
+                                                     .limit = read_once(from->limit),
+                                                     .base = read_once(from->base)};
         if (i == SEG_SS)
             save->cpl = attr >> 5 & 3;
     }
-    save->gdtr.base = ONCE(page->gdtr.base);
-    save->gdtr.limit = ONCE(page->gdtr.limit) & 0xffff;
-    save->idtr.base = ONCE(page->idtr.base);
-    save->idtr.limit = ONCE(page->idtr.limit) & 0xffff;
+    save->gdtr.base = read_once(page->gdtr.base);
+    save->gdtr.limit = read_once(page->gdtr.limit) & 0xffff;
+    save->idtr.base = read_once(page->idtr.base);
+    save->idtr.limit = read_once(page->idtr.limit) & 0xffff;
 }
 
 static void put_control(const struct vcpu_state *page, struct vmcb *b, uint64_t cr2)
 {
-    uint64_t efer = ONCE(page->efer) & ~EFER_LMA;
-    b->save.cr0 = ONCE(page->cr0);
+    uint64_t efer = read_once(page->efer) & ~EFER_LMA;
+    b->save.cr0 = read_once(page->cr0);
     b->save.cr2 = cr2;
-    b->save.cr3 = ONCE(page->cr3);
-    b->save.cr4 = ONCE(page->cr4);
+    b->save.cr3 = read_once(page->cr3);
+    b->save.cr4 = read_once(page->cr4);
     if ((efer & EFER_LME) && (b->save.cr0 & CR0_PG))
         efer |= EFER_LMA;
     b->save.efer = efer | EFER_SVME;
-    b->control.interrupt = (b->control.interrupt & ~V_TPR) | (ONCE(page->tpr) & V_TPR);
+    b->control.interrupt = (b->control.interrupt & ~V_TPR) | (read_once(page->tpr) & V_TPR);
 }
 
 static void put_msrs(const struct vcpu_state *page, struct vmcb_save *save)
 {
-    save->star = ONCE(page->star);
-    save->lstar = canonical(ONCE(page->lstar));
-    save->cstar = canonical(ONCE(page->cstar));
-    save->sfmask = ONCE(page->fmask);
-    save->kernel_gs_base = canonical(ONCE(page->kernel_gs_base));
-    save->sysenter_cs = ONCE(page->sysenter_cs);
-    save->sysenter_esp = canonical(ONCE(page->sysenter_esp));
-    save->sysenter_eip = canonical(ONCE(page->sysenter_eip));
-    save->pat = ONCE(page->pat);
+    save->star = read_once(page->star);
+    save->lstar = canonical(read_once(page->lstar));
+    save->cstar = canonical(read_once(page->cstar));
+    save->sfmask = read_once(page->fmask);
+    save->kernel_gs_base = canonical(read_once(page->kernel_gs_base));
+    save->sysenter_cs = read_once(page->sysenter_cs);
+    save->sysenter_esp = canonical(read_once(page->sysenter_esp));
+    save->sysenter_eip = canonical(read_once(page->sysenter_eip));
+    save->pat = read_once(page->pat);
 }
 
 void svm_put(struct vcpu *v, uint32_t groups)
@@ -134,11 +135,11 @@ void svm_put(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_MSR)
         put_msrs(v->state, &b->save);
     if (groups & GROUP_DR) {
-        b->save.dr6 = ONCE(v->state->dr6) & 0xffffffff;
-        b->save.dr7 = ONCE(v->state->dr7);
+        b->save.dr6 = read_once(v->state->dr6) & 0xffffffff;
+        b->save.dr7 = read_once(v->state->dr7);
     }
     if (groups & GROUP_TSC)
-        b->control.tsc_offset = ONCE(v->state->tsc_offset);
+        b->control.tsc_offset = read_once(v->state->tsc_offset);
     if ((groups & all_of_it) == all_of_it)
         b->control.event = 0; /* another context: what was being delivered belonged to the old one */
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their
  * VMCB with no state of the guest's yet. Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start
@@ -5,9 +6,9 @@
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "kernel/domain.h"
 #include "kernel/log.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 static struct {

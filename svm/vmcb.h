@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The virtual machine control block and its encodings: layout and bits only. Source: AMD APM vol. 2 (24593), appendix B
  * (layout), appendix C (exit codes), 15.5 to 15.25 (meaning).
@@ -5,7 +6,7 @@
 #ifndef SVM_VMCB_H
 #define SVM_VMCB_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 struct vmcb_segment {
     uint16_t selector;

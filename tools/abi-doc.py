@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes docs/abi.md, the reference of the ring-3 ABI, from include/mullion/*.h: their comments, and the layouts as the compiler sees them.
 
     tools/abi-doc.py             writes docs/abi.md
@@ -20,7 +21,7 @@ REGISTERS = ['rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9']
 
 def read(name):
     with open(os.path.join(HERE, 'include', 'mullion', name + '.h'), encoding='utf-8') as f:
-        return f.read()
+        return re.sub(r'^/\* SPDX[^\n]*\n', '', f.read())
 
 
 def words(comment):
@@ -198,7 +199,7 @@ def enum_table(rows, values, head):
 def main():
     text = {h: read(h) for h in HEADERS}
     abi, boot, vcpu = (text[h] for h in HEADERS)
-    enums = {n: enumerators(abi, n) for n in ('error', 'object_type', 'settle_kind', 'query', 'domain_state')}
+    enums = {n: enumerators(abi, n) for n in ('error', 'object_type', 'fastpath_kind', 'query', 'domain_state')}
     enums['exit_reason'] = enumerators(vcpu, 'exit_reason')
     enums['activity'] = enumerators(vcpu, 'activity')
     slots = enumerators(re.search(r'enum \{(.*?ROOT_SLOT.*?)\};', boot, re.S).group(1), '')
@@ -227,7 +228,7 @@ def main():
     note = re.search(r'/\*\n \* System calls\.(.*?)\*/\s*enum syscall', abi, re.S).group(1)
     out += ['## System calls', '', words(note).replace(' tools/abi-doc.py makes docs/abi.md from these comments.', ''), '']
     out += system_calls(abi, values, dict(enums['error']))
-    out += ['## What can be settled in ring 0 (`settle`)', ''] + enum_table(enums['settle_kind'], values, ['kind', 'name', 'a, b, c, d'])
+    out += ['## What can be settled in ring 0 (`settle`)', ''] + enum_table(enums['fastpath_kind'], values, ['kind', 'name', 'a, b, c, d'])
     out += macro_table('abi', r'CPUID_')
     out += ['## What can be asked (`query`)', ''] + enum_table(enums['query'], values, ['what', 'name', ''])
     out += ['States of a domain:', ''] + enum_table(enums['domain_state'], values, ['value', 'name', ''])

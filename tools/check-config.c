@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Checks a mullion.conf on the developer's machine with the very code that root uses:
  *
@@ -7,13 +8,13 @@
  * the machine's whole memory, with K, M or G; what the kernel, the services and the modules take is subtracted by a
  * careful guess, since only a running machine knows exactly.
  *
- * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c services/root/config*.c lib/print.c lib/string.c
+ * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c config/*.c lib/print.c lib/string.c
  * -DUNIT_TEST
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "services/root/config.h"
+#include "config/config.h"
 
 #define HOST_TAKES (20ull << 20) /* the kernel's image and pool, root and console, firmware's holes */
 

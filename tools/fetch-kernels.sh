@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Fetches two real Linux kernels and a static busybox as Debian packages, and puts into DIR (default build/guests):
 #   vmlinuz-cloud  the kernel linux-image-cloud-amd64 stands for now      busybox       /bin/busybox of busybox-static
 #   vmlinuz        the kernel linux-image-amd64 stands for now            versions.txt  package, version and SHA-256 of each

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Fetches a Debian source package that tools/packages.lock pins and unpacks it:  tools/fetch-source.sh PACKAGE BUILD_DIR
 # Result: BUILD_DIR/src/PACKAGE (made whole or not at all). The machine's own apt configuration is neither used for the lists
 # nor changed: the deb-src list, the downloaded indices and the cache live in BUILD_DIR/apt. What is already unpacked is not

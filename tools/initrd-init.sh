@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Process 1 of the test initrd: mounts what a shell needs, says who it is, and keeps a shell on the first serial port.
 # The kernel's command line may hold mullion.name=NAME (default: linux) and mullion.run=COMMAND (underscores are blanks), run before the shell.
 export PATH=/sbin:/bin:/usr/sbin:/usr/bin HOME=/ TERM=vt100

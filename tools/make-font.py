@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the kernel's screen font, 128 characters of 8 x 16 pixels, a byte a line, from a font of Debian's grub-common.
     tools/make-font.py /usr/share/grub/ascii.pf2 OUT
 The file's format: GRUB's developer manual, "PFF2 font file format"."""

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds a busybox initrd whose /init is tools/initrd-init.sh.
 #   tools/make-initrd.sh BUSYBOX OUT.gz
 set -euo pipefail

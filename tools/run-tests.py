@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Everything `make test` checks, with one summary at its end: checks of the tree, unit tests, system tests.
 
     tools/run-tests.py BUILD [pytest options]"""

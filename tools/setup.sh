@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs what tools/packages.txt names on Debian 12, as root or through sudo; does nothing, quickly, when all of it is there.
 #   tools/setup.sh [build|test]      `build` (what `make run` needs) is the default; `test` adds what `make test` needs.
 set -euo pipefail

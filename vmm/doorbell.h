@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Doorbells in device memory: registers whose writes only signal an event, whatever is written. A monitor rings them
  * like any device; but once the same instruction has rung one twice in a row, ring 0 can be told what it is
- * (SETTLE_DOORBELL_STORE), and the next such write does not come here any more. Pure. Lock: the VM's.
+ * (FASTPATH_DOORBELL_STORE), and the next such write does not come here any more. Pure. Lock: the VM's.
  */
 #ifndef VMM_DOORBELL_H
 #define VMM_DOORBELL_H
@@ -9,6 +10,7 @@
 #include <stdint.h>
 
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 #define DOORBELLS_MAX 8u
 
@@ -24,8 +26,7 @@ struct doorbells {
 };
 
 /* E_OVERLAP: there is one; E_QUOTA: the table is full. */
-enum error doorbell_add(struct doorbells *d, uint64_t gpa, uint64_t event, uint64_t bits)
-    __attribute__((warn_unused_result));
+enum error doorbell_add(struct doorbells *d, uint64_t gpa, uint64_t event, uint64_t bits) must_check;
 /* The instruction at rip, which only stores, has written to gpa. The doorbell, if ring 0 is to be told of it now; else
  * NULL. */
 const struct doorbell *doorbell_rung(struct doorbells *d, uint64_t gpa, uint64_t rip);

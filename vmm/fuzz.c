@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A hostile program in a monitor's place, live. See vmm/fuzz.h. It knows what a monitor knows (its handles, its
  * addresses, its guest's vCPUs), asks for all that could do harm and much that makes no sense, and writes garbage where
@@ -141,7 +142,7 @@ static bool changes_tables(uint64_t call)
     case SYS_VCPU_RUN:
     case SYS_VCPU_FETCH:
     case SYS_VCPU_KICK:
-    case SYS_SETTLE:
+    case SYS_FASTPATH:
     case SYS_QUERY:
     case SYS_LOG:
     case SYS_EVENT_CREATE: return false;
@@ -185,10 +186,10 @@ static void choose(struct hostile *h, uint64_t call, uint64_t x[6])
     case SYS_VCPU_CREATE: x[0] = handle(h, OBJ_SPACE), x[1] = address(h); break;
     case SYS_VCPU_FETCH: x[0] = any(h); break;
     case SYS_VCPU_KICK: x[0] = handle(h, OBJ_VCPU); break;
-    case SYS_SETTLE:
+    case SYS_FASTPATH:
         x[0] = handle(h, OBJ_SPACE), x[1] = below(h, 3),
-        x[2] = x[1] == SETTLE_CPUID ? below(h, 32) | edge(h) << 32 : below(h, 0x10010);
-        x[3] = below(h, 6), x[4] = x[1] == SETTLE_CPUID ? any(h) : handle(h, OBJ_EVENT);
+        x[2] = x[1] == FASTPATH_CPUID ? below(h, 32) | edge(h) << 32 : below(h, 0x10010);
+        x[3] = below(h, 6), x[4] = x[1] == FASTPATH_CPUID ? any(h) : handle(h, OBJ_EVENT);
         break;
     case SYS_QUERY:
         x[0] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[1] = below(h, 12), x[2] = below(h, 40);

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A test that the shell's `fault NAME fuzz` starts: the monitor turned hostile.
  */
 #ifndef VMM_FUZZ_H
 #define VMM_FUZZ_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 #include "vmm/machine.h"
 
 /* Every thread of the monitor ends here, at the latest after a kick: random system calls, and garbage in all that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See vmm/lock.h. A waiter announces itself and then tries again; the releaser frees the lock and then looks for
  * waiters. Both orders are sequentially consistent, so one of the two always sees the other and no wake-up is lost. The

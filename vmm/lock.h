@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The VM's lock. Threads of different priorities that share a CPU use it (thread 0 and the vCPUs of a capped guest), so
  * who finds it taken sleeps: a spinning thread of high priority would keep the holder off the CPU for ever. An
@@ -11,7 +12,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include "lib/vmm_boot.h"
+#include "lib/proto/vmm_boot.h"
+#include "mullion/types.h"
 
 #define THREADS_MAX       (VMM_VCPUS_MAX + 1)
 #define THREAD_EVENT_LOCK 0x1ull /* bits of a thread's own event */
@@ -44,14 +46,14 @@ static inline bool lock_try(struct vm_lock *l)
 
 static inline void lock_take(struct vm_lock *l)
 {
-    if (__builtin_expect(!lock_try(l), 0))
+    if (unlikely(!lock_try(l)))
         lock_wait(l);
 }
 
 static inline void lock_release(struct vm_lock *l)
 {
     atomic_store(&l->held, 0);
-    if (__builtin_expect(atomic_load(&l->waiters) != 0, 0))
+    if (unlikely(atomic_load(&l->waiters) != 0))
         lock_wake(l);
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Builds and runs the guest's platform: wires the devices, keeps their timers, moves console bytes. See vmm/machine.h.
  *
@@ -10,11 +11,11 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
-#include "vmm/acpi.h"
-#include "vmm/cr.h"
+#include "vmm/cpu/cr.h"
+#include "vmm/cpu/kvmclock.h"
 #include "vmm/devices/bench.h"
 #include "vmm/devices/layout.h"
-#include "vmm/kvmclock.h"
+#include "vmm/firmware/acpi.h"
 #include "vmm/loader/loader.h"
 
 void vm_unlock_timers(struct vm *vm)
@@ -34,7 +35,7 @@ void vm_kick(void *context, unsigned index)
     if (index >= vm->vcpus)
         return;
     if (thread_self() == index + 1)
-        vm->vcpu[index].news = true;
+        vm->vcpu[index].recheck = true;
     else
         (void)sys_vcpu_kick(vm->vcpu[index].handle); /* fails only while the vCPU is not made yet, or is gone */
 }
@@ -240,9 +241,9 @@ static enum error make_bench(struct vm *vm)
     struct syscall_result event = sys_event_create();
     enum error error = event.error != OK ? event.error : bench_init(&vm->bus, &vm->boot_tsc, event.value);
     if (error == OK)
-        error = sys_settle(vm->space, SETTLE_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
+        error = sys_fastpath(vm->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
     if (error == OK)
-        error = sys_settle(vm->space, SETTLE_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT, VMM_EVENT_INPUT);
+        error = sys_fastpath(vm->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT, VMM_EVENT_INPUT);
     if (error == OK)
         error = doorbell_add(&vm->doorbells, BENCH_PAGE, event.value, 1);
     return error;
@@ -306,7 +307,7 @@ void machine_vcpu_init(struct vm *vm, unsigned index)
     lapic_firmware_state(&v->lapic);
     msr_init(&v->msr, &machine_msr_ops, vm, v->state, index, vm->cpuid.intel, (uint8_t)vm->physical_bits);
     v->msr.nx = (extended.edx >> 20 & 1) != 0;
-    v->special = index != 0 ? SPECIAL_WAIT_SIPI : 0;
+    v->pending = index != 0 ? PENDING_WAIT_SIPI : 0;
     v->state->tsc_offset = 0 - vm->boot_tsc; /* the guest's TSC starts near 0, the same on every vCPU */
     v->state->dirty |= GROUP_TSC;
     lapic_set_tsc_offset(&v->lapic, v->state->tsc_offset);

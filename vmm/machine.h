@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One guest's machine: its memory, its devices, its vCPUs, and what ties them together. There is one per monitor
  * process.
@@ -5,11 +6,13 @@
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
 
-#include "lib/channel.h"
+#include "lib/proto/channel.h"
+#include "lib/proto/vmm_boot.h"
 #include "lib/syscall.h"
-#include "lib/vmm_boot.h"
+#include "mullion/types.h"
 #include "mullion/vcpu.h"
-#include "vmm/cpuid.h"
+#include "vmm/cpu/cpuid.h"
+#include "vmm/cpu/msr.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
 #include "vmm/devices/ioapic.h"
@@ -23,10 +26,9 @@
 #include "vmm/devices/rtc.h"
 #include "vmm/devices/uart.h"
 #include "vmm/doorbell.h"
+#include "vmm/insn/move_cache.h"
 #include "vmm/lock.h"
 #include "vmm/memory.h"
-#include "vmm/msr.h"
-#include "vmm/quick.h"
 #include "vmm/shared.h"
 
 #define VMM_EVENT_END 0x100ull /* own bit of VMM_EVENT_INTERNAL: the guest has ended */
@@ -36,10 +38,10 @@
 
 struct vm;
 
-#define SPECIAL_WAIT_SIPI 0x1u
-#define SPECIAL_HALTED    0x2u
-#define SPECIAL_NMI       0x4u /* one waits to be injected */
-#define SPECIAL_EXTINT    0x8u /* an ExtINT message came: the PIC is asked */
+#define PENDING_WAIT_SIPI 0x1u
+#define PENDING_HALTED    0x2u
+#define PENDING_NMI       0x4u /* one waits to be injected */
+#define PENDING_EXTINT    0x8u /* an ExtINT message came: the PIC is asked */
 
 /* Only its own thread touches it, but for what the other threads reach through lapic_post_* and the atomics. */
 struct vm_vcpu {
@@ -49,15 +51,15 @@ struct vm_vcpu {
     struct vcpu_state *state;
     struct lapic lapic;
     struct msr_cpu msr;
-    bool news;        /* something was posted or may have changed: the loop looks at everything before the next entry */
-    uint32_t special; /* SPECIAL_* */
+    bool recheck;     /* something was posted or may have changed: the loop looks at everything before the next entry */
+    uint32_t pending; /* PENDING_* */
     bool halted_if;   /* RFLAGS.IF at the HLT */
     _Atomic bool unhalt; /* a paravirtual kick came */
     bool irq_from_pic;
     uint64_t clock_gpa; /* KVM clock page; 0: off */
-    uint64_t stuck_gpa;
-    unsigned stuck; /* second-level faults in a row on memory that is there */
-    struct quick_move quick[QUICK_MOVES];
+    uint64_t retry_gpa;
+    unsigned retries; /* second-level faults in a row on memory that is there */
+    struct cached_move move[MOVE_CACHE_SIZE];
 };
 
 struct vm {
@@ -112,9 +114,9 @@ static inline void vm_unlock(struct vm *vm)
 void vm_unlock_timers(struct vm *vm);
 
 /* Builds the devices (boot, control, channel and memory are set). What is wrong goes into `why`. */
-enum error machine_init(struct vm *vm, char *why, size_t why_size) __attribute__((warn_unused_result));
+enum error machine_init(struct vm *vm, char *why, size_t why_size) must_check;
 /* Writes the ACPI tables and loads the guest's image; vCPU 0's state is set. */
-enum error machine_load(struct vm *vm, char *why, size_t why_size) __attribute__((warn_unused_result));
+enum error machine_load(struct vm *vm, char *why, size_t why_size) must_check;
 /* A vCPU's local APIC and MSRs, once its state page is there. */
 void machine_vcpu_init(struct vm *vm, unsigned index);
 
@@ -131,7 +133,7 @@ void vm_kick(void *vm, unsigned vcpu);
 void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The hooks of vmm/msr.h. */
+/* The hooks of vmm/cpu/msr.h. */
 extern const struct msr_ops machine_msr_ops;
 
 /* A vCPU's thread, from its first to its last guest instruction. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The monitor of one guest. Root starts thread 0 and one thread per vCPU, all here.
  *
@@ -10,7 +11,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
-#include "vmm/exits.h"
+#include "vmm/cpu/exits.h"
 #include "vmm/fuzz.h"
 
 #define BOOT    ((const struct vmm_boot *)VMM_BOOT_VA)
@@ -120,15 +121,15 @@ static enum error map_memory(char *why, size_t why_size)
 }
 
 /* Ring 0 answers what is the same on every vCPU; a leaf that does not fit there exits to us, which is only slower. */
-static void settle_cpuid(void)
+static void fastpath_cpuid(void)
 {
     for (uint32_t i = 0; i < vm.cpuid.count && i < CPUID_MAX; i++) {
         const struct cpuid_entry *e = &vm.cpuid.entry[i];
-        if (!cpuid_settleable(e->leaf, vm.vcpus))
+        if (!cpuid_fastpath_able(e->leaf, vm.vcpus))
             continue;
-        if (sys_settle(vm.space, SETTLE_CPUID, e->leaf | (uint64_t)e->subleaf << 32,
-                       e->regs.eax | (uint64_t)e->regs.ebx << 32, e->regs.ecx | (uint64_t)e->regs.edx << 32,
-                       e->live) != OK)
+        if (sys_fastpath(vm.space, FASTPATH_CPUID, e->leaf | (uint64_t)e->subleaf << 32,
+                         e->regs.eax | (uint64_t)e->regs.ebx << 32, e->regs.ecx | (uint64_t)e->regs.edx << 32,
+                         e->live) != OK)
             return;
     }
 }
@@ -141,7 +142,7 @@ static enum error build(char *why, size_t why_size)
     error = machine_init(&vm, why, why_size);
     if (error != OK)
         return error;
-    settle_cpuid();
+    fastpath_cpuid();
     let_go();
     while (atomic_load(&vcpus_made) < vm.vcpus) {
         if (atomic_load(&vm.ending))
@@ -169,7 +170,7 @@ static noreturn void turn_hostile(void)
     fuzz_for_ever(&vm, 0, NULL);
 }
 
-static void obey(void)
+static void run_command(void)
 {
     switch (atomic_exchange(&CONTROL->command, COMMAND_NONE)) {
     case COMMAND_STOP:
@@ -183,7 +184,7 @@ static void obey(void)
     }
 }
 
-static void serve(void)
+static void device_loop(void)
 {
     while (!atomic_load(&vm.ending)) {
         struct syscall_result r = sys_event_wait(
@@ -196,7 +197,7 @@ static void serve(void)
             return;
         }
         if (r.value & VMM_EVENT_CONTROL)
-            obey();
+            run_command();
         if (r.value & VMM_EVENT_RINGS)
             shared_rung(&vm, r.value);
         if (r.value & VMM_EVENT_INPUT) {
@@ -227,7 +228,7 @@ static void device_thread(void)
         return;
     }
     let_go();
-    serve();
+    device_loop();
 }
 
 void thread_main(uint64_t arg)

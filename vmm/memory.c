@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See vmm/memory.h. Sums are never formed before it is known that they cannot wrap.
  */

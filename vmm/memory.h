@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest-physical memory as the monitor sees it: a few pieces of RAM, each mapped at one run of the monitor's own
  * addresses.
@@ -12,8 +13,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "lib/vmm_boot.h"
+#include "lib/proto/vmm_boot.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 #define GUEST_LOW_RAM_MAX 0x0c0000000ull /* RAM below 4 GiB ends here; the rest is at GUEST_HIGH_RAM */
 #define GUEST_HIGH_RAM    0x100000000ull
@@ -39,8 +41,7 @@ uint32_t guest_layout(uint64_t bytes, struct vmm_piece piece[2]);
 
 /* Adds a piece, merging it with a neighbour that is adjacent in both address spaces. E_ARG: empty, not whole pages,
  * wraps around, or null; E_OVERLAP; E_QUOTA. */
-enum error guest_memory_add(struct guest_memory *m, uint64_t gpa, uint64_t size, void *hva)
-    __attribute__((warn_unused_result));
+enum error guest_memory_add(struct guest_memory *m, uint64_t gpa, uint64_t size, void *hva) must_check;
 
 /* The piece that holds gpa, or NULL. */
 static inline const struct guest_piece *guest_piece_of(const struct guest_memory *m, uint64_t gpa)
@@ -64,7 +65,7 @@ void *guest_page_elsewhere(const struct guest_memory *m, uint64_t gpa);
 static inline void *guest_page(const struct guest_memory *m, uint64_t gpa)
 {
     uint64_t offset = gpa - m->piece[0].gpa;
-    if (__builtin_expect(offset >= m->piece[0].size, 0))
+    if (unlikely(offset >= m->piece[0].size))
         return guest_page_elsewhere(m, gpa);
     uint8_t *page = (uint8_t *)m->piece[0].hva + offset;
     if (page == NULL) /* the compiler cannot know that no piece is there */
@@ -73,12 +74,9 @@ static inline void *guest_page(const struct guest_memory *m, uint64_t gpa)
 }
 
 /* Copies; E_ARG, and nothing done, if any byte is outside RAM. */
-enum error guest_read(const struct guest_memory *m, uint64_t gpa, void *to, uint64_t len)
-    __attribute__((warn_unused_result));
-enum error guest_write(const struct guest_memory *m, uint64_t gpa, const void *from, uint64_t len)
-    __attribute__((warn_unused_result));
-enum error guest_fill(const struct guest_memory *m, uint64_t gpa, uint8_t byte, uint64_t len)
-    __attribute__((warn_unused_result));
+enum error guest_read(const struct guest_memory *m, uint64_t gpa, void *to, uint64_t len) must_check;
+enum error guest_write(const struct guest_memory *m, uint64_t gpa, const void *from, uint64_t len) must_check;
+enum error guest_fill(const struct guest_memory *m, uint64_t gpa, uint8_t byte, uint64_t len) must_check;
 
 /* End of the RAM that starts at guest-physical 0 (0: there is none), and the sum of all pieces. */
 uint64_t guest_low_end(const struct guest_memory *m);

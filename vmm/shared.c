@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See vmm/shared.h. Where regions are first: below 4 GiB, so that guests without 64-bit addresses reach them too,
  * unless they are large; those stand above RAM, as far as the guest's CPU has addresses there.

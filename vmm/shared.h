@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory that this guest shares with others, and the bells between them: what ties vmm/devices/ivshmem.h to the
  * kernel.
@@ -8,12 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 struct vm;
 struct acpi_machine;
 
 /* One function on the PCI bus for each region of vm->boot. Space, memory and bus must be there. */
-enum error shared_init(struct vm *vm) __attribute__((warn_unused_result));
+enum error shared_init(struct vm *vm) must_check;
 /* The window above RAM in which regions are that are too large for the one below 4 GiB; size 0: none. */
 void shared_window(const struct vm *vm, uint64_t *base, uint64_t *size);
 /* VMM_EVENT_RINGS bits that thread 0 has taken. Not under the lock. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The VMCS: field encodings and the bits in the fields. Source: Intel SDM vol. 3, appendix B (encodings), chapter 25
  * (fields).

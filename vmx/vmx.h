@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the VT-x backend share. Nobody outside vmx/ includes this: the rest of the kernel sees
  * kernel/backend.h only.
@@ -5,8 +6,8 @@
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
 
-#include "arch/x86_64/types.h"
 #include "kernel/backend.h"
+#include "mullion/types.h"
 #include "vmx/vmcs.h"
 
 /* What this machine's CPUs can do, and the control values that follow from it. Filled by probe; every CPU that starts
@@ -109,7 +110,7 @@ uint64_t vmx_cr4_real(uint64_t value);
 bool vmx_cr4_offered(uint64_t value);
 /* May a write of `value` be settled by changing the shadow's masked bits, after which the guest's instruction succeeds
  * by itself? */
-bool vmx_cr_settles(unsigned number, uint64_t value, uint64_t shadow, uint64_t *new_shadow);
+bool vmx_cr_fastpath(unsigned number, uint64_t value, uint64_t shadow, uint64_t *new_shadow);
 bool vmx_canonical(uint64_t address);
 /*
  * The timer counts when bit `shift` of the TSC changes (SDM vol. 3, 26.5.1): its first count can be short by nearly a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Which VMX controls this backend needs, and how a wish is resolved against what the CPU allows. Pure: the capability
  * MSRs' values come in as arguments. Source: Intel SDM vol. 3, appendix A.1-A.5, A.10 (capabilities), 25.6-25.8

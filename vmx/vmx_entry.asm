@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; The way into the guest and back: one entry instruction between the guest's registers and ours. rdi: struct vmx_vcpu, rsi: uint64_t *gpr; eax: did the
 ; CPU refuse? Of the host's registers only rbp and rsp are kept: the caller (vmx_run.c) knows.
 ;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * From a VM exit to the common form. No exit reason is ignored and none is fatal to the host: what is not known here
  * ends with the monitor as EXIT_UNKNOWN, with the raw reason. Sources: Intel SDM vol. 3, 28.2 (information about
@@ -6,8 +7,8 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "kernel/log.h"
+#include "mullion/regs.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
@@ -98,7 +99,7 @@ static __attribute__((noinline)) uint32_t exception(struct vcpu *v, struct vmx_v
 static uint32_t port(struct vcpu *v)
 {
     bool string = vmx_port_access(vmreadn(EXIT_QUALIFICATION), &v->state->exit);
-    return report(v, EXIT_PORT, instruction_length()) | (rarely(string) ? RUN_DECODE : 0);
+    return report(v, EXIT_PORT, instruction_length()) | (unlikely(string) ? RUN_DECODE : 0);
 }
 
 static uint32_t memory(struct vcpu *v, uint32_t idt_vectoring)
@@ -120,7 +121,7 @@ static __attribute__((noinline)) uint32_t control_register(struct vcpu *v)
 {
     struct cr_access a = vmx_cr_access(vmreadn(EXIT_QUALIFICATION));
     uint32_t length = instruction_length();
-    uint64_t value = a.gpr == GPR_RSP ? vmreadn(GUEST_RSP) : __atomic_load_n(&v->state->gpr[a.gpr], __ATOMIC_RELAXED);
+    uint64_t value = a.gpr == GPR_RSP ? vmreadn(GUEST_RSP) : read_once(v->state->gpr[a.gpr]);
     if (a.clts || a.lmsw) {
         uint64_t mask = vmx_cr0_mask();
         uint64_t cr0 = (vmreadn(GUEST_CR0) & ~mask) | (vmreadn(CONTROL_CR0_SHADOW) & mask);
@@ -130,7 +131,7 @@ static __attribute__((noinline)) uint32_t control_register(struct vcpu *v)
     if (a.write && (a.number == 0 || a.number == 4)) {
         vmcsn_t shadow_field = a.number == 0 ? CONTROL_CR0_SHADOW : CONTROL_CR4_SHADOW;
         uint64_t shadow;
-        if (vmx_cr_settles(a.number, value, vmreadn(shadow_field), &shadow)) {
+        if (vmx_cr_fastpath(a.number, value, vmreadn(shadow_field), &shadow)) {
             vmwriten(shadow_field, shadow);
             return waiting(v, 0);
         }
@@ -184,13 +185,13 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
     case REASON_NMI_WINDOW: return waiting(v, 0);
     case REASON_CPUID: return report(v, EXIT_CPUID, instruction_length());
     case REASON_HLT:
-        if (v->alone)
+        if (v->dedicated)
             hw->proc_base &= ~BIT(PROC_HLT);
         return report(v, EXIT_HLT, instruction_length());
     case REASON_EPT_VIOLATION: return memory(v, idt_vectoring);
     case REASON_RDMSR:
     case REASON_WRMSR:
-        v->state->exit.raw[0] = (uint32_t)__atomic_load_n(&v->state->gpr[GPR_RCX], __ATOMIC_RELAXED); /* msr.index */
+        v->state->exit.raw[0] = (uint32_t)read_once(v->state->gpr[GPR_RCX]); /* msr.index */
         return report(v, reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR, instruction_length());
     case REASON_CR: return control_register(v);
     case REASON_DR: vcpu_load_dr(v); return waiting(v, 0);
@@ -213,10 +214,10 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
 inline __attribute__((always_inline)) uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
 {
     struct vmx_vcpu *hw = vmx_of(v);
-    if (rarely(reason & REASON_ENTRY_FAILED))
+    if (unlikely(reason & REASON_ENTRY_FAILED))
         return vmx_entry_failed(v, reason);
     hw->launched = (uint8_t)vmx.launched;
-    if (rarely(idt_vectoring & EVENT_VALID))
+    if (unlikely(idt_vectoring & EVENT_VALID))
         interrupted_delivery(hw, idt_vectoring);
     return reason == REASON_IO ? port(v) : by_reason(v, hw, reason, idt_vectoring);
 }

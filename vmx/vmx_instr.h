@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The VMX instructions, one line each, with their results looked at: a refused VMREAD or VMWRITE is a mistake in this
  * kernel and stops it with the field's number. In unit tests others take their place (tests/unit/fake_vmx.h). Source:
@@ -6,7 +7,7 @@
 #ifndef VMX_INSTR_H
 #define VMX_INSTR_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 #include "vmx/vmcs.h"
 
 noreturn void vmx_field_refused(const char *what, uint32_t field);
@@ -103,7 +104,7 @@ static inline void vmx_step_over(uint32_t length)
 {
     vmwriten(GUEST_RIP, vmreadn(GUEST_RIP) + length);
     uint32_t blocked = vmread32(GUEST_INTERRUPTIBILITY);
-    if (__builtin_expect(blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS), 0))
+    if (unlikely(blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)))
         vmwrite32(GUEST_INTERRUPTIBILITY, blocked & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
 }
 

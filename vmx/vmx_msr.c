@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The MSRs that a guest reaches without an exit. Everything else exits, and the monitor decides. One page for all vCPUs
  * whose x2APIC the CPU virtualizes, one for the others: they never change. Layout: Intel SDM vol. 3, 25.6.9: 1 KiB each
@@ -5,8 +6,8 @@
  */
 #include "vmx/vmx.h"
 
-#include "arch/x86_64/regs.h"
 #include "kernel/string.h"
+#include "mullion/regs.h"
 
 void *vmx_msr_page[2];
 

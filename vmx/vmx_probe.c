@@ -1,13 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Can this CPU do it, and if not, what exactly is missing; and turning VMX operation on, on each CPU. The tables and
  * the words are in vmx_controls.c; here are only the questions to the hardware.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "arch/x86_64/time.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
+#include "mullion/regs.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
@@ -17,7 +18,7 @@
 #define REACHED_MS 640 /* with reach=timer: the same for an emulator's guest that waits in HLT with interrupts off */
 
 bool vmx_without_apicv;
-#define SETTLED_MAX 128u
+#define FASTPATH_MAX 128u
 
 static struct vmx_cpu cpus[MAX_CPUS];
 /* Pays for the VMXON pages and the MSR bitmaps: one page per CPU and two more. */
@@ -71,7 +72,8 @@ static bool read_machine(struct vmx_machine *m, char *why, size_t size)
         m->apic = 0;
     if (!(m->proc & BIT(PROC_TPR_SHADOW))) /* then the monitor hears of each access to CR8 */
         m->proc |= BIT(PROC_CR8_LOAD) | BIT(PROC_CR8_STORE);
-    m->launched = m->exit & BIT(EXITC_SAVE_TIMER) ? SETTLED_MAX : 1; /* without it the timer would start anew at each */
+    m->launched = m->exit & BIT(EXITC_SAVE_TIMER) ? FASTPATH_MAX
+                                                  : 1; /* without it the timer would start anew at each */
     m->revision = (uint32_t)basic & 0x7fffffff;
     m->timer_shift = rdmsr(MSR_VMX_MISC) & 0x1f;
     m->cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Pure arithmetic: what really stands in a guest's CR0 and CR4, and how an exit qualification reads.
  *
@@ -7,7 +8,7 @@
  */
 #include "vmx/vmx.h"
 
-#include "arch/x86_64/regs.h"
+#include "mullion/regs.h"
 
 struct vmx_machine vmx;
 
@@ -59,7 +60,7 @@ uint64_t vmx_cr4_real(uint64_t value)
  * PDPTEs from guest memory (which ring 0 cannot see). Should the instruction fault for another reason, the guest has
  * seen CD, NE or MCE change too early; nothing depends on them.
  */
-bool vmx_cr_settles(unsigned number, uint64_t value, uint64_t shadow, uint64_t *new_shadow)
+bool vmx_cr_fastpath(unsigned number, uint64_t value, uint64_t shadow, uint64_t *new_shadow)
 {
     uint64_t mask = number == 0 ? vmx_cr0_mask() : vmx_cr4_mask();
     uint64_t harmless = number == 0 ? CR0_NE | CR0_CD | CR0_NW : CR4_MCE;

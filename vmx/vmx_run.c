@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One entry into the guest: what must be delivered, when to come back, then in. Written to be short on the common path,
  * on which nothing is to be delivered and no control changes: what was last written is remembered and not written
@@ -5,8 +6,8 @@
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
-#include "kernel/settle.h"
+#include "kernel/fastpath.h"
+#include "mullion/regs.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
@@ -38,7 +39,7 @@ static void deliver(uint32_t info, uint32_t error, uint32_t length)
 /* What the monitor wants injected. false: not now; *proc got the window that says when. */
 static bool deliver_inject(struct vcpu_state *s, uint32_t info, uint32_t *proc)
 {
-    uint32_t error = __atomic_load_n(&s->inject_error, __ATOMIC_RELAXED);
+    uint32_t error = read_once(s->inject_error);
     if (EVENT_TYPE(info) == EVENT_NMI) {
         if (vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_NMI | BLOCKED_BY_MOV_SS | BLOCKED_BY_STI)) {
             *proc |= BIT(PROC_NMI_WINDOW);
@@ -63,7 +64,7 @@ static bool takes_interrupts(void)
  * its interrupt. */
 static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
-    uint32_t inject = __atomic_load_n(&s->inject, __ATOMIC_RELAXED), irq = __atomic_load_n(&s->irq, __ATOMIC_RELAXED);
+    uint32_t inject = read_once(s->inject), irq = read_once(s->irq);
     uint32_t proc = hw->proc_base;
     bool taken = false;
     if (hw->event) {
@@ -133,44 +134,41 @@ static inline __attribute__((always_inline)) void set_host_rsp(struct vmx_vcpu *
 }
 #endif
 
-static inline bool settle_out(struct vcpu *v)
+static inline bool fastpath_out(struct vcpu *v)
 {
     uint64_t q = vmreadn(EXIT_QUALIFICATION); /* SDM vol. 3, table 28-5 */
     return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) &&
-           settle_doorbell(v, q >> 16 & 0xffff, (q & 7) + 1, ~0ull, EXIT_PORT);
+           fastpath_doorbell(v, q >> 16 & 0xffff, (q & 7) + 1, ~0ull, EXIT_PORT);
 }
 
 /* The length is not defined for this exit (SDM vol. 3, 28.2.5): where a CPU does not give the right one the monitor
  * rings. */
-static inline bool settle_store(struct vcpu *v)
+static inline bool fastpath_store(struct vcpu *v)
 {
-    return __atomic_load_n(&v->space->doorbell_count, __ATOMIC_RELAXED) &&
+    return read_once(v->space->doorbell_count) &&
            (vmreadn(EXIT_QUALIFICATION) & QUALIFICATION_ACCESS) == QUALIFICATION_STORE &&
            !(vmread32(IDT_VECTORING) & EVENT_VALID) &&
-           settle_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE,
-                           DOORBELL_KEY(vmreadn(GUEST_RIP), vmread32(EXIT_INSTRUCTION_LENGTH)), ~0ull, EXIT_MEMORY);
+           fastpath_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE,
+                             DOORBELL_KEY(vmreadn(GUEST_RIP), vmread32(EXIT_INSTRUCTION_LENGTH)), ~0ull, EXIT_MEMORY);
 }
 
 inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     struct vcpu_state *s = v->state;
-    if (rarely(hw->refused)) {
+    if (unlikely(hw->refused)) {
         s->exit.detail = REFUSED_BY_PUT | hw->refused;
         return EXIT_BAD_STATE;
     }
     uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
-    if (__builtin_expect(v->flush_seen != generation, 0)) {
+    if (unlikely(v->flush_seen != generation)) {
         v->flush_seen = generation;
         vmx_flush();
     }
     uint32_t done = vcpu_take_advance(s);
     if (done)
         vmx_step_over(done);
-    if (__builtin_expect(
-            (hw->event | __atomic_load_n(&s->inject, __ATOMIC_RELAXED) | __atomic_load_n(&s->irq, __ATOMIC_RELAXED)) &
-                EVENT_VALID,
-            0))
+    if (unlikely((hw->event | read_once(s->inject) | read_once(s->irq)) & EVENT_VALID))
         deliver_events(hw, s);
     else
         set_proc(hw, hw->proc_base);
@@ -179,7 +177,7 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
     uint64_t now = rdtsc();
     vcpu_goes_on(v, now);
-    bool long_turn = v->alone &&
+    bool long_turn = v->dedicated &&
                      (!vmx_reach_by_timer ||
                       (vmreadn(GUEST_RFLAGS) & RFLAGS_IF)); /* Bochs (2.7): entered with IF=0 no interrupt may get in */
     vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(now, deadline, vmx_turn[long_turn], vmx.timer_shift));
@@ -192,19 +190,18 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     uint32_t reason;
     set_host_rsp(hw);
     for (unsigned settled = 1;; settled++) {
-        if (__builtin_expect(enter(vmx_of(v), v->state->gpr), 0)) {
+        if (unlikely(enter(vmx_of(v), v->state->gpr))) {
             restore_tables(vmx_of(v)->cpu);
             v->exit_at = rdtsc();
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
         reason = vmread32(EXIT_REASON);
-        if (!(reason == REASON_CPUID ? settle_cpuid(v, v->state->gpr)
-              : reason == REASON_IO  ? settle_out(v)
-                                     : reason == REASON_EPT_VIOLATION && settle_store(v)))
+        if (!(reason == REASON_CPUID ? fastpath_cpuid(v, v->state->gpr)
+              : reason == REASON_IO  ? fastpath_out(v)
+                                     : reason == REASON_EPT_VIOLATION && fastpath_store(v)))
             break;
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
-        if (settled >= vmx_of(v)->launched ||
-            (reason != REASON_CPUID && __atomic_load_n(&v->cpu->work, __ATOMIC_RELAXED))) {
+        if (settled >= vmx_of(v)->launched || (reason != REASON_CPUID && read_once(v->cpu->work))) {
             reason =
                 REASON_TIMER; /* as if the guest's time were over: it may be, and whom a doorbell woke may go first */
             break;

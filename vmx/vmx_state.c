@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * State groups between the shared page and the VMCS of the current vCPU, and the small changes that the kernel makes
  * itself.
@@ -7,19 +8,17 @@
  * group as refused, and run() then does not enter.
  */
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "kernel/string.h"
+#include "mullion/regs.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
-#define TAKE(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
-
 static void put_rip(const struct vcpu_state *s)
 {
-    uint64_t rflags = TAKE(s->rflags) | RFLAGS_FIXED;
-    uint32_t shadow = TAKE(s->shadow) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI);
-    vmwriten(GUEST_RIP, TAKE(s->rip));
-    vmwriten(GUEST_RSP, TAKE(s->rsp));
+    uint64_t rflags = read_once(s->rflags) | RFLAGS_FIXED;
+    uint32_t shadow = read_once(s->shadow) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI);
+    vmwriten(GUEST_RIP, read_once(s->rip));
+    vmwriten(GUEST_RSP, read_once(s->rsp));
     vmwriten(GUEST_RFLAGS, rflags);
     vmwrite32(GUEST_INTERRUPTIBILITY, shadow);
     vmwrite32(GUEST_ACTIVITY, 0);
@@ -39,15 +38,15 @@ static void get_rip(struct vcpu_state *s)
 static void put_segments(const struct vcpu_state *s)
 {
     for (unsigned i = 0; i < SEG_COUNT; i++) {
-        vmwrite16(GUEST_SELECTOR(i), TAKE(s->seg[i].selector));
-        vmwrite32(GUEST_LIMIT(i), TAKE(s->seg[i].limit));
-        vmwrite32(GUEST_ATTR(i), TAKE(s->seg[i].attr));
-        vmwriten(GUEST_BASE(i), TAKE(s->seg[i].base));
+        vmwrite16(GUEST_SELECTOR(i), read_once(s->seg[i].selector));
+        vmwrite32(GUEST_LIMIT(i), read_once(s->seg[i].limit));
+        vmwrite32(GUEST_ATTR(i), read_once(s->seg[i].attr));
+        vmwriten(GUEST_BASE(i), read_once(s->seg[i].base));
     }
-    vmwriten(GUEST_GDTR_BASE, TAKE(s->gdtr.base));
-    vmwrite32(GUEST_GDTR_LIMIT, TAKE(s->gdtr.limit));
-    vmwriten(GUEST_IDTR_BASE, TAKE(s->idtr.base));
-    vmwrite32(GUEST_IDTR_LIMIT, TAKE(s->idtr.limit));
+    vmwriten(GUEST_GDTR_BASE, read_once(s->gdtr.base));
+    vmwrite32(GUEST_GDTR_LIMIT, read_once(s->gdtr.limit));
+    vmwriten(GUEST_IDTR_BASE, read_once(s->idtr.base));
+    vmwrite32(GUEST_IDTR_LIMIT, read_once(s->idtr.limit));
 }
 
 static void get_segments(struct vcpu_state *s)
@@ -72,7 +71,7 @@ static bool change(vmcsn_t field, uint64_t value)
 
 static void put_cr(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
-    uint64_t cr0 = TAKE(s->cr0), cr4 = TAKE(s->cr4), efer = TAKE(s->efer);
+    uint64_t cr0 = read_once(s->cr0), cr4 = read_once(s->cr4), efer = read_once(s->efer);
     if (!vmx_cr4_offered(cr4)) {
         hw->refused |= GROUP_CR;
         return;
@@ -82,7 +81,7 @@ static void put_cr(struct vmx_vcpu *hw, struct vcpu_state *s)
     efer = lma ? efer | EFER_LMA : efer & ~EFER_LMA;
 
     bool differs = change(GUEST_CR0, vmx_cr0_real(cr0));
-    differs |= change(GUEST_CR3, TAKE(s->cr3));
+    differs |= change(GUEST_CR3, read_once(s->cr3));
     differs |= change(GUEST_CR4, vmx_cr4_real(cr4));
     if (vmread64(GUEST_EFER) != efer) {
         vmwrite64(GUEST_EFER, efer);
@@ -91,8 +90,8 @@ static void put_cr(struct vmx_vcpu *hw, struct vcpu_state *s)
     }
     vmwriten(CONTROL_CR0_SHADOW, cr0);
     vmwriten(CONTROL_CR4_SHADOW, cr4);
-    if ((TAKE(s->tpr) & 0xf) != virtual_tpr(s)) /* all eight bits are in the page; CR8 has four of them */
-        __atomic_store_n(&s->apic[0x80 / 4], (uint32_t)(TAKE(s->tpr) & 0xf) << 4, __ATOMIC_RELAXED);
+    if ((read_once(s->tpr) & 0xf) != virtual_tpr(s)) /* all eight bits are in the page; CR8 has four of them */
+        __atomic_store_n(&s->apic[0x80 / 4], (uint32_t)(read_once(s->tpr) & 0xf) << 4, __ATOMIC_RELAXED);
     if (differs) /* entries keep the translations of a VPID */
         invvpid(INVALIDATE_SINGLE, hw->vpid);
 }
@@ -126,7 +125,8 @@ _Static_assert(MSR_LSTAR == MSR_STAR + 1 && MSR_CSTAR == MSR_STAR + 2 && MSR_FMA
 
 static void put_msrs(struct vmx_vcpu *hw, const struct vcpu_state *s)
 {
-    uint64_t syscall[4] = {TAKE(s->star), TAKE(s->lstar), TAKE(s->cstar), TAKE(s->fmask)}, gs = TAKE(s->kernel_gs_base);
+    uint64_t syscall[4] = {read_once(s->star), read_once(s->lstar), read_once(s->cstar), read_once(s->fmask)},
+             gs = read_once(s->kernel_gs_base);
     if (!vmx_canonical(syscall[1]) || !vmx_canonical(syscall[2]) || !vmx_canonical(gs) || syscall[3] >> 32) {
         hw->refused |= GROUP_MSR;
         return;
@@ -134,10 +134,10 @@ static void put_msrs(struct vmx_vcpu *hw, const struct vcpu_state *s)
     memcpy(hw->syscall, syscall, sizeof syscall);
     hw->kernel_gs_base = gs;
     vmx_load_msrs(hw);
-    vmwrite32(GUEST_SYSENTER_CS, (uint32_t)TAKE(s->sysenter_cs));
-    vmwriten(GUEST_SYSENTER_ESP, TAKE(s->sysenter_esp));
-    vmwriten(GUEST_SYSENTER_EIP, TAKE(s->sysenter_eip));
-    vmwrite64(GUEST_PAT, TAKE(s->pat));
+    vmwrite32(GUEST_SYSENTER_CS, (uint32_t)read_once(s->sysenter_cs));
+    vmwriten(GUEST_SYSENTER_ESP, read_once(s->sysenter_esp));
+    vmwriten(GUEST_SYSENTER_EIP, read_once(s->sysenter_eip));
+    vmwrite64(GUEST_PAT, read_once(s->pat));
 }
 
 static void get_msrs(struct vmx_vcpu *hw, struct vcpu_state *s)
@@ -163,17 +163,17 @@ static __attribute__((noinline)) void put_apic(const struct vcpu_state *s)
 {
     if (!vmx.apic)
         return;
-    uint32_t mode = TAKE(s->apic_mode) == APIC_BY_CPU ? APIC_BY_CPU : APIC_BY_MONITOR;
+    uint32_t mode = read_once(s->apic_mode) == APIC_BY_CPU ? APIC_BY_CPU : APIC_BY_MONITOR;
     vmwrite32(CONTROL_PROC2, mode == APIC_BY_CPU ? vmx.proc2 | vmx.apic : vmx.proc2);
     vmwrite64(CONTROL_MSR_BITMAP, pool_hpa(vmx_msr_page[mode]).v);
-    vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)(TAKE(s->apic_serving) << 8 | TAKE(s->apic_request)));
+    vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)(read_once(s->apic_serving) << 8 | read_once(s->apic_request)));
     for (unsigned i = 0; i < 4; i++)
-        vmwrite64(CONTROL_EOI_EXIT(i), TAKE(s->apic_eoi_exit[i]));
+        vmwrite64(CONTROL_EOI_EXIT(i), read_once(s->apic_eoi_exit[i]));
 }
 
 static void raise_request(const struct vcpu_state *s)
 {
-    uint8_t request = TAKE(s->apic_request);
+    uint8_t request = read_once(s->apic_request);
     uint16_t status = vmx.apic ? vmread16(GUEST_INTERRUPT_STATUS) : 0xff;
     if (request > (status & 0xff))
         vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)((status & 0xff00) | request));
@@ -210,22 +210,22 @@ static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t gro
     if (groups & GROUP_MSR)
         put_msrs(hw, s);
     if (groups & GROUP_DR) {
-        vmwriten(GUEST_DR7, TAKE(s->dr7));
-        vmx_set_dr6(v, TAKE(s->dr6) & 0xffffffff);
+        vmwriten(GUEST_DR7, read_once(s->dr7));
+        vmx_set_dr6(v, read_once(s->dr6) & 0xffffffff);
     }
     if (groups & GROUP_TSC)
-        vmwrite64(CONTROL_TSC_OFFSET, TAKE(s->tsc_offset));
+        vmwrite64(CONTROL_TSC_OFFSET, read_once(s->tsc_offset));
 }
 
 void vmx_put(struct vcpu *v, uint32_t groups)
 {
-    if (rarely(groups & (GROUPS_REGISTERS | GROUP_TSC)))
+    if (unlikely(groups & (GROUPS_REGISTERS | GROUP_TSC)))
         put_registers(v, groups);
     if (groups & GROUP_APIC)
         put_apic(v->state);
     else if (groups & GROUP_APIC_REQUEST)
         raise_request(v->state);
-    if (v->alone && (groups & (GROUP_APIC | GROUP_APIC_REQUEST))) /* else each HLT exits */
+    if (v->dedicated && (groups & (GROUP_APIC | GROUP_APIC_REQUEST))) /* else each HLT exits */
         wake(vmx_of(v));
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A vCPU's VMCS: made, filled, made current, freed. It is always used on the same CPU, and cleared there when its
  * thread ends: then the CPU holds nothing of it, and its page may be freed from anywhere. The guest's state comes from
@@ -5,11 +6,11 @@
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/domain.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
+#include "mullion/regs.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
@@ -25,7 +26,7 @@ enum error vmx_vcpu_create(struct vcpu *v)
     if (!hw)
         return E_QUOTA;
     hw->refused = GROUPS_REGISTERS; /* nothing is there yet */
-    hw->proc_base = vmx.proc | BIT(PROC_MOV_DR) | (v->alone ? 0 : BIT(PROC_HLT));
+    hw->proc_base = vmx.proc | BIT(PROC_MOV_DR) | (v->dedicated ? 0 : BIT(PROC_HLT));
     hw->dr6 = DR6_RESET;
     hw->vmcs = pool_page(q);
     v->hw = hw;
@@ -138,9 +139,9 @@ static void change(struct vcpu *old, struct vcpu *v)
     struct vmx_vcpu *hw = vmx_of(v);
     if (!vmptrld(&hw->vmcs_hpa))
         panic("VT-x: VMPTRLD was refused");
-    if (rarely(!hw->cpu))
+    if (unlikely(!hw->cpu))
         first_load(v, hw);
-    if (rarely(hw->vpid_generation != hw->cpu->vpid_generation))
+    if (unlikely(hw->vpid_generation != hw->cpu->vpid_generation))
         choose_vpid(hw, hw->cpu);
     vmx_load_msrs(hw);
 }

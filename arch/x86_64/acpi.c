@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Source: ACPI Specification 6.4, 5.2.5 (RSDP), 5.2.7/8 (RSDT, XSDT), 5.2.9 (FADT), 5.2.12 (MADT), 7.4.2 (\_S5), 20.2
  * (AML). */
 #include "arch/x86_64/acpi.h"

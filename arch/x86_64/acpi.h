@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The few facts the kernel needs of the host's ACPI tables. Every length is checked; a broken table means its facts are
  * missing, no more.
@@ -5,8 +6,8 @@
 #ifndef ARCH_ACPI_H
 #define ARCH_ACPI_H
 
-#include "arch/x86_64/types.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 struct acpi_facts {
     uint64_t apic_base;

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "arch/x86_64/apic.h"
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "mm/hostmap.h"
+#include "mullion/regs.h"
 
 enum {
     REG_ID = 0x02,

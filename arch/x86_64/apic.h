@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The CPU's local APIC: x2APIC where there is one, else the memory-mapped xAPIC. Source: Intel SDM vol. 3, chapter 11.
  */
 #ifndef ARCH_APIC_H
 #define ARCH_APIC_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 /* Finds the mode and maps the registers (`base` from ACPI); boot CPU, once. Also masks both 8259s. */
 void apic_setup(hpa_t base);

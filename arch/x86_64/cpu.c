@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Per-CPU areas, descriptor tables and control registers. Sources: Intel SDM vol. 3, 3.4.5 (descriptors), 8.7 (64-bit
  * TSS), 2.5 (control registers).
@@ -7,11 +8,11 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
 #include "mm/hostmap.h"
+#include "mullion/regs.h"
 
 unsigned cpu_count;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What belongs to one CPU: its area in the kernel's address space, its descriptor tables, its scheduler and its
  * mailbox.
@@ -9,9 +10,9 @@
 #ifndef ARCH_CPU_H
 #define ARCH_CPU_H
 
-#include "arch/x86_64/types.h"
 #include "kernel/sched.h"
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 /* The kernel's half of every address space: the last 2 GiB. */
 #define KERNEL_BASE  0xffffffff80000000ull /* the image, at + its physical address */
@@ -56,14 +57,14 @@ struct cpu {
     struct thread *current;           /* atomic; runs in ring 3 or in its guest */
     struct domain *domain;            /* whose page tables and ports are loaded; NULL: the kernel's own */
     struct vcpu *vcpu;                /* whose state is in the CPU */
-    bool foreign;                     /* another domain has been here since the last speculation_barrier */
+    bool other_domain_ran;            /* another domain has been here since the last speculation_barrier */
     struct thread *wake_list;         /* atomic; pushed by anybody, taken by this CPU */
     struct thread *timeouts;          /* blocked with a deadline; this CPU's own */
     uint64_t next_deadline;           /* the earliest thing the host wants this CPU for; valid while a thread runs */
     uint64_t timer_armed;             /* TSC at which the local APIC's timer fires; NEVER: not armed */
     uint64_t flush_seen;              /* atomic; the newest flush generation this CPU has carried out */
     uint64_t tsc_aux;                 /* IA32_TSC_AUX as last loaded for a guest */
-    uint64_t gone_ticks;              /* of threads that are no more; kernel lock */
+    uint64_t ended_ticks;             /* of threads that are no more; kernel lock */
     uint64_t entered;                 /* TSC when ring 0 was last entered... */
     uint32_t path;                    /* ...and why: a system call, or enum ring0_path */
     uint64_t longest[PATH_COUNT + 1]; /* ticks from there until it was left: see path_end; the last one is the boot's */

@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; Entries into ring 0 through the IDT, and the way back to ring 3.
 ;
 ; From ring 3 the CPU pushes straight into the thread (RSP0 = end of the frame at its head); the stub pushes the rest, takes the CPU's kernel

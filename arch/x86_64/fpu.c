@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 /* XSAVE where the CPU has it, FXSAVE elsewhere. Source: Intel SDM vol. 1, chapter 13. */
 #include "arch/x86_64/fpu.h"
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
+#include "mullion/regs.h"
 
 uint64_t cpu_xcr0_mask;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guests' FPU state. Ring 0 and ring 3 never use the FPU (CR0.TS is set outside guests), so it is switched only
  * when another vCPU becomes current on a CPU: eagerly, whole, never by trapping.
@@ -5,7 +6,7 @@
 #ifndef ARCH_FPU_H
 #define ARCH_FPU_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 #define FPU_AREA_SIZE 4096u
 

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One-line wrappers of single instructions. No policy here.
  */
 #ifndef ARCH_INSTR_H
 #define ARCH_INSTR_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 static inline uint64_t rdmsr(uint32_t msr)
 {

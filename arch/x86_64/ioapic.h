@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's I/O APICs: routing of a global system interrupt to a CPU's vector. Source: Intel 82093AA data sheet.
  */
 #ifndef ARCH_IOAPIC_H
 #define ARCH_IOAPIC_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 /* Maps an I/O APIC found in ACPI and masks all its inputs. */
 void ioapic_add(hpa_t base, uint32_t first_gsi);

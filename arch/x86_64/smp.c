@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Source: Intel SDM vol. 3, 9.4 (MP initialization: INIT, 10 ms, two STARTUPs 200 us apart). */
 #include "arch/x86_64/smp.h"
 

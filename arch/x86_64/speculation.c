@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "arch/x86_64/speculation.h"
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
-#include "arch/x86_64/regs.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
+#include "mullion/regs.h"
 
 /* CPUID leaf 7, EBX and EDX */
 #define HAS_RTM          (1u << 11)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Against reading others' leftovers by speculation: what this machine's CPUs need where a CPU goes from one domain (a
  * monitor with its guest counts as one) to another, and nowhere else. Sources: Intel SDM vol. 2 (CPUID leaf 7), vol. 4,
@@ -7,7 +8,7 @@
 #ifndef ARCH_SPECULATION_H
 #define ARCH_SPECULATION_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 #define BARRIER_PREDICTOR 1u /* forget where branches went: IBPB */
 #define BARRIER_L1D       2u /* empty the L1 data cache (L1TF) */
@@ -34,7 +35,7 @@ extern uint32_t speculation_barriers; /* BARRIER_*: those that this machine gets
 void speculation_barriers_now(void);
 static inline void speculation_barrier(void)
 {
-    if (rarely(speculation_barriers))
+    if (unlikely(speculation_barriers))
         speculation_barriers_now();
 }
 

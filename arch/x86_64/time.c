@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Sources: 8254 data sheet (PIT channel 2, mode 0, gate at port 0x61); Intel SDM vol. 3, 11.5.4 (APIC timer). */
 #include "arch/x86_64/time.h"
 

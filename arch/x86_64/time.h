@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Time is the TSC. Its rate is measured once against the PIT, never taken from CPUID: an emulator's CPUID may tell
  * another machine's rate.
@@ -5,7 +6,7 @@
 #ifndef ARCH_TIME_H
 #define ARCH_TIME_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 extern uint64_t tsc_khz;
 

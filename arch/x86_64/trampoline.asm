@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; Where another CPU begins: real mode, on a page below 1 MiB that smp.c has copied this to. Straight into long mode, then to C.
 section .rodata
 global trampoline_start, trampoline_end, trampoline_data

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The IDT and the C side of every entry through it. A fault in ring 3 ends that domain, nobody else; a fault in ring 0
  * is a panic with its place and registers.
@@ -101,7 +102,7 @@ static const char *const names[32] = {"divide error",
 void trap_from_kernel(struct frame *f)
 {
     if (f->vector == TRAP_NMI) {
-        if (__atomic_load_n(&this_cpu()->work, __ATOMIC_RELAXED) & WORK_STOP)
+        if (read_once(this_cpu()->work) & WORK_STOP)
             for (;;)
                 __asm__ volatile("cli; hlt");
         return;

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Exceptions, interrupts and system calls: what the entry stubs push, and who gets it.
  */
 #ifndef ARCH_TRAPS_H
 #define ARCH_TRAPS_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 /* As pushed by arch/x86_64/entry.asm and the CPU. For an entry from ring 3 it is the head of struct thread itself: RSP0
  * points at its end. */

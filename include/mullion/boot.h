@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the kernel tells the first ring-3 program, root: a read-only run of pages at ROOT_BOOT_VA, and the handles named
  * in it.
@@ -38,7 +39,7 @@ enum {
     ROOT_SLOT_POOL,             /* OBJ_MEMORY, read only: the kernel's objects and tables */
     ROOT_SLOT_SCREEN, /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any
                          more, but in a panic */
-    ROOT_SLOT_SHOWN,  /* OBJ_MEMORY, read only: struct shown of kernel/shown.h, and the AMD-V bitmaps */
+    ROOT_SLOT_SHOWN,  /* OBJ_MEMORY, read only: struct audit_view of kernel/audit_view.h, and the AMD-V bitmaps */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM, modules and programs follow; their slots stand in the tables below */
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The page that a vCPU shares with its monitor, and the exit record in it. Vendor-neutral: nothing here says VMX or
  * SVM.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What a guest reaches without an exit besides its memory, and which tables its vCPUs really run with. The list below
  * is what ought to be open, written down a second time on purpose. AMD-V: each vCPU's VMCB says which tables and
@@ -6,7 +7,7 @@
  */
 #include "services/audit/check_private.h"
 
-#include "arch/x86_64/regs.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 enum { READ = 1, WRITE = 2 };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See check.h. In order: what there is, every table, the rules that need them all together, and what it adds up to.
  */

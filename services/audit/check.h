@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The check itself: is memory partitioned as configured? It reads the kernel's objects where they lie (struct layouts
  * are the kernel's headers'), and shares no code with what makes them. What it proves when it passes stands in
@@ -10,7 +11,7 @@
 #ifndef AUDIT_CHECK_H
 #define AUDIT_CHECK_H
 
-#include "lib/audit_boot.h"
+#include "lib/proto/audit_boot.h"
 #include "services/audit/view.h"
 
 /* One look. Fills *out but for `answered` and `tries`. */

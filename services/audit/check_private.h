@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the check share: what was found of the kernel's objects, and how a violation is told.
  */

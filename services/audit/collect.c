@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Finds what there is: the ledger's ranges in order; all domains, from root down; spaces and vCPUs through domains'
  * handles and threads. Every pointer is checked, every list has an end here.

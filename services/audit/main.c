@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The checker: a program of its own in a domain of its own, which root starts and asks. It can read the kernel's pool
  * and write nothing but its answer. Waits for a request, looks, looks again if something changed meanwhile, answers.
@@ -24,7 +25,7 @@ static void answer(uint64_t request)
                         .pool_hpa = b->pool.base,
                         .pool_size = b->pool.size,
                         .pool_va = RING0_POOL_VA,
-                        .shown = (const struct shown *)AUDIT_SHOWN_VA,
+                        .shown = (const struct audit_view *)AUDIT_SHOWN_VA,
                         .shown_hpa = b->shown.base,
                         .shown_size = b->shown.size};
     uint32_t tries = 0;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Who may reach what. A frame is known by its owner in the ledger; a program by the bit with which root hears of its
  * end; a guest by the monitor that pays for its space. Memory that guests share has a tag of its own for each region,

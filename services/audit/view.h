@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the checker sees of ring 0: the pool and a few pages, read only, changing under its eyes. An address found there
  * is believed only after it was turned into one of ours here, so the checker cannot be led outside whatever it reads.
@@ -6,14 +7,14 @@
 #ifndef AUDIT_VIEW_H
 #define AUDIT_VIEW_H
 
-#include "arch/x86_64/types.h"
-#include "kernel/shown.h"
+#include "kernel/audit_view.h"
+#include "mullion/types.h"
 
 struct view {
     const uint8_t *pool; /* here */
     uint64_t pool_hpa, pool_size;
-    uint64_t pool_va;          /* the pool's address in ring 0 */
-    const struct shown *shown; /* here: the start of [shown_hpa, +shown_size) */
+    uint64_t pool_va;               /* the pool's address in ring 0 */
+    const struct audit_view *shown; /* here: the start of [shown_hpa, +shown_size) */
     uint64_t shown_hpa, shown_size;
 };
 

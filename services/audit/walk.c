@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See walk.h. Host format and NPT: Intel SDM vol. 3, table 4-15 to 4-20; AMD APM vol. 2, 5.3 and 15.25.3 (what a nested
  * walk needs: user at every level). EPT: Intel SDM vol. 3, table 29-1 to 29-6, 29.3.3.1 (misconfigurations).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The checker's own walker of four-level tables, written from the manuals and not from the kernel's: it knows the
  * host's format, NPT and EPT, says what an address range leads to, and believes no table that is not in the pool or

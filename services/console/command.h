@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shell's command lines, read. Pure.
  */
 #ifndef CONSOLE_COMMAND_H
 #define CONSOLE_COMMAND_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 enum command_kind {
     SHELL_NOTHING = 0, /* an empty line */

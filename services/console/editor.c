@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See editor.h. Typing at the end echoes one byte, and rubbing out there three, so that a transcript stays readable;
  * all else draws the line anew.

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shell's input line: typing, cursor, history. Pure: keys in, terminal bytes out through `show`.
  */
 #ifndef CONSOLE_EDITOR_H
 #define CONSOLE_EDITOR_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 #define EDITOR_BYTES   200 /* with the NUL */
 #define EDITOR_HISTORY 16

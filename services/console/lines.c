@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See lines.h. Escape sequences: ECMA-48 (5th edition) 5.4 (CSI: parameters 0x30-0x3f, intermediates 0x20-0x2f, final
  * 0x40-0x7e), 5.6 (strings).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Several guests' output on one terminal: whole lines, each with its source's name in front. Pure.
  *
@@ -11,7 +12,7 @@
 #ifndef CONSOLE_LINES_H
 #define CONSOLE_LINES_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 #define LINE_BYTES  512 /* longer lines are broken */
 #define SOURCES_MAX 33

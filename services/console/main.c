@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The console: owns the serial port and the screen, shows every guest's lines with its name in front, and runs the
  * shell, which asks root for what it may not do itself. One thread. Guests can garble their own lines and nothing else:
@@ -9,14 +10,14 @@
  */
 #include <stdatomic.h>
 #include "drivers/screen.h"
-#include "lib/channel.h"
-#include "lib/console_boot.h"
-#include "lib/control.h"
 #include "lib/log.h"
 #include "lib/print.h"
+#include "lib/proto/channel.h"
+#include "lib/proto/console_boot.h"
+#include "lib/proto/control.h"
+#include "lib/proto/vmm_boot.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
-#include "lib/vmm_boot.h"
 #include "mullion/boot.h"
 #include "services/console/command.h"
 #include "services/console/editor.h"

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The last lines that a source has written, for the shell's `log`. Pure.
  */
 #ifndef CONSOLE_SCROLLBACK_H
 #define CONSOLE_SCROLLBACK_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 #define SCROLLBACK_BYTES 16384u
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See uart.h. PC16550D data sheet (National Semiconductor, 1995), section 8: registers.
  */

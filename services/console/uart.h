@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The physical serial port: a 16550, 115200 8N1, by interrupt, with a queue each way. Nothing here waits: a port that
  * does not answer costs the output, never time.
@@ -5,7 +6,7 @@
 #ifndef CONSOLE_UART_H
 #define CONSOLE_UART_H
 
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 
 /* Takes the port over. False: there is none that answers. */
 bool uart_init(uint16_t port, uint64_t tsc_khz);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See audit.h. Root believes the checker's verdict, but not its lengths.
  */
@@ -213,7 +214,7 @@ static void violations(const struct audit_answer *a)
 }
 
 /* Takes the page back. True: the checker has named it. */
-static bool mend(const struct audit_answer *a)
+static bool ledger_corrected(const struct audit_answer *a)
 {
     bool named = false;
     for (unsigned i = 0; i < a->listed && i < AUDIT_VIOLATIONS_MAX; i++) {
@@ -232,7 +233,7 @@ static void finish(const struct audit_answer *a, uint64_t spent)
 {
     looks = false;
     not_before = tsc_now() + ticks_of_ms(AUDIT_REST_MS);
-    bool was_broken = broken != NOT_BROKEN, named = was_broken && mend(a);
+    bool was_broken = broken != NOT_BROKEN, named = was_broken && ledger_corrected(a);
     if (for_shell)
         totals(a);
     if (for_shell || a->verdict == AUDIT_PASSED) {
@@ -342,7 +343,7 @@ bool audit_break(unsigned n)
     if (ask(true))
         return true;
     static const struct audit_answer nothing;
-    (void)mend(&nothing);
+    (void)ledger_corrected(&nothing);
     console_answer("There is no checker ('log' tells why).");
     return false;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Root's side of the checker (services/audit): its life, when it looks, and what it found, in words. It is started at
  * the first look.
@@ -9,8 +10,8 @@
 #ifndef ROOT_AUDIT_H
 #define ROOT_AUDIT_H
 
-#include "arch/x86_64/types.h"
-#include "lib/audit_boot.h"
+#include "lib/proto/audit_boot.h"
+#include "mullion/types.h"
 
 /* Finds its place in memory. */
 void audit_init(void);

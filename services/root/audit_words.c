@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
- * What the checker found, in words. See lib/audit_boot.h for what each kind means.
+ * What the checker found, in words. See lib/proto/audit_boot.h for what each kind means.
  */
 #include "lib/print.h"
 #include "services/root/audit.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The battery clock's ports. See clock.h. */
 #include "services/root/clock.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The time of day, from the machine's battery clock, read once; from then on the TSC counts. UTC is assumed, as servers
  * keep it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Dates of the MC146818 and its heirs: BCD or binary, 12 or 24 hours (data sheet MC146818A, registers 0-9 and B). Pure.
  */
 #include "services/root/clock.h"

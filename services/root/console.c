@@ -1,14 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
- * The console's domain, and the conversation with it. See root.h and lib/console_boot.h.
+ * The console's domain, and the conversation with it. See root.h and lib/proto/console_boot.h.
  *
  * If the console crashes it is started again, with its channels as they are: the guests do not notice.
  */
-#include "lib/console_boot.h"
 #include "lib/print.h"
+#include "lib/proto/console_boot.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/accounts.h"
 #include "services/root/audit.h"
-#include "services/root/ledger.h"
 #include "services/root/root.h"
 
 #define CONSOLE_SHARED_VA (ROOT_SHARED_VA + CONFIG_GUESTS_MAX * ROOT_SHARED_STRIDE)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One guest as root knows it. Shared by guests.c (its life), guest_make.c (what it is given) and guest_report.c (what
  * the shell shows).

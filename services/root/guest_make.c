@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What a guest is given: memory, a monitor in a domain of its own, and exactly the handles and mappings that
- * lib/vmm_boot.h promises.
+ * lib/proto/vmm_boot.h promises.
  */
 #include <stdatomic.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What the shell's `list`, `memory` and `stats` show. See root.h.
  */

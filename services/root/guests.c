@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The guests' lives: start, what their monitors say, what the configuration wants done then, and the end. See root.h.
  *
@@ -297,7 +298,7 @@ uint64_t guests_work(uint64_t bits)
     return again;
 }
 
-bool guests_settled(void)
+bool guests_idle(void)
 {
     for (unsigned n = 0; n < root_config.guest_count; n++)
         if (guests[n].phase == PHASE_ENDING || (guests[n].phase == PHASE_ON && guests[n].shown == GUEST_STARTING))

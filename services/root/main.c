@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Root: the first ring-3 program. Reads the configuration, starts the console and the guests, and then waits for what
  * they have to say.
@@ -155,7 +156,7 @@ void thread_main(uint64_t argument)
     for (;;) {
         console_work(bits); /* first: what the shell asks for may be work for the guests */
         uint64_t again = guests_work(bits);
-        again = min_u64(again, audit_work(bits, guests_settled()));
+        again = min_u64(again, audit_work(bits, guests_idle()));
         /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none
          * can use root to keep the CPU from others. */
         root_rest(1);

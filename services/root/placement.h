@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where in the machine's RAM things are put. Pure: a map of free extents, and from it private runs for programs and
  * pieces for guests, such that guest-physical and host-physical addresses agree in their low bits as far as possible:
@@ -9,8 +10,8 @@
 #ifndef ROOT_PLACEMENT_H
 #define ROOT_PLACEMENT_H
 
-#include "arch/x86_64/types.h"
-#include "lib/vmm_boot.h"
+#include "lib/proto/vmm_boot.h"
+#include "mullion/types.h"
 
 #define EXTENTS_MAX 256
 

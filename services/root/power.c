@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The machine off, or started anew. See root.h. The console gets a moment to put its last lines on the wire.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * ELF files into new domains. See root.h. The files come from the kernel's own image, but they are checked all the
  * same: a bad one is refused in words instead of crashing root, and with it the machine.

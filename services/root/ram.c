@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The machine's RAM: what is free, and memory objects cut out of it. See root.h.
  */

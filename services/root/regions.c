@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See regions.h. A region that was carved and destroyed once is zero, whatever was there: the kernel's own step for
  * memory that somebody had (mullion/abi.h, memory_carve). It takes bounded steps, so nothing waits for it.

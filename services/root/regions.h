@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory that guests share: one run for each region of the configuration, root's for as long as the machine runs. Root
  * itself never maps it. What a guest may do with it is in the configuration; here it becomes handles, mappings, words
@@ -6,7 +7,8 @@
 #ifndef ROOT_REGIONS_H
 #define ROOT_REGIONS_H
 
-#include "lib/audit_boot.h"
+#include "lib/proto/audit_boot.h"
+#include "mullion/types.h"
 #include "services/root/guest.h"
 
 /* Finds a place for each region, and zeroes it: memory that nobody has had may hold what firmware or an earlier system

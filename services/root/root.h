@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What root's files share. Root is the first ring-3 program: it reads the configuration, gives every other program
  * exactly what it may have, and watches over them. One thread, no allocation: everything here is static and bounded.
@@ -7,11 +8,12 @@
 #ifndef ROOT_ROOT_H
 #define ROOT_ROOT_H
 
-#include "lib/channel.h"
-#include "lib/control.h"
-#include "lib/vmm_boot.h"
+#include "config/config.h"
+#include "lib/proto/channel.h"
+#include "lib/proto/control.h"
+#include "lib/proto/vmm_boot.h"
 #include "mullion/boot.h"
-#include "services/root/config.h"
+#include "mullion/types.h"
 #include "services/root/placement.h"
 
 #define ROOT_BOOT ((const struct root_boot *)ROOT_BOOT_VA)
@@ -79,7 +81,7 @@ void guests_autostart(void);
  * to be called again: a TSC value (0: at once after others had a chance), NEVER. */
 uint64_t guests_work(uint64_t bits);
 /* None is starting or ending. */
-bool guests_settled(void);
+bool guests_idle(void);
 /* The shell's commands; what to answer goes through console_answer. */
 void guest_start(unsigned n);
 void guest_stop(unsigned n, bool at_once);

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The benchmark: `make bench` (PEER=kvm: with Linux KVM + QEMU beside it; ON=bochs or qemu: one backend only). Included by
 # the Makefile.
 

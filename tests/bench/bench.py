@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """`make bench`: measures Mullion in Bochs (VT-x) and QEMU (AMD-V), prints a table and writes build/bench.json.
 docs/performance.md says what the rows mean and what they do not show.
 

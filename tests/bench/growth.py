@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """`make bench-growth`: how costs grow with the number of guests, their memory, the machine's memory and CPUs. In QEMU with one
 CPU, whose clock counts instructions; for the CPUs in Bochs. Prints tables and writes build/growth.json."""
 import argparse

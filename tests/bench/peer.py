@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The peer: Debian's Linux with KVM and Debian's QEMU, booted in the same emulated machine from an initrd made here, running the
 same guest binary."""
 import gzip

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Where the instructions of one operation go: `tests/bench/profile.py --on qemu|bochs pio`. Traces single instructions of the
 benchmark guest's mode=loop, takes the round of median length, and prints them by function; --listing prints each."""
 import argparse

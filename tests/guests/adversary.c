@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Tries everything that could reach out of its machine and survives it. One line for each attack; at the end
  * `adversary done: nothing outside itself was reached`, or how many times something was. Words on the command line:

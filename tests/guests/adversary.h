@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the adversary share: faults that it survives, chance, and the score. */
 #ifndef TESTS_GUESTS_ADVERSARY_H
 #define TESTS_GUESTS_ADVERSARY_H

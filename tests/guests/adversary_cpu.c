@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The adversary's attacks on the CPU: model-specific registers, CPUID, calls, instructions, descriptor tables, event
  * delivery. */
 #include "adversary.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The adversary's attacks on what has an address: memory that is not there, ports, PCI, interrupt controllers, devices.
  */
 #include "adversary.h"

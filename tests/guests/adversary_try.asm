@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; int adversary_try(code, argument): calls code(argument) and answers 0, or 1 when a handler sent the CPU to adversary_out: then
 ; everything that code had changed in the CPU is put back that C relies on.
 bits 64

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Burns all the time that it gets, and watches its own cap: it reads the TSC without end, so a gap between two readings
  * is time that it did not get. After each record one line, in ticks:

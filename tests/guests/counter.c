@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Prints a number every 100 ms of its timer for ever: proof that this guest keeps running whatever its neighbours do.
  */
 #include "guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Checks the PC that a guest sees, with interrupts: one line per check, `ok` or `FAILED`, a sum at the end, exit code 0
  * or 1. */
 #include "guest.h"

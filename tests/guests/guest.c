@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the small test guests share. See guest.h. */
 #include <stdarg.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the small test guests share: ports, COM1, formatting, descriptor tables, interrupts, ACPI power off. They run as
  * guests of Mullion and, to check the tests themselves, on a plain emulated PC.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The test guests: $(BUILD)/guests/*.elf and realmode.bin. Included by the Makefile.
 
 GUESTS32  := tiny triple wild counter devices privileged shared

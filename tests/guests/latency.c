@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * How late it is woken: arms a deadline at a random distance, sleeps by HLT, and reads the TSC at the interrupt. After
  * each round one line, in ticks from the deadline to its handler (some 40 of them are its own way there):

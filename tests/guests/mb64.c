@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A Multiboot 1 guest in a 64-bit ELF file: reaches long mode, reports, takes interrupts, and ends with code 64 / 2
  * = 32. */
 #include "guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the measuring guests share. See measure.h. */
 #include "measure.h"
 

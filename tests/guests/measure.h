@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the measuring guests (burner, latency, workload) share: numbers from the command line, the clock's rate, chance,
  * and a timer by TSC deadline. They need an x2APIC, a TSC-deadline timer, and a hypervisor that tells the TSC's rate.

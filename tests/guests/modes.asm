@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; A Multiboot guest that goes back to real mode and enters the boot sector of realmode.asm there: for loaders that know no boot
 ; sectors.
 bits 32

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Executes every privileged or virtualization instruction in turn, first in ring 0, then in ring 3, and reports what
  * came of each: nothing, or which exception. Rows say what is acceptable; a row outside that is `FAILED`. In ring 3

@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; The instructions of the privileged guest, one small routine each, with the outcomes that a correct PC may show. Every routine
 ; keeps the stack as it was; the fault handler resumes at privileged_resume with the registers of the fault.
 bits 32

@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; A boot sector: says a line in real mode, in protected mode and in long mode, takes a software interrupt in each of the first
 ; two, and ends with code 21. Loaded at 0x7c00, entered in real mode.
 org 0x7c00

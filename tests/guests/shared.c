@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A guest that shares memory with others: finds its ivshmem functions, takes their doorbells by MSI-X, and does what is
  * typed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A guest with many CPUs: starts them by INIT and start-up IPIs, and checks on all of them what an operating system
  * relies on: every way to send an interrupt, in xAPIC and in x2APIC mode, timers, topology, memory that all see alike,

@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; How the other CPUs of tests/guests/smp.c begin: copied to SMP_AT, where a start-up IPI with vector SMP_AT / 4096 sends them, in real mode. On to long
 ; mode with the boot CPU's tables, and to smp_other(initial APIC ID) on the stack of that number.
 SMP_AT      equ 0x8000

@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; Entry of the 32-bit test guests: the Multiboot 1 header, a stack, interrupt stubs, and the call of guest_main(magic,
 ; information). A 64-bit guest (start64.asm) has its own.
 bits 32

@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; Entry of the 64-bit test guests: a Multiboot 1 header in an ELF64 file. The loader enters in 32-bit protected mode (the
 ; specification knows nothing else); this goes on to long mode with the first 4 GiB mapped one to one in 2 MiB pages, then calls
 ; guest_main.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The tiny guest of the default configuration: says what the loader gave it, then answers on COM1, driven by interrupts
  * only. */
 #include "guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Triple-faults after one line: no interrupt table, then a breakpoint. */
 #include "guest.h"
 

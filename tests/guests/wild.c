@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Goes where there is nothing. The command line says how: jump (default), read, write, stack, tables; or halt, for
  * good. */
 #include "guest.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest's cap, judged from the times in which it ran: over every window of time it may have run its share of the
  * window, and something more. How much more at the worst is found as the runs come, with no record of them: for every

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A fixed piece of work, again and again: a walk through 4 MiB, arithmetic, exits (CPUID, which the kernel settles, and
  * a port, which the monitor serves), and a timer that interrupts it a thousand times a second. After each round one

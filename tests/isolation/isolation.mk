@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The isolation suite: `make isolation` (ON=bochs or qemu: one backend only). Included by the Makefile. Not a part of `make test`.
 
 .PHONY: isolation

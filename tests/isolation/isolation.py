@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """`make isolation`: what Mullion promises to its guests, measured beside hostile neighbours, in Bochs (VT-x) and QEMU (AMD-V).
 Each check has a bound; figures go to build/isolation.json. docs/guarantees.md, "The numbers", says what they mean."""
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shell's commands `ledger` and `paths`, as numbers. Everything that knows what they print is here.
 
 `ledger` books every tick of each CPU to one account; a vCPU's account is also told apart into guest and exits by reason:

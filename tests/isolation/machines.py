@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The machines that the isolation suite looks at: their configurations, and how they are started and read.
 
 A tick is an instruction: QEMU's clock counts them with one CPU (-icount), so all its machines have one. Bochs' clock counts them

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The measurements of the isolation suite. Each part runs one or two machines and answers with its figures; nothing is judged here."""
 import hashlib
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The isolation suite's figures as tables: for a terminal, and as docs/guarantees.md shows them."""
 
 TITLE = {'vmx': 'VT-x', 'svm': 'AMD-V'}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Emulators as parameters: `-m qemu` or `-m bochs` limits a run to one."""
 import os
 import sys

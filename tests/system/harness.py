@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A running Mullion under test: boots a configuration in an emulator, reads what its serial port says, types into it."""
 import os
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Looks at a running machine from outside: stops the emulator, proves what walker.py proves, lets it go on."""
 import os
 

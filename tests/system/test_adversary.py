@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two adversaries, one on each side of a guest that counts: they try everything that could reach out of a guest, survive it,
 and the counter goes on at its pace; then they go on for ever, and Mullion still does what it is told."""
 import re
@@ -51,7 +52,7 @@ def is_dead(box):
 
 def attacked(box):
     """Live, not from the logs: an adversary that goes on for ever fills them. Whatever it does to itself, it starts anew and must come to its end:
-    QEMU has been seen, rarely, to lose a guest's state (docs/debugging.md, "QEMU's guests that get lost")."""
+    QEMU has been seen, unlikely, to lose a guest's state (docs/debugging.md, "QEMU's guests that get lost")."""
     for name in ('left', 'right'):
         box.mark = 0
         for attempt in range(3):

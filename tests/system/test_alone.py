@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A guest with CPUs of its own (`cpus = ...`): nothing of the host's takes it out of its own work, and on VT-x it waits in HLT by itself."""
 import re
 

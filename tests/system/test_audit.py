@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Isolation, checked from inside: the shell's `audit` on a live machine in both emulators. It passes whatever the guests go through, it
 finds a mapping that should not be, the same state gives the same digest, and its cost does not grow with guests' memory."""
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways to boot, sizes of machine, and machines that cannot."""
 import pytest
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ./mullion command as a user and a script meet it."""
 import os
 import subprocess

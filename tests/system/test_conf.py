@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Broken configurations: each mistake is told with its line and what would be right; the correct guest runs, the shell
 answers."""
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many guests' output on one serial line."""
 import re
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Guests that misbehave, guests of every small kind, and one that counts beside them: nothing of it may reach the counter."""
 import re
 

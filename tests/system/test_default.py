@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to
 their prompts, typed into, rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The isolation suite's reading of the shell's answers, and its sums, on sample text. No machine is started; the suite itself is
 `make isolation`."""
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The machine's own screen: VGA text under BIOS, pixels under UEFI or where the boot menu asks for them."""
 import os
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Memory that guests share, in both emulators: what is configured is there and works, and nothing else is."""
 import re
 

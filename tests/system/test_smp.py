@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Guests with several CPUs: tests/guests/smp.c on 2, 4 and 64 vCPUs, one of whose CPUs crashes, and Linux that works on four, takes CPUs off and
 on, and panics on one of them."""
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads the physical memory of a stopped emulated machine from outside and walks every page table in it, host and
 second-level, with nothing of the kernel's own code. What it takes from the kernel: the addresses of four symbols
 (kernel_tables, shown, pt_host, pt_ept, pt_npt) and the layout of struct pagetable and struct ledger_range. What it takes from

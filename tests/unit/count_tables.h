@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How many tables a page table is made of, counted by itself: the oracle for what others report. */
 #ifndef TESTS_UNIT_COUNT_TABLES_H
 #define TESTS_UNIT_COUNT_TABLES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the device tests share: cmocka, a recorder of interrupt lines, and short words for port accesses. */
 #ifndef TESTS_UNIT_DEV_TEST_H
 #define TESTS_UNIT_DEV_TEST_H

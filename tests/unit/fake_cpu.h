@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Put before every source of a test that runs the kernel's objects on the host (`// libs: -include
  * tests/unit/fake_cpu.h`): the privileged instructions and "the CPU I run on" become functions of fake_machine.c. The

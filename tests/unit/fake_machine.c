@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <sanitizer/asan_interface.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,9 +15,9 @@
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/time.h"
 #include "drivers/serial.h"
+#include "kernel/audit_view.h"
+#include "kernel/fastpath.h"
 #include "kernel/klog_ring.h"
-#include "kernel/settle.h"
-#include "kernel/shown.h"
 
 #define POOL_SIZE (8ull << 20)
 #define POOL_BASE 0x1000000ull
@@ -292,15 +293,15 @@ static void fake_groups(struct vcpu *v, uint32_t groups)
     (void)v, (void)groups;
 }
 /* As both real ones do in their loops. */
-static bool fake_settles(struct vcpu *v)
+static bool fake_fastpaths(struct vcpu *v)
 {
     const struct vcpu_exit *x = &v->state->exit;
     if (x->reason == EXIT_MEMORY)
-        return settle_doorbell(v, x->memory.gpa | DOORBELL_STORE, DOORBELL_KEY(v->state->rip, x->insn_len),
-                               x->insn_len ? ~0ull : ~0xfull, EXIT_MEMORY);
-    return x->reason == EXIT_CPUID ? settle_cpuid(v, v->state->gpr)
+        return fastpath_doorbell(v, x->memory.gpa | DOORBELL_STORE, DOORBELL_KEY(v->state->rip, x->insn_len),
+                                 x->insn_len ? ~0ull : ~0xfull, EXIT_MEMORY);
+    return x->reason == EXIT_CPUID ? fastpath_cpuid(v, v->state->gpr)
                                    : x->reason == EXIT_PORT && !x->port.in && !x->port.string &&
-                                         settle_doorbell(v, x->port.port, x->port.size, ~0ull, EXIT_PORT);
+                                         fastpath_doorbell(v, x->port.port, x->port.size, ~0ull, EXIT_PORT);
 }
 static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
 {
@@ -310,7 +311,7 @@ static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
         v->state->exit = (struct vcpu_exit){.reason = EXIT_HLT};
         if (guest_runs)
             guest_runs(v);
-    } while (fake_settles(v));
+    } while (fake_fastpaths(v));
     v->exit_at = rdtsc();
     const struct vcpu_exit *x = &v->state->exit;
     v->vector = x->detail ? (uint32_t)x->detail : VECTOR_PENDING;

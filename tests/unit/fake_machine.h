@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A machine for the kernel's objects to run on: a few CPUs that the test runs one after the other, some memory,
  * translation buffers that remember what they saw until they are flushed, a guest CPU that does what the test says, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A made-up VMCS behind the wrappers of vmx/vmx_instr.h: every field is a number under its encoding. */
 #ifndef TESTS_UNIT_FAKE_VMCS_H
 #define TESTS_UNIT_FAKE_VMCS_H

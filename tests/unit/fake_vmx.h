@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Put before every source of a test that runs the VT-x backend on the host (`// libs: -include tests/unit/fake_vmx.h`):
  * the VMX instructions, and what only a CPU can do around an entry. Behind them stands a made-up VMCS (fake_vmcs.h).

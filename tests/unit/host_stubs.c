@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What ring-0 sources expect from the kernel, for unit tests on the host: a panic fails the test at once. */
 #include <stdarg.h>
 #include <stdio.h>

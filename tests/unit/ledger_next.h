@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Walks a ledger in order, for tests; the kernel itself never looks for the next range. */
 #ifndef LEDGER_NEXT_H
 #define LEDGER_NEXT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Page tables as the CPU reads them: written from the manuals and not from mm/pagetable.c, which it checks. Host format
  * and NPT: Intel SDM vol. 3, 4.5.4; EPT: 29.3.2.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: arch/x86_64/acpi.c tests/unit/ring0_string.c
 /*
  * The host's ACPI tables, sound, damaged and hostile. They lie in low memory as firmware puts them; the table under

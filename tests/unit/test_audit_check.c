@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c services/audit/walk.c services/audit/check.c services/audit/collect.c services/audit/rules.c services/audit/bitmaps.c
 // libs: -include tests/unit/fake_cpu.h
 /*
@@ -15,7 +16,7 @@
 #include "fake_machine.h"
 
 #include "count_tables.h"
-#include "kernel/shown.h"
+#include "kernel/audit_view.h"
 #include "mm/pagetable.h"
 #include "services/audit/check.h"
 #include "svm/svm.h"
@@ -32,7 +33,7 @@
 #define AUDIT_BITS   (1ull << 51)
 
 static struct {
-    struct shown shown __attribute__((aligned(4096)));
+    struct audit_view shown __attribute__((aligned(4096)));
     uint8_t msrpm[MSRPM_BYTES] __attribute__((aligned(4096))), iopm[IOPM_BYTES] __attribute__((aligned(4096)));
 } page; /* what is shown beside the pool; shown is copied there before each look */
 #define SHOWN_HPA 0x300000ull
@@ -126,7 +127,7 @@ static uint64_t *table_at(const struct pagetable *pt, uint64_t va, unsigned leve
 static void setup_as(const struct pt_format *format)
 {
     void *state = NULL;
-    shown = (struct shown){0};
+    shown = (struct audit_view){0};
     machine_start(&state);
     npt = *backend;
     npt.format = format;

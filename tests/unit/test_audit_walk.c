@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: services/audit/walk.c mm/pool.c mm/pagetable.c lib/string.c
 /*
  * The checker's walker: against tables that the kernel's own code made, whose mappings the test remembers page by page;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: boot/ranges.c boot/multiboot.c kernel/options.c tests/unit/ring0_string.c
 /*
  * What the boot loader tells: lists of ranges against a map of pages, the command line, and Multiboot information of

@@ -1,12 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The byte channel: order, wrap-around, full, and an index that the other side made up. */
-// sources: lib/channel.c
+// sources: lib/proto/channel.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "lib/channel.h"
+#include "lib/proto/channel.h"
 
 static struct channel_ring ring;
 

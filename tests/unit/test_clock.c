@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The battery clock's date, against the C library's calendar.
 // sources: services/root/clock_date.c
 #include <setjmp.h>

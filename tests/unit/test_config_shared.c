@@ -1,4 +1,5 @@
-// sources: services/root/config.c services/root/config_values.c services/root/config_check.c services/root/config_regions.c lib/print.c lib/string.c
+// SPDX-License-Identifier: Apache-2.0
+// sources: config/config.c config/values.c config/check.c config/regions.c lib/print.c lib/string.c
 /* The key `shared` of mullion.conf: what is understood, every mistake, what guests must agree about, and how memory is
  * counted. */
 #include <setjmp.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "services/root/config.h"
+#include "config/config.h"
 
 static struct config c;
 static char told[65536];

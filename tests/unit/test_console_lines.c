@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: services/console/lines.c services/console/scrollback.c lib/string.c
 /* The multiplexer: whole lines behind their names, no trick of a guest's comes through, unfinished lines are shown in
  * time. */

@@ -1,4 +1,5 @@
-// sources: services/console/editor.c services/console/command.c lib/control.c lib/channel.c lib/print.c lib/string.c
+// SPDX-License-Identifier: Apache-2.0
+// sources: services/console/editor.c services/console/command.c lib/proto/control.c lib/proto/channel.c lib/print.c lib/string.c
 /* The shell: line editing, history, commands in and out of words; and the messages between console and root. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "lib/control.h"
+#include "lib/proto/control.h"
 #include "services/console/command.h"
 #include "services/console/editor.h"
 

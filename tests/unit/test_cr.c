@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Writes to control registers: what they change, and what they refuse. */
-// sources: vmm/cr.c
+// sources: vmm/cpu/cr.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
-#include "arch/x86_64/regs.h"
-#include "vmm/cr.h"
+#include "mullion/regs.h"
+#include "vmm/cpu/cr.h"
 
 /* Never offered, so nothing but this test knows them (Intel SDM vol. 3, 2.5). */
 #define CR4_LA57 (1ull << 12)

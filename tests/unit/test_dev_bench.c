@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: vmm/devices/bench.c vmm/devices/bus.c
 /*
  * The device that the benchmark measures against: it answers at its port and in its page, swallows writes, and shows

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The bus: finding devices, cutting accesses, refusing bad ranges; the clock's conversions; what an MSI means. */
 // sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/irq.c vmm/devices/pic.c vmm/devices/ioapic.c
 #include "dev_test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The local APIC: both faces, priorities, the timer's three modes, and how messages find their CPUs. All of it twice:
  * on a CPU that cannot help, and on one that serves the interrupts of an x2APIC by itself, which is made up here. */
 // sources: vmm/devices/lapic.c vmm/devices/lapic_route.c vmm/devices/lapic_timer.c vmm/devices/clock.c

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* PCI: probing by both mechanisms, sizing and moving BARs, capabilities, INTx. */
 // sources: vmm/devices/bus.c vmm/devices/pci.c
 #include "dev_test.h"

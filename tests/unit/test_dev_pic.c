@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The 8259 pair as PC systems use it. */
 // sources: vmm/devices/bus.c vmm/devices/pic.c
 #include "dev_test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The real-time clock: reading and setting the time, its three interrupts, the CMOS bytes. */
 // sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/rtc.c
 #include "dev_test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The 16550A: what a driver's probing sees, both directions, interrupts, back-pressure. */
 // sources: vmm/devices/bus.c vmm/devices/uart.c
 #include "dev_test.h"

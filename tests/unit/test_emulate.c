@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Instructions on device memory, string port I/O, control-register decoding: against a fake bus. */
-// sources: vmm/emulate.c vmm/decode.c vmm/quick.c vmm/flags.c vmm/walk.c vmm/access.c vmm/memory.c
+// sources: vmm/insn/emulate.c vmm/insn/decode.c vmm/insn/move_cache.c vmm/insn/flags.c vmm/insn/walk.c vmm/insn/access.c vmm/memory.c
 // libs: -lZydis
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "arch/x86_64/regs.h"
-#include "vmm/emulate.h"
-#include "vmm/flags.h"
-#include "vmm/quick.h"
+#include "mullion/regs.h"
+#include "vmm/insn/emulate.h"
+#include "vmm/insn/flags.h"
+#include "vmm/insn/move_cache.h"
 
 #define RAM    (1u << 20)
 #define DEVICE 0x10000000ull /* not RAM */
@@ -400,50 +401,50 @@ static void control_registers(void **unused)
 }
 
 /* What was decoded once is used again, but only while the same bytes stand at the same place in the same mode. */
-static void quick_moves(void **unused)
+static void move_cache(void **unused)
 {
     (void)unused;
-    struct quick_move q = {0};
+    struct cached_move q = {0};
     s.gpr[GPR_RBX] = DEVICE;
     s.gpr[GPR_RAX] = 0x89abcdef;
-    cpu.quick = &q;
+    cpu.move = &q;
     assert_int_equal(RUN(0x89, 0x43, 0x10), VERDICT_DONE); /* mov [rbx+10h], eax */
-    assert_int_equal(q.kind, QUICK_STORE);
+    assert_int_equal(q.kind, MOVE_CACHE_STORE);
     s.rip = CODE;
     s.gpr[GPR_RAX] = 0x12345678;
-    assert_true(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10));
+    assert_true(move_cache_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10));
     assert_int_equal(reg32(0x10), 0x12345678);
     assert_int_equal(s.advance, 3); /* the kernel moves rip */
     s.rip = CODE + 3;
-    assert_false(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10)); /* another rip */
+    assert_false(move_cache_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10)); /* another rip */
     s.rip = CODE;
-    assert_false(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0xffe)); /* crosses a page */
+    assert_false(move_cache_execute(&q, &cpu, access_code_width(&s), DEVICE + 0xffe)); /* crosses a page */
     s.seg[SEG_CS].attr = 0xc09b;
-    assert_false(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10)); /* 32-bit code now */
+    assert_false(move_cache_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10)); /* 32-bit code now */
     s.seg[SEG_CS].attr = 0xa09b;
     ram[CODE + 2] = 0x14; /* the guest patches its code */
-    assert_false(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x14));
+    assert_false(move_cache_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x14));
     assert_int_equal(s.rip, CODE);
 
     assert_int_equal(RUN(0x48, 0x0f, 0xbe, 0x53, 0x10), VERDICT_DONE); /* movsx rdx, byte [rbx+10h] */
     registers[0x10] = 0x80;
     s.rip = CODE;
-    assert_true(quick_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10));
+    assert_true(move_cache_execute(&q, &cpu, access_code_width(&s), DEVICE + 0x10));
     assert_true(s.gpr[GPR_RDX] == 0xffffffffffffff80);
     assert_int_equal(RUN(0x66, 0xc7, 0x03, 0xcd, 0xab), VERDICT_DONE); /* mov word [rbx], 0xabcd */
     set32(0, 0);
     s.rip = CODE;
-    assert_true(quick_execute(&q, &cpu, access_code_width(&s), DEVICE));
+    assert_true(move_cache_execute(&q, &cpu, access_code_width(&s), DEVICE));
     assert_int_equal(reg32(0), 0xabcd);
-    q.kind = QUICK_NONE;
+    q.kind = MOVE_CACHE_NONE;
     assert_int_equal(RUN(0x09, 0x03), VERDICT_DONE); /* or [rbx], eax is not a move */
-    assert_int_equal(q.kind, QUICK_NONE);
+    assert_int_equal(q.kind, MOVE_CACHE_NONE);
 }
 
-static bool quick(struct quick_move *q, uint64_t rip)
+static bool quick(struct cached_move *q, uint64_t rip)
 {
     s.rip = rip;
-    return quick_execute(q, &cpu, access_code_width(&s), DEVICE);
+    return move_cache_execute(q, &cpu, access_code_width(&s), DEVICE);
 }
 
 /* The guest changes its page tables, or what lies behind them, between two exits at the same rip: the bytes that run
@@ -451,9 +452,9 @@ static bool quick(struct quick_move *q, uint64_t rip)
 static void quick_code_moves(void **unused)
 {
     (void)unused;
-    struct quick_move q = {0};
+    struct cached_move q = {0};
     s.gpr[GPR_RBX] = DEVICE;
-    cpu.quick = &q;
+    cpu.move = &q;
     assert_int_equal(RUN(0x8b, 0x03), VERDICT_DONE); /* mov eax, [rbx] */
     assert_true(quick(&q, CODE));
     uint64_t large;
@@ -498,13 +499,13 @@ static void quick_lengths(void **unused)
     for (unsigned i = 0; i < sizeof moves / sizeof moves[0]; i++) {
         unsigned n = moves[i].length;
         for (uint64_t rip = 0x1000; rip <= 0x2000; rip += rip == 0x1000 ? 4096 - 32 : 1) {
-            struct quick_move q = {0};
+            struct cached_move q = {0};
             memset(ram + 0x1000, 0x90, 0x2000);
             memcpy(ram + rip, moves[i].bytes, n);
             s.gpr[GPR_RBX] = DEVICE;
             s.gpr[GPR_RSP] = s.rsp = 0;
             s.rip = rip;
-            cpu.quick = &q;
+            cpu.move = &q;
             assert_int_equal(emulate_memory(&cpu, &seen, &fault), VERDICT_DONE);
             assert_int_equal(s.rip, rip + n);
             bool crosses = (rip & 4095) + n > 4096;
@@ -526,8 +527,8 @@ static void quick_lengths(void **unused)
 static void quick_registers(void **unused)
 {
     (void)unused;
-    struct quick_move q = {0};
-    cpu.quick = &q;
+    struct cached_move q = {0};
+    cpu.move = &q;
     s.gpr[GPR_RBX] = DEVICE;
     set32(0, 0x8899aabb);
     assert_int_equal(RUN(0x8a, 0x23), VERDICT_DONE); /* mov ah, [rbx] */
@@ -552,9 +553,9 @@ static void quick_registers(void **unused)
     assert_int_equal(RUN(0x88, 0x3b), VERDICT_DONE); /* mov [rbx], bh */
     assert_true(quick(&q, CODE));
     assert_int_equal(registers[0], DEVICE >> 8 & 0xff);
-    q = (struct quick_move){0};
+    q = (struct cached_move){0};
     assert_int_equal(RUN(0x8b, 0x23), VERDICT_DONE); /* mov esp, [rbx] */
-    assert_int_equal(q.kind, QUICK_NONE);
+    assert_int_equal(q.kind, MOVE_CACHE_NONE);
     assert_false(quick(&q, CODE));
     assert_false(quick(&q, 0)); /* an empty one knows nothing */
 }
@@ -566,7 +567,7 @@ static void any_bytes(void **unused)
     static const uint8_t opcodes[] = {0x00, 0x09, 0x21, 0x80, 0x81, 0x83, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b,
                                       0x8c, 0xa0, 0xa3, 0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xae, 0xc6, 0xc7, 0xf6,
                                       0xf7, 0xfe, 0xff, 0x0f, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x48};
-    struct quick_move moves[QUICK_MOVES] = {0};
+    struct cached_move moves[MOVE_CACHE_SIZE] = {0};
     srand(7);
     for (int round = 0; round < 60000; round++) {
         for (unsigned i = 0; i < GPR_COUNT; i++)
@@ -582,14 +583,14 @@ static void any_bytes(void **unused)
         for (unsigned i = 0; i < 16; i++)
             ram[CODE + i] = (uint8_t)rand();
         ram[CODE] = opcodes[(unsigned)rand() % sizeof opcodes];
-        cpu.quick = quick_slot(moves, s.rip + (unsigned)rand() % 16);
+        cpu.move = move_cache_slot(moves, s.rip + (unsigned)rand() % 16);
         loose = true;
         enum verdict v = emulate_memory(&cpu, &seen, &fault);
         assert_in_range(v, VERDICT_DONE, VERDICT_UNSUPPORTED);
         if (v == VERDICT_DONE)
             assert_in_range(s.rip, CODE + 1, CODE + 15);
         s.rip = CODE;
-        (void)quick_execute(cpu.quick, &cpu, access_code_width(&s), DEVICE + (unsigned)rand() % 4096);
+        (void)move_cache_execute(cpu.move, &cpu, access_code_width(&s), DEVICE + (unsigned)rand() % 4096);
         s.rip = CODE;
         struct cr_access a;
         (void)decode_cr(&cpu, &a, &seen, &fault);
@@ -610,7 +611,7 @@ int main(void)
         T64(refused),
         T64(port_strings),
         T64(control_registers),
-        T64(quick_moves),
+        T64(move_cache),
         T64(quick_code_moves),
         T64(quick_lengths),
         T64(quick_registers),

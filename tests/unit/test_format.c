@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: kernel/format.c tests/unit/ring0_string.c
 /* kformat against the C library's snprintf; ring 0's string functions against the C library's. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: mm/pagetable.c mm/pool.c boot/ranges.c
 /*
  * Where the kernel's pool goes: in free memory below 4 GiB, away from image and modules, the highest place there is;

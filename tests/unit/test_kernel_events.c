@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h
 /*
@@ -383,17 +384,17 @@ static enum exit_reason cpuid_of(uint64_t l, uint64_t s)
     return run_guest();
 }
 
-static void test_settled_cpuid(void **state)
+static void test_fastpath_cpuid(void **state)
 {
     (void)state;
     with_vcpu();
     const uint64_t *gpr = v->state->gpr;
     assert_int_equal(cpuid_of(1, 0), EXIT_CPUID);
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 1 | 0xffffffffull << 32, 0x1111 | 0x2222ull << 32,
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_CPUID, 1 | 0xffffffffull << 32, 0x1111 | 0x2222ull << 32,
                           0x3333 | 0x4444ull << 32, CPUID_LIVE_OSXSAVE)
                          .error,
                      OK);
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 4 | 1ull << 32, 7, 8, 0).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_CPUID, 4 | 1ull << 32, 7, 8, 0).error, OK);
     assert_int_equal(cpuid_of(1, 77), EXIT_HLT);
     assert_int_equal(gpr[GPR_RAX], 0x1111);
     assert_int_equal(gpr[GPR_RBX], 0x2222);
@@ -408,15 +409,15 @@ static void test_settled_cpuid(void **state)
     /* The table has a fixed size; replacing an entry takes none of it. */
     unsigned count = 2;
     struct answer r;
-    for (uint64_t l = 100; (r = call(a, SYS_SETTLE, space, SETTLE_CPUID, l, 0, 0, 0)).error == OK; l++)
+    for (uint64_t l = 100; (r = call(a, SYS_FASTPATH, space, FASTPATH_CPUID, l, 0, 0, 0)).error == OK; l++)
         count++;
     assert_int_equal(r.error, E_QUOTA);
-    assert_int_equal(count, SETTLE_CPUID_MAX);
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_CPUID, 4 | 1ull << 32, 9, 8, 0).error, OK);
+    assert_int_equal(count, FASTPATH_CPUID_MAX);
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_CPUID, 4 | 1ull << 32, 9, 8, 0).error, OK);
     assert_int_equal(cpuid_of(4, 1), EXIT_HLT);
     assert_int_equal(gpr[GPR_RAX], 9);
-    assert_int_equal(call(a, SYS_SETTLE, space, 3, 0, 0, 5, 0).error, E_ARG);
-    assert_int_equal(call(a, SYS_SETTLE, 5, SETTLE_CPUID, 0, 0, 0, 0).error, E_TYPE);
+    assert_int_equal(call(a, SYS_FASTPATH, space, 3, 0, 0, 5, 0).error, E_ARG);
+    assert_int_equal(call(a, SYS_FASTPATH, 5, FASTPATH_CPUID, 0, 0, 0, 0).error, E_TYPE);
 }
 
 static struct vcpu_exit tried;
@@ -440,20 +441,20 @@ static void test_doorbells(void **state)
 {
     (void)state;
     with_vcpu();
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 2, 5, 0x10).error, OK);
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc080, 4, 5, 0x20).error, OK);
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc070, 0, 5, 0x40).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc050, 2, 5, 0x10).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc080, 4, 5, 0x20).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc070, 0, 5, 0x40).error, OK);
     const struct {
         uint64_t kind, at, size, event;
         enum error e;
     } bad[] = {
-        {SETTLE_DOORBELL_STORE + 1, 1, 1, 5, E_ARG},     {SETTLE_DOORBELL_PORT, 0x10000, 2, 5, E_ARG},
-        {SETTLE_DOORBELL_PORT, ~0ull, 2, 5, E_ARG},      {SETTLE_DOORBELL_PORT, 0x1000, 5, 5, E_ARG},
-        {SETTLE_DOORBELL_PORT, 0xffffc060, 0, 5, E_ARG}, {SETTLE_DOORBELL_PORT, 1, 1, 99, E_HANDLE},
-        {SETTLE_DOORBELL_PORT, 1, 1, 4, E_TYPE},
+        {FASTPATH_DOORBELL_STORE + 1, 1, 1, 5, E_ARG},     {FASTPATH_DOORBELL_PORT, 0x10000, 2, 5, E_ARG},
+        {FASTPATH_DOORBELL_PORT, ~0ull, 2, 5, E_ARG},      {FASTPATH_DOORBELL_PORT, 0x1000, 5, 5, E_ARG},
+        {FASTPATH_DOORBELL_PORT, 0xffffc060, 0, 5, E_ARG}, {FASTPATH_DOORBELL_PORT, 1, 1, 99, E_HANDLE},
+        {FASTPATH_DOORBELL_PORT, 1, 1, 4, E_TYPE},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_int_equal(call(a, SYS_SETTLE, space, bad[i].kind, bad[i].at, bad[i].size, bad[i].event, 1).error,
+        assert_int_equal(call(a, SYS_FASTPATH, space, bad[i].kind, bad[i].at, bad[i].size, bad[i].event, 1).error,
                          bad[i].e);
 
     assert_true(settled(PORT(0xc050, 2)));
@@ -464,22 +465,22 @@ static void test_doorbells(void **state)
     assert_false(settled(PORT(0xc060, 1)));
     assert_false(settled(PORT(0xc050, 2, .in = 1)));
     assert_false(settled(PORT(0xc050, 2, .string = 1)));
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 1, 5, 0x80).error,
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc050, 1, 5, 0x80).error,
                      OK); /* again: another size, the same event and bits */
     assert_true(settled(PORT(0xc050, 1)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
     assert_false(settled(PORT(0xc050, 2)));
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0xc050, 2, 5, 0x80).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc050, 2, 5, 0x80).error, OK);
     assert_true(settled(PORT(0xc070, 4)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x40);
     assert_int_equal(wait_for(b, ~0ull, 0).error, E_TIMEOUT);
 
     unsigned count = 3;
     struct answer r;
-    while ((r = call(a, SYS_SETTLE, space, SETTLE_DOORBELL_PORT, 0x2000 + count, 1, 5, 1)).error == OK)
+    while ((r = call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0x2000 + count, 1, 5, 1)).error == OK)
         count++;
     assert_int_equal(r.error, E_QUOTA);
-    assert_int_equal(count, SETTLE_DOORBELL_MAX);
+    assert_int_equal(count, FASTPATH_DOORBELL_MAX);
     /* A doorbell of a dead event rings for nobody, and the guest goes on. */
     assert_int_equal(call1(T, SYS_DESTROY, event).error, OK);
     assert_true(settled(PORT(0xc050, 2)));
@@ -487,8 +488,8 @@ static void test_doorbells(void **state)
 
 #define STORE(address, bytes) \
     ((struct vcpu_exit){.reason = EXIT_MEMORY, .insn_len = (bytes), .memory = {.gpa = (address), .write = 1}})
-#define SETTLE_STORE(address, bytes, rip, bits) \
-    call(a, SYS_SETTLE, space, SETTLE_DOORBELL_STORE, (address) | (uint64_t)(bytes) << 56, rip, 5, bits).error
+#define FASTPATH_STORE(address, bytes, rip, bits) \
+    call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_STORE, (address) | (uint64_t)(bytes) << 56, rip, 5, bits).error
 
 /* Doorbells in memory: this instruction, at this address, as long as it was. On a CPU that does not say how long (0),
  * its address decides. */
@@ -498,13 +499,14 @@ static void test_store_doorbells(void **state)
     with_vcpu();
     struct vcpu_state *s = v->state;
     const uint64_t at = 0xfeb00000, rip = 0xffffffff81234567;
-    assert_int_equal(SETTLE_STORE(at, 7, rip, 0x10), OK);
-    assert_int_equal(SETTLE_STORE(0xfffffffffffffull, 15, 0, 0x20), OK);
-    assert_int_equal(SETTLE_STORE(at, 0, rip, 1), E_ARG);
-    assert_int_equal(SETTLE_STORE(at, 16, rip, 1), E_ARG);
-    assert_int_equal(SETTLE_STORE(at, 255, rip, 1), E_ARG);
-    assert_int_equal(SETTLE_STORE(at | 1ull << 52, 1, rip, 1), E_ARG);
-    assert_int_equal(call(a, SYS_SETTLE, space, SETTLE_DOORBELL_STORE, at | 1ull << 56, rip, 99, 1).error, E_HANDLE);
+    assert_int_equal(FASTPATH_STORE(at, 7, rip, 0x10), OK);
+    assert_int_equal(FASTPATH_STORE(0xfffffffffffffull, 15, 0, 0x20), OK);
+    assert_int_equal(FASTPATH_STORE(at, 0, rip, 1), E_ARG);
+    assert_int_equal(FASTPATH_STORE(at, 16, rip, 1), E_ARG);
+    assert_int_equal(FASTPATH_STORE(at, 255, rip, 1), E_ARG);
+    assert_int_equal(FASTPATH_STORE(at | 1ull << 52, 1, rip, 1), E_ARG);
+    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_STORE, at | 1ull << 56, rip, 99, 1).error,
+                     E_HANDLE);
     s->rip = rip;
     assert_true(settled(STORE(at, 7)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
@@ -516,7 +518,7 @@ static void test_store_doorbells(void **state)
     assert_false(settled(STORE(at, 7)));
     assert_false(settled(STORE(at, 0)));
     assert_false(settled(PORT(at & 0xffff, 1)));
-    assert_int_equal(SETTLE_STORE(at, 3, rip + 1, 0x40),
+    assert_int_equal(FASTPATH_STORE(at, 3, rip + 1, 0x40),
                      OK); /* the new instruction in the old one's place, with the old one's bits */
     assert_true(settled(STORE(at, 3)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
@@ -587,7 +589,7 @@ int main(void)
         ON_A_MACHINE(test_a_kick_tells_who_must_be_told),
         ON_A_MACHINE(test_the_timer_is_the_hosts_again),
         ON_A_MACHINE(test_a_kick_while_the_guest_runs),
-        ON_A_MACHINE(test_settled_cpuid),
+        ON_A_MACHINE(test_fastpath_cpuid),
         ON_A_MACHINE(test_doorbells),
         ON_A_MACHINE(test_store_doorbells),
         ON_A_MACHINE(test_barriers_stand_between_domains),

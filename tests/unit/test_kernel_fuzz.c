@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h -Wl,--wrap=pool_free -Wl,--wrap=pool_page_free
 /*
@@ -343,13 +344,13 @@ static void random_call(struct thread *t)
         case SYS_PORTS_OPEN: x[0] = a(OBJ_DOMAIN), x[1] = a(OBJ_PORTS); break;
         case SYS_VCPU_CREATE: x[0] = a(OBJ_SPACE), x[1] = an_address(); break;
         case SYS_VCPU_KICK: x[0] = a(OBJ_VCPU); break;
-        case SYS_SETTLE:
+        case SYS_FASTPATH:
             x[0] = a(OBJ_SPACE), x[1] = below(4);
-            x[2] = x[1] == SETTLE_DOORBELL_PORT    ? below(8)
-                   : x[1] == SETTLE_DOORBELL_STORE ? below(4) << 12 | below(18) << 56
-                   : x[1] == SETTLE_CPUID          ? below(6) | below(3) << 32
-                                                   : below(64) << 12;
-            x[3] = below(9), x[4] = x[1] == SETTLE_CPUID ? any() : a(OBJ_EVENT);
+            x[2] = x[1] == FASTPATH_DOORBELL_PORT    ? below(8)
+                   : x[1] == FASTPATH_DOORBELL_STORE ? below(4) << 12 | below(18) << 56
+                   : x[1] == FASTPATH_CPUID          ? below(6) | below(3) << 32
+                                                     : below(64) << 12;
+            x[3] = below(9), x[4] = x[1] == FASTPATH_CPUID ? any() : a(OBJ_EVENT);
             break;
         case SYS_QUERY: x[0] = a(OBJ_NONE), x[1] = below(12), x[2] = below(30); break;
         case SYS_LOG: x[0] = a(OBJ_LOG), x[1] = 1 + below(33); break;

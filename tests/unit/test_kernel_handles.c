@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
 // libs: -include tests/unit/fake_cpu.h
 /*
@@ -115,8 +116,8 @@ static void test_every_call_asks_for_its_right(void **state)
         {SYS_PORTS_OPEN, {61, 0}, 1, PORTS, RIGHT_MAP},
         {SYS_VCPU_CREATE, {0, 0x710000}, 0, SPACE, RIGHT_MANAGE},
         {SYS_VCPU_KICK, {0}, 0, VCPU, RIGHT_SIGNAL},
-        {SYS_SETTLE, {0, SETTLE_CPUID, 1, 2, 3, 0}, 0, SPACE, RIGHT_MANAGE},
-        {SYS_SETTLE, {65, SETTLE_DOORBELL_PORT, 1, 1, 0, 1}, 4, EVENT, RIGHT_SIGNAL},
+        {SYS_FASTPATH, {0, FASTPATH_CPUID, 1, 2, 3, 0}, 0, SPACE, RIGHT_MANAGE},
+        {SYS_FASTPATH, {65, FASTPATH_DOORBELL_PORT, 1, 1, 0, 1}, 4, EVENT, RIGHT_SIGNAL},
         {SYS_QUERY, {0, QUERY_DOMAIN_STATE, 0}, 0, D, RIGHT_MANAGE},
         {SYS_QUERY, {0, QUERY_MEMORY_SIZE, 0}, 0, RAM, RIGHT_MANAGE},
         {SYS_QUERY, {0, QUERY_THREAD_TICKS, 0}, 0, THREAD, RIGHT_MANAGE},
@@ -432,7 +433,7 @@ static const unsigned documented[SYS_COUNT] = {
     [SYS_VCPU_RUN] = E(STATE),
     [SYS_VCPU_FETCH] = E(STATE),
     [SYS_VCPU_KICK] = HANDLES,
-    [SYS_SETTLE] = HANDLES | E(ARG) | E(QUOTA),
+    [SYS_FASTPATH] = HANDLES | E(ARG) | E(QUOTA),
     [SYS_QUERY] = HANDLES | E(ARG),
     [SYS_LOG] = HANDLES | E(ARG),
 };

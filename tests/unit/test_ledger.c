@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: mm/ledger.c
 /* The ledger against an array of frames, with the tree's order and balance checked all along. */
 #include <setjmp.h>

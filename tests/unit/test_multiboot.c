@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: boot/multiboot.c boot/ranges.c tests/unit/ring0_string.c
 /* What a boot loader hands over, in both forms, whole and broken. The information lies below 4 GiB, as a loader's does,
  * and ends at a page that cannot be touched. */

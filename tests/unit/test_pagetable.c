@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: mm/pagetable.c mm/pool.c
 /*
  * The page tables: each format's bits held against the manuals' numbers, random maps and unmaps against an oracle,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: services/root/placement.c lib/string.c
 /* Placement: no frame twice, large pages wherever they can be, the layout's hole, and nothing changed when it does not
  * fit. */

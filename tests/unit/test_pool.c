@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: mm/pool.c
 /* The pool: everything zeroed, aligned, disjoint and paid for; nothing lost; double frees caught. */
 #include <setjmp.h>

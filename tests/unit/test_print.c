@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Ring 3's snprintf, against the C library's. */
 // sources: lib/print.c
 #include <setjmp.h>

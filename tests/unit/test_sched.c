@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: kernel/sched.c
 /*
  * The scheduler against models that keep their own books: millions of random steps, each checked for what is promised:

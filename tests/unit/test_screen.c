@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: drivers/screen.c drivers/framebuffer.c
 /* The kernel's screen on pixels: what stands where, in four kinds of pixel; what a loader may tell and must not be
  * believed. Video memory is exactly as large as told, so the sanitizer sees every step outside. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: arch/x86_64/speculation.c
 // libs: -include tests/unit/fake_cpu.h
 /* Which CPUs need which barrier between domains. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: svm/svm_exit.c svm/svm_bitmaps.c svm/svm_probe.c
 /* AMD-V's pure decisions: exits in the common form, interrupted events, bitmaps, what a CPU lacks. */
 #include <setjmp.h>
@@ -6,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "arch/x86_64/regs.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 static struct vmcb block;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: svm/svm_run.c svm/svm_exit.c svm/svm_state.c
 /* One entry of AMD-V, with a CPU made of C: `svm_run` looks at what the entry was given and plays the exit. */
 #include <setjmp.h>
@@ -7,7 +8,7 @@
 #include <cmocka.h>
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/regs.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 static struct vmcb block, entered;

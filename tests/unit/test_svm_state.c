@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: svm/svm_state.c
 /* A vCPU's state between the shared page and the VMCB. */
 #include <setjmp.h>
@@ -6,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "arch/x86_64/regs.h"
+#include "mullion/regs.h"
 #include "svm/svm.h"
 
 /* The VMCB's layout is the CPU's. */

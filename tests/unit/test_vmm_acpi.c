@@ -1,4 +1,5 @@
-// sources: vmm/acpi.c vmm/aml.c vmm/memory.c
+// SPDX-License-Identifier: Apache-2.0
+// sources: vmm/firmware/acpi.c vmm/firmware/aml.c vmm/memory.c
 /*
  * The guest's ACPI tables: checksums, links, sizes; and, where the ACPI compiler is installed, that it takes every
  * table apart and compiles the result again without an error or a warning.
@@ -15,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "vmm/acpi.h"
+#include "vmm/firmware/acpi.h"
 
 static uint8_t area[ACPI_AREA_SIZE];
 

@@ -1,4 +1,5 @@
-// sources: vmm/cpuid.c
+// SPDX-License-Identifier: Apache-2.0
+// sources: vmm/cpu/cpuid.c
 /* The guest's CPUID: what must never show, what must agree with what, and the table's use. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "vmm/cpuid.h"
+#include "vmm/cpu/cpuid.h"
 
 /* A CPU that has everything. */
 static void everything(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
@@ -289,11 +290,11 @@ static void settling(void **state)
     (void)state;
     const uint32_t per_vcpu[] = {1, 0xb, 0x1f, 0x8000001e};
     for (unsigned i = 0; i < 4; i++) {
-        assert_true(cpuid_settleable(per_vcpu[i], 1));
-        assert_false(cpuid_settleable(per_vcpu[i], 2));
+        assert_true(cpuid_fastpath_able(per_vcpu[i], 1));
+        assert_false(cpuid_fastpath_able(per_vcpu[i], 2));
     }
-    assert_false(cpuid_settleable(0xd, 1));
-    assert_true(cpuid_settleable(0, 64));
+    assert_false(cpuid_fastpath_able(0xd, 1));
+    assert_true(cpuid_fastpath_able(0, 64));
     assert_true(cpuid_needs_state(1) && cpuid_needs_state(0xd) && !cpuid_needs_state(7));
     /* What would be settled for one vCPU is what lookup says, with CR4 clear. */
     bool intel = true;
@@ -301,7 +302,7 @@ static void settling(void **state)
     struct cpuid_request q = request(1);
     assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
     for (uint32_t i = 0; i < t.count; i++) {
-        if (!cpuid_settleable(t.entry[i].leaf, 1))
+        if (!cpuid_fastpath_able(t.entry[i].leaf, 1))
             continue;
         struct cpuid_regs r = ask(&t, 0, t.entry[i].leaf, t.entry[i].subleaf == CPUID_ANY ? 0 : t.entry[i].subleaf);
         assert_memory_equal(&r, &t.entry[i].regs, sizeof(r));

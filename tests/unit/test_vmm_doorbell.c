@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: vmm/doorbell.c
 /* Which writes to doorbells in memory ring 0 is told of, and when. */
 #include <setjmp.h>

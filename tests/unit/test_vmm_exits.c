@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
-// sources: vmm/vcpu.c vmm/exits.c vmm/exits_device.c vmm/hypercall.c vmm/machine.c vmm/lock.c vmm/cr.c vmm/quick.c vmm/emulate.c vmm/decode.c
-// sources: vmm/doorbell.c vmm/flags.c vmm/walk.c vmm/access.c vmm/shared.c vmm/memory.c vmm/msr.c vmm/cpuid.c vmm/kvmclock.c vmm/acpi.c vmm/aml.c vmm/e820.c
-// sources: vmm/devices/*.c vmm/loader/*.c lib/print.c lib/string.c lib/channel.c lib/log.c
+// sources: vmm/cpu/vcpu.c vmm/cpu/exits.c vmm/cpu/exits_device.c vmm/cpu/hypercall.c vmm/machine.c vmm/lock.c vmm/cpu/cr.c vmm/insn/move_cache.c vmm/insn/emulate.c vmm/insn/decode.c
+// sources: vmm/doorbell.c vmm/insn/flags.c vmm/insn/walk.c vmm/insn/access.c vmm/shared.c vmm/memory.c vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/aml.c vmm/firmware/e820.c
+// sources: vmm/devices/*.c vmm/loader/*.c lib/print.c lib/string.c lib/proto/channel.c lib/log.c
 // libs: -lZydis
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "arch/x86_64/regs.h"
 #include "lib/syscall.h"
+#include "mullion/regs.h"
+#include "vmm/cpu/exits.h"
 #include "vmm/devices/layout.h"
-#include "vmm/exits.h"
 
 #define RAM  (4u << 20)
 #define CODE 0x8000u
@@ -80,8 +81,8 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
         assert_int_equal(b, mapped_at);
         mapped_at = 0;
         return (struct syscall_result){OK, 0};
-    case SYS_SETTLE:
-        if (b == SETTLE_DOORBELL_STORE) {
+    case SYS_FASTPATH:
+        if (b == FASTPATH_DOORBELL_STORE) {
             settled.count++;
             settled.at = c;
             settled.rip = d;
@@ -1084,7 +1085,7 @@ static void anything(void **unused)
     for (int round = 0; round < 20000; round++) {
         atomic_store(&vm->ending, false);
         s->irq = 0;
-        v->special = 0;
+        v->pending = 0;
         RUN(random_exit);
         if (control.state != GUEST_RUNNING) {
             crashes++;

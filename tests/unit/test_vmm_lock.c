@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The monitor's lock, with real threads on stacks where a monitor's are: never two inside, nobody left asleep although
  * the lock is free, and whoever finds it taken sleeps until the holder wakes it. The last is what keeps a thread of

@@ -1,4 +1,5 @@
-// sources: vmm/memory.c vmm/e820.c vmm/kvmclock.c
+// SPDX-License-Identifier: Apache-2.0
+// sources: vmm/memory.c vmm/firmware/e820.c vmm/cpu/kvmclock.c
 /* Guest memory access, the memory map, and the KVM clock. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "vmm/e820.h"
-#include "vmm/kvmclock.h"
+#include "vmm/cpu/kvmclock.h"
+#include "vmm/firmware/e820.h"
 #include "vmm/memory.h"
 
 static void layout_splits_at_three_gib(void **state)

@@ -1,4 +1,5 @@
-// sources: vmm/msr.c
+// SPDX-License-Identifier: Apache-2.0
+// sources: vmm/cpu/msr.c
 /* The monitor's MSRs: what is stored, what is refused and changes nothing, what reaches the APIC, the clock and the
  * TSC. */
 #include <setjmp.h>
@@ -9,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "vmm/msr.h"
+#include "vmm/cpu/msr.h"
 
 static struct vcpu_state page;
 static struct msr_cpu cpu;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: vmx/vmx_controls.c vmx/vmx_registers.c vmx/vmx_msr.c
 /* VT-x: what is asked of the CPU, and the arithmetic of CR0, CR4, the timer, the qualifications and the MSR bitmap. */
 #include <setjmp.h>
@@ -7,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "arch/x86_64/regs.h"
 #include "mullion/boot.h"
+#include "mullion/regs.h"
 #include "vmx/vmx.h"
 
 #define MSR_DEBUGCTL 0x1d9
@@ -116,15 +117,15 @@ static void shadow_writes(void **state)
     (void)state;
     uint64_t out = 0;
     /* a 32-bit kernel turns paging, WP and NE on in one write */
-    assert_true(vmx_cr_settles(0, 0x80050033, 0x60000010, &out));
+    assert_true(vmx_cr_fastpath(0, 0x80050033, 0x60000010, &out));
     assert_int_equal(out & vmx_cr0_mask(), CR0_NE);
-    assert_true(vmx_cr_settles(0, 0xc0050033, 0x80050033, &out));
-    assert_false(vmx_cr_settles(0, 0xa0050033, 0x80050033, &out));  /* NW without CD faults */
-    assert_false(vmx_cr_settles(0, 0x180050033, 0x80050033, &out)); /* upper half faults */
-    assert_false(vmx_cr_settles(0, 0x80050033, 0x80050033, &out));  /* nothing to settle: must not loop */
-    assert_true(vmx_cr_settles(4, CR4_MCE | CR4_PAE, CR4_PAE, &out));
-    assert_false(vmx_cr_settles(4, CR4_VMXE | CR4_PAE, CR4_PAE, &out));
-    assert_false(vmx_cr_settles(4, CR4_MCE | CR4_PKE, 0, &out));
+    assert_true(vmx_cr_fastpath(0, 0xc0050033, 0x80050033, &out));
+    assert_false(vmx_cr_fastpath(0, 0xa0050033, 0x80050033, &out));  /* NW without CD faults */
+    assert_false(vmx_cr_fastpath(0, 0x180050033, 0x80050033, &out)); /* upper half faults */
+    assert_false(vmx_cr_fastpath(0, 0x80050033, 0x80050033, &out));  /* nothing to settle: must not loop */
+    assert_true(vmx_cr_fastpath(4, CR4_MCE | CR4_PAE, CR4_PAE, &out));
+    assert_false(vmx_cr_fastpath(4, CR4_VMXE | CR4_PAE, CR4_PAE, &out));
+    assert_false(vmx_cr_fastpath(4, CR4_MCE | CR4_PKE, 0, &out));
 }
 
 static void timer(void **state)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sources: vmx/vmx_run.c vmx/vmx_exit.c vmx/vmx_state.c vmx/vmx_registers.c tests/unit/ring0_string.c
 // libs: -include tests/unit/fake_vmx.h
 /* VT-x: what goes into an entry and what comes out of an exit, on a made-up VMCS and a made-up CPU. */
@@ -10,17 +11,17 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
-#include "arch/x86_64/regs.h"
 #include "kernel/event.h"
+#include "mullion/regs.h"
 #include "tests/unit/fake_vmcs.h"
 #include "vmx/vmx.h"
 
 static unsigned rung;
-void settle_ring(const struct settled_doorbell *x)
+void fastpath_signal(const struct fastpath_doorbells *x)
 {
     rung += x->bits == 4;
 }
-void settle_osxsave(struct vcpu *v, uint64_t *gpr)
+void fastpath_osxsave(struct vcpu *v, uint64_t *gpr)
 {
     (void)v;
     (void)gpr;
@@ -43,7 +44,7 @@ hpa_t pool_hpa(const void *p)
 static struct vcpu v;
 static struct vcpu_state page;
 static struct vmx_vcpu hw;
-static struct settled_cpuids leaves;
+static struct fastpath_cpuids leaves;
 static struct space space = {.cpuid = &leaves};
 static struct vmx_cpu cpu;
 
@@ -444,7 +445,7 @@ static void tpr_has_eight_bits(void **state)
 static void alone_it_waits_in_hlt(void **state)
 {
     (void)state;
-    v.alone = true;
+    v.dedicated = true;
     hw.proc_base = vmx.proc & ~BIT(PROC_HLT);
     vmx.apic = 1;
     reason = vmx_run(&v, NEVER);
@@ -490,7 +491,7 @@ static void alone_it_waits_in_hlt(void **state)
     assert_int_equal(FIELD(GUEST_ACTIVITY), 0);
 
     /* not alone: each HLT is the monitor's */
-    v.alone = false;
+    v.dedicated = false;
     hw.proc_base |= BIT(PROC_HLT);
     next.reason = REASON_HLT;
     reason = vmx_run(&v, NEVER);
@@ -506,7 +507,7 @@ static void alone_no_slice_ends_its_turn(void **state)
     for (unsigned i = 0; i < 8; i++) {
         bool off = i & 1, alone = i & 2;
         vmx_reach_by_timer = i & 4;
-        v.alone = alone;
+        v.dedicated = alone;
         FIELD(GUEST_RFLAGS) = RFLAGS_FIXED | (off ? 0 : RFLAGS_IF);
         reason = vmx_run(&v, NEVER);
         assert_int_equal(FIELD(GUEST_PREEMPTION_TIMER), vmx_turn[alone && !(vmx_reach_by_timer && off)] + 1);
@@ -540,7 +541,7 @@ static void stores_to_doorbells(void **state)
         {0x182, 0, 7, 0x1000, 0xfeb00004, false},
     };
     struct event event = {.bits = 0};
-    struct settled_doorbell bell = {&event, 4, 0xfeb00000 | DOORBELL_STORE, DOORBELL_KEY(0x1000ull, 7)};
+    struct fastpath_doorbells bell = {&event, 4, 0xfeb00000 | DOORBELL_STORE, DOORBELL_KEY(0x1000ull, 7)};
     struct cpu here = {.work = WORK_WAKE}; /* somebody was woken: the loop ends behind the doorbell */
     v.cpu = &here;
     space.doorbell = &bell;

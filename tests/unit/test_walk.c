@@ -1,13 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The walk through guest page tables, and accesses that cross pages. */
-// sources: vmm/walk.c vmm/access.c vmm/memory.c
+// sources: vmm/insn/walk.c vmm/insn/access.c vmm/memory.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "arch/x86_64/regs.h"
-#include "vmm/access.h"
+#include "mullion/regs.h"
+#include "vmm/insn/access.h"
 
 #define RAM (16u << 20)
 static uint8_t *ram;

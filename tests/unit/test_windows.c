@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The burner's judgement of its own cap (tests/guests/windows.h) against the search through every window: random runs,
  * claims, and what a guest sees that gets two budgets back to back.

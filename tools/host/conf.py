@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the host command must know of a mullion.conf: which files it names, and how much machine it wants. What a configuration
 means, and whether it is right, is decided by root's own code (build/check-config, the same sources): this reader takes a
 broken file as it comes."""

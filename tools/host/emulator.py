@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts an emulated machine and says how it ended. The machine's serial port is a socket, or two pipes, in our hands; the emulator is our
 child, dies with us, and is ended by its process id."""
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes the bootable image: a hybrid of CD, disk and USB stick, for BIOS and UEFI, by Debian's grub-mkrescue."""
 import os
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Joins this terminal (or a pipe, or nothing) and the emulated machine's serial port until the machine ends, the user quits,
 or time is up."""
 import os

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See bench.h. What it does is nothing, as fast as any device here could. */
 #include "vmm/devices/bench.h"
 #include <stddef.h>

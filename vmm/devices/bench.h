@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The device that the benchmark guest (tests/bench) measures against: a port and a register that this monitor answers
  * at once, ports whose writes are doorbells, settled by ring 0, and memory whose writes are doorbells: the first of
@@ -12,6 +13,7 @@
 #ifndef VMM_DEVICES_BENCH_H
 #define VMM_DEVICES_BENCH_H
 
+#include "mullion/types.h"
 #include "vmm/devices/bus.h"
 
 #define BENCH_PORT          0x5d0u
@@ -23,6 +25,6 @@
 
 /* boot_tsc is read through the pointer at each access. `event` gets bit 0 when the page's doorbell is written. One in a
  * program. */
-NODISCARD enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event);
+must_check enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event);
 
 #endif

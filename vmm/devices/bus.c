@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Finds the device that an access is for; see bus.h. Ranges are kept sorted, so finding one is a binary search. */
 #include "vmm/devices/bus.h"
 

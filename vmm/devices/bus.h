@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's I/O: which device answers at which port and at which guest-physical address.
  *
@@ -14,9 +15,9 @@
 #include <stdint.h>
 
 #include "mullion/abi.h"
+#include "mullion/types.h"
 
 /* C17 under clang 14 has no [[nodiscard]]. */
-#define NODISCARD __attribute__((warn_unused_result))
 
 #define BUS_PORT_RANGES   64u
 #define BUS_MEMORY_RANGES 64u
@@ -71,13 +72,13 @@ struct bus {
 void bus_init(struct bus *bus);
 
 /* E_ARG: empty or wrapping range, bad width; E_OVERLAP; E_QUOTA: the table is full. */
-NODISCARD enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest,
-                                   bus_port_handler handler, void *device);
-NODISCARD enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest,
-                                    bus_memory_handler handler, void *device);
+must_check enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest,
+                                    bus_port_handler handler, void *device);
+must_check enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest,
+                                     bus_memory_handler handler, void *device);
 /* A register that only single-byte accesses reach, though a wider register lies over it: 0xcf9 inside PCI's
  * 0xcf8..0xcfb. */
-NODISCARD enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler handler, void *device);
+must_check enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler handler, void *device);
 /* Remove the range that starts at `first` and belongs to `device`; nothing happens if there is none. */
 void bus_remove_ports(struct bus *bus, uint16_t first, const void *device);
 void bus_remove_memory(struct bus *bus, uint64_t first, const void *device);
@@ -107,7 +108,7 @@ bool bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_wri
 static inline bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
     const struct bus_port_hit *hit = &bus->port_hit[bus_port_slot(port)];
-    if (__builtin_expect(hit->key != bus_port_key(port, size), 0))
+    if (unlikely(hit->key != bus_port_key(port, size)))
         return bus_search_port(bus, port, size, is_write, value);
     uint32_t ones = hit->ones, v = is_write ? *value & ones : ones;
     hit->handler(hit->device, port, size, is_write, &v); /* which may change the tables */
@@ -120,7 +121,7 @@ static inline bool bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool
 {
     const struct bus_memory_hit *hit = &bus->memory_hit;
     uint64_t offset = gpa - hit->first;
-    if (__builtin_expect(offset > hit->reach || size - 1 > hit->reach - offset || !(hit->sizes >> (size & 31) & 1), 0))
+    if (unlikely(offset > hit->reach || size - 1 > hit->reach - offset || !(hit->sizes >> (size & 31) & 1)))
         return bus_search_memory(bus, gpa, size, is_write, value);
     uint64_t ones = bus_ones(size), v = is_write ? *value & ones : ones;
     hit->handler(hit->device, offset, size, is_write, &v);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Fixed-point conversions between TSC ticks and device cycles; see clock.h. */
 #include "vmm/devices/clock.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A port by which a test guest ends itself with an exit code; see legacy.h. */
 #include "vmm/devices/legacy.h"
 

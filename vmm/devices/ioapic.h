@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The I/O APIC (Intel 82093AA data sheet, version 0x20: with an EOI register), 24 pins. Lock: the VM's.
  *
@@ -10,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/irq.h"
 
@@ -23,9 +25,9 @@ struct ioapic {
     void *context;
 };
 
-NODISCARD enum error ioapic_init(struct ioapic *io, struct bus *bus, uint64_t base,
-                                 void (*deliver)(void *context, const struct interrupt_message *message),
-                                 void *context);
+must_check enum error ioapic_init(struct ioapic *io, struct bus *bus, uint64_t base,
+                                  void (*deliver)(void *context, const struct interrupt_message *message),
+                                  void *context);
 void ioapic_set(struct ioapic *io, unsigned pin, bool level);
 void ioapic_eoi(struct ioapic *io, uint8_t vector);
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Where interrupt lines go, and what an MSI means; see irq.h. */
 #include "vmm/devices/irq.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A region of memory that this guest shares with others, as a PCI function of the kind "ivshmem-doorbell", which guests
  * have drivers for (QEMU, docs/specs/ivshmem-spec, revision 1). Lock: the VM's.
@@ -15,7 +16,8 @@
 #ifndef VMM_DEVICES_IVSHMEM_H
 #define VMM_DEVICES_IVSHMEM_H
 
-#include "lib/vmm_boot.h"
+#include "lib/proto/vmm_boot.h"
+#include "mullion/types.h"
 #include "vmm/devices/msix.h"
 
 #define IVSHMEM_REGISTERS_BYTES 256u
@@ -50,9 +52,9 @@ struct ivshmem_place {
 };
 
 /* Puts it at slot 1 + index of the bus. `region` and `memory` must stay. Errors: as of pci_add, pci_bar_init. */
-NODISCARD enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
-                                  void *memory, const struct ivshmem_place *place, const struct ivshmem_hooks *hooks,
-                                  msix_deliver *deliver, void *context);
+must_check enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
+                                   void *memory, const struct ivshmem_place *place, const struct ivshmem_hooks *hooks,
+                                   msix_deliver *deliver, void *context);
 /* A peer has rung. */
 void ivshmem_rung(struct ivshmem *s, unsigned vector);
 /* Its memory is at that address just now. */

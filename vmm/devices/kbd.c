@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The i8042 with nothing attached, system control port A, and ports that are only remembered; see legacy.h.
  *

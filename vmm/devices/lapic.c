@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One vCPU's local APIC: priorities, local interrupts, the registers and their two faces; see lapic.h. How messages
  * travel is in lapic_route.c, the timer in lapic_timer.c.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The local APIC of one vCPU, with its xAPIC (MMIO) and x2APIC (MSR) faces (Intel SDM vol. 3, chapter 11), and the set
  * of all of a VM's local APICs, through which messages find their CPUs.
@@ -26,8 +27,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "arch/x86_64/regs.h"
-#include "lib/vmm_boot.h"
+#include "lib/proto/vmm_boot.h"
+#include "mullion/regs.h"
 #include "mullion/vcpu.h"
 #include "vmm/devices/clock.h"
 #include "vmm/devices/irq.h"

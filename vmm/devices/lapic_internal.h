@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What lapic.c (registers), lapic_timer.c and lapic_route.c share; nobody else includes it.
  */

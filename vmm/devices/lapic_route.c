@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * How interrupt messages find their CPUs (Intel SDM vol. 3, 11.6.2) and are left there for the vCPU's own thread. Any
  * thread may run this, so it touches only the atomic members of a struct lapic. A target that changes its address
@@ -66,7 +67,7 @@ static bool software_on(const struct lapic *l)
     return (atomic_load_explicit(&l->route_mode, memory_order_acquire) & LAPIC_ROUTE_SOFTWARE_ON) != 0;
 }
 
-static void hand_over(struct apic_set *set, struct lapic *l, const struct interrupt_message *m)
+static void deliver_to(struct apic_set *set, struct lapic *l, const struct interrupt_message *m)
 {
     switch (m->delivery_mode) {
     case DELIVER_FIXED:
@@ -95,7 +96,7 @@ void apic_set_deliver(struct apic_set *set, const struct interrupt_message *m)
     if (m->delivery_mode != DELIVER_LOWEST) {
         for (uint32_t i = 0; i < count; i++)
             if (set->cpu[i] && matches(set->cpu[i], m))
-                hand_over(set, set->cpu[i], m);
+                deliver_to(set, set->cpu[i], m);
         return;
     }
     /* Lowest priority: any target will do; take turns among those that listen. */
@@ -103,7 +104,7 @@ void apic_set_deliver(struct apic_set *set, const struct interrupt_message *m)
     for (uint32_t i = 0; i < count; i++) {
         struct lapic *l = set->cpu[(first + i) % count];
         if (l && software_on(l) && matches(l, m)) {
-            hand_over(set, l, m);
+            deliver_to(set, l, m);
             return;
         }
     }
@@ -177,7 +178,7 @@ bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest)
         if (!target || (shorthand == SHORTHAND_OTHERS && target == l))
             continue;
         if ((atomic_load_explicit(&target->route_mode, memory_order_acquire) & 0xff) != LAPIC_OFF)
-            hand_over(set, target, &m);
+            deliver_to(set, target, &m);
     }
     return true;
 }

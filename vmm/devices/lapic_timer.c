@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The local APIC's timer: one-shot, periodic, TSC-deadline; see lapic.h (Intel SDM vol. 3, 11.5.4). Nothing ticks: the
  * next expiry is known as a host TSC, and lapic_advance looks whether it has come.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where the machine's fixed parts are. The ACPI tables, the loaders and the devices all take it from here. */
 #ifndef VMM_DEVICES_LAYOUT_H
 #define VMM_DEVICES_LAYOUT_H
@@ -13,9 +14,9 @@
 #define LAYOUT_PCI_IO_BASE 0xc000u /* window for I/O BARs */
 #define LAYOUT_PCI_IO_LAST 0xefffu
 
-#define LAYOUT_PM_BASE                                                                             \
+#define LAYOUT_PM_BASE \
     0x600u /* PM1a event block (4), control block (2) at +4, PM timer (4) at +8, GPE0 (4) at +0x20 \
-            */
+                               */
 #define LAYOUT_PM1A_EVT    (LAYOUT_PM_BASE + 0x00u)
 #define LAYOUT_PM1A_CNT    (LAYOUT_PM_BASE + 0x04u)
 #define LAYOUT_PM_TMR      (LAYOUT_PM_BASE + 0x08u)

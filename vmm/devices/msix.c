@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See msix.h. The guest writes whatever it likes into the table; it is read when a message goes out. */
 #include "vmm/devices/msix.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * MSI-X for any PCI function (PCI Local Bus 3.0, 6.8.2 and 6.8.3): the capability, the table and the pending bits,
  * which fill one page of a memory BAR. Lock: the VM's.
@@ -9,6 +10,7 @@
 #ifndef VMM_DEVICES_MSIX_H
 #define VMM_DEVICES_MSIX_H
 
+#include "mullion/types.h"
 #include "vmm/devices/pci.h"
 
 #define MSIX_VECTORS_MAX 64u
@@ -36,8 +38,8 @@ struct msix {
 
 /* Before pci_add, behind pci_function_init: adds the capability, and BAR `bar` (32 bits wide) at `address` for the
  * page. E_ARG: no such count or BAR; E_QUOTA: no room for the capability. */
-NODISCARD enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint64_t address, unsigned count,
-                               msix_deliver *deliver, void *context);
+must_check enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint64_t address, unsigned count,
+                                msix_deliver *deliver, void *context);
 bool msix_on(const struct msix *m);
 /* An interrupt for that vector. One that the function has not is ignored. */
 void msix_raise(struct msix *m, unsigned vector);

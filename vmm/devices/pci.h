@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PCI bus 0: configuration mechanism 1 (0xcf8/0xcfc), the ECAM window, a host bridge at 00:00.0 and an ISA bridge at
  * 00:1f.0 (PCI Local Bus 3.0, chapter 6; PCI Express base, 7.2.2). Lock: the VM's.
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/irq.h"
 
@@ -64,22 +66,22 @@ struct pci {
     struct pci_function host, isa;
 };
 
-NODISCARD enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq);
+must_check enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq);
 /* Fills ids and class, makes the command register writable. */
 void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code /* 24 bits */,
                        uint8_t revision, uint16_t subsystem_vendor, uint16_t subsystem);
 /* Before pci_add. size: power of two; memory >= 16, I/O 4..256. MEM64 takes index and index + 1. address: first value
  * (0: unassigned). */
-NODISCARD enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable,
-                                  uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory,
-                                  void *device);
+must_check enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable,
+                                   uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory,
+                                   void *device);
 /* Adds a capability of `bytes` (its id and next pointer included; `body` is what follows those two). Returns its
  * offset, 0: no room. */
 unsigned pci_capability(struct pci_function *f, uint8_t id, const uint8_t *body, const uint8_t *writable_body,
                         unsigned bytes);
 /* Puts the function at devfn (device << 3 | function) of bus 0. interrupt_pin: 0 none, 1 INTA... The function must stay
  * where it is. */
-NODISCARD enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsigned interrupt_pin);
+must_check enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsigned interrupt_pin);
 void pci_intx(struct pci_function *f, bool level); /* level-triggered, shared */
 
 static inline uint16_t pci_config16(const struct pci_function *f, unsigned offset)

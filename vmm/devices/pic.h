@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pair of 8259A interrupt controllers (Intel 8259A data sheet; ELCR as in the 82371 PIIX data sheet, 4.2.2).
  *
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mullion/types.h"
 #include "vmm/devices/bus.h"
 
 struct pic_chip {
@@ -32,7 +34,8 @@ struct pic {
 };
 
 /* Registers 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1. */
-NODISCARD enum error pic_init(struct pic *pic, struct bus *bus, void (*intr)(void *context, bool level), void *context);
+must_check enum error pic_init(struct pic *pic, struct bus *bus, void (*intr)(void *context, bool level),
+                               void *context);
 void pic_set(struct pic *pic, unsigned irq, bool level); /* irq 0..15 */
 int pic_peek(struct pic *pic);                           /* the vector that an INTA would get now; -1: INTR is low */
 void pic_accept(struct pic *pic, uint8_t vector);        /* the CPU took this vector */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The 8254 and port 0x61; see pit.h.
  *

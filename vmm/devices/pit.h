@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The 8254 interval timer and port 0x61 (Intel 8254 data sheet). Computed from the clock, nothing ticks. Lock: the
  * VM's.
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
 #include "vmm/devices/irq.h"
@@ -42,7 +44,7 @@ struct pit {
     struct irq_sink irq;
 };
 
-NODISCARD enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock, const struct irq_sink *irq);
+must_check enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock, const struct irq_sink *irq);
 void pit_advance(struct pit *pit);              /* to clock->now */
 uint64_t pit_next_event(const struct pit *pit); /* host TSC; CLOCK_NEVER */
 

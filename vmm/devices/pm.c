@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * ACPI fixed hardware; see pm.h (ACPI 6.4, tables 4.11 to 4.16).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ACPI fixed hardware (ACPI 6.4, 4.8): PM1a event and control, the PM timer (32 bits), GPE0 (nothing behind it), and
  * the reset register 0xcf9. Ports: see layout.h. Lock: the VM's.
@@ -8,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
 #include "vmm/devices/irq.h"
@@ -28,8 +30,8 @@ struct pm {
 };
 
 /* The machine starts in ACPI mode (SCI_EN set, no SMI command port). */
-NODISCARD enum error pm_init(struct pm *pm, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
-                             const struct power_sink *power);
+must_check enum error pm_init(struct pm *pm, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
+                              const struct power_sink *power);
 void pm_power_button(struct pm *pm);
 void pm_advance(struct pm *pm);
 uint64_t pm_next_event(const struct pm *pm);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How a device tells the machine that the guest wants it off or reset. Called at most a few times, under the VM's lock;
  * must return. */
 #ifndef VMM_DEVICES_POWER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The real-time clock and CMOS; see rtc.h (MC146818 data sheet).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The MC146818 real-time clock and 128 bytes of CMOS (ports 0x70, 0x71). Time runs with the host's TSC from the moment
  * given. Lock: the VM's.
@@ -8,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
 #include "vmm/devices/irq.h"
@@ -27,8 +29,8 @@ struct rtc {
 
 /* unix_seconds: the time at clock->now. low_bytes: RAM below LAYOUT_LOW_RAM_END; high_bytes: RAM above 4 GiB (for the
  * memory-size bytes). */
-NODISCARD enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
-                              int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes);
+must_check enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
+                               int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes);
 void rtc_advance(struct rtc *rtc);
 uint64_t rtc_next_event(const struct rtc *rtc); /* host TSC; CLOCK_NEVER */
 

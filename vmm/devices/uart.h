@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The 16550A serial port (National PC16550D data sheet). Lock: the VM's.
  *
@@ -12,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/irq.h"
 
@@ -32,8 +34,9 @@ struct uart {
 };
 
 /* write == NULL: output is dropped. */
-NODISCARD enum error uart_init(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi, const struct irq_sink *irq,
-                               size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context);
+must_check enum error uart_init(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi,
+                                const struct irq_sink *irq,
+                                size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context);
 size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t count); /* how many fitted; 0 in loopback */
 size_t uart_room(const struct uart *u);
 void uart_pump(struct uart *u);

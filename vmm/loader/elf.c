@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Reading ELF files of either class and copying their segments to physical addresses (System V ABI, generic part,
  * chapters 4 and 5).

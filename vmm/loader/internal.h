@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the loaders share: checked reading of an image, the list of guest memory already spoken for, and CPU start
  * states.
@@ -7,7 +8,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
-#include "arch/x86_64/types.h"
+#include "mullion/types.h"
 #include "vmm/loader/loader.h"
 
 #define KIB  1024ull
@@ -49,23 +50,22 @@ enum error refuse(struct loading *l, enum error e, const char *text, ...) print_
 
 /* Takes [base, base + size) of guest RAM below 4 GiB; refuses, naming `what`, if it is not RAM, is firmware's, or is
  * taken. */
-enum error take(struct loading *l, uint64_t base, uint64_t size, const char *what) __attribute__((warn_unused_result));
+enum error take(struct loading *l, uint64_t base, uint64_t size, const char *what) must_check;
 /* The lowest (highest) free place within [min, max) aligned to `align` (a power of two), taken. */
 enum error take_low(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
-                    uint64_t *base) __attribute__((warn_unused_result));
+                    uint64_t *base) must_check;
 enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
-                     uint64_t *base) __attribute__((warn_unused_result));
+                     uint64_t *base) must_check;
 
 /* Takes a low place for the bytes and writes them. */
 enum error put_bytes(struct loading *l, const void *bytes, uint64_t size, uint64_t align, const char *what,
-                     uint64_t *base) __attribute__((warn_unused_result));
+                     uint64_t *base) must_check;
 /* The same for "first second" as one string; either may be NULL. */
-enum error put_string(struct loading *l, const char *first, const char *second, const char *what, uint64_t *base)
-    __attribute__((warn_unused_result));
+enum error put_string(struct loading *l, const char *first, const char *second, const char *what,
+                      uint64_t *base) must_check;
 
 /* Every module at a free page above `min`; their places. */
-enum error put_modules(struct loading *l, uint64_t min, uint64_t base[VMM_MODULES_MAX])
-    __attribute__((warn_unused_result));
+enum error put_modules(struct loading *l, uint64_t min, uint64_t base[VMM_MODULES_MAX]) must_check;
 
 /* ELF (System V ABI, gABI chapters 4 and 5; either class, little-endian, x86). */
 struct elf_segment {
@@ -81,30 +81,30 @@ struct elf {
 #define ELF_NOTE 4u
 bool elf_magic(const struct image *i);
 /* Reads and checks the header and that all program headers lie in the file. */
-enum error elf_open(struct loading *l, struct elf *e) __attribute__((warn_unused_result));
+enum error elf_open(struct loading *l, struct elf *e) must_check;
 struct elf_segment elf_segment(const struct loading *l, const struct elf *e, uint32_t index);
 /* Copies every PT_LOAD to its physical address; *end: the highest address used. */
-enum error elf_load(struct loading *l, const struct elf *e, uint64_t *end) __attribute__((warn_unused_result));
+enum error elf_load(struct loading *l, const struct elf *e, uint64_t *end) must_check;
 
 /* The formats. */
 bool linux_looks(const struct image *i);
-enum error linux_load(struct loading *l) __attribute__((warn_unused_result));
+enum error linux_load(struct loading *l) must_check;
 /* *offset: of the header in the file. */
 bool multiboot_looks(const struct image *i, uint32_t *offset);
-enum error multiboot_load(struct loading *l) __attribute__((warn_unused_result));
+enum error multiboot_load(struct loading *l) must_check;
 /* Looks for the note in an ELF without trusting it. */
 bool pvh_looks(const struct image *i, uint64_t *entry);
-enum error pvh_load(struct loading *l) __attribute__((warn_unused_result));
+enum error pvh_load(struct loading *l) must_check;
 bool sector_looks(const struct image *i);
-enum error sector_load(struct loading *l) __attribute__((warn_unused_result));
+enum error sector_load(struct loading *l) must_check;
 
 /* Start states. The flat ones put a descriptor table with code at GDT_CODE and data at GDT_DATA into guest memory. */
 #define GDT_CODE 0x10
 #define GDT_DATA 0x18
 #define GDT_TASK 0x20
-enum error start_protected(struct loading *l, uint64_t entry) __attribute__((warn_unused_result));
+enum error start_protected(struct loading *l, uint64_t entry) must_check;
 /* Also identity page tables of the first 4 GiB. */
-enum error start_long(struct loading *l, uint64_t entry) __attribute__((warn_unused_result));
+enum error start_long(struct loading *l, uint64_t entry) must_check;
 void start_real(struct load_result *out, uint16_t cs, uint16_t ip);
 
 #endif

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Linux bzImage by its 64-bit entry (Linux Documentation/arch/x86/boot.rst and zero-page.rst; offsets are theirs).
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * See vmm/loader/loader.h: finding the format, and the memory that a loader speaks for.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest loaders: put an operating system's image into guest memory and say in which state its first CPU starts. The
  * format is found by looking at the file. An image is never trusted: every offset, length and sum in it is checked
@@ -11,8 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "mullion/abi.h"
+#include "mullion/types.h"
 #include "mullion/vcpu.h"
-#include "vmm/e820.h"
+#include "vmm/firmware/e820.h"
 #include "vmm/memory.h"
 
 enum guest_format {
@@ -52,7 +54,7 @@ struct load_result {
 /* E_ARG: the image or the request is bad; E_UNSUPPORTED: a kind that is known but cannot be started; E_QUOTA: it does
  * not fit in the memory. `why` (why_size > 0) then holds one sentence. */
 enum error load_guest(struct guest_memory *m, const struct load_request *r, struct load_result *out, char *why,
-                      size_t why_size) __attribute__((warn_unused_result));
+                      size_t why_size) must_check;
 
 /* What the file looks like; FORMAT_UNKNOWN if like nothing that load_guest starts. */
 enum guest_format load_format(const void *kernel, uint64_t size);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Multiboot 1 (Multiboot Specification 0.6.96, sections 3.1-3.3): ELF of either class, or the address fields of the
  * header.

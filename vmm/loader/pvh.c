@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The PVH direct boot ABI (Xen docs/misc/pvh.pandoc; structures of xen/include/public/arch-x86/hvm/start_info.h): an
  * ELF file with a note that gives a 32-bit physical entry, entered in protected mode with EBX at a start_info

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A flat real-mode image, as a BIOS would start a boot sector: loaded at 0x7c00, entered at 0000:7c00 with the first
  * disk's number in DL. There is no BIOS behind it: the interrupt vectors are zero. Meant for small tests of real mode.

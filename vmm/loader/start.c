@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The states in which a guest's CPUs begin, and the descriptor and page tables that some of them need.
  */

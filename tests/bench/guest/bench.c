@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The benchmark guest's single-CPU rows. See bench.h. */
 #include "tests/bench/guest/bench.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The benchmark guest: one Multiboot ELF that measures what leaving a guest costs, seen from inside, in ticks of its
  * own TSC. The first word of its command line says what to do: mode=ops, mode=ipi (two vCPUs), mode=switch (two guests

@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; Linux' init for the boot rows: takes the time, says it and when the kernel was entered, switches the machine off. One static
 ; file, no library.
 bits 64

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Starts the Linux among the modules by its 64-bit entry (Linux Documentation/arch/x86/boot.rst, zero-page.rst): under
  * a hypervisor and on the bare machine it is the same code, so that the boots can be compared. The first module with a

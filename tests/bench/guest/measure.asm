@@ -1,3 +1,4 @@
+; SPDX-License-Identifier: Apache-2.0
 ; What the benchmark guest must know to the instruction: an interrupt handler that takes the time first, and the way of a
 ; second CPU into long mode.
 bits 64

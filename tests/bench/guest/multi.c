@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The rows that need two vCPUs, or two guests on one CPU. See bench.h. */
 #include "tests/bench/guest/bench.h"
 

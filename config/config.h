@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mullion.conf: text in, struct config out. Pure: it is given the text and what the machine has, and reports every
+ * mistake with its line number and with what would be allowed. A guest with a mistake is left out; the others are
+ * whole. It never reads past the text, whatever is in it. The same code runs in root and in the host command `mullion
+ * check`.
+ *
+ * The keys are described in docs/configuration.md.
+ */
+#ifndef ROOT_CONFIG_H
+#define ROOT_CONFIG_H
+
+#include "lib/proto/vmm_boot.h"
+#include "mullion/abi.h"
+#include "mullion/types.h"
+
+#define CONFIG_GUESTS_MAX    32
+#define CONFIG_NAME_MAX      32   /* with the NUL */
+#define CONFIG_LINE_MAX      4096 /* bytes in a line */
+#define CONFIG_CMDLINE_MAX   2048 /* with the NUL; struct vmm_boot's */
+#define CONFIG_ARGS_MAX      256  /* with the NUL; struct vmm_module's */
+#define CONFIG_REPORTS_MAX   64   /* mistakes told one by one; the rest is counted */
+#define CONFIG_MEMORY_MIN    (1ull << 20)
+#define CONFIG_MEMORY_MAX    (1ull << 42)
+#define CONFIG_OVERHEAD      (1ull << 20)   /* memory that a guest's monitor needs beside the guest's own... */
+#define CONFIG_OVERHEAD_CPU  (128ull << 10) /* ...and for each vCPU */
+#define CONFIG_KERNEL        (384ull << 10) /* of the kernel's own memory, for its objects and tables... */
+#define CONFIG_KERNEL_CPU    (64ull << 10)  /* ...and for each vCPU */
+#define CONFIG_KERNEL_HOST   (1ull << 20)   /* root, the console and the checker */
+#define CONFIG_KERNEL_REGION (128ull << 10) /* for each region that a guest names: tables, twice, and to move it */
+#define CONFIG_REGIONS_MAX   32             /* regions that guests share, in all; VMM_REGIONS_MAX in one guest */
+#define CONFIG_REGION_MIN    PAGE_SIZE
+#define CONFIG_REGION_MAX    VMM_REGION_STRIDE
+
+struct config_module {
+    const char *name;
+    uint64_t size;
+};
+
+/* What the machine has. */
+struct config_machine {
+    unsigned cpus;          /* numbered 0.. */
+    uint64_t memory;        /* bytes that guests and their monitors may use */
+    uint64_t kernel_memory; /* bytes that ring 0 may spend on them */
+    unsigned module_count;
+    const struct config_module *module;
+};
+
+/* One item of a guest's `shared`. */
+struct config_shared {
+    char name[CONFIG_NAME_MAX];
+    uint64_t size; /* bytes, a power of two */
+    bool writable;
+    unsigned region; /* index into config.region */
+};
+
+/* Memory that guests share; there is one for each name that a guest which stands has in its `shared`. */
+struct config_region {
+    char name[CONFIG_NAME_MAX];
+    uint64_t size;
+    unsigned line;            /* where it was named first */
+    char by[CONFIG_NAME_MAX]; /* by that guest */
+};
+
+enum config_policy { POLICY_STOP = 0, POLICY_RESTART };
+
+struct config_guest {
+    char name[CONFIG_NAME_MAX];
+    unsigned line;                    /* of its section's head */
+    unsigned cpu_count;               /* vCPUs */
+    uint8_t cpu[VMM_VCPUS_MAX];       /* vCPU i runs on cpu[i] */
+    bool shared;                      /* one vCPU on a shared CPU */
+    unsigned percent;                 /* if shared */
+    uint32_t period_us;               /* if shared */
+    bool borrow;                      /* if shared: it may use the CPU beyond its share while that would be idle */
+    uint64_t memory;                  /* bytes, whole pages */
+    unsigned module_count;            /* [0] the kernel; then initrd, or the Multiboot modules */
+    unsigned module[VMM_MODULES_MAX]; /* index into config_machine.module */
+    char module_args[VMM_MODULES_MAX][CONFIG_ARGS_MAX]; /* name and arguments, as the guest is to see them */
+    char cmdline[CONFIG_CMDLINE_MAX];
+    enum config_policy on_crash, on_reboot;
+    bool autostart;
+    uint16_t debug_exit; /* 0: none */
+    bool bench_device;
+    unsigned region_count; /* memory shared with others */
+    struct config_shared region[VMM_REGIONS_MAX];
+};
+
+struct config {
+    bool console_serial, console_screen;
+    unsigned log_level; /* 0 error .. 3 debug */
+    unsigned guest_count;
+    struct config_guest guest[CONFIG_GUESTS_MAX];
+    unsigned region_count;
+    struct config_region region[CONFIG_REGIONS_MAX];
+    unsigned mistakes, left_out; /* how many mistakes; how many guests were left out for one */
+};
+
+/* Called for each mistake, in the order found; `text` has no newline and only printable bytes. */
+typedef void config_report(void *context, unsigned line, const char *text);
+
+void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine,
+                  config_report *report, void *context);
+
+/* "512M", "96K", "1234": the largest unit that says it exactly. */
+const char *config_size_text(char *out, size_t size, uint64_t bytes);
+
+#endif

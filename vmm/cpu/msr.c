@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * See vmm/cpu/msr.h. Numbers and layouts: Intel SDM vol. 4, chapter 2; AMD APM vol. 2, appendix A; Linux
+ * Documentation/virt/kvm/x86/msr.rst for the clock. What is not named here is unknown, and gives #GP as hardware does.
+ */
+#include "vmm/cpu/msr.h"
+#include "lib/string.h"
+
+enum {
+    IA32_TSC = 0x10,
+    IA32_PLATFORM_ID = 0x17,
+    IA32_APIC_BASE = 0x1b,
+    IA32_FEATURE_CONTROL = 0x3a,
+    IA32_TSC_ADJUST = 0x3b,
+    IA32_BIOS_UPDT_TRIG = 0x79,
+    IA32_BIOS_SIGN_ID = 0x8b,
+    MSR_PLATFORM_INFO = 0xce,
+    IA32_MTRRCAP = 0xfe,
+    MISC_FEATURES_ENABLES = 0x140,
+    IA32_SYSENTER_CS = 0x174,
+    IA32_SYSENTER_ESP,
+    IA32_SYSENTER_EIP,
+    IA32_MCG_CAP = 0x179,
+    IA32_MCG_STATUS = 0x17a,
+    IA32_MISC_ENABLE = 0x1a0,
+    IA32_DEBUGCTL = 0x1d9,
+    MTRR_PHYS_FIRST = 0x200,
+    MTRR_PHYS_LAST = MTRR_PHYS_FIRST + 2 * MTRR_VARIABLE - 1,
+    MTRR_FIX64K = 0x250,
+    MTRR_FIX16K_FIRST = 0x258,
+    MTRR_FIX16K_LAST = 0x259,
+    MTRR_FIX4K_FIRST = 0x268,
+    MTRR_FIX4K_LAST = 0x26f,
+    IA32_PAT = 0x277,
+    MTRR_DEF_TYPE = 0x2ff,
+    IA32_TSC_DEADLINE = 0x6e0,
+    X2APIC_FIRST = 0x800,
+    X2APIC_LAST = 0x8ff,
+    KVM_WALL_CLOCK_OLD = 0x11,
+    KVM_SYSTEM_TIME_OLD = 0x12,
+    KVM_WALL_CLOCK = 0x4b564d00,
+    KVM_SYSTEM_TIME = 0x4b564d01,
+};
+
+#define IA32_EFER      0xc0000080u
+#define IA32_STAR      0xc0000081u
+#define IA32_LSTAR     0xc0000082u
+#define IA32_CSTAR     0xc0000083u
+#define IA32_FMASK     0xc0000084u
+#define IA32_FS_BASE   0xc0000100u
+#define IA32_GS_BASE   0xc0000101u
+#define IA32_KERNEL_GS 0xc0000102u
+#define IA32_TSC_AUX   0xc0000103u
+
+#define AMD_K7_EVNTSEL0  0xc0010000u
+#define AMD_K7_PERFCTR3  0xc0010007u
+#define AMD_SYSCFG       0xc0010010u
+#define AMD_HWCR         0xc0010015u
+#define AMD_IORR_FIRST   0xc0010016u
+#define AMD_IORR_LAST    0xc0010019u
+#define AMD_TOP_MEM      0xc001001au
+#define AMD_TOP_MEM2     0xc001001du
+#define AMD_NB_CFG       0xc001001fu
+#define AMD_PATCH_LOADER 0xc0010020u
+#define AMD_INT_PENDING  0xc0010055u
+#define AMD_MMIO_CONFIG  0xc0010058u
+#define AMD_PSTATE_LIMIT 0xc0010061u
+#define AMD_PSTATE_LAST  0xc001006bu
+#define AMD_VM_CR        0xc0010114u
+#define AMD_LS_CFG       0xc0011020u
+#define AMD_IC_CFG       0xc0011021u
+#define AMD_DC_CFG       0xc0011022u
+#define AMD_DE_CFG       0xc0011029u
+#define AMD_BU_CFG2      0xc001102au
+
+#define EFER_SCE 0x001ull
+#define EFER_LME 0x100ull
+#define EFER_LMA 0x400ull
+#define EFER_NX  0x800ull
+#define CR0_PG   0x80000000ull
+
+#define MTRR_CAP          (MTRR_VARIABLE | 0x500ull) /* fixed ranges, write combining */
+#define MTRR_DEF_BITS     0xcffull
+#define MTRR_VALID        0x800ull
+#define MISC_FAST_STRINGS 0x1ull
+#define MISC_NO_TRACING   0x1800ull /* no branch trace store, no PEBS */
+#define MISC_WRITABLE \
+    0x50009ull /* fast strings, thermal, SpeedStep, MONITOR: written by systems, of no meaning here \
+                                      */
+#define HWCR_TSC_FREQ   (1ull << 24) /* the TSC counts at the P0 rate, always */
+#define HWCR_IGNORED    0x1000158ull /* cache flush filter and INVD to WBINVD, MONITOR, ignore errors */
+#define SYSCFG_WRITABLE 0x7c0000ull  /* fixed-range and TOM2 bits */
+#define DE_CFG_LFENCE   2ull         /* LFENCE serialises */
+#define VM_CR_OFF       0x18ull      /* SVM disabled, and that locked */
+#define TIME_ENABLE     1ull
+
+static bool canonical(uint64_t address)
+{
+    uint64_t upper = address >> 47;
+    return upper == 0 || upper == 0x1ffff;
+}
+
+static bool memory_type(uint64_t type, bool with_uc_minus)
+{
+    return type == 0 || type == 1 || type == 4 || type == 5 || type == 6 || (with_uc_minus && type == 7);
+}
+
+static bool eight_types(uint64_t value, bool with_uc_minus)
+{
+    for (int i = 0; i < 64; i += 8)
+        if (!memory_type(value >> i & 0xff, with_uc_minus))
+            return false;
+    return true;
+}
+
+void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struct vcpu_state *state, uint32_t vcpu,
+              bool intel, uint8_t physical_bits)
+{
+    memset(c, 0, sizeof(*c));
+    c->ops = ops;
+    c->context = context;
+    c->state = state;
+    c->vcpu = vcpu;
+    c->intel = intel;
+    c->nx = true;
+    c->physical_bits = physical_bits < 36 ? 36 : physical_bits > 52 ? 52 : physical_bits;
+    c->misc_enable = MISC_FAST_STRINGS | MISC_NO_TRACING;
+    c->hwcr = HWCR_TSC_FREQ;
+    c->bios_sign = intel ? 0x100000000ull : 0x01000065ull; /* a microcode revision: Intel's is in the upper half */
+    /* As firmware leaves them: all memory write-back but the last GiB below 4 GiB (devices) and the hole below 1 MiB.
+     * An operating system that finds the MTRRs off gives up the PAT with them. */
+    c->mtrr_def = 0xc06;
+    for (int i = 0; i < 11; i++)
+        c->mtrr_fixed[i] = i < 2 ? 0x0606060606060606ull : i == 2 ? 0 : 0x0505050505050505ull;
+    c->mtrr_base[0] = 0xc0000000ull;
+    c->mtrr_mask[0] = (((1ull << c->physical_bits) - 1) & ~0x3fffffffull) | MTRR_VALID;
+}
+
+uint32_t msr_groups(uint32_t index)
+{
+    switch (index) {
+    case IA32_EFER: return GROUP_CR;
+    case IA32_SYSENTER_CS:
+    case IA32_SYSENTER_ESP:
+    case IA32_SYSENTER_EIP:
+    case IA32_PAT:
+    case IA32_STAR:
+    case IA32_LSTAR:
+    case IA32_CSTAR:
+    case IA32_FMASK:
+    case IA32_KERNEL_GS:
+    case IA32_TSC_AUX: return GROUP_MSR;
+    case IA32_FS_BASE:
+    case IA32_GS_BASE: return GROUP_SEG;
+    default: return 0;
+    }
+}
+
+/* The field of the state page that backs this register, or NULL. */
+static uint64_t *backed(struct msr_cpu *c, uint32_t index)
+{
+    struct vcpu_state *s = c->state;
+    switch (index) {
+    case IA32_SYSENTER_CS: return &s->sysenter_cs;
+    case IA32_SYSENTER_ESP: return &s->sysenter_esp;
+    case IA32_SYSENTER_EIP: return &s->sysenter_eip;
+    case IA32_PAT: return &s->pat;
+    case IA32_STAR: return &s->star;
+    case IA32_LSTAR: return &s->lstar;
+    case IA32_CSTAR: return &s->cstar;
+    case IA32_FMASK: return &s->fmask;
+    case IA32_KERNEL_GS: return &s->kernel_gs_base;
+    case IA32_TSC_AUX: return &s->tsc_aux;
+    case IA32_FS_BASE: return &s->seg[SEG_FS].base;
+    case IA32_GS_BASE: return &s->seg[SEG_GS].base;
+    default: return NULL;
+    }
+}
+
+static bool backed_value_allowed(uint32_t index, uint64_t value)
+{
+    switch (index) {
+    case IA32_PAT: return eight_types(value, true);
+    case IA32_FMASK:
+    case IA32_TSC_AUX: return value >> 32 == 0;
+    case IA32_STAR:
+    case IA32_SYSENTER_CS: return true;
+    default: return canonical(value);
+    }
+}
+
+/* The fixed-range register's place, or -1. */
+static int fixed_index(uint32_t index)
+{
+    if (index == MTRR_FIX64K)
+        return 0;
+    if (index >= MTRR_FIX16K_FIRST && index <= MTRR_FIX16K_LAST)
+        return 1 + (int)(index - MTRR_FIX16K_FIRST);
+    if (index >= MTRR_FIX4K_FIRST && index <= MTRR_FIX4K_LAST)
+        return 3 + (int)(index - MTRR_FIX4K_FIRST);
+    return -1;
+}
+
+static bool apic_owns(uint32_t index)
+{
+    return index == IA32_APIC_BASE || index == IA32_TSC_DEADLINE || (index >= X2APIC_FIRST && index <= X2APIC_LAST);
+}
+
+static bool unknown(struct msr_cpu *c, uint32_t index, bool write, uint64_t value)
+{
+    if (c->logged < MSR_LOG_MAX && c->ops->log != NULL) {
+        c->logged++;
+        c->ops->log(c->context, c->vcpu, index, write, value);
+    }
+    return false;
+}
+
+static bool read_intel(struct msr_cpu *c, uint32_t index, uint64_t *value)
+{
+    switch (index) {
+    case IA32_PLATFORM_ID:
+    case MSR_PLATFORM_INFO:
+    case MISC_FEATURES_ENABLES: *value = 0; return true;
+    case IA32_FEATURE_CONTROL:
+        *value = 1; /* locked, with everything off */
+        return true;
+    case IA32_MISC_ENABLE: *value = c->misc_enable; return true;
+    default: return unknown(c, index, false, 0);
+    }
+}
+
+static bool read_amd(struct msr_cpu *c, uint32_t index, uint64_t *value)
+{
+    *value = 0;
+    switch (index) {
+    case AMD_SYSCFG: *value = c->syscfg; return true;
+    case AMD_HWCR: *value = c->hwcr; return true;
+    case AMD_DE_CFG: *value = DE_CFG_LFENCE; return true;
+    case AMD_VM_CR: *value = VM_CR_OFF; return true;
+    case AMD_TOP_MEM:
+    case AMD_TOP_MEM2:
+    case AMD_NB_CFG:
+    case AMD_INT_PENDING:
+    case AMD_MMIO_CONFIG:
+    case AMD_LS_CFG:
+    case AMD_IC_CFG:
+    case AMD_DC_CFG:
+    case AMD_BU_CFG2: return true;
+    default:
+        if ((index >= AMD_K7_EVNTSEL0 && index <= AMD_K7_PERFCTR3) ||
+            (index >= AMD_IORR_FIRST && index <= AMD_IORR_LAST) ||
+            (index >= AMD_PSTATE_LIMIT && index <= AMD_PSTATE_LAST))
+            return true;
+        return unknown(c, index, false, 0);
+    }
+}
+
+bool msr_read(struct msr_cpu *c, uint32_t index, uint64_t *value)
+{
+    *value = 0;
+    if (apic_owns(index))
+        return c->ops->apic_read(c->context, c->vcpu, index, value);
+    const uint64_t *field = backed(c, index);
+    if (field != NULL) {
+        *value = *field;
+        return true;
+    }
+    int fixed = fixed_index(index);
+    if (fixed >= 0) {
+        *value = c->mtrr_fixed[fixed];
+        return true;
+    }
+    if (index >= MTRR_PHYS_FIRST && index <= MTRR_PHYS_LAST) {
+        uint32_t i = (index - MTRR_PHYS_FIRST) / 2;
+        *value = (index & 1) != 0 ? c->mtrr_mask[i] : c->mtrr_base[i];
+        return true;
+    }
+    switch (index) {
+    case IA32_TSC: *value = c->ops->host_tsc(c->context) + c->state->tsc_offset; return true;
+    case IA32_TSC_ADJUST: *value = c->tsc_adjust; return true;
+    case IA32_BIOS_SIGN_ID: /* AMD: PATCH_LEVEL */ *value = c->bios_sign; return true;
+    case IA32_MTRRCAP: *value = MTRR_CAP; return true;
+    case MTRR_DEF_TYPE: *value = c->mtrr_def; return true;
+    case IA32_EFER: *value = c->state->efer; return true;
+    case IA32_MCG_CAP: /* no banks */
+    case IA32_MCG_STATUS:
+    case IA32_DEBUGCTL: return true;
+    case KVM_SYSTEM_TIME:
+    case KVM_SYSTEM_TIME_OLD: *value = c->system_time; return true;
+    case KVM_WALL_CLOCK:
+    case KVM_WALL_CLOCK_OLD: *value = c->wall_clock_gpa; return true;
+    default: return c->intel ? read_intel(c, index, value) : read_amd(c, index, value);
+    }
+}
+
+static bool write_efer(struct msr_cpu *c, uint64_t value)
+{
+    struct vcpu_state *s = c->state;
+    uint64_t allowed = EFER_SCE | EFER_LME | EFER_LMA | (c->nx ? EFER_NX : 0);
+    if ((value & ~allowed) != 0)
+        return false;
+    if ((s->cr0 & CR0_PG) != 0 && ((value ^ s->efer) & EFER_LME) != 0)
+        return false;
+    /* LMA follows LME and paging; what is written to it is ignored on AMD and, where it would change, refused on
+     * Intel's paper but not by its CPUs. */
+    s->efer = (value & ~EFER_LMA) | (s->efer & EFER_LMA);
+    s->dirty |= GROUP_CR;
+    return true;
+}
+
+static void move_tsc(struct msr_cpu *c, uint64_t by)
+{
+    c->state->tsc_offset += by;
+    c->state->dirty |= GROUP_TSC;
+    c->ops->tsc_changed(c->context, c->vcpu);
+}
+
+static bool write_mtrr_variable(struct msr_cpu *c, uint32_t index, uint64_t value)
+{
+    uint64_t frame = ((1ull << c->physical_bits) - 1) & ~0xfffull;
+    uint32_t i = (index - MTRR_PHYS_FIRST) / 2;
+    if ((index & 1) != 0) {
+        if ((value & ~(frame | MTRR_VALID)) != 0)
+            return false;
+        c->mtrr_mask[i] = value;
+        return true;
+    }
+    if ((value & ~(frame | 0xffull)) != 0 || !memory_type(value & 0xff, false))
+        return false;
+    c->mtrr_base[i] = value;
+    return true;
+}
+
+static bool write_intel(struct msr_cpu *c, uint32_t index, uint64_t value)
+{
+    switch (index) {
+    case IA32_MISC_ENABLE:
+        if (((value ^ c->misc_enable) & ~MISC_WRITABLE) != 0)
+            return false;
+        c->misc_enable = (c->misc_enable & ~MISC_FAST_STRINGS) | (value & MISC_FAST_STRINGS);
+        return true;
+    case IA32_BIOS_UPDT_TRIG: /* microcode is the host's: taken, and nothing happens, which the revision then shows */
+        return true;
+    case MISC_FEATURES_ENABLES: return value == 0;
+    default: return unknown(c, index, true, value);
+    }
+}
+
+static bool write_amd(struct msr_cpu *c, uint32_t index, uint64_t value)
+{
+    switch (index) {
+    case AMD_SYSCFG:
+        if ((value & ~SYSCFG_WRITABLE) != 0)
+            return false;
+        c->syscfg = value;
+        return true;
+    case AMD_HWCR: return (value & ~HWCR_IGNORED) == 0;
+    case AMD_PATCH_LOADER:
+    case AMD_DE_CFG: /* work-arounds for the CPU below, which the host has made or not */
+    case AMD_LS_CFG:
+    case AMD_IC_CFG:
+    case AMD_DC_CFG:
+    case AMD_BU_CFG2:
+    case AMD_INT_PENDING: return true;
+    default:
+        if (index >= AMD_K7_EVNTSEL0 && index <= AMD_K7_PERFCTR3)
+            return true; /* reads as 0: software then sees that there are no counters */
+        return unknown(c, index, true, value);
+    }
+}
+
+static bool write_clock(struct msr_cpu *c, uint32_t index, uint64_t value)
+{
+    if (index == KVM_WALL_CLOCK || index == KVM_WALL_CLOCK_OLD) {
+        if ((value & 3) != 0 || !c->ops->wall_clock(c->context, value))
+            return false;
+        c->wall_clock_gpa = value;
+        return true;
+    }
+    bool enabled = (value & TIME_ENABLE) != 0;
+    if (enabled && (value & 2) != 0)
+        return false;
+    if (!c->ops->clock_set(c->context, c->vcpu, value & ~3ull, enabled))
+        return false;
+    c->system_time = value;
+    return true;
+}
+
+bool msr_write(struct msr_cpu *c, uint32_t index, uint64_t value)
+{
+    if (apic_owns(index))
+        return c->ops->apic_write(c->context, c->vcpu, index, value);
+    uint64_t *field = backed(c, index);
+    if (field != NULL) {
+        if (!backed_value_allowed(index, value))
+            return false;
+        *field = value;
+        c->state->dirty |= msr_groups(index);
+        return true;
+    }
+    int fixed = fixed_index(index);
+    if (fixed >= 0) {
+        if (!eight_types(value, false))
+            return false;
+        c->mtrr_fixed[fixed] = value;
+        return true;
+    }
+    if (index >= MTRR_PHYS_FIRST && index <= MTRR_PHYS_LAST)
+        return write_mtrr_variable(c, index, value);
+    switch (index) {
+    case IA32_TSC: {
+        uint64_t by = value - (c->ops->host_tsc(c->context) + c->state->tsc_offset);
+        c->tsc_adjust += by;
+        move_tsc(c, by);
+        return true;
+    }
+    case IA32_TSC_ADJUST: {
+        uint64_t by = value - c->tsc_adjust;
+        c->tsc_adjust = value;
+        move_tsc(c, by);
+        return true;
+    }
+    case IA32_BIOS_SIGN_ID: /* 0 is written before CPUID loads the revision */ return c->intel;
+    case MTRR_DEF_TYPE:
+        if ((value & ~MTRR_DEF_BITS) != 0 || !memory_type(value & 0xff, false))
+            return false;
+        c->mtrr_def = value;
+        return true;
+    case IA32_EFER: return write_efer(c, value);
+    case IA32_MCG_STATUS: return value == 0;
+    case IA32_DEBUGCTL: return value == 0 || unknown(c, index, true, value);
+    case KVM_SYSTEM_TIME:
+    case KVM_SYSTEM_TIME_OLD:
+    case KVM_WALL_CLOCK:
+    case KVM_WALL_CLOCK_OLD: return write_clock(c, index, value);
+    default: return c->intel ? write_intel(c, index, value) : write_amd(c, index, value);
+    }
+}

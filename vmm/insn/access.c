@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * See vmm/insn/access.h. Segment limits are not checked again: the CPU did before it gave the exit, but for INS and
+ * OUTS, whose reach is the guest's own memory in any case.
+ */
+#include "vmm/insn/access.h"
+#include "lib/string.h"
+#include "mullion/regs.h"
+
+unsigned access_code_width(const struct vcpu_state *s)
+{
+    if ((s->efer & EFER_LMA) && (s->seg[SEG_CS].attr & SEG_ATTR_L))
+        return 64;
+    if (!(s->cr0 & CR0_PE) || (s->rflags & RFLAGS_VM))
+        return 16;
+    return s->seg[SEG_CS].attr & SEG_ATTR_DB ? 32 : 16;
+}
+
+unsigned access_cpl(const struct vcpu_state *s)
+{
+    if (!(s->cr0 & CR0_PE))
+        return 0;
+    return s->rflags & RFLAGS_VM ? 3 : s->seg[SEG_SS].attr >> 5 & 3; /* SDM vol. 3, 25.4.1: SS.DPL is the CPL */
+}
+
+uint64_t access_to_linear(const struct vcpu_state *s, unsigned seg, uint64_t offset)
+{
+    if (access_code_width(s) == 64)
+        return seg == SEG_FS || seg == SEG_GS ? s->seg[seg].base + offset : offset;
+    return (s->seg[seg].base + offset) & 0xffffffffu;
+}
+
+static enum verdict fault_of(const struct walk_result *w, uint64_t linear, struct guest_fault *fault)
+{
+    switch (w->outcome) {
+    case WALK_PAGE_FAULT:
+        *fault = (struct guest_fault){
+            .vector = VECTOR_PF, .has_code = true, .is_page_fault = true, .code = w->error_code, .address = linear};
+        return VERDICT_FAULT;
+    case WALK_GENERAL: *fault = (struct guest_fault){.vector = VECTOR_GP, .has_code = true}; return VERDICT_FAULT;
+    default: return VERDICT_UNSUPPORTED;
+    }
+}
+
+/* One part that lies in one page. */
+static void move(const struct guest_cpu *c, uint64_t gpa, unsigned size, bool write, uint64_t *value)
+{
+    void *p = guest_ptr(c->memory, gpa, size);
+    if (p == NULL && (size & (size - 1)) != 0) { /* a part of an access across two pages: no bus has such a width */
+        uint64_t all = 0;
+        for (unsigned i = 0; i < size; i++) {
+            uint64_t byte = *value >> (8 * i) & 0xff;
+            move(c, gpa + i, 1, write, &byte);
+            all |= (byte & 0xff) << (8 * i);
+        }
+        if (!write)
+            *value = all;
+    } else if (p == NULL) {
+        c->device(c->context, gpa, size, write, value);
+    } else if (write) {
+        memcpy(p, value, size);
+    } else {
+        *value = 0;
+        memcpy(value, p, size);
+    }
+}
+
+/* An access touches one page or two; both must be there before anything is done. */
+static enum verdict translate(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,
+                              struct walk_result part[2], unsigned *low, struct guest_fault *fault)
+{
+    uint32_t how = (write ? ACCESS_WRITE : 0) | (access_cpl(c->state) == 3 ? ACCESS_USER : 0);
+    part[0] = walk(c->memory, c->state, linear, how);
+    if (part[0].outcome != WALK_OK)
+        return fault_of(&part[0], linear, fault);
+    *low = size <= part[0].left ? size : (unsigned)part[0].left;
+    if (*low == size)
+        return VERDICT_DONE;
+    part[1] = walk(c->memory, c->state, linear + *low, how);
+    return part[1].outcome == WALK_OK ? VERDICT_DONE : fault_of(&part[1], linear + *low, fault);
+}
+
+enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,
+                          struct guest_fault *fault)
+{
+    struct walk_result part[2];
+    unsigned low;
+    return translate(c, linear, size, write, part, &low, fault);
+}
+
+enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value,
+                           struct guest_fault *fault)
+{
+    struct walk_result part[2];
+    unsigned low = 0;
+    enum verdict v = translate(c, linear, size, write, part, &low, fault);
+    if (v != VERDICT_DONE)
+        return v;
+    uint64_t result = *value;
+    move(c, part[0].gpa, low, write, &result);
+    if (low < size) {
+        uint64_t high = *value >> (8 * low);
+        move(c, part[1].gpa, size - low, write, &high);
+        result = (result & ((1ull << (8 * low)) - 1)) | high << (8 * low);
+    }
+    if (!write)
+        *value = size == 8 ? result : result & ((1ull << (8 * size)) - 1);
+    return VERDICT_DONE;
+}
+
+unsigned access_fetch(const struct guest_cpu *c, uint8_t *bytes, unsigned most)
+{
+    unsigned width = access_code_width(c->state), have = 0;
+    while (have < most) {
+        uint64_t offset = c->state->rip + have;
+        if (width != 64)
+            offset &= 0xffffffffu;
+        struct walk_result w = walk(c->memory, c->state, access_to_linear(c->state, SEG_CS, offset), ACCESS_PEEK);
+        if (w.outcome != WALK_OK)
+            break;
+        unsigned n = most - have;
+        if (n > w.left)
+            n = (unsigned)w.left;
+        const void *p = guest_ptr(c->memory, w.gpa, n);
+        if (p == NULL)
+            break;
+        memcpy(bytes + have, p, n);
+        have += n;
+    }
+    return have;
+}

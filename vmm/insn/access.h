@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory as a guest's instruction names it: a linear address, cut at page borders, translated by the guest's tables,
+ * and served by its RAM or by the device that lies there. Pure, but for the device hook.
+ */
+#ifndef VMM_ACCESS_H
+#define VMM_ACCESS_H
+
+#include "vmm/insn/walk.h"
+
+struct guest_cpu {
+    struct vcpu_state *state; /* RIP, SEG, CR valid */
+    const struct guest_memory *memory;
+    /* Not RAM: the device that lies at gpa. size: 1..8. On a read *value is filled. */
+    void (*device)(void *context, uint64_t gpa, unsigned size, bool write, uint64_t *value);
+    void *context;
+    struct cached_move *move; /* where a simple move is to be kept; NULL: nowhere */
+};
+
+/* What an access or an instruction came to. */
+enum verdict {
+    VERDICT_DONE = 0,
+    VERDICT_AGAIN,       /* string instruction: a bounded part is done, the guest re-executes the rest */
+    VERDICT_FAULT,       /* the guest gets struct guest_fault */
+    VERDICT_UNSUPPORTED, /* the monitor cannot do it: the guest stops */
+};
+
+struct guest_fault {
+    uint8_t vector;
+    bool has_code, is_page_fault;
+    uint32_t code;
+    uint64_t address; /* cr2, for a page fault */
+};
+
+#define VECTOR_UD 6u
+#define VECTOR_GP 13u
+#define VECTOR_PF 14u
+
+/* Moves size (1, 2, 4, 8) bytes between *value and linear. */
+enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value,
+                           struct guest_fault *fault);
+
+/* Whether such an access would go through; moves nothing. */
+enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,
+                          struct guest_fault *fault);
+
+/* The instruction's bytes at CS:RIP: how many of `most` could be had without crossing into memory that is not there. 0:
+ * none. */
+unsigned access_fetch(const struct guest_cpu *c, uint8_t *bytes, unsigned most);
+
+/* 16, 32 or 64: the width of the code that runs. */
+unsigned access_code_width(const struct vcpu_state *s);
+/* Segment base + offset, as the mode has it. seg: SEG_*. offset is already cut to the address size. */
+uint64_t access_to_linear(const struct vcpu_state *s, unsigned seg, uint64_t offset);
+unsigned access_cpl(const struct vcpu_state *s);
+
+#endif
