@@ -133,7 +133,7 @@ tcb:
 	@/usr/bin/python3 tools/tcb.py $(RING0)
 
 check: setup-test
-	@CFLAGS0='$(CFLAGS0)' CFLAGS3='$(CFLAGS3)' tools/check.py $(BUILD)
+	@CFLAGS0='$(CFLAGS0)' CFLAGS3='$(CFLAGS3)' tools/check.py $(BUILD) $(CHECKS)
 
 # Everything: builds, unit tests, the system tests in both emulators. T=... limits the system tests (pytest's -k).
 test: setup-test

@@ -8,7 +8,7 @@
  * the machine's whole memory, with K, M or G; what the kernel, the services and the modules take is subtracted by a
  * careful guess, since only a running machine knows exactly.
  *
- * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c config/*.c lib/print.c lib/string.c
+ * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c the files of config/ lib/print.c lib/string.c
  * -DUNIT_TEST
  */
 #include <stdio.h>
