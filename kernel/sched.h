@@ -5,7 +5,7 @@
  * CPU add up to no more than all of it, and a cap. A period begins when the server wakes up with more left than it may
  * use until the old one's end, else when the old one ends: so a sleeper cannot save up. Several entities may live on
  * one budget. Who has none comes after those of his priority who have one, in turns. With `borrow`, who has used up his
- * budget goes on while the CPU would be idle otherwise. docs/architecture.md, "Scheduling", says why.
+ * budget goes on while the CPU would be idle otherwise. docs/scheduling.md says why.
  *
  * Pure: it is told the time, keeps no globals and takes no lock; the CPU that owns it calls it. It also keeps that
  * CPU's books: each tick since the TSC was 0 is some entity's, idle, or the kernel's. Times are TSC ticks.

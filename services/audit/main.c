@@ -10,7 +10,7 @@
 
 #define BOOT          ((const struct audit_boot *)AUDIT_BOOT_VA)
 #define ANSWER        ((struct audit_answer *)AUDIT_ANSWER_VA)
-#define RING0_POOL_VA 0xffffffffc0000000ull /* docs/architecture.md, "Memory" */
+#define RING0_POOL_VA 0xffffffffc0000000ull /* docs/memory.md */
 #define TRIES_MAX     8
 #define PAUSE_US      500u         /* before the second look; each further pause is twice as long */
 #define EVENT_NEVER   (1ull << 63) /* nobody signals it */
