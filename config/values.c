@@ -106,7 +106,9 @@ static void cpus_value(struct config_parser *p, struct config_guest *g, struct s
 static void share_value(struct config_parser *p, struct config_guest *g, struct span value)
 {
     struct span s = value;
-    uint64_t percent, cpu, period = 10000;
+    uint64_t percent = 0;
+    uint64_t cpu = 0;
+    uint64_t period = 10000;
     if (s.at[0] == '-') {
         config_bad(p, "share: '%s' is negative; 1%% to 100%%, " SHARE_ALLOWED, config_quote(value).text);
         return;

@@ -96,14 +96,15 @@ static void map_root_data(struct domain *root, struct memory *ram, uint64_t from
     struct memory *m = NULL;
     for (; e == E_OVERLAP && place >= ram->range.base.v; place -= PAGE_SIZE)
         m = memory_new(root, hpa(place), size, TAG_ROOT, false, &e);
-    if (m)
+    if (m) {
         e = mapping_make(root, &root->tables, &root->mappings, m, from, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
+        root_info.boot.data_base = m->range.base.v;
+    }
     if (e != OK)
         panic("no memory for root's data (error %u)", e);
-    root_info.boot.data_base = m->range.base.v;
     root_info.boot.data_bytes = size;
     for (uint64_t at = 0; at < size; at += PAGE_SIZE, file += PAGE_SIZE) {
-        char *page = window_open(hpa(m->range.base.v + at));
+        char *page = window_open(hpa(root_info.boot.data_base + at));
         memset(page, 0, PAGE_SIZE);
         if (file < program_root_end)
             memcpy(page, file, min_u64(PAGE_SIZE, (uint64_t)(program_root_end - file)));

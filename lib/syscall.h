@@ -23,8 +23,10 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
 static inline struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                                              uint64_t e, uint64_t f)
 {
-    register uint64_t r8 __asm__("r8") = e;
-    register uint64_t r9 __asm__("r9") = f;
+    register uint64_t r8 __asm__("r8");
+    register uint64_t r9 __asm__("r9");
+    r8 = e;
+    r9 = f;
     uint64_t error = number, value = c;
     /* Everything but rax and rdx is kept, except by vcpu_run. "memory": shared pages change under the call. */
     __asm__ volatile("int %[vector]"

@@ -48,7 +48,7 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 #define read_once(field)         __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define write_once(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 #define must_check               __attribute__((warn_unused_result))
-#define noreturn                 __attribute__((noreturn))
+#define noreturn                 _Noreturn /* no attribute: a system header may use that word in one, behind this */
 #define print_like(f, a)         __attribute__((format(printf, f, a)))
 #define ARRAY_SIZE(a)            (sizeof(a) / sizeof((a)[0]))
 

@@ -6,7 +6,7 @@ MEASURING := burner latency workload
 GUEST_OUT := $(BUILD)/guests
 GUEST_OBJ := $(BUILD)/obj/guests
 GUEST_CFLAGS := -std=c17 -O2 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
-  -fno-asynchronous-unwind-tables -Wall -Wextra -Werror -I.
+  -fno-asynchronous-unwind-tables -Wall -Wextra $(STRICT) -I.
 
 TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(MEASURING:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/smp.elf \
   $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin
