@@ -203,7 +203,7 @@ static void choose(struct hostile *h, uint64_t call, uint64_t x[6])
 
 /*
  * A vCPU's page, also of one that runs: often a single value, at times all of it. CR4.PAE stays set: QEMU 7.2 does not
- * come back to the host's CR0 from a guest with EFER.LME but neither paging nor PAE (docs/debugging.md), and then the
+ * come back to the host's CR0 from a guest with EFER.LME but neither paging nor PAE (docs/emulators.md), and then the
  * CPU is lost; the test is to be of Mullion.
  */
 static void scribble_state(struct hostile *h, struct vcpu_state *s)

@@ -103,7 +103,7 @@ def checks(p, s):
 
 def run_part(on, part):
     """QEMU's counted clock stands still once in a hundred runs (tests/bench/growth.py), and its guests get lost now and then
-    (docs/debugging.md): a machine that says nothing more is started anew there, twice. A figure is never taken anew."""
+    (docs/emulators.md): a machine that says nothing more is started anew there, twice. A figure is never taken anew."""
     attempts = 3 if on == 'qemu' else 1
     for attempt in range(1, attempts + 1):
         try:

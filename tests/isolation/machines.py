@@ -30,7 +30,7 @@ def burner(name, percent, cpu, period_ms, words='', **keys):
 
 
 def adversary(name, seed, where, **keys):
-    # QEMU was seen to lose a guest's state under exit storms (docs/debugging.md): it starts anew.
+    # QEMU was seen to lose a guest's state under exit storms (docs/emulators.md): it starts anew.
     return guest(name, 'adversary.elf', where, cmdline=f'seed={seed} forever', on_crash='restart', **keys)
 
 

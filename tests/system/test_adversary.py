@@ -52,7 +52,7 @@ def is_dead(box):
 
 def attacked(box):
     """Live, not from the logs: an adversary that goes on for ever fills them. Whatever it does to itself, it starts anew and must come to its end:
-    QEMU has been seen, unlikely, to lose a guest's state (docs/debugging.md, "QEMU's guests that get lost")."""
+    QEMU has been seen, unlikely, to lose a guest's state (docs/emulators.md, "QEMU's guests that get lost")."""
     for name in ('left', 'right'):
         box.mark = 0
         for attempt in range(3):

@@ -154,7 +154,7 @@ static bool take_one(struct lapic *l)
 /*
  * The CPU gets one request at a time, the highest, and ends it with an exit if others wait. It could have all of them;
  * but then the next one would be due in the handler of the one before, between its end of interrupt and its IRET, where
- * Bochs 2.7 delivers it although interrupts are off as soon as one for the host arrives (docs/debugging.md).
+ * Bochs 2.7 delivers it although interrupts are off as soon as one for the host arrives (docs/emulators.md).
  */
 void lapic_take_requests(struct lapic *l)
 {
