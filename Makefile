@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Mullion. `make` builds, `make run` boots the default configuration, `make test` checks everything. See README.md.
+# Mullion. `make` builds, `make run` boots the default configuration, `make test` checks everything, `make help` lists the rest. See README.md.
+# A target that a person may want has its line of `make help` behind `##`.
 
 BUILD   ?= build
 CC      := gcc
@@ -38,7 +39,10 @@ UNIT_SOURCES = $< tests/unit/host_stubs.c $$(sed -n 's,^// sources: ,,p' $<)
 ifndef V
 .SILENT:
 endif
-all: kernel guests $(BUILD)/check-config
+all: kernel guests $(BUILD)/check-config ## build the image and the small test guests (V=1 shows every command)
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | sort | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
 include ring3.mk
 include tests/guests/guests.mk
@@ -53,7 +57,7 @@ OBJ0 := $(RING0:%=$(BUILD)/obj/%.o)
 LTO  := $(if $(findstring clang,$(CC)),,-flto -flto-partition=one)
 $(BUILD)/obj/kernel/string.c.o: LTO :=
 
-kernel: $(BUILD)/mullion
+kernel: $(BUILD)/mullion ## build the image alone
 
 $(BUILD)/obj/%.c.o: %.c
 	@mkdir -p $(@D)
@@ -99,9 +103,9 @@ $(BUILD)/check-config: tools/check-config.c $(wildcard config/*.c config/*.h lib
 	@mkdir -p $(@D)
 	$(HOSTCC) -std=c17 -O1 -g -Wall -Wextra $(STRICT) -I. -Iinclude -DUNIT_TEST -o $@ tools/check-config.c $(wildcard config/*.c) lib/print.c lib/string.c
 
-setup:
+setup: ## install the packages that building and running need
 	@tools/setup.sh build
-setup-test:
+setup-test: ## install the packages that testing needs too
 	@tools/setup.sh test
 
 $(BUILD)/guests/versions.txt: | setup
@@ -110,14 +114,14 @@ $(BUILD)/guests/initrd.gz: $(BUILD)/guests/versions.txt tools/make-initrd.sh too
 	tools/make-initrd.sh $(BUILD)/guests/busybox $@
 default-guests: $(BUILD)/guests/initrd.gz
 
-# `make run`: everything from a fresh Debian 12 machine to the default configuration on this terminal. ON=bochs: VT-x instead of AMD-V.
+# Everything from a fresh Debian machine to the default configuration on this terminal.
 ON   ?= qemu
 CONF ?= mullion.conf
-run: setup
+run: setup ## boot the default configuration; ON=bochs or another of docs/machines.md, CONF=FILE
 	@$(MAKE) --no-print-directory all default-guests
 	@./mullion run $(CONF) --on $(ON) --build $(BUILD)
 
-image: setup
+image: setup ## write the default configuration's bootable image, build/mullion.iso
 	@$(MAKE) --no-print-directory all default-guests
 	@./mullion image $(CONF) -o $(BUILD)/mullion.iso --build $(BUILD)
 
@@ -129,23 +133,33 @@ $(BUILD)/unit/%: tests/unit/%.c tests/unit/host_stubs.c
 	$(HOSTCC) $(UNIT_FLAGS) -o $@ $(UNIT_SOURCES) $$(sed -n 's,^// libs: ,,p' $<) -lcmocka
 -include $(wildcard $(BUILD)/unit/*.d)
 
-unit: $(UNIT_TESTS)
+unit: $(UNIT_TESTS) ## run the unit tests, with sanitizers
 	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; exit $$failed
 
-tcb:
+tcb: ## count what runs in ring 0
 	@/usr/bin/python3 tools/tcb.py $(RING0)
 
-check: setup-test
+check: setup-test ## checks that need no machine: layers, headers, both compilers, cppcheck; CHECKS='gcc clang': these only
 	@CFLAGS0='$(CFLAGS0) -Werror' CFLAGS3='$(CFLAGS3) -Werror' tools/check.py $(BUILD) $(CHECKS)
 
-# Everything: builds, unit tests, the system tests in both emulators. T=... limits the system tests (pytest's -k).
-test: setup-test
-	@$(MAKE) --no-print-directory all default-guests
+# Everything: builds, unit tests, the system tests on each machine of docs/machines.md that is installed. T=... limits the system tests
+# (pytest's -k).
+test: setup-test ## run everything: checks, unit tests, system tests; T='default and qemu': these system tests only
+	@$(MAKE) --no-print-directory -j$$(nproc) WERROR=1 all default-guests
 	@/usr/bin/python3 tools/run-tests.py $(BUILD) $(if $(T),-k '$(T)')
 
-# Lays out all C as .clang-format says.
-format: setup-test
+test-short: setup-test ## run a part of it: both compilers, unit tests, the system tests marked `short`
+	@$(MAKE) --no-print-directory -j$$(nproc) WERROR=1 all default-guests
+	@/usr/bin/python3 tools/run-tests.py $(BUILD) --short
+
+test-13: ## run `make test` in a Debian 13 system, made in build/debian13 (as root); T=... as there
+	@tools/debian13.sh $(BUILD) test $(if $(T),T='$(T)')
+
+test-13-short: ## run `make test-short` in that system
+	@tools/debian13.sh $(BUILD) test-short
+
+format: setup-test ## lay out all C as .clang-format says
 	@clang-format -i $$(git ls-files '*.c' '*.h')
 
-clean:
+clean: ## remove all that was built or fetched
 	rm -rf $(BUILD)

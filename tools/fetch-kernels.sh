@@ -25,7 +25,7 @@ resolve() {
     local name
     name=$(apt-cache depends --no-recommends --no-suggests "$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)
     if [ -z "$name" ]; then
-        echo "fetch-kernels: apt knows no $1; is a Debian 12 amd64 archive in its sources? (apt-get update)" >&2
+        echo "fetch-kernels: apt knows no $1; is a Debian amd64 archive in its sources? (apt-get update)" >&2
         exit 1
     fi
     echo "$name"

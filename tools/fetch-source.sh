@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Fetches a Debian source package that tools/packages.lock pins and unpacks it:  tools/fetch-source.sh PACKAGE BUILD_DIR
-# Result: BUILD_DIR/src/PACKAGE (made whole or not at all). The machine's own apt configuration is neither used for the lists
-# nor changed: the deb-src list, the downloaded indices and the cache live in BUILD_DIR/apt. What is already unpacked is not
-# fetched again.
+# Fetches a Debian source package that tools/packages.lock pins and unpacks it:  tools/fetch-source.sh PACKAGE
+# BUILD_DIR Result: BUILD_DIR/src/PACKAGE (made whole or not at all). The machine's own apt configuration is neither
+# used for the lists nor changed: the deb-src list, the downloaded indices and the cache live in BUILD_DIR/apt. What
+# is already unpacked is not fetched again.
 set -eu
 
 if [ $# -ne 2 ]; then
@@ -38,9 +38,9 @@ sums_match() {
     awk -v p="$package" '$1 == p { print $4 "  " $3 }' "$lock" | (cd "$files" && sha256sum --check --status 2>/dev/null)
 }
 
-# The machine's own mirror of Debian, if its apt knows one; the suite is the one our versions come from.
-mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-    grep -v '^ *#' | grep -oE 'https?://[^] ]+/debian/?( |$)' | head -n 1 | tr -d ' ')
+# From the machine's own mirror of Debian, or Debian's own. The pinned version is Debian 12's, on any Debian: one
+# decoder everywhere.
+mirror=$("$(dirname "$0")/mirror.sh")
 suite=bookworm
 
 fetch() {
@@ -52,7 +52,7 @@ fetch() {
 }
 
 if ! sums_match; then
-    { [ -n "$mirror" ] && fetch "$mirror"; } || fetch http://deb.debian.org/debian || fail "cannot be fetched (is there a network?)"
+    fetch "$mirror" || fetch http://deb.debian.org/debian || fail "cannot be fetched (is there a network?)"
     sums_match || fail "a file differs from its sum in $lock"
 fi
 rm -rf "$target.part"

@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything `make test` checks, with one summary at its end: checks of the tree, unit tests, system tests.
 
-    tools/run-tests.py BUILD [pytest options]"""
+    tools/run-tests.py BUILD [--short] [pytest options]
+
+--short: both compilers, unit tests, and the system tests marked `short`. With TOTALS=FILE in the environment the
+summary goes to the end of that file (.ci/run)."""
+import concurrent.futures
 import glob
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
+
+from host import machines
 
 
 def say(text):
@@ -19,8 +24,9 @@ def say(text):
 def unit_tests(build):
     """(passed, failed) over all cmocka programs; a program that dies counts as one failure."""
     names = [os.path.basename(p)[:-2] for p in sorted(glob.glob('tests/unit/test_*.c'))]
+    programs = [f'{build}/unit/{n}' for n in names]
     make = subprocess.run(
-        ['make', '--no-print-directory', '-k', '-s', f'BUILD={build}', *[f'{build}/unit/{n}' for n in names]],
+        ['make', '--no-print-directory', '-k', '-s', f'-j{os.cpu_count()}', f'BUILD={build}', *programs],
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -58,7 +64,8 @@ def step(name, command):
     return (1, 0) if run.returncode == 0 else (0, 1)
 
 
-def start_system_tests(build, options, log):
+def system_tests_of(build, title, marks, options):
+    """One run of pytest: (passed, failed)."""
     command = [
         '/usr/bin/python3',
         '-m',
@@ -69,56 +76,76 @@ def start_system_tests(build, options, log):
         '--tb=short',
         '--durations=8',
         'tests/system',
+        '-m',
+        marks,
         *options,
     ]
-    return subprocess.Popen(
+    start = time.monotonic()
+    run = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=log,
+        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, 'BUILD': os.path.abspath(build), 'PYTHONDONTWRITEBYTECODE': '1'},
+        check=False,
     )
-
-
-def end_system_tests(name, process, log):
-    """(passed, failed)"""
-    status = process.wait()
-    log.seek(0)
-    text = log.read().decode('utf-8', 'replace')
+    text = run.stdout.decode('utf-8', 'replace')
     last = text.strip().splitlines()[-1] if text.strip() else ''
     counts = {word: int(n) for n, word in re.findall(r'(\d+) (passed|failed|errors?|skipped)', last)}
     passed = counts.get('passed', 0)
     failed = counts.get('failed', 0) + counts.get('error', 0) + counts.get('errors', 0)
-    if status not in (0, 5) and not failed:
+    if run.returncode not in (0, 5) and not failed:
         failed = 1
-    say(f'{"FAILED" if failed else "ok    "} system tests, {name}:')
-    say(text)
+    say(f'{"FAILED" if failed else "ok    "} system tests, {title} ({time.monotonic() - start:.0f} s):\n{text}')
     return passed, failed
 
 
-def system_tests(build, options):
-    """Bochs beside QEMU, each with one machine at a time."""
-    runs = []
-    for name, marks in (('Bochs (VT-x)', 'bochs'), ('QEMU (AMD-V)', 'not bochs')):
-        log = tempfile.TemporaryFile()
-        runs.append((name, start_system_tests(build, ['-m', marks, *options], log), log))
-    results = [end_system_tests(*run) for run in reversed(runs)]
+def system_tests(build, options, short):
+    """Two machines at a time, the slow ones first. What needs no machine, or names none, runs beside QEMU."""
+    rows = machines.for_tests()
+    jobs = [(row, row.name) for row in rows if row.emulator == 'bochs'] + [(machines.find('qemu'), 'not bochs')]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = []
+        for row, marks in jobs:
+            marks = f'({marks}) and short' if short else marks
+            runs.append(pool.submit(system_tests_of, build, f'{row.title} ({row.vendor})', marks, options))
+        results = [run.result() for run in runs]
     return sum(p for p, _ in results), sum(f for _, f in results)
+
+
+def debian():
+    with open('/etc/os-release', encoding='utf-8') as f:
+        return re.search(r'^PRETTY_NAME="?([^"\n]*)', f.read(), re.M).group(1)
+
+
+def summary(passed, failed, start):
+    """The last line; or, in a run that is one of several, a line of the file whose lines are added up."""
+    minutes, seconds = divmod(int(time.monotonic() - start), 60)
+    say(f'{debian()}: after {minutes} min {seconds} s')
+    if os.environ.get('TOTALS'):
+        with open(os.environ['TOTALS'], 'a', encoding='ascii') as f:
+            f.write(f'{passed} {failed}\n')
+        say(f'{debian()}: {passed} have passed and {failed} have failed')
+    else:
+        say(f'{passed} passed, {failed} failed')
 
 
 def main():
     build, options = sys.argv[1], sys.argv[2:]
+    short = '--short' in options
+    options = [x for x in options if x != '--short']
     start = time.monotonic()
     results = []
-    if not options:
+    if short:
+        results.append(step('both compilers', ['make', '-s', 'check', f'BUILD={build}', 'CHECKS=gcc clang']))
+    elif not options:
         results.append(step('make tcb', ['make', '-s', 'tcb']))
         results.append(step('make check', ['make', '-s', 'check', f'BUILD={build}']))
+    if not options:
         results.append(unit_tests(build))
-    results.append(system_tests(build, options))
+    results.append(system_tests(build, options, short))
     passed, failed = sum(p for p, _ in results), sum(f for _, f in results)
-    minutes, seconds = divmod(int(time.monotonic() - start), 60)
-    say(f'after {minutes} min {seconds} s')
-    say(f'{passed} passed, {failed} failed')
+    summary(passed, failed, start)
     return 1 if failed or not passed else 0
 
 

@@ -1,7 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what tools/packages.txt names on Debian 12, as root or through sudo; does nothing, quickly, when all of it is there.
-#   tools/setup.sh [build|test]      `build` (what `make run` needs) is the default; `test` adds what `make test` needs.
+# Installs what tools/packages.txt names on Debian 12 or 13, as root or through sudo; does nothing, quickly, when all
+# of it is there.
+#   tools/setup.sh [build|test|debian13]
+# `build` (what `make run` needs) is the default; `test` adds what `make test` needs; `debian13` is what `make test-13` needs
+# on a machine that is not Debian 13.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +12,8 @@ group=${1:-build}
 case $group in
     build) wanted='build' ;;
     test) wanted='build test' ;;
-    *) echo "usage: tools/setup.sh [build|test]" >&2; exit 1 ;;
+    debian13) wanted='debian13' ;;
+    *) echo "usage: tools/setup.sh [build|test|debian13]" >&2; exit 1 ;;
 esac
 
 packages=()
@@ -51,6 +55,7 @@ fi
 install_all() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null
 }
-# A machine's package lists are often older than the archive: refresh first, but go on if one of its mirrors does not answer.
+# A machine's package lists are often older than the archive: refresh first, but go on if one of its mirrors does not
+# answer.
 "${as_root[@]}" apt-get update -q </dev/null || echo "tools/setup.sh: apt-get update failed; going on with the lists there are" >&2
 install_all

@@ -52,5 +52,5 @@ $(GUEST_OUT)/realmode.bin: tests/guests/realmode.asm
 	$(NASM) -f bin -o $@ $<
 
 .PHONY: guests
-guests: $(TEST_GUESTS)
+guests: $(TEST_GUESTS) ## build the small test guests
 -include $(wildcard $(GUEST_OBJ)/*/*.d)

@@ -9,6 +9,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
+from host import machines  # noqa: E402
 from host.conf import Conf  # noqa: E402
 from host.emulator import Machine, kernel_options  # noqa: E402
 from host.image import make_image  # noqa: E402
@@ -47,7 +48,7 @@ class Screen:
 
 
 class Box:
-    """conf: a configuration's text (bytes or str), or None for the default mullion.conf. ram_file: QEMU's RAM can be looked
+    """on: a name of host.machines; afterwards `row` is that machine and `on` its emulator. conf: a configuration's text (bytes or str), or None for the default mullion.conf. ram_file: QEMU's RAM can be looked
     at; dirty: every byte of it has this value when the machine is switched on. grub: more for make_image. Everything else: host.emulator.Machine."""
 
     def __init__(
@@ -65,7 +66,8 @@ class Box:
         grub=None,
         **more,
     ):
-        self.on = on
+        self.row = machines.find(on)
+        self.on = self.row.emulator
         options = kernel_options(on, options)
         self.work = tempfile.TemporaryDirectory(prefix='mullion-test-')
         self.screen = Screen()
@@ -78,14 +80,14 @@ class Box:
         with open(path, 'wb') as f:
             f.write(conf.encode() if isinstance(conf, str) else conf)
         self.conf = Conf(path, [os.path.join(BUILD, 'guests'), os.path.join(ROOT, 'tests', 'guests')])
-        boot = boot or ('cd' if on == 'bochs' else 'kernel')
+        boot = boot or ('cd' if self.on == 'bochs' else 'kernel')
         kernel = kernel or os.path.join(BUILD, 'mullion')
         image = os.path.join(self.work.name, 'mullion.iso')
         if boot != 'kernel':
             make_image(self.conf, kernel, image, options, timeout=0, multiboot1=multiboot1, **(grub or {}))
         self.memory = memory or self.conf.wanted_memory()
         self.ram_file = None
-        if ram_file and on == 'qemu':
+        if ram_file and self.on == 'qemu':
             folder = '/dev/shm' if os.access('/dev/shm', os.W_OK) else self.work.name
             self.ram_file = os.path.join(folder, f'mullion-ram-{os.getpid()}-{id(self):x}')
             if dirty is not None:

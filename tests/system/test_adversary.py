@@ -8,6 +8,8 @@ import pytest
 
 from harness import PANIC, SLOWER, Box, Failure, guest
 
+pytestmark = pytest.mark.needs('hostile')
+
 CONF = ('[host]\nconsole = serial\n\n'
         + guest('left', 'adversary.elf', 'share = 60% of cpu 0', cmdline='seed=1 forever', on_crash='restart')
         + guest('counter', 'counter.elf', 'share = 30% of cpu 1, every 20ms')

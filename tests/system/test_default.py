@@ -27,14 +27,16 @@ def box(on):
         print(b.text)
 
 
+@pytest.mark.short
 def test_three_prompts(box):
     start = time.monotonic()
     box.wait("Mullion's shell", 60)
     for name in READY:
         box.until(name, READY[name], 90)
-    print(f'{box.on}: all three at their prompts after {time.monotonic() - start:.1f} s of wall time')
+    print(f'{box.row.name}: all three at their prompts after {time.monotonic() - start:.1f} s of wall time')
 
 
+@pytest.mark.short
 def test_shell_and_list(box):
     box.shell('', PROMPT)
     box.shell('help', r'attach NAME')
@@ -45,6 +47,7 @@ def test_shell_and_list(box):
     box.shell('attach nobody', r"No guest is called 'nobody'")
 
 
+@pytest.mark.short
 @pytest.mark.parametrize('name, cpus', [('cloud', 1), ('debian', 2)])
 def test_type_into_linux(box, name, cpus):
     box.in_guest(name, 'echo $((6*7)) is the answer', r'^42 is the answer')
@@ -60,6 +63,7 @@ def test_linux_computes_right(box, name):
     box.in_guest(name, 'seq 400 | sed "s/^/words /" | sed "s/$/ of some length/" | sha256sum', rf'^{sum_here} ')
 
 
+@pytest.mark.short
 def test_type_into_tiny(box):
     box.in_guest('tiny', 'hello there', r'you typed: hello there')
 
@@ -86,6 +90,7 @@ def test_linux_takes_a_cpu_off_and_on(box):
     box.detach()
 
 
+@pytest.mark.short
 def test_isolation_from_outside(box):
     violations, seen = look_from_outside(box)
     print(seen.summary())
@@ -156,6 +161,7 @@ def test_memory_is_scrubbed(box):
     assert len(receipt) == 2 and all(int(n) > 16 << 20 and int(ticks) > 0 for n, ticks in receipt)  # it has crashed once before
 
 
+@pytest.mark.short
 def test_poweroff(box):
     box.settle()
     box.type('poweroff\r')

@@ -9,6 +9,8 @@ import pytest
 
 from harness import SLOWER, Box, guest
 
+pytestmark = pytest.mark.needs('hostile')
+
 CONF = (
     '[host]\nconsole = serial\n\n'
     + guest('shared', 'tiny.elf', 'share = 60% of cpu 1')

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import SLOWER, Box, guest
+from harness import SLOWER, Box, guest, machines
 
 
 def passes(box, name, cpus, timeout=60, least=50):
@@ -20,7 +20,7 @@ def passes(box, name, cpus, timeout=60, least=50):
 
 @pytest.fixture(scope='module')
 def box(on):
-    many, few = ('1-2', '3-4') if on == 'bochs' else ('1-4', '5-7')
+    many, few = ('1-2', '3-4') if machines.find(on).emulator == 'bochs' else ('1-4', '5-7')
     conf = (
         '[host]\nconsole = serial\n\n'
         + guest('counter', 'counter.elf', 'share = 20% of cpu 0, every 20ms')
@@ -32,6 +32,7 @@ def box(on):
         print(b.text)
 
 
+@pytest.mark.short
 def test_all_that_a_guest_does_with_its_cpus(box):
     passes(box, 'many', 2 if box.on == 'bochs' else 4)
 
@@ -57,6 +58,7 @@ def test_the_neighbour_counts_on(box):
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+@pytest.mark.short
 def test_end(box):
     box.settle()
     box.type('poweroff\r')

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 
+from . import machines
 from .conf import Conf, UsageError, parse_size
 from .emulator import Machine, kernel_options
 from .image import make_image
@@ -56,9 +57,11 @@ def parser():
     common(run)
     run.add_argument(
         '--on',
-        choices=('qemu', 'bochs', 'kvm'),
+        choices=machines.NAMES,
+        metavar='NAME',
         default='qemu',
-        help='qemu: AMD-V, emulated (default); bochs: VT-x, emulated, slower; kvm: nested, on hardware that has it',
+        help='qemu: AMD-V, emulated (default); bochs: VT-x, emulated, slower; kvm: nested, on hardware that has it; '
+        'or a machine of docs/machines.md: ' + ', '.join(name for name in machines.NAMES if name not in ('qemu', 'bochs', 'kvm')),
     )
     run.add_argument(
         '--boot', choices=('cd', 'disk', 'kernel'), default='cd', help='from the image as CD or disk, or by -kernel (QEMU only)'
@@ -97,7 +100,10 @@ def load(arguments):
 
 
 def banner(arguments, conf, cpus, memory):
-    where = {'qemu': 'QEMU (AMD-V)', 'bochs': 'Bochs (VT-x)', 'kvm': 'KVM'}[arguments.on]
+    row = machines.find(arguments.on)
+    where = machines.TITLE[row.emulator] + (f' ({row.vendor})' if row.emulator != 'kvm' else '')
+    if arguments.on not in machines.TITLE:
+        where = f'{row.name}: {where}'
     return (
         f'Mullion on {where}: {cpus} CPU(s), {memory >> 20} MiB, {os.path.basename(conf.path)}\n'
         f'  In its shell: `help`, `list`, `attach NAME` talks to a guest, Ctrl-] comes back, `poweroff` ends the machine.\n'
@@ -114,12 +120,16 @@ def kernel_modules(conf, work):
 
 
 def run(arguments):
+    row = machines.find(arguments.on)
+    wrong = machines.why_not(row)
+    if wrong:
+        raise UsageError(wrong)
     conf, cpus, memory, mistakes = load(arguments)
     for line in mistakes:
         print(line, file=sys.stderr)
     if mistakes and not arguments.force:
         raise UsageError(f'{len(mistakes)} mistake(s) in {conf.path}; --force boots it all the same')
-    if arguments.on == 'bochs' and (arguments.boot == 'kernel' or arguments.uefi or arguments.gdb):
+    if row.emulator == 'bochs' and (arguments.boot == 'kernel' or arguments.uefi or arguments.gdb):
         raise UsageError('Bochs boots from --boot cd or --boot disk, with BIOS only, and knows no --gdb')
     kernel = os.path.join(arguments.build, 'mullion')
     if not os.path.isfile(kernel):

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 
+from . import machines
 from .conf import UsageError
 
 OVMF = '/usr/share/ovmf/OVMF.fd'
@@ -46,13 +47,14 @@ def _die_with_parent():
 
 
 def kernel_options(on, options):
-    """The kernel's command line for this emulator: in Bochs a guest in HLT with interrupts off is reached by the timer alone."""
-    return f'{options} reach=timer'.strip() if on == 'bochs' else options
+    """The kernel's command line on this machine: what the machine must have stands behind, for the first of a name
+    counts."""
+    return f'{options} {machines.find(on).options}'.strip()
 
 
 class Machine:
-    """What to run: on ('qemu', 'bochs', 'kvm'), cpus, memory in bytes, boot ('cd', 'disk', 'kernel'), uefi. Then start(), poll(),
-    read(), write(), stop().
+    """What to run: on (a name of machines.NAMES), cpus, memory in bytes, boot ('cd', 'disk', 'kernel'), uefi. Then start(), poll(),
+    read(), write(), stop(). row: the machine's; on: its emulator.
 
     ram_file: QEMU only, the guest-physical RAM as a file that others may map. qmp: QEMU's control socket, None for Bochs."""
 
@@ -72,11 +74,12 @@ class Machine:
         qemu_cpu=None,
         machine='q35',
         bochs_ips=50_000_000,
-        bochs_model='corei7_skylake_x',
+        bochs_model=None,
         bochs_bios=f'{BOCHS_SHARE}/BIOS-bochs-latest',
         no_reboot=True,
     ):
-        self.on, self.cpus, self.memory, self.boot, self.uefi = on, cpus, memory, boot, uefi
+        self.row = machines.find(on)
+        self.on, self.cpus, self.memory, self.boot, self.uefi = self.row.emulator, cpus, memory, boot, uefi
         self.image, self.kernel, self.options, self.modules, self.extra = image, kernel, options, list(modules), list(extra)
         self.ram_file, self.qemu_cpu, self.machine, self.bochs_ips, self.no_reboot = (
             ram_file,
@@ -85,7 +88,7 @@ class Machine:
             bochs_ips,
             no_reboot,
         )
-        self.bochs_model, self.bochs_bios = bochs_model, bochs_bios
+        self.bochs_model, self.bochs_bios = bochs_model or self.row.model, bochs_bios
         self.process = self.serial = self.qmp = None
         self.how_it_ended = None  # 'off', 'reset', 'failed', 'stopped'
         self.work = tempfile.mkdtemp(prefix='mullion-run-')
@@ -95,6 +98,9 @@ class Machine:
 
     def start(self):
         try:
+            wrong = machines.why_not(self.row)
+            if wrong:
+                raise UsageError(wrong)
             if self.on == 'bochs':
                 self._start_bochs()
             else:
@@ -105,8 +111,6 @@ class Machine:
         return self
 
     def _spawn(self, command):
-        if not shutil.which(command[0]):
-            raise UsageError(f'{command[0]} is not installed; run tools/setup.sh')
         self.command = command
         with open(self.output, 'wb') as out:
             self.process = subprocess.Popen(
@@ -164,11 +168,9 @@ class Machine:
             'isa-debug-exit,iobase=0xf4,iosize=0x04',
         ]
         if self.on == 'kvm':
-            if not os.access('/dev/kvm', os.R_OK | os.W_OK):
-                raise UsageError('/dev/kvm cannot be used on this machine; --on qemu needs no hardware')
-            command += ['-accel', 'kvm', '-cpu', self.qemu_cpu or 'host']
+            command += ['-accel', 'kvm', '-cpu', self.qemu_cpu or self.row.model]
         else:
-            command += ['-accel', 'tcg,thread=multi', '-cpu', self.qemu_cpu or 'max']
+            command += ['-accel', 'tcg,thread=multi', '-cpu', self.qemu_cpu or self.row.model]
         if self.no_reboot:
             command += ['-no-reboot']
         if self.ram_file:
@@ -237,10 +239,14 @@ class Machine:
                     port=listener.getsockname()[1],
                 )
             )
-        start = os.path.join(self.work, 'debugger')
-        with open(start, 'w', encoding='utf-8') as f:
-            f.write('c\n')
-        self._spawn(['bochs', '-q', '-f', rc, '-rc', start])
+        command = ['bochs', '-q', '-f', rc]
+        # Debian's Bochs 2.7 starts in its debugger, which waits for a command; Bochs 3 has one with -debugger only.
+        if machines.major('bochs') < 3:
+            start = os.path.join(self.work, 'debugger')
+            with open(start, 'w', encoding='utf-8') as f:
+                f.write('c\n')
+            command += ['-rc', start]
+        self._spawn(command)
         self.serial = self._accept(listener, 'serial port')
 
     # -- running
