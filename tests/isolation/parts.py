@@ -90,7 +90,7 @@ def beside_adversaries(m, names, out, count, measure):
     results = set()
     m.wait(r'^\[workload\] workload: round 1: ', 120)
     alone = rounds(m, count, len(m.text), results)
-    out['wakes'] = measure('nobody') if measure else []
+    out['wakes'] = measure('none') if measure else []
     begun = [machines.start(m, name) for name in names]
     machines.wait_attacks(m, names, 240)
     begin = ledger.read_ledger(m)
@@ -132,7 +132,7 @@ def measure_dedicated(on):
             beside_adversaries(m, ['left', 'right'], out, ROUNDS[on], measure)
         return out
     with machines.box(on, machines.ALONE) as m:
-        row = dedicated_wakes(m, 'nobody')
+        row = dedicated_wakes(m, 'none')
     with machines.box(on, machines.interference_qemu()) as m:
         beside_adversaries(m, ['left', 'right'], out, ROUNDS[on], None)
     out['wakes'] = [row]

@@ -44,7 +44,7 @@ def all_tables(results):
     for b in names:
         for cpu, k in results[b]['parts'].get('shared', {}).get('accounts', {}).items():
             rows.append([TITLE[b], cpu, k['tsc']] + [k.get(x, 0) for x in ('idle', 'kernel', 'services', 'devices', 'guests', 'gone')])
-    found.append(('Ledger', ['', 'CPU', 'clock', 'idle', 'kernel', 'services', 'devices', 'guests', 'gone'], rows))
+    found.append(('Accounts', ['', 'CPU', 'clock', 'idle', 'kernel', 'services', 'devices', 'guests', 'gone'], rows))
     longest = [results[b].get('longest_ring0_paths', []) for b in names]
     found.append(('Longest stretches of ring 0', ['rank'] + [x for b in names for x in (TITLE[b], 'ticks')],
                   [[str(n + 1)] + [x for paths in longest for x in (paths[n] if n < len(paths) else ('', ''))]
