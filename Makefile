@@ -31,7 +31,6 @@ CFLAGS3 := $(COMMON) -fno-stack-protector -fcf-protection=none -ffunction-sectio
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_FLAGS := -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen
-UNIT_SOURCES = $< tests/unit/host_stubs.c $$(sed -n 's,^// sources: ,,p' $<)
 
 .PHONY: all kernel unit tcb check format run test image clean setup setup-test default-guests
 .DELETE_ON_ERROR:
@@ -127,11 +126,12 @@ image: setup ## write the default configuration's bootable image, build/mullion.
 
 # ---- Tests.
 
-$(BUILD)/unit/%: tests/unit/%.c tests/unit/host_stubs.c
-	@mkdir -p $(@D)
-	@$(HOSTCC) $(UNIT_FLAGS) -MM -MP -MT $@ $(UNIT_SOURCES) > $@.d
-	$(HOSTCC) $(UNIT_FLAGS) -o $@ $(UNIT_SOURCES) $$(sed -n 's,^// libs: ,,p' $<) -lcmocka
--include $(wildcard $(BUILD)/unit/*.d)
+# Their rules are made from the first lines of the tests.
+$(BUILD)/unit/rules.mk: tools/unit-rules.py tests/unit/groups.txt $(wildcard tests/unit/test_*.c)
+	@/usr/bin/python3 tools/unit-rules.py $(BUILD) $@
+ifneq ($(filter unit $(BUILD)/unit/%,$(MAKECMDGOALS)),)
+-include $(BUILD)/unit/rules.mk
+endif
 
 unit: $(UNIT_TESTS) ## run the unit tests, with sanitizers
 	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; exit $$failed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c services/audit/walk.c services/audit/check.c services/audit/collect.c services/audit/rules.c services/audit/bitmaps.c
+// sources: @kernel services/audit/walk.c services/audit/check.c services/audit/collect.c services/audit/rules.c services/audit/bitmaps.c
 // libs: -include tests/unit/fake_cpu.h
 /*
  * The checker against a machine with root, a console and two guests, made by the kernel's own system calls: it passes,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: config/config.c config/values.c config/check.c config/regions.c lib/print.c lib/string.c
+// sources: @config
 /* mullion.conf: what is understood, and for every kind of mistake: where it is told, what is told, and that the other
  * guests stand. */
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: config/config.c config/values.c config/check.c config/regions.c lib/print.c lib/string.c
+// sources: @config
 /* The key `shared` of mullion.conf: what is understood, every mistake, what guests must agree about, and how memory is
  * counted. */
 #include <setjmp.h>

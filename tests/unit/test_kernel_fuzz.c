@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
+// sources: @kernel
 // libs: -include tests/unit/fake_cpu.h -Wl,--wrap=pool_free -Wl,--wrap=pool_page_free
 /*
  * Random system calls from hostile ring-3 domains. Whatever they ask for: no panic, no right that was not granted,

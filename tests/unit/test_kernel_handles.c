@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: tests/unit/fake_machine.c kernel/object.c kernel/domain.c kernel/event.c kernel/memory.c kernel/space.c kernel/syscall.c kernel/thread.c kernel/vcpu.c kernel/irq.c kernel/sched.c mm/pool.c mm/pagetable.c mm/ledger.c
+// sources: @kernel
 // libs: -include tests/unit/fake_cpu.h
 /*
  * Handles, rights, quotas and the life of domains, through the system calls themselves, as root and its children make
