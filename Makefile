@@ -63,13 +63,17 @@ $(BUILD)/obj/%.c.o: %.c
 	@echo '  ring 0  $<'
 	$(CC) $(CFLAGS0) $(LTO) -MMD -MP -c -o $@ $<
 
+NASM0 := -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"'
 # nasm's -MD leaves out what is %included: the dependencies are made by a run of their own.
 $(BUILD)/obj/%.asm.o: %.asm
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"' -MT $@ -M $< > $@.d
-	$(NASM) -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"' -o $@ $<
+	$(NASM) $(NASM0) -MT $@ -M $< > $@.d
+	$(NASM) $(NASM0) -o $@ $<
 
-$(BUILD)/obj/boot/programs.asm.o: $(BUILD)/root.bin $(BUILD)/vmm.elf $(BUILD)/console.elf $(BUILD)/audit.elf
+comma := ,
+empty :=
+$(BUILD)/obj/boot/programs.asm.o: NASM0 += -DPROGRAM_LIST=root$(subst $(empty) ,,$(PROGRAMS:%=$(comma)%))
+$(BUILD)/obj/boot/programs.asm.o: $(PROGRAM_FILES) ring3.mk
 
 # The pixel screen's font: GNU Unifont, from Debian's grub-common.
 $(BUILD)/gen/font.bin: /usr/share/grub/ascii.pf2 tools/make-font.py

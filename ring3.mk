@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-# The ring-3 programs: $(BUILD)/vmm.elf, console.elf, audit.elf (stripped) and root.bin (flat: the kernel loads it): these go into the image; with
-# symbols: $(BUILD)/ring3/NAME.elf.
-# What a program is made of is found by wildcard: no list to keep.
+# The ring-3 programs. What a program is made of is found by wildcard: no list to keep. They go into the image as
+# $(BUILD)/programs/NAME, stripped; with symbols: $(BUILD)/ring3/NAME.elf.
+
+# The ONE list of the programs in the image beside root. A new one: its name here, its sources below as NAME3.
+PROGRAMS := vmm console audit
 
 LD    ?= ld
 STRIP ?= strip
 
-LIB3     := $(sort $(wildcard lib/*.c lib/*/*.c))
-VMM3     := $(sort $(wildcard vmm/*.c vmm/*/*.c)) $(LIB3)
-ROOT3    := $(sort $(wildcard services/root/*.c config/*.c)) $(LIB3)
-CONSOLE3 := $(sort $(wildcard services/console/*.c)) drivers/screen.c drivers/framebuffer.c $(LIB3)
-AUDIT3   := $(sort $(wildcard services/audit/*.c)) $(LIB3)
+lib3     := $(sort $(wildcard lib/*.c lib/*/*.c))
+root3    := $(sort $(wildcard services/root/*.c config/*.c))
+vmm3     := $(sort $(wildcard vmm/*.c vmm/*/*.c))
+# The screen is drawn by the kernel until the console takes it over, and by the same source.
+console3 := $(sort $(wildcard services/console/*.c)) drivers/screen.c drivers/framebuffer.c drivers/font.asm
+audit3   := $(sort $(wildcard services/audit/*.c))
 
 R3  := $(BUILD)/ring3
-obj3 = $(patsubst %.c,$(R3)/%.o,$(1)) $(R3)/lib/start.o
+obj3 = $(patsubst %,$(R3)/%.o,$(basename $($(1)3) $(lib3))) $(R3)/lib/start.o
 LDFLAGS3 := -nostdlib -static -T lib/ring3.ld -z max-page-size=4096 -z noexecstack --gc-sections --no-warn-rwx-segments \
   --build-id=none
 
@@ -37,7 +40,7 @@ $(ZYDIS_LIB): | $(ZYDIS)
 
 $(R3)/vmm/%.o: CFLAGS3 += -isystem $(ZYDIS)/include $(ZYDIS_DEFS)
 # (Not by a pattern: one without a recipe would cancel the rule below.)
-$(filter $(R3)/vmm/%,$(call obj3,$(VMM3))): | $(ZYDIS)
+$(filter $(R3)/vmm/%,$(call obj3,vmm)): | $(ZYDIS)
 
 $(R3)/%.o: %.c
 	@mkdir -p $(@D)
@@ -47,27 +50,27 @@ $(R3)/%.o: %.asm
 	@mkdir -p $(@D)
 	$(NASM) -f elf64 -g -F dwarf -DPROGRAMS='"$(BUILD)"' -o $@ $<
 
-$(R3)/vmm.elf: $(call obj3,$(VMM3)) $(ZYDIS_LIB) lib/ring3.ld
-	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
-
-$(R3)/root.elf: $(call obj3,$(ROOT3)) $(ROOT3_LIBS) lib/ring3.ld
-	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
-
-# The screen is drawn by the kernel until the console takes it over, and by the same source.
+$(R3)/vmm.elf: $(ZYDIS_LIB)
 $(R3)/drivers/font.o: $(BUILD)/gen/font.bin
-$(R3)/console.elf: $(call obj3,$(CONSOLE3)) $(R3)/drivers/font.o lib/ring3.ld
-	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
 
-$(R3)/audit.elf: $(call obj3,$(AUDIT3)) lib/ring3.ld
-	$(LD) $(LDFLAGS3) -o $@ $(filter %.o %.a,$^)
+define program
+$(R3)/$(1).elf: $(call obj3,$(1)) lib/ring3.ld
+	$$(LD) $$(LDFLAGS3) -o $$@ $$(filter %.o %.a,$$^)
+endef
+$(foreach p,root $(PROGRAMS),$(eval $(call program,$(p))))
 
-$(BUILD)/vmm.elf $(BUILD)/console.elf $(BUILD)/audit.elf: $(BUILD)/%.elf: $(R3)/%.elf
-	$(STRIP) --strip-all -o $@ $<
+PROGRAM_FILES := $(patsubst %,$(BUILD)/programs/%,root $(PROGRAMS))
 
-$(BUILD)/root.bin: $(R3)/root.elf
+# Flat: the kernel loads it.
+$(BUILD)/programs/root: $(R3)/root.elf
+	@mkdir -p $(@D)
 	$(OBJCOPY) -O binary $< $@
 
+$(BUILD)/programs/%: $(R3)/%.elf
+	@mkdir -p $(@D)
+	$(STRIP) --strip-all -o $@ $<
+
 .PHONY: ring3
-ring3: $(BUILD)/vmm.elf $(BUILD)/root.bin $(BUILD)/console.elf $(BUILD)/audit.elf
+ring3: $(PROGRAM_FILES)
 
 -include $(shell find $(R3) -name '*.d' 2>/dev/null)

@@ -41,6 +41,7 @@ struct domain {
         uint16_t first, last;
     } ports[DOMAIN_PORTS_MAX];
     uint32_t port_count;
+    uint32_t owner;     /* its maker's number for it: TAG_* */
     uint32_t tag;       /* for the log: its number of creation */
     char log_line[128]; /* its line for the log, until it is whole: lines of several domains do not mix */
     uint32_t log_used;

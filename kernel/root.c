@@ -24,9 +24,7 @@
 #define SERIAL_ISA_IRQ 4
 #define ROOT_PRIORITY  6
 
-extern char program_root[], program_root_end[], program_vmm[], program_vmm_end[], program_console[],
-    program_console_end[];
-extern char program_audit[], program_audit_end[], shown_start[], shown_end[];
+extern char programs_start[], programs_end[], shown_start[], shown_end[];
 
 static union {
     struct root_boot boot;
@@ -69,17 +67,6 @@ static void grant_permanent(struct domain *root, uint64_t base, uint64_t size, u
     grant(root, &m->object, rights | RIGHT_READ | RIGHT_GRANT | RIGHT_MANAGE, slot);
 }
 
-static uint32_t grant_program(struct domain *root, const char *start, const char *end, const char *name, uint32_t slot)
-{
-    grant_permanent(root, image_hpa(start).v, page_up((uint64_t)(end - start)), TAG_MODULE, RIGHT_EXEC, slot);
-    struct boot_module *x = &root_info.boot.program[root_info.boot.program_count++];
-    x->base = image_hpa(start).v;
-    x->size = (uint64_t)(end - start);
-    x->slot = slot;
-    copy_string(x->name, sizeof x->name, name);
-    return slot + 1;
-}
-
 static void map_root(struct domain *root, uint64_t from, uint64_t to, const void *at, uint32_t rights)
 {
     enum error e = pt_map(&root->tables, from, image_hpa(at), to - from, rights | PT_USER);
@@ -89,7 +76,8 @@ static void map_root(struct domain *root, uint64_t from, uint64_t to, const void
 
 /* What root writes gets memory of its own, from the top of `ram`, or below the modules that lie there: the rest of the
  * file, if any, then zeros. */
-static void map_root_data(struct domain *root, struct memory *ram, uint64_t from, uint64_t to, const char *file)
+static void map_root_data(struct domain *root, struct memory *ram, uint64_t from, uint64_t to, const char *file,
+                          const char *file_end)
 {
     uint64_t size = to - from, place = ram->range.base.v + ram->range.size - size;
     enum error e = E_OVERLAP;
@@ -106,19 +94,21 @@ static void map_root_data(struct domain *root, struct memory *ram, uint64_t from
     for (uint64_t at = 0; at < size; at += PAGE_SIZE, file += PAGE_SIZE) {
         char *page = window_open(hpa(root_info.boot.data_base + at));
         memset(page, 0, PAGE_SIZE);
-        if (file < program_root_end)
-            memcpy(page, file, min_u64(PAGE_SIZE, (uint64_t)(program_root_end - file)));
+        if (file < file_end)
+            memcpy(page, file, min_u64(PAGE_SIZE, (uint64_t)(file_end - file)));
         window_close();
     }
 }
 
 static uint64_t load_root(struct domain *root, struct memory *ram)
 {
-    const struct root_image *x = (const struct root_image *)program_root;
-    const char *rodata = program_root + (x->rodata - ROOT_IMAGE_VA), *data = program_root + (x->data - ROOT_IMAGE_VA);
-    map_root(root, ROOT_IMAGE_VA, x->rodata, program_root, RIGHT_READ | RIGHT_EXEC);
+    const struct program_entry *entry = (const struct program_entry *)programs_start;
+    const char *file = programs_start + entry->offset;
+    const struct root_image *x = (const struct root_image *)file;
+    const char *rodata = file + (x->rodata - ROOT_IMAGE_VA), *data = file + (x->data - ROOT_IMAGE_VA);
+    map_root(root, ROOT_IMAGE_VA, x->rodata, file, RIGHT_READ | RIGHT_EXEC);
     map_root(root, x->rodata, x->data, rodata, RIGHT_READ);
-    map_root_data(root, ram, x->data, x->end, data);
+    map_root_data(root, ram, x->data, x->end, data, file + entry->size);
     map_root(root, ROOT_BOOT_VA, ROOT_BOOT_VA + sizeof root_info, &root_info, RIGHT_READ);
     return x->entry;
 }
@@ -183,6 +173,7 @@ void root_create(const struct root_setup *s)
     struct domain *root = domain_new(NULL, quota);
     if (!root)
         panic("no kernel memory for root");
+    root->owner = TAG_ROOT;
     root->cpu_mask = cpu_count == 64 ? ~0ull : (1ull << cpu_count) - 1;
     object_get(&root->object);
     grant(root, &root->object, RIGHTS_ALL, ROOT_SLOT_SELF);
@@ -206,10 +197,8 @@ void root_create(const struct root_setup *s)
         *x = (struct boot_module){.base = r.base, .size = r.size, .slot = slot};
         copy_string(x->name, sizeof x->name, s->boot->module[i].name);
     }
-    slot = grant_program(root, program_vmm, program_vmm_end, "vmm", slot);
-    slot = grant_program(root, program_console, program_console_end, "console", slot);
-    slot = grant_program(root, program_audit, program_audit_end, "audit", slot);
-    slot = grant_program(root, program_root, program_root_end, "root", slot);
+    grant_permanent(root, image_hpa(programs_start).v, (uint64_t)(programs_end - programs_start), TAG_MODULE,
+                    RIGHT_EXEC, ROOT_SLOT_PROGRAMS);
     grant_permanent(root, image_hpa(&root_info).v, sizeof root_info, TAG_ROOT, 0, slot);
     if (option(s->boot->cmdline, "debug-exit", NULL, 0)) {
         hand_ports(root, ROOT_SLOT_QEMU_EXIT_PORTS, 0xf4, 0xf4);

@@ -113,6 +113,7 @@ static struct result sys_domain_create(const struct arguments *x)
     d->cpu_mask = x->a[1];
     d->death = death;
     d->death_bits = x->a[3];
+    d->owner = (uint32_t)x->a[4];
     if (death)
         object_get(&death->object);
     return give(x->d, &d->object, RIGHTS_ALL);

@@ -57,9 +57,9 @@ static inline enum error sys_destroy(uint64_t handle)
 }
 
 static inline struct syscall_result sys_domain_create(uint64_t quota_pages, uint64_t cpu_mask, uint64_t event,
-                                                      uint64_t bits)
+                                                      uint64_t bits, uint32_t tag)
 {
-    return syscall6(SYS_DOMAIN_CREATE, quota_pages, cpu_mask, event, bits, 0, 0);
+    return syscall6(SYS_DOMAIN_CREATE, quota_pages, cpu_mask, event, bits, tag, 0);
 }
 
 /* budget_us and period_us 0: not capped. flags: SCHED_BORROW. */

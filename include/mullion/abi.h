@@ -100,10 +100,11 @@ enum syscall {
      * Errors: E_HANDLE; E_RIGHTS; E_TYPE: this type is not destroyed; E_STATE: the caller's own domain, root, RAM,
      * or memory of the kernel's image; E_AGAIN: a bounded step was made, call again; E_DEAD: it is gone already. */
     SYS_DESTROY,
-    /* domain_create(quota_pages; cpu_mask; event: event, RIGHT_SIGNAL, or 0; bits)
+    /* domain_create(quota_pages; cpu_mask; event: event, RIGHT_SIGNAL, or 0; bits; tag)
      * A new empty domain that may spend `quota_pages` 4 KiB pages of kernel memory, taken from the caller's own
      * quota, and whose threads may run on the CPUs of `cpu_mask`, all of them CPUs of the caller's. The event gets
-     * `bits` when the domain stops by a fault or by its last thread's exit. The domain ends with its maker.
+     * `bits` when the domain stops by a fault or by its last thread's exit. `tag` is a number of the caller's that
+     * names the domain in reports (TAG_*). The domain ends with its maker.
      * Value: handle, all rights.
      * Errors: handle errors; E_ARG: a CPU that the caller has not, or more pages than the machine has; E_QUOTA: the
      * caller has not so much left, it is too little for a domain, or no free slot; E_DEAD: the caller is being

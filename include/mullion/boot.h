@@ -40,7 +40,17 @@ enum {
     ROOT_SLOT_SCREEN, /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any
                          more, but in a panic */
     ROOT_SLOT_SHOWN,  /* OBJ_MEMORY, read only: struct audit_view of kernel/audit_view.h, and the AMD-V bitmaps */
-    ROOT_SLOT_FIRST_FREE = 16, /* RAM, modules and programs follow; their slots stand in the tables below */
+    ROOT_SLOT_PROGRAMS, /* OBJ_MEMORY, to be read and executed: a table of struct program_entry, and the files behind it */
+    ROOT_SLOT_FIRST_FREE = 16, /* RAM and modules follow; their slots stand in the tables below */
+};
+
+/* The programs in the kernel's image: a run of whole pages that begins with a table of these; size 0 ends it. Each file
+ * begins on a page of its own. The first is root, flat (struct root_image); the others are ELF files. Made by
+ * boot/programs.asm from the list PROGRAMS in ring3.mk. */
+#define PROGRAM_NAME_MAX 24
+struct program_entry {
+    uint32_t offset, size; /* bytes, from the table's start */
+    char name[PROGRAM_NAME_MAX];
 };
 
 struct boot_ram {
@@ -83,12 +93,11 @@ struct root_boot {
     uint16_t serial_port, serial_irq;
     uint16_t pm1a_port;       /* 0: not known */
     uint16_t pm1a_sleep_type; /* value for S5 */
-    uint32_t ram_count, module_count, program_count, reserved;
+    uint32_t ram_count, module_count;
     struct screen_facts screen;     /* width 0: there is none that can be used */
     uint64_t data_base, data_bytes; /* host-physical: where in RAM root's own data is */
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];
-    struct boot_module program[4]; /* "vmm", "console", "audit", "root": ELF files inside the kernel image */
 };
 
 /* The kernel's log: text in a ring; `head` counts all bytes ever written. Up to `shown` the kernel itself has put them

@@ -36,6 +36,21 @@ struct audit_region {
     uint32_t readers, writers;
 };
 
+/* A service: the program that root has made with `tag`, whose own memory has that tag too. Beside that, and what all
+ * may read, it may reach memory of these owners, with these rights, and no other. */
+#define AUDIT_SERVICES_MAX 16
+#define AUDIT_REACH_MAX    4
+struct audit_reach {
+    uint32_t owner;  /* TAG_*, or AUDIT_CHANNELS: what root shares with each monitor */
+    uint32_t rights; /* RIGHT_* */
+};
+#define AUDIT_CHANNELS TAG_SHARED(TAG_MONITOR(0))
+struct audit_service {
+    uint32_t tag;
+    uint32_t ports; /* 1: it may have I/O ports */
+    struct audit_reach reach[AUDIT_REACH_MAX];
+};
+
 #define AUDIT_BOOT_MAGIC 0x5449445541313056ull
 struct audit_boot {
     uint64_t magic;
@@ -46,9 +61,8 @@ struct audit_boot {
     uint32_t amd;                   /* 1: AMD-V and NPT, 0: VT-x and EPT */
     uint32_t ram_count;
     struct audit_range ram[BOOT_RAM_MAX]; /* what root may carve from: never the kernel's */
-    /* Root's children are known by the event bits that it made them with: bit n is the monitor of guest n, and: */
-    uint64_t console_bits, audit_bits;
-    uint32_t region_count, reserved;
+    uint32_t region_count, service_count;
+    struct audit_service service[AUDIT_SERVICES_MAX];
     struct audit_region region[AUDIT_REGIONS_MAX]; /* memory of TAG_SHARED_REGION(i) */
 };
 _Static_assert(sizeof(struct audit_boot) <= 4096, "one page");

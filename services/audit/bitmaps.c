@@ -118,7 +118,8 @@ void check_bitmaps(struct check *c)
     for (unsigned i = 0; i < c->domain_count; i++) {
         const struct found_domain *f = &c->domain[i];
         uint32_t count = LOOK(f->d->port_count);
-        if (f->who != TAG_ROOT && f->who != TAG_CONSOLE)
+        const struct audit_service *s = service_of(c->boot, f->who);
+        if (f->who != TAG_ROOT && (s == NULL || s->ports == 0))
             for (uint32_t k = 0; k < count && k < DOMAIN_PORTS_MAX; k++)
                 violation(c, AUDIT_PROGRAM_PORTS, f->who, 0, LOOK(f->d->ports[k].first), 0, LOOK(f->d->ports[k].last));
     }

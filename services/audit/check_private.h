@@ -61,6 +61,15 @@ struct check {
 void violation(struct check *c, enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size,
                uint64_t at);
 
+/* The service that has this tag; NULL: none. */
+static inline const struct audit_service *service_of(const struct audit_boot *boot, uint32_t tag)
+{
+    for (uint32_t i = 0; i < boot->service_count && i < AUDIT_SERVICES_MAX; i++)
+        if (boot->service[i].tag == tag)
+            return &boot->service[i];
+    return NULL;
+}
+
 /* collect.c: the ledger, domains, spaces, vCPUs. */
 void collect(struct check *c);
 

@@ -54,21 +54,14 @@ static void collect_ledger(struct check *c)
     }
 }
 
+/* A child of root's is what root has made it as. */
 static uint32_t who_is(const struct check *c, const struct domain *d, const struct found_domain *parent)
 {
-    if (parent == NULL)
-        return TAG_ROOT;
     if (parent->who != TAG_ROOT)
         return parent->who; /* what a monitor makes counts as itself */
-    uint64_t bits = LOOK(d->death_bits);
-    if (bits == c->boot->console_bits)
-        return TAG_CONSOLE;
-    if (bits == c->boot->audit_bits)
-        return TAG_AUDIT;
-    for (uint32_t n = 0; n < AUDIT_GUESTS_MAX; n++)
-        if (bits == 1ull << n)
-            return TAG_MONITOR(n);
-    return 0;
+    uint32_t owner = LOOK(d->owner);
+    bool monitor = owner >= TAG_MONITOR(0) && owner < TAG_MONITOR(AUDIT_GUESTS_MAX);
+    return monitor || service_of(c->boot, owner) != NULL ? owner : 0;
 }
 
 static void collect_domains(struct check *c)

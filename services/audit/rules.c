@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Who may reach what. A frame is known by its owner in the ledger; a program by the bit with which root hears of its
- * end; a guest by the monitor that pays for its space. Memory that guests share has a tag of its own for each region,
+ * Who may reach what. A frame is known by its owner in the ledger; a program by the number that root has given it; a
+ * guest by the monitor that pays for its space. Memory that guests share has a tag of its own for each region,
  * and root has said whom the configuration lets read and write it: nobody else may reach it, neither guest nor program.
  */
 #include "services/audit/check_private.h"
@@ -36,6 +36,17 @@ static uint32_t allowed_in_region(const struct audit_boot *boot, unsigned n, uin
     return r->writers >> n & 1 ? RW : r->readers >> n & 1 ? RIGHT_READ : 0;
 }
 
+static uint32_t allowed_to_service(const struct audit_boot *boot, uint32_t who, uint32_t owner)
+{
+    const struct audit_service *s = service_of(boot, who);
+    if (is_shared(owner) && is_monitor(owner - TAG_SHARED(0)))
+        owner = AUDIT_CHANNELS;
+    for (unsigned i = 0; s != NULL && i < AUDIT_REACH_MAX; i++)
+        if (s->reach[i].owner == owner)
+            return s->reach[i].rights;
+    return 0;
+}
+
 /* With which rights may `who` reach memory whose owner is `owner`? 0: not at all. */
 static uint32_t allowed(const struct audit_boot *boot, uint32_t who, uint32_t owner)
 {
@@ -53,15 +64,9 @@ static uint32_t allowed(const struct audit_boot *boot, uint32_t who, uint32_t ow
     if (is_monitor(who)) /* RX: it may hand its guest's memory to a program of its own making; W and X at once is a
                             violation by itself */
         return owner == who - TAG_MONITOR(0) + TAG_GUEST(0) ? RW | RX : 0;
-    switch (who) {
-    case TAG_ROOT: return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) ? RW : 0;
-    case TAG_CONSOLE:
-        return owner == TAG_LOG                                                                 ? RIGHT_READ
-               : owner == TAG_SCREEN || (is_shared(owner) && is_monitor(owner - TAG_SHARED(0))) ? RW
-                                                                                                : 0;
-    case TAG_AUDIT: return owner == TAG_KERNEL ? RIGHT_READ : 0;
-    default: return 0;
-    }
+    if (who == TAG_ROOT)
+        return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) ? RW : 0;
+    return allowed_to_service(boot, who, owner);
 }
 
 static bool is_ram(const struct check *c, uint64_t hpa)

@@ -7,12 +7,12 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
-#include "services/root/audit.h"
 #include "services/root/guest.h"
+#include "services/root/service.h"
 
-#define SERVICES 3
-#define THREADS_MAX        \
-    (SERVICES + MAX_CPUS + \
+#define SERVICES_MAX 8 /* with an account */
+#define THREADS_MAX            \
+    (SERVICES_MAX + MAX_CPUS + \
      2 * CONFIG_GUESTS_MAX) /* a guest has its devices', and one on each CPU of its own or one with a share */
 #define PATHS_SHOWN  10u
 #define REASONS_TOLD 3u
@@ -25,7 +25,8 @@ struct account {
     uint64_t ticks, exits[EXIT_COUNT];
     uint8_t cpu;
     uint8_t guest;  /* NO_GUEST: a service */
-    uint8_t thread; /* 0: a guest's devices; 1 + vCPU; a service's number */
+    uint8_t thread; /* 0: a guest's devices; 1 + vCPU */
+    const char *service;
 };
 #define NO_GUEST 0xffu
 
@@ -41,7 +42,6 @@ static struct {
     unsigned cpu, line;
 } cursor;
 
-static const char *const service_name[SERVICES] = {"root", "console", "audit"};
 static const char *const path_name[PATH_COUNT] = {
     [SYS_HANDLE_CLOSE] = "handle_close",
     [SYS_HANDLE_GRANT] = "handle_grant",
@@ -77,15 +77,22 @@ static uint64_t ask(uint64_t handle, enum query what, uint64_t index)
     return r.error == OK ? r.value : 0;
 }
 
-/* A thread that does not live is no account: what it ran is among the `gone`. */
-static void add(struct reading *r, uint64_t handle, bool root, unsigned cpu, unsigned guest, unsigned thread)
+/* A thread that does not live is no account: what it ran is among the `gone`. Handle 0: root's own. */
+static void add(struct reading *r, uint64_t handle, struct account who)
 {
-    if ((handle == 0 && !root) || r->count == THREADS_MAX)
-        return;
     struct syscall_result ticks = sys_query(handle, QUERY_THREAD_TICKS, 0);
-    if (ticks.error == OK)
-        r->account[r->count++] = (struct account){
-            .ticks = ticks.value, .cpu = (uint8_t)cpu, .guest = (uint8_t)guest, .thread = (uint8_t)thread};
+    if (ticks.error != OK || r->count == THREADS_MAX)
+        return;
+    who.ticks = ticks.value;
+    r->account[r->count++] = who;
+}
+
+static void add_services(struct reading *r)
+{
+    add(r, 0, (struct account){.guest = NO_GUEST, .service = "root"});
+    for (const struct service *s = service_first(); s != NULL; s = s->next)
+        if (s->thread != 0)
+            add(r, s->thread, (struct account){.guest = NO_GUEST, .service = s->row->name});
 }
 
 static void read_cpu(struct reading *r, unsigned cpu)
@@ -95,16 +102,13 @@ static void read_cpu(struct reading *r, unsigned cpu)
     b->kernel = ask(ROOT_SLOT_SELF, QUERY_CPU_KERNEL, cpu);
     b->gone = ask(ROOT_SLOT_SELF, QUERY_CPU_GONE, cpu);
     b->tsc = tsc_now();
-    if (cpu == 0) {
-        add(r, 0, true, 0, NO_GUEST, 0);
-        add(r, console_thread(), false, 0, NO_GUEST, 1);
-        add(r, audit_thread(), false, 0, NO_GUEST, 2);
-    }
+    if (cpu == 0)
+        add_services(r);
     for (unsigned n = 0; n < root_config.guest_count; n++) {
         const struct guest *g = &guests[n];
         for (unsigned i = 0; i <= g->config->cpu_count; i++)
-            if (g->config->cpu[i == 0 ? 0 : i - 1] == cpu)
-                add(r, g->thread[i], false, cpu, n, i);
+            if (g->thread[i] != 0 && g->config->cpu[i == 0 ? 0 : i - 1] == cpu)
+                add(r, g->thread[i], (struct account){.cpu = (uint8_t)cpu, .guest = (uint8_t)n, .thread = (uint8_t)i});
     }
 }
 
@@ -137,7 +141,7 @@ static void tell_account(const struct account *a)
 {
     char what[64];
     if (a->guest == NO_GUEST) {
-        format(what, sizeof what, "service %s", service_name[a->thread]);
+        format(what, sizeof what, "service %s", a->service);
         answer_row(a->cpu, what, a->ticks);
         return;
     }
@@ -200,7 +204,7 @@ static const struct account *same(const struct reading *r, const struct account 
 {
     for (unsigned i = 0; i < r->count; i++)
         if (r->account[i].cpu == a->cpu && r->account[i].guest == a->guest && r->account[i].thread == a->thread &&
-            r->account[i].ticks <= a->ticks) /* else it is of an earlier life */
+            r->account[i].service == a->service && r->account[i].ticks <= a->ticks) /* else it is of an earlier life */
             return &r->account[i];
     return NULL;
 }
@@ -220,7 +224,7 @@ static void account_row(const struct account *a, uint64_t of)
         d.exits[reason] -= min_u64(old->exits[reason], a->exits[reason]);
     d.ticks -= old != NULL ? old->ticks : 0;
     if (a->guest == NO_GUEST) {
-        format(who, sizeof who, "(%s)", service_name[a->thread]);
+        format(who, sizeof who, "(%s)", a->service);
     } else if (a->thread == 0) {
         format(who, sizeof who, "%.24s devices", root_config.guest[a->guest].name);
     } else {

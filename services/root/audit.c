@@ -9,11 +9,11 @@
 #include "lib/syscall.h"
 #include "services/root/guest.h"
 #include "services/root/regions.h"
+#include "services/root/service.h"
 
 #define SHARED_BYTES  (PAGE_SIZE + AUDIT_ANSWER_BYTES) /* struct audit_boot, then struct audit_answer */
 #define BREAK_VA      (VMM_GUEST_VA - SIZE_2M)         /* nothing is there in a monitor */
-#define STARTS_MAX    4
-#define WAIT_MS       3000 /* for an answer */
+#define WAIT_MS       3000                             /* for an answer */
 #define AUDIT_LATE_MS 1000
 #define AUDIT_REST_MS 100
 #define NOT_BROKEN    (~0u)
@@ -21,9 +21,7 @@ _Static_assert(CONFIG_GUESTS_MAX <= AUDIT_GUESTS_MAX, "the checker knows all gue
 
 typedef unsigned long long ull;
 
-static uint64_t event, shared, domain, memory, thread; /* handles; the last three while it lives */
-static uint64_t private_hpa, private_bytes;
-static unsigned starts;
+static struct service checker;
 static bool looks, for_shell, due;
 static uint64_t request, looks_until, due_since, not_before, ticks_before;
 static unsigned broken = NOT_BROKEN; /* the guest whose monitor has a page too many just now */
@@ -31,29 +29,15 @@ static uint32_t other_guest;
 
 static struct audit_boot *boot_page(void)
 {
-    return (struct audit_boot *)ROOT_AUDIT_VA;
+    return (struct audit_boot *)checker.page;
 }
 static const struct audit_answer *answer_page(void)
 {
-    return (const struct audit_answer *)(ROOT_AUDIT_VA + PAGE_SIZE);
+    return (const struct audit_answer *)(checker.page + PAGE_SIZE);
 }
 static uint64_t ticks(void)
 {
-    return sys_query(thread, QUERY_THREAD_TICKS, 0).value;
-}
-
-void audit_init(void)
-{
-    const struct program *p = program_find("audit");
-    struct syscall_result e = sys_event_create();
-    if (p == NULL || e.error != OK)
-        return;
-    event = e.value;
-    shared = ram_shared(ROOT_AUDIT_VA, SHARED_BYTES, TAG_SHARED(TAG_AUDIT));
-    private_bytes = program_private_bytes(p) + AUDIT_STACK_BYTES;
-    private_hpa = ram_place_private(private_bytes);
-    if (private_hpa == 0)
-        root_log(LOG_ERROR, "no memory for the checker (%lluK)", (ull)(private_bytes >> 10));
+    return sys_query(checker.thread, QUERY_THREAD_TICKS, 0).value;
 }
 
 static struct audit_range range_of(uint64_t handle)
@@ -62,13 +46,13 @@ static struct audit_range range_of(uint64_t handle)
                                 sys_query(handle, QUERY_MEMORY_SIZE, 0).value};
 }
 
-static void fill_boot(void)
+static void fill(struct service *s)
 {
+    (void)s;
     const struct root_boot *b = ROOT_BOOT;
     struct audit_boot *a = boot_page();
-    memset(a, 0, SHARED_BYTES);
     a->magic = AUDIT_BOOT_MAGIC;
-    a->root_bits = ROOT_EVENT_AUDIT;
+    a->root_bits = ROOT_EVENT_SERVICES;
     a->tsc_khz = b->tsc_khz;
     a->ram_total = b->ram_total;
     a->pool = range_of(ROOT_SLOT_POOL);
@@ -76,78 +60,63 @@ static void fill_boot(void)
     a->amd = strcmp(b->backend, "AMD-V") == 0;
     for (unsigned i = 0; i < b->ram_count && i < BOOT_RAM_MAX; i++)
         a->ram[a->ram_count++] = (struct audit_range){b->ram[i].base, b->ram[i].size};
-    a->console_bits = ROOT_EVENT_CONSOLE_DEATH;
-    a->audit_bits = ROOT_EVENT_AUDIT_DEATH;
+    for (const struct service *other = service_first(); other != NULL; other = other->next)
+        if (a->service_count < AUDIT_SERVICES_MAX) {
+            a->service[a->service_count] = other->row->may;
+            a->service[a->service_count++].tag = other->row->tag;
+        }
     regions_for_audit(a);
 }
 
-static enum error make(const struct program *p)
-{
-    const struct audit_boot *a = boot_page();
-    uint64_t image = program_private_bytes(p);
-    if ((memory = ram_carve(private_hpa, private_bytes, TAG_AUDIT)) == 0)
-        return E_QUOTA;
-    struct syscall_result r = sys_domain_create(48 + program_table_pages(p), 1, root_event, ROOT_EVENT_AUDIT_DEATH);
-    if (r.error != OK)
-        return r.error;
-    domain = r.value;
-    enum error e;
-    if ((e = sys_handle_grant(domain, event, RIGHT_WAIT, AUDIT_SLOT_EVENT).error) != OK ||
-        (e = sys_handle_grant(domain, root_event, RIGHT_SIGNAL, AUDIT_SLOT_ROOT_EVENT).error) != OK ||
-        (e = program_load(p, domain, memory, 0)) != OK ||
-        (e = sys_map(domain, AUDIT_BOOT_VA, shared, 0, PAGE_SIZE, RIGHT_READ)) != OK ||
-        (e = sys_map(domain, AUDIT_ANSWER_VA, shared, PAGE_SIZE, AUDIT_ANSWER_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK ||
-        (e = sys_map(domain, AUDIT_SHOWN_VA, ROOT_SLOT_SHOWN, 0, a->shown.size, RIGHT_READ)) != OK ||
-        (e = sys_map(domain, AUDIT_POOL_VA, ROOT_SLOT_POOL, 0, a->pool.size, RIGHT_READ)) != OK ||
-        (e = sys_map(domain, AUDIT_STACK_TOP - AUDIT_STACK_BYTES, memory, image, AUDIT_STACK_BYTES,
-                     RIGHT_READ | RIGHT_WRITE)) != OK)
-        return e;
-    r = sys_thread_create(domain, program_entry(p), AUDIT_STACK_TOP, 0, 0, PRIORITY_AUDIT, 0, 0, 0);
-    thread = r.error == OK ? r.value : 0;
-    return r.error;
-}
+static const struct service_grant grants[] = {
+    {SERVICE_EVENT, RIGHT_WAIT, AUDIT_SLOT_EVENT, NULL, NULL},
+    {SERVICE_ROOT_EVENT, RIGHT_SIGNAL, AUDIT_SLOT_ROOT_EVENT, NULL, NULL},
+};
 
-uint64_t audit_thread(void)
-{
-    return thread;
-}
+static const struct service_mapping mappings[] = {
+    {AUDIT_BOOT_VA, SERVICE_SHARED, RIGHT_READ, 0, PAGE_SIZE},
+    {AUDIT_ANSWER_VA, SERVICE_SHARED, RIGHT_READ | RIGHT_WRITE, PAGE_SIZE, AUDIT_ANSWER_BYTES},
+    {AUDIT_SHOWN_VA, ROOT_SLOT_SHOWN, RIGHT_READ, 0, 0},
+    {AUDIT_POOL_VA, ROOT_SLOT_POOL, RIGHT_READ, 0, 0},
+};
 
-static void unmake(void)
-{
-    program_unload(&domain, &memory);
-    if (thread != 0)
-        (void)sys_handle_close(thread);
-    thread = 0;
-}
+static void died(struct service *s);
 
-static bool start(void)
+static const struct service_row row = {
+    .name = "audit",
+    .title = "the checker",
+    .tag = TAG_AUDIT,
+    .start = SERVICE_ON_DEMAND,
+    .priority = PRIORITY_AUDIT,
+    .stack_top = AUDIT_STACK_TOP,
+    .stack_bytes = AUDIT_STACK_BYTES,
+    .shared_bytes = SHARED_BYTES,
+    .quota_pages = 48,
+    .grants = grants,
+    .grant_count = ARRAY_SIZE(grants),
+    .mappings = mappings,
+    .mapping_count = ARRAY_SIZE(mappings),
+    .may = {.reach = {{TAG_KERNEL, RIGHT_READ}}},
+    .fill = fill,
+    .died = died,
+};
+
+void audit_init(void)
 {
-    const struct program *p = program_find("audit");
-    if (domain != 0)
-        return true;
-    if (p == NULL || private_hpa == 0 || shared == 0 || starts == STARTS_MAX)
-        return false;
-    starts++;
-    fill_boot();
-    enum error e = make(p);
-    if (e == OK)
-        return true;
-    root_log(LOG_ERROR, "the checker cannot be started: %s", error_text(e));
-    unmake();
-    return false;
+    service_add(&checker, &row);
 }
 
 static bool ask(bool shell)
 {
     due = false;
-    if (!start())
+    if (!service_start(&checker))
         return false;
     looks = true;
     for_shell = shell;
     looks_until = tsc_now() + ticks_of_ms(WAIT_MS);
     ticks_before = ticks();
     __atomic_store_n(&boot_page()->request, ++request, __ATOMIC_RELEASE);
-    (void)sys_event_signal(event, 1);
+    (void)sys_event_signal(checker.event, 1);
     return true;
 }
 
@@ -267,27 +236,24 @@ static void finish(const struct audit_answer *a, uint64_t spent)
         console_done();
 }
 
-static void gone(const char *how)
+/* The program that asked it hears that nothing is known. */
+static void died(struct service *s)
 {
     static const struct audit_answer nothing;
-    root_log(LOG_ERROR, "the checker %s%s", how, starts < STARTS_MAX ? "" : " too often; it stays away");
-    unmake();
+    (void)s;
     if (looks)
         finish(&nothing, 0);
 }
 
-uint64_t audit_work(uint64_t bits, bool settled)
+uint64_t audit_work(bool settled)
 {
     static struct audit_answer answer;
     uint64_t now = tsc_now();
-    if ((bits & ROOT_EVENT_AUDIT_DEATH) != 0 && domain != 0 &&
-        sys_query(domain, QUERY_DOMAIN_STATE, 0).value != DOMAIN_RUNNING)
-        gone("has crashed");
     if (looks && __atomic_load_n(&answer_page()->answered, __ATOMIC_ACQUIRE) == request) {
         answer = *answer_page();
         finish(&answer, ticks() - ticks_before);
     } else if (looks && now >= looks_until) {
-        gone("does not answer");
+        service_failed(&checker, "does not answer");
     }
     if (looks)
         return looks_until;

@@ -20,13 +20,11 @@ void audit_due(void);
 /* It looks at this moment: tables should rest. */
 bool audit_looks(void);
 /* `settled`: no guest is starting or ending. Answers when it wants to be called again: a TSC value, NEVER. */
-uint64_t audit_work(uint64_t bits, bool settled);
+uint64_t audit_work(bool settled);
 /* The shell's `audit`. False: it has been answered already; else the answer is DONE (console_done) later. */
 bool audit_command(void);
 /* The shell's `audit break NAME`: a page of another guest is mapped into that one's monitor while the checker looks. */
 bool audit_break(unsigned n);
-
-uint64_t audit_thread(void); /* handle; 0: it does not run */
 
 /* audit_words.c: one violation as a sentence. */
 void audit_words(const struct audit_violation *v, char *out, size_t size);

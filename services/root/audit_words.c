@@ -4,15 +4,22 @@
  */
 #include "lib/print.h"
 #include "services/root/audit.h"
-#include "services/root/root.h"
+#include "services/root/service.h"
 
 typedef unsigned long long ull;
 
 static void name_of(uint32_t tag, char *out, size_t size)
 {
-    static const char *const fixed[] = {"nobody", "root",        "the console", "",          "a module",
-                                        "ring 0", "the checker", "the log",     "the screen"};
+    static const char *const fixed[] = {
+        [0] = "nobody",          [TAG_ROOT] = "root",   [TAG_MODULE] = "a module",
+        [TAG_KERNEL] = "ring 0", [TAG_LOG] = "the log", [TAG_SCREEN] = "the screen",
+    };
     char whose[64];
+    for (const struct service *s = service_first(); s != NULL; s = s->next)
+        if (s->row->tag == tag) {
+            format(out, size, "%s", s->row->title);
+            return;
+        }
     if (tag >= TAG_SHARED(0)) {
         name_of(tag - TAG_SHARED(0) < TAG_SHARED(0) ? tag - TAG_SHARED(0) : 0, whose, sizeof whose);
         format(out, size, "root and %s", whose);
@@ -22,7 +29,7 @@ static void name_of(uint32_t tag, char *out, size_t size)
         format(out, size, "monitor of %s", root_config.guest[tag - TAG_MONITOR(0)].name);
     } else if (tag >= TAG_GUEST(0) && tag - TAG_GUEST(0) < root_config.guest_count) {
         format(out, size, "guest %s", root_config.guest[tag - TAG_GUEST(0)].name);
-    } else if (tag < ARRAY_SIZE(fixed)) {
+    } else if (tag < ARRAY_SIZE(fixed) && fixed[tag] != NULL) {
         format(out, size, "%s", fixed[tag]);
     } else {
         format(out, size, "owner 0x%x", tag);

@@ -10,27 +10,20 @@
 #include "lib/syscall.h"
 #include "services/root/accounts.h"
 #include "services/root/audit.h"
-#include "services/root/root.h"
+#include "services/root/service.h"
 
-#define CONSOLE_SHARED_VA (ROOT_SHARED_VA + CONFIG_GUESTS_MAX * ROOT_SHARED_STRIDE)
-#define SHARED_BOOT       0ull
-#define SHARED_CHANNEL    PAGE_SIZE
-#define SHARED_BYTES      (PAGE_SIZE + CHANNEL_BYTES)
-#define LOG_RING_VA       (CONSOLE_SHARED_VA + ROOT_SHARED_STRIDE)
-#define OUTBOX_LINES      128
-#define RESTARTS_MAX      3
-/* At most half of CPU 0, in short pieces: a guest that floods its console cannot use the console to keep that CPU from
- * others. */
-#define CONSOLE_BUDGET_US 1000
-#define CONSOLE_PERIOD_US 2000
+#define SHARED_BOOT    0ull
+#define SHARED_CHANNEL PAGE_SIZE
+#define SHARED_BYTES   (PAGE_SIZE + CHANNEL_BYTES)
+#define OUTBOX_LINES   128
+#define DRAIN_MS       3000
 _Static_assert(CONFIG_GUESTS_MAX <= CONSOLE_GUESTS_MAX, "the console knows all guests");
 
-uint64_t console_event;
+struct service console_service;
 
-static uint64_t domain, thread, memory, shared, private_hpa, private_bytes;
-static unsigned starts;
-static bool drained, alive, log_ring;
-static bool in_pieces; /* an answer is not whole yet: it goes on when the console has read */
+static bool drained, log_ring;
+static uint64_t log_seen; /* bytes of the kernel's log that were there when the last console died */
+static bool in_pieces;    /* an answer is not whole yet: it goes on when the console has read */
 static struct control_reader reader;
 
 /* What waits for room in the channel. */
@@ -43,11 +36,11 @@ static unsigned outbox_first, outbox_count;
 
 static struct console_boot *boot_page(void)
 {
-    return (struct console_boot *)(CONSOLE_SHARED_VA + SHARED_BOOT);
+    return (struct console_boot *)(console_service.page + SHARED_BOOT);
 }
 static struct channel *channel(void)
 {
-    return (struct channel *)(CONSOLE_SHARED_VA + SHARED_CHANNEL);
+    return (struct channel *)(console_service.page + SHARED_CHANNEL);
 }
 
 static void flush(void)
@@ -62,12 +55,12 @@ static void flush(void)
         sent = true;
     }
     if (sent)
-        (void)sys_event_signal(console_event, CONSOLE_EVENT_CONTROL);
+        (void)sys_event_signal(console_service.event, CONSOLE_EVENT_CONTROL);
 }
 
 static void queue(enum control_kind kind, uint32_t guest, uint32_t value, const char *text)
 {
-    if (!alive)
+    if (!console_service.alive)
         return;
     if (outbox_count == OUTBOX_LINES)
         flush();
@@ -95,11 +88,6 @@ unsigned console_room(void)
     return OUTBOX_LINES - outbox_count;
 }
 
-uint64_t console_thread(void)
-{
-    return thread;
-}
-
 void console_done(void)
 {
     queue(CONTROL_DONE, 0, 0, "");
@@ -118,48 +106,18 @@ void console_guest_off(unsigned guest, const char *text)
     flush();
 }
 
-void console_drain(void)
-{
-    drained = false;
-    queue(CONTROL_DRAIN, 0, 0, "");
-    flush();
-}
-
-bool console_drained(void)
-{
-    return drained || !alive;
-}
-
-void console_init(void)
-{
-    struct syscall_result event = sys_event_create();
-    const struct program *p = program_find("console");
-    if (event.error != OK || p == NULL)
-        return;
-    console_event = event.value;
-    shared = ram_shared(CONSOLE_SHARED_VA, SHARED_BYTES, TAG_SHARED(TAG_CONSOLE));
-    private_bytes = program_private_bytes(p) + CONSOLE_STACK_BYTES;
-    private_hpa = ram_place_private(private_bytes);
-    if (private_hpa == 0)
-        root_log(LOG_ERROR, "no memory for the console (%lluK)", (unsigned long long)(private_bytes >> 10));
-    log_ring = sys_map(ROOT_SLOT_SELF, LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ) == OK;
-    if (!log_ring)
-        root_log(LOG_WARN, "the kernel's log cannot be read");
-}
-
 static uint64_t log_head(void)
 {
-    return __atomic_load_n(&((const struct klog_ring *)LOG_RING_VA)->head, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&((const struct klog_ring *)ROOT_LOG_RING_VA)->head, __ATOMIC_ACQUIRE);
 }
 
-static void fill_boot(uint64_t log_seen)
+static void fill(struct service *s)
 {
     const struct root_boot *b = ROOT_BOOT;
     struct console_boot *c = boot_page();
-    memset(c, 0, sizeof *c);
     c->magic = CONSOLE_BOOT_MAGIC;
     c->tsc_khz = b->tsc_khz;
-    c->root_bits = ROOT_EVENT_CONSOLE;
+    c->root_bits = ROOT_EVENT_SERVICES;
     c->serial_port = root_config.console_serial ? b->serial_port : 0;
     c->serial_irq = b->serial_irq;
     c->guest_count = root_config.guest_count;
@@ -169,7 +127,10 @@ static void fill_boot(uint64_t log_seen)
         string_copy(c->guest[n], root_config.guest[n].name, sizeof c->guest[n]);
     c->screen = b->screen;
     c->log_start = log_seen;
-    c->restarted = starts > 1;
+    c->restarted = s->starts > 1;
+    reader.have = 0;
+    outbox_count = 0;
+    in_pieces = false;
 }
 
 static uint64_t screen_bytes(void)
@@ -182,94 +143,109 @@ static uint64_t screen_table_pages(void)
 } /* at worst all of it by small pages */
 
 /* Without it there is the serial port. */
-static void map_screen(void)
+static void map_screen(struct service *s)
 {
     struct screen_facts *f = &boot_page()->screen;
     uint64_t bytes = screen_bytes(), at = CONSOLE_SCREEN_VA + page_down(f->address) % CONSOLE_SCREEN_ALIGN;
-    enum error e = bytes ? sys_map(domain, at, ROOT_SLOT_SCREEN, 0, bytes, RIGHT_READ | RIGHT_WRITE) : OK;
+    enum error e = bytes != 0 ? service_map(s, at, ROOT_SLOT_SCREEN, 0, bytes, RIGHT_READ | RIGHT_WRITE) : OK;
     if (e != OK) {
         f->width = 0;
         root_log(LOG_WARN, "the console cannot have the screen: %s", error_text(e));
     }
 }
 
-static enum error make(const struct program *p)
+/* The guests' channels, and the screen. */
+static enum error give(struct service *s)
 {
-    if ((memory = ram_carve(private_hpa, private_bytes, TAG_CONSOLE)) == 0)
-        return E_QUOTA;
-    uint64_t image = program_private_bytes(p);
-    struct syscall_result r = sys_domain_create(64 + program_table_pages(p) + CONFIG_GUESTS_MAX + screen_table_pages(),
-                                                1, root_event, ROOT_EVENT_CONSOLE_DEATH);
-    if (r.error != OK)
-        return r.error;
-    domain = r.value;
-    enum error e;
-    if ((e = sys_handle_grant(domain, domain, RIGHT_MAP, CONSOLE_SLOT_SELF).error) != OK ||
-        (e = sys_handle_grant(domain, ROOT_SLOT_LOG, RIGHT_SIGNAL, CONSOLE_SLOT_LOG).error) != OK ||
-        (e = sys_handle_grant(domain, console_event, RIGHT_WAIT | RIGHT_SIGNAL, CONSOLE_SLOT_EVENT).error) != OK ||
-        (e = sys_handle_grant(domain, root_event, RIGHT_SIGNAL, CONSOLE_SLOT_ROOT_EVENT).error) != OK)
-        return e;
-    if (boot_page()->serial_port != 0) {
-        if ((e = sys_handle_grant(domain, ROOT_SLOT_SERIAL_PORTS, RIGHT_MAP, CONSOLE_SLOT_PORTS).error) != OK)
-            return e;
-        if (sys_handle_grant(domain, ROOT_SLOT_SERIAL_IRQ, RIGHT_SIGNAL, CONSOLE_SLOT_IRQ).error != OK)
-            root_log(LOG_WARN, "the serial port has no interrupt; it is polled");
-    }
     for (unsigned n = 0; n < root_config.guest_count; n++) {
         if (guest_event(n) == 0 || guest_shared(n) == 0)
             continue;
-        if ((e = sys_handle_grant(domain, guest_event(n), RIGHT_SIGNAL, CONSOLE_SLOT_GUEST_EVENT + n).error) != OK ||
-            (e = sys_map(domain, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guest_shared(n),
-                         GUEST_SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) != OK)
+        service_step(s, "the event of guest %s cannot be given", root_config.guest[n].name);
+        enum error e = service_grant(s, guest_event(n), RIGHT_SIGNAL, CONSOLE_SLOT_GUEST_EVENT + n);
+        if (e != OK)
+            return e;
+        service_step(s, "the channel of guest %s cannot be mapped", root_config.guest[n].name);
+        e = service_map(s, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guest_shared(n), GUEST_SHARED_CHANNEL,
+                        CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE);
+        if (e != OK)
             return e;
     }
-    if ((e = program_load(p, domain, memory, 0)) != OK ||
-        (e = sys_map(domain, CONSOLE_BOOT_VA, shared, SHARED_BOOT, PAGE_SIZE, RIGHT_READ)) != OK ||
-        (e = sys_map(domain, CONSOLE_CONTROL_VA, shared, SHARED_CHANNEL, CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE)) !=
-            OK ||
-        (e = sys_map(domain, CONSOLE_LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring), RIGHT_READ)) != OK ||
-        (e = sys_map(domain, CONSOLE_STACK_TOP - CONSOLE_STACK_BYTES, memory, image, CONSOLE_STACK_BYTES,
-                     RIGHT_READ | RIGHT_WRITE)) != OK)
-        return e;
-    map_screen();
-    r = sys_thread_create(domain, program_entry(p), CONSOLE_STACK_TOP, 0, 0, PRIORITY_SERVICE, CONSOLE_BUDGET_US,
-                          CONSOLE_PERIOD_US, 0);
-    thread = r.error == OK ? r.value : 0;
-    return r.error;
+    map_screen(s);
+    return OK;
 }
 
-static void unmake(void)
+static bool has_port(void)
 {
-    alive = false;
-    program_unload(&domain, &memory);
-    if (thread != 0)
-        (void)sys_handle_close(thread);
-    thread = 0;
+    return boot_page()->serial_port != 0;
 }
 
-static void start(uint64_t log_seen)
+static void died(struct service *s)
 {
-    const struct program *p = program_find("console");
-    if (p == NULL || private_hpa == 0 || shared == 0)
-        return;
-    starts++;
-    fill_boot(log_seen);
-    struct channel *c = channel();
-    memset(c, 0, sizeof *c); /* nobody else has it now */
-    reader.have = 0;
-    outbox_count = 0;
-    in_pieces = false;
-    enum error e = make(p);
-    alive = e == OK;
-    if (!alive) {
-        root_log(LOG_ERROR, "the console cannot be started: %s", error_text(e));
-        unmake();
-    }
+    (void)s;
+    log_seen = log_ring ? log_head() : 0;
 }
 
-void console_start(void)
+/* Its clients: a monitor may wait for room in its channel, and the console that made it has lost the bell. */
+static void began(struct service *s)
 {
-    start(0);
+    (void)s;
+    for (unsigned n = 0; n < root_config.guest_count; n++)
+        if (guest_event(n) != 0)
+            (void)sys_event_signal(guest_event(n), VMM_EVENT_INPUT);
+}
+
+static const struct service_grant grants[] = {
+    {SERVICE_SELF, RIGHT_MAP, CONSOLE_SLOT_SELF, NULL, NULL},
+    {ROOT_SLOT_LOG, RIGHT_SIGNAL, CONSOLE_SLOT_LOG, NULL, NULL},
+    {SERVICE_EVENT, RIGHT_WAIT | RIGHT_SIGNAL, CONSOLE_SLOT_EVENT, NULL, NULL},
+    {SERVICE_ROOT_EVENT, RIGHT_SIGNAL, CONSOLE_SLOT_ROOT_EVENT, NULL, NULL},
+    {ROOT_SLOT_SERIAL_PORTS, RIGHT_MAP, CONSOLE_SLOT_PORTS, has_port, NULL},
+    {ROOT_SLOT_SERIAL_IRQ, RIGHT_SIGNAL, CONSOLE_SLOT_IRQ, has_port, "the serial port has no interrupt; it is polled"},
+};
+
+static const struct service_mapping mappings[] = {
+    {CONSOLE_BOOT_VA, SERVICE_SHARED, RIGHT_READ, SHARED_BOOT, PAGE_SIZE},
+    {CONSOLE_CONTROL_VA, SERVICE_SHARED, RIGHT_READ | RIGHT_WRITE, SHARED_CHANNEL, CHANNEL_BYTES},
+    {CONSOLE_LOG_RING_VA, ROOT_SLOT_LOG_RING, RIGHT_READ, 0, sizeof(struct klog_ring)},
+};
+
+static const struct service_row row = {
+    .name = "console",
+    .title = "the console",
+    .tag = TAG_CONSOLE,
+    .start = SERVICE_AT_BOOT,
+    .priority = PRIORITY_SERVICE,
+    /* At most half of CPU 0, in short pieces: a guest that floods its console cannot use the console to keep that CPU
+     * from others. */
+    .budget_us = 1000,
+    .period_us = 2000,
+    .stack_top = CONSOLE_STACK_TOP,
+    .stack_bytes = CONSOLE_STACK_BYTES,
+    .shared_bytes = SHARED_BYTES,
+    .quota_pages = 64 + CONFIG_GUESTS_MAX,
+    .more_pages = screen_table_pages,
+    .grants = grants,
+    .grant_count = ARRAY_SIZE(grants),
+    .mappings = mappings,
+    .mapping_count = ARRAY_SIZE(mappings),
+    .may = {.ports = 1,
+            .reach = {{TAG_LOG, RIGHT_READ},
+                      {TAG_SCREEN, RIGHT_READ | RIGHT_WRITE},
+                      {AUDIT_CHANNELS, RIGHT_READ | RIGHT_WRITE}}},
+    .fill = fill,
+    .give = give,
+    .died = died,
+    .began = began,
+};
+
+void console_init(void)
+{
+    service_add(&console_service, &row);
+    enum error e = sys_map(ROOT_SLOT_SELF, ROOT_LOG_RING_VA, ROOT_SLOT_LOG_RING, 0, sizeof(struct klog_ring),
+                           RIGHT_READ);
+    log_ring = e == OK;
+    if (!log_ring)
+        root_log(LOG_WARN, "the kernel's log cannot be read: %s", error_text(e));
 }
 
 static bool known_guest(uint32_t n)
@@ -329,19 +305,9 @@ static void request(const struct control_message *m)
     console_done();
 }
 
-void console_work(uint64_t bits)
+void console_work(void)
 {
-    if ((bits & ROOT_EVENT_CONSOLE_DEATH) != 0 && domain != 0 &&
-        sys_query(domain, QUERY_DOMAIN_STATE, 0).value != DOMAIN_RUNNING) {
-        uint64_t log_seen = log_ring ? log_head() : 0;
-        root_log(LOG_ERROR, "the console has crashed at 0x%llx%s",
-                 (unsigned long long)sys_query(domain, QUERY_DOMAIN_FAULT, 1).value,
-                 starts <= RESTARTS_MAX ? "; it is started again" : " too often; it stays away, the guests run on");
-        unmake();
-        if (starts <= RESTARTS_MAX)
-            start(log_seen);
-    }
-    if (!alive)
+    if (!console_service.alive)
         return;
     flush();
     if (in_pieces && !(in_pieces = ledger_more()))
@@ -349,4 +315,18 @@ void console_work(uint64_t bits)
     for (unsigned i = 0; i < 16 && control_receive(&reader, &channel()->from_guest); i++)
         request(&reader.message);
     flush();
+}
+
+void console_finish(void)
+{
+    uint64_t end = tsc_now() + ticks_of_ms(DRAIN_MS);
+    drained = false;
+    queue(CONTROL_DRAIN, 0, 0, "");
+    flush();
+    while (!drained && console_service.alive && tsc_now() < end) {
+        root_rest(1); /* the console may need this CPU, and any client can ring */
+        (void)sys_event_wait(root_event, ROOT_EVENT_SERVICES, end);
+        services_watch();
+        console_work();
+    }
 }

@@ -11,6 +11,7 @@
 #include "services/root/clock.h"
 #include "services/root/guest.h"
 #include "services/root/regions.h"
+#include "services/root/service.h"
 
 static struct vmm_boot *boot_page(unsigned n)
 {
@@ -25,10 +26,10 @@ static struct channel *channel_of(unsigned n)
 bool guest_place(unsigned n)
 {
     struct guest *g = &guests[n];
-    const struct program *vmm = program_find("vmm");
-    if (vmm == NULL)
+    struct program vmm;
+    if (!program_find("vmm", &vmm))
         return false;
-    g->private_bytes = program_private_bytes(vmm) + (1ull + g->config->cpu_count) * VMM_STACK_BYTES;
+    g->private_bytes = vmm.private_bytes + (1ull + g->config->cpu_count) * VMM_STACK_BYTES;
     g->shared = ram_shared(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE, GUEST_SHARED_BYTES, TAG_SHARED(TAG_MONITOR(n)));
     struct syscall_result event = sys_event_create();
     if (g->shared == 0 || event.error != OK)
@@ -73,7 +74,7 @@ static uint64_t module_va(const struct config_guest *c, unsigned i)
 static uint64_t quota_pages(const struct guest *g, const struct program *vmm)
 {
     const struct config_guest *c = g->config;
-    uint64_t pages = 64 + 16ull * c->cpu_count + program_table_pages(vmm) + regions_table_pages(c);
+    uint64_t pages = 64 + 16ull * c->cpu_count + vmm->tables + regions_table_pages(c);
     for (unsigned i = 0; i < g->ram.count; i++) /* twice: in the monitor, and in the guest's own tables */
         pages += 2 * table_pages(VMM_GUEST_VA + g->ram.piece[i].gpa, g->ram.piece[i].hpa, g->ram.piece[i].size);
     for (unsigned i = 0; i < c->module_count; i++) {
@@ -140,7 +141,7 @@ static bool grant(struct guest *g, uint64_t handle, uint64_t rights, uint64_t sl
 static bool make_threads(struct guest *g, const struct program *vmm, char *why, size_t why_size)
 {
     const struct config_guest *c = g->config;
-    uint64_t stacks = program_private_bytes(vmm);
+    uint64_t stacks = vmm->private_bytes;
     for (unsigned i = 0; i <= c->cpu_count; i++) {
         uint64_t top = VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE;
         if (!step(sys_map(g->domain, top - VMM_STACK_BYTES, g->private_memory, stacks + i * VMM_STACK_BYTES,
@@ -156,14 +157,14 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
         struct syscall_result t;
         if (c->shared &&
             i == 0) /* out of the same share, before the vCPU: so a busy guest can still be reached on its console */
-            t = sys_thread_create_beside(g->domain, program_entry(vmm), top, i, cpu, PRIORITY_GUEST, g->thread[1]);
+            t = sys_thread_create_beside(g->domain, vmm->entry, top, i, cpu, PRIORITY_GUEST, g->thread[1]);
         else if (c->shared)
-            t = sys_thread_create(g->domain, program_entry(vmm), top, i, cpu, PRIORITY_GUEST,
+            t = sys_thread_create(g->domain, vmm->entry, top, i, cpu, PRIORITY_GUEST,
                                   (uint32_t)((uint64_t)c->period_us * c->percent / 100), c->period_us,
                                   c->borrow ? SCHED_BORROW : 0);
         else
-            t = sys_thread_create(g->domain, program_entry(vmm), top, i, cpu,
-                                  i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, 0, 0, 0);
+            t = sys_thread_create(g->domain, vmm->entry, top, i, cpu, i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, 0, 0,
+                                  0);
         if (!step(t.error, "its threads cannot be made", why, why_size))
             return false;
         g->thread[i] = t.value;
@@ -204,8 +205,8 @@ static bool map_memory(unsigned n, const struct program *vmm, char *why, size_t 
 bool guest_make(unsigned n, char *why, size_t why_size)
 {
     struct guest *g = &guests[n];
-    const struct program *vmm = program_find("vmm");
-    if (vmm == NULL || !g->placed) {
+    struct program vmm;
+    if (!g->placed || !program_find("vmm", &vmm)) {
         format(why, why_size, "there is no memory for it");
         return false;
     }
@@ -224,8 +225,8 @@ bool guest_make(unsigned n, char *why, size_t why_size)
         format(why, why_size, "its monitor's memory cannot be taken");
         return false;
     }
-    uint64_t quota = quota_pages(g, vmm);
-    struct syscall_result domain = sys_domain_create(quota, mask, root_event, 1ull << n);
+    uint64_t quota = quota_pages(g, &vmm);
+    struct syscall_result domain = sys_domain_create(quota, mask, root_event, 1ull << n, TAG_MONITOR(n));
     if (domain.error != OK) {
         format(why, why_size, "its monitor's domain cannot be made (%llu pages of kernel memory): %s",
                (unsigned long long)quota, error_text(domain.error));
@@ -235,9 +236,9 @@ bool guest_make(unsigned n, char *why, size_t why_size)
     return grant(g, g->domain, RIGHT_MAP, VMM_SLOT_SELF, why, why_size) &&
            grant(g, ROOT_SLOT_LOG, RIGHT_SIGNAL, VMM_SLOT_LOG, why, why_size) &&
            grant(g, g->event, RIGHT_WAIT | RIGHT_SIGNAL, VMM_SLOT_EVENT, why, why_size) &&
-           grant(g, console_event, RIGHT_SIGNAL, VMM_SLOT_CONSOLE_EVENT, why, why_size) &&
+           grant(g, console_service.event, RIGHT_SIGNAL, VMM_SLOT_CONSOLE_EVENT, why, why_size) &&
            grant(g, root_event, RIGHT_SIGNAL, VMM_SLOT_ROOT_EVENT, why, why_size) &&
-           map_memory(n, vmm, why, why_size) &&
+           map_memory(n, &vmm, why, why_size) &&
            step(regions_give(n), "its shared regions cannot be given", why, why_size) &&
-           make_threads(g, vmm, why, why_size);
+           make_threads(g, &vmm, why, why_size);
 }

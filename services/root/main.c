@@ -9,7 +9,7 @@
 #include "lib/syscall.h"
 #include "services/root/audit.h"
 #include "services/root/clock.h"
-#include "services/root/root.h"
+#include "services/root/service.h"
 
 #define CONFIG_NAME "mullion.conf"
 
@@ -122,6 +122,13 @@ static void read_config(void)
                          root_config.guest[n].name);
 }
 
+static void start_services(void)
+{
+    for (struct service *s = service_first(); s != NULL; s = s->next)
+        if (s->row->start == SERVICE_AT_BOOT)
+            (void)service_start(s); /* what fails has been logged; the others run */
+}
+
 void thread_main(uint64_t argument)
 {
     (void)argument;
@@ -141,22 +148,25 @@ void thread_main(uint64_t argument)
     power_init();
     clock_init();
     ram_init();
+    if (!programs_init())
+        return;
     read_config();
     if (b->backend[0] == 0)
         root_log(LOG_ERROR, "this machine cannot run guests: %s", b->backend_error);
     console_init();
     audit_init();
     guests_init();
-    console_start();
+    start_services();
     guests_autostart();
     root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",
              (unsigned long long)(b->tsc_khz ? (tsc_now() - b->entry_tsc) / b->tsc_khz : 0));
 
     uint64_t bits = 0;
     for (;;) {
-        console_work(bits); /* first: what the shell asks for may be work for the guests */
+        services_watch();
+        console_work(); /* before the guests: what the shell asks for may be work for them */
         uint64_t again = guests_work(bits);
-        again = min_u64(again, audit_work(bits, guests_idle()));
+        again = min_u64(again, audit_work(guests_idle()));
         /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none
          * can use root to keep the CPU from others. */
         root_rest(1);

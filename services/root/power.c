@@ -13,7 +13,6 @@
 #define PORT_BOCHS_EXIT 0x8900
 #define PORT_QEMU_EXIT  0xf4
 #define PORT_RESET      0xcf9
-#define DRAIN_MS        3000
 
 static bool can_power, can_reset, can_qemu, can_bochs;
 
@@ -23,17 +22,6 @@ void power_init(void)
     can_reset = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_RESET_PORTS) == OK;
     can_qemu = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_QEMU_EXIT_PORTS) == OK;
     can_bochs = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_BOCHS_EXIT_PORTS) == OK;
-}
-
-static void let_console_finish(void)
-{
-    uint64_t end = tsc_now() + ticks_of_ms(DRAIN_MS);
-    console_drain();
-    while (!console_drained() && tsc_now() < end) {
-        root_rest(1); /* the console may need this CPU, and anybody can ring */
-        struct syscall_result r = sys_event_wait(root_event, ROOT_EVENT_CONSOLE | ROOT_EVENT_CONSOLE_DEATH, end);
-        console_work(r.error == OK ? r.value : 0);
-    }
 }
 
 static void bochs_exit(void)
@@ -53,7 +41,7 @@ static void acpi_off(void)
 void power_off(void)
 {
     root_log(LOG_INFO, "the machine is switched off");
-    let_console_finish();
+    console_finish();
     bochs_exit();
     acpi_off();
     if (can_qemu)
@@ -72,7 +60,7 @@ void power_exit(uint8_t code)
         console_answer("There is no emulator's exit port (it is used with debug-exit on the kernel's command line).");
         return;
     }
-    let_console_finish();
+    console_finish();
     if (can_qemu)
         port_out8(PORT_QEMU_EXIT, code);
     bochs_exit();
@@ -82,7 +70,7 @@ void power_exit(uint8_t code)
 void power_reset(void)
 {
     root_log(LOG_INFO, "the machine is started anew");
-    let_console_finish();
+    console_finish();
     if (can_reset) {
         port_out8(PORT_RESET, 0x02);
         port_out8(PORT_RESET, 0x06);

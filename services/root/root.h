@@ -9,6 +9,7 @@
 #define ROOT_ROOT_H
 
 #include "config/config.h"
+#include "lib/elf.h"
 #include "lib/proto/channel.h"
 #include "lib/proto/control.h"
 #include "lib/proto/vmm_boot.h"
@@ -19,24 +20,20 @@
 #define ROOT_BOOT ((const struct root_boot *)ROOT_BOOT_VA)
 
 /* Where root maps things into itself. */
-#define ROOT_CONFIG_VA      0x0000000020000000ull
-#define ROOT_PROGRAMS_VA    0x0000000030000000ull /* program i's file at + i * 256 MiB */
-#define ROOT_PROGRAM_STRIDE 0x10000000ull
-#define ROOT_SHARED_VA \
-    0x0000000080000000ull /* guest n's shared pages at + n * 1 MiB; then the console's, the log, the checker's */
+#define ROOT_CONFIG_VA     0x0000000020000000ull
+#define ROOT_PROGRAMS_VA   0x0000000030000000ull /* ROOT_SLOT_PROGRAMS: the table, and the files behind it */
+#define ROOT_LOG_RING_VA   0x000000006ff00000ull /* struct klog_ring */
+#define ROOT_SERVICES_VA   0x0000000070000000ull /* service i's shared pages at + i * ROOT_SHARED_STRIDE */
+#define ROOT_SHARED_VA     0x0000000080000000ull /* guest n's shared pages at + n * ROOT_SHARED_STRIDE */
 #define ROOT_SHARED_STRIDE 0x100000ull
-#define ROOT_AUDIT_VA      (ROOT_SHARED_VA + (CONFIG_GUESTS_MAX + 2) * ROOT_SHARED_STRIDE)
 #define ROOT_SCRATCH_VA    0x00000000a0000000ull /* for filling a new program's data */
 
 /* Priorities: services before monitors before guests (mullion/abi.h: higher runs first). */
 enum { PRIORITY_GUEST = 3, PRIORITY_MONITOR = 4, PRIORITY_AUDIT = 5, PRIORITY_SERVICE = 6 };
 
-/* Bits of root's event: n: guest n's monitor has something to say, or its domain has stopped; and those below. Every
- * monitor may set them all: they are hints where to look, and prove nothing. */
-#define ROOT_EVENT_CONSOLE       (1ull << 48)
-#define ROOT_EVENT_CONSOLE_DEATH (1ull << 49)
-#define ROOT_EVENT_AUDIT         (1ull << 50) /* the checker has answered */
-#define ROOT_EVENT_AUDIT_DEATH   (1ull << 51)
+/* Bits of root's event: n: guest n's monitor has something to say, or its domain has stopped; and this one: a service
+ * has. Every monitor may set them all: they are hints where to look, and prove nothing. */
+#define ROOT_EVENT_SERVICES (1ull << 48)
 _Static_assert(CONFIG_GUESTS_MAX <= 48, "the bits do not meet");
 
 extern struct config root_config;
@@ -62,17 +59,23 @@ uint64_t ram_carve(uint64_t hpa, uint64_t size, uint32_t tag);
 uint64_t ram_shared(uint64_t va, uint64_t size, uint32_t tag);
 
 /* program.c: ELF files into new domains. */
-struct program;
-const struct program *program_find(const char *name);
-uint64_t program_entry(const struct program *p);
-uint64_t program_private_bytes(const struct program *p); /* writable memory its image needs */
-uint64_t program_table_pages(const struct program *p);
+#define PROGRAM_SEGMENTS_MAX 8
+struct program {
+    const uint8_t *file; /* in root */
+    uint64_t offset;     /* of the file in ROOT_SLOT_PROGRAMS */
+    uint64_t entry;
+    uint64_t private_bytes; /* writable memory that its image needs */
+    uint64_t tables;        /* pages of tables that a mapping of its image needs at most */
+    unsigned count;
+    struct elf_segment segment[PROGRAM_SEGMENTS_MAX];
+};
+/* Maps what programs there are. False (and logged): none can be found later. */
+bool programs_init(void);
+/* False (and logged): there is none of that name, or it is damaged. */
+bool program_find(const char *name, struct program *out);
 /* Maps the image into `domain`: read-only parts straight from the file, the rest from `memory` [offset,
  * +private_bytes). */
 enum error program_load(const struct program *p, uint64_t domain, uint64_t memory, uint64_t offset) must_check;
-/* Ends a service, whatever of it was made: both handles, of which either may be 0, become 0. A service has few pages:
- * destroying it is not worth steps. */
-void program_unload(uint64_t *domain, uint64_t *memory);
 
 /* guests.c */
 void guests_init(void);
@@ -100,19 +103,17 @@ uint64_t guest_shared(unsigned n); /* memory handle */
 _Static_assert(GUEST_SHARED_CHANNEL + CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits");
 
 /* console.c */
-extern uint64_t console_event; /* handle */
+struct service;
+extern struct service console_service;
 void console_init(void);
-void console_start(void);
-void console_work(uint64_t bits);
+void console_work(void);
 /* One line of the answer to the command being carried out; cut at CONTROL_TEXT_MAX. */
 void console_answer(const char *text, ...) print_like(1, 2);
-unsigned console_room(void);   /* how many lines can be answered now: more are lost */
-uint64_t console_thread(void); /* handle; 0: it does not run */
-void console_done(void);       /* the end of an answer that was not ready at once */
+unsigned console_room(void); /* how many lines can be answered now: more are lost */
+void console_done(void);     /* the end of an answer that was not ready at once */
 void console_note(unsigned guest, enum guest_state state, const char *text);
 void console_guest_off(unsigned guest, const char *text);
-void console_drain(void); /* asks it to print what it has; console_drained tells */
-bool console_drained(void);
+void console_finish(void); /* gives it a moment to put what it has on the wire */
 
 /* power.c: both return only if the machine cannot do it. */
 void power_init(void);

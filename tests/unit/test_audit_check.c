@@ -21,16 +21,14 @@
 #include "services/audit/check.h"
 #include "svm/svm.h"
 
-#define POOL_BASE    0x1000000ull
-#define POOL_SIZE    (8ull << 20)
-#define IMAGE        0x200000ull /* some place that is no RAM */
-#define T            root_thread
-#define R            RIGHT_READ
-#define RW           (RIGHT_READ | RIGHT_WRITE)
-#define RX           (RIGHT_READ | RIGHT_EXEC)
-#define GUEST_BYTES  SIZE_2M
-#define CONSOLE_BITS (1ull << 49)
-#define AUDIT_BITS   (1ull << 51)
+#define POOL_BASE   0x1000000ull
+#define POOL_SIZE   (8ull << 20)
+#define IMAGE       0x200000ull /* some place that is no RAM */
+#define T           root_thread
+#define R           RIGHT_READ
+#define RW          (RIGHT_READ | RIGHT_WRITE)
+#define RX          (RIGHT_READ | RIGHT_EXEC)
+#define GUEST_BYTES SIZE_2M
 
 static struct {
     struct audit_view shown __attribute__((aligned(4096)));
@@ -89,9 +87,9 @@ static void map(struct thread *t, uint64_t target, uint64_t at, uint64_t memory,
     assert_int_equal(call(t, SYS_MAP, target, at, memory, 0, size, rights).error, OK);
 }
 
-static uint64_t new_domain(uint64_t bits)
+static uint64_t new_domain(uint32_t tag)
 {
-    return made(call4(T, SYS_DOMAIN_CREATE, 64, 7, event, bits));
+    return made(call(T, SYS_DOMAIN_CREATE, 64, 7, event, 1, tag, 0));
 }
 
 static struct thread *thread_in(uint64_t domain, unsigned cpu)
@@ -103,7 +101,7 @@ static struct thread *thread_in(uint64_t domain, unsigned cpu)
 static void make_guest(unsigned n)
 {
     struct guest *g = &guest[n];
-    g->domain = new_domain(1ull << n);
+    g->domain = new_domain(TAG_MONITOR(n));
     map(T, g->domain, 0x400000, module, module_bytes, RX);
     map(T, g->domain, 0x500000, g->private, 2 * PAGE_SIZE, RW);
     map(T, g->domain, 0x600000, g->shared, PAGE_SIZE, RW);
@@ -161,7 +159,7 @@ static void setup_as(const struct pt_format *format)
     }
     module = carve(module_bytes, TAG_MODULE);
     console_memory = carve(PAGE_SIZE, TAG_CONSOLE);
-    console = new_domain(CONSOLE_BITS);
+    console = new_domain(TAG_CONSOLE);
     map(T, console, 0x500000, console_memory, PAGE_SIZE, RW);
     map(T, console, 0x600000, guest[0].shared, PAGE_SIZE, RW);
     made(call2(T, SYS_PORTS_OPEN, console, PORTS_SLOT));
@@ -176,12 +174,14 @@ static void setup_as(const struct pt_format *format)
                          .shown = &page.shown,
                          .shown_hpa = SHOWN_HPA,
                          .shown_size = sizeof page};
-    boot = (struct audit_boot){.amd = format == &pt_npt,
-                               .ram_count = 1,
-                               .ram = {{RAM_BASE, RAM_SIZE}},
-                               .ram_total = RAM_SIZE + POOL_SIZE,
-                               .console_bits = CONSOLE_BITS,
-                               .audit_bits = AUDIT_BITS};
+    boot = (struct audit_boot){
+        .amd = format == &pt_npt,
+        .ram_count = 1,
+        .ram = {{RAM_BASE, RAM_SIZE}},
+        .ram_total = RAM_SIZE + POOL_SIZE,
+        .service_count = 2,
+        .service = {{.tag = TAG_CONSOLE, .ports = 1, .reach = {{TAG_LOG, R}, {TAG_SCREEN, RW}, {AUDIT_CHANNELS, RW}}},
+                    {.tag = TAG_AUDIT, .reach = {{TAG_KERNEL, R}}}}};
 }
 
 static int setup(void **state)
@@ -529,7 +529,7 @@ static void test_ring0_in_a_program(void **state)
     assert_int_equal(out.verdict, AUDIT_FAILED);
     assert_int_equal(out.violation[0].other, TAG_KERNEL);
     /* The checker itself may read it, but not write. */
-    monitor(0)->death_bits = AUDIT_BITS;
+    monitor(0)->owner = TAG_AUDIT;
     look();
     for (unsigned i = 0; i < out.listed; i++)
         assert_int_not_equal(out.violation[i].other, TAG_KERNEL);
@@ -629,7 +629,7 @@ static void test_objects(void **state)
     assert_int_equal(out.verdict, AUDIT_TOO_MUCH);
     d->sibling = sibling;
     passes();
-    d->death_bits = 12345; /* nobody that is known: may reach nothing */
+    d->owner = 12345; /* nobody that is known: may reach nothing */
     look();
     assert_int_equal(out.verdict, AUDIT_FAILED);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sources: vmm/loader/load.c vmm/loader/start.c vmm/loader/elf.c vmm/loader/linux.c vmm/loader/multiboot.c
-// sources: vmm/loader/pvh.c vmm/loader/sector.c vmm/memory.c vmm/firmware/e820.c lib/print.c lib/string.c
+// sources: vmm/loader/pvh.c vmm/loader/sector.c vmm/memory.c vmm/firmware/e820.c lib/elf.c lib/print.c lib/string.c
 /*
  * Guest loaders, on images made here: what a good one starts with, that every truncation and thousands of mutations are
  * survived and that a refusal always has its sentence. Real kernels are tried if the build has fetched any.

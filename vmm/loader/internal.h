@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include "lib/elf.h"
 #include "mullion/types.h"
 #include "vmm/loader/loader.h"
 
@@ -67,22 +68,10 @@ enum error put_string(struct loading *l, const char *first, const char *second, 
 /* Every module at a free page above `min`; their places. */
 enum error put_modules(struct loading *l, uint64_t min, uint64_t base[VMM_MODULES_MAX]) must_check;
 
-/* ELF (System V ABI, gABI chapters 4 and 5; either class, little-endian, x86). */
-struct elf_segment {
-    uint64_t type, offset, vaddr, paddr, file_size, mem_size, align;
-};
-struct elf {
-    bool class64;
-    uint64_t entry;
-    uint64_t ph_offset;
-    uint32_t ph_count, ph_size;
-};
-#define ELF_LOAD 1u
+/* ELF files, read by lib/elf.h; either class, x86. */
 #define ELF_NOTE 4u
-bool elf_magic(const struct image *i);
 /* Reads and checks the header and that all program headers lie in the file. */
 enum error elf_open(struct loading *l, struct elf *e) must_check;
-struct elf_segment elf_segment(const struct loading *l, const struct elf *e, uint32_t index);
 /* Copies every PT_LOAD to its physical address; *end: the highest address used. */
 enum error elf_load(struct loading *l, const struct elf *e, uint64_t *end) must_check;
 

@@ -181,7 +181,7 @@ enum guest_format load_format(const void *kernel, uint64_t size)
         return FORMAT_MULTIBOOT;
     if (pvh_looks(&i, &entry))
         return FORMAT_PVH;
-    if (!elf_magic(&i) && sector_looks(&i))
+    if (!elf_magic(i.bytes, i.size) && sector_looks(&i))
         return FORMAT_SECTOR;
     return FORMAT_UNKNOWN;
 }
@@ -201,7 +201,7 @@ static enum error not_known(struct loading *l)
     if (image_le16(k, 0) == 0x8b1f)
         return refuse(l, E_UNSUPPORTED,
                       "the kernel image is a gzip file; give it uncompressed (a Linux bzImage as it is)");
-    if (elf_magic(k))
+    if (elf_magic(k->bytes, k->size))
         return refuse(l, E_UNSUPPORTED,
                       "the kernel image is an ELF file with neither a Multiboot 1 header in its first 8192 "
                       "bytes nor a PVH entry note");

@@ -44,7 +44,7 @@ bool multiboot_looks(const struct image *i, uint32_t *offset)
         if (HEADER_MAGIC + flags + image_le32(i, at + 8) != 0)
             continue;
         /* Without ELF only the address fields say where to load. */
-        if (!elf_magic(i) && (flags & HAS_ADDRESSES) == 0)
+        if (!elf_magic(i->bytes, i->size) && (flags & HAS_ADDRESSES) == 0)
             continue;
         *offset = at;
         return true;
@@ -102,7 +102,7 @@ static enum error load_by_elf(struct loading *l, uint64_t *entry, uint64_t *end)
      * may do so by its physical one: kernels linked high often give it like that. */
     for (int physical = 0; physical < 2; physical++) {
         for (uint32_t i = 0; i < elf.ph_count; i++) {
-            struct elf_segment s = elf_segment(l, &elf, i);
+            struct elf_segment s = elf_segment(&elf, i);
             uint64_t base = physical ? s.paddr : s.vaddr;
             if (s.type == ELF_LOAD && elf.entry >= base && elf.entry - base < s.mem_size) {
                 *entry = s.paddr + (elf.entry - base);

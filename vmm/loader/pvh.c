@@ -55,10 +55,10 @@ bool pvh_looks(const struct image *i, uint64_t *entry)
     char nothing[1];
     struct loading l = {.kernel = *i, .why = nothing, .why_size = sizeof(nothing)};
     struct elf elf;
-    if (!elf_magic(i) || elf_open(&l, &elf) != OK)
+    if (!elf_magic(i->bytes, i->size) || elf_open(&l, &elf) != OK)
         return false;
     for (uint32_t n = 0; n < elf.ph_count; n++) {
-        struct elf_segment s = elf_segment(&l, &elf, n);
+        struct elf_segment s = elf_segment(&elf, n);
         if (s.type == ELF_NOTE && find_in_notes(i, &s, entry))
             return true;
     }
