@@ -13,16 +13,13 @@
 #include "lib/syscall.h"
 #include "vmm/cpu/cr.h"
 #include "vmm/cpu/kvmclock.h"
-#include "vmm/devices/bench.h"
 #include "vmm/devices/layout.h"
 #include "vmm/firmware/acpi.h"
 #include "vmm/loader/loader.h"
 
 void vm_unlock_timers(struct vm *vm)
 {
-    uint64_t next = pit_next_event(&vm->pit), rtc = rtc_next_event(&vm->rtc), pm = pm_next_event(&vm->pm);
-    next = rtc < next ? rtc : next;
-    next = pm < next ? pm : next;
+    uint64_t next = device_set_next_event(&vm->devices);
     uint64_t before = atomic_exchange(&vm->next_event, next);
     lock_release(&vm->lock);
     if (next < before)
@@ -66,13 +63,15 @@ static void on_gsi(void *context, unsigned gsi, bool level)
     irq_router_gsi(context, gsi, level);
 }
 
-static void on_pic_output(void *context, bool level)
+static void on_extint(void *context, bool level)
 {
+    struct vm *vm = context;
+    atomic_store_explicit(&vm->extint, level, memory_order_release);
     if (level)
-        vm_kick(context, 0);
+        vm_kick(vm, 0);
 }
 
-static void on_ioapic_message(void *context, const struct interrupt_message *message)
+static void on_message(void *context, const struct interrupt_message *message)
 {
     struct vm *vm = context;
     apic_set_deliver(&vm->apics, message);
@@ -82,7 +81,7 @@ static void on_eoi(void *context, uint8_t vector) /* not under the lock */
 {
     struct vm *vm = context;
     vm_lock(vm);
-    ioapic_eoi(&vm->ioapic, vector);
+    ioapic_eoi(vm->ioapic, vector);
     vm_unlock(vm);
 }
 
@@ -114,28 +113,34 @@ static size_t on_output(void *context, const uint8_t *bytes, size_t count)
     return n;
 }
 
-void machine_console_input(struct vm *vm)
+static size_t on_input(void *context, uint8_t *bytes, size_t count)
 {
-    uint8_t bytes[UART_FIFO];
-    size_t room, taken = 0;
-    while ((room = uart_room(&vm->uart)) > 0) {
-        size_t n = channel_read(&vm->channel->to_guest, bytes, room < sizeof bytes ? room : sizeof bytes);
-        if (n == 0)
-            break;
-        uart_receive(&vm->uart, bytes, n);
-        taken += n;
-    }
-    if (taken > 0) /* there is room in the channel again */
+    struct vm *vm = context;
+    size_t n = channel_read(&vm->channel->to_guest, bytes, count);
+    if (n > 0) /* there is room in the channel again */
         (void)sys_event_signal(VMM_SLOT_CONSOLE_EVENT, vm->boot->console_bits);
+    return n;
 }
 
 void machine_timers(struct vm *vm)
 {
     vm_lock(vm);
-    pit_advance(&vm->pit);
-    rtc_advance(&vm->rtc);
-    pm_advance(&vm->pm);
+    device_set_advance(&vm->devices);
     vm_unlock_timers(vm);
+}
+
+void machine_polled(struct vm *vm, uint64_t bits)
+{
+    vm_lock(vm);
+    device_set_polled(&vm->devices, bits);
+    vm_unlock(vm);
+}
+
+void machine_power_button(struct vm *vm)
+{
+    vm_lock(vm);
+    pm_power_button(vm->pm);
+    vm_unlock(vm);
 }
 
 /* --- MSR hooks --- */
@@ -236,25 +241,36 @@ static enum error build_cpuid(struct vm *vm)
     return OK;
 }
 
-static enum error make_bench(struct vm *vm)
+/* What other parts of the monitor know by name. */
+static void find_devices(struct vm *vm)
 {
-    struct syscall_result event = sys_event_create();
-    enum error error = event.error != OK ? event.error : bench_init(&vm->bus, &vm->boot_tsc, event.value);
-    if (error == OK)
-        error = sys_fastpath(vm->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
-    if (error == OK)
-        error = sys_fastpath(vm->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT, VMM_EVENT_INPUT);
-    if (error == OK)
-        error = doorbell_add(&vm->doorbells, BENCH_PAGE, event.value, 1);
-    return error;
+    vm->pic = device_set_find(&vm->devices, &pic_device, 0);
+    vm->ioapic = device_set_find(&vm->devices, &ioapic_device, 0);
+    vm->pm = device_set_find(&vm->devices, &pm_device, 0);
+    vm->router = (struct irq_router){vm->pic, vm->ioapic};
+    vm->platform = (struct platform){
+        .boot = vm->boot,
+        .memory = &vm->memory,
+        .clock = &vm->clock,
+        .bus = &vm->bus,
+        .pci = device_set_find(&vm->devices, &pci_device, 0),
+        .doorbells = &vm->doorbells,
+        .irq = {on_gsi, &vm->router},
+        .power = {vm, on_poweroff, on_reset, on_debug_exit},
+        .space = vm->space,
+        .boot_tsc = &vm->boot_tsc,
+        .unix_seconds = (int64_t)start_of_day(vm),
+        .context = vm,
+        .message = on_message,
+        .extint = on_extint,
+        .output = on_output,
+        .input = on_input,
+    };
 }
 
 enum error machine_init(struct vm *vm, char *why, size_t why_size)
 {
-    const struct power_sink power = {vm, on_poweroff, on_reset, on_debug_exit};
-    const struct irq_sink irq = {on_gsi, &vm->router};
-    uint64_t low = guest_low_end(&vm->memory), total = guest_total(&vm->memory);
-
+    const char *failed = "";
     enum error error = build_cpuid(vm);
     if (error != OK) {
         format(why, why_size, "this CPU's CPUID cannot be offered to a guest (error %d)", (int)error);
@@ -264,37 +280,14 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     vm->apics.kick = vm_kick;
     vm->apics.eoi = on_eoi;
     vm->clock = (struct clock){tsc_now(), vm->boot->tsc_khz};
-    vm->router = (struct irq_router){&vm->pic, &vm->ioapic};
     bus_init(&vm->bus);
-    const char *part = "8259";
-    error = pic_init(&vm->pic, &vm->bus, on_pic_output, vm);
-    if (error == OK)
-        part = "I/O APIC", error = ioapic_init(&vm->ioapic, &vm->bus, LAYOUT_IOAPIC_BASE, on_ioapic_message, vm);
-    if (error == OK)
-        part = "PIT", error = pit_init(&vm->pit, &vm->bus, &vm->clock, &irq);
-    if (error == OK)
-        part = "RTC",
-        error = rtc_init(&vm->rtc, &vm->bus, &vm->clock, &irq, (int64_t)start_of_day(vm), low, total - low);
-    if (error == OK)
-        part = "serial port",
-        error = uart_init(&vm->uart, &vm->bus, LAYOUT_PORT_COM1, LAYOUT_IRQ_COM1, &irq, on_output, vm);
-    if (error == OK)
-        part = "ACPI hardware", error = pm_init(&vm->pm, &vm->bus, &vm->clock, &irq, &power);
-    if (error == OK)
-        part = "keyboard controller", error = kbd_init(&vm->kbd, &vm->bus, &power);
-    if (error == OK)
-        part = "legacy ports", error = ignored_ports_init(&vm->ignored, &vm->bus);
-    if (error == OK)
-        part = "PCI host bridge", error = pci_init(&vm->pci, &vm->bus, &irq);
-    if (error == OK)
-        part = "shared memory", error = shared_init(vm);
-    if (error == OK && vm->boot->debug_exit_port != 0)
-        part = "debug-exit port",
-        error = debug_exit_init(&vm->debug_exit, &vm->bus, (uint16_t)vm->boot->debug_exit_port, &power);
-    if (error == OK && vm->boot->bench_device != 0)
-        part = "benchmark device", error = make_bench(vm);
+    error = device_set_place(&vm->devices, device_table, device_table_count, vm->boot, &failed);
+    if (error == OK) {
+        find_devices(vm);
+        error = device_set_init(&vm->devices, &vm->platform, &failed);
+    }
     if (error != OK)
-        format(why, why_size, "the machine's %s cannot be made (error %d)", part, (int)error);
+        format(why, why_size, "the machine's %s cannot be made (error %d)", failed, (int)error);
     return error;
 }
 

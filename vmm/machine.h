@@ -15,16 +15,13 @@
 #include "vmm/cpu/msr.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
+#include "vmm/devices/device.h"
 #include "vmm/devices/ioapic.h"
 #include "vmm/devices/ivshmem.h"
 #include "vmm/devices/lapic.h"
-#include "vmm/devices/legacy.h"
 #include "vmm/devices/pci.h"
 #include "vmm/devices/pic.h"
-#include "vmm/devices/pit.h"
 #include "vmm/devices/pm.h"
-#include "vmm/devices/rtc.h"
-#include "vmm/devices/uart.h"
 #include "vmm/doorbell.h"
 #include "vmm/insn/move_cache.h"
 #include "vmm/lock.h"
@@ -77,23 +74,19 @@ struct vm {
     struct apic_set apics;
     _Atomic bool ending;
     _Atomic bool hostile;        /* a test: see vmm/fuzz.h */
+    _Atomic bool extint;         /* the PICs have an interrupt */
     _Atomic uint64_t next_event; /* host TSC at which a platform timer is due; vCPU 0 serves it */
 
     struct vm_lock lock; /* guards everything below */
     struct clock clock;
     struct bus bus;
     struct irq_router router;
-    struct pic pic;
-    struct ioapic ioapic;
-    struct pit pit;
-    struct rtc rtc;
-    struct uart uart;
-    struct pm pm;
-    struct kbd kbd;
-    struct ignored_ports ignored;
-    struct debug_exit debug_exit;
-    struct pci pci;
-    struct ivshmem shared[VMM_REGIONS_MAX]; /* boot->region_count of them */
+    struct platform platform;
+    struct device_set devices;
+    struct pic *pic; /* these are in `devices` */
+    struct ioapic *ioapic;
+    struct pm *pm;
+    struct ivshmem *shared[VMM_REGIONS_MAX]; /* boot->region_count of them */
     struct doorbells doorbells;
     unsigned unclaimed; /* accesses that no device took */
 };
@@ -122,8 +115,10 @@ void machine_vcpu_init(struct vm *vm, unsigned index);
 
 /* vCPU 0, when next_event has come. */
 void machine_timers(struct vm *vm);
-/* Under the lock: input that waits in the channel goes to the serial port as far as it has room. */
-void machine_console_input(struct vm *vm);
+/* Thread 0, when these bits of its event came: devices look at what waits outside. */
+void machine_polled(struct vm *vm, uint64_t bits);
+/* The guest is asked to switch itself off. */
+void machine_power_button(struct vm *vm);
 
 /* Makes a vCPU look at its interrupts, mail and timers. Any thread. */
 void vm_kick(void *vm, unsigned vcpu);

@@ -173,11 +173,7 @@ static noreturn void turn_hostile(void)
 static void run_command(void)
 {
     switch (atomic_exchange(&CONTROL->command, COMMAND_NONE)) {
-    case COMMAND_STOP:
-        vm_lock(&vm);
-        pm_power_button(&vm.pm);
-        vm_unlock(&vm);
-        break;
+    case COMMAND_STOP: machine_power_button(&vm); break;
     case COMMAND_CRASH: /* asked for by a test: this process dies of it, and nobody else */ crash_here(); break;
     case COMMAND_FUZZ: turn_hostile();
     default: break;
@@ -198,14 +194,8 @@ static void device_loop(void)
         }
         if (r.value & VMM_EVENT_CONTROL)
             run_command();
-        if (r.value & VMM_EVENT_RINGS)
-            shared_rung(&vm, r.value);
-        if (r.value & VMM_EVENT_INPUT) {
-            vm_lock(&vm);
-            machine_console_input(&vm);
-            uart_pump(&vm.uart);
-            vm_unlock(&vm);
-        }
+        if (r.value & (VMM_EVENT_RINGS | VMM_EVENT_INPUT))
+            machine_polled(&vm, r.value);
         shared_pay_wake(&vm);
     }
 }

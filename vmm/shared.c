@@ -71,45 +71,85 @@ static void on_wrote(void *context, const struct ivshmem *s, uint64_t offset)
 
 static const struct ivshmem_hooks hooks = {on_map, on_unmap, on_ring, on_wrote};
 
-static void on_message(void *context, const struct interrupt_message *message)
+/* Where region `number` is first: behind those before it that are in the same window. 0: it has no place there. */
+static uint64_t memory_place(const struct vm *vm, unsigned number)
 {
-    struct vm *vm = context;
-    apic_set_deliver(&vm->apics, message);
-}
-
-enum error shared_init(struct vm *vm)
-{
-    const struct vmm_boot *b = vm->boot;
-    uint64_t low = LOW_MEMORY, high, left;
+    const struct vmm_region *region = vm->boot->region;
+    uint64_t low = LOW_MEMORY, high, left, place = 0;
     shared_window(vm, &high, &left);
     left += high; /* the window's end */
-    for (unsigned i = 0; i < b->region_count && i < VMM_REGIONS_MAX; i++) {
-        uint64_t size = b->region[i].size, *at = size <= LOW_MAX ? &low : &high;
-        struct ivshmem_place place = {LOW_REGISTERS + i * PAGE_SIZE, LOW_MSIX + i * PAGE_SIZE,
-                                      (*at + size - 1) & ~(size - 1)};
-        if (size > LOW_MAX && (place.memory >= left || size > left - place.memory))
-            place.memory = 0;
+    for (unsigned i = 0; i <= number; i++) {
+        uint64_t size = region[i].size, *at = size <= LOW_MAX ? &low : &high;
+        place = (*at + size - 1) & ~(size - 1);
+        if (size > LOW_MAX && (place >= left || size > left - place))
+            place = 0;
         else
-            *at = place.memory + size;
-        enum error error = ivshmem_init(&vm->shared[i], &vm->pci, i, &b->region[i],
-                                        (void *)(VMM_REGIONS_VA + i * VMM_REGION_STRIDE), &place, &hooks, on_message,
-                                        vm);
-        if (error != OK)
-            return error;
+            *at = place + size;
     }
-    return OK;
+    return place;
 }
 
-void shared_rung(struct vm *vm, uint64_t bits)
+static unsigned count(const struct vmm_boot *boot)
 {
-    vm_lock(vm);
-    for (uint64_t left = (bits & VMM_EVENT_RINGS) >> 32; left != 0; left &= left - 1) {
-        unsigned n = (unsigned)__builtin_ctzll(left), region = n / VMM_REGION_VECTORS;
-        if (region < vm->boot->region_count)
-            ivshmem_rung(&vm->shared[region], n % VMM_REGION_VECTORS);
-    }
-    vm_unlock(vm);
+    return boot->region_count < VMM_REGIONS_MAX ? boot->region_count : VMM_REGIONS_MAX;
 }
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    struct vm *vm = p->context;
+    const struct ivshmem_place place = {LOW_REGISTERS + number * PAGE_SIZE, LOW_MSIX + number * PAGE_SIZE,
+                                        memory_place(vm, number)};
+    vm->shared[number] = state;
+    return ivshmem_init(state, p->pci, number, &p->boot->region[number],
+                        (void *)(VMM_REGIONS_VA + number * VMM_REGION_STRIDE), &place, &hooks, p->message, vm);
+}
+
+static void reset(void *state)
+{
+    ivshmem_reset(state);
+}
+
+static bool quiet(void *state)
+{
+    ivshmem_quiet(state);
+    return true;
+}
+
+static void resume(void *state)
+{
+    ivshmem_resume(state);
+}
+
+static void polled(void *state, uint64_t bits)
+{
+    struct ivshmem *s = state;
+    for (unsigned vector = 0; vector < VMM_REGION_VECTORS; vector++)
+        if (bits & VMM_EVENT_RING(s->index, vector))
+            ivshmem_rung(s, vector);
+}
+
+static void fields(void *state, struct stream *s)
+{
+    ivshmem_fields(state, s);
+}
+
+static void loaded(void *state)
+{
+    ivshmem_loaded(state);
+}
+
+const struct device shared_device = {.name = "shared memory",
+                                     .version = 1,
+                                     .bytes = sizeof(struct ivshmem),
+                                     .wakes = VMM_EVENT_RINGS,
+                                     .count = count,
+                                     .init = init,
+                                     .reset = reset,
+                                     .quiet = quiet,
+                                     .resume = resume,
+                                     .polled = polled,
+                                     .fields = fields,
+                                     .loaded = loaded};
 
 void shared_pay_wake(struct vm *vm)
 {
@@ -127,7 +167,7 @@ enum shared_access shared_access(struct vm *vm, uint64_t gpa, bool write)
     enum shared_access result = SHARED_NONE;
     vm_lock(vm);
     for (unsigned i = 0; i < vm->boot->region_count && i < VMM_REGIONS_MAX; i++)
-        if (ivshmem_at(&vm->shared[i], gpa))
+        if (ivshmem_at(vm->shared[i], gpa))
             result = write && !vm->boot->region[i].writable ? SHARED_REFUSED : SHARED_AGAIN;
     vm_unlock(vm);
     return result;

@@ -12,14 +12,12 @@
 #include "mullion/types.h"
 
 struct vm;
-struct acpi_machine;
+struct device;
 
-/* One function on the PCI bus for each region of vm->boot. Space, memory and bus must be there. */
-enum error shared_init(struct vm *vm) must_check;
+/* One function on the PCI bus for each region of vm->boot. */
+extern const struct device shared_device;
 /* The window above RAM in which regions are that are too large for the one below 4 GiB; size 0: none. */
 void shared_window(const struct vm *vm, uint64_t *base, uint64_t *size);
-/* VMM_EVENT_RINGS bits that thread 0 has taken. Not under the lock. */
-void shared_rung(struct vm *vm, uint64_t bits);
 /* Thread 0, each time that it was woken. Peers may wake it as often as they can, at no cost to themselves: from a guest
  * that shares something at most some ten thousand wakings a second are served, so that its own CPU stays its own. Waits
  * when that is used up. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: vmm/devices/bench.c vmm/devices/bus.c
+// sources: vmm/devices/bench.c vmm/doorbell.c vmm/devices/bus.c vmm/stream.c vmm/memory.c
 /*
  * The device that the benchmark measures against: it answers at its port and in its page, swallows writes, and shows
  * the origin of the clock.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The bus: finding devices, cutting accesses, refusing bad ranges; the clock's conversions; what an MSI means. */
-// sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/irq.c vmm/devices/pic.c vmm/devices/ioapic.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/clock.c vmm/devices/irq.c vmm/devices/pic.c vmm/devices/ioapic.c
 #include "dev_test.h"
 
 struct probe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The I/O APIC: entries, edges, level-triggered cycles; and the router in front of it. */
-// sources: vmm/devices/bus.c vmm/devices/ioapic.c vmm/devices/irq.c vmm/devices/pic.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/ioapic.c vmm/devices/irq.c vmm/devices/pic.c
 #include "dev_test.h"
 #include "vmm/devices/ioapic.h"
 #include "vmm/devices/layout.h"

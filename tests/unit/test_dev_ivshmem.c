@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The shared-memory function: registers, doorbells, the memory's BAR on its way through the guest's addresses. */
-// sources: vmm/devices/bus.c vmm/devices/pci.c vmm/devices/msix.c vmm/devices/ivshmem.c vmm/devices/irq.c vmm/devices/ioapic.c vmm/devices/pic.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/pci.c vmm/devices/msix.c vmm/devices/ivshmem.c vmm/devices/irq.c vmm/devices/ioapic.c vmm/devices/pic.c
 #include "dev_test.h"
 #include "vmm/devices/ivshmem.h"
 

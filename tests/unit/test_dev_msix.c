@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* MSI-X: masks of vectors and of the function, pending bits, what guests write where they should not. */
-// sources: vmm/devices/bus.c vmm/devices/pci.c vmm/devices/msix.c vmm/devices/irq.c vmm/devices/ioapic.c vmm/devices/pic.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/pci.c vmm/devices/msix.c vmm/devices/irq.c vmm/devices/ioapic.c vmm/devices/pic.c
 #include "dev_test.h"
 #include "vmm/devices/msix.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* PCI: probing by both mechanisms, sizing and moving BARs, capabilities, INTx. */
-// sources: vmm/devices/bus.c vmm/devices/pci.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/pci.c
 #include "dev_test.h"
 #include "vmm/devices/layout.h"
 #include "vmm/devices/pci.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The 8259 pair as PC systems use it. */
-// sources: vmm/devices/bus.c vmm/devices/pic.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/pic.c
 #include "dev_test.h"
 #include "vmm/devices/pic.h"
 

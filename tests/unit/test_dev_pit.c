@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The 8254: calibration as operating systems do it, the modes, latches, interrupts. */
-// sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/pit.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/clock.c vmm/devices/pit.c
 #include "dev_test.h"
 #include "vmm/devices/pit.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The real-time clock: reading and setting the time, its three interrupts, the CMOS bytes. */
-// sources: vmm/devices/bus.c vmm/devices/clock.c vmm/devices/rtc.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/clock.c vmm/devices/rtc.c
 #include "dev_test.h"
 #include "vmm/devices/rtc.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The 16550A: what a driver's probing sees, both directions, interrupts, back-pressure. */
-// sources: vmm/devices/bus.c vmm/devices/uart.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/uart.c
 #include "dev_test.h"
 #include "vmm/devices/uart.h"
 

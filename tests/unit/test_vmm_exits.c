@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
 // sources: vmm/cpu/vcpu.c vmm/cpu/exits.c vmm/cpu/exits_device.c vmm/cpu/hypercall.c vmm/machine.c vmm/lock.c vmm/cpu/cr.c vmm/insn/move_cache.c vmm/insn/emulate.c vmm/insn/decode.c
-// sources: vmm/doorbell.c vmm/insn/flags.c vmm/insn/walk.c vmm/insn/access.c vmm/shared.c vmm/memory.c vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/aml.c vmm/firmware/e820.c
+// sources: vmm/doorbell.c vmm/stream.c vmm/insn/flags.c vmm/insn/walk.c vmm/insn/access.c vmm/shared.c vmm/memory.c vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/aml.c vmm/firmware/e820.c
 // sources: vmm/devices/*.c vmm/loader/*.c lib/print.c lib/string.c lib/proto/channel.c lib/log.c
 // libs: -lZydis
 #include <setjmp.h>
@@ -521,7 +521,7 @@ static void line(bool level)
 {
     unsigned before = kicks[0];
     vm_lock(vm);
-    pic_set(&vm->pic, 4, level);
+    pic_set(vm->pic, 4, level);
     vm_unlock(vm);
     if (level)
         assert_int_equal(kicks[0], before + 1);
@@ -1018,10 +1018,10 @@ static void shared_writing(void **unused)
 static void shared_bells(void **unused)
 {
     (void)unused;
-    struct ivshmem *d = &vm->shared[0];
-    shared_rung(vm, VMM_EVENT_RING(1, 0) | VMM_EVENT_RING(3, 7) | VMM_EVENT_INPUT); /* no such region here */
+    struct ivshmem *d = vm->shared[0];
+    machine_polled(vm, VMM_EVENT_RING(1, 0) | VMM_EVENT_RING(3, 7) | VMM_EVENT_INPUT); /* no such region here */
     assert_int_equal(d->status, 0);
-    shared_rung(vm, VMM_EVENT_RING(0, 7) | VMM_EVENT_RING(0, 0));
+    machine_polled(vm, VMM_EVENT_RING(0, 7) | VMM_EVENT_RING(0, 0));
     assert_int_equal(d->status, 1);
     /* Who is woken too often waits. (A clock so fast that no time passes.) */
     boot.tsc_khz = 1ull << 40;

@@ -6,7 +6,6 @@
 #include "lib/log.h"
 #include "lib/print.h"
 #include "vmm/cpu/exits_internal.h"
-#include "vmm/devices/layout.h"
 
 #define RETRIES_MAX    100000u /* faults in a row on one page that is there */
 #define UNCLAIMED_LOGS 8u
@@ -28,15 +27,13 @@ void exits_device_access(void *context, uint64_t gpa, unsigned size, bool write,
         return;
     }
     vm_lock(vm);
-    if (!bus_memory(&vm->bus, gpa, size, write, value))
+    unsigned answer = bus_memory(&vm->bus, gpa, size, write, value);
+    if (unlikely(answer == 0))
         log_unclaimed(vm, gpa, size, write);
-    vm_unlock(vm);
-}
-
-/* PIT, its gate, RTC; ACPI timer. What such an access changes may be due before anything else. */
-static bool touches_timers(uint16_t port)
-{
-    return (port >= 0x40 && port < 0x80) || (port >= LAYOUT_PM_BASE && port < LAYOUT_GPE0);
+    if (unlikely(answer & BUS_TIMERS))
+        vm_unlock_timers(vm);
+    else
+        vm_unlock(vm);
 }
 
 static inline __attribute__((always_inline)) bool access_port(struct vm_vcpu *v, uint16_t port, unsigned size,
@@ -45,14 +42,12 @@ static inline __attribute__((always_inline)) bool access_port(struct vm_vcpu *v,
     struct vm *vm = v->vm;
     vm_lock(vm);
     /* Unclaimed ports float high and swallow writes, as on a PC: guests probe. */
-    bool claimed = bus_port(&vm->bus, port, size, write, value);
-    if (port == vm->uart.base && channel_used(&vm->channel->to_guest) > 0)
-        machine_console_input(vm); /* the FIFO may have room now */
-    if (touches_timers(port))
+    unsigned answer = bus_port(&vm->bus, port, size, write, value);
+    if (answer & BUS_TIMERS)
         vm_unlock_timers(vm);
     else
         vm_unlock(vm);
-    return claimed;
+    return answer != 0;
 }
 
 static void port_access(void *context, uint16_t port, unsigned size, bool write, uint32_t *value)

@@ -58,7 +58,7 @@ static bool listens_to_pic(const struct vm_vcpu *v)
 static int pic_vector(struct vm *vm)
 {
     vm_lock(vm);
-    int vector = pic_peek(&vm->pic);
+    int vector = pic_peek(vm->pic);
     vm_unlock(vm);
     return vector;
 }
@@ -121,7 +121,7 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
     }
     s->deadline = exits_next_deadline(v);
 
-    bool by_cpu = lapic_by_cpu(l), pic_asks = atomic_load_explicit(&vm->pic.output, memory_order_relaxed);
+    bool by_cpu = lapic_by_cpu(l), pic_asks = atomic_load_explicit(&vm->extint, memory_order_relaxed);
     bool more = lapic_any_posted(l); /* than what is offered now: it waits for the next time */
     int vector = -1;
     if (more && by_cpu) {
@@ -157,7 +157,7 @@ static __attribute__((noinline)) void account_pic(struct vm_vcpu *v, uint8_t vec
 {
     v->pending &= ~PENDING_EXTINT;
     vm_lock(v->vm);
-    pic_accept(&v->vm->pic, vector);
+    pic_accept(v->vm->pic, vector);
     vm_unlock(v->vm);
 }
 

@@ -3,6 +3,7 @@
 #include "vmm/devices/bench.h"
 #include <stddef.h>
 #include "lib/syscall.h"
+#include "vmm/doorbell.h"
 
 static uint64_t doorbell;
 
@@ -32,3 +33,25 @@ enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event)
     return error != OK ? error
                        : bus_add_memory(bus, BENCH_PAGE, BENCH_PAGE + 0xfff, 8, page, (void *)(uintptr_t)boot_tsc);
 }
+
+static unsigned count(const struct vmm_boot *boot)
+{
+    return boot->bench_device != 0;
+}
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    (void)state;
+    (void)number;
+    struct syscall_result event = sys_event_create();
+    enum error error = event.error != OK ? event.error : bench_init(p->bus, p->boot_tsc, event.value);
+    if (error == OK)
+        error = sys_fastpath(p->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
+    if (error == OK)
+        error = sys_fastpath(p->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT, VMM_EVENT_INPUT);
+    if (error == OK)
+        error = doorbell_add(p->doorbells, BENCH_PAGE, event.value, 1);
+    return error;
+}
+
+const struct device bench_device = {.name = "benchmark", .version = 1, .count = count, .init = init};

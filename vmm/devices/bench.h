@@ -15,6 +15,7 @@
 
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
+#include "vmm/devices/device.h"
 
 #define BENCH_PORT          0x5d0u
 #define BENCH_PORT_DOORBELL 0x5d4u
@@ -26,5 +27,6 @@
 /* boot_tsc is read through the pointer at each access. `event` gets bit 0 when the page's doorbell is written. One in a
  * program. */
 must_check enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event);
+extern const struct device bench_device; /* with its doorbells, if the configuration wants it */
 
 #endif

@@ -17,6 +17,11 @@ static bool width_ok(unsigned width, unsigned most)
     return width != 0 && width <= most && (width & (width - 1)) == 0;
 }
 
+static bool flags_ok(unsigned flags, unsigned most)
+{
+    return width_ok(flags & BUS_WIDTH, most) && (flags & ~(BUS_WIDTH | BUS_TIMERS)) == 0;
+}
+
 static void forget_hits(struct bus *bus)
 {
     memset(bus->port_hit, 0, sizeof bus->port_hit);
@@ -53,7 +58,7 @@ static uint32_t find_memory(const struct bus *bus, uint64_t gpa)
 enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest, bus_port_handler handler,
                          void *device)
 {
-    if (first > last || !width_ok(widest, 4) || !handler)
+    if (first > last || !flags_ok(widest, 4) || !handler)
         return E_ARG;
     uint32_t at = find_port(bus, first);
     if (at < bus->ports && bus->port[at].first <= last)
@@ -63,7 +68,7 @@ enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigne
     forget_hits(bus);
     memmove(&bus->port[at + 1], &bus->port[at], (bus->ports - at) * sizeof bus->port[0]);
     bus->port[at] = (struct bus_port_range){
-        .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler, .device = device};
+        .first = first, .last = last, .flags = (uint16_t)widest, .handler = handler, .device = device};
     bus->ports++;
     return OK;
 }
@@ -71,7 +76,7 @@ enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigne
 enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest, bus_memory_handler handler,
                           void *device)
 {
-    if (first > last || !width_ok(widest, 8) || !handler)
+    if (first > last || !flags_ok(widest, 8) || !handler)
         return E_ARG;
     uint32_t at = find_memory(bus, first);
     if (at < bus->memories && bus->memory[at].first <= last)
@@ -81,7 +86,7 @@ enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsign
     forget_hits(bus);
     memmove(&bus->memory[at + 1], &bus->memory[at], (bus->memories - at) * sizeof bus->memory[0]);
     bus->memory[at] = (struct bus_memory_range){
-        .first = first, .last = last, .widest = (uint8_t)widest, .handler = handler, .device = device};
+        .first = first, .last = last, .flags = (uint16_t)widest, .handler = handler, .device = device};
     bus->memories++;
     return OK;
 }
@@ -97,7 +102,7 @@ enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port_handler ha
         return E_QUOTA;
     forget_hits(bus);
     bus->byte[bus->bytes++] = (struct bus_port_range){
-        .first = port, .last = port, .widest = 1, .handler = handler, .device = device};
+        .first = port, .last = port, .flags = 1, .handler = handler, .device = device};
     return OK;
 }
 
@@ -119,6 +124,11 @@ void bus_remove_memory(struct bus *bus, uint64_t first, const void *device)
     forget_hits(bus);
     bus->memories--;
     memmove(&bus->memory[at], &bus->memory[at + 1], (bus->memories - at) * sizeof bus->memory[0]);
+}
+
+static unsigned answer_of(unsigned flags)
+{
+    return BUS_CLAIMED | (flags & ~BUS_WIDTH);
 }
 
 /* One access that the device gets as it is. The range is not looked at after the call: the handler may change the
@@ -144,36 +154,39 @@ static const struct bus_port_range *port_range_of(const struct bus *bus, uint32_
     return &bus->port[at];
 }
 
-bool bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
+unsigned bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
     if (!width_ok(size, 4)) {
         if (!is_write)
             *value = UINT32_MAX;
-        return false;
+        return 0;
     }
     const struct bus_port_range *range = port_range_of(bus, port, size);
-    if (range != NULL && size <= range->widest) {
-        bus->port_hit[bus_port_slot(port)] = (struct bus_port_hit){bus_port_key(port, size), (uint32_t)bus_ones(size),
-                                                                   range->handler, range->device};
+    if (range != NULL && size <= (range->flags & BUS_WIDTH)) {
+        unsigned answer = answer_of(range->flags);
+        bus->port_hit[bus_port_slot(port)] = (struct bus_port_hit){.key = bus_port_key(port, size),
+                                                                   .ones = (uint32_t)bus_ones(size),
+                                                                   .handler = range->handler,
+                                                                   .device = range->device,
+                                                                   .answer = answer};
         port_piece(range, port, size, is_write, value);
-        return true;
+        return answer;
     }
-    bool claimed = false;
-    unsigned step = range != NULL ? range->widest : 1;
+    unsigned answer = 0, step = range != NULL ? range->flags & BUS_WIDTH : 1;
     uint32_t result = 0;
     for (unsigned i = 0; i < size; i += step) {
         uint32_t piece = is_write ? *value >> (8 * i) & (uint32_t)bus_ones(step) : (uint32_t)bus_ones(step);
         /* A port number past 0xffff does not wrap: nobody is there. */
         range = (uint32_t)port + i <= 0xffff ? port_range_of(bus, (uint32_t)port + i, step) : NULL;
         if (range != NULL) {
+            answer |= answer_of(range->flags);
             port_piece(range, (uint32_t)port + i, step, is_write, &piece);
-            claimed = true;
         }
         result |= piece << (8 * i);
     }
     if (!is_write)
         *value = result;
-    return claimed;
+    return answer;
 }
 
 /* A copy: the handler may change the table. */
@@ -194,35 +207,36 @@ static void memory_piece(const struct bus_memory_range *r, uint64_t gpa, unsigne
         *value = v & bus_ones(size);
 }
 
-bool bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
+unsigned bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
 {
     struct bus_memory_range range;
     if (!width_ok(size, 8)) {
         if (!is_write)
             *value = UINT64_MAX;
-        return false;
+        return 0;
     }
-    bool whole = memory_range_of(bus, gpa, size, &range), claimed = false;
-    if (whole && size <= range.widest) {
+    bool whole = memory_range_of(bus, gpa, size, &range);
+    if (whole && size <= (range.flags & BUS_WIDTH)) {
         bus->memory_hit = (struct bus_memory_hit){.first = range.first,
                                                   .reach = range.last - range.first,
-                                                  .sizes = BUS_SIZES & ((2u << range.widest) - 1),
+                                                  .sizes = BUS_SIZES & ((2u << (range.flags & BUS_WIDTH)) - 1),
+                                                  .answer = answer_of(range.flags),
                                                   .handler = range.handler,
                                                   .device = range.device};
         memory_piece(&range, gpa, size, is_write, value);
-        return true;
+        return answer_of(range.flags);
     }
-    unsigned step = whole ? range.widest : 1;
+    unsigned answer = 0, step = whole ? range.flags & BUS_WIDTH : 1;
     uint64_t result = 0;
     for (unsigned i = 0; i < size; i += step) {
         uint64_t piece = is_write ? *value >> (8 * i) & bus_ones(step) : bus_ones(step);
         if (gpa <= UINT64_MAX - i && memory_range_of(bus, gpa + i, step, &range)) {
             memory_piece(&range, gpa + i, step, is_write, &piece);
-            claimed = true;
+            answer |= answer_of(range.flags);
         }
         result |= piece << (8 * i);
     }
     if (!is_write)
         *value = result;
-    return claimed;
+    return answer;
 }

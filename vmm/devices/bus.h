@@ -17,13 +17,16 @@
 #include "mullion/abi.h"
 #include "mullion/types.h"
 
-/* C17 under clang 14 has no [[nodiscard]]. */
-
 #define BUS_PORT_RANGES   64u
 #define BUS_MEMORY_RANGES 64u
 #define BUS_PORT_HITS     64u
 #define BUS_BYTE_PORTS    4u
 #define BUS_PORT_KEY      0x80000000u
+
+/* Flags of a range, added to its `widest`; and what an access says of the ranges that it met. */
+#define BUS_WIDTH   0x00fu
+#define BUS_TIMERS  0x100u /* an access may change when a device's next event is due */
+#define BUS_CLAIMED 0x800u /* an answer only: a device took at least one byte of it */
 
 /* Both get the absolute port / the offset from the range's first address. size: 1, 2, 4 (memory: 8 too). For a read,
  * *value comes in as all ones of that size and what the handler leaves above the size is cut off. */
@@ -32,14 +35,14 @@ typedef void (*bus_memory_handler)(void *device, uint64_t offset, unsigned size,
 
 struct bus_port_range {
     uint16_t first, last;
-    uint8_t widest;
+    uint16_t flags; /* with `widest` in BUS_WIDTH */
     bus_port_handler handler;
     void *device;
 };
 
 struct bus_memory_range {
     uint64_t first, last;
-    uint8_t widest;
+    uint16_t flags;
     bus_memory_handler handler;
     void *device;
 };
@@ -51,10 +54,12 @@ struct bus_port_hit {
     uint32_t ones; /* bus_ones() of that size */
     bus_port_handler handler;
     void *device;
+    uint64_t answer; /* BUS_CLAIMED and the range's flags */
 };
 struct bus_memory_hit {
     uint64_t first, reach; /* the range is [first, first + reach] */
     uint32_t sizes;        /* bit n: accesses of n bytes go to the device as they are; 0: empty */
+    uint32_t answer;       /* BUS_CLAIMED and the range's flags */
     bus_memory_handler handler;
     void *device;
 };
@@ -71,7 +76,7 @@ struct bus {
 
 void bus_init(struct bus *bus);
 
-/* E_ARG: empty or wrapping range, bad width; E_OVERLAP; E_QUOTA: the table is full. */
+/* widest: 1, 2, 4 (memory: 8 too), with flags. E_ARG: empty or wrapping range, bad width; E_OVERLAP; E_QUOTA: the table is full. */
 must_check enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest,
                                     bus_port_handler handler, void *device);
 must_check enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest,
@@ -100,34 +105,37 @@ static inline uint64_t bus_ones(unsigned size)
 }
 
 /* bus_port and bus_memory for what is not in the tables of hits. */
-bool bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value);
-bool bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value);
+unsigned bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value);
+unsigned bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value);
 
-/* True if a device claimed at least one byte of it. On a read *value is always set (all ones where unclaimed, zero
- * above size). A size other than 1, 2, 4 (8) is refused: false, *value all ones. */
-static inline bool bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
+/* BUS_CLAIMED if a device claimed at least one byte of it, and the flags of the ranges it met; 0: no device is there. On
+ * a read *value is always set (all ones where unclaimed, zero above size). A size other than 1, 2, 4 (8) is refused: 0,
+ * *value all ones. */
+static inline unsigned bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
     const struct bus_port_hit *hit = &bus->port_hit[bus_port_slot(port)];
     if (unlikely(hit->key != bus_port_key(port, size)))
         return bus_search_port(bus, port, size, is_write, value);
     uint32_t ones = hit->ones, v = is_write ? *value & ones : ones;
+    unsigned answer = (unsigned)hit->answer;
     hit->handler(hit->device, port, size, is_write, &v); /* which may change the tables */
     if (!is_write)
         *value = v & ones;
-    return true;
+    return answer;
 }
 
-static inline bool bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
+static inline unsigned bus_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value)
 {
     const struct bus_memory_hit *hit = &bus->memory_hit;
     uint64_t offset = gpa - hit->first;
     if (unlikely(offset > hit->reach || size - 1 > hit->reach - offset || !(hit->sizes >> (size & 31) & 1)))
         return bus_search_memory(bus, gpa, size, is_write, value);
     uint64_t ones = bus_ones(size), v = is_write ? *value & ones : ones;
+    unsigned answer = hit->answer;
     hit->handler(hit->device, offset, size, is_write, &v);
     if (!is_write)
         *value = v & ones;
-    return true;
+    return answer;
 }
 
 #endif

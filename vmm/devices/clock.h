@@ -17,6 +17,13 @@ struct clock {
     uint64_t khz; /* host TSC ticks in a millisecond */
 };
 
+/* Ticks from `tick` until `now`; 0 if it has not come yet. A state that was loaded may have begun before the host did:
+ * points in time are compared by their difference, modulo 2^64. */
+static inline uint64_t clock_since(uint64_t now, uint64_t tick)
+{
+    return (int64_t)(now - tick) > 0 ? now - tick : 0;
+}
+
 /* x -> x * numerator / denominator, rounded down; exact to about 1 in 2^63. mul has its top bit set. */
 struct scale {
     uint64_t mul;

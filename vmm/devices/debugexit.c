@@ -20,3 +20,17 @@ enum error debug_exit_init(struct debug_exit *d, struct bus *bus, uint16_t port,
     d->power = *power;
     return bus_add_ports(bus, port, (uint16_t)(port + 3), 4, exit_port, d);
 }
+
+static unsigned count(const struct vmm_boot *boot)
+{
+    return boot->debug_exit_port != 0;
+}
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    (void)number;
+    return debug_exit_init(state, p->bus, (uint16_t)p->boot->debug_exit_port, &p->power);
+}
+
+const struct device debug_exit_device = {
+    .name = "debug-exit port", .version = 1, .bytes = sizeof(struct debug_exit), .count = count, .init = init};

@@ -9,6 +9,7 @@
 #include "vmm/devices/ioapic.h"
 
 #include "lib/string.h"
+#include "vmm/devices/layout.h"
 
 #define RTE_DELIVERY(e) ((uint8_t)((e) >> 8 & 7))
 #define RTE_LOGICAL     (1ull << 11)
@@ -134,13 +135,56 @@ static void ioapic_access(void *device, uint64_t offset, unsigned size, bool is_
     }
 }
 
+static void reset(void *state)
+{
+    struct ioapic *io = state;
+    io->select = io->id = 0;
+    io->lines = 0;
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+        io->entry[pin] = RTE_MASK;
+}
+
 enum error ioapic_init(struct ioapic *io, struct bus *bus, uint64_t base,
                        void (*deliver)(void *context, const struct interrupt_message *message), void *context)
 {
     memset(io, 0, sizeof *io);
-    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
-        io->entry[pin] = RTE_MASK;
+    reset(io);
     io->deliver = deliver;
     io->context = context;
     return bus_add_memory(bus, base, base + 0xfff, 4, ioapic_access, io);
 }
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    (void)number;
+    return ioapic_init(state, p->bus, LAYOUT_IOAPIC_BASE, p->message, p->context);
+}
+
+static void fields(void *state, struct stream *s)
+{
+    struct ioapic *io = state;
+    STREAM_FIELD(s, io->id);
+    STREAM_FIELD(s, io->select);
+    STREAM_FIELD(s, io->lines);
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+        STREAM_FIELD(s, io->entry[pin]);
+}
+
+static bool valid(const void *state)
+{
+    const struct ioapic *io = state;
+    if (io->id > 15 || io->lines >> IOAPIC_PINS != 0)
+        return false;
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+        if (io->entry[pin] & ~(RTE_WRITABLE | RTE_REMOTE_IRR))
+            return false;
+    return true;
+}
+
+const struct device ioapic_device = {.name = "I/O APIC",
+                                     .version = 1,
+                                     .bytes = sizeof(struct ioapic),
+                                     .init = init,
+                                     .reset = reset,
+                                     .fields = fields,
+                                     .valid = valid};

@@ -13,6 +13,7 @@
 
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
+#include "vmm/devices/device.h"
 #include "vmm/devices/irq.h"
 
 #define IOAPIC_PINS 24u
@@ -30,5 +31,6 @@ must_check enum error ioapic_init(struct ioapic *io, struct bus *bus, uint64_t b
                                   void *context);
 void ioapic_set(struct ioapic *io, unsigned pin, bool level);
 void ioapic_eoi(struct ioapic *io, uint8_t vector);
+extern const struct device ioapic_device;
 
 #endif

@@ -18,10 +18,27 @@ void ivshmem_rung(struct ivshmem *s, unsigned vector)
 {
     if (vector >= VMM_REGION_VECTORS)
         return;
-    if (msix_on(&s->msix))
+    if (s->stopped)
+        s->waiting |= 1u << vector;
+    else if (msix_on(&s->msix))
         msix_raise(&s->msix, vector);
     else
         s->status |= STATUS_RUNG;
+}
+
+void ivshmem_quiet(struct ivshmem *s)
+{
+    s->stopped = true;
+}
+
+void ivshmem_resume(struct ivshmem *s)
+{
+    uint32_t waiting = s->waiting;
+    s->stopped = false;
+    s->waiting = 0;
+    for (unsigned vector = 0; vector < VMM_REGION_VECTORS; vector++)
+        if (waiting >> vector & 1)
+            ivshmem_rung(s, vector);
 }
 
 static void doorbell(struct ivshmem *s, uint32_t value)
@@ -169,4 +186,25 @@ enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, cons
     f->bar[BAR_MEMORY].disappear = disappear;
     f->config[CONFIG_COMMAND] |= COMMAND_MEMORY; /* as firmware leaves it: the region is there without a driver */
     return pci_add(pci, f, (uint8_t)((1 + index) << 3), 0);
+}
+
+void ivshmem_reset(struct ivshmem *s)
+{
+    msix_reset(&s->msix);
+    s->mask = s->status = s->waiting = 0;
+    s->told = false;
+}
+
+void ivshmem_fields(struct ivshmem *s, struct stream *stream)
+{
+    pci_function_fields(&s->function, stream);
+    msix_fields(&s->msix, stream);
+    STREAM_FIELD(stream, s->mask);
+    STREAM_FIELD(stream, s->status);
+    STREAM_FIELD(stream, s->waiting);
+}
+
+void ivshmem_loaded(struct ivshmem *s)
+{
+    pci_function_loaded(&s->function);
 }

@@ -44,6 +44,8 @@ struct ivshmem {
     void *context;
     uint32_t mask, status;
     bool told;
+    bool stopped;     /* rings from outside are kept */
+    uint32_t waiting; /* by vector */
 };
 
 /* Where the BARs are before the guest moves them. memory 0: nowhere yet. */
@@ -57,6 +59,13 @@ must_check enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned 
                                    msix_deliver *deliver, void *context);
 /* A peer has rung. */
 void ivshmem_rung(struct ivshmem *s, unsigned vector);
+/* Until ivshmem_resume a ring from outside is kept, and the guest sees nothing of it. */
+void ivshmem_quiet(struct ivshmem *s);
+void ivshmem_resume(struct ivshmem *s);
+/* For struct device. */
+void ivshmem_reset(struct ivshmem *s);
+void ivshmem_fields(struct ivshmem *s, struct stream *stream);
+void ivshmem_loaded(struct ivshmem *s);
 /* Its memory is at that address just now. */
 bool ivshmem_at(const struct ivshmem *s, uint64_t gpa);
 

@@ -97,11 +97,18 @@ static void port_a(void *device, uint16_t port, unsigned size, bool is_write, ui
         k->power.reset(k->power.context);
 }
 
+static void kbd_reset(void *state)
+{
+    struct kbd *kbd = state;
+    kbd->command = kbd->output = kbd->output_full = kbd->port_a = 0;
+    kbd->configuration = 0x34; /* system flag; both interfaces disabled */
+}
+
 enum error kbd_init(struct kbd *kbd, struct bus *bus, const struct power_sink *power)
 {
     memset(kbd, 0, sizeof *kbd);
     kbd->power = *power;
-    kbd->configuration = 0x34; /* system flag; both interfaces disabled */
+    kbd_reset(kbd);
     enum error e = bus_add_ports(bus, 0x60, 0x60, 1, kbd_port, kbd);
     if (e == OK)
         e = bus_add_ports(bus, 0x64, 0x64, 1, kbd_port, kbd);
@@ -125,3 +132,51 @@ enum error ignored_ports_init(struct ignored_ports *d, struct bus *bus)
     memset(d, 0, sizeof *d);
     return bus_add_ports(bus, 0x80, 0x8f, 1, ignored_port, d);
 }
+
+static enum error kbd_make(void *state, const struct platform *p, unsigned number)
+{
+    (void)number;
+    return kbd_init(state, p->bus, &p->power);
+}
+
+static void kbd_fields(void *state, struct stream *s)
+{
+    struct kbd *kbd = state;
+    STREAM_FIELD(s, kbd->command);
+    STREAM_FIELD(s, kbd->configuration);
+    STREAM_FIELD(s, kbd->output);
+    STREAM_FIELD(s, kbd->output_full);
+    STREAM_FIELD(s, kbd->port_a);
+}
+
+const struct device kbd_device = {.name = "keyboard",
+                                  .version = 1,
+                                  .bytes = sizeof(struct kbd),
+                                  .init = kbd_make,
+                                  .reset = kbd_reset,
+                                  .fields = kbd_fields};
+
+static enum error ignored_make(void *state, const struct platform *p, unsigned number)
+{
+    (void)number;
+    return ignored_ports_init(state, p->bus);
+}
+
+static void ignored_reset(void *state)
+{
+    struct ignored_ports *d = state;
+    memset(d->page, 0, sizeof d->page);
+}
+
+static void ignored_fields(void *state, struct stream *s)
+{
+    struct ignored_ports *d = state;
+    STREAM_FIELD(s, d->page);
+}
+
+const struct device ignored_ports_device = {.name = "legacy ports",
+                                            .version = 1,
+                                            .bytes = sizeof(struct ignored_ports),
+                                            .init = ignored_make,
+                                            .reset = ignored_reset,
+                                            .fields = ignored_fields};

@@ -12,6 +12,7 @@
 
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
+#include "vmm/devices/device.h"
 #include "vmm/devices/power.h"
 
 struct kbd {
@@ -33,5 +34,7 @@ struct debug_exit {
 /* port: a guest's OUT there calls power->debug_exit with the value; IN reads 0. */
 must_check enum error debug_exit_init(struct debug_exit *d, struct bus *bus, uint16_t port,
                                       const struct power_sink *power);
+
+extern const struct device kbd_device, ignored_ports_device, debug_exit_device;
 
 #endif

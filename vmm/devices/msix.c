@@ -102,6 +102,21 @@ static void page_access(void *device, uint64_t offset, unsigned size, bool is_wr
     send_pending(m);
 }
 
+void msix_reset(struct msix *m)
+{
+    memset(m->table, 0, sizeof m->table);
+    for (unsigned i = 0; i < m->count; i++)
+        m->table[i][MSIX_CONTROL] = ENTRY_MASKED;
+    m->pending = 0;
+}
+
+void msix_fields(struct msix *m, struct stream *s)
+{
+    for (unsigned i = 0; i < m->count; i++)
+        STREAM_FIELD(s, m->table[i]);
+    STREAM_FIELD(s, m->pending);
+}
+
 enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint64_t address, unsigned count,
                      msix_deliver *deliver, void *context)
 {
@@ -112,8 +127,7 @@ enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint6
     m->count = count;
     m->deliver = deliver;
     m->context = context;
-    for (unsigned i = 0; i < count; i++)
-        m->table[i][MSIX_CONTROL] = ENTRY_MASKED;
+    msix_reset(m);
     /* Message control: table size less one; then offset and BAR of the table, and of the pending bits. */
     const uint8_t body[CAPABILITY_BYTES - 2] = {(uint8_t)(count - 1), 0, (uint8_t)bar, 0, 0, 0, (uint8_t)bar,
                                                 MSIX_PBA >> 8};

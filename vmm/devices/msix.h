@@ -45,5 +45,8 @@ bool msix_on(const struct msix *m);
 void msix_raise(struct msix *m, unsigned vector);
 /* From the function's `written`: masks may have gone. */
 void msix_config_written(struct msix *m, unsigned offset, unsigned size);
+/* For the device's reset and fields; the function's come first. */
+void msix_reset(struct msix *m);
+void msix_fields(struct msix *m, struct stream *s);
 
 #endif

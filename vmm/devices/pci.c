@@ -26,6 +26,7 @@ enum {
     CFG_INT_PIN = 0x3d,
     CFG_FREE = 0x40
 };
+#define ADDRESS_WRITABLE    0x80fffffcu
 #define COMMAND_IO          0x0001u
 #define COMMAND_MEMORY      0x0002u
 #define COMMAND_WRITABLE    0x0547u /* I/O, memory, bus master, parity, SERR, INTx off */
@@ -181,8 +182,20 @@ static void unmap(struct pci *pci, struct pci_bar *bar)
     bar->mapped = false;
 }
 
-/* Puts BARs where the guest wants them: first all that move are taken off, so that two can change places. A place that
- * is taken is refused by the bus, and the BAR answers nowhere until the guest writes again. */
+/* A place that is taken is refused by the bus, and the BAR answers nowhere until the guest writes again. */
+static void map(struct pci *pci, struct pci_bar *bar, uint64_t base)
+{
+    uint64_t last = base + bar->size - 1;
+    enum error e = bar->kind == PCI_BAR_IO
+                       ? bus_add_ports(pci->bus, (uint16_t)base, (uint16_t)last, 4, bar->port, bar->device)
+                       : bus_add_memory(pci->bus, base, last, 8, bar->memory, bar->device);
+    if (e == OK && bar->appear && (e = bar->appear(bar->device, base)) != OK)
+        bus_remove_memory(pci->bus, base, bar->device);
+    bar->base = base;
+    bar->mapped = e == OK;
+}
+
+/* Puts BARs where the guest wants them: first all that move are taken off, so that two can change places. */
 static void place_bars(struct pci *pci, struct pci_function *f)
 {
     uint64_t base;
@@ -193,14 +206,7 @@ static void place_bars(struct pci *pci, struct pci_function *f)
         struct pci_bar *bar = &f->bar[i];
         if (!bar->size || bar->mapped || !bar_wanted(f, i, &base))
             continue;
-        enum error e = bar->kind == PCI_BAR_IO
-                           ? bus_add_ports(pci->bus, (uint16_t)base, (uint16_t)(base + bar->size - 1), 4, bar->port,
-                                           bar->device)
-                           : bus_add_memory(pci->bus, base, base + bar->size - 1, 8, bar->memory, bar->device);
-        if (e == OK && bar->appear && (e = bar->appear(bar->device, base)) != OK)
-            bus_remove_memory(pci->bus, base, bar->device);
-        bar->base = base;
-        bar->mapped = e == OK;
+        map(pci, bar, base);
     }
 }
 
@@ -251,7 +257,7 @@ static void config_port(void *device, uint16_t port, unsigned size, bool is_writ
         if (port != 0xcf8 || size != 4)
             return; /* narrower accesses are not for the address register */
         if (is_write)
-            pci->address = *value & 0x80fffffcu;
+            pci->address = *value & ADDRESS_WRITABLE;
         else
             *value = pci->address;
         return;
@@ -292,8 +298,41 @@ enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsig
     for (unsigned i = 0; first && i < pci->count; i++)
         if ((pci->function[i]->devfn ^ devfn) < 8 && (pci->function[i]->devfn & 7))
             first->config[CFG_HEADER] |= 0x80;
+    memcpy(f->power_on, f->config, sizeof f->power_on);
     place_bars(pci, f);
     return OK;
+}
+
+static void take_off_all(struct pci *pci)
+{
+    for (unsigned i = 0; i < pci->count; i++)
+        for (unsigned bar = 0; bar < 6; bar++)
+            unmap(pci, &pci->function[i]->bar[bar]);
+}
+
+void pci_function_fields(struct pci_function *f, struct stream *s)
+{
+    uint8_t config[PCI_CONFIG_BYTES], to_map = 0;
+    memcpy(config, f->config, sizeof config);
+    for (unsigned i = 0; i < 6; i++)
+        to_map |= (uint8_t)(f->bar[i].mapped << i);
+    STREAM_FIELD(s, config);
+    STREAM_FIELD(s, to_map);
+    stream_bool(s, &f->intx);
+    for (unsigned i = 0; i < PCI_CONFIG_BYTES; i++) {
+        uint8_t guests = f->writable[i] | f->clear[i];
+        f->config[i] = (uint8_t)((f->config[i] & ~guests) | (config[i] & guests));
+    }
+    f->to_map = to_map;
+}
+
+void pci_function_loaded(struct pci_function *f)
+{
+    uint64_t base;
+    for (unsigned i = 0; i < 6; i++)
+        if ((f->to_map >> i & 1) && f->bar[i].size && bar_wanted(f, i, &base))
+            map(f->pci, &f->bar[i], base);
+    pci_intx(f, f->intx);
 }
 
 enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq)
@@ -314,3 +353,57 @@ enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq
         e = bus_add_memory(bus, LAYOUT_ECAM_BASE, LAYOUT_ECAM_BASE + LAYOUT_ECAM_BYTES - 1, 4, ecam_access, pci);
     return e;
 }
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    (void)number;
+    return pci_init(state, p->bus, &p->irq);
+}
+
+static void reset(void *state)
+{
+    struct pci *pci = state;
+    pci->address = 0;
+    take_off_all(pci);
+    for (unsigned i = 0; i < pci->count; i++) {
+        struct pci_function *f = pci->function[i];
+        uint8_t header = f->config[CFG_HEADER]; /* which other functions there are does not change */
+        memcpy(f->config, f->power_on, sizeof f->config);
+        f->config[CFG_HEADER] = header;
+        f->intx = false;
+    }
+    memset(pci->intx_lines, 0, sizeof pci->intx_lines);
+    for (unsigned i = 0; i < pci->count; i++)
+        place_bars(pci, pci->function[i]);
+}
+
+static void fields(void *state, struct stream *s)
+{
+    struct pci *pci = state;
+    STREAM_FIELD(s, pci->address);
+    pci_function_fields(&pci->host, s);
+    pci_function_fields(&pci->isa, s);
+}
+
+static bool valid(const void *state)
+{
+    const struct pci *pci = state;
+    return (pci->address & ~ADDRESS_WRITABLE) == 0;
+}
+
+static void loaded(void *state)
+{
+    struct pci *pci = state;
+    take_off_all(pci);
+    pci_function_loaded(&pci->host);
+    pci_function_loaded(&pci->isa);
+}
+
+const struct device pci_device = {.name = "PCI host bridge",
+                                  .version = 1,
+                                  .bytes = sizeof(struct pci),
+                                  .init = init,
+                                  .reset = reset,
+                                  .fields = fields,
+                                  .valid = valid,
+                                  .loaded = loaded};

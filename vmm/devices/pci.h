@@ -15,6 +15,7 @@
 
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
+#include "vmm/devices/device.h"
 #include "vmm/devices/irq.h"
 
 #define PCI_CONFIG_BYTES         256u
@@ -47,9 +48,11 @@ struct pci_function {
     uint8_t config[PCI_CONFIG_BYTES];
     uint8_t writable[PCI_CONFIG_BYTES]; /* bits the guest may write */
     uint8_t clear[PCI_CONFIG_BYTES];    /* bits that a written 1 clears */
+    uint8_t power_on[PCI_CONFIG_BYTES]; /* what pci_add found in config */
     struct pci_bar bar[6];
     struct pci *pci;
     uint8_t devfn, capability_end; /* first free byte for capabilities */
+    uint8_t to_map;                /* bit i: BAR i was on the bus when this state was saved */
     bool intx;
     void (*written)(void *context, unsigned offset, unsigned size); /* after the write; NULL: not wanted */
     void (*reading)(void *context, unsigned offset, unsigned size); /* before a read, to refresh bytes */
@@ -83,6 +86,13 @@ unsigned pci_capability(struct pci_function *f, uint8_t id, const uint8_t *body,
  * where it is. */
 must_check enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsigned interrupt_pin);
 void pci_intx(struct pci_function *f, bool level); /* level-triggered, shared */
+
+/* For fields and loaded of the device that a function belongs to (vmm/devices/device.h). The host bridge, which comes
+ * first, resets the configuration space of all functions, and takes all BARs off the buses when a state is loaded. */
+void pci_function_fields(struct pci_function *f, struct stream *s);
+void pci_function_loaded(struct pci_function *f);
+
+extern const struct device pci_device;
 
 static inline uint16_t pci_config16(const struct pci_function *f, unsigned offset)
 {

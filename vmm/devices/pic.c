@@ -251,16 +251,24 @@ static void elcr_port(void *device, uint16_t port, unsigned size, bool is_write,
     update(pic);
 }
 
-enum error pic_init(struct pic *pic, struct bus *bus, void (*intr)(void *context, bool level), void *context)
+static void reset(void *state)
 {
-    memset(pic, 0, sizeof *pic);
-    pic->intr = intr;
-    pic->context = context;
+    struct pic *pic = state;
+    memset(pic->chip, 0, sizeof pic->chip);
     for (unsigned n = 0; n < 2; n++) {
         pic->chip[n].lowest = 7;
         pic->chip[n].imr = 0xff; /* as firmware leaves them: set up, nothing wanted yet */
         pic->chip[n].base = n ? 0x70 : 0x08;
     }
+    update(pic);
+}
+
+enum error pic_init(struct pic *pic, struct bus *bus, void (*intr)(void *context, bool level), void *context)
+{
+    memset(pic, 0, sizeof *pic);
+    pic->intr = intr;
+    pic->context = context;
+    reset(pic);
     enum error e = bus_add_ports(bus, 0x20, 0x21, 1, pic_port, pic);
     if (e == OK)
         e = bus_add_ports(bus, 0xa0, 0xa1, 1, pic_port, pic);
@@ -268,3 +276,56 @@ enum error pic_init(struct pic *pic, struct bus *bus, void (*intr)(void *context
         e = bus_add_ports(bus, 0x4d0, 0x4d1, 1, elcr_port, pic);
     return e;
 }
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    (void)number;
+    return pic_init(state, p->bus, p->extint, p->context);
+}
+
+static void fields(void *state, struct stream *s)
+{
+    struct pic *pic = state;
+    for (unsigned n = 0; n < 2; n++) {
+        struct pic_chip *c = &pic->chip[n];
+        STREAM_FIELD(s, c->irr);
+        STREAM_FIELD(s, c->imr);
+        STREAM_FIELD(s, c->isr);
+        STREAM_FIELD(s, c->lines);
+        STREAM_FIELD(s, c->elcr);
+        STREAM_FIELD(s, c->base);
+        STREAM_FIELD(s, c->icw_step);
+        STREAM_FIELD(s, c->lowest);
+        stream_bool(s, &c->icw4_needed);
+        stream_bool(s, &c->single);
+        stream_bool(s, &c->auto_eoi);
+        stream_bool(s, &c->rotate_on_aeoi);
+        stream_bool(s, &c->special_mask);
+        stream_bool(s, &c->special_nested);
+        stream_bool(s, &c->read_isr);
+        stream_bool(s, &c->poll);
+    }
+}
+
+static bool valid(const void *state)
+{
+    const struct pic *pic = state;
+    for (unsigned n = 0; n < 2; n++)
+        if (pic->chip[n].lowest > 7 || pic->chip[n].icw_step > 4 || (pic->chip[n].base & 7) != 0)
+            return false;
+    return true;
+}
+
+static void loaded(void *state)
+{
+    update(state);
+}
+
+const struct device pic_device = {.name = "8259",
+                                  .version = 1,
+                                  .bytes = sizeof(struct pic),
+                                  .init = init,
+                                  .reset = reset,
+                                  .fields = fields,
+                                  .valid = valid,
+                                  .loaded = loaded};

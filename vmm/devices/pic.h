@@ -14,6 +14,7 @@
 
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
+#include "vmm/devices/device.h"
 
 struct pic_chip {
     uint8_t irr; /* requests; edge: latched until accepted, level: follows the line */
@@ -42,5 +43,6 @@ void pic_accept(struct pic *pic, uint8_t vector);        /* the CPU took this ve
 /* A whole INTA cycle at once: the vector, accepted; with no request left, the spurious input 7 (whose ISR bit stays
  * clear). */
 uint8_t pic_inta(struct pic *pic);
+extern const struct device pic_device;
 
 #endif

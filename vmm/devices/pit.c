@@ -17,7 +17,7 @@
 
 static uint64_t cycles_now(const struct pit *pit)
 {
-    return scale_apply(pit->to_cycles, pit->clock->now);
+    return scale_apply(pit->to_cycles, clock_since(pit->clock->now, pit->base_tick));
 }
 
 static uint64_t elapsed(const struct pit_channel *c, uint64_t now)
@@ -81,7 +81,7 @@ void pit_advance(struct pit *pit)
 {
     const struct pit_channel *c = &pit->channel[0];
     uint64_t now = cycles_now(pit);
-    if (now <= pit->irq_seen || pit->clock->now < pit->not_before)
+    if (now <= pit->irq_seen || clock_since(pit->not_before, pit->clock->now) > 0)
         return;
     if (rises(c, now) > rises(c, pit->irq_seen)) {
         irq_set(&pit->irq, LAYOUT_IRQ_PIT, false);
@@ -103,8 +103,8 @@ uint64_t pit_next_event(const struct pit *pit)
         cycle = c->start + c->reload;
     else
         return CLOCK_NEVER;
-    uint64_t tick = clock_tick_of(pit->to_cycles, pit->to_ticks, cycle);
-    return tick < pit->not_before ? pit->not_before : tick;
+    uint64_t tick = pit->base_tick + clock_tick_of(pit->to_cycles, pit->to_ticks, cycle);
+    return clock_since(pit->not_before, tick) > 0 ? pit->not_before : tick;
 }
 
 static void load(struct pit *pit, struct pit_channel *c, uint32_t value)
@@ -265,6 +265,19 @@ static void port61(void *device, uint16_t port, unsigned size, bool is_write, ui
              (output(&pit->channel[2], now) ? 0x20u : 0u);
 }
 
+static void reset(void *state)
+{
+    struct pit *pit = state;
+    for (unsigned i = 0; i < 3; i++) {
+        /* Nothing runs until the guest programs it. */
+        pit->channel[i] = (struct pit_channel){.mode = 3, .access = 3, .reload = 65536, .gate = i != 2};
+    }
+    pit->base_tick = pit->clock->now;
+    pit->not_before = pit->clock->now;
+    pit->irq_seen = 0;
+    pit->port61 = 0;
+}
+
 enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock, const struct irq_sink *irq)
 {
     memset(pit, 0, sizeof *pit);
@@ -272,10 +285,76 @@ enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock,
     pit->irq = *irq;
     pit->to_cycles = clock_to_cycles(clock->khz, PIT_HZ);
     pit->to_ticks = clock_to_ticks(clock->khz, PIT_HZ);
-    for (unsigned i = 0; i < 3; i++) {
-        /* Nothing runs until the guest programs it. */
-        pit->channel[i] = (struct pit_channel){.mode = 3, .access = 3, .reload = 65536, .gate = i != 2};
-    }
-    enum error e = bus_add_ports(bus, 0x40, 0x43, 1, count_port, pit);
-    return e == OK ? bus_add_ports(bus, 0x61, 0x61, 1, port61, pit) : e;
+    reset(pit);
+    enum error e = bus_add_ports(bus, 0x40, 0x43, 1 | BUS_TIMERS, count_port, pit);
+    return e == OK ? bus_add_ports(bus, 0x61, 0x61, 1 | BUS_TIMERS, port61, pit) : e;
 }
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    (void)number;
+    return pit_init(state, p->bus, p->clock, &p->irq);
+}
+
+static void channel_fields(struct pit_channel *c, struct stream *s)
+{
+    STREAM_FIELD(s, c->start);
+    STREAM_FIELD(s, c->stopped);
+    STREAM_FIELD(s, c->reload);
+    STREAM_FIELD(s, c->latch);
+    STREAM_FIELD(s, c->mode);
+    STREAM_FIELD(s, c->access);
+    STREAM_FIELD(s, c->status_latch);
+    STREAM_FIELD(s, c->write_low);
+    STREAM_FIELD(s, c->latched);
+    stream_bool(s, &c->bcd);
+    stream_bool(s, &c->gate);
+    stream_bool(s, &c->status_latched);
+    stream_bool(s, &c->written);
+    stream_bool(s, &c->loaded);
+    stream_bool(s, &c->read_high);
+    stream_bool(s, &c->write_high);
+}
+
+static void fields(void *state, struct stream *s)
+{
+    struct pit *pit = state;
+    for (unsigned i = 0; i < 3; i++)
+        channel_fields(&pit->channel[i], s);
+    stream_time(s, pit->clock->now, &pit->base_tick);
+    stream_time(s, pit->clock->now, &pit->not_before);
+    STREAM_FIELD(s, pit->irq_seen);
+    STREAM_FIELD(s, pit->port61);
+}
+
+static bool valid(const void *state)
+{
+    const struct pit *pit = state;
+    for (unsigned i = 0; i < 3; i++) {
+        const struct pit_channel *c = &pit->channel[i];
+        unsigned least = c->mode == 2 || c->mode == 3 ? 2 : 1;
+        if (c->mode > 5 || c->access > 3 || c->latched > 2 || c->reload < least || c->reload > 65536)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t next_event(const void *state)
+{
+    return pit_next_event(state);
+}
+
+static void advance(void *state)
+{
+    pit_advance(state);
+}
+
+const struct device pit_device = {.name = "PIT",
+                                  .version = 1,
+                                  .bytes = sizeof(struct pit),
+                                  .init = init,
+                                  .reset = reset,
+                                  .next_event = next_event,
+                                  .advance = advance,
+                                  .fields = fields,
+                                  .valid = valid};

@@ -15,6 +15,7 @@
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
+#include "vmm/devices/device.h"
 #include "vmm/devices/irq.h"
 
 #define PIT_HZ 1193182u
@@ -36,6 +37,7 @@ struct pit_channel {
 
 struct pit {
     struct pit_channel channel[3];
+    uint64_t base_tick;  /* host TSC of PIT cycle 0 */
     uint64_t irq_seen;   /* PIT cycle up to which channel 0's edges were delivered */
     uint64_t not_before; /* host TSC: a guest with a tiny period gets no more than 10,000 interrupts a second */
     uint8_t port61;      /* bits 3:0 as written */
@@ -47,5 +49,6 @@ struct pit {
 must_check enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock, const struct irq_sink *irq);
 void pit_advance(struct pit *pit);              /* to clock->now */
 uint64_t pit_next_event(const struct pit *pit); /* host TSC; CLOCK_NEVER */
+extern const struct device pit_device;
 
 #endif

@@ -21,8 +21,7 @@
 
 static uint64_t counter(const struct pm *pm)
 {
-    uint64_t now = pm->clock->now;
-    return now > pm->base_tick ? scale_apply(pm->to_cycles, now - pm->base_tick) : 0;
+    return scale_apply(pm->to_cycles, clock_since(pm->clock->now, pm->base_tick));
 }
 
 static void update_sci(struct pm *pm)
@@ -127,6 +126,18 @@ static void reset_port(void *device, uint16_t port, unsigned size, bool is_write
         pm->power.reset(pm->power.context);
 }
 
+static void reset(void *state)
+{
+    struct pm *pm = state;
+    pm->status = pm->enable = 0;
+    pm->control = CNT_SCI_EN;
+    memset(pm->gpe, 0, sizeof pm->gpe);
+    pm->reset_control = 0;
+    pm->base_tick = pm->clock->now;
+    pm->overflow_seen = 0;
+    pm->sci = false;
+}
+
 enum error pm_init(struct pm *pm, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
                    const struct power_sink *power)
 {
@@ -134,13 +145,12 @@ enum error pm_init(struct pm *pm, struct bus *bus, const struct clock *clock, co
     pm->clock = clock;
     pm->irq = *irq;
     pm->power = *power;
-    pm->base_tick = clock->now;
-    pm->control = CNT_SCI_EN;
+    reset(pm);
     pm->to_cycles = clock_to_cycles(clock->khz, PM_TIMER_HZ);
     pm->to_ticks = clock_to_ticks(clock->khz, PM_TIMER_HZ);
-    enum error e = bus_add_ports(bus, LAYOUT_PM1A_EVT, LAYOUT_PM1A_EVT + 3, 2, event_port, pm);
+    enum error e = bus_add_ports(bus, LAYOUT_PM1A_EVT, LAYOUT_PM1A_EVT + 3, 2 | BUS_TIMERS, event_port, pm);
     if (e == OK)
-        e = bus_add_ports(bus, LAYOUT_PM1A_CNT, LAYOUT_PM1A_CNT + 1, 2, control_port, pm);
+        e = bus_add_ports(bus, LAYOUT_PM1A_CNT, LAYOUT_PM1A_CNT + 1, 2 | BUS_TIMERS, control_port, pm);
     if (e == OK)
         e = bus_add_ports(bus, LAYOUT_PM_TMR, LAYOUT_PM_TMR + 3, 4, timer_port, pm);
     if (e == OK)
@@ -149,3 +159,41 @@ enum error pm_init(struct pm *pm, struct bus *bus, const struct clock *clock, co
         e = bus_add_byte_port(bus, LAYOUT_RESET_PORT, reset_port, pm);
     return e;
 }
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    (void)number;
+    return pm_init(state, p->bus, p->clock, &p->irq, &p->power);
+}
+
+static void fields(void *state, struct stream *s)
+{
+    struct pm *pm = state;
+    STREAM_FIELD(s, pm->status);
+    STREAM_FIELD(s, pm->enable);
+    STREAM_FIELD(s, pm->control);
+    STREAM_FIELD(s, pm->gpe);
+    STREAM_FIELD(s, pm->reset_control);
+    stream_time(s, pm->clock->now, &pm->base_tick);
+    STREAM_FIELD(s, pm->overflow_seen);
+    stream_bool(s, &pm->sci);
+}
+
+static uint64_t next_event(const void *state)
+{
+    return pm_next_event(state);
+}
+
+static void advance(void *state)
+{
+    pm_advance(state);
+}
+
+const struct device pm_device = {.name = "ACPI hardware",
+                                 .version = 1,
+                                 .bytes = sizeof(struct pm),
+                                 .init = init,
+                                 .reset = reset,
+                                 .next_event = next_event,
+                                 .advance = advance,
+                                 .fields = fields};

@@ -12,6 +12,7 @@
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
+#include "vmm/devices/device.h"
 #include "vmm/devices/irq.h"
 #include "vmm/devices/power.h"
 
@@ -35,5 +36,6 @@ must_check enum error pm_init(struct pm *pm, struct bus *bus, const struct clock
 void pm_power_button(struct pm *pm);
 void pm_advance(struct pm *pm);
 uint64_t pm_next_event(const struct pm *pm);
+extern const struct device pm_device;
 
 #endif

@@ -28,24 +28,24 @@ enum {
     REG_D = 0xd,
     T_CENTURY = 0x32
 };
-#define A_UIP      0x80u
-#define B_SET      0x80u
-#define B_PIE      0x40u
-#define B_AIE      0x20u
-#define B_UIE      0x10u
-#define B_BIN      0x04u
-#define B_24H      0x02u
-#define C_IRQF     0x80u
-#define C_PF       0x40u
-#define C_AF       0x20u
-#define C_UF       0x10u
-#define UIP_CYCLES 8u /* 244 us before each update, in cycles of 32768 Hz */
-#define DAY        86400
+#define A_UIP       0x80u
+#define B_SET       0x80u
+#define B_PIE       0x40u
+#define B_AIE       0x20u
+#define B_UIE       0x10u
+#define B_BIN       0x04u
+#define B_24H       0x02u
+#define C_IRQF      0x80u
+#define C_PF        0x40u
+#define C_AF        0x20u
+#define C_UF        0x10u
+#define UIP_CYCLES  8u /* 244 us before each update, in cycles of 32768 Hz */
+#define DAY         86400
+#define SECONDS_MAX 0x100000000000ll /* more than any date that the registers can name */
 
 static uint64_t cycles(const struct rtc *rtc)
 {
-    uint64_t now = rtc->clock->now;
-    return now > rtc->base_tick ? scale_apply(rtc->to_32k, now - rtc->base_tick) : 0;
+    return scale_apply(rtc->to_32k, clock_since(rtc->clock->now, rtc->base_tick));
 }
 
 static uint8_t encode(const struct rtc *rtc, unsigned v)
@@ -270,6 +270,19 @@ static void put16(struct rtc *rtc, unsigned index, uint64_t value)
     rtc->ram[index + 1] = (uint8_t)(v >> 8);
 }
 
+/* The battery keeps the time; the rest of the CMOS is as firmware leaves it. */
+static void reset(void *state)
+{
+    struct rtc *rtc = state;
+    if (rtc->b & B_SET)
+        adopt(rtc);
+    memcpy(rtc->ram, rtc->firmware, sizeof rtc->ram);
+    rtc->index = rtc->c = 0;
+    rtc->a = 0x26;
+    rtc->b = B_24H;
+    rtc->line = false;
+}
+
 enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
                     int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes)
 {
@@ -278,8 +291,6 @@ enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock,
     rtc->irq = *irq;
     rtc->to_32k = clock_to_cycles(clock->khz, 32768);
     rtc->from_32k = clock_to_ticks(clock->khz, 32768);
-    rtc->a = 0x26;
-    rtc->b = B_24H;
     rtc->base_tick = clock->now;
     rtc->base_seconds = unix_seconds;
     /* Memory sizes where PC firmware keeps them: KiB below 640 K, KiB from 1 M (at most 63 M), 64 KiB from 16 M, 64 KiB
@@ -294,6 +305,55 @@ enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock,
     put16(rtc, 0x5b, above_4g & 0xffff);
     rtc->ram[0x5d] = (uint8_t)(above_4g >> 16);
     rtc->ram[0x14] = 0x02; /* equipment: an FPU */
-    enum error e = bus_add_ports(bus, 0x70, 0x71, 1, rtc_port, rtc);
-    return e;
+    memcpy(rtc->firmware, rtc->ram, sizeof rtc->firmware);
+    reset(rtc);
+    return bus_add_ports(bus, 0x70, 0x71, 1 | BUS_TIMERS, rtc_port, rtc);
 }
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    uint64_t low = guest_low_end(p->memory), total = guest_total(p->memory);
+    (void)number;
+    return rtc_init(state, p->bus, p->clock, &p->irq, p->unix_seconds, low, total - low);
+}
+
+static void fields(void *state, struct stream *s)
+{
+    struct rtc *rtc = state;
+    STREAM_FIELD(s, rtc->ram);
+    STREAM_FIELD(s, rtc->index);
+    STREAM_FIELD(s, rtc->a);
+    STREAM_FIELD(s, rtc->b);
+    STREAM_FIELD(s, rtc->c);
+    stream_bool(s, &rtc->line);
+    STREAM_FIELD(s, rtc->base_seconds);
+    stream_time(s, rtc->clock->now, &rtc->base_tick);
+    STREAM_FIELD(s, rtc->update_seen);
+    STREAM_FIELD(s, rtc->periodic_seen);
+}
+
+static bool valid(const void *state)
+{
+    const struct rtc *rtc = state;
+    return rtc->index < sizeof rtc->ram && rtc->base_seconds > -SECONDS_MAX && rtc->base_seconds < SECONDS_MAX;
+}
+
+static uint64_t next_event(const void *state)
+{
+    return rtc_next_event(state);
+}
+
+static void advance(void *state)
+{
+    rtc_advance(state);
+}
+
+const struct device rtc_device = {.name = "RTC",
+                                  .version = 1,
+                                  .bytes = sizeof(struct rtc),
+                                  .init = init,
+                                  .reset = reset,
+                                  .next_event = next_event,
+                                  .advance = advance,
+                                  .fields = fields,
+                                  .valid = valid};

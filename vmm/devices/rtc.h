@@ -12,10 +12,12 @@
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/clock.h"
+#include "vmm/devices/device.h"
 #include "vmm/devices/irq.h"
 
 struct rtc {
-    uint8_t ram[128]; /* the time's bytes are valid here only while register B's SET bit is up */
+    uint8_t ram[128];      /* the time's bytes are valid here only while register B's SET bit is up */
+    uint8_t firmware[128]; /* what the CMOS starts with */
     uint8_t index, a, b, c;
     bool line;
     int64_t base_seconds; /* since 1970-01-01, at base_tick */
@@ -33,5 +35,6 @@ must_check enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct cl
                                int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes);
 void rtc_advance(struct rtc *rtc);
 uint64_t rtc_next_event(const struct rtc *rtc); /* host TSC; CLOCK_NEVER */
+extern const struct device rtc_device;
 
 #endif

@@ -11,6 +11,7 @@
 #include "vmm/devices/uart.h"
 
 #include "lib/string.h"
+#include "vmm/devices/layout.h"
 
 #define IER_RDA          0x01u
 #define IER_THRE         0x02u
@@ -213,6 +214,18 @@ static uint8_t read_register(struct uart *u, unsigned reg)
     }
 }
 
+void uart_take_input(struct uart *u)
+{
+    uint8_t bytes[UART_FIFO];
+    size_t room, n;
+    while (u->read != NULL && (room = uart_room(u)) > 0) {
+        n = u->read(u->context, bytes, room < sizeof bytes ? room : sizeof bytes);
+        if (n == 0)
+            break;
+        uart_receive(u, bytes, n < room ? n : room);
+    }
+}
+
 static void uart_port(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
     struct uart *u = device;
@@ -223,6 +236,8 @@ static void uart_port(void *device, uint16_t port, unsigned size, bool is_write,
     else
         *value = read_register(u, reg);
     update_line(u);
+    if (reg == 0)
+        uart_take_input(u); /* the FIFO may have room now */
 }
 
 size_t uart_room(const struct uart *u)
@@ -246,6 +261,15 @@ void uart_pump(struct uart *u)
     update_line(u);
 }
 
+void uart_reset(struct uart *u)
+{
+    u->rx_first = u->rx_count = u->tx_first = u->tx_count = 0;
+    u->ier = u->fcr = u->mcr = u->msr_delta = u->scr = u->dlm = u->lsr_errors = 0;
+    u->thre_pending = u->line = false;
+    u->dll = 12; /* 9600 baud, as after firmware; the speed has no effect */
+    u->lcr = 3;
+}
+
 enum error uart_init(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi, const struct irq_sink *irq,
                      size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context)
 {
@@ -257,7 +281,74 @@ enum error uart_init(struct uart *u, struct bus *bus, uint16_t base, unsigned gs
     u->irq = *irq;
     u->write = write;
     u->context = context;
-    u->dll = 12; /* 9600 baud, as after firmware; the speed has no effect */
-    u->lcr = 3;
+    uart_reset(u);
     return bus_add_ports(bus, base, (uint16_t)(base + 7), 1, uart_port, u);
 }
+
+static enum error init(void *state, const struct platform *p, unsigned number)
+{
+    struct uart *u = state;
+    (void)number;
+    enum error error = uart_init(u, p->bus, LAYOUT_PORT_COM1, LAYOUT_IRQ_COM1, &p->irq, p->output, p->context);
+    u->read = p->input;
+    return error;
+}
+
+void uart_fields(struct uart *u, struct stream *s)
+{
+    STREAM_FIELD(s, u->rx);
+    STREAM_FIELD(s, u->tx);
+    STREAM_FIELD(s, u->rx_first);
+    STREAM_FIELD(s, u->rx_count);
+    STREAM_FIELD(s, u->tx_first);
+    STREAM_FIELD(s, u->tx_count);
+    STREAM_FIELD(s, u->ier);
+    STREAM_FIELD(s, u->fcr);
+    STREAM_FIELD(s, u->lcr);
+    STREAM_FIELD(s, u->mcr);
+    STREAM_FIELD(s, u->msr_delta);
+    STREAM_FIELD(s, u->scr);
+    STREAM_FIELD(s, u->dll);
+    STREAM_FIELD(s, u->dlm);
+    STREAM_FIELD(s, u->lsr_errors);
+    stream_bool(s, &u->thre_pending);
+    stream_bool(s, &u->line);
+}
+
+bool uart_valid(const struct uart *u)
+{
+    return u->rx_first < UART_FIFO && u->tx_first < UART_FIFO && u->rx_count <= UART_FIFO && u->tx_count <= UART_FIFO;
+}
+
+static void fields(void *state, struct stream *s)
+{
+    uart_fields(state, s);
+}
+
+static bool valid(const void *state)
+{
+    return uart_valid(state);
+}
+
+static void reset(void *state)
+{
+    uart_reset(state);
+}
+
+/* The console has written, or has room again. */
+static void polled(void *state, uint64_t bits)
+{
+    (void)bits;
+    uart_take_input(state);
+    uart_pump(state);
+}
+
+const struct device uart_device = {.name = "serial port",
+                                   .version = 1,
+                                   .bytes = sizeof(struct uart),
+                                   .wakes = VMM_EVENT_INPUT,
+                                   .init = init,
+                                   .reset = reset,
+                                   .polled = polled,
+                                   .fields = fields,
+                                   .valid = valid};

@@ -4,7 +4,8 @@
  *
  * Output goes to `write` as it comes; when that takes fewer bytes than offered, they wait in the transmit FIFO, THRE
  * and TEMT stay clear, and uart_pump (called when the sink has room again) goes on. Input waits in the receive FIFO; a
- * character timeout is announced at once, since no more input is on its way.
+ * character timeout is announced at once, since no more input is on its way. It comes by uart_receive, or from `read`,
+ * which is asked when the guest has touched the data register, and by uart_take_input.
  */
 #ifndef VMM_DEVICES_UART_H
 #define VMM_DEVICES_UART_H
@@ -15,6 +16,7 @@
 
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
+#include "vmm/devices/device.h"
 #include "vmm/devices/irq.h"
 
 #define UART_FIFO 16u
@@ -30,6 +32,7 @@ struct uart {
     unsigned gsi;
     struct irq_sink irq;
     size_t (*write)(void *context, const uint8_t *bytes, size_t count);
+    size_t (*read)(void *context, uint8_t *bytes, size_t count); /* NULL: input comes by uart_receive only */
     void *context;
 };
 
@@ -40,5 +43,13 @@ must_check enum error uart_init(struct uart *u, struct bus *bus, uint16_t base, 
 size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t count); /* how many fitted; 0 in loopback */
 size_t uart_room(const struct uart *u);
 void uart_pump(struct uart *u);
+/* Input that waits at `read`, as far as there is room. */
+void uart_take_input(struct uart *u);
+extern const struct device uart_device;
+
+/* For other devices with a serial port in them. */
+void uart_reset(struct uart *u);
+void uart_fields(struct uart *u, struct stream *s);
+bool uart_valid(const struct uart *u);
 
 #endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a device is to its machine, and what it may use of it. A device is one file: its registers, its state in one
+ * struct, and one `const struct device` by which the machine makes, resets, saves and loads it. The list of them is
+ * vmm/devices/table.c; nothing else names a device that no other part needs by name.
+ */
+#ifndef VMM_DEVICES_DEVICE_H
+#define VMM_DEVICES_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/proto/vmm_boot.h"
+#include "mullion/abi.h"
+#include "mullion/types.h"
+#include "vmm/devices/bus.h"
+#include "vmm/devices/clock.h"
+#include "vmm/devices/irq.h"
+#include "vmm/devices/power.h"
+#include "vmm/memory.h"
+#include "vmm/stream.h"
+
+struct pci;
+struct doorbells;
+
+/* The machine as its devices see it. It stays where it is as long as they live. */
+struct platform {
+    const struct vmm_boot *boot;
+    const struct guest_memory *memory;
+    const struct clock *clock;
+    struct bus *bus;
+    struct pci *pci;
+    struct doorbells *doorbells;
+    struct irq_sink irq;     /* lines */
+    struct power_sink power; /* off, reset */
+    uint64_t space;          /* handle of the guest's memory */
+    const uint64_t *boot_tsc;
+    int64_t unix_seconds; /* the time of day at which the machine started */
+    /* The hooks below get this. */
+    void *context;
+    void (*message)(void *context, const struct interrupt_message *message); /* MSI, I/O APIC; needs no lock */
+    void (*extint)(void *context, bool level);                               /* the PICs' output has changed */
+    /* The guest's console: output takes as many as it can, input gives as many as there are. */
+    size_t (*output)(void *context, const uint8_t *bytes, size_t count);
+    size_t (*input)(void *context, uint8_t *bytes, size_t count);
+};
+
+/*
+ * All functions get the device's state. NULL: there is nothing to do. Lock: the VM's, unless said otherwise.
+ */
+struct device {
+    const char *name; /* in messages and in saved streams: at most 15 characters, unique */
+    uint16_t version; /* of its section in a saved stream */
+    size_t bytes;     /* of the state, which starts as zeroes */
+    uint64_t wakes;   /* bits of the monitor's own event (VMM_EVENT_*) for which `polled` is called */
+    unsigned (*count)(const struct vmm_boot *boot); /* how many of them there are; NULL: one */
+    /* Once, before the guest runs: puts itself on the buses, with the state of power-on. number: 0..count - 1. */
+    enum error (*init)(void *state, const struct platform *platform, unsigned number);
+    /* Back to power-on, as if the machine had just been made; on the buses it stays where it is. No line is lowered:
+     * those who listen to them are reset as well. Without a guest running. */
+    void (*reset)(void *state);
+    /* Takes no more work from now on. True: nothing is in flight. Else it is asked again, until `resume`. */
+    bool (*quiet)(void *state);
+    void (*resume)(void *state);
+    /* Host TSC at which `advance` is needed; CLOCK_NEVER. What changes it in a guest's access lies in a range with
+     * BUS_TIMERS. */
+    uint64_t (*next_event)(const void *state);
+    void (*advance)(void *state); /* to clock->now */
+    /* By the monitor's thread 0, when one of `wakes` was signalled: something waits outside. Leaves next_event as it
+     * is. */
+    void (*polled)(void *state, uint64_t bits);
+    /* Saves or loads all that the guest can tell (see vmm/stream.h), but no pointer and nothing of the configuration.
+     * When it loads, it works on a copy. */
+    void (*fields)(void *state, struct stream *s);
+    bool (*valid)(const void *state); /* can what was loaded be gone on with? Looked at before it is used */
+    void (*loaded)(void *state);      /* it is in use now: whatever depends on it follows */
+};
+
+#define DEVICES_MAX        48u
+#define DEVICE_TIMERS_MAX  8u
+#define DEVICE_STATE_BYTES 65536u
+#define DEVICE_LARGEST     8192u
+
+struct device_at {
+    const struct device *device;
+    void *state;
+    unsigned number;
+};
+
+/* A machine's devices, with their states. */
+struct device_set {
+    uint32_t count, timers;
+    struct device_at at[DEVICES_MAX];
+    struct device_at timer[DEVICE_TIMERS_MAX]; /* those with next_event */
+    size_t used;
+    _Alignas(64) uint8_t state[DEVICE_STATE_BYTES];
+    _Alignas(64) uint8_t copy[DEVICE_LARGEST]; /* while a section is loaded */
+};
+
+extern const struct device *const device_table[];
+extern const uint32_t device_table_count;
+
+/* Two steps, so that what a device needs of another can be set between them. device_set_place gives each device of the
+ * table its state; device_set_init calls their init. E_QUOTA: too many, too large; errors of init. *failed: the name of
+ * the device that cannot be made. */
+must_check enum error device_set_place(struct device_set *set, const struct device *const *table, uint32_t count,
+                                       const struct vmm_boot *boot, const char **failed);
+must_check enum error device_set_init(struct device_set *set, const struct platform *platform, const char **failed);
+/* The state of that device; NULL: there is none. */
+void *device_set_find(struct device_set *set, const struct device *device, unsigned number);
+
+uint64_t device_set_next_event(const struct device_set *set);
+void device_set_advance(struct device_set *set);
+void device_set_polled(struct device_set *set, uint64_t bits);
+void device_set_reset(struct device_set *set);
+/* True: none has anything in flight. */
+bool device_set_quiet(struct device_set *set);
+void device_set_resume(struct device_set *set);
+
+/* One section for each device. */
+void device_set_save(struct device_set *set, struct stream *s);
+/* A section that stream_next gave. commit false: only checks whether it could be loaded. E_UNSUPPORTED: no device of
+ * that name and number, or another version; E_ARG: it makes no sense. Nothing is changed then. */
+must_check enum error device_set_load(struct device_set *set, struct stream *s, const struct stream_section *section,
+                                      bool commit);
+
+#endif
