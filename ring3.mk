@@ -42,6 +42,14 @@ $(R3)/vmm/%.o: CFLAGS3 += -isystem $(ZYDIS)/include $(ZYDIS_DEFS)
 # (Not by a pattern: one without a recipe would cancel the rule below.)
 $(filter $(R3)/vmm/%,$(call obj3,vmm)): | $(ZYDIS)
 
+# What guests read of their machine, from ASL. iasl knows no suffixes of C numbers.
+$(BUILD)/gen/dsdt.h: vmm/firmware/dsdt.asl vmm/devices/layout.h
+	@mkdir -p $(@D)
+	$(CC) -E -P -undef -x c -I. $< | sed -E 's/\b(0x[0-9a-fA-F]+|[0-9]+)(ull|u)\b/\1/g' > $(BUILD)/gen/dsdt.asl
+	iasl -vw 3144 -vs -we -p $(BUILD)/gen/dsdt $(BUILD)/gen/dsdt.asl > $(BUILD)/gen/dsdt.log || { cat $(BUILD)/gen/dsdt.log >&2; exit 1; }
+	{ echo 'static const unsigned char dsdt_aml[] = {'; od -An -v -tx1 $(BUILD)/gen/dsdt.aml | sed 's/ \(..\)/0x\1,/g'; echo '};'; } > $@
+$(R3)/vmm/firmware/acpi.o: $(BUILD)/gen/dsdt.h
+
 $(R3)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS3) -MMD -MP -c -o $@ $<

@@ -67,7 +67,7 @@ def main():
         rules.append(f'{build}/unit/{name}: {" ".join(mine)}\n\t$(HOSTCC) $(UNIT_FLAGS) -o $@ $^ {" ".join(link_flags)} -lcmocka')
     for target, (source, flags) in objects.items():
         rules.append(
-            f'{target}: {source}\n\t@mkdir -p $(@D)\n\t$(HOSTCC) $(UNIT_FLAGS) {" ".join(flags)} -MMD -MP -c -o $@ $<'
+            f'{target}: {source} | $(UNIT_GENERATED)\n\t@mkdir -p $(@D)\n\t$(HOSTCC) $(UNIT_FLAGS) {" ".join(flags)} -MMD -MP -c -o $@ $<'
         )
         rules.append(f'-include {target[:-2]}.d')
     text = '\n'.join(rules) + '\n'

@@ -312,7 +312,6 @@ static const struct acpi_machine *describe(const struct vm *vm)
     acpi_standard(&a, vm->vcpus);
     a.gpe0 = 0; /* nothing here raises general-purpose events */
     a.gpe0_bytes = 0;
-    a.pci_slots = 1; /* no function here uses INTx yet */
     shared_window(vm, &a.mmio64_base, &a.mmio64_size);
     return &a;
 }

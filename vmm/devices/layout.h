@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the machine's fixed parts are. The ACPI tables, the loaders and the devices all take it from here. */
+/* Where the machine's fixed parts are. The ACPI tables, the loaders and the devices all take it from here. Numbers only:
+ * vmm/firmware/dsdt.asl includes it too. */
 #ifndef VMM_DEVICES_LAYOUT_H
 #define VMM_DEVICES_LAYOUT_H
 
-#define LAYOUT_LOW_RAM_END   0xc0000000ull /* RAM below 4 GiB ends here at the latest; the rest goes above 4 GiB */
-#define LAYOUT_PCI_MMIO_BASE 0xc0000000ull /* window for BARs */
-#define LAYOUT_PCI_MMIO_LAST 0xdfffffffull
-#define LAYOUT_ECAM_BASE     0xe0000000ull /* bus 0 only */
-#define LAYOUT_ECAM_BYTES    0x00100000ull
-#define LAYOUT_IOAPIC_BASE   0xfec00000ull
-#define LAYOUT_LAPIC_BASE    0xfee00000ull
+#define LAYOUT_LOW_RAM_END    0xc0000000ull /* RAM below 4 GiB ends here at the latest; the rest goes above 4 GiB */
+#define LAYOUT_PCI_MMIO_BASE  0xc0000000ull /* window for BARs */
+#define LAYOUT_PCI_MMIO_LAST  0xdfffffffull
+#define LAYOUT_PCI_MMIO_BYTES 0x20000000ull
+#define LAYOUT_ECAM_BASE      0xe0000000ull /* bus 0 only */
+#define LAYOUT_ECAM_BYTES     0x00100000ull
+#define LAYOUT_IOAPIC_BASE    0xfec00000ull
+#define LAYOUT_LAPIC_BASE     0xfee00000ull
 
-#define LAYOUT_PCI_IO_BASE 0xc000u /* window for I/O BARs */
-#define LAYOUT_PCI_IO_LAST 0xefffu
+#define LAYOUT_PCI_IO_BASE  0xc000u /* window for I/O BARs */
+#define LAYOUT_PCI_IO_LAST  0xefffu
+#define LAYOUT_PCI_IO_BYTES 0x3000u
 
 #define LAYOUT_PM_BASE \
     0x600u /* PM1a event block (4), control block (2) at +4, PM timer (4) at +8, GPE0 (4) at +0x20 \

@@ -5,7 +5,11 @@
 #include "vmm/firmware/acpi.h"
 #include "lib/string.h"
 #include "vmm/devices/layout.h"
-#include "vmm/firmware/aml.h"
+
+#include "dsdt.h" /* made by the build */
+
+#define AML_NAME  0x08u
+#define AML_QWORD 0x0eu
 
 /* Table header (5.2.6). */
 struct header {
@@ -128,110 +132,30 @@ static void finish(struct header *h, const char *signature, uint8_t revision, si
     h->checksum = checksum(h, length);
 }
 
-/* A plain device: PNP id, unique number, its resources by the caller. */
-static size_t device(struct aml *a, const char *name, const char *pnp, uint32_t unique)
+/* Sets the number that the table in ASL calls `name`: a Name of a QWord constant (20.2.5.1, 20.2.3). */
+static bool set_number(uint8_t *aml, size_t size, const char *name, uint64_t value)
 {
-    size_t d = aml_device(a, name);
-    aml_name(a, "_HID");
-    aml_eisa_id(a, pnp);
-    aml_name(a, "_UID");
-    aml_integer(a, unique);
-    return d;
-}
-
-static void pci_routing(struct aml *a, const struct acpi_machine *m)
-{
-    unsigned slots = m->pci_slots > 32 ? 32 : m->pci_slots, first = 1;
-    aml_name(a, "_PRT");
-    size_t table = aml_package(a, (uint8_t)(slots > first ? (slots - first) * 4 : 0));
-    for (unsigned slot = first; slot < slots; slot++) {
-        for (unsigned pin = 0; pin < 4; pin++) {
-            size_t entry = aml_package(a, 4);
-            aml_integer(a, slot << 16 | 0xffffu);
-            aml_integer(a, pin);
-            aml_integer(a, 0); /* no link device: the next is a GSI */
-            aml_integer(a, m->pci_gsi[(slot + pin) % 4]);
-            aml_end(a, entry);
-        }
+    for (size_t i = 0; i + 14 <= size; i++) {
+        if (aml[i] != AML_NAME || memcmp(aml + i + 1, name, 4) != 0 || aml[i + 5] != AML_QWORD)
+            continue;
+        memcpy(aml + i + 6, &value, 8);
+        return true;
     }
-    aml_end(a, table);
+    return false;
 }
 
-static void pci_bridge(struct aml *a, const struct acpi_machine *m)
-{
-    size_t d = device(a, "PCI0", m->ecam_base != 0 ? "PNP0A08" : "PNP0A03", 0);
-    aml_name(a, "_CID");
-    aml_eisa_id(a, "PNP0A03");
-    aml_name(a, "_SEG");
-    aml_integer(a, 0);
-    aml_name(a, "_BBN");
-    aml_integer(a, 0);
-    aml_name(a, "_CRS");
-    size_t r = aml_resources(a);
-    aml_bus_range(a, 0, m->ecam_base != 0 ? m->ecam_bus_last : 0);
-    aml_io(a, 0xcf8, 8);
-    if (m->pci_io_size != 0)
-        aml_io_range(a, m->pci_io_base, (uint16_t)(m->pci_io_base + m->pci_io_size - 1));
-    if (m->mmio_size != 0)
-        aml_memory_range(a, (uint32_t)m->mmio_base, (uint32_t)(m->mmio_base + m->mmio_size - 1));
-    if (m->mmio64_size != 0)
-        aml_memory_range64(a, m->mmio64_base, m->mmio64_base + m->mmio64_size - 1);
-    aml_resources_end(a, r);
-    pci_routing(a, m);
-    aml_end(a, d);
-}
-
-static void system_devices(struct aml *a, const struct acpi_machine *m)
-{
-    size_t d, r;
-    if (m->ecam_base != 0) {
-        /* Operating systems believe MCFG only if the window is claimed here (PCI Firmware 3.2, 4.1.2). */
-        d = device(a, "MBRD", "PNP0C02", 0);
-        aml_name(a, "_CRS");
-        r = aml_resources(a);
-        aml_memory_fixed(a, (uint32_t)m->ecam_base, (m->ecam_bus_last + 1u) << 20);
-        aml_resources_end(a, r);
-        aml_end(a, d);
-    }
-    if (m->com1_port != 0) {
-        d = device(a, "COM1", "PNP0501", 1);
-        aml_name(a, "_CRS");
-        r = aml_resources(a);
-        aml_io(a, m->com1_port, 8);
-        aml_irq(a, m->com1_irq);
-        aml_resources_end(a, r);
-        aml_end(a, d);
-    }
-    d = device(a, "RTC", "PNP0B00", 0);
-    aml_name(a, "_CRS");
-    r = aml_resources(a);
-    aml_io(a, 0x70, 2);
-    aml_irq(a, 8);
-    aml_resources_end(a, r);
-    aml_end(a, d);
-}
-
+/* vmm/firmware/dsdt.asl as the build has compiled it. */
 static struct header *dsdt(struct writer *w, const struct acpi_machine *m)
 {
-    struct header *h = reserve(w, sizeof(*h), 16);
+    struct header *h = reserve(w, sizeof dsdt_aml, 16);
+    uint8_t *aml = (uint8_t *)h;
     if (h == NULL)
         return NULL;
-    struct aml a = {.bytes = w->area + w->used, .size = w->size - w->used};
-    size_t scope = aml_scope(&a, "\\_SB");
-    pci_bridge(&a, m);
-    system_devices(&a, m);
-    aml_end(&a, scope);
-    aml_name(&a, "\\_S5");
-    size_t s5 = aml_package(&a, 4);
-    aml_integer(&a, m->s5_type);
-    aml_integer(&a, m->s5_type);
-    aml_integer(&a, 0);
-    aml_integer(&a, 0);
-    aml_end(&a, s5);
-    if (a.failed)
+    memcpy(aml, dsdt_aml, sizeof dsdt_aml);
+    if (!set_number(aml, sizeof dsdt_aml, "MULB", m->mmio64_base) ||
+        !set_number(aml, sizeof dsdt_aml, "MULS", m->mmio64_size))
         return NULL;
-    w->used += a.used;
-    finish(h, "DSDT", 2, sizeof(*h) + a.used); /* revision 2: 64-bit integers */
+    finish(h, "DSDT", 2, sizeof dsdt_aml); /* revision 2: 64-bit integers */
     return h;
 }
 
@@ -348,10 +272,9 @@ static struct header *list(struct writer *w, const char *signature, size_t entry
 
 static bool describable(const struct acpi_machine *m, uint64_t gpa, size_t size)
 {
-    return m->vcpus >= 1 && m->vcpus <= VMM_VCPUS_MAX && m->mmio_base <= UINT32_MAX &&
-           m->mmio_size <= UINT32_MAX - m->mmio_base + 1 && m->ecam_base <= UINT32_MAX &&
-           m->mmio64_base <= UINT64_MAX - m->mmio64_size && m->pci_io_base + m->pci_io_size <= 0x10000 &&
-           gpa % 64 == 0 && gpa <= UINT32_MAX && size <= UINT32_MAX - gpa;
+    return m->vcpus >= 1 && m->vcpus <= VMM_VCPUS_MAX && m->ecam_base <= UINT32_MAX &&
+           m->mmio64_base <= UINT64_MAX - m->mmio64_size && gpa % 64 == 0 && gpa <= UINT32_MAX &&
+           size <= UINT32_MAX - gpa;
 }
 
 size_t acpi_write(uint8_t *area, size_t size, uint64_t gpa, const struct acpi_machine *m, uint64_t *rsdp_address)
@@ -411,20 +334,11 @@ void acpi_standard(struct acpi_machine *m, uint32_t vcpus)
         .pm_timer = LAYOUT_PM_TMR,
         .gpe0 = LAYOUT_GPE0,
         .gpe0_bytes = LAYOUT_GPE0_BYTES,
-        .s5_type = LAYOUT_SLP_TYP_S5,
         .reset_port = LAYOUT_RESET_PORT,
         .reset_value = LAYOUT_RESET_VALUE,
         .rtc_century = 0x32,
         .ecam_base = LAYOUT_ECAM_BASE,
         .ecam_bus_last = (uint8_t)((LAYOUT_ECAM_BYTES >> 20) - 1),
-        .mmio_base = LAYOUT_PCI_MMIO_BASE,
-        .mmio_size = LAYOUT_PCI_MMIO_LAST - LAYOUT_PCI_MMIO_BASE + 1,
-        .pci_io_base = LAYOUT_PCI_IO_BASE,
-        .pci_io_size = LAYOUT_PCI_IO_LAST - LAYOUT_PCI_IO_BASE + 1,
-        .pci_gsi = {16, 17, 18, 19},
-        .pci_slots = 32,
-        .com1_port = LAYOUT_PORT_COM1,
-        .com1_irq = LAYOUT_IRQ_COM1,
         .power_button = 1,
     };
 }

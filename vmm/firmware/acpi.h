@@ -26,20 +26,13 @@ struct acpi_machine {
     uint16_t pm_timer;     /* 4 bytes; 0: none */
     uint16_t gpe0;         /* 0: none */
     uint8_t gpe0_bytes;    /* status and enable together: even */
-    uint8_t s5_type;       /* SLP_TYP of S5 */
     uint16_t reset_port;   /* byte register; 0: none */
     uint8_t reset_value;
     uint8_t rtc_century; /* CMOS index; 0: none */
     uint64_t ecam_base;  /* 0: no ECAM */
     uint8_t ecam_bus_last;
-    uint64_t mmio_base, mmio_size;     /* PCI window below 4 GiB */
-    uint64_t mmio64_base, mmio64_size; /* above; size 0: none */
-    uint16_t pci_io_base, pci_io_size; /* I/O window; size 0: none */
-    uint8_t pci_gsi[4];                /* GSI of INTA..INTD of slot 0; slot s pin p uses pci_gsi[(s + p) % 4] */
-    uint8_t pci_slots;                 /* _PRT entries are made for slots 1..pci_slots-1 */
-    uint16_t com1_port;                /* 0: none */
-    uint8_t com1_irq;
-    uint8_t power_button; /* 1: fixed power button in PM1a */
+    uint64_t mmio64_base, mmio64_size; /* the PCI window above RAM; size 0: none */
+    uint8_t power_button;              /* 1: fixed power button in PM1a */
 };
 
 /* The machine of vmm/devices/layout.h. */
