@@ -266,6 +266,7 @@ static void find_devices(struct vm *vm)
         .output = on_output,
         .input = on_input,
     };
+    shared_window(vm, &vm->platform.window, &vm->platform.window_bytes);
 }
 
 enum error machine_init(struct vm *vm, char *why, size_t why_size)

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * See vmm/shared.h. Where regions are first: below 4 GiB, so that guests without 64-bit addresses reach them too,
- * unless they are large; those stand above RAM, as far as the guest's CPU has addresses there.
- */
+/* See vmm/shared.h. */
 #include "vmm/shared.h"
 #include "lib/log.h"
 #include "vmm/devices/layout.h"
 #include "vmm/machine.h"
 
-#define LOW_REGISTERS LAYOUT_PCI_MMIO_BASE
-#define LOW_MSIX      (LAYOUT_PCI_MMIO_BASE + 0x10000)
-#define LOW_MEMORY    (LAYOUT_PCI_MMIO_BASE + 0x4000000)
-#define LOW_MAX       0x4000000ull /* the largest region there */
 #define WINDOW_ALIGN  VMM_REGION_STRIDE
 #define WINDOW_BYTES  0x200000000ull /* all regions at their largest, and room to move them */
-_Static_assert(LOW_MEMORY + VMM_REGIONS_MAX * LOW_MAX - 1 <= LAYOUT_PCI_MMIO_LAST,
-               "they fit, each at a multiple of its size");
-
 #define REFUSAL_LOGS  8u
 #define WAKES_PER_MS  10u
 #define WAKES_AT_ONCE 64u
@@ -71,24 +61,6 @@ static void on_wrote(void *context, const struct ivshmem *s, uint64_t offset)
 
 static const struct ivshmem_hooks hooks = {on_map, on_unmap, on_ring, on_wrote};
 
-/* Where region `number` is first: behind those before it that are in the same window. 0: it has no place there. */
-static uint64_t memory_place(const struct vm *vm, unsigned number)
-{
-    const struct vmm_region *region = vm->boot->region;
-    uint64_t low = LOW_MEMORY, high, left, place = 0;
-    shared_window(vm, &high, &left);
-    left += high; /* the window's end */
-    for (unsigned i = 0; i <= number; i++) {
-        uint64_t size = region[i].size, *at = size <= LOW_MAX ? &low : &high;
-        place = (*at + size - 1) & ~(size - 1);
-        if (size > LOW_MAX && (place >= left || size > left - place))
-            place = 0;
-        else
-            *at = place + size;
-    }
-    return place;
-}
-
 static unsigned count(const struct vmm_boot *boot)
 {
     return boot->region_count < VMM_REGIONS_MAX ? boot->region_count : VMM_REGIONS_MAX;
@@ -97,11 +69,9 @@ static unsigned count(const struct vmm_boot *boot)
 static enum error init(void *state, const struct platform *p, unsigned number)
 {
     struct vm *vm = p->context;
-    const struct ivshmem_place place = {LOW_REGISTERS + number * PAGE_SIZE, LOW_MSIX + number * PAGE_SIZE,
-                                        memory_place(vm, number)};
     vm->shared[number] = state;
     return ivshmem_init(state, p->pci, number, &p->boot->region[number],
-                        (void *)(VMM_REGIONS_VA + number * VMM_REGION_STRIDE), &place, &hooks, p->message, vm);
+                        (void *)(VMM_REGIONS_VA + number * VMM_REGION_STRIDE), &hooks, p->message, vm);
 }
 
 static void reset(void *state)

@@ -4,8 +4,8 @@
 #include "dev_test.h"
 #include "vmm/devices/ivshmem.h"
 
-#define REGISTERS 0xc0000000ull
-#define MSIX      0xc0010000ull
+#define REGISTERS 0xc0200000ull
+#define MSIX      0xc0201000ull
 #define MEMORY    0xc4000000ull
 #define SIZE      0x4000ull
 #define DEVFN     (2u << 3) /* of region 1 */
@@ -68,7 +68,6 @@ static const struct ivshmem_hooks hooks = {on_map, on_unmap, on_ring, on_wrote};
 static void build(bool writable)
 {
     const struct irq_sink irq = {lines_gsi, &lines};
-    const struct ivshmem_place place = {REGISTERS, MSIX, MEMORY};
     region = (struct vmm_region){.name = "mail",
                                  .size = SIZE,
                                  .writable = writable,
@@ -81,7 +80,7 @@ static void build(bool writable)
     refusal = OK;
     bus_init(&bus);
     assert_int_equal(pci_init(&pci, &bus, &irq), OK);
-    assert_int_equal(ivshmem_init(&s, &pci, 1, &region, memory, &place, &hooks, deliver, &lines), OK);
+    assert_int_equal(ivshmem_init(&s, &pci, 1, &region, memory, &hooks, deliver, &lines), OK);
 }
 
 static int setup(void **state)

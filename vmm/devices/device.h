@@ -36,7 +36,8 @@ struct platform {
     struct power_sink power; /* off, reset */
     uint64_t space;          /* handle of the guest's memory */
     const uint64_t *boot_tsc;
-    int64_t unix_seconds; /* the time of day at which the machine started */
+    uint64_t window, window_bytes; /* for large BARs, above RAM; 0 bytes: there is none */
+    int64_t unix_seconds;          /* the time of day at which the machine started */
     /* The hooks below get this. */
     void *context;
     void (*message)(void *context, const struct interrupt_message *message); /* MSI, I/O APIC; needs no lock */

@@ -161,8 +161,7 @@ bool ivshmem_at(const struct ivshmem *s, uint64_t gpa)
 }
 
 enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
-                        void *memory, const struct ivshmem_place *place, const struct ivshmem_hooks *hooks,
-                        msix_deliver *deliver, void *context)
+                        void *memory, const struct ivshmem_hooks *hooks, msix_deliver *deliver, void *context)
 {
     memset(s, 0, sizeof *s);
     s->region = region;
@@ -174,18 +173,20 @@ enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, cons
     pci_function_init(f, VENDOR, DEVICE, CLASS, REVISION, VENDOR, SUBSYSTEM);
     f->written = config_written;
     f->context = s;
-    enum error e = pci_bar_init(f, BAR_REGISTERS, PCI_BAR_MEM32, false, IVSHMEM_REGISTERS_BYTES, place->registers, NULL,
+    enum error e = pci_bar_init(f, BAR_REGISTERS, PCI_BAR_MEM32, false, IVSHMEM_REGISTERS_BYTES, PCI_ALLOCATE, NULL,
                                 register_access, s);
     if (e == OK)
-        e = msix_init(&s->msix, f, BAR_MSIX, place->msix, VMM_REGION_VECTORS, deliver, context);
+        e = msix_init(&s->msix, f, BAR_MSIX, PCI_ALLOCATE, VMM_REGION_VECTORS, deliver, context);
     if (e == OK)
-        e = pci_bar_init(f, BAR_MEMORY, PCI_BAR_MEM64, true, region->size, place->memory, NULL, memory_access, s);
+        e = pci_bar_init(f, BAR_MEMORY, PCI_BAR_MEM64, true, region->size, PCI_ALLOCATE, NULL, memory_access, s);
     if (e != OK)
         return e;
     f->bar[BAR_MEMORY].appear = appear;
     f->bar[BAR_MEMORY].disappear = disappear;
     f->config[CONFIG_COMMAND] |= COMMAND_MEMORY; /* as firmware leaves it: the region is there without a driver */
-    return pci_add(pci, f, (uint8_t)((1 + index) << 3), 0);
+    uint8_t devfn;
+    e = pci_place(PCI_KIND_SHARED, index, &devfn);
+    return e == OK ? pci_add(pci, f, devfn, 0) : e;
 }
 
 void ivshmem_reset(struct ivshmem *s)

@@ -48,15 +48,11 @@ struct ivshmem {
     uint32_t waiting; /* by vector */
 };
 
-/* Where the BARs are before the guest moves them. memory 0: nowhere yet. */
-struct ivshmem_place {
-    uint64_t registers, msix, memory;
-};
-
-/* Puts it at slot 1 + index of the bus. `region` and `memory` must stay. Errors: as of pci_add, pci_bar_init. */
+/* Puts it on the bus as the index-th of its kind. `region` and `memory` must stay. Errors: as of pci_place, pci_add,
+ * pci_bar_init. */
 must_check enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
-                                   void *memory, const struct ivshmem_place *place, const struct ivshmem_hooks *hooks,
-                                   msix_deliver *deliver, void *context);
+                                   void *memory, const struct ivshmem_hooks *hooks, msix_deliver *deliver,
+                                   void *context);
 /* A peer has rung. */
 void ivshmem_rung(struct ivshmem *s, unsigned vector);
 /* Until ivshmem_resume a ring from outside is kept, and the guest sees nothing of it. */

@@ -8,6 +8,9 @@
 #define LAYOUT_PCI_MMIO_BASE  0xc0000000ull /* window for BARs */
 #define LAYOUT_PCI_MMIO_LAST  0xdfffffffull
 #define LAYOUT_PCI_MMIO_BYTES 0x20000000ull
+/* In that window: 1 MiB for the small BARs of each slot, and from LAYOUT_PCI_LARGE on the large ones. */
+#define LAYOUT_PCI_SLOT_BYTES 0x100000ull
+#define LAYOUT_PCI_LARGE      0xc4000000ull
 #define LAYOUT_ECAM_BASE      0xe0000000ull /* bus 0 only */
 #define LAYOUT_ECAM_BYTES     0x00100000ull
 #define LAYOUT_IOAPIC_BASE    0xfec00000ull
@@ -16,6 +19,21 @@
 #define LAYOUT_PCI_IO_BASE  0xc000u /* window for I/O BARs */
 #define LAYOUT_PCI_IO_LAST  0xefffu
 #define LAYOUT_PCI_IO_BYTES 0x3000u
+#define LAYOUT_PCI_IO_SLOT  0x100u /* of it for each slot */
+
+/* Where functions stand on the bus: a device's slot follows from its kind and number, so adding one moves no other.
+ * Number n of a kind is at slot FIRST + n % SLOTS, function n / SLOTS. Slots 29 and 30 stay free for hot-plug. */
+#define LAYOUT_SLOT_SHARED   1u /* shared memory regions */
+#define LAYOUT_SLOTS_SHARED  4u
+#define LAYOUT_SLOT_OTHER    5u
+#define LAYOUT_SLOTS_OTHER   3u
+#define LAYOUT_SLOT_DISK     8u
+#define LAYOUT_SLOTS_DISK    8u
+#define LAYOUT_SLOT_NETWORK  16u
+#define LAYOUT_SLOTS_NETWORK 8u
+#define LAYOUT_SLOT_PASSED   24u /* the machine's own devices, given to a guest */
+#define LAYOUT_SLOTS_PASSED  5u
+#define LAYOUT_SLOT_ISA      31u
 
 #define LAYOUT_PM_BASE \
     0x600u /* PM1a event block (4), control block (2) at +4, PM timer (4) at +8, GPE0 (4) at +0x20 \

@@ -19,8 +19,8 @@ enum {
     CFG_CLASS = 0x09,
     CFG_HEADER = 0x0e,
     CFG_BAR = 0x10,
-    CFG_BAR_END = 0x28,
     CFG_SUBSYSTEM = 0x2c,
+    CFG_ROM = 0x30,
     CFG_CAPABILITIES = 0x34,
     CFG_INT_LINE = 0x3c,
     CFG_INT_PIN = 0x3d,
@@ -31,6 +31,9 @@ enum {
 #define COMMAND_MEMORY      0x0002u
 #define COMMAND_WRITABLE    0x0547u /* I/O, memory, bus master, parity, SERR, INTx off */
 #define COMMAND_INTX_OFF    0x0400u
+#define ROM_ON              0x0001u
+#define SMALL_BAR           0x10000u
+#define LARGEST_LOW         0x4000000u
 #define STATUS_INTX         0x0008u
 #define STATUS_CAPABILITIES 0x0010u
 
@@ -65,6 +68,8 @@ enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kin
         return E_ARG;
     if (f->bar[index].kind != PCI_BAR_NONE || (wide && f->bar[index + 1].kind != PCI_BAR_NONE))
         return E_OVERLAP;
+    bool allocate = address == PCI_ALLOCATE;
+    address = allocate ? 0 : address;
     if (size == 0 || (size & (size - 1)) || (address & (size - 1)))
         return E_ARG;
     if (io ? (size < 4 || size > 256 || !port || address > 0xffff) : (size < 16 || !memory))
@@ -73,6 +78,7 @@ enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kin
         return E_ARG;
     f->bar[index] = (struct pci_bar){.kind = (uint8_t)kind,
                                      .prefetchable = prefetchable,
+                                     .allocate = allocate,
                                      .size = size,
                                      .port = port,
                                      .memory = memory,
@@ -87,6 +93,29 @@ enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kin
         f->bar[index + 1].kind = PCI_BAR_UPPER;
         put(f, at + 4, 4, (uint32_t)(address >> 32));
     }
+    return OK;
+}
+
+static void read_rom(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
+{
+    const struct pci_function *f = device;
+    uint64_t v = 0;
+    if (is_write || size > 8 || offset > f->bar[PCI_ROM].size - size)
+        return;
+    memcpy(&v, f->rom + offset, size);
+    *value = v;
+}
+
+enum error pci_rom_init(struct pci_function *f, const uint8_t *rom, uint64_t size)
+{
+    if (size < 2048 || size > SMALL_BAR || (size & (size - 1)) || !rom)
+        return E_ARG;
+    f->rom = rom;
+    f->bar[PCI_ROM] = (struct pci_bar){
+        .kind = PCI_BAR_MEM32, .allocate = true, .size = size, .memory = read_rom, .device = f};
+    uint32_t mask = (uint32_t) ~(size - 1) | ROM_ON;
+    for (unsigned i = 0; i < 4; i++)
+        f->writable[CFG_ROM + i] = (uint8_t)(mask >> (8 * i));
     return OK;
 }
 
@@ -135,7 +164,7 @@ static void update_intx(struct pci *pci, unsigned index)
     if (pin < 1 || pin > 4)
         return;
     unsigned line = ((f->devfn >> 3) + pin - 1u) & 3u;
-    uint32_t before = pci->intx_lines[line], bit = 1u << index;
+    uint64_t before = pci->intx_lines[line], bit = 1ull << index;
     bool on = f->intx && !(pci_config16(f, CFG_COMMAND) & COMMAND_INTX_OFF);
     pci->intx_lines[line] = on ? before | bit : before & ~bit;
     if ((before != 0) != (pci->intx_lines[line] != 0))
@@ -152,11 +181,18 @@ void pci_intx(struct pci_function *f, bool level)
 
 /* ---- BARs ---- */
 
+static unsigned bar_register(unsigned index)
+{
+    return index == PCI_ROM ? CFG_ROM : CFG_BAR + 4 * index;
+}
+
 /* Where the BAR wants to be now. False: it does not decode. */
 static bool bar_wanted(const struct pci_function *f, unsigned index, uint64_t *base)
 {
     const struct pci_bar *bar = &f->bar[index];
-    unsigned command = pci_config16(f, CFG_COMMAND), at = CFG_BAR + 4 * index;
+    unsigned command = pci_config16(f, CFG_COMMAND), at = bar_register(index);
+    if (index == PCI_ROM && !(f->config[CFG_ROM] & ROM_ON))
+        return false;
     uint64_t address = (uint64_t)pci_config16(f, at) | (uint64_t)pci_config16(f, at + 2) << 16;
     if (bar->kind == PCI_BAR_MEM64)
         address |= (uint64_t)pci_config16(f, at + 4) << 32 | (uint64_t)pci_config16(f, at + 6) << 48;
@@ -199,10 +235,10 @@ static void map(struct pci *pci, struct pci_bar *bar, uint64_t base)
 static void place_bars(struct pci *pci, struct pci_function *f)
 {
     uint64_t base;
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < PCI_BARS; i++)
         if (f->bar[i].size && (!bar_wanted(f, i, &base) || base != f->bar[i].base))
             unmap(pci, &f->bar[i]);
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < PCI_BARS; i++) {
         struct pci_bar *bar = &f->bar[i];
         if (!bar->size || bar->mapped || !bar_wanted(f, i, &base))
             continue;
@@ -240,7 +276,7 @@ static void config_write(struct pci *pci, unsigned bus, unsigned devfn, unsigned
         f->config[at] = (uint8_t)((f->config[at] & ~f->writable[at]) | (byte & f->writable[at]));
         f->config[at] &= (uint8_t) ~(byte & f->clear[at]);
     }
-    if (offset < CFG_BAR_END && offset + size > CFG_COMMAND) {
+    if (offset < CFG_ROM + 4 && offset + size > CFG_COMMAND) {
         place_bars(pci, f);
         for (unsigned i = 0; i < pci->count; i++)
             if (pci->function[i] == f)
@@ -281,6 +317,71 @@ static void ecam_access(void *device, uint64_t offset, unsigned size, bool is_wr
         *value = config_read(device, bus, devfn, reg, size);
 }
 
+/* ---- places ---- */
+
+enum error pci_place(enum pci_kind kind, unsigned number, uint8_t *devfn)
+{
+    static const uint8_t first[PCI_KINDS] = {LAYOUT_SLOT_SHARED, LAYOUT_SLOT_OTHER, LAYOUT_SLOT_DISK,
+                                             LAYOUT_SLOT_NETWORK, LAYOUT_SLOT_PASSED};
+    static const uint8_t slots[PCI_KINDS] = {LAYOUT_SLOTS_SHARED, LAYOUT_SLOTS_OTHER, LAYOUT_SLOTS_DISK,
+                                             LAYOUT_SLOTS_NETWORK, LAYOUT_SLOTS_PASSED};
+    if (kind >= PCI_KINDS || number / slots[kind] > 7)
+        return E_QUOTA;
+    *devfn = (uint8_t)((first[kind] + number % slots[kind]) << 3 | number / slots[kind]);
+    return OK;
+}
+
+void pci_window(struct pci *pci, uint64_t base, uint64_t size)
+{
+    pci->high_next = base;
+    pci->high_end = base + size;
+}
+
+/* The next multiple of `size` in [*next, end), which is then taken; 0: there is no room. */
+static uint64_t take(uint64_t *next, uint64_t end, uint64_t size)
+{
+    uint64_t at = (*next + size - 1) & ~(size - 1);
+    if (at < *next || at >= end || size > end - at)
+        return 0;
+    *next = at + size;
+    return at;
+}
+
+static uint64_t allocate(struct pci *pci, unsigned slot, const struct pci_bar *bar)
+{
+    uint64_t base, next, at;
+    if (bar->kind == PCI_BAR_IO) {
+        base = LAYOUT_PCI_IO_BASE + slot * LAYOUT_PCI_IO_SLOT;
+        next = base + pci->io_used[slot];
+        at = take(&next, base + LAYOUT_PCI_IO_SLOT, bar->size);
+        pci->io_used[slot] = (uint16_t)(next - base);
+        return at;
+    }
+    if (bar->kind == PCI_BAR_MEM32 && bar->size <= SMALL_BAR) {
+        base = LAYOUT_PCI_MMIO_BASE + slot * LAYOUT_PCI_SLOT_BYTES;
+        next = base + pci->slot_used[slot];
+        at = take(&next, base + LAYOUT_PCI_SLOT_BYTES, bar->size < 4096 ? 4096 : bar->size);
+        pci->slot_used[slot] = (uint32_t)(next - base);
+        return at;
+    }
+    if (bar->kind == PCI_BAR_MEM64 && bar->size > LARGEST_LOW)
+        return take(&pci->high_next, pci->high_end, bar->size);
+    return take(&pci->large_next, LAYOUT_PCI_MMIO_LAST + 1, bar->size);
+}
+
+static void allocate_bars(struct pci *pci, struct pci_function *f)
+{
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        const struct pci_bar *bar = &f->bar[i];
+        uint64_t at = bar->allocate ? allocate(pci, f->devfn >> 3, bar) : 0;
+        if (at == 0)
+            continue;
+        put(f, bar_register(i), 4, (uint32_t)at | f->config[bar_register(i)]);
+        if (bar->kind == PCI_BAR_MEM64)
+            put(f, bar_register(i) + 4, 4, (uint32_t)(at >> 32));
+    }
+}
+
 enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsigned interrupt_pin)
 {
     if (interrupt_pin > 4)
@@ -298,6 +399,7 @@ enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsig
     for (unsigned i = 0; first && i < pci->count; i++)
         if ((pci->function[i]->devfn ^ devfn) < 8 && (pci->function[i]->devfn & 7))
             first->config[CFG_HEADER] |= 0x80;
+    allocate_bars(pci, f);
     memcpy(f->power_on, f->config, sizeof f->power_on);
     place_bars(pci, f);
     return OK;
@@ -306,7 +408,7 @@ enum error pci_add(struct pci *pci, struct pci_function *f, uint8_t devfn, unsig
 static void take_off_all(struct pci *pci)
 {
     for (unsigned i = 0; i < pci->count; i++)
-        for (unsigned bar = 0; bar < 6; bar++)
+        for (unsigned bar = 0; bar < PCI_BARS; bar++)
             unmap(pci, &pci->function[i]->bar[bar]);
 }
 
@@ -314,7 +416,7 @@ void pci_function_fields(struct pci_function *f, struct stream *s)
 {
     uint8_t config[PCI_CONFIG_BYTES], to_map = 0;
     memcpy(config, f->config, sizeof config);
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < PCI_BARS; i++)
         to_map |= (uint8_t)(f->bar[i].mapped << i);
     STREAM_FIELD(s, config);
     STREAM_FIELD(s, to_map);
@@ -329,7 +431,7 @@ void pci_function_fields(struct pci_function *f, struct stream *s)
 void pci_function_loaded(struct pci_function *f)
 {
     uint64_t base;
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < PCI_BARS; i++)
         if ((f->to_map >> i & 1) && f->bar[i].size && bar_wanted(f, i, &base))
             map(f->pci, &f->bar[i], base);
     pci_intx(f, f->intx);
@@ -340,13 +442,14 @@ enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq
     memset(pci, 0, sizeof *pci);
     pci->bus = bus;
     pci->irq = *irq;
+    pci->large_next = LAYOUT_PCI_LARGE;
     /* Ids on which no operating system hangs chipset-specific work: the generic PCIe host bridge of virtual machines,
      * and a bridge that is told by its class only. */
     pci_function_init(&pci->host, 0x1b36, 0x0008, 0x060000, 0, 0x1af4, 0x1100);
     pci_function_init(&pci->isa, 0x1b36, 0x0ff0, 0x060100, 0, 0x1af4, 0x1100);
     enum error e = pci_add(pci, &pci->host, 0x00, 0);
     if (e == OK)
-        e = pci_add(pci, &pci->isa, 0x1f << 3, 0);
+        e = pci_add(pci, &pci->isa, LAYOUT_SLOT_ISA << 3, 0);
     if (e == OK)
         e = bus_add_ports(bus, 0xcf8, 0xcff, 4, config_port, pci);
     if (e == OK)
@@ -357,7 +460,9 @@ enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq
 static enum error init(void *state, const struct platform *p, unsigned number)
 {
     (void)number;
-    return pci_init(state, p->bus, &p->irq);
+    enum error error = pci_init(state, p->bus, &p->irq);
+    pci_window(state, p->window, p->window_bytes);
+    return error;
 }
 
 static void reset(void *state)

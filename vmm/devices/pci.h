@@ -19,7 +19,10 @@
 #include "vmm/devices/irq.h"
 
 #define PCI_CONFIG_BYTES         256u
-#define PCI_FUNCTIONS_MAX        24u
+#define PCI_FUNCTIONS_MAX        64u
+#define PCI_ALLOCATE             UINT64_MAX /* instead of a BAR's address */
+#define PCI_BARS                 7u
+#define PCI_ROM                  6u                   /* the option ROM among the BARs */
 #define PCI_INTX_GSI(pin_number) (16u + (pin_number)) /* INTA (0) .. INTD of slot 0; slot s, pin p: (s + p) % 4 */
 
 enum pci_bar_kind {
@@ -32,7 +35,7 @@ enum pci_bar_kind {
 
 struct pci_bar {
     uint8_t kind;
-    bool prefetchable, mapped;
+    bool prefetchable, mapped, allocate;
     uint64_t size, base;       /* base: where it is mapped now */
     bus_port_handler port;     /* called with the absolute port; subtract bar->base */
     bus_memory_handler memory; /* called with the offset */
@@ -49,7 +52,8 @@ struct pci_function {
     uint8_t writable[PCI_CONFIG_BYTES]; /* bits the guest may write */
     uint8_t clear[PCI_CONFIG_BYTES];    /* bits that a written 1 clears */
     uint8_t power_on[PCI_CONFIG_BYTES]; /* what pci_add found in config */
-    struct pci_bar bar[6];
+    struct pci_bar bar[PCI_BARS];
+    const uint8_t *rom;
     struct pci *pci;
     uint8_t devfn, capability_end; /* first free byte for capabilities */
     uint8_t to_map;                /* bit i: BAR i was on the bus when this state was saved */
@@ -65,19 +69,34 @@ struct pci {
     uint32_t address; /* 0xcf8 */
     uint8_t count;
     struct pci_function *function[PCI_FUNCTIONS_MAX];
-    uint32_t intx_lines[4]; /* bit i: function i asserts */
+    uint64_t intx_lines[4]; /* bit i: function i asserts */
+    /* What pci_add has allocated. */
+    uint32_t slot_used[32]; /* bytes of each slot's part of the window below 4 GiB */
+    uint16_t io_used[32];
+    uint64_t large_next, high_next, high_end;
     struct pci_function host, isa;
 };
 
 must_check enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq);
+/* The window for large BARs above RAM, before any device is added; size 0 (as at first): there is none. */
+void pci_window(struct pci *pci, uint64_t base, uint64_t size);
+
+/* Where the number-th device of a kind is: devfn. E_QUOTA: there are no more places for that kind. */
+enum pci_kind { PCI_KIND_SHARED, PCI_KIND_OTHER, PCI_KIND_DISK, PCI_KIND_NETWORK, PCI_KIND_PASSED, PCI_KINDS };
+must_check enum error pci_place(enum pci_kind kind, unsigned number, uint8_t *devfn);
 /* Fills ids and class, makes the command register writable. */
 void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code /* 24 bits */,
                        uint8_t revision, uint16_t subsystem_vendor, uint16_t subsystem);
 /* Before pci_add. size: power of two; memory >= 16, I/O 4..256. MEM64 takes index and index + 1. address: first value
- * (0: unassigned). */
+ * (0: unassigned), or PCI_ALLOCATE: pci_add finds one, by the slot if the BAR is small (32 bits wide and at most 64 KiB; I/O), else in
+ * the order of adding, below 4 GiB or, if it is larger than 64 MiB, above RAM. Where there is no room it stays
+ * unassigned. */
 must_check enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable,
                                    uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory,
                                    void *device);
+/* Before pci_add: an option ROM. size: a power of two from 2 KiB to 64 KiB; rom[0..size) must stay. It answers once the
+ * guest has switched it on. */
+must_check enum error pci_rom_init(struct pci_function *f, const uint8_t *rom, uint64_t size);
 /* Adds a capability of `bytes` (its id and next pointer included; `body` is what follows those two). Returns its
  * offset, 0: no room. */
 unsigned pci_capability(struct pci_function *f, uint8_t id, const uint8_t *body, const uint8_t *writable_body,

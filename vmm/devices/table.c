@@ -16,6 +16,7 @@
     ROW(ignored_ports) \
     ROW(pci)           \
     ROW(shared)        \
+    ROW(pci_serial)    \
     ROW(debug_exit)    \
     ROW(bench)
 

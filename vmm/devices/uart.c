@@ -226,11 +226,10 @@ void uart_take_input(struct uart *u)
     }
 }
 
-static void uart_port(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value)
+void uart_access(struct uart *u, unsigned reg, unsigned size, bool is_write, uint32_t *value)
 {
-    struct uart *u = device;
-    unsigned reg = (unsigned)(port - u->base) & 7;
     (void)size;
+    reg &= 7;
     if (is_write)
         write_register(u, reg, (uint8_t)*value);
     else
@@ -238,6 +237,12 @@ static void uart_port(void *device, uint16_t port, unsigned size, bool is_write,
     update_line(u);
     if (reg == 0)
         uart_take_input(u); /* the FIFO may have room now */
+}
+
+static void uart_port(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value)
+{
+    struct uart *u = device;
+    uart_access(u, (unsigned)(port - u->base), size, is_write, value);
 }
 
 size_t uart_room(const struct uart *u)
@@ -270,18 +275,24 @@ void uart_reset(struct uart *u)
     u->lcr = 3;
 }
 
+void uart_make(struct uart *u, const struct irq_sink *irq,
+               size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context)
+{
+    memset(u, 0, sizeof *u);
+    u->irq = *irq;
+    u->write = write;
+    u->context = context;
+    uart_reset(u);
+}
+
 enum error uart_init(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi, const struct irq_sink *irq,
                      size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context)
 {
     if (base > 0xfff8)
         return E_ARG;
-    memset(u, 0, sizeof *u);
+    uart_make(u, irq, write, context);
     u->base = base;
     u->gsi = gsi;
-    u->irq = *irq;
-    u->write = write;
-    u->context = context;
-    uart_reset(u);
     return bus_add_ports(bus, base, (uint16_t)(base + 7), 1, uart_port, u);
 }
 

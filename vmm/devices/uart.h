@@ -47,7 +47,10 @@ void uart_pump(struct uart *u);
 void uart_take_input(struct uart *u);
 extern const struct device uart_device;
 
-/* For other devices with a serial port in them. */
+/* For other devices with a serial port in them: one without a place on the bus, and its registers 0..7. */
+void uart_make(struct uart *u, const struct irq_sink *irq,
+               size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context);
+void uart_access(struct uart *u, unsigned reg, unsigned size, bool is_write, uint32_t *value);
 void uart_reset(struct uart *u);
 void uart_fields(struct uart *u, struct stream *s);
 bool uart_valid(const struct uart *u);

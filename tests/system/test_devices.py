@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PCI device with INTx, an I/O BAR and an option ROM, and a Linux that drives it by what the ACPI tables say."""
+import re
+
+import pytest
+
+from harness import Box, guest
+
+CONF = '[host]\nconsole = serial\n\n' + guest(
+    'debian',
+    'vmlinuz',
+    'cpus = 1-2',
+    memory='256M',
+    initrd='initrd.gz',
+    cmdline='console=ttyS0 loglevel=4 mullion.name=debian',
+    bench_device='yes',
+)
+DEVICE = '/sys/bus/pci/devices/0000:00:05.0'
+
+
+@pytest.fixture(scope='module')
+def box(on):
+    with Box(CONF, on=on) as b:
+        yield b
+        print(b.text)
+
+
+def test_linux_uses_intx(box):
+    """The line of slot 5's INTA is 17: the driver's interrupts are counted there, and what is written comes back."""
+    box.until('debian', 'guest debian ready', 90)
+    box.in_guest('debian', f'cat {DEVICE}/vendor {DEVICE}/device {DEVICE}/class', r'^0x1b36\n0x0002\n0x070002\n')
+    box.in_guest('debian', f'echo irq $(cat {DEVICE}/irq) $(ls {DEVICE}/tty)', r'^irq 17 ttyS\d+\n')
+    tty = re.search(r'^irq 17 (ttyS\d+)', box.log('debian'), re.M).group(1)
+    box.in_guest('debian', f'stty -F /dev/{tty} raw -echo && cat /dev/{tty} > /tmp/back & sleep 1', r'# $')
+    box.in_guest('debian', f'echo it comes back > /dev/{tty}; sleep 1; cat /tmp/back', r'^it comes back\n')
+    box.in_guest('debian', f'grep -c "IO-APIC *17-fasteoi.*{tty}" /proc/interrupts', r'^1\n')
+    box.in_guest(
+        'debian', f"echo taken $(grep {tty} /proc/interrupts | awk '{{print ($2 + $3) > 1}}')", r'^taken 1\n'
+    )
+
+
+def test_linux_reads_the_option_rom(box):
+    box.in_guest('debian', f'echo 1 > {DEVICE}/rom; grep -c "Mullion test ROM" {DEVICE}/rom', r'^1\n')
+
+
+def test_where_things_are(box):
+    """Slots and addresses follow from the device, not from what else there is."""
+    box.in_guest('debian', 'ls /sys/bus/pci/devices', r'^0000:00:00.0 +0000:00:05.0 +0000:00:1f.0\n')
+    box.in_guest('debian', f'head -1 {DEVICE}/resource', r'^0x000000000000c500 0x000000000000c507 ')
