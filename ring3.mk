@@ -38,7 +38,8 @@ $(ZYDIS_LIB): | $(ZYDIS)
 	  $(CC) $(ZYDIS_FLAGS) -c -o $(R3)/zydis/$$f.o $(ZYDIS)/src/$$f.c; done
 	rm -f $@; $(AR) rcs $@ $(R3)/zydis/*.o
 
-$(R3)/vmm/%.o: CFLAGS3 += -isystem $(ZYDIS)/include $(ZYDIS_DEFS)
+# -Wcast-qual: pointers into guest memory are for reading, and stay so (vmm/memory.h).
+$(R3)/vmm/%.o: CFLAGS3 += -Wcast-qual -isystem $(ZYDIS)/include $(ZYDIS_DEFS)
 # (Not by a pattern: one without a recipe would cancel the rule below.)
 $(filter $(R3)/vmm/%,$(call obj3,vmm)): | $(ZYDIS)
 

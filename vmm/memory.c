@@ -62,7 +62,7 @@ enum error guest_memory_add(struct guest_memory *m, uint64_t gpa, uint64_t size,
     return OK;
 }
 
-void *guest_page_elsewhere(const struct guest_memory *m, uint64_t gpa)
+const void *guest_page_elsewhere(const struct guest_memory *m, uint64_t gpa)
 {
     return guest_ptr(m, gpa, 4096);
 }
@@ -82,6 +82,19 @@ static bool all_ram(const struct guest_memory *m, uint64_t gpa, uint64_t len)
         len -= here;
     }
     return true;
+}
+
+static void tell(const struct guest_memory *m, uint64_t gpa, uint64_t len)
+{
+    if (unlikely(m->written != NULL) && len != 0)
+        m->written(m->context, gpa, len);
+}
+
+/* Where to write [gpa, gpa + len); NULL: it is not inside one piece. */
+static void *place(const struct guest_memory *m, uint64_t gpa, uint64_t len)
+{
+    const struct guest_piece *p = guest_piece_of(m, gpa);
+    return p != NULL && len != 0 && len <= p->size - (gpa - p->gpa) ? (uint8_t *)p->hva + (gpa - p->gpa) : NULL;
 }
 
 /* The pointer to gpa and, in *run, how many of `len` bytes lie there. Only after all_ram. */
@@ -113,6 +126,7 @@ enum error guest_write(const struct guest_memory *m, uint64_t gpa, const void *f
     for (uint64_t run; len > 0; gpa += run, in += run, len -= run) {
         uint8_t *to = run_at(m, gpa, len, &run);
         memcpy(to, in, run);
+        tell(m, gpa, run);
     }
     return OK;
 }
@@ -124,8 +138,63 @@ enum error guest_fill(const struct guest_memory *m, uint64_t gpa, uint8_t byte, 
     for (uint64_t run; len > 0; gpa += run, len -= run) {
         uint8_t *to = run_at(m, gpa, len, &run);
         memset(to, byte, run);
+        tell(m, gpa, run);
     }
     return OK;
+}
+
+bool guest_store(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t value)
+{
+    void *to = size <= 8 ? place(m, gpa, size) : NULL;
+    if (to == NULL)
+        return false;
+    if (((uintptr_t)to & (size - 1)) != 0 || (size & (size - 1)) != 0) {
+        memcpy(to, &value, size);
+    } else {
+        switch (size) {
+        case 1: __atomic_store_n((uint8_t *)to, (uint8_t)value, __ATOMIC_RELEASE); break;
+        case 2: __atomic_store_n((uint16_t *)to, (uint16_t)value, __ATOMIC_RELEASE); break;
+        case 4: __atomic_store_n((uint32_t *)to, (uint32_t)value, __ATOMIC_RELEASE); break;
+        default: __atomic_store_n((uint64_t *)to, value, __ATOMIC_RELEASE); break;
+        }
+    }
+    tell(m, gpa, size);
+    return true;
+}
+
+bool guest_set_bits(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t bits)
+{
+    void *at = place(m, gpa, size);
+    if (at == NULL)
+        return false;
+    if (size == 8)
+        __atomic_fetch_or((uint64_t *)at, bits, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_or((uint32_t *)at, (uint32_t)bits, __ATOMIC_RELAXED);
+    tell(m, gpa, size);
+    return true;
+}
+
+void guest_written(const struct guest_memory *m, uint64_t gpa, uint64_t len)
+{
+    if (len == 0)
+        return;
+    uint64_t last = len - 1 > UINT64_MAX - gpa ? UINT64_MAX : gpa + (len - 1);
+    for (uint32_t i = 0; i < m->count; i++) {
+        uint64_t first = m->piece[i].gpa, end = first + (m->piece[i].size - 1);
+        first = gpa > first ? gpa : first;
+        end = last < end ? last : end;
+        if (first <= end)
+            tell(m, first, end - first + 1);
+    }
+}
+
+void guest_clear(const struct guest_memory *m)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        memset(m->piece[i].hva, 0, m->piece[i].size);
+        tell(m, m->piece[i].gpa, m->piece[i].size);
+    }
 }
 
 uint64_t guest_low_end(const struct guest_memory *m)

@@ -6,6 +6,11 @@
  * Promises: every access is checked against the pieces, whatever number the guest or an image gave; nothing here can
  * reach an address outside them. A range that straddles two pieces is refused, never split silently, except by the copy
  * helpers, which may cross from one piece into a neighbour.
+ *
+ * Writes have one door. Pointers into guest memory are for reading only. Code that changes guest memory calls
+ * guest_write, guest_fill, guest_store or guest_set_bits. Code that lets hardware or another program write there calls
+ * guest_written. Each of them tells `written` of the range, and nothing else has to know that it is watched. (What the
+ * guest's own CPUs write is the second-level tables' concern.) `make check` refuses other ways.
  */
 #ifndef VMM_MEMORY_H
 #define VMM_MEMORY_H
@@ -32,6 +37,9 @@ struct guest_memory {
     uint32_t count;
     uint32_t reserved;
     struct guest_piece piece[VMM_PIECES_MAX]; /* whole 4 KiB pages, by rising gpa, no two overlapping */
+    /* Called after [gpa, gpa + len), which is RAM and not empty, was written; any thread. NULL: nothing watches. */
+    void (*written)(void *context, uint64_t gpa, uint64_t len);
+    void *context;
 };
 
 /* Which guest-physical ranges a guest with `bytes` of memory (4 KiB multiple) has: [0, min(bytes, 3 GiB)), the rest
@@ -53,21 +61,21 @@ static inline const struct guest_piece *guest_piece_of(const struct guest_memory
 }
 
 /* The monitor's pointer to [gpa, gpa + len), or NULL if that is not wholly inside one piece. len 0 is never inside. */
-static inline void *guest_ptr(const struct guest_memory *m, uint64_t gpa, uint64_t len)
+static inline const void *guest_ptr(const struct guest_memory *m, uint64_t gpa, uint64_t len)
 {
     const struct guest_piece *p = guest_piece_of(m, gpa);
-    return p != NULL && len != 0 && len <= p->size - (gpa - p->gpa) ? (uint8_t *)p->hva + (gpa - p->gpa) : NULL;
+    return p != NULL && len != 0 && len <= p->size - (gpa - p->gpa) ? (const uint8_t *)p->hva + (gpa - p->gpa) : NULL;
 }
 
-void *guest_page_elsewhere(const struct guest_memory *m, uint64_t gpa);
+const void *guest_page_elsewhere(const struct guest_memory *m, uint64_t gpa);
 
 /* The page at gpa, a multiple of 4096, or NULL. Nearly everything lies in the first piece. */
-static inline void *guest_page(const struct guest_memory *m, uint64_t gpa)
+static inline const void *guest_page(const struct guest_memory *m, uint64_t gpa)
 {
     uint64_t offset = gpa - m->piece[0].gpa;
     if (unlikely(offset >= m->piece[0].size))
         return guest_page_elsewhere(m, gpa);
-    uint8_t *page = (uint8_t *)m->piece[0].hva + offset;
+    const uint8_t *page = (const uint8_t *)m->piece[0].hva + offset;
     if (page == NULL) /* the compiler cannot know that no piece is there */
         __builtin_unreachable();
     return page;
@@ -77,6 +85,14 @@ static inline void *guest_page(const struct guest_memory *m, uint64_t gpa)
 enum error guest_read(const struct guest_memory *m, uint64_t gpa, void *to, uint64_t len) must_check;
 enum error guest_write(const struct guest_memory *m, uint64_t gpa, const void *from, uint64_t len) must_check;
 enum error guest_fill(const struct guest_memory *m, uint64_t gpa, uint8_t byte, uint64_t len) must_check;
+/* One store of 1, 2, 4 or 8 bytes, whole if it is aligned. False, and nothing done: it is not inside one piece. */
+bool guest_store(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t value) must_check;
+/* Sets these bits of the aligned 4 or 8 bytes at gpa, atomically. False: it is not RAM. */
+bool guest_set_bits(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t bits) must_check;
+/* Something else has written there: a disk's or a network card's DMA, a service. What is not RAM is left out. */
+void guest_written(const struct guest_memory *m, uint64_t gpa, uint64_t len);
+/* Zeroes all of it: a machine's memory as it is switched on. */
+void guest_clear(const struct guest_memory *m);
 
 /* End of the RAM that starts at guest-physical 0 (0: there is none), and the sum of all pieces. */
 uint64_t guest_low_end(const struct guest_memory *m);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The devices as a set: reset, saved and loaded. Two machines whose devices are in the same state behave alike, whatever
- * their clocks show; a damaged stream is refused and changes nothing. */
+/* The devices as a set: reset, saved and loaded. Two machines whose devices are in the same state behave alike,
+ * whatever their clocks show; a damaged stream is refused and changes nothing. */
 // sources: vmm/devices/device.c vmm/stream.c vmm/memory.c vmm/devices/bus.c vmm/devices/clock.c vmm/devices/irq.c
 // sources: vmm/devices/pic.c vmm/devices/ioapic.c vmm/devices/pit.c vmm/devices/rtc.c vmm/devices/uart.c vmm/devices/pm.c
 // sources: vmm/devices/kbd.c vmm/devices/pci.c vmm/devices/msix.c vmm/devices/ivshmem.c vmm/devices/debugexit.c

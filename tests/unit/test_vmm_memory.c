@@ -173,6 +173,85 @@ static void clock_pages(void **state)
     assert_int_equal(kvmclock_wall(&m, 4092, 0), E_ARG);
 }
 
+/* --- one door for writes --- */
+
+static struct {
+    unsigned count;
+    uint64_t gpa[8], len[8];
+} told;
+
+static void on_written(void *context, uint64_t gpa, uint64_t len)
+{
+    assert_ptr_equal(context, &told);
+    assert_true(told.count < 8);
+    told.gpa[told.count] = gpa;
+    told.len[told.count++] = len;
+}
+
+static void is_told(uint64_t gpa, uint64_t len)
+{
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.gpa[0], gpa);
+    assert_int_equal(told.len[0], len);
+    told.count = 0;
+}
+
+static void every_write_is_told(void **state)
+{
+    (void)state;
+    static uint8_t low[0x2000] __attribute__((aligned(8))), high[0x1000] __attribute__((aligned(8)));
+    struct guest_memory m = {0};
+    uint64_t v = 0x1122334455667788ull;
+    assert_int_equal(guest_memory_add(&m, 0, sizeof low, low), OK);
+    assert_int_equal(guest_memory_add(&m, 0x5000, sizeof high, high), OK);
+    m.written = on_written;
+    m.context = &told;
+    assert_int_equal(guest_write(&m, 0x10, &v, 8), OK);
+    is_told(0x10, 8);
+    assert_int_equal(guest_write(&m, 0x1ffc, &v, 8), E_ARG);
+    assert_int_equal(guest_write(&m, 0x10, &v, 0), OK);
+    assert_int_equal(told.count, 0); /* nothing was done */
+    assert_int_equal(guest_fill(&m, 0x5000, 1, 0x1000), OK);
+    is_told(0x5000, 0x1000);
+    for (unsigned size = 1; size <= 8; size++) {
+        assert_true(guest_store(&m, 0x100, size, v));
+        is_told(0x100, size);
+        assert_memory_equal(low + 0x100, &v, size);
+        assert_true(guest_store(&m, 0x203, size, v));
+        is_told(0x203, size);
+        assert_memory_equal(low + 0x203, &v, size);
+        assert_int_equal(low[0x203 + size], 0);
+        memset(low + 0x203, 0, 8);
+    }
+    assert_false(guest_store(&m, 0x100, 9, v));
+    assert_false(guest_store(&m, 0x1ffd, 4, v));
+    assert_false(guest_store(&m, UINT64_MAX, 1, v));
+    assert_true(guest_set_bits(&m, 0x20, 8, 1ull << 63));
+    is_told(0x20, 8);
+    assert_true(guest_set_bits(&m, 0x24, 4, 1));
+    is_told(0x24, 4);
+    assert_int_equal(low[0x27] << 8 | low[0x24], 0x8001);
+    assert_false(guest_set_bits(&m, 0x3000, 4, 1));
+    guest_written(&m, 0x1800, 0x10000); /* both pieces, as far as they reach */
+    assert_int_equal(told.count, 2);
+    assert_true(told.gpa[0] == 0x1800 && told.len[0] == 0x800 && told.gpa[1] == 0x5000 && told.len[1] == 0x1000);
+    told.count = 0;
+    guest_written(&m, 0x5ff0, UINT64_MAX - 0x5ff0 + 1);
+    is_told(0x5ff0, 0x10);
+    guest_written(&m, 0x2000, 0x3000);
+    guest_written(&m, 0x10, 0);
+    guest_written(&m, 0x6000, UINT64_MAX); /* wraps: only what is above counts */
+    assert_int_equal(told.count, 0);
+    assert_int_equal(kvmclock_fill(&m, 0x800, 2000000, 2000, 1000), OK);
+    assert_true(told.count == 3 && told.gpa[0] == 0x800 && told.gpa[1] == 0x804 && told.len[1] == 28);
+    told.count = 0;
+    guest_clear(&m);
+    assert_int_equal(told.count, 2);
+    told.count = 0;
+    for (unsigned i = 0; i < sizeof low; i++)
+        assert_true(low[i] == 0 && high[i % sizeof high] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +261,7 @@ int main(void)
         cmocka_unit_test(map_has_the_hole_and_the_reserved),
         cmocka_unit_test(clock_rates),
         cmocka_unit_test(clock_pages),
+        cmocka_unit_test(every_write_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,36 +50,41 @@ uint64_t pvclock_ns(const struct pvclock_scale *s, uint64_t ticks)
     return (ticks >> 32) * s->mul + ((ticks & 0xffffffffu) * s->mul >> 32);
 }
 
+/* A structure that begins with its version, which is odd: then readers look again until the even one stands there. */
+static enum error publish(const struct guest_memory *m, uint64_t gpa, const void *bytes, size_t size, uint32_t version)
+{
+    if (!guest_store(m, gpa, 4, version))
+        return E_ARG;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    enum error error = guest_write(m, gpa + 4, (const uint8_t *)bytes + 4, size - 4);
+    if (error == OK && !guest_store(m, gpa, 4, version + 1u))
+        error = E_ARG;
+    return error;
+}
+
 enum error kvmclock_fill(const struct guest_memory *m, uint64_t gpa, uint64_t tsc_khz, uint64_t tsc, uint64_t ns)
 {
     struct pvclock_scale scale;
-    struct pvclock_time *page = gpa % 4 == 0 ? guest_ptr(m, gpa, sizeof(*page)) : NULL;
+    const struct pvclock_time *page = gpa % 4 == 0 ? guest_ptr(m, gpa, sizeof(*page)) : NULL;
     if (page == NULL || pvclock_scale(tsc_khz, &scale) != OK)
         return E_ARG;
     /* A reader takes an odd version, or one that changed, as "look again". Whatever the guest had there is only counted
      * up. */
-    uint32_t version = (page->version | 1u) + 2u;
-    __atomic_store_n(&page->version, version, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    page->tsc_timestamp = tsc;
-    page->system_time = ns;
-    page->mul = scale.mul;
-    page->shift = scale.shift;
-    page->flags = PVCLOCK_TSC_STABLE;
-    __atomic_store_n(&page->version, version + 1u, __ATOMIC_RELEASE);
-    return OK;
+    const struct pvclock_time now = {.version = (page->version | 1u) + 2u,
+                                     .tsc_timestamp = tsc,
+                                     .system_time = ns,
+                                     .mul = scale.mul,
+                                     .shift = scale.shift,
+                                     .flags = PVCLOCK_TSC_STABLE};
+    return publish(m, gpa, &now, sizeof now, now.version);
 }
 
 enum error kvmclock_wall(const struct guest_memory *m, uint64_t gpa, uint64_t ns_since_1970)
 {
-    struct pvclock_wall *wall = gpa % 4 == 0 ? guest_ptr(m, gpa, sizeof(*wall)) : NULL;
+    const struct pvclock_wall *wall = gpa % 4 == 0 ? guest_ptr(m, gpa, sizeof(*wall)) : NULL;
     if (wall == NULL)
         return E_ARG;
-    uint32_t version = (wall->version | 1u) + 2u;
-    __atomic_store_n(&wall->version, version, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    wall->sec = (uint32_t)(ns_since_1970 / 1000000000u);
-    wall->nsec = (uint32_t)(ns_since_1970 % 1000000000u);
-    __atomic_store_n(&wall->version, version + 1u, __ATOMIC_RELEASE);
-    return OK;
+    const struct pvclock_wall now = {(wall->version | 1u) + 2u, (uint32_t)(ns_since_1970 / 1000000000u),
+                                     (uint32_t)(ns_since_1970 % 1000000000u)};
+    return publish(m, gpa, &now, sizeof now, now.version);
 }

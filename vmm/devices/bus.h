@@ -76,7 +76,8 @@ struct bus {
 
 void bus_init(struct bus *bus);
 
-/* widest: 1, 2, 4 (memory: 8 too), with flags. E_ARG: empty or wrapping range, bad width; E_OVERLAP; E_QUOTA: the table is full. */
+/* widest: 1, 2, 4 (memory: 8 too), with flags. E_ARG: empty or wrapping range, bad width; E_OVERLAP; E_QUOTA: the table
+ * is full. */
 must_check enum error bus_add_ports(struct bus *bus, uint16_t first, uint16_t last, unsigned widest,
                                     bus_port_handler handler, void *device);
 must_check enum error bus_add_memory(struct bus *bus, uint64_t first, uint64_t last, unsigned widest,
@@ -108,9 +109,9 @@ static inline uint64_t bus_ones(unsigned size)
 unsigned bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value);
 unsigned bus_search_memory(struct bus *bus, uint64_t gpa, unsigned size, bool is_write, uint64_t *value);
 
-/* BUS_CLAIMED if a device claimed at least one byte of it, and the flags of the ranges it met; 0: no device is there. On
- * a read *value is always set (all ones where unclaimed, zero above size). A size other than 1, 2, 4 (8) is refused: 0,
- * *value all ones. */
+/* BUS_CLAIMED if a device claimed at least one byte of it, and the flags of the ranges it met; 0: no device is there.
+ * On a read *value is always set (all ones where unclaimed, zero above size). A size other than 1, 2, 4 (8) is refused:
+ * 0, *value all ones. */
 static inline unsigned bus_port(struct bus *bus, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
     const struct bus_port_hit *hit = &bus->port_hit[bus_port_slot(port)];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the machine's fixed parts are. The ACPI tables, the loaders and the devices all take it from here. Numbers only:
- * vmm/firmware/dsdt.asl includes it too. */
+/* Where the machine's fixed parts are. The ACPI tables, the loaders and the devices all take it from here. Numbers
+ * only: vmm/firmware/dsdt.asl includes it too. */
 #ifndef VMM_DEVICES_LAYOUT_H
 #define VMM_DEVICES_LAYOUT_H
 

@@ -88,9 +88,9 @@ must_check enum error pci_place(enum pci_kind kind, unsigned number, uint8_t *de
 void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code /* 24 bits */,
                        uint8_t revision, uint16_t subsystem_vendor, uint16_t subsystem);
 /* Before pci_add. size: power of two; memory >= 16, I/O 4..256. MEM64 takes index and index + 1. address: first value
- * (0: unassigned), or PCI_ALLOCATE: pci_add finds one, by the slot if the BAR is small (32 bits wide and at most 64 KiB; I/O), else in
- * the order of adding, below 4 GiB or, if it is larger than 64 MiB, above RAM. Where there is no room it stays
- * unassigned. */
+ * (0: unassigned), or PCI_ALLOCATE: pci_add finds one, by the slot if the BAR is small (I/O; 32 bits wide and at most
+ * 64 KiB), else in the order of adding, below 4 GiB or, if it is larger than 64 MiB, above RAM. Where there is no room
+ * it stays unassigned. */
 must_check enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable,
                                    uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory,
                                    void *device);

@@ -8,8 +8,9 @@
 
 #include "dsdt.h" /* made by the build */
 
-#define AML_NAME  0x08u
-#define AML_QWORD 0x0eu
+#define TABLES_MAX 0x4000u /* of ACPI_AREA_SIZE */
+#define AML_NAME   0x08u
+#define AML_QWORD  0x0eu
 
 /* Table header (5.2.6). */
 struct header {
@@ -315,10 +316,9 @@ size_t acpi_write(uint8_t *area, size_t size, uint64_t gpa, const struct acpi_ma
 
 enum error acpi_install(const struct guest_memory *m, const struct acpi_machine *machine, uint64_t *rsdp)
 {
-    uint8_t *area = guest_ptr(m, ACPI_AREA, ACPI_AREA_SIZE);
-    if (area == NULL)
-        return E_ARG;
-    return acpi_write(area, ACPI_AREA_SIZE, ACPI_AREA, machine, rsdp) != 0 ? OK : E_QUOTA;
+    static uint8_t area[TABLES_MAX]; /* one machine is made at a time */
+    size_t used = acpi_write(area, sizeof area, ACPI_AREA, machine, rsdp);
+    return used == 0 ? E_QUOTA : guest_write(m, ACPI_AREA, area, used);
 }
 
 void acpi_standard(struct acpi_machine *m, uint32_t vcpus)

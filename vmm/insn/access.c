@@ -45,7 +45,7 @@ static enum verdict fault_of(const struct walk_result *w, uint64_t linear, struc
 /* One part that lies in one page. */
 static void move(const struct guest_cpu *c, uint64_t gpa, unsigned size, bool write, uint64_t *value)
 {
-    void *p = guest_ptr(c->memory, gpa, size);
+    const void *p = guest_ptr(c->memory, gpa, size);
     if (p == NULL && (size & (size - 1)) != 0) { /* a part of an access across two pages: no bus has such a width */
         uint64_t all = 0;
         for (unsigned i = 0; i < size; i++) {
@@ -58,7 +58,7 @@ static void move(const struct guest_cpu *c, uint64_t gpa, unsigned size, bool wr
     } else if (p == NULL) {
         c->device(c->context, gpa, size, write, value);
     } else if (write) {
-        memcpy(p, value, size);
+        (void)!guest_store(c->memory, gpa, size, *value); /* it is RAM */
     } else {
         *value = 0;
         memcpy(value, p, size);

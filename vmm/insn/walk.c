@@ -36,23 +36,14 @@ static struct mode mode_of(const struct vcpu_state *s)
 }
 
 /* Other vCPUs may be changing the entry: one atomic load. False: not in RAM. */
-static bool entry_load(const struct guest_memory *m, uint64_t gpa, unsigned bytes, void **where, uint64_t *value)
+static bool entry_load(const struct guest_memory *m, uint64_t gpa, unsigned bytes, uint64_t *value)
 {
-    void *p = guest_ptr(m, gpa, bytes);
+    const void *p = guest_ptr(m, gpa, bytes);
     if (p == NULL)
         return false;
-    *where = p;
-    *value = bytes == 8 ? __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED)
-                        : __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED);
+    *value = bytes == 8 ? __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED)
+                        : __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
     return true;
-}
-
-static void entry_mark(void *where, unsigned bytes, uint64_t bits)
-{
-    if (bytes == 8)
-        __atomic_fetch_or((uint64_t *)where, bits, __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_or((uint32_t *)where, (uint32_t)bits, __ATOMIC_RELAXED);
 }
 
 static struct walk_result page_fault(uint32_t access, bool present, const struct vcpu_state *s)
@@ -148,19 +139,21 @@ struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s
     uint64_t all = PTE_WRITE | PTE_USER;
     bool nx = false;
     struct {
-        void *where;
+        uint64_t at, value;
         bool markable;
     } seen[5];
 
     for (unsigned level = mode.levels; level >= 1; level--) {
         unsigned shift = 12 + (level - 1) * mode.index_bits;
         uint64_t index = linear >> shift & ((1u << mode.index_bits) - 1);
-        uint64_t entry;
-        if (!entry_load(m, table + index * mode.entry_bytes, mode.entry_bytes, &seen[level].where, &entry))
+        uint64_t entry = 0;
+        seen[level].at = table + index * mode.entry_bytes;
+        if (!entry_load(m, seen[level].at, mode.entry_bytes, &entry))
             return (struct walk_result){.outcome = WALK_BROKEN};
         if (!(entry & PTE_PRESENT))
             return page_fault(access, false, s);
         /* PAE's page-directory-pointer entries have neither rights nor an accessed bit (SDM vol. 3, table 4-8). */
+        seen[level].value = entry;
         seen[level].markable = !(pae && level == 3);
         if (seen[level].markable) {
             all &= entry;
@@ -174,10 +167,11 @@ struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s
         if (!(access & ACCESS_PEEK)) {
             if (!permitted(s, access, all, nx))
                 return page_fault(access, true, s);
-            for (unsigned l = mode.levels; l >= level; l--)
-                if (seen[l].markable)
-                    entry_mark(seen[l].where, mode.entry_bytes,
-                               PTE_ACCESSED | (l == level && (access & ACCESS_WRITE) ? PTE_DIRTY : 0));
+            for (unsigned l = mode.levels; l >= level; l--) {
+                uint64_t bits = PTE_ACCESSED | (l == level && (access & ACCESS_WRITE) ? PTE_DIRTY : 0);
+                if (seen[l].markable && (seen[l].value & bits) != bits)
+                    (void)!guest_set_bits(m, seen[l].at, mode.entry_bytes, bits); /* it was RAM just now */
+            }
         }
         uint64_t inside = (1ull << shift) - 1;
         uint64_t frame = entry & PTE_FRAME & ~inside;

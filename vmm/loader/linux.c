@@ -107,13 +107,10 @@ static enum error place(struct loading *l, struct plan *p)
 
 static enum error zero_page(struct loading *l, uint64_t cmdline, uint64_t initrd, uint64_t *base)
 {
-    static const uint8_t none[4096];
+    static uint8_t page[4096]; /* one guest is loaded at a time */
     const struct image *k = &l->kernel;
     const struct e820_map *map = l->r->e820;
-    enum error e = put_bytes(l, none, sizeof(none), PAGE, "the Linux boot parameters", base);
-    uint8_t *page = e == OK ? guest_ptr(l->m, *base, PAGE) : NULL;
-    if (page == NULL)
-        return e != OK ? e : refuse(l, E_QUOTA, "the Linux boot parameters do not fit into the guest's memory");
+    memset(page, 0, sizeof(page));
     /* The setup header ends where its first jump goes to; never beyond the next field of the zero page or the file. */
     uint64_t end = OFF_MAGIC + (uint64_t)k->bytes[OFF_JUMP_LENGTH];
     if (end > ZP_HEADER_END)
@@ -132,7 +129,7 @@ static enum error zero_page(struct loading *l, uint64_t cmdline, uint64_t initrd
         return refuse(l, E_ARG, "the memory map has %u entries; at most %u are allowed", count, E820_MAX);
     page[ZP_E820_COUNT] = (uint8_t)count;
     memcpy(page + ZP_E820, map->entry, count * sizeof(map->entry[0]));
-    return OK;
+    return put_bytes(l, page, sizeof(page), PAGE, "the Linux boot parameters", base);
 }
 
 static enum error put_initrd(struct loading *l, uint64_t *base)

@@ -79,15 +79,16 @@ enum error start_long(struct loading *l, uint64_t entry)
     e = take_low(l, 6 * PAGE, PAGE, PAGE, GUEST_LOW_RAM_MAX, "the first page tables", &base);
     if (e != OK)
         return e;
-    uint64_t *table = guest_ptr(l->m, base, 6 * PAGE);
-    if (table == NULL)
-        return refuse(l, E_QUOTA, "the first page tables do not fit into one piece of the guest's memory");
-    memset(table, 0, 6 * PAGE);
+    static uint64_t table[6 * PAGE / 8]; /* one guest is loaded at a time */
+    memset(table, 0, sizeof(table));
     table[0] = (base + PAGE) | PTE_PRESENT_WRITE;
     for (uint64_t i = 0; i < 4; i++)
         table[512 + i] = (base + (2 + i) * PAGE) | PTE_PRESENT_WRITE;
     for (uint64_t i = 0; i < 2048; i++)
         table[1024 + i] = (i * 2 * MIB) | PTE_LARGE | PTE_PRESENT_WRITE;
+    e = guest_write(l->m, base, table, sizeof(table));
+    if (e != OK)
+        return refuse(l, e, "the first page tables do not fit into the guest's memory");
     l->out->rip = entry;
     l->out->cr0 = CR0_PE | CR0_ET | CR0_PG;
     l->out->cr3 = base;
