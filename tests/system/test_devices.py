@@ -34,9 +34,7 @@ def test_linux_uses_intx(box):
     box.in_guest('debian', f'stty -F /dev/{tty} raw -echo && cat /dev/{tty} > /tmp/back & sleep 1', r'# $')
     box.in_guest('debian', f'echo it comes back > /dev/{tty}; sleep 1; cat /tmp/back', r'^it comes back\n')
     box.in_guest('debian', f'grep -c "IO-APIC *17-fasteoi.*{tty}" /proc/interrupts', r'^1\n')
-    box.in_guest(
-        'debian', f"echo taken $(grep {tty} /proc/interrupts | awk '{{print ($2 + $3) > 1}}')", r'^taken 1\n'
-    )
+    box.in_guest('debian', f'set -- $(grep {tty} /proc/interrupts); echo taken $(($2 + $3 > 1))', r'^taken 1\n')
 
 
 def test_linux_reads_the_option_rom(box):
@@ -45,5 +43,5 @@ def test_linux_reads_the_option_rom(box):
 
 def test_where_things_are(box):
     """Slots and addresses follow from the device, not from what else there is."""
-    box.in_guest('debian', 'ls /sys/bus/pci/devices', r'^0000:00:00.0 +0000:00:05.0 +0000:00:1f.0\n')
+    box.in_guest('debian', 'ls /sys/bus/pci/devices', r'0000:00:00.0\s+0000:00:05.0\s+0000:00:1f.0\n')
     box.in_guest('debian', f'head -1 {DEVICE}/resource', r'^0x000000000000c500 0x000000000000c507 ')
