@@ -1,127 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Lines, sections and keys of mullion.conf. See config.h. What a key's value may be: config_values.c. Whether it all
- * fits: config_check.c.
+ * Lines, sections and keys of mullion.conf. See config.h.
  *
- * A line that cannot be read (too long, NUL, not UTF-8) counts against the guest in whose section it stands. If it may
- * have been a section's head, everything up to the next head is refused: better to leave a guest out than to give it
- * another's lines.
+ * A line that cannot be read (too long, NUL, not UTF-8) is a mistake of the guest in whose section it stands. If it may
+ * be a section's head, everything up to the next head is refused: it is better to leave a guest out than to give its
+ * lines to the guest before it.
  */
 #include "config/config.h"
-#include "config/private.h"
+#include "config/parser.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
-static const char *const guest_key_name[GUEST_KEYS] = {
-    [KEY_CPUS] = "cpus",
-    [KEY_SHARE] = "share",
-    [KEY_BORROW] = "borrow",
-    [KEY_MEMORY] = "memory",
-    [KEY_KERNEL] = "kernel",
-    [KEY_INITRD] = "initrd",
-    [KEY_MODULES] = "modules",
-    [KEY_CMDLINE] = "cmdline",
-    [KEY_ON_CRASH] = "on-crash",
-    [KEY_ON_REBOOT] = "on-reboot",
-    [KEY_AUTOSTART] = "autostart",
-    [KEY_DEBUG_EXIT] = "debug-exit",
-    [KEY_BENCH_DEVICE] = "bench-device",
-    [KEY_SHARED] = "shared",
-};
-static const char *const host_key_name[HOST_KEYS] = {[KEY_CONSOLE] = "console", [KEY_LOG] = "log"};
-#define GUEST_KEYS_TEXT \
-    "cpus, share, borrow, memory, kernel, initrd, modules, cmdline, on-crash, on-reboot, autostart, debug-exit, bench-device, shared"
-#define HOST_KEYS_TEXT "console, log"
-
-static void report(struct config_parser *p, unsigned line, const char *text, va_list arguments)
-{
-    p->c->mistakes++;
-    if (p->c->mistakes > CONFIG_REPORTS_MAX)
-        return;
-    char message[512];
-    format_list(message, sizeof message, text, arguments);
-    p->report(p->context, line, message);
-}
-
-void config_mistake(struct config_parser *p, unsigned line, const char *text, ...)
-{
-    va_list arguments;
-    va_start(arguments, text);
-    report(p, line, text, arguments);
-    va_end(arguments);
-}
-
-void config_bad(struct config_parser *p, const char *text, ...)
-{
-    va_list arguments;
-    va_start(arguments, text);
-    report(p, p->line, text, arguments);
-    va_end(arguments);
-    if (p->section == IN_GUEST)
-        p->draft[p->guest].bad = true;
-}
-
-struct quoted config_quote(struct span s)
-{
-    struct quoted q;
-    size_t n = 0;
-    for (size_t i = 0; i < s.size && n < sizeof q.text - 4; i++)
-        q.text[n++] = s.at[i] >= 0x20 && s.at[i] < 0x7f ? s.at[i] : '?';
-    if (n < s.size) {
-        memcpy(q.text + n, "...", 3);
-        n += 3;
-    }
-    q.text[n] = 0;
-    return q;
-}
-
-bool span_is(struct span s, const char *word)
-{
-    return s.size == strlen(word) && memcmp(s.at, word, s.size) == 0;
-}
-
-static bool span_has(struct span s, char c)
-{
-    for (size_t i = 0; i < s.size; i++)
-        if (s.at[i] == c)
-            return true;
-    return false;
-}
-
-static bool blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-struct span span_trim(struct span s)
-{
-    while (s.size > 0 && blank(s.at[0]))
-        s.at++, s.size--;
-    while (s.size > 0 && blank(s.at[s.size - 1]))
-        s.size--;
-    return s;
-}
-
-/* The length of the UTF-8 character at `at`; 0 if it is not one (RFC 3629: no overlong forms, no surrogates, at most
- * U+10FFFF). */
-static size_t utf8_length(const unsigned char *at, size_t size)
-{
-    unsigned char c = at[0];
-    if (c < 0x80)
-        return 1;
-    size_t length = c >= 0xc2 && c <= 0xdf ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-    if (length == 0 || length > size)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((c == 0xe0 && at[1] < 0xa0) || (c == 0xed && at[1] > 0x9f) || (c == 0xf0 && at[1] < 0x90) ||
-        (c == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return length;
-}
-
-/* What is wrong with the line's bytes, reported; false if anything is. */
+/* Is the line short enough, and all of it text? What is not is reported. */
 static bool readable(struct config_parser *p, struct span line)
 {
     if (line.size > CONFIG_LINE_MAX) {
@@ -131,7 +21,7 @@ static bool readable(struct config_parser *p, struct span line)
     }
     for (size_t i = 0; i < line.size;) {
         unsigned char c = (unsigned char)line.at[i];
-        size_t length = utf8_length((const unsigned char *)line.at + i, line.size - i);
+        size_t length = span_utf8_length((struct span){line.at + i, line.size - i});
         if (length == 0) {
             config_bad(p, "byte %u of the line (0x%02x) is not UTF-8; plain ASCII or UTF-8 is allowed", (unsigned)i + 1,
                        c);
@@ -158,65 +48,63 @@ static struct span without_comment(struct span s)
     for (size_t i = 0; i < s.size; i++) {
         if (s.at[i] == '"')
             quoted = !quoted;
-        if (!quoted && (s.at[i] == ';' || s.at[i] == '#') && (i == 0 || blank(s.at[i - 1])))
+        if (!quoted && (s.at[i] == ';' || s.at[i] == '#') && (i == 0 || is_blank(s.at[i - 1])))
             return (struct span){s.at, i};
     }
     return s;
 }
 
-bool span_is_name(struct span name)
+/* Each key of the section gets the value that holds without it. */
+static void set_defaults(struct config_parser *p, enum config_section section)
 {
-    if (name.size == 0 || name.size >= CONFIG_NAME_MAX)
+    const struct config_key *key;
+    for (unsigned k = 0; (key = config_key_at(k)) != NULL; k++)
+        if (key->section == section && key->initial != NULL)
+            config_value(p, key, span_of(key->initial));
+}
+
+/* May a guest have that name? If not, that is reported. */
+static bool check_name(struct config_parser *p, struct span name)
+{
+    static const char *const reserved[] = {"kernel", "root", "console", "host", "mullion"};
+    struct config *c = p->c;
+    if (!span_is_name(name, CONFIG_NAME_MAX)) {
+        config_bad(p, "'%s' is not a guest's name; " CONFIG_NAME_ALLOWED, config_quote(name).text, CONFIG_NAME_MAX - 1);
         return false;
-    for (size_t i = 0; i < name.size; i++) {
-        char c = name.at[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && (i == 0 || (c != '-' && c != '_' && c != '.')))
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
+        if (span_is(name, reserved[i])) {
+            config_bad(p, "the name '%s' is the host's own; choose another for the guest", reserved[i]);
             return false;
+        }
+    for (unsigned i = 0; i < c->guest_count; i++)
+        if (span_is(name, c->guest[i].name)) {
+            config_bad(p,
+                       "guest '%s' is there already, in line %u; each guest needs its own name. This second one is "
+                       "left out",
+                       c->guest[i].name, c->guest[i].line);
+            c->left_out++;
+            return false;
+        }
+    if (c->guest_count == CONFIG_GUESTS_MAX) {
+        config_bad(p, "guest '%s' is one too many; at most %d are allowed", config_quote(name).text, CONFIG_GUESTS_MAX);
+        c->left_out++;
+        return false;
     }
     return true;
 }
 
 static void guest_section(struct config_parser *p, struct span name)
 {
-    static const char *const reserved[] = {"kernel", "root", "console", "host", "mullion"};
-    struct config *c = p->c;
-    if (!span_is_name(name)) {
-        config_bad(
-            p,
-            "'%s' is not a guest's name; 1 to %d letters, digits, '-', '_' or '.', starting with a letter or digit, are allowed",
-            config_quote(name).text, CONFIG_NAME_MAX - 1);
+    if (!check_name(p, name))
         return;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
-        if (span_is(name, reserved[i])) {
-            config_bad(p, "the name '%s' is the host's own; choose another for the guest", reserved[i]);
-            return;
-        }
-    for (unsigned i = 0; i < c->guest_count; i++)
-        if (span_is(name, c->guest[i].name)) {
-            config_bad(
-                p,
-                "guest '%s' is there already, in line %u; each guest needs its own name. This second one is left out",
-                c->guest[i].name, c->guest[i].line);
-            c->left_out++;
-            return;
-        }
-    if (c->guest_count == CONFIG_GUESTS_MAX) {
-        config_bad(p, "guest '%s' is one too many; at most %d are allowed", config_quote(name).text, CONFIG_GUESTS_MAX);
-        c->left_out++;
-        return;
-    }
-    struct config_guest *g = &c->guest[c->guest_count];
+    p->section = IN_GUEST;
+    p->guest = p->c->guest_count++;
+    struct config_guest *g = &p->c->guest[p->guest];
     memset(g, 0, sizeof *g);
     memcpy(g->name, name.at, name.size);
     g->line = p->line;
-    g->on_crash = POLICY_STOP;
-    g->on_reboot = POLICY_RESTART;
-    g->autostart = true;
-    p->draft[c->guest_count] = (struct config_draft){0};
-    p->section = IN_GUEST;
-    p->guest = c->guest_count++;
+    set_defaults(p, IN_GUEST);
 }
 
 static void section_head(struct config_parser *p, struct span s)
@@ -227,67 +115,67 @@ static void section_head(struct config_parser *p, struct span s)
         return;
     }
     struct span inner = span_trim((struct span){s.at + 1, s.size - 2});
+    struct span rest = inner;
     if (span_is(inner, "host")) {
         p->section = IN_HOST;
         return;
     }
-    if (inner.size >= 5 && memcmp(inner.at, "guest", 5) == 0 && (inner.size == 5 || blank(inner.at[5]))) {
-        guest_section(p, span_trim((struct span){inner.at + 5, inner.size - 5}));
+    if (span_is(take_until_blank(&rest), "guest")) {
+        guest_section(p, rest);
         return;
     }
     config_bad(p, "unknown section '%s', its lines are skipped; [host] or [guest NAME] is allowed",
                config_quote(s).text);
 }
 
-static unsigned find_key(struct span name, const char *const *names, unsigned count)
+static void unknown_key(struct config_parser *p, struct span name)
 {
-    unsigned i = 0;
-    while (i < count && !span_is(name, names[i]))
-        i++;
-    return i;
+    char names[320];
+    config_key_names(p->section, names, sizeof names);
+    config_bad(p, "unknown key '%s'; in %s these are allowed: %s", config_quote(name).text,
+               p->section == IN_HOST ? "[host]" : "[guest ...]", names);
+}
+
+/* Takes the double quotes off, if there are any. False: they do not match. */
+static bool unquote(struct span *value)
+{
+    if (value->size == 0 || value->at[0] != '"')
+        return true;
+    struct span inner = {value->at + 1, value->size - 1};
+    if (inner.size == 0 || inner.at[inner.size - 1] != '"')
+        return false;
+    inner.size--;
+    *value = inner;
+    return !span_has(inner, '"');
 }
 
 static void key_line(struct config_parser *p, struct span name, struct span value)
 {
-    bool host = p->section == IN_HOST;
-    unsigned count = host ? HOST_KEYS : GUEST_KEYS;
-    unsigned key = find_key(name, host ? host_key_name : guest_key_name, count);
-    if (key == count) {
-        config_bad(p, "unknown key '%s'; in %s these are allowed: %s", config_quote(name).text,
-                   host ? "[host]" : "[guest ...]", host ? HOST_KEYS_TEXT : GUEST_KEYS_TEXT);
+    const struct config_key *key = config_key_find(p->section, name);
+    if (key == NULL) {
+        unknown_key(p, name);
         return;
     }
-    unsigned *seen = host ? &p->host_line[key] : &p->draft[p->guest].key_line[key];
+    unsigned *lines = p->section == IN_HOST ? p->host_line : p->draft[p->guest].key_line;
+    unsigned *seen = &lines[config_key_index(key)];
     if (*seen != 0) {
-        config_bad(p, "the key '%s' is there already, in line %u; once is allowed", config_quote(name).text, *seen);
+        config_bad(p, "the key '%s' is there already, in line %u; once is allowed", key->name, *seen);
         return;
     }
     *seen = p->line;
-    if (value.size >= 1 && value.at[0] == '"') {
-        if (value.size < 2 || value.at[value.size - 1] != '"' ||
-            span_has((struct span){value.at + 1, value.size - 2}, '"')) {
-            config_bad(p, "the value's quotes do not match; \"text\" with no quote inside is allowed");
-            return;
-        }
-        value.at++;
-        value.size -= 2;
-    }
-    if (value.size == 0 && (host || key != KEY_CMDLINE)) {
-        config_bad(p, "the key '%s' has no value", config_quote(name).text);
-        return;
-    }
-    if (host)
-        config_host_value(p, (enum config_key)key, value);
+    if (!unquote(&value))
+        config_bad(p, "the value's quotes do not match; \"text\" with no quote inside is allowed");
+    else if (value.size == 0 && !key->may_be_empty)
+        config_bad(p, "the key '%s' has no value", key->name);
     else
-        config_guest_value(p, (enum config_key)key, value);
+        config_value(p, key, value);
 }
 
 static void one_line(struct config_parser *p, struct span line)
 {
-    struct span start = span_trim((struct span){line.at, line.size > CONFIG_LINE_MAX ? CONFIG_LINE_MAX : line.size});
-    bool head = start.size > 0 && start.at[0] == '[';
-    bool comment = start.size > 0 && (start.at[0] == ';' || start.at[0] == '#');
-    if (comment) { /* nothing in a comment can hurt, but say what cannot be read */
+    struct span start = span_trim((struct span){line.at, min_u64(line.size, CONFIG_LINE_MAX)});
+    bool head = span_starts(start, "[");
+    if (span_starts(start, ";") || span_starts(start, "#")) { /* a comment is no guest's mistake, whatever is in it */
         enum config_section section = p->section;
         p->section = IN_NOTHING;
         (void)!readable(p, line);
@@ -323,24 +211,35 @@ static void one_line(struct config_parser *p, struct span line)
              span_trim((struct span){s.at + equals + 1, s.size - equals - 1}));
 }
 
-void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine,
-                  config_report *report_to, void *context)
+/* Static: it is large, and root has one thread and a small stack. */
+static struct config_parser parser;
+
+static struct config_parser *begin(struct config *c)
 {
-    /* Static: it is large, and root has one thread and a small stack. */
-    static struct config_parser parser;
     struct config_parser *p = &parser;
     memset(p, 0, sizeof *p);
     p->c = c;
-    p->machine = machine;
-    p->report = report_to;
-    p->context = context;
-    c->console_serial = true;
-    c->console_screen = false;
-    c->log_level = 2;
     c->guest_count = c->region_count = c->mistakes = c->left_out = 0;
+    set_defaults(p, IN_HOST);
+    return p;
+}
 
-    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark, as some editors leave it */
-        text += 3, size -= 3;
+void config_defaults(struct config *c)
+{
+    (void)begin(c);
+}
+
+void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine,
+                  config_report *report, void *context)
+{
+    struct config_parser *p = begin(c);
+    p->machine = machine;
+    p->report = report;
+    p->context = context;
+    if (span_starts((struct span){text, size}, "\xef\xbb\xbf")) { /* a byte order mark, as some editors write it */
+        text += 3;
+        size -= 3;
+    }
     for (size_t at = 0; at < size;) {
         size_t end = at;
         while (end < size && text[end] != '\n')
@@ -356,6 +255,6 @@ void config_parse(struct config *c, const char *text, size_t size, const struct 
     if (c->mistakes > CONFIG_REPORTS_MAX) {
         char message[64];
         format(message, sizeof message, "%u more mistakes", c->mistakes - CONFIG_REPORTS_MAX);
-        report_to(context, p->line, message);
+        report(context, p->line, message);
     }
 }

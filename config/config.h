@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mullion.conf: text in, struct config out. Pure: it is given the text and what the machine has, and reports every
- * mistake with its line number and with what would be allowed. A guest with a mistake is left out; the others are
- * whole. It never reads past the text, whatever is in it. The same code runs in root and in the host command `mullion
- * check`.
+ * mullion.conf: text in, struct config out. config_parse is given the text and what the machine has. It reports every
+ * mistake with its line number and with what is allowed. A guest with a mistake is left out; the others are complete.
+ * It never reads past the end of the text, allocates nothing and makes no system call. The same code runs in root and
+ * in the host command `mullion check`.
  *
- * The keys are described in docs/configuration.md.
+ * The keys: config/keys.c; for users, docs/configuration.md.
  */
-#ifndef ROOT_CONFIG_H
-#define ROOT_CONFIG_H
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
 
 #include "lib/proto/vmm_boot.h"
-#include "mullion/abi.h"
+#include "mullion/cpuset.h"
 #include "mullion/types.h"
 
-#define CONFIG_GUESTS_MAX    32
+#ifndef CONFIG_GUESTS_MAX /* a test asks for more */
+#define CONFIG_GUESTS_MAX 32
+#endif
 #define CONFIG_NAME_MAX      32   /* with the NUL */
 #define CONFIG_LINE_MAX      4096 /* bytes in a line */
 #define CONFIG_CMDLINE_MAX   2048 /* with the NUL; struct vmm_boot's */
 #define CONFIG_ARGS_MAX      256  /* with the NUL; struct vmm_module's */
-#define CONFIG_REPORTS_MAX   64   /* mistakes told one by one; the rest is counted */
+#define CONFIG_REPORTS_MAX   64   /* mistakes reported one by one; the rest is counted */
+#define CONFIG_MESSAGE_MAX   480  /* bytes of one report, with the NUL: it fits in a line of the log */
 #define CONFIG_MEMORY_MIN    (1ull << 20)
 #define CONFIG_MEMORY_MAX    (1ull << 42)
 #define CONFIG_OVERHEAD      (1ull << 20)   /* memory that a guest's monitor needs beside the guest's own... */
@@ -54,25 +57,27 @@ struct config_shared {
     unsigned region; /* index into config.region */
 };
 
-/* Memory that guests share; there is one for each name that a guest which stands has in its `shared`. */
+/* Memory that guests share: one entry for each region that at least one valid guest names. */
 struct config_region {
     char name[CONFIG_NAME_MAX];
     uint64_t size;
-    unsigned line;            /* where it was named first */
-    char by[CONFIG_NAME_MAX]; /* by that guest */
+    unsigned users;           /* valid guests that name it, at most VMM_PEERS_MAX */
+    unsigned line;            /* where it was named first... */
+    char by[CONFIG_NAME_MAX]; /* ...by this guest */
 };
 
 enum config_policy { POLICY_STOP = 0, POLICY_RESTART };
 
 struct config_guest {
     char name[CONFIG_NAME_MAX];
-    unsigned line;                    /* of its section's head */
-    unsigned cpu_count;               /* vCPUs */
-    uint8_t cpu[VMM_VCPUS_MAX];       /* vCPU i runs on cpu[i] */
-    bool shared;                      /* one vCPU on a shared CPU */
-    unsigned percent;                 /* if shared */
-    uint32_t period_us;               /* if shared */
-    bool borrow;                      /* if shared: it may use the CPU beyond its share while that would be idle */
+    unsigned line;               /* of its section's head */
+    unsigned cpu_count;          /* vCPUs */
+    uint16_t cpu[VMM_VCPUS_MAX]; /* vCPU i runs on cpu[i] */
+    struct cpuset cpus;          /* the same CPUs as a set */
+    bool shared;                 /* one vCPU on a shared CPU, with: */
+    unsigned percent;
+    uint32_t period_us;
+    bool borrow;                      /* it may use the CPU beyond its share while that would be idle */
     uint64_t memory;                  /* bytes, whole pages */
     unsigned module_count;            /* [0] the kernel; then initrd, or the Multiboot modules */
     unsigned module[VMM_MODULES_MAX]; /* index into config_machine.module */
@@ -80,9 +85,8 @@ struct config_guest {
     char cmdline[CONFIG_CMDLINE_MAX];
     enum config_policy on_crash, on_reboot;
     bool autostart;
-    uint16_t debug_exit; /* 0: none */
-    bool bench_device;
-    unsigned region_count; /* memory shared with others */
+    struct vmm_options options; /* for its monitor alone; root copies it whole */
+    unsigned region_count;      /* memory shared with other guests */
     struct config_shared region[VMM_REGIONS_MAX];
 };
 
@@ -96,9 +100,12 @@ struct config {
     unsigned mistakes, left_out; /* how many mistakes; how many guests were left out for one */
 };
 
-/* Called for each mistake, in the order found; `text` has no newline and only printable bytes. */
+/* Called for each mistake and note, in the order found. `text` has no newline and only printable bytes. */
 typedef void config_report(void *context, unsigned line, const char *text);
 
+/* What holds without any text: no guest, and each key of [host] at its default. */
+void config_defaults(struct config *c);
+/* `text` is not needed any more when it returns. Not reentrant. */
 void config_parse(struct config *c, const char *text, size_t size, const struct config_machine *machine,
                   config_report *report, void *context);
 

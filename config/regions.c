@@ -1,55 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Memory that guests share: the key `shared`, and whether the guests agree about each region. See config.h. A region is
- * there when a guest that stands has named it; who names it later must name the same size.
+ * Memory that guests share: the key `shared`, and whether the guests agree about each region. See config.h. A region
+ * exists as soon as one valid guest names it. A guest that names it later must name the same size.
  */
-#include "config/private.h"
+#include "config/parser.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
 #define SIZE_ALLOWED "a power of two from 4K to 1G is allowed"
 
-static struct span cut_word(struct span *s)
-{
-    struct span word = {s->at, 0};
-    while (word.size < s->size && s->at[word.size] != ' ' && s->at[word.size] != '\t')
-        word.size++;
-    s->at += word.size;
-    s->size -= word.size;
-    skip_blanks(s);
-    return word;
-}
-
-/* 0: it is none that is allowed. */
+/* 0: no size that is allowed. */
 static uint64_t region_size(struct span text)
 {
-    uint64_t n;
-    if (!take_number(&text, &n))
+    uint64_t bytes;
+    if (!take_size(&text, &bytes) || text.size != 0)
         return 0;
-    unsigned shift = take_word(&text, "K") || take_word(&text, "k")   ? 10
-                     : take_word(&text, "M") || take_word(&text, "m") ? 20
-                     : take_word(&text, "G") || take_word(&text, "g") ? 30
-                                                                      : 0;
-    if (text.size != 0 || n > CONFIG_REGION_MAX >> shift)
-        return 0;
-    n <<= shift;
-    return n >= CONFIG_REGION_MIN && (n & (n - 1)) == 0 ? n : 0;
+    bool power_of_two = (bytes & (bytes - 1)) == 0;
+    return bytes >= CONFIG_REGION_MIN && bytes <= CONFIG_REGION_MAX && power_of_two ? bytes : 0;
 }
 
 static bool one_region(struct config_parser *p, struct config_guest *g, struct span item)
 {
-    struct span rest = item, name = cut_word(&rest), size = cut_word(&rest);
+    struct span rest = item, name = take_until_blank(&rest), size = take_until_blank(&rest);
     bool read_only = span_is(rest, "ro");
     if (size.size == 0 || rest.size == 0) {
         config_bad(p, "shared: '%s' is not understood; NAME SIZE rw or NAME SIZE ro, like 'mail 4M rw', is allowed",
                    config_quote(item).text);
         return false;
     }
-    if (!span_is_name(name)) {
-        config_bad(
-            p,
-            "shared: '%s' is not a region's name; 1 to %d letters, digits, '-', '_' or '.', starting with a letter or digit, are allowed",
-            config_quote(name).text, CONFIG_NAME_MAX - 1);
+    if (!span_is_name(name, CONFIG_NAME_MAX)) {
+        config_bad(p, "shared: '%s' is not a region's name; " CONFIG_NAME_ALLOWED, config_quote(name).text,
+                   CONFIG_NAME_MAX - 1);
         return false;
     }
     uint64_t bytes = region_size(size);
@@ -76,7 +57,7 @@ static bool one_region(struct config_parser *p, struct config_guest *g, struct s
     return true;
 }
 
-void config_shared_value(struct config_parser *p, struct config_guest *g, struct span value)
+void config_regions_value(struct config_parser *p, struct config_guest *g, struct span value)
 {
     struct span list = value, item;
     while (take_item(&list, &item)) {
@@ -98,32 +79,47 @@ static unsigned find_region(const struct config *c, const char *name)
     return i;
 }
 
+/* Region `at` is there already: does guest i fit to it? What does not is reported. */
+static bool joins(struct config_parser *p, unsigned i, const struct config_shared *s, unsigned at)
+{
+    const struct config_region *r = &p->c->region[at];
+    unsigned line = config_line_of(p, i, "shared");
+    char mine[24], theirs[24];
+    if (r->size != s->size) {
+        config_size_text(mine, sizeof mine, s->size);
+        config_size_text(theirs, sizeof theirs, r->size);
+        config_bad_guest(p, i, line,
+                         "shared: region '%s' has %s here, but guest '%s' gives it %s (line %u); the same size in both "
+                         "is allowed",
+                         s->name, mine, r->by, theirs, r->line);
+        return false;
+    }
+    if (r->users == VMM_PEERS_MAX) {
+        config_bad_guest(p, i, line, "shared: region '%s' has %d guests already; that many are allowed", s->name,
+                         VMM_PEERS_MAX);
+        return false;
+    }
+    return true;
+}
+
 void config_check_regions(struct config_parser *p, unsigned i)
 {
     const struct config_guest *g = &p->c->guest[i];
-    unsigned line = p->draft[i].key_line[KEY_SHARED], count = p->c->region_count;
-    char size[2][24];
+    unsigned count = p->c->region_count;
     for (unsigned k = 0; k < g->region_count; k++) {
         const struct config_shared *s = &g->region[k];
         unsigned at = find_region(p->c, s->name);
-        if (at == p->c->region_count) {
-            if (++count <= CONFIG_REGIONS_MAX)
-                continue;
-            config_mistake(p, line, "shared: region '%s' is one too many; at most %d are allowed", s->name,
-                           CONFIG_REGIONS_MAX);
-            p->draft[i].bad = true;
+        if (at < p->c->region_count) {
+            if (!joins(p, i, s, at))
+                return;
+            continue;
+        }
+        if (++count > CONFIG_REGIONS_MAX) {
+            config_bad_guest(p, i, config_line_of(p, i, "shared"),
+                             "shared: region '%s' is one too many; at most %d are allowed", s->name,
+                             CONFIG_REGIONS_MAX);
             return;
         }
-        const struct config_region *r = &p->c->region[at];
-        if (r->size == s->size)
-            continue;
-        config_mistake(
-            p, line,
-            "shared: region '%s' has %s here, but guest '%s' gives it %s (line %u); the same size in both is allowed",
-            s->name, config_size_text(size[0], sizeof size[0], s->size), r->by,
-            config_size_text(size[1], sizeof size[1], r->size), r->line);
-        p->draft[i].bad = true;
-        return;
     }
 }
 
@@ -152,37 +148,46 @@ void config_take_regions(struct config_parser *p, unsigned i)
     for (unsigned k = 0; k < g->region_count; k++) {
         struct config_shared *s = &g->region[k];
         s->region = find_region(c, s->name);
+        struct config_region *r = &c->region[s->region];
         if (s->region == c->region_count) {
-            struct config_region *r = &c->region[c->region_count++];
+            c->region_count++;
+            r->users = 0;
             r->size = s->size;
-            r->line = p->draft[i].key_line[KEY_SHARED];
+            r->line = config_line_of(p, i, "shared");
             memcpy(r->name, s->name, sizeof r->name);
             memcpy(r->by, g->name, sizeof r->by);
         }
+        r->users++;
     }
+}
+
+/* Does a guest that has no mistake write into region r? */
+static bool has_writer(const struct config_parser *p, unsigned r)
+{
+    for (unsigned i = 0; i < p->c->guest_count; i++) {
+        const struct config_guest *g = &p->c->guest[i];
+        for (unsigned k = 0; k < g->region_count && !p->draft[i].bad; k++)
+            if (g->region[k].region == r && g->region[k].writable)
+                return true;
+    }
+    return false;
 }
 
 void config_note_regions(struct config_parser *p)
 {
     const struct config *c = p->c;
-    for (unsigned r = 0; r < c->region_count && c->mistakes <= CONFIG_REPORTS_MAX; r++) {
-        unsigned users = 0, writers = 0;
-        for (unsigned i = 0; i < c->guest_count; i++)
-            for (unsigned k = 0; k < c->guest[i].region_count && !p->draft[i].bad; k++)
-                if (c->guest[i].region[k].region == r) {
-                    users++;
-                    writers += c->guest[i].region[k].writable;
-                }
+    for (unsigned i = 0; i < c->region_count && c->mistakes <= CONFIG_REPORTS_MAX; i++) {
+        const struct config_region *r = &c->region[i];
         char message[192] = "";
-        if (users == 1)
+        if (r->users == 1)
             format(message, sizeof message,
-                   "note: guest '%s' alone has region '%s'; it is shared when another guest names it too",
-                   c->region[r].by, c->region[r].name);
-        else if (writers == 0)
+                   "note: guest '%s' alone has region '%s'; it is shared when another guest names it too", r->by,
+                   r->name);
+        else if (!has_writer(p, i))
             format(message, sizeof message,
                    "note: region '%s' is ro in all guests, so it stays empty; rw in one of them lets it be filled",
-                   c->region[r].name);
+                   r->name);
         if (message[0] != 0)
-            p->report(p->context, c->region[r].line, message);
+            p->report(p->context, r->line, message);
     }
 }

@@ -8,8 +8,7 @@
  * the machine's whole memory, with K, M or G; what the kernel, the services and the modules take is subtracted by a
  * careful guess, since only a running machine knows exactly.
  *
- * Built with: cc -std=c17 -I. -Iinclude tools/check-config.c the files of config/ lib/print.c lib/string.c
- * -DUNIT_TEST
+ * Built by the Makefile from this file, config/, lib/print.c and lib/string.c.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -159,8 +159,6 @@ def cppcheck():
             '-D__attribute__(x)=',
             # cppcheck 2.17 does not read `asm goto (...)`.
             '-Dgoto(...)=(0)',
-            # Only guest sections have that key.
-            '--suppress=arrayIndexOutOfBoundsCond:config/config.c',
             # Written by the VMREAD of an asm goto, which it does not understand.
             '--suppress=legacyUninitvar:vmx/vmx_instr.h',
             '--suppress=uninitvar:vmx/vmx_instr.h',

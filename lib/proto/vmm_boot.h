@@ -10,6 +10,7 @@
 #ifndef LIB_VMM_BOOT_H
 #define LIB_VMM_BOOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Slots in the monitor's handle table. */
@@ -83,6 +84,13 @@ struct vmm_region {
     struct vmm_peer peer[VMM_PEERS_MAX];
 };
 
+/* What the configuration says to the monitor alone. Root copies it whole and reads none of it. A new key of this kind
+ * is a field here and a row in config/keys.c. */
+struct vmm_options {
+    uint32_t debug_exit_port; /* 0: none. A guest's OUT there ends it; the byte is its exit code */
+    bool bench_device;        /* the device that the benchmark measures is there (vmm/devices/bench.h) */
+};
+
 #define VMM_CONSOLE_NONE 0
 struct vmm_boot {
     uint64_t magic; /* VMM_BOOT_MAGIC */
@@ -97,10 +105,9 @@ struct vmm_boot {
     struct vmm_piece piece[VMM_PIECES_MAX];
     struct vmm_module module[VMM_MODULES_MAX]; /* 0 = kernel; Linux: 1 = initrd if present; Multiboot: 1.. = modules */
     char cmdline[2048];
-    uint32_t debug_exit_port; /* 0: none. A guest's OUT there ends it; the byte is its exit code */
+    struct vmm_options options;
     uint32_t restart_count;
     uint64_t unix_seconds; /* the time of day when the monitor was started; 0: not known */
-    uint32_t bench_device; /* 1: the device that the benchmark measures is there (vmm/devices/bench.h) */
     uint32_t region_count;
     struct vmm_region region[VMM_REGIONS_MAX];
 };

@@ -109,10 +109,9 @@ static void fill_boot(unsigned n)
         string_copy(b->module[i].cmdline, c->module_args[i], sizeof b->module[i].cmdline);
     }
     string_copy(b->cmdline, c->cmdline, sizeof b->cmdline);
-    b->debug_exit_port = c->debug_exit;
+    b->options = c->options;
     b->restart_count = g->restarts;
     b->unix_seconds = clock_seconds();
-    b->bench_device = c->bench_device;
     regions_describe(n, b);
 
     memset(guest_control(n), 0, sizeof *guest_control(n));

@@ -92,8 +92,7 @@ static void read_config(void)
     for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
         modules[machine.module_count++] = (struct config_module){b->module[i].name, b->module[i].size};
 
-    root_config.console_serial = true;
-    root_config.log_level = LOG_INFO;
+    config_defaults(&root_config);
     const struct boot_module *m = find_config();
     if (m == NULL) {
         root_log(LOG_WARN, "no module is called '" CONFIG_NAME "', so no guest is configured; only the shell runs");

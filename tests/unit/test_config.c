@@ -128,7 +128,7 @@ static void test_full(void **state)
     assert_string_equal(g->module_args[1], "vmlinuz one two");
     assert_string_equal(g->cmdline, " a ; b # c");
     assert_true(!g->autostart && g->on_crash == POLICY_RESTART && g->on_reboot == POLICY_STOP);
-    assert_int_equal(g->debug_exit, 0x501);
+    assert_int_equal(g->options.debug_exit_port, 0x501);
 }
 
 static void test_empty(void **state)
@@ -151,20 +151,27 @@ static void test_lines(void **state)
     mistake("[host\n", 1, "lacks the closing ']'");
     mistake("[]", 1, "unknown section");
     mistake("[host]\nspeed = 3", 2, "unknown key 'speed'; in [host] these are allowed: console, log");
-    mistake("[host]\nlog = loud", 2, "error, warn, info or debug");
-    mistake("[host]\nconsole = tape", 2, "serial, screen or both");
+    mistake("[host]\nlog = loud", 2, "log: 'loud' is not known; error, warn, info or debug is allowed");
+    mistake("[host]\nconsole = tape", 2,
+            "console: 'tape' is not known; serial, screen or both, with a comma between them, is allowed");
+    mistake("[host]\nconsole = screen, screen", 2,
+            "console: 'screen' is there twice; serial, screen or both, with a comma between them, is allowed");
     mistake("[host]\nlog = info\nlog = info", 3, "already, in line 2");
-    bad_line("colour = red",
-             "unknown key 'colour'; in [guest ...] these are allowed: cpus, share, borrow, memory, kernel");
+    bad_line(
+        "colour = red",
+        "unknown key 'colour'; in [guest ...] these are allowed: kernel, memory, cpus, share, borrow, cmdline, initrd, modules, "
+        "on-crash, on-reboot, autostart, shared, bench-device, debug-exit");
     bad_line("nonsense", "'nonsense' is not understood");
     bad_line("cmdline = \"abc", "quotes do not match");
     bad_line("autostart =", "has no value");
-    bad_line("autostart = perhaps", "yes or no");
-    bad_line("on-crash = explode", "stop or restart");
-    bad_line("on-reboot = explode", "stop or restart");
-    bad_line("debug-exit = 0", "0x1 to 0xffff");
-    bad_line("debug-exit = 0x10000", "0x1 to 0xffff");
-    bad_line("debug-exit = 0xzz", "0x1 to 0xffff");
+    bad_line("autostart = perhaps", "autostart: 'perhaps' is not known; yes or no is allowed");
+    bad_line("on-crash = explode", "on-crash: 'explode' is not known; stop or restart is allowed");
+    bad_line("on-reboot = explode", "on-reboot: 'explode' is not known; stop or restart is allowed");
+    bad_line("debug-exit = 0", "debug-exit: '0' is not a number in the range; 1 to 65535 or 0x1 to 0xffff is allowed");
+    bad_line("debug-exit = 0x10000",
+             "debug-exit: '0x10000' is not a number in the range; 1 to 65535 or 0x1 to 0xffff is allowed");
+    bad_line("debug-exit = 0xzz",
+             "debug-exit: '0xzz' is not a number in the range; 1 to 65535 or 0x1 to 0xffff is allowed");
 }
 
 static void test_names(void **state)
@@ -184,18 +191,22 @@ static void test_names(void **state)
     assert_int_equal(c.guest_count, 1);
 }
 
+#define SIZES "1M to 4096G in steps of 4K is allowed"
+
 static void test_memory(void **state)
 {
     (void)state;
-    bad_line("memory = 0", "at least 1M");
-    bad_line("memory = -5M", "negative");
-    bad_line("memory = 99999999999999999999999G", "absurd");
-    bad_line("memory = 5000G", "absurd");
-    bad_line("memory = 512X", "not a size");
+    bad_line("memory = 0", "memory: '0' is too small; " SIZES);
+    bad_line("memory = -5M", "memory: '-5M' is negative; " SIZES);
+    bad_line("memory = 99999999999999999999999G", "memory: '99999999999999999999999G' is too large; " SIZES);
+    bad_line("memory = 5000G", "memory: '5000G' is too large; " SIZES);
+    bad_line("memory = 4097G", "too large; " SIZES);
+    bad_line("memory = -lots", "not a size");
+    bad_line("memory = 512X", "memory: '512X' is not a size; a number with K, M or G, like 512M, is allowed");
     bad_line("memory = 512 MB", "not a size");
     bad_line("memory = lots", "not a size");
-    bad_line("memory = 4K", "at least 1M");
-    bad_line("memory = 1048577", "whole pages");
+    bad_line("memory = 4K", "memory: '4K' is too small; " SIZES);
+    bad_line("memory = 1048577", "memory: '1048577' is not a multiple of the step; " SIZES);
     bad_line("memory =", "has no value");
 }
 
@@ -227,39 +238,44 @@ static void test_cpus(void **state)
     bad_line("cpus = 99999999999999999999", "not a CPU number or range");
     mistake(
         "[guest a]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\ncpus = 2-3\nmemory = 32M\nkernel = tiny.elf",
-        6, "CPU 2 is taken: guest 'a' has it for itself (line 2)");
+        6, "cpus: CPU 2 is dedicated to guest 'a' (line 2); choose another CPU, or give both a share");
     assert_int_equal(c.guest_count, 2);
     mistake(
         "[guest a]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare = 10% of cpu 2\nmemory = 32M\nkernel = tiny.elf",
-        6, "CPU 2 cannot be shared");
+        6, "share: CPU 2 is dedicated to guest 'a' (cpus, line 2); choose another CPU");
     mistake(
         "[guest a]\nshare = 5% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\ncpus = 2\nmemory = 32M\nkernel = tiny.elf",
-        6, "guest 'a' has a share of it (line 2)");
-    mistake("[guest a]\nshare = 5% of cpu 2\ncpus = 3\nmemory = 32M\nkernel = tiny.elf", 3, "both cpus and share");
+        6, "cpus: CPU 2 cannot be dedicated: guest 'a' has a share of it (line 2); choose another CPU");
+    mistake("[guest a]\nshare = 5% of cpu 2\ncpus = 3\nmemory = 32M\nkernel = tiny.elf", 3,
+            "guest 'a' has both cpus and share; one of them is allowed");
 }
 
 static void test_shares(void **state)
 {
     (void)state;
-    bad_line("share = 0% of cpu 2", "1% to 100%");
-    bad_line("share = 101% of cpu 2", "1% to 100%");
+    bad_line("share = 0% of cpu 2", "share: '0% of cpu 2' is out of range; 1% to 100% of a CPU is allowed");
+    bad_line("share = 101% of cpu 2", "share: '101% of cpu 2' is out of range; 1% to 100% of a CPU is allowed");
     bad_line("share = -5% of cpu 2", "negative");
     bad_line("share = 25% of cpu 7", "CPU 7 does not exist");
     bad_line("share = 25 of cpu 2", "not understood");
-    bad_line("share = 25% of cpu 2, every 0ms", "out of bounds");
-    bad_line("share = 25% of cpu 2, every 99999999ms", "out of bounds");
-    bad_line("share = 25% of cpu 2, every 9007199254740991ms", "out of bounds");
-    bad_line("share = 1% of cpu 2, every 1ms", "at least 100 us");
+    bad_line("share = 25% of cpu 2, every 0ms",
+             "share: the period in '25% of cpu 2, every 0ms' is out of range; 1ms to 1000ms is allowed");
+    bad_line("share = 25% of cpu 2, every 99999999ms", "is out of range; 1ms to 1000ms");
+    bad_line("share = 25% of cpu 2, every 9007199254740991ms", "is out of range; 1ms to 1000ms");
+    bad_line(
+        "share = 1% of cpu 2, every 1ms",
+        "share: 1% of each period is 10 us of CPU time; at least 100 us is needed: a larger share, or a longer period");
     bad_line("share = 25% of cpu 2, sometimes", "not understood");
     bad_line("borrow = maybe", "yes or no is allowed");
-    mistake("[guest a]\ncpus = 2\nborrow = yes\nmemory = 32M\nkernel = tiny.elf", 3, "guest 'a' has CPUs of its own");
+    mistake("[guest a]\ncpus = 2\nborrow = yes\nmemory = 32M\nkernel = tiny.elf", 3,
+            "borrow: guest 'a' has no share; borrow is allowed only together with share");
     parse("[guest a]\nshare = 25% of cpu 2\nborrow = yes\nmemory = 32M\nkernel = tiny.elf\n" GOOD);
     assert_true(c.guest_count == 2 && c.guest[0].borrow && !c.guest[1].borrow && c.mistakes == 0);
     mistake(
         "[guest a]\nshare=50% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n[guest b]\nshare=40% of cpu 2\nmemory = 32M\nkernel "
         "= tiny.elf\n"
         "[guest c]\nshare = 30% of cpu 2\nmemory = 32M\nkernel = tiny.elf\n",
-        10, "CPU 2 would be used to 120% (a 50%, b 40%, c 30%)");
+        10, "share: the shares of CPU 2 add up to 120% (a 50%, b 40%, c 30%); at most 100% is allowed");
     assert_int_equal(c.guest_count, 3);
 }
 
@@ -272,11 +288,12 @@ static void test_modules(void **state)
     bad_line("initrd = no", "no module is called 'no'");
     bad_line("modules = vmlinuz,,vmlinuz", "an item of the list is empty");
     bad_line("modules = vmlinuz,vmlinuz,vmlinuz,vmlinuz,vmlinuz,vmlinuz,vmlinuz,vmlinuz", "more than 7");
-    mistake("[guest bad]\ncpus = 2\nmemory = 32M", 1, "has no kernel");
-    mistake("[guest bad]\ncpus = 2\nkernel = vmlinuz", 1, "has no memory");
-    mistake("[guest bad]\nmemory = 32M\nkernel = vmlinuz", 1, "has no CPU");
+    mistake("[guest bad]\ncpus = 2\nmemory = 32M", 1, "guest 'bad' has no kernel; 'kernel = MODULE' is needed");
+    mistake("[guest bad]\ncpus = 2\nkernel = vmlinuz", 1, "guest 'bad' has no memory; 'memory = SIZE' is needed");
+    mistake("[guest bad]\nmemory = 32M\nkernel = vmlinuz", 1,
+            "guest 'bad' has no cpus and no share; 'cpus = LIST' or 'share = N% of cpu N' is needed");
     mistake("[guest bad]\ncpus = 2\nmemory = 32M\nkernel = vmlinuz\ninitrd = initrd.gz\nmodules = initrd.gz", 6,
-            "both initrd");
+            "guest 'bad' has both initrd (for Linux) and modules (for Multiboot); one of them is allowed");
 }
 
 static void test_bytes(void **state)

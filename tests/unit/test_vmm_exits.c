@@ -124,8 +124,8 @@ static int setup_with(const struct vmm_region *region)
     boot.tsc_khz = 1000000;
     boot.vcpus = 2;
     boot.root_bits = 4;
-    boot.debug_exit_port = 0x501;
-    boot.bench_device = with_bench;
+    boot.options.debug_exit_port = 0x501;
+    boot.options.bench_device = with_bench;
     boot.region_count = region != NULL;
     if (region != NULL)
         boot.region[0] = *region;

@@ -36,7 +36,7 @@ enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event)
 
 static unsigned count(const struct vmm_boot *boot)
 {
-    return boot->bench_device != 0;
+    return boot->options.bench_device != 0;
 }
 
 static enum error init(void *state, const struct platform *p, unsigned number)

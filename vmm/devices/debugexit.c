@@ -23,13 +23,13 @@ enum error debug_exit_init(struct debug_exit *d, struct bus *bus, uint16_t port,
 
 static unsigned count(const struct vmm_boot *boot)
 {
-    return boot->debug_exit_port != 0;
+    return boot->options.debug_exit_port != 0;
 }
 
 static enum error init(void *state, const struct platform *p, unsigned number)
 {
     (void)number;
-    return debug_exit_init(state, p->bus, (uint16_t)p->boot->debug_exit_port, &p->power);
+    return debug_exit_init(state, p->bus, (uint16_t)p->boot->options.debug_exit_port, &p->power);
 }
 
 const struct device debug_exit_device = {

@@ -111,7 +111,7 @@ static void fill_rom(uint8_t *rom)
 
 static unsigned count(const struct vmm_boot *boot)
 {
-    return boot->bench_device != 0;
+    return boot->options.bench_device != 0;
 }
 
 static enum error init(void *state, const struct platform *p, unsigned number)

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The keys `cpus` and `share`, and whether the guests agree about CPUs: a CPU is dedicated to one guest, or shared by
+ * guests whose shares add up to 100% at most. See config.h.
+ */
+#include "config/parser.h"
+
+#define SHARE_ALLOWED "like '25%% of cpu 3, every 10ms' is allowed"
+#define PERIOD_US     10000u /* without "every" */
+#define PERIOD_MIN_US 1000u
+#define PERIOD_MAX_US 1000000u
+#define BUDGET_MIN_US 100u /* of CPU time in a period: less is spent on the switches */
+
+/* Is there such a CPU? If not, that is reported. */
+static bool check_cpu(struct config_parser *p, const char *key, uint64_t cpu)
+{
+    unsigned count = (unsigned)min_u64(p->machine->cpus, MAX_CPUS);
+    if (cpu < count)
+        return true;
+    if (count == 1)
+        config_bad(p, "%s: CPU %llu does not exist; this machine has CPU 0 only", key, (unsigned long long)cpu);
+    else
+        config_bad(p, "%s: CPU %llu does not exist; this machine has CPUs 0-%u", key, (unsigned long long)cpu,
+                   count - 1);
+    return false;
+}
+
+/* One item of the list: a number or a range. False: it is reported. */
+static bool add_cpus(struct config_parser *p, struct config_guest *g, struct span item)
+{
+    struct span rest = item;
+    uint64_t first, last;
+    bool good = take_number(&rest, &first);
+    last = first;
+    skip_blanks(&rest);
+    if (good && take_word(&rest, "-")) {
+        skip_blanks(&rest);
+        good = take_number(&rest, &last);
+    }
+    if (!good || rest.size != 0 || first == NUMBER_MAX || last == NUMBER_MAX) {
+        config_bad(p, "cpus: '%s' is not a CPU number or range; a list like 1-2,4 is allowed", config_quote(item).text);
+        return false;
+    }
+    if (first > last) {
+        config_bad(p, "cpus: the range %s runs backwards; the smaller number comes first", config_quote(item).text);
+        return false;
+    }
+    if (!check_cpu(p, "cpus", first) || !check_cpu(p, "cpus", last))
+        return false;
+    for (unsigned cpu = (unsigned)first; cpu <= last; cpu++) {
+        if (cpuset_has(&g->cpus, cpu)) {
+            config_bad(p, "cpus: CPU %u is in the list twice; once is allowed", cpu);
+            return false;
+        }
+        if (g->cpu_count == VMM_VCPUS_MAX) {
+            config_bad(p, "cpus: there are more than %d CPUs in the list; that many are allowed", VMM_VCPUS_MAX);
+            return false;
+        }
+        cpuset_set(&g->cpus, cpu);
+        g->cpu[g->cpu_count++] = (uint16_t)cpu;
+    }
+    return true;
+}
+
+void config_cpus_value(struct config_parser *p, struct config_guest *g, struct span value)
+{
+    struct span list = value, item;
+    while (take_item(&list, &item))
+        if (!add_cpus(p, g, item))
+            return;
+}
+
+/* The parts of "25% of cpu 3, every 10ms". */
+struct share {
+    uint64_t percent, cpu, period_us;
+};
+
+static bool take_share(struct span s, struct share *share)
+{
+    *share = (struct share){.period_us = PERIOD_US};
+    bool good = take_number(&s, &share->percent);
+    skip_blanks(&s);
+    good = good && take_word(&s, "%");
+    skip_blanks(&s);
+    good = good && take_word(&s, "of");
+    skip_blanks(&s);
+    good = good && (take_word(&s, "cpu") || take_word(&s, "CPU"));
+    skip_blanks(&s);
+    good = good && take_number(&s, &share->cpu);
+    skip_blanks(&s);
+    if (good && take_word(&s, ",")) {
+        skip_blanks(&s);
+        good = take_word(&s, "every");
+        skip_blanks(&s);
+        good = good && take_microseconds(&s, &share->period_us);
+    }
+    return good && s.size == 0;
+}
+
+void config_share_value(struct config_parser *p, struct config_guest *g, struct span value)
+{
+    struct share share;
+    if (value.at[0] == '-') {
+        config_bad(p, "share: '%s' is negative; 1%% to 100%%, " SHARE_ALLOWED, config_quote(value).text);
+        return;
+    }
+    if (!take_share(value, &share)) {
+        config_bad(p, "share: '%s' is not understood; something " SHARE_ALLOWED, config_quote(value).text);
+        return;
+    }
+    if (share.percent < 1 || share.percent > 100) {
+        config_bad(p, "share: '%s' is out of range; 1%% to 100%% of a CPU is allowed", config_quote(value).text);
+        return;
+    }
+    if (!check_cpu(p, "share", share.cpu))
+        return;
+    if (share.period_us < PERIOD_MIN_US || share.period_us > PERIOD_MAX_US) {
+        config_bad(p, "share: the period in '%s' is out of range; 1ms to 1000ms is allowed", config_quote(value).text);
+        return;
+    }
+    uint64_t budget_us = share.percent * share.period_us / 100;
+    if (budget_us < BUDGET_MIN_US) {
+        config_bad(
+            p,
+            "share: %llu%% of each period is %llu us of CPU time; at least %u us is needed: a larger share, or a "
+            "longer period",
+            (unsigned long long)share.percent, (unsigned long long)budget_us, BUDGET_MIN_US);
+        return;
+    }
+    g->shared = true;
+    g->percent = (unsigned)share.percent;
+    g->period_us = (uint32_t)share.period_us;
+    g->cpu_count = 1;
+    g->cpu[0] = (uint16_t)share.cpu;
+    cpuset_set(&g->cpus, g->cpu[0]);
+}
+
+/* A CPU that both guests want, and that they cannot share, is reported. True: there is none. */
+static bool check_pair(struct config_parser *p, unsigned i, unsigned other)
+{
+    const struct config_guest *g = &p->c->guest[i], *o = &p->c->guest[other];
+    struct cpuset both = cpuset_and(&g->cpus, &o->cpus);
+    if (cpuset_empty(&both) || (g->shared && o->shared))
+        return true;
+    unsigned cpu = cpuset_next(&both, 0);
+    unsigned line = config_line_of(p, i, g->shared ? "share" : "cpus");
+    unsigned other_line = config_line_of(p, other, o->shared ? "share" : "cpus");
+    if (g->shared)
+        config_bad_guest(p, i, line, "share: CPU %u is dedicated to guest '%s' (cpus, line %u); choose another CPU",
+                         cpu, o->name, other_line);
+    else if (o->shared)
+        config_bad_guest(p, i, line,
+                         "cpus: CPU %u cannot be dedicated: guest '%s' has a share of it (line %u); choose another CPU",
+                         cpu, o->name, other_line);
+    else
+        config_bad_guest(p, i, line,
+                         "cpus: CPU %u is dedicated to guest '%s' (line %u); choose another CPU, or give both a share",
+                         cpu, o->name, other_line);
+    return false;
+}
+
+static void check_shares(struct config_parser *p, unsigned i)
+{
+    const struct config_guest *g = &p->c->guest[i];
+    unsigned sum = g->percent;
+    struct config_list list = {.used = 0};
+    for (unsigned other = 0; other < i; other++) {
+        const struct config_guest *o = &p->c->guest[other];
+        if (p->draft[other].bad || !o->shared || o->cpu[0] != g->cpu[0])
+            continue;
+        sum += o->percent;
+        config_list_add(&list, "%s %u%%", o->name, o->percent);
+    }
+    if (sum > 100)
+        config_bad_guest(p, i, config_line_of(p, i, "share"),
+                         "share: the shares of CPU %u add up to %u%% (%s, %s %u%%); at most 100%% is allowed",
+                         g->cpu[0], sum, list.text, g->name, g->percent);
+}
+
+void config_check_cpus(struct config_parser *p, unsigned i)
+{
+    for (unsigned other = 0; other < i; other++)
+        if (!p->draft[other].bad && !check_pair(p, i, other))
+            return;
+    if (p->c->guest[i].shared)
+        check_shares(p, i);
+}
