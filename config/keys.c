@@ -43,9 +43,9 @@ static const struct config_key keys[] = {
      .excludes = "initrd", .use = "for Multiboot",
      .help = "At most 7 boot modules for a Multiboot kernel. Each may have arguments behind its name."},
     {.name = "on-crash", GUEST(on_crash), .type = TYPE_CHOICE, .choice = policies, .initial = "stop",
-     .help = "After a triple fault, a state that the CPU refuses, or a crash of the monitor."},
+     .help = "What follows a triple fault, a state that the CPU refuses, or a crash of the monitor."},
     {.name = "on-reboot", GUEST(on_reboot), .type = TYPE_CHOICE, .choice = policies, .initial = "restart",
-     .help = "When the guest resets itself."},
+     .help = "What follows when the guest resets itself."},
     {.name = "autostart", GUEST(autostart), .type = TYPE_BOOL, .initial = "yes",
      .help = "The guest is started when the machine starts."},
     {.name = "shared", GUEST(region), .type = TYPE_REGIONS, .form = "NAME SIZE rw, NAME SIZE ro, ...",
@@ -120,7 +120,7 @@ void config_key_allowed(const struct config_key *key, char *out, size_t size)
     case TYPE_CHOICE: choices_text(key->choice, NULL, out, size); break;
     case TYPE_FLAGS:
         choices_text(key->choice, key->choice[2] == NULL ? "both" : "several", out, size);
-        append(out, size, ", with a comma between them,");
+        append(out, size, " (with a comma between them)");
         break;
     case TYPE_NUMBER:
         format(out, size, "%llu to %llu or 0x%llx to 0x%llx", (unsigned long long)key->least,

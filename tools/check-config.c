@@ -3,10 +3,11 @@
  * Checks a mullion.conf on the developer's machine with the very code that root uses:
  *
  *     check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...
+ *     check-config --keys
  *
  * Each mistake is printed as FILE:LINE: text. Exit status: 0 no mistake, 1 mistakes, 2 it could not be checked. SIZE is
  * the machine's whole memory, with K, M or G; what the kernel, the services and the modules take is subtracted by a
- * careful guess, since only a running machine knows exactly.
+ * careful guess, since only a running machine knows exactly. --keys prints the tables of docs/configuration.md.
  *
  * Built by the Makefile from this file, config/, lib/print.c and lib/string.c.
  */
@@ -14,8 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config/config.h"
+#include "config/keys.h"
 
-#define HOST_TAKES (20ull << 20) /* the kernel's image and pool, root and console, firmware's holes */
+#define TEXT_OF(number)  TEXT_OF_(number)
+#define TEXT_OF_(number) #number
+#define HOST_TAKES       (20ull << 20) /* the kernel's image and pool, root and console, firmware's holes */
 
 static struct config config;
 static struct config_module modules[256];
@@ -27,9 +31,46 @@ static void print_mistake(void *context, unsigned line, const char *text)
 
 static int usage(const char *why)
 {
-    fprintf(stderr, "check-config: %s\nusage: check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...\n",
+    fprintf(stderr,
+            "check-config: %s\nusage: check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...\n"
+            "       check-config --keys\n",
             why);
     return 2;
+}
+
+/* What a key is without a line for it. */
+static void print_default(const struct config_key *key)
+{
+    if (key->or_else != NULL)
+        printf("this or `%s`", key->or_else);
+    else if (key->initial != NULL)
+        printf("`%s`", key->initial);
+    else
+        printf("%s", key->required ? "needed" : "none");
+}
+
+static void print_key(const struct config_key *key)
+{
+    char allowed[128];
+    config_key_allowed(key, allowed, sizeof allowed);
+    const char *mark = key->form != NULL && strcmp(allowed, key->form) == 0 ? "`" : "";
+    printf("| `%s` | %s%s%s | ", key->name, mark, allowed, mark);
+    print_default(key);
+    printf(" | %s", key->help);
+    if (key->needs != NULL)
+        printf(" Only with `%s`.", key->needs);
+    if (key->excludes != NULL && key->or_else == NULL)
+        printf(" Not with `%s`.", key->excludes);
+    printf(" |\n");
+}
+
+static void print_keys(enum config_section section, const char *head)
+{
+    const struct config_key *key;
+    printf("%s\n| key | value | default | what it is |\n|---|---|---|---|\n", head);
+    for (unsigned k = 0; (key = config_key_at(k)) != NULL; k++)
+        if (key->section == section)
+            print_key(key);
 }
 
 static char *read_file(const char *path, size_t *size)
@@ -77,6 +118,11 @@ int main(int argc, char **argv)
     const char *file = NULL;
     struct config_machine machine = {.cpus = 0, .memory = 0, .module_count = 0, .module = modules};
     uint64_t module_bytes = 0;
+    if (argc == 2 && strcmp(argv[1], "--keys") == 0) {
+        print_keys(IN_HOST, "[host]");
+        print_keys(IN_GUEST, "[guest NAME]");
+        return 0;
+    }
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (argv[i][0] != '-') {
@@ -91,7 +137,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[i - 1], "--cpus") == 0) {
             long n = strtol(value, NULL, 10);
             if (n < 1 || n > MAX_CPUS)
-                return usage("--cpus: 1 to 64");
+                return usage("--cpus: 1 to " TEXT_OF(MAX_CPUS));
             machine.cpus = (unsigned)n;
         } else if (strcmp(argv[i - 1], "--memory") == 0) {
             machine.memory = size_argument(value);

@@ -153,9 +153,9 @@ static void test_lines(void **state)
     mistake("[host]\nspeed = 3", 2, "unknown key 'speed'; in [host] these are allowed: console, log");
     mistake("[host]\nlog = loud", 2, "log: 'loud' is not known; error, warn, info or debug is allowed");
     mistake("[host]\nconsole = tape", 2,
-            "console: 'tape' is not known; serial, screen or both, with a comma between them, is allowed");
+            "console: 'tape' is not known; serial, screen or both (with a comma between them) is allowed");
     mistake("[host]\nconsole = screen, screen", 2,
-            "console: 'screen' is there twice; serial, screen or both, with a comma between them, is allowed");
+            "console: 'screen' is there twice; serial, screen or both (with a comma between them) is allowed");
     mistake("[host]\nlog = info\nlog = info", 3, "already, in line 2");
     bad_line(
         "colour = red",
