@@ -64,7 +64,7 @@ void config_list_add(struct config_list *list, const char *text, ...)
     va_end(arguments);
     if (list->full)
         return;
-    list->full = size >= sizeof item || list->used + size + sizeof ", ..." > sizeof list->text;
+    list->full = size >= sizeof item || list->used + 2 + size + sizeof ", ..." > sizeof list->text; /* 2: ", " */
     if (list->full)
         string_copy(item, "...", sizeof item);
     list->used += (size_t)format(list->text + list->used, sizeof list->text - list->used, "%s%s",

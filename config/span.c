@@ -32,7 +32,7 @@ bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static void skip(struct span *s, size_t bytes)
+static void drop(struct span *s, size_t bytes)
 {
     s->at += bytes;
     s->size -= bytes;
@@ -86,14 +86,14 @@ size_t span_utf8_length(struct span s)
 void skip_blanks(struct span *s)
 {
     while (s->size > 0 && is_blank(s->at[0]))
-        skip(s, 1);
+        drop(s, 1);
 }
 
 bool take_word(struct span *s, const char *word)
 {
     if (!span_starts(*s, word))
         return false;
-    skip(s, strlen(word));
+    drop(s, strlen(word));
     return true;
 }
 
@@ -112,7 +112,7 @@ static bool take_digits(struct span *s, unsigned base, uint64_t *value)
     *value = 0;
     while (s->size > 0 && digit_value(s->at[0]) < base) {
         *value = min_u64(*value * base + digit_value(s->at[0]), NUMBER_MAX / base);
-        skip(s, 1);
+        drop(s, 1);
         count++;
     }
     if (*value == NUMBER_MAX / base)
@@ -182,7 +182,7 @@ struct span take_until_blank(struct span *s)
 {
     struct span word = {s->at, 0};
     while (s->size > 0 && !is_blank(s->at[0])) {
-        skip(s, 1);
+        drop(s, 1);
         word.size++;
     }
     skip_blanks(s);
