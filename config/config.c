@@ -219,7 +219,7 @@ static struct config_parser *begin(struct config *c)
     struct config_parser *p = &parser;
     memset(p, 0, sizeof *p);
     p->c = c;
-    c->guest_count = c->region_count = c->mistakes = c->left_out = 0;
+    c->guest_count = c->region_count = c->text_used = c->mistakes = c->left_out = 0;
     set_defaults(p, IN_HOST);
     return p;
 }

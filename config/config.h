@@ -17,12 +17,13 @@
 #ifndef CONFIG_GUESTS_MAX /* a test asks for more */
 #define CONFIG_GUESTS_MAX 32
 #endif
-#define CONFIG_NAME_MAX      32   /* with the NUL */
-#define CONFIG_LINE_MAX      4096 /* bytes in a line */
-#define CONFIG_CMDLINE_MAX   2048 /* with the NUL; struct vmm_boot's */
-#define CONFIG_ARGS_MAX      256  /* with the NUL; struct vmm_module's */
-#define CONFIG_REPORTS_MAX   64   /* mistakes reported one by one; the rest is counted */
-#define CONFIG_MESSAGE_MAX   480  /* bytes of one report, with the NUL: it fits in a line of the log */
+#define CONFIG_NAME_MAX      32           /* with the NUL */
+#define CONFIG_LINE_MAX      4096         /* bytes in a line */
+#define CONFIG_CMDLINE_MAX   2048         /* with the NUL; struct vmm_boot's */
+#define CONFIG_ARGS_MAX      256          /* with the NUL; struct vmm_module's */
+#define CONFIG_REPORTS_MAX   64           /* mistakes reported one by one; the rest is counted */
+#define CONFIG_MESSAGE_MAX   480          /* bytes of one report, with the NUL: it fits in a line of the log */
+#define CONFIG_TEXT_MAX      (128u << 10) /* bytes of all guests' command lines and module arguments, with NULs */
 #define CONFIG_MEMORY_MIN    (1ull << 20)
 #define CONFIG_MEMORY_MAX    (1ull << 42)
 #define CONFIG_OVERHEAD      (1ull << 20)   /* memory that a guest's monitor needs beside the guest's own... */
@@ -77,12 +78,12 @@ struct config_guest {
     bool shared;                 /* one vCPU on a shared CPU, with: */
     unsigned percent;
     uint32_t period_us;
-    bool borrow;                      /* it may use the CPU beyond its share while that would be idle */
-    uint64_t memory;                  /* bytes, whole pages */
-    unsigned module_count;            /* [0] the kernel; then initrd, or the Multiboot modules */
-    unsigned module[VMM_MODULES_MAX]; /* index into config_machine.module */
-    char module_args[VMM_MODULES_MAX][CONFIG_ARGS_MAX]; /* name and arguments, as the guest is to see them */
-    char cmdline[CONFIG_CMDLINE_MAX];
+    bool borrow;                              /* it may use the CPU beyond its share while that would be idle */
+    uint64_t memory;                          /* bytes, whole pages */
+    unsigned module_count;                    /* [0] the kernel; then initrd, or the Multiboot modules */
+    unsigned module[VMM_MODULES_MAX];         /* index into config_machine.module */
+    const char *module_args[VMM_MODULES_MAX]; /* name and arguments, as the guest is to see them; in config.text */
+    const char *cmdline;                      /* in config.text */
     enum config_policy on_crash, on_reboot;
     bool autostart;
     struct vmm_options options; /* for its monitor alone; root copies it whole */
@@ -97,6 +98,8 @@ struct config {
     struct config_guest guest[CONFIG_GUESTS_MAX];
     unsigned region_count;
     struct config_region region[CONFIG_REGIONS_MAX];
+    unsigned text_used;
+    char text[CONFIG_TEXT_MAX];  /* for what has no fixed size; shared, so that many guests take little memory */
     unsigned mistakes, left_out; /* how many mistakes; how many guests were left out for one */
 };
 

@@ -34,7 +34,8 @@ static const struct config_key keys[] = {
      .help = "One vCPU with this part of a CPU's time. Add \", every Nms\" for another period than 10 ms."},
     {.name = "borrow", GUEST(borrow), .type = TYPE_BOOL, .initial = "no", .needs = "share",
      .help = "The guest goes on beyond its share while the CPU would be idle."},
-    {.name = "cmdline", GUEST(cmdline), .type = TYPE_TEXT, .may_be_empty = true,
+    {.name = "cmdline", GUEST(cmdline), .type = TYPE_TEXT, .most = CONFIG_CMDLINE_MAX - 1, .may_be_empty = true,
+     .initial = "",
      .help = "The kernel's command line."},
     {.name = "initrd", GUEST(module), .type = TYPE_MODULE, .slot = 1, .form = "MODULE", .excludes = "modules",
      .use = "for Linux",
@@ -130,7 +131,7 @@ void config_key_allowed(const struct config_key *key, char *out, size_t size)
         format(out, size, "%s to %s in steps of %s", config_size_text(least, sizeof least, key->least),
                config_size_text(most, sizeof most, key->most), config_size_text(step, sizeof step, key->multiple));
         break;
-    case TYPE_TEXT: format(out, size, "at most %u bytes", (unsigned)key->size - 1); break;
+    case TYPE_TEXT: format(out, size, "at most %u bytes", (unsigned)key->most); break;
     default: format(out, size, "%s", key->form); break;
     }
 }

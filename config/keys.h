@@ -19,7 +19,7 @@ enum config_type {
     TYPE_FLAGS,   /* some of choices, with commas between them -> one bool for each, in the same order */
     TYPE_NUMBER,  /* least to most -> an unsigned integer of any size */
     TYPE_SIZE,    /* bytes, least to most, a multiple of `multiple` -> uint64_t */
-    TYPE_TEXT,    /* -> char[], with a NUL */
+    TYPE_TEXT,    /* at most `most` bytes -> const char *, never NULL if the row has an initial value */
     TYPE_MODULE,  /* one boot module -> module[slot] of the guest */
     TYPE_MODULES, /* boot modules with arguments -> module[slot...] */
     TYPE_CPUS,    /* a list of CPUs -> the guest's cpus, one vCPU on each */

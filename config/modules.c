@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The keys that name boot modules: `kernel`, `initrd` and `modules`. See config.h. */
 #include "config/parser.h"
-#include "lib/string.h"
 
 /* The module that the first word of `item` names. False: there is none, and that is reported. */
 static bool find_module(struct config_parser *p, const char *key, struct span item, unsigned *index)
@@ -39,8 +38,7 @@ static void set_module(struct config_parser *p, const char *key, struct config_g
     if (!find_module(p, key, item, &index))
         return;
     g->module[slot] = index;
-    memcpy(g->module_args[slot], item.at, item.size);
-    g->module_args[slot][item.size] = 0;
+    g->module_args[slot] = config_keep_text(p, key, item);
     if (g->module_count <= slot)
         g->module_count = slot + 1;
 }

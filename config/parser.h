@@ -68,6 +68,9 @@ struct config_list {
 };
 void config_list_add(struct config_list *list, const char *text, ...) print_like(2, 3);
 
+/* Keeps a copy of a value, with a NUL, as long as struct config. NULL: there is no room, and that is reported. */
+const char *config_keep_text(struct config_parser *p, const char *key, struct span value);
+
 /* ---- values.c and the files for single types. `value` is trimmed. What is wrong with it is reported. */
 
 void config_value(struct config_parser *p, const struct config_key *key, struct span value);

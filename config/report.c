@@ -71,6 +71,21 @@ void config_list_add(struct config_list *list, const char *text, ...)
                                  list->used != 0 ? ", " : "", item);
 }
 
+const char *config_keep_text(struct config_parser *p, const char *key, struct span value)
+{
+    struct config *c = p->c;
+    if (value.size >= sizeof c->text - c->text_used) {
+        config_bad(p, "%s: the texts of all guests together have more than %uK; that much is allowed", key,
+                   (unsigned)(sizeof c->text >> 10));
+        return NULL;
+    }
+    char *kept = c->text + c->text_used;
+    memcpy(kept, value.at, value.size);
+    kept[value.size] = 0;
+    c->text_used += (unsigned)value.size + 1;
+    return kept;
+}
+
 const char *config_size_text(char *out, size_t size, uint64_t bytes)
 {
     static const char *const unit[] = {"", "K", "M", "G"};

@@ -4,7 +4,6 @@
  * allowed, and the guest is left out.
  */
 #include "config/parser.h"
-#include "lib/string.h"
 
 #define ALLOWED_MAX 128
 
@@ -114,15 +113,13 @@ static void size_value(struct config_parser *p, const struct config_key *key, ui
         *field = bytes;
 }
 
-static void text_value(struct config_parser *p, const struct config_key *key, char *field, struct span value)
+static void text_value(struct config_parser *p, const struct config_key *key, const char **field, struct span value)
 {
-    if (value.size >= key->size) {
+    if (value.size > key->most)
         config_bad(p, "%s: it has %u bytes; at most %u are allowed", key->name, (unsigned)value.size,
-                   (unsigned)key->size - 1);
-        return;
-    }
-    memcpy(field, value.at, value.size);
-    field[value.size] = 0;
+                   (unsigned)key->most);
+    else
+        *field = config_keep_text(p, key->name, value);
 }
 
 void config_value(struct config_parser *p, const struct config_key *key, struct span value)

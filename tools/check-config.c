@@ -44,7 +44,7 @@ static void print_default(const struct config_key *key)
     if (key->or_else != NULL)
         printf("this or `%s`", key->or_else);
     else if (key->initial != NULL)
-        printf("`%s`", key->initial);
+        printf(key->initial[0] != 0 ? "`%s`" : "empty", key->initial);
     else
         printf("%s", key->required ? "needed" : "none");
 }

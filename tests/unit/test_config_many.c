@@ -26,7 +26,7 @@
 #include "config/values.c"
 
 static struct config c;
-static char told[65536], text[65536];
+static char told[65536], text[262144];
 static size_t used;
 
 static const struct config_module kernel[] = {{"tiny.elf", 9000}};
@@ -124,6 +124,36 @@ static void test_shares(void **state)
     assert_non_null(strstr(at, ", ..., g100 1%); at most 100% is allowed\n"));
 }
 
+/* What all guests' texts take is bounded: root keeps it for good. The guests that fit are complete. */
+static void test_texts(void **state)
+{
+    (void)state;
+    char cpus[32], cmdline[1100];
+    begin_text();
+    for (unsigned i = 0; i < 120; i++) {
+        snprintf(cpus, sizeof cpus, "cpus = %u", i);
+        snprintf(cmdline, sizeof cmdline, "cmdline = %u %01020u", i, 0);
+        add_guest(i, cpus, cmdline);
+    }
+    parse_all();
+    assert_string_equal(told, "");
+    for (unsigned i = 120; i < 130; i++) {
+        snprintf(cpus, sizeof cpus, "cpus = %u", i);
+        add_guest(i, cpus, cmdline);
+    }
+    parse_all();
+    assert_in_range(c.guest_count, 124, 128);
+    snprintf(cmdline, sizeof cmdline, "%u: cmdline: the texts of all guests together have more than 128K;",
+             5 * c.guest_count + 5);
+    assert_ptr_equal(strstr(told, cmdline), told);
+    for (unsigned i = 0; i < 120; i++) {
+        snprintf(cmdline, sizeof cmdline, "%u %01020u", i, 0);
+        assert_string_equal(c.guest[i].cmdline, cmdline);
+        assert_string_equal(c.guest[i].module_args[0], "tiny.elf");
+    }
+    assert_true(sizeof c <= 512u << 10); /* it is static in root */
+}
+
 /* A region has room for VMM_PEERS_MAX guests, however many guests there are. */
 static void test_peers(void **state)
 {
@@ -146,9 +176,14 @@ static void test_table(void **state)
     (void)state;
     char allowed_text[ALLOWED_MAX], names[320];
     const struct config_key *key;
+    char list[320];
+    const char *at;
+    size_t listed = 0;
     begin_text();
     for (unsigned k = 0; (key = config_key_at(k)) != NULL; k++) {
         assert_ptr_equal(config_key_find(key->section, span_of(key->name)), key);
+        if (key->section == IN_GUEST) /* the message about an unknown key names each, in this order */
+            listed += (size_t)snprintf(list + listed, sizeof list - listed, "%s%s", listed ? ", " : "", key->name);
         size_t record = key->section == IN_HOST ? sizeof(struct config) : sizeof(struct config_guest);
         assert_true(key->size != 0 && key->offset + key->size <= record);
         unsigned words = 1;
@@ -170,11 +205,20 @@ static void test_table(void **state)
         case TYPE_FLAGS: assert_int_equal(key->size, sizeof(bool)); break;
         case TYPE_NUMBER: assert_true(key->most > key->least && key->most >> (8 * key->size - 1) <= 1); break;
         case TYPE_SIZE: assert_int_equal(key->size, sizeof(uint64_t)); break;
-        default: assert_true(key->type == TYPE_TEXT || key->form != NULL); break;
+        case TYPE_TEXT: assert_true(key->size == sizeof(char *) && key->initial != NULL && key->most != 0); break;
+        default: assert_true(key->form != NULL); break;
         }
     }
     config_key_names(IN_GUEST, names, sizeof names);
-    assert_true(strlen(names) + 1 < sizeof names);
+    assert_string_equal(names, list);
+    add_guest(0, "colour = red", "");
+    parse_all();
+    at = strstr(told, "2: unknown key 'colour'; in [guest ...] these are allowed: kernel, ");
+    assert_ptr_equal(at, told);
+    at = strstr(told, "kernel, ");
+    assert_memory_equal(at, list, listed);
+    assert_int_equal(at[listed], '\n');
+    begin_text();
     add_guest(0, "cpus = 1", "");
     parse_all();
     assert_string_equal(told, "");
@@ -188,7 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_guests), cmocka_unit_test(test_cpus),  cmocka_unit_test(test_shares),
-        cmocka_unit_test(test_peers),  cmocka_unit_test(test_table),
+        cmocka_unit_test(test_texts),  cmocka_unit_test(test_peers), cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
