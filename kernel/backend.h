@@ -148,6 +148,11 @@ struct backend {
      * record is in the shared page, in the common form: written there, never read back. Advances nothing but what the
      * monitor says it has done. Calls vcpu_goes_on before it enters and sets v->exit_at after it is back. */
     uint32_t (*run)(struct vcpu *v, uint64_t deadline_tsc);
+    /* Both in kernel/vcpu.c, with this backend's `run` compiled into them. enter: runs the current thread's vCPU. True:
+     * an exit for the monitor; the thread continues in ring 3 with its record. False: the host wants the CPU, or the
+     * guest sleeps. run_call: what vcpu_run_call does. */
+    bool (*enter)(struct cpu *c, struct vcpu *v);
+    void (*run_call)(struct thread *t) __attribute__((noreturn));
 
     /* For exits that the kernel settles. skip: rip += len, shadow cleared. */
     void (*skip)(struct vcpu *v, uint32_t len);
@@ -164,11 +169,21 @@ struct backend {
 extern const struct backend vmx_backend, svm_backend;
 uint32_t vmx_run(struct vcpu *v, uint64_t deadline_tsc);
 uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);
+bool vmx_vcpu_enter(struct cpu *c, struct vcpu *v);
+bool svm_vcpu_enter(struct cpu *c, struct vcpu *v);
+noreturn void vmx_run_call(struct thread *t);
+noreturn void svm_run_call(struct thread *t);
+
+/* The emulator that the kernel has recognised, for vmx/quirks.h and svm/quirks.h alone: no other code asks. */
+enum emulator { EMULATOR_NONE, EMULATOR_QEMU /* TCG */, EMULATOR_BOCHS };
+extern enum emulator emulator;
+/* Set by a backend whose guests set XCR0 without an exit: then the CPU is asked what it holds. */
+extern bool vcpu_own_xcr0;
 
 /* For backends: the guest has touched a debug register while v->dr_here is false; it tries again with its own. */
 void vcpu_load_dr(struct vcpu *v);
 extern bool
     vmx_without_apicv; /* the option apicv=off: every local APIC is the monitor's alone, as on a CPU that cannot help */
-extern bool vmx_reach_by_timer; /* the option reach=timer: also whoever has his CPU to himself is left now and then */
+extern bool vmx_reach_by_timer; /* vmx/quirks.h, and the option reach= */
 
 #endif

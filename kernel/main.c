@@ -48,7 +48,6 @@ static void options_early(void)
         port = !strcmp(value, "none") ? 0 : !strcmp(value, "0x2f8") ? 0x2f8 : DEFAULT_SERIAL;
     serial_init(port);
     vmx_without_apicv = option(facts.cmdline, "apicv", value, sizeof value) && !strcmp(value, "off");
-    vmx_reach_by_timer = option(facts.cmdline, "reach", value, sizeof value) && !strcmp(value, "timer");
     if (option(facts.cmdline, "log", value, sizeof value))
         log_level = !strcmp(value, "debug")   ? LOG_DEBUG
                     : !strcmp(value, "warn")  ? LOG_WARN
@@ -141,6 +140,25 @@ static void cpu_begin(void)
     cpu_run();
 }
 
+/* Bochs' CPUs are named as real ones are, but its firmware signs its tables; QEMU's sign so too, and its CPUs tell that
+ * they are no hardware. */
+static void recognise_emulator(void)
+{
+    char value[32];
+    bool hypervisor = cpuid(1, 0).ecx >> 31;
+    if (hypervisor && cpuid(0x40000000, 0).ebx == 0x54474354) /* "TCGTCGTCGTCG" */
+        emulator = EMULATOR_QEMU;
+    if (!hypervisor && acpi.by_bochs)
+        emulator = EMULATOR_BOCHS;
+    if (option(facts.cmdline, "quirks", value, sizeof value) && !strcmp(value, "none"))
+        emulator = EMULATOR_NONE;
+    vmx_reach_by_timer = emulator == EMULATOR_BOCHS;
+    if (option(facts.cmdline, "reach", value, sizeof value))
+        vmx_reach_by_timer = !strcmp(value, "timer");
+    if (emulator != EMULATOR_NONE)
+        klog(LOG_INFO, "work-arounds for %s are on", emulator == EMULATOR_QEMU ? "QEMU" : "Bochs");
+}
+
 static void choose_backend(void)
 {
     static const struct backend *const all[] = {&vmx_backend, &svm_backend};
@@ -172,6 +190,7 @@ static noreturn void boot_continue(void)
     option(facts.cmdline, "mitigations", how, sizeof how);
     speculation_init(how);
     speculation_cpu();
+    recognise_emulator();
     choose_backend();
     sched_init(&this_cpu()->sched, us_to_ticks(SLICE_US));
     if (backend && backend->cpu_start(0) != OK)

@@ -224,7 +224,7 @@ noreturn void cpu_run(void)
             if (c->domain != t->domain)
                 domain_switch(c, t->domain);
         }
-        if (t->vcpu && t->vcpu->in_guest_mode && !vcpu_enter(c, t->vcpu))
+        if (t->vcpu && t->vcpu->in_guest_mode && !backend->enter(c, t->vcpu))
             continue;
         if (read_once(c->work))
             continue;

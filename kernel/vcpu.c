@@ -22,6 +22,8 @@
 #define GROUPS_TO_DECODE (GROUP_RIP | GROUP_SEG | GROUP_CR)
 
 const struct backend *backend;
+enum emulator emulator;
+bool vcpu_own_xcr0;
 
 static bool tsc_aux_there;
 
@@ -78,11 +80,10 @@ void vcpu_free(struct vcpu *v)
     object_free(v->payer, v, sizeof *v);
 }
 
-/* QEMU (7.2) does not intercept XSETBV: there the CPU alone knows what the guest has set, which may be what no CPU
- * takes. Answers what XCR0 holds. */
+/* Answers what XCR0 holds. A guest that sets it without an exit may have set what no CPU takes. */
 static uint64_t read_xcr0(struct vcpu *v)
 {
-    uint64_t now = cpu_xcr0_mask && backend == &svm_backend ? xgetbv(0) : v->xcr0;
+    uint64_t now = cpu_xcr0_mask && vcpu_own_xcr0 ? xgetbv(0) : v->xcr0;
     if (now != v->xcr0 && fpu_xcr0_valid(now & cpu_xcr0_mask))
         v->xcr0 = now & cpu_xcr0_mask;
     return now;
@@ -309,11 +310,7 @@ static inline __attribute__((always_inline)) enum outcome handle_host_exit(struc
     return STAY;
 }
 
-/* backend->run, by names that can be inlined (-flto). */
-static inline uint32_t run(struct vcpu *v, uint64_t deadline)
-{
-    return backend == &svm_backend ? svm_run(v, deadline) : vmx_run(v, deadline);
-}
+typedef uint32_t (*run_function)(struct vcpu *v, uint64_t deadline);
 
 /* Somebody else's state or code was on this CPU. */
 static inline void switch_to_vcpu(struct cpu *c, struct vcpu *v)
@@ -325,8 +322,7 @@ static inline void switch_to_vcpu(struct cpu *c, struct vcpu *v)
 }
 
 /* One way into the guest and back. Only v outlives it: there is a register for that. */
-static inline __attribute__((always_inline)) enum outcome run_once(struct vcpu *v,
-                                                                   uint32_t (*enter_guest)(struct vcpu *, uint64_t))
+static inline __attribute__((always_inline)) enum outcome run_once(struct vcpu *v, run_function run)
 {
     struct cpu *c = v->cpu;
     if (unlikely(read_once(v->kicked))) {
@@ -337,7 +333,7 @@ static inline __attribute__((always_inline)) enum outcome run_once(struct vcpu *
         path_begin(c, PATH_GUEST, rdtsc()); /* else since before the monitor ran */
         return TO_HOST;
     }
-    uint32_t reason = enter_guest(v, min_u64(deadline_of(v), c->next_deadline));
+    uint32_t reason = run(v, min_u64(deadline_of(v), c->next_deadline));
     return reason == EXIT_WAITING ? handle_host_exit(v->cpu, v) : exit_to_monitor(v, reason);
 }
 
@@ -346,7 +342,7 @@ static __attribute__((noinline)) enum outcome run_again(struct vcpu *v)
     return run_once(v, backend->run);
 }
 
-static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v)
+static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vcpu *v, run_function run)
 {
     struct vcpu_state *s = v->state;
     if (unlikely(c->vcpu != v))
@@ -371,32 +367,51 @@ static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vc
     return false;
 }
 
-__attribute__((noinline)) bool vcpu_enter(struct cpu *c, struct vcpu *v)
+static inline __attribute__((always_inline)) bool enter_again(struct cpu *c, struct vcpu *v, run_function run)
 {
     v->in_guest_mode = false;
     if (c->other_domain_ran)
         switch_to_vcpu(c, v);
     path_end(c, rdtsc());
-    if (!enter(c, v))
+    if (!enter(c, v, run))
         return false;
     path_begin(c, PATH_GUEST, rdtsc());
     return true;
 }
 
 /* The hottest call: no lock, no table. */
-noreturn void vcpu_run_call(struct thread *t)
+static inline __attribute__((always_inline)) noreturn void run_call(struct thread *t, run_function run)
 {
     struct vcpu *v = t->vcpu;
-    t->frame.rax = unlikely(!v) ? E_STATE : OK;
-    if (unlikely(!v))
-        user_resume(&t->frame);
-    bool exited = enter(t->cpu, v);
+    t->frame.rax = OK;
+    bool exited = enter(t->cpu, v, run);
     if (unlikely(!exited || read_once(v->cpu->work))) {
         if (exited) /* else enter has told already */
             path_begin(v->cpu, PATH_GUEST, rdtsc());
         cpu_run();
     }
     user_resume(&v->thread->frame);
+}
+
+/* Both ways in, once for each backend, so that its run is compiled into them (-flto). */
+#define DEFINE_WAYS_IN(hardware)                                                        \
+    __attribute__((noinline)) bool hardware##_vcpu_enter(struct cpu *c, struct vcpu *v) \
+    {                                                                                   \
+        return enter_again(c, v, hardware##_run);                                       \
+    }                                                                                   \
+    noreturn void hardware##_run_call(struct thread *t)                                 \
+    {                                                                                   \
+        run_call(t, hardware##_run);                                                    \
+    }
+DEFINE_WAYS_IN(vmx)
+DEFINE_WAYS_IN(svm)
+
+noreturn void vcpu_run_call(struct thread *t)
+{
+    if (likely(t->vcpu))
+        backend->run_call(t);
+    t->frame.rax = E_STATE;
+    user_resume(&t->frame);
 }
 
 /* Whoever runs looks at `kicked` before it enters its guest again: only who is in it, or asleep, must be told. */

@@ -20,9 +20,6 @@ void vcpu_free(struct vcpu *v);
 
 /* Makes v (NULL: nobody) the one whose state is in this CPU. */
 void vcpu_make_current(struct cpu *c, struct vcpu *v);
-/* Runs the current thread's vCPU. True: an exit for the monitor; the thread continues in ring 3 with its record. False:
- * the host wants the CPU, or the guest sleeps. */
-bool vcpu_enter(struct cpu *c, struct vcpu *v);
 /* The system call vcpu_run, of a thread on its own CPU. */
 noreturn void vcpu_run_call(struct thread *t);
 /* vcpu_fetch's work; the vCPU's thread calls. */

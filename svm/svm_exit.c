@@ -4,6 +4,7 @@
  * code that nobody asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
  */
 #include "mullion/regs.h"
+#include "svm/quirks.h"
 #include "svm/svm.h"
 
 #define ATTR_LONG (1u << 9) /* packed as the VMCB has it: AMD APM vol. 2, 15.5.1 */
@@ -134,8 +135,7 @@ uint64_t svm_interrupted_event(uint64_t exit_event)
     /* INT n, INT3 and INTO: RIP is still at the instruction, the guest simply does it again. */
     if (type == EVENT_SOFTWARE || (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)))
         return 0;
-    /* QEMU records a hardware interrupt that it delivered itself as an exception. */
-    if (type == EVENT_EXCEPTION && vector >= 32)
+    if (quirk_is_interrupt(type, vector))
         return EVENT_VALID | EVENT_INTERRUPT | vector;
     uint64_t error = exit_event & EVENT_ERROR_CODE
                          ? exit_event >> EVENT_ERROR_SHIFT << EVENT_ERROR_SHIFT | EVENT_ERROR_CODE

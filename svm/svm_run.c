@@ -5,17 +5,14 @@
  * dealt with here, for every exit: it waits in the VMCB's event field and goes before everything else at the next
  * entry.
  */
-#include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
 #include "arch/x86_64/time.h"
 #include "kernel/fastpath.h"
 #include "mullion/regs.h"
+#include "svm/quirks.h"
 #include "svm/svm.h"
 
-#define SHADOW_US    20u
-#define SHADOW_TRIES 4u
 #define CPUID_LENGTH 2u /* without next-RIP: see svm_exit.c */
 
 void svm_asid_forget(struct asid_pool *p)
@@ -60,16 +57,10 @@ struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bo
     return p;
 }
 
-/*
- * VMRUN in QEMU (7.2) forgets the shadow of STI that an exit has put into the VMCB: an interrupt would be taken before
- * the HLT that stands in it, not wake it, and the guest would sleep on. So no window is opened there; the guest gets
- * the time for an instruction, and where it has not moved since, it is in the shadow still: a few times, for a loop
- * comes back to where it was.
- */
 static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
-    bool shadow = (b->control.shadow & 1) || (s->shadow_rip == b->save.rip && s->shadow_tries > 0 && s->shadow_tries--);
+    bool shadow = (b->control.shadow & 1) || quirk_shadow(s);
     struct vcpu_state *page = v->state;
     uint32_t irq = read_once(page->irq);
     uint64_t inject = read_once(page->inject) | (uint64_t)read_once(page->inject_error) << EVENT_ERROR_SHIFT;
@@ -85,9 +76,7 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
     if (plan.take_irq)
         page->irq = (irq & ~(IRQ_VALID | IRQ_DELIVERED)) | IRQ_DELIVERED;
     b->control.interrupt &= ~V_IRQ;
-    if (plan.window && shadow)
-        timer_arm(v->cpu, rdtsc() + us_to_ticks(SHADOW_US));
-    else if (plan.window)
+    if (plan.window && !quirk_window(v->cpu, shadow))
         b->control.interrupt |= V_IRQ; /* never delivered: VINTR is intercepted */
 }
 
@@ -167,21 +156,12 @@ void svm_inject_gp(struct vmcb *b)
     b->control.event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_GP | (b->save.cr0 & CR0_PE ? EVENT_ERROR_CODE : 0);
 }
 
-/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. QEMU (7.2), told by the code's high half, does
- * four things differently: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; it clears
- * V_INTR_MASKING there, and a guest that is entered without that keeps the CPU for good; an event that was to be
- * injected is still valid as interrupted; and it also exits like this, with the guest's registers, where the guest
- * itself sets a CR4 bit that the CPU lacks: #GP elsewhere. */
+/* VMEXIT_INVALID: the CPU refused to enter, and the VMCB is as it was. */
 static uint32_t refused(struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
-    bool qemu = b->control.exit_code == SVM_EXIT_INVALID, early = b->save.rip == (uint64_t)svm_vmrun;
-    if (qemu && !early && !(b->control.exit_event & EVENT_VALID)) {
-        svm_inject_gp(b); /* was it a refusal after all, then the next one comes with this event still valid */
+    if (quirk_refused(b))
         return EXIT_WAITING;
-    }
-    if (qemu && early)
-        svm_reset(&b->save);
     b->control.interrupt |= V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
     b->control.event = 0;
     svm_asid_forget(s->asids); /* it may not have flushed what it was told to */
@@ -198,15 +178,12 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
     uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
     v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
     if (unlikely(b->control.shadow & 1))
-        s->shadow_rip = b->save.rip, s->shadow_tries = SHADOW_TRIES;
+        quirk_note_shadow(s);
     if (unlikely(reason == EXIT_NONE))
         reason = own_exit(v, s);
     else if (unlikely(reason == EXIT_BAD_STATE))
         reason = refused(s);
-    /* QEMU lets a guest load these too where a CPU raises #GP, and VMRUN would refuse them. */
-    if (unlikely(b->save.cr0 & CR0_NW) && !(b->save.cr0 & CR0_CD))
-        b->save.cr0 &= ~CR0_NW;
-    b->save.dr7 &= 0xffffffff;
+    quirk_mend(&b->save);
     return reason;
 }
 
@@ -258,9 +235,7 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
         struct svm_vcpu *s = v->hw;
         struct vmcb *b = s->vmcb;
         uint32_t stored;
-        if (unlikely(b->control.interrupt & V_IRQ))
-            apic_recheck(); /* QEMU (7.2): VMRUN with V_IRQ set writes its word of pending interrupts without a lock,
-                               and can lose one of ours */
+        quirk_lost_interrupt(b);
         if (b->control.exit_code == SVM_EXIT_CPUID) {
             s->gpr[GPR_RAX] = b->save.rax;
             if (!fastpath_cpuid(v, s->gpr))

@@ -9,6 +9,7 @@
 #include "kernel/domain.h"
 #include "kernel/log.h"
 #include "mullion/regs.h"
+#include "svm/quirks.h"
 #include "svm/svm.h"
 
 static struct {
@@ -27,6 +28,7 @@ static enum error probe(char *why, size_t why_size)
     struct svm_abilities a = svm_abilities();
     const char *lack = svm_lacks(&a);
     (void)kformat(why, why_size, "%s", lack ? lack : "");
+    vcpu_own_xcr0 = quirk_qemu(); /* it does not intercept XSETBV (7.2) */
     return lack ? E_UNSUPPORTED : OK;
 }
 
@@ -69,8 +71,7 @@ static const uint32_t intercepts2 = INTERCEPT(SVM_EXIT_VMRUN) |
                                     INTERCEPT(SVM_EXIT_WBINVD) | /* would empty the caches of all guests */
                                     INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) |
                                     INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
-                                    INTERCEPT(SVM_EXIT_XSETBV); /* XCR0 is not in the VMCB. QEMU 7.2 ignores this; the
-                                                                   kernel reads XCR0 when it switches vCPUs */
+                                    INTERCEPT(SVM_EXIT_XSETBV);       /* XCR0 is not in the VMCB */
 
 /* Low half reads, high half writes: DR0-3, and writes of DR7 (and DR5, its other name). DR6 and DR7 themselves are in
  * the VMCB. */
@@ -166,6 +167,8 @@ const struct backend svm_backend = {
     .put = svm_put,
     .get = svm_get,
     .run = svm_run,
+    .enter = svm_vcpu_enter,
+    .run_call = svm_run_call,
     .skip = skip,
     .cr4 = cr4,
     .dr7 = dr7,

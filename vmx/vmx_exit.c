@@ -9,6 +9,7 @@
 #include "arch/x86_64/instr.h"
 #include "kernel/log.h"
 #include "mullion/regs.h"
+#include "vmx/quirks.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
@@ -184,10 +185,7 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
     case REASON_INTERRUPT_WINDOW:
     case REASON_NMI_WINDOW: return waiting(v, 0);
     case REASON_CPUID: return report(v, EXIT_CPUID, instruction_length());
-    case REASON_HLT:
-        if (v->dedicated)
-            hw->proc_base &= ~BIT(PROC_HLT);
-        return report(v, EXIT_HLT, instruction_length());
+    case REASON_HLT: quirk_halted(v); return report(v, EXIT_HLT, instruction_length());
     case REASON_EPT_VIOLATION: return memory(v, idt_vectoring);
     case REASON_RDMSR:
     case REASON_WRMSR:

@@ -9,13 +9,11 @@
 #include "kernel/log.h"
 #include "kernel/string.h"
 #include "mullion/regs.h"
+#include "vmx/quirks.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
 #define CPUID1_ECX_VMX (1u << 5)
-#define SLICE_MS \
-    10 /* an interrupt for the host may go unseen that long in an emulator whose guest has interrupts off */
-#define REACHED_MS 640 /* with reach=timer: the same for an emulator's guest that waits in HLT with interrupts off */
 
 bool vmx_without_apicv;
 #define FASTPATH_MAX 128u
@@ -113,8 +111,8 @@ enum error vmx_cpu_start(unsigned cpu)
             vmx_msr_bitmap(vmx_msr_page[mode], mode);
     if (!c->vmxon || !vmx_msr_page[APIC_BY_MONITOR] || !vmx_msr_page[APIC_BY_CPU])
         return E_QUOTA;
-    vmx_turn[false] = SLICE_MS * tsc_khz;
-    vmx_turn[true] = vmx_reach_by_timer ? REACHED_MS * tsc_khz : VMX_TIMER_STEPS << vmx.timer_shift;
+    for (unsigned dedicated = 0; dedicated < 2; dedicated++)
+        vmx_turn[dedicated] = quirk_turn(dedicated, tsc_khz, VMX_TIMER_STEPS << vmx.timer_shift);
 
     c->gdtr.limit = sizeof this_cpu()->gdt - 1;
     c->gdtr.base = (uint64_t)this_cpu()->gdt;

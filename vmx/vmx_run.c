@@ -8,6 +8,7 @@
 #include "arch/x86_64/instr.h"
 #include "kernel/fastpath.h"
 #include "mullion/regs.h"
+#include "vmx/quirks.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
@@ -80,7 +81,7 @@ static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct
             __atomic_store_n(&s->irq, IRQ_DELIVERED | vector, __ATOMIC_RELAXED);
             deliver(EVENT_VALID | EVENT_INTERRUPT << 8 | vector, 0, 0);
         } else {
-            proc |= BIT(PROC_INTERRUPT_WINDOW) | BIT(PROC_HLT); /* see wake in vmx_state.c */
+            proc |= BIT(PROC_INTERRUPT_WINDOW) | quirk_window();
         }
     }
     set_proc(hw, proc);
@@ -177,9 +178,7 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
     uint64_t now = rdtsc();
     vcpu_goes_on(v, now);
-    bool long_turn = v->dedicated &&
-                     (!vmx_reach_by_timer ||
-                      (vmreadn(GUEST_RFLAGS) & RFLAGS_IF)); /* Bochs (2.7): entered with IF=0 no interrupt may get in */
+    bool long_turn = v->dedicated && !quirk_out_of_reach();
     vmwrite32(GUEST_PREEMPTION_TIMER, vmx_timer_value(now, deadline, vmx_turn[long_turn], vmx.timer_shift));
 
     /*

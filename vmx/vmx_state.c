@@ -10,6 +10,7 @@
 #include "arch/x86_64/instr.h"
 #include "kernel/string.h"
 #include "mullion/regs.h"
+#include "vmx/quirks.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_instr.h"
 
@@ -179,19 +180,6 @@ static void raise_request(const struct vcpu_state *s)
         vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)((status & 0xff00) | request));
 }
 
-/*
- * There may be something to deliver now to a guest that waits in HLT by itself, or is about to. Bochs (2.7) is not
- * woken from HLT by a virtual interrupt that is there already, nor by the interrupt window: the guest must not be in
- * it, and if it cannot take anything yet, its next HLT must exit.
- */
-static void wake(struct vmx_vcpu *hw)
-{
-    if (vmreadn(GUEST_RFLAGS) & RFLAGS_IF)
-        vmwrite32(GUEST_ACTIVITY, 0);
-    else
-        hw->proc_base |= BIT(PROC_HLT);
-}
-
 #define GROUPS_OF_A_RESET (GROUP_RIP | GROUP_SEG | GROUP_CR)
 
 static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t groups)
@@ -226,7 +214,7 @@ void vmx_put(struct vcpu *v, uint32_t groups)
     else if (groups & GROUP_APIC_REQUEST)
         raise_request(v->state);
     if (v->dedicated && (groups & (GROUP_APIC | GROUP_APIC_REQUEST))) /* else each HLT exits */
-        wake(vmx_of(v));
+        quirk_wake(vmx_of(v));
 }
 
 void vmx_get(struct vcpu *v, uint32_t groups)

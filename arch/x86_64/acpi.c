@@ -135,6 +135,7 @@ void acpi_read(uint64_t rsdp, struct acpi_facts *f)
         return;
     }
     const uint8_t *r = physical(rsdp);
+    f->by_bochs = !memcmp(r + 9, "BOCHS ", 6);
     bool wide = r[15] >= 2 && read_le(r + 24, 8) != 0;
     uint32_t size = 0, entry = wide ? 8 : 4;
     const uint8_t *list = table(wide ? read_le(r + 24, 8) : read_le(r + 16, 4), &size);

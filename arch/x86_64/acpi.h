@@ -11,6 +11,7 @@
 
 struct acpi_facts {
     uint64_t apic_base;
+    bool by_bochs;      /* the tables are signed "BOCHS ": Bochs' firmware or QEMU's */
     uint32_t cpu_count; /* at least 1: the boot CPU, should the table be missing */
     uint32_t cpu_apic_id[MAX_CPUS];
     uint32_t cpus_left_out; /* beyond MAX_CPUS */

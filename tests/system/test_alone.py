@@ -49,7 +49,7 @@ def test_who_sleeps_does_so_by_himself(box):
 
 
 def test_who_halts_for_good_is_reached(on):
-    """Nothing wakes him, but the host must be able to: in Bochs by `reach=timer` alone, which ./mullion sets there."""
+    """Nothing wakes him, but the host must be able to: in Bochs by the timer alone, because the kernel has recognised it."""
     conf = '[host]\nconsole = serial\n\n' + guest('halted', 'wild.elf', 'cpus = 1', cmdline='halt')
     with Box(conf, on=on, cpus=2) as b:
         b.wait(r'^\[halted\] wild: halting with interrupts off')

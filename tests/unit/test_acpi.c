@@ -177,6 +177,7 @@ static void test_madt(void **state)
         assert_true(f.isa[4].level && f.isa[4].low && f.isa[4].gsi == 20);
         assert_true(!f.isa[1].level && !f.isa[1].low);
         assert_int_equal(f.apic_base, 0xfeb00000);
+        assert_false(f.by_bochs);
         assert_int_equal(f.pm1a_control, 0);
     }
 }

@@ -10,6 +10,7 @@
 #include "mullion/regs.h"
 #include "svm/svm.h"
 
+enum emulator emulator;
 static struct vmcb block;
 static struct vcpu_exit out;
 
@@ -139,7 +140,10 @@ static void interrupted_events(void **state)
                      EVENT_VALID | EVENT_EXCEPTION | 6);
     assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_SOFTWARE | 0x80), 0); /* done again by the guest */
     assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_EXCEPTION | VECTOR_BP), 0);
+    assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_EXCEPTION | 0x30), EVENT_VALID | EVENT_EXCEPTION | 0x30);
+    emulator = EMULATOR_QEMU;
     assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_EXCEPTION | 0x30), EVENT_VALID | EVENT_INTERRUPT | 0x30);
+    emulator = EMULATOR_NONE;
 }
 
 static bool open_to(uint32_t bit, unsigned rights)

@@ -19,6 +19,7 @@ static struct vcpu_state page;
 static struct space space;
 static struct vcpu cpu;
 uint64_t tsc_khz = 1000000;
+enum emulator emulator;
 static uint64_t exit_code, exit_event, armed;
 static bool xcr0_valid;
 
@@ -50,9 +51,14 @@ bool fpu_xcr0_valid(uint64_t xcr0)
     return (void)xcr0, xcr0_valid;
 }
 
+void apic_recheck(void)
+{
+}
+
 static int fresh(void **state)
 {
     (void)state;
+    emulator = EMULATOR_QEMU;
     memset(&block, 0, sizeof block);
     memset(&page, 0, sizeof page);
     asids = (struct asid_pool){.generation = 1, .next = 1, .count = 16, .flush_all = true};
@@ -199,6 +205,24 @@ static void a_shadow_outlives_an_entry(void **state)
     assert_int_equal(entered.control.event, EVENT_VALID | 0x31);
 }
 
+/* On a CPU the window tells when the shadow is over, and what an exit says of the shadow is all there is to it. */
+static void a_cpu_keeps_the_shadow_itself(void **state)
+{
+    (void)state;
+    emulator = EMULATOR_NONE;
+    block.save.rip = 0x100;
+    block.control.shadow = 1;
+    page.irq = IRQ_VALID | 0x30;
+    armed = NEVER;
+    run();
+    assert_int_equal(entered.control.event, 0);
+    assert_true(entered.control.interrupt & V_IRQ);
+    assert_true(armed == 1234); /* the deadline's, and no earlier one */
+    block.control.shadow = 0;
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | 0x30);
+}
+
 static void an_interrupted_event_goes_first(void **state)
 {
     (void)state;
@@ -300,16 +324,22 @@ static void what_qemu_lets_through_is_mended(void **state)
     block.save.cr0 = CR0_PE | CR0_NW | CR0_CD; /* this one is legal */
     run();
     assert_int_equal(block.save.cr0, CR0_PE | CR0_NW | CR0_CD);
+    emulator = EMULATOR_NONE; /* a CPU does not let them through: nothing is looked at */
+    block.save.cr0 = CR0_PE | CR0_NW;
+    run();
+    assert_int_equal(block.save.cr0, CR0_PE | CR0_NW);
 }
 
 static void refusals(void **state)
 {
     (void)state;
+    emulator = EMULATOR_NONE;
     exit_code = 0xffffffffffffffff; /* a CPU's: the state stays */
     block.save.rip = 0x123;
     run();
     assert_int_equal(reason, EXIT_BAD_STATE);
     assert_int_equal(block.save.rip, 0x123);
+    emulator = EMULATOR_QEMU;
     exit_code = SVM_EXIT_INVALID; /* QEMU's, while the guest ran: a bad MOV CR4 */
     run();
     assert_int_equal(reason, EXIT_WAITING);
@@ -341,6 +371,7 @@ int main(void)
         cmocka_unit_test_setup(injection, fresh),
         cmocka_unit_test_setup(interrupts_wait_for_the_window, fresh),
         cmocka_unit_test_setup(a_shadow_outlives_an_entry, fresh),
+        cmocka_unit_test_setup(a_cpu_keeps_the_shadow_itself, fresh),
         cmocka_unit_test_setup(an_interrupted_event_goes_first, fresh),
         cmocka_unit_test_setup(real_mode_has_no_error_codes, fresh),
         cmocka_unit_test_setup(nmi_until_iret, fresh),

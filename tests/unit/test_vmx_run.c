@@ -41,6 +41,7 @@ hpa_t pool_hpa(const void *p)
     return (hpa_t){(uint64_t)p};
 }
 
+enum emulator emulator;
 static struct vcpu v;
 static struct vcpu_state page;
 static struct vmx_vcpu hw;
@@ -115,6 +116,7 @@ static int fresh(void **state)
     vmx_turn[false] = 1000000;
     vmx_turn[true] = 64000000;
     vmx_reach_by_timer = false;
+    emulator = EMULATOR_BOCHS;
     v.state = &page;
     v.space = &space;
     v.hw = &hw;
@@ -499,6 +501,24 @@ static void alone_it_waits_in_hlt(void **state)
     assert_true(entered_proc & BIT(PROC_HLT));
 }
 
+/* A CPU wakes a guest from HLT as the manual says: its activity stays, and no HLT exits. */
+static void a_cpu_wakes_its_guest_itself(void **state)
+{
+    (void)state;
+    emulator = EMULATOR_NONE;
+    v.dedicated = true;
+    hw.proc_base = vmx.proc & ~BIT(PROC_HLT);
+    FIELD(GUEST_ACTIVITY) = 1;
+    vmx_put(&v, GROUP_APIC_REQUEST);
+    assert_int_equal(FIELD(GUEST_ACTIVITY), 1);
+    FIELD(GUEST_RFLAGS) = RFLAGS_FIXED;
+    vmx_put(&v, GROUP_APIC_REQUEST);
+    page.irq = IRQ_VALID | 0x31;
+    reason = vmx_run(&v, NEVER);
+    assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    assert_false(entered_proc & BIT(PROC_HLT));
+}
+
 /* A turn ends who shares his CPU, and with reach=timer who could keep the host's interrupts out; the guest's own
  * deadline is everybody's. */
 static void alone_no_slice_ends_its_turn(void **state)
@@ -700,6 +720,7 @@ int main(void)
         T(control_register_exits),
         T(tpr),
         T(alone_it_waits_in_hlt),
+        T(a_cpu_wakes_its_guest_itself),
         T(alone_no_slice_ends_its_turn),
         T(stores_to_doorbells),
         T(exits_by_reason),

@@ -80,7 +80,6 @@ ROWS = (
         '12',
         'Strict checks at VM entry. Virtual-interrupt delivery. Its clock counts instructions with several CPUs.',
         'No posted interrupts, UEFI or MSI. Slow: 70 to 85 million instructions a second, however many CPUs.',
-        options='reach=timer',
     ),
     Row(
         'bochs3',
@@ -91,7 +90,6 @@ ROWS = (
         '13',
         'As bochs2.',
         'As bochs2.',
-        options='reach=timer',
     ),
     Row(
         'sapphire_rapids',
@@ -102,7 +100,6 @@ ROWS = (
         '13',
         'As bochs3, and posted interrupts, SPEC_CTRL virtualization, PKS, CET, LA57.',
         'No UEFI or MSI. Slow.',
-        options='reach=timer',
     ),
     Row(
         'arrow_lake',
@@ -113,7 +110,6 @@ ROWS = (
         '13',
         'As sapphire_rapids, and LASS; no AVX-512.',
         'No UEFI or MSI. Slow.',
-        options='reach=timer',
     ),
     Row(
         'ryzen',

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Work-arounds for QEMU's AMD-V (TCG). They are compiled in, but do nothing unless the kernel has recognised it
+ * (kernel/main.c); its option quirks=none turns them off, to try a new version. docs/debugging.md has how each was
+ * found. All of them were found in 7.2; which of them 10.0 still needs has not been tried one by one. Elsewhere AMD-V
+ * works as the manual says, and nothing here is needed.
+ */
+#ifndef SVM_QUIRKS_H
+#define SVM_QUIRKS_H
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/instr.h"
+#include "arch/x86_64/time.h"
+#include "mullion/regs.h"
+#include "svm/svm.h"
+
+#define QUIRK_SHADOW_US    20u
+#define QUIRK_SHADOW_TRIES 4u
+
+static inline bool quirk_qemu(void)
+{
+    return unlikely(emulator == EMULATOR_QEMU);
+}
+
+/*
+ * VMRUN forgets the shadow of STI that an exit has put into the VMCB: an interrupt would be taken before the HLT that
+ * stands in it, not wake it, and the guest would sleep on. So no window is opened there; the guest gets the time for an
+ * instruction, and where it has not moved since, it is in the shadow still: a few times, for a loop comes back to where
+ * it was.
+ */
+static inline void quirk_note_shadow(struct svm_vcpu *s)
+{
+    s->shadow_rip = s->vmcb->save.rip;
+    s->shadow_tries = QUIRK_SHADOW_TRIES;
+}
+static inline bool quirk_shadow(struct svm_vcpu *s)
+{
+    return quirk_qemu() && s->shadow_rip == s->vmcb->save.rip && s->shadow_tries > 0 && s->shadow_tries--;
+}
+/* Does the guest get a moment instead of the window? */
+static inline bool quirk_window(struct cpu *c, bool shadow)
+{
+    if (!shadow || !quirk_qemu())
+        return false;
+    timer_arm(c, rdtsc() + us_to_ticks(QUIRK_SHADOW_US));
+    return true;
+}
+
+/* VMRUN with V_IRQ set writes the CPU's word of pending interrupts without a lock, and can lose one of ours. */
+static inline void quirk_lost_interrupt(const struct vmcb *b)
+{
+    if (unlikely(b->control.interrupt & V_IRQ) && quirk_qemu())
+        apic_recheck();
+}
+
+/* A guest may load a CR0 and a DR7 that make a CPU raise #GP, and VMRUN would refuse them. */
+static inline void quirk_mend(struct vmcb_save *s)
+{
+    if (!quirk_qemu())
+        return;
+    if (unlikely(s->cr0 & CR0_NW) && !(s->cr0 & CR0_CD))
+        s->cr0 &= ~CR0_NW;
+    s->dr7 &= 0xffffffff;
+}
+
+/* A hardware interrupt that QEMU delivers itself is recorded as an exception, if an exit interrupts its delivery. */
+static inline bool quirk_is_interrupt(uint64_t type, uint64_t vector)
+{
+    return type == EVENT_EXCEPTION && vector >= 32 && quirk_qemu();
+}
+
+/*
+ * VMEXIT_INVALID, four differences: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; it
+ * clears V_INTR_MASKING there, and a guest that is entered without that keeps the CPU for good (svm_run.c sets it
+ * anyway); an event that was to be injected is still valid as interrupted; and the guest also exits like this, with its
+ * own registers, when it sets a CR4 bit that the CPU lacks: #GP elsewhere. True: that #GP is what happened.
+ */
+static inline bool quirk_refused(struct vmcb *b)
+{
+    if (!quirk_qemu())
+        return false;
+    if (b->save.rip == (uint64_t)svm_vmrun) {
+        svm_reset(&b->save);
+        return false;
+    }
+    if (b->control.exit_event & EVENT_VALID)
+        return false;
+    svm_inject_gp(b); /* was it a refusal after all, then the next one comes with this event still valid */
+    return true;
+}
+
+#endif
