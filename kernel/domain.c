@@ -127,6 +127,8 @@ void domain_switch(struct cpu *c, struct domain *d)
     c->open_ports = d ? d->port_count : 0;
     for (uint32_t i = 0; i < c->open_ports; i++)
         cpu_ports(c, d->ports[i].first, d->ports[i].last, true);
+    if (c->open_ports)
+        cpu_reload_tr(c);
     write_cr3(pool_hpa(d ? d->tables.root : kernel_tables.root).v);
 }
 
@@ -143,6 +145,8 @@ void domain_stop(struct domain *d, enum domain_state state)
 
 void domain_fault(struct thread *t, uint64_t cr2)
 {
+    if (t->cpu->vcpu) /* a page fault has overwritten its CR2, perhaps another domain's guest's */
+        write_cr2(t->cpu->vcpu->cr2);
     kernel_lock();
     struct domain *d = t->domain;
     if (domain_runs(d)) {

@@ -1,14 +1,10 @@
 ; SPDX-License-Identifier: Apache-2.0
 ; svm_enter: one round trip into the guest. rdi: struct svm_vcpu. Of the host's registers only rbp and rsp are kept: the caller (svm_run.c) knows.
 ;
-; Promises: interrupts are off on entry and on return; in between, CLGI holds them back until VMRUN, and IF=1 makes the CPU
-; leave the guest for them (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). They are still pending on return. What VMRUN does
-; not switch (TR, LDTR, FS, GS, STAR, ..., SYSENTER) goes through VMLOAD and VMSAVE, and the host's is back before STGI lets an
-; NMI in: it needs TR for its stack.
+; The caller has brought the CPU into the state in which VMRUN may follow (open_way), and brings it out of it.
 
-SVM_GPR       equ 0             ; of struct svm_vcpu; asserted in svm.h
-SVM_VMCB      equ 8
-SVM_HOST_VMCB equ 16
+SVM_GPR  equ 0                  ; of struct svm_vcpu; asserted in svm.h
+SVM_VMCB equ 8
 
 section .text
 bits 64
@@ -22,9 +18,6 @@ svm_enter:
     push rdi                    ; the struct svm_vcpu
     mov rax, [rdi + SVM_VMCB]
     mov rdi, [rdi + SVM_GPR]
-    clgi
-    sti
-    vmload
     most_registers from_page
     from_page rsi, 6
     mov rdi, [rdi + 8 * 7]
@@ -37,11 +30,6 @@ svm_vmrun:
     to_page rsi, 6
     pop rcx
     mov [rdi + 8 * 7], rcx
-    vmsave                      ; rax: the VMCB
-    pop rcx
-    mov rax, [rcx + SVM_HOST_VMCB]
-    vmload
-    cli
-    stgi
+    add rsp, 8
     pop rbp
     ret

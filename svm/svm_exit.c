@@ -43,6 +43,11 @@ _Static_assert(offsetof(struct vcpu_exit, port.size) == offsetof(struct vcpu_exi
                    IO_IN == 1,
                "port() relies on it");
 
+static bool code64(const struct vmcb *b)
+{
+    return (b->save.efer & EFER_LMA) && (b->save.cs.attributes & ATTR_LONG);
+}
+
 static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
 {
     const struct vmcb_control *c = &b->control;
@@ -54,7 +59,7 @@ static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
     out->memory.fetch = (info & NPF_FETCH) != 0;
     out->memory.read = !(info & (NPF_WRITE | NPF_FETCH));
     out->memory.in_walk = (info & NPF_IN_WALK) != 0;
-    out->memory.code64 = (b->save.efer & EFER_LMA) && (b->save.cs.attributes & ATTR_LONG);
+    out->memory.code64 = code64(b);
     out->insn_len = 0; /* the next-RIP field is not valid for faults */
     return EXIT_MEMORY;
 }
@@ -119,11 +124,15 @@ inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *
         return EXIT_WAITING;
     if (code == SVM_EXIT_NPF)
         return memory(b, out);
+    out->raw[0] = 0; /* a control register and its operand are the monitor's to decode: cr.known is 0 */
     out->insn_len = 0;
     if ((uint32_t)code == SVM_EXIT_INVALID)
         return EXIT_BAD_STATE;
     out->insn_len = svm_length(b, next_rip);
-    out->raw[0] = 0; /* a control register and its operand are the monitor's to decode: cr.known is 0 */
+    if (code == SVM_EXIT_VMMCALL) {
+        out->hypercall.cpl = b->save.cpl;
+        out->hypercall.code64 = code64(b);
+    }
     return reason_of(code);
 }
 

@@ -188,6 +188,22 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
 }
 
 #ifndef UNIT_TEST
+/*
+ * What VMRUN does not switch (TR, LDTR, FS, GS, STAR, ..., SYSENTER) is the guest's from open_way to close_way: VMLOAD
+ * and VMSAVE move it. GIF is clear as long, which holds back interrupts and, since its stack needs the host's TR, an
+ * NMI; IF=1 makes the CPU leave the guest for an interrupt (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). It is still
+ * pending then. The code between is ring 0's alone and uses none of those registers.
+ */
+static inline void open_way(const struct svm_vcpu *s)
+{
+    __asm__ volatile("clgi; sti; vmload %0" : : "a"(s->vmcb_hpa) : "memory");
+}
+static inline void close_way(const struct svm_vcpu *s)
+{
+    __asm__ volatile("vmsave %0" : : "a"(s->vmcb_hpa) : "memory");
+    __asm__ volatile("vmload %0; cli; stgi" : : "a"(s->host_vmcb) : "memory");
+}
+
 /* The compiler keeps here what it wants to keep, once for all rounds. */
 static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s)
 {
@@ -230,6 +246,7 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
 {
     (void)svm_prepare(v, deadline_tsc);
     vcpu_goes_on(v, rdtsc());
+    open_way(v->hw);
     for (;;) {
         enter(v->hw); /* only v outlives it: there is a register for it */
         struct svm_vcpu *s = v->hw;
@@ -251,12 +268,14 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
         else
             break;
         if (read_once(v->cpu->work)) { /* whom it woke may go first */
+            close_way(s);
             s->gpr[GPR_RAX] = b->save.rax;
             v->vector = 0;
             v->exit_at = rdtsc();
             return EXIT_WAITING;
         }
     }
+    close_way(v->hw);
     v->exit_at = rdtsc();
     return svm_finish(v, v->hw);
 }

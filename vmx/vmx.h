@@ -31,11 +31,6 @@ struct vmx_cpu {
     uint64_t vpid_generation;
     uint32_t vpid_next;
     uint64_t syscall[4]; /* STAR, LSTAR, CSTAR, FMASK, as loaded */
-    struct {
-        uint16_t limit;
-        uint64_t base;
-    } __attribute__((packed)) gdtr;
-    uint16_t tr;
 };
 struct vmx_cpu *vmx_this_cpu(void);
 
@@ -155,7 +150,7 @@ void vmx_load_msrs(const struct vmx_vcpu *hw);
 
 /* vmx_run.c, vmx_exit.c, vmx_probe.c, vmx_vcpu.c */
 uint32_t vmx_run(struct vcpu *v, uint64_t deadline);
-uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring);
+uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint64_t io); /* io: a port exit's qualification */
 uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail);
 enum error vmx_probe(char *why, size_t size) must_check;
 enum error vmx_cpu_start(unsigned cpu) must_check;

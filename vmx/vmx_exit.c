@@ -97,10 +97,15 @@ static __attribute__((noinline)) uint32_t exception(struct vcpu *v, struct vmx_v
     return report(v, vector == VECTOR_MC ? EXIT_UNKNOWN : EXIT_EXCEPTION, 0);
 }
 
-static uint32_t port(struct vcpu *v)
+static uint32_t port(struct vcpu *v, uint64_t q)
 {
-    bool string = vmx_port_access(vmreadn(EXIT_QUALIFICATION), &v->state->exit);
+    bool string = vmx_port_access(q, &v->state->exit);
     return report(v, EXIT_PORT, instruction_length()) | (unlikely(string) ? RUN_DECODE : 0);
+}
+
+static bool code64(void)
+{
+    return (vmread32(GUEST_ATTR(SEG_CS)) & SEG_ATTR_L) && (vmread64(GUEST_EFER) & EFER_LMA);
 }
 
 static uint32_t memory(struct vcpu *v, uint32_t idt_vectoring)
@@ -109,7 +114,7 @@ static uint32_t memory(struct vcpu *v, uint32_t idt_vectoring)
     struct vcpu_exit *x = &v->state->exit;
     vmx_memory_access(q, x);
     x->memory.gpa = vmread64(EXIT_GUEST_PHYSICAL);
-    x->memory.code64 = (vmread32(GUEST_ATTR(SEG_CS)) & SEG_ATTR_L) && (vmread64(GUEST_EFER) & EFER_LMA);
+    x->memory.code64 = code64();
     x->memory.gva = q & QUALIFICATION_LINEAR ? vmreadn(EXIT_GUEST_LINEAR) : 0;
     /* The access was made by an IRET that had already ended the blocking of NMIs (SDM vol. 3, 28.2.3): it runs again.
      */
@@ -199,7 +204,11 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
     case REASON_XSETBV: return report(v, EXIT_XSETBV, instruction_length());
     case REASON_INVD: /* would throw away what other guests have in the caches */
     case REASON_WBINVD: vmx_step_over(instruction_length()); return waiting(v, 0);
-    case REASON_VMCALL: return report(v, EXIT_HYPERCALL, instruction_length());
+    case REASON_VMCALL:
+        v->state->exit.hypercall.cpl = vmread32(GUEST_ATTR(SEG_SS)) >> 5 &
+                                       3; /* SDM vol. 3, 25.4.1: SS.DPL is the CPL */
+        v->state->exit.hypercall.code64 = code64();
+        return report(v, EXIT_HYPERCALL, instruction_length());
     case REASON_TRIPLE_FAULT: hw->event = 0; return report(v, EXIT_TRIPLE_FAULT, 0);
     case REASON_INIT: return report(v, EXIT_SHUTDOWN, 0);
     case REASON_TASK_SWITCH: return report(v, EXIT_TASK_SWITCH, instruction_length());
@@ -209,13 +218,16 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
     }
 }
 
-inline __attribute__((always_inline)) uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
+inline __attribute__((always_inline)) uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint64_t io)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     if (unlikely(reason & REASON_ENTRY_FAILED))
         return vmx_entry_failed(v, reason);
     hw->launched = (uint8_t)vmx.launched;
+    if (reason == REASON_IO) /* an instruction's own exit comes in no delivery (SDM vol. 3, 28.2.4) */
+        return port(v, io);
+    uint32_t idt_vectoring = vmread32(IDT_VECTORING);
     if (unlikely(idt_vectoring & EVENT_VALID))
         interrupted_delivery(hw, idt_vectoring);
-    return reason == REASON_IO ? port(v) : by_reason(v, hw, reason, idt_vectoring);
+    return by_reason(v, hw, reason, idt_vectoring);
 }

@@ -114,10 +114,6 @@ enum error vmx_cpu_start(unsigned cpu)
     for (unsigned dedicated = 0; dedicated < 2; dedicated++)
         vmx_turn[dedicated] = quirk_turn(dedicated, tsc_khz, VMX_TIMER_STEPS << vmx.timer_shift);
 
-    c->gdtr.limit = sizeof this_cpu()->gdt - 1;
-    c->gdtr.base = (uint64_t)this_cpu()->gdt;
-    c->tr = SEL_TSS;
-
     uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
     if (!(feature & FEATURE_LOCKED))
         wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_LOCKED | FEATURE_VMX_NO_SMX);

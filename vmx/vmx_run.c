@@ -99,18 +99,6 @@ static void watch_tpr(struct vmx_vcpu *hw, const struct vcpu_state *s)
 }
 
 #ifndef UNIT_TEST
-/*
- * An exit leaves the GDT's limit at 64 KiB, through which ring 3 could load whatever lies behind the table as a
- * descriptor, and the TSS's without its I/O bitmap (SDM vol. 3, 28.5.2). The IDT's limit does not matter: the table has
- * all 256 vectors.
- */
-static void restore_tables(const struct vmx_cpu *c)
-{
-    uint8_t *type = (uint8_t *)(c->gdtr.base + c->tr + 5);
-    *type &= (uint8_t)~2u; /* not busy, or LTR faults */
-    __asm__ volatile("lgdt %0; ltr %1" : : "m"(c->gdtr), "m"(c->tr) : "memory");
-}
-
 /* vmx_enter saves no register but RBP: the compiler keeps here what it wants to keep, once for all rounds. */
 static inline __attribute__((always_inline)) bool enter(struct vmx_vcpu *hw, uint64_t *gpr)
 {
@@ -135,9 +123,9 @@ static inline __attribute__((always_inline)) void set_host_rsp(struct vmx_vcpu *
 }
 #endif
 
-static inline bool fastpath_out(struct vcpu *v)
+/* q: SDM vol. 3, table 28-5 */
+static inline bool fastpath_out(struct vcpu *v, uint64_t q)
 {
-    uint64_t q = vmreadn(EXIT_QUALIFICATION); /* SDM vol. 3, table 28-5 */
     return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) &&
            fastpath_doorbell(v, q >> 16 & 0xffff, (q & 7) + 1, ~0ull, EXIT_PORT);
 }
@@ -151,6 +139,15 @@ static inline bool fastpath_store(struct vcpu *v)
            !(vmread32(IDT_VECTORING) & EVENT_VALID) &&
            fastpath_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE,
                              DOORBELL_KEY(vmreadn(GUEST_RIP), vmread32(EXIT_INSTRUCTION_LENGTH)), ~0ull, EXIT_MEMORY);
+}
+
+static inline bool settle(struct vcpu *v, uint32_t reason, uint64_t *io)
+{
+    if (reason == REASON_CPUID)
+        return fastpath_cpuid(v, v->state->gpr);
+    if (reason == REASON_IO)
+        return fastpath_out(v, *io = vmreadn(EXIT_QUALIFICATION));
+    return reason == REASON_EPT_VIOLATION && fastpath_store(v);
 }
 
 inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
@@ -175,7 +172,6 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
         set_proc(hw, hw->proc_base);
     if (vmx.proc & BIT(PROC_TPR_SHADOW))
         watch_tpr(hw, s);
-    write_cr2(v->cr2); /* not in the VMCS; the monitor of another guest may have faulted since */
     uint64_t now = rdtsc();
     vcpu_goes_on(v, now);
     bool long_turn = v->dedicated && !quirk_out_of_reach();
@@ -187,17 +183,15 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
      * `launched` bounds how far it falls behind. Only v outlives an entry: there is a register for it.
      */
     uint32_t reason;
+    uint64_t io = 0; /* a port exit's qualification */
     set_host_rsp(hw);
     for (unsigned settled = 1;; settled++) {
         if (unlikely(enter(vmx_of(v), v->state->gpr))) {
-            restore_tables(vmx_of(v)->cpu);
             v->exit_at = rdtsc();
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
         reason = vmread32(EXIT_REASON);
-        if (!(reason == REASON_CPUID ? fastpath_cpuid(v, v->state->gpr)
-              : reason == REASON_IO  ? fastpath_out(v)
-                                     : reason == REASON_EPT_VIOLATION && fastpath_store(v)))
+        if (!settle(v, reason, &io))
             break;
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
         if (settled >= vmx_of(v)->launched || (reason != REASON_CPUID && read_once(v->cpu->work))) {
@@ -208,9 +202,13 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     }
     s = v->state;
     v->exit_at = rdtsc();
-    restore_tables(vmx_of(v)->cpu);
+    /* An exit leaves the limits of GDT and IDT at 64 KiB, and the TSS's without its I/O bitmap (SDM vol. 3, 28.5.2).
+     * There is nothing behind the GDT, and the IDT has all 256 vectors; TR matters to a domain with ports alone: another
+     * has it loaded when it is switched to. */
+    if (unlikely(v->cpu->open_ports))
+        cpu_reload_tr(v->cpu);
     v->cr2 = read_cr2();
     s->exit.detail = reason;
     s->tpr = virtual_tpr(s); /* the guest moves it without an exit */
-    return vmx_exit(v, reason, vmread32(IDT_VECTORING));
+    return vmx_exit(v, reason, io);
 }

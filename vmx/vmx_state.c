@@ -70,8 +70,9 @@ static bool change(vmcsn_t field, uint64_t value)
     return differs;
 }
 
-static void put_cr(struct vmx_vcpu *hw, struct vcpu_state *s)
+static void put_cr(struct vcpu *v, struct vcpu_state *s)
 {
+    struct vmx_vcpu *hw = vmx_of(v);
     uint64_t cr0 = read_once(s->cr0), cr4 = read_once(s->cr4), efer = read_once(s->efer);
     if (!vmx_cr4_offered(cr4)) {
         hw->refused |= GROUP_CR;
@@ -81,6 +82,7 @@ static void put_cr(struct vmx_vcpu *hw, struct vcpu_state *s)
     bool lma = (efer & EFER_LME) && (cr0 & CR0_PG);
     efer = lma ? efer | EFER_LMA : efer & ~EFER_LMA;
 
+    write_cr2(v->cr2);
     bool differs = change(GUEST_CR0, vmx_cr0_real(cr0));
     differs |= change(GUEST_CR3, read_once(s->cr3));
     differs |= change(GUEST_CR4, vmx_cr4_real(cr4));
@@ -194,7 +196,7 @@ static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t gro
     if (groups & GROUP_SEG)
         put_segments(s);
     if (groups & GROUP_CR)
-        put_cr(hw, s);
+        put_cr(v, s);
     if (groups & GROUP_MSR)
         put_msrs(hw, s);
     if (groups & GROUP_DR) {

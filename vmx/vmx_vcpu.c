@@ -80,7 +80,7 @@ static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
     vmwrite64(GUEST_LINK_POINTER, ~0ull);
 }
 
-static void set_up_host(const struct vmx_cpu *c)
+static void set_up_host(void)
 {
     vmwriten(HOST_CR0, read_cr0() | CR0_TS); /* ring 3 must not use the FPU, whose state is a guest's */
     vmwriten(HOST_CR4, read_cr4());
@@ -94,7 +94,7 @@ static void set_up_host(const struct vmx_cpu *c)
     vmwriten(HOST_FS_BASE, 0);
     vmwriten(HOST_GS_BASE, 0);
     vmwriten(HOST_TR_BASE, (uint64_t)this_cpu() + AREA_TSS);
-    vmwriten(HOST_GDTR_BASE, c->gdtr.base);
+    vmwriten(HOST_GDTR_BASE, (uint64_t)cpu_gdt(this_cpu()));
     vmwriten(HOST_IDTR_BASE, idt_base());
     vmwrite32(HOST_SYSENTER_CS, 0); /* SYSENTER in ring 3 faults */
     vmwriten(HOST_SYSENTER_ESP, 0);
@@ -123,7 +123,7 @@ static __attribute__((noinline)) void first_load(struct vcpu *v, struct vmx_vcpu
 {
     hw->cpu = vmx_this_cpu();
     set_up_controls(v, hw);
-    set_up_host(hw->cpu);
+    set_up_host();
     invept(INVALIDATE_ALL,
            0); /* the page of its EPT root may have been another space's: nothing of that one may be left */
 }
@@ -144,6 +144,7 @@ static void change(struct vcpu *old, struct vcpu *v)
     if (unlikely(hw->vpid_generation != hw->cpu->vpid_generation))
         choose_vpid(hw, hw->cpu);
     vmx_load_msrs(hw);
+    write_cr2(v->cr2); /* not in the VMCS */
 }
 
 /* The CPU writes back what it has of the VMCS, and knows it no more. */

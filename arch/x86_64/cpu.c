@@ -30,6 +30,8 @@ static struct tss *tss_of(struct cpu *c)
     return (struct tss *)((uintptr_t)c + AREA_TSS);
 }
 
+#define GDT_BYTES (SEL_TSS + 16u)
+
 enum error cpu_area_create(unsigned number, uint32_t apic_id)
 {
     uint64_t va = CPU_AREAS_VA + number * CPU_AREA_SIZE;
@@ -40,6 +42,10 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
         if (e != OK)
             return e;
     }
+    /* A VM exit leaves the GDT's limit at 64 KiB: what ring 3 then finds behind the table is a page fault. */
+    enum error e = hostmap_pool_page(GDTS_VA + number * GDT_STRIDE);
+    if (e != OK)
+        return e;
     struct cpu *c = cpu_by_number(number);
     c->number = number;
     c->apic_id = apic_id;
@@ -55,15 +61,21 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
     t->iomap_base = offsetof(struct tss, iomap);
     memset(t->iomap, 0xff, sizeof t->iomap);
 
-    uint64_t base = (uint64_t)t, limit = sizeof *t - 1;
-    c->gdt[SEL_KERNEL_CODE / 8] = 0x00af9b000000ffff;
-    c->gdt[SEL_KERNEL_DATA / 8] = 0x00cf93000000ffff;
-    c->gdt[SEL_USER_DATA / 8] = 0x00cff3000000ffff;
-    c->gdt[SEL_USER_CODE / 8] = 0x00affb000000ffff;
-    c->gdt[SEL_TSS / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (limit >> 16) << 48 |
-                          (base >> 24 & 0xff) << 56;
-    c->gdt[SEL_TSS / 8 + 1] = base >> 32;
+    uint64_t base = (uint64_t)t, limit = sizeof *t - 1, *gdt = cpu_gdt(c);
+    gdt[SEL_KERNEL_CODE / 8] = 0x00af9b000000ffff;
+    gdt[SEL_KERNEL_DATA / 8] = 0x00cf93000000ffff;
+    gdt[SEL_USER_DATA / 8] = 0x00cff3000000ffff;
+    gdt[SEL_USER_CODE / 8] = 0x00affb000000ffff;
+    gdt[SEL_TSS / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (limit >> 16) << 48 |
+                       (base >> 24 & 0xff) << 56;
+    gdt[SEL_TSS / 8 + 1] = base >> 32;
     return OK;
+}
+
+void cpu_reload_tr(struct cpu *c)
+{
+    cpu_gdt(c)[SEL_TSS / 8] &= ~(2ull << 40); /* not busy, or LTR faults */
+    __asm__ volatile("ltr %w0" : : "r"(SEL_TSS) : "memory");
 }
 
 void cpu_init(void)
@@ -72,7 +84,7 @@ void cpu_init(void)
     struct {
         uint16_t limit;
         uint64_t base;
-    } __attribute__((packed)) pointer = {sizeof c->gdt - 1, (uint64_t)c->gdt};
+    } __attribute__((packed)) pointer = {GDT_BYTES - 1, (uint64_t)cpu_gdt(c)};
     __asm__ volatile("lgdt %0" : : "m"(pointer) : "memory");
     __asm__ volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:"
                      :
@@ -85,8 +97,7 @@ void cpu_init(void)
     pointer.limit = IDT_LIMIT;
     pointer.base = idt_base();
     __asm__ volatile("lidt %0" : : "m"(pointer) : "memory");
-    c->gdt[SEL_TSS / 8] &= ~(2ull << 40); /* not busy, should this CPU start twice */
-    __asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
+    cpu_reload_tr(c);
     __asm__ volatile("lldt %w0" : : "r"(0));
 
     struct cpuid_regs seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_regs){0};

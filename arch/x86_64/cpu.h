@@ -17,10 +17,12 @@
 /* The kernel's half of every address space: the last 2 GiB. */
 #define KERNEL_BASE  0xffffffff80000000ull /* the image, at + its physical address */
 #define CPU_AREAS_VA 0xffffffffa0000000ull
+#define GDTS_VA      0xffffffffa8000000ull /* one GDT per CPU, with nothing mapped behind it: see cpu_area_create */
 #define DEVICES_VA   0xffffffffb0000000ull /* registers of host devices, uncached */
 #define WINDOWS_VA   0xffffffffb8000000ull /* one 2 MiB window per CPU, for scrubbing */
 #define POOL_VA      0xffffffffc0000000ull /* kernel memory */
 
+#define GDT_STRIDE     0x10000ull
 #define CPU_AREA_SIZE  0x10000ull
 #define AREA_TSS       0x1000ull
 #define AREA_STACK_DF  0x5000ull /* each stack: one page, the value is its end */
@@ -69,7 +71,6 @@ struct cpu {
     uint32_t path;                    /* ...and why: a system call, or enum ring0_path */
     uint64_t longest[PATH_COUNT + 1]; /* ticks from there until it was left: see path_end; the last one is the boot's */
     struct sched sched;
-    uint64_t gdt[8];
     uint32_t open_ports; /* ranges of `domain` open in the I/O bitmap */
 };
 _Static_assert(sizeof(struct cpu) <= 4096, "one page");
@@ -91,8 +92,15 @@ extern uint64_t cpu_xcr0_mask; /* XCR0 bits that guests may use; 0: no XSAVE */
 
 /* Allocates and maps the area of CPU `number`. Boot CPU only. */
 enum error cpu_area_create(unsigned number, uint32_t apic_id) must_check;
+static inline uint64_t *cpu_gdt(const struct cpu *c)
+{
+    return (uint64_t *)(GDTS_VA + c->number * GDT_STRIDE);
+}
 /* Loads descriptor tables and control registers; on the CPU itself, on its own kernel stack. */
 void cpu_init(void);
+/* Loads TR anew: a VM exit of VT-x leaves it without the I/O bitmap (Intel SDM vol. 3, 28.5.2), so that no port is open
+ * in ring 3. */
+void cpu_reload_tr(struct cpu *c);
 /* Hangs `thread_frame_end` into the TSS: where an interrupt from ring 3 pushes. */
 void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end);
 /* Opens or closes ports [first, last] in the CPU's I/O bitmap. */

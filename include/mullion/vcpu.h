@@ -80,7 +80,7 @@ enum exit_reason {
     EXIT_WRMSR,                 /* value in rdx:rax; nothing filled */
     EXIT_CPUID,                 /* a leaf with no settled entry; nothing filled */
     EXIT_HLT,                   /* RIP (rip still at the HLT) */
-    EXIT_HYPERCALL,             /* VMCALL or VMMCALL; RIP, SEG */
+    EXIT_HYPERCALL,             /* VMCALL or VMMCALL: hypercall; nothing filled */
     EXIT_CR_WRITE,              /* cr; RIP, CR */
     EXIT_CR_READ,               /* cr; RIP, CR */
     EXIT_XSETBV,                /* the kernel refused the value; RIP; the monitor injects #GP */
@@ -130,6 +130,11 @@ struct vcpu_exit {
             uint8_t reserved[5];
             uint64_t value; /* CR_WRITE: the value the guest wants in the register */
         } cr;
+        struct {
+            uint8_t cpl;
+            uint8_t code64; /* 64-bit code runs */
+            uint8_t reserved[6];
+        } hypercall;
         struct {
             uint32_t vector;
             uint32_t error_code;

@@ -133,6 +133,12 @@ void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open)
 {
     (void)c, (void)first, (void)last, (void)open;
 }
+unsigned tr_loads;
+void cpu_reload_tr(struct cpu *c)
+{
+    assert_ptr_equal(c, this_cpu());
+    tr_loads++;
+}
 void timer_arm(struct cpu *c, uint64_t deadline)
 {
     if (deadline < c->timer_armed)

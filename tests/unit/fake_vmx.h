@@ -28,10 +28,6 @@ static inline void invvpid(uint64_t type, uint64_t vpid)
 {
     fake_flush('v', type, vpid);
 }
-static inline void restore_tables(const struct vmx_cpu *c)
-{
-    (void)c;
-}
 static inline bool enter(struct vmx_vcpu *hw, uint64_t *gpr)
 {
     return vmx_enter(hw, gpr);

@@ -921,15 +921,23 @@ static void call_unknown(void)
 static void call_from_user(void)
 {
     assert_int_equal((uint32_t)s->gpr[GPR_RAX], (uint32_t)-1000);
-    s->seg[SEG_SS].attr |= 3 << 5;
+    s->exit.hypercall.cpl = 3;
     s->exit.reason = EXIT_HYPERCALL;
     s->exit.insn_len = 3;
+}
+static void call_in_long_mode(void)
+{
+    assert_int_equal(s->gpr[GPR_RAX], (uint32_t)-1); /* 32-bit code has 32-bit registers */
+    s->exit.hypercall.cpl = 0;
+    s->exit.hypercall.code64 = 1;
+    call_unknown();
 }
 static void hypercalls(void **unused)
 {
     (void)unused;
-    RUN(call_unknown, call_from_user);
-    assert_int_equal((uint32_t)s->gpr[GPR_RAX], (uint32_t)-1);
+    RUN(call_unknown, call_from_user, call_in_long_mode);
+    assert_int_equal(s->gpr[GPR_RAX], 0 - (uint64_t)1000);
+    assert_int_equal(fetches, 0); /* none of them needs more of the guest's state */
 }
 
 /* --- shared memory: vmm/shared.c behind the exits --- */

@@ -42,6 +42,13 @@ hpa_t pool_hpa(const void *p)
 }
 
 enum emulator emulator;
+static struct cpu here;
+static unsigned tr_loads;
+void cpu_reload_tr(struct cpu *c)
+{
+    assert_ptr_equal(c, &here);
+    tr_loads++;
+}
 static struct vcpu v;
 static struct vcpu_state page;
 static struct vmx_vcpu hw;
@@ -120,6 +127,9 @@ static int fresh(void **state)
     v.state = &page;
     v.space = &space;
     v.hw = &hw;
+    v.cpu = &here;
+    here = (struct cpu){0};
+    tr_loads = 0;
     hw.cpu = &cpu;
     hw.proc = hw.proc_base = vmx.proc;
     next.reason = REASON_TIMER;
@@ -562,8 +572,7 @@ static void stores_to_doorbells(void **state)
     };
     struct event event = {.bits = 0};
     struct fastpath_doorbells bell = {&event, 4, 0xfeb00000 | DOORBELL_STORE, DOORBELL_KEY(0x1000ull, 7)};
-    struct cpu here = {.work = WORK_WAKE}; /* somebody was woken: the loop ends behind the doorbell */
-    v.cpu = &here;
+    here.work = WORK_WAKE; /* somebody was woken: the loop ends behind the doorbell */
     space.doorbell = &bell;
     space.doorbell_count = 1;
     for (unsigned i = 0; i < ARRAY_SIZE(tries); i++) {
@@ -590,6 +599,17 @@ static void stores_to_doorbells(void **state)
     assert_int_equal(reason, EXIT_WAITING);
     assert_int_equal(rung, 0);
     space.doorbell_count = 0;
+}
+
+/* An exit leaves TR without the I/O bitmap: who has ports gets it back, nobody else pays for it. */
+static void ports_outlive_an_exit(void **state)
+{
+    (void)state;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(tr_loads, 0);
+    here.open_ports = 1;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(tr_loads, 1);
 }
 
 static void exits_by_reason(void **state)
@@ -723,6 +743,7 @@ int main(void)
         T(a_cpu_wakes_its_guest_itself),
         T(alone_no_slice_ends_its_turn),
         T(stores_to_doorbells),
+        T(ports_outlive_an_exit),
         T(exits_by_reason),
         T(debug_registers_come_when_they_are_touched),
         T(groups),

@@ -219,12 +219,12 @@ static void hlt_exit(struct vm_vcpu *v)
 static void hypercall_exit(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
-    if (!exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
-        return;
     const uint64_t argument[4] = {s->gpr[GPR_RBX], s->gpr[GPR_RCX], s->gpr[GPR_RDX], s->gpr[GPR_RSI]};
-    uint64_t result = access_cpl(s) != 0 ? 0 - (uint64_t)1 /* EPERM */ : hypercall(v, s->gpr[GPR_RAX], argument);
+    bool code64 = s->exit.hypercall.code64;
+    uint64_t result = s->exit.hypercall.cpl != 0 ? 0 - (uint64_t)1 /* EPERM */
+                                                 : hypercall(v, s->gpr[GPR_RAX], argument);
     if (exits_skip(v, s))
-        s->gpr[GPR_RAX] = access_code_width(s) == 64 ? result : result & 0xffffffffu;
+        s->gpr[GPR_RAX] = code64 ? result : result & 0xffffffffu;
 }
 
 static void cr_exit(struct vm_vcpu *v, bool write)
