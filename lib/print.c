@@ -170,3 +170,17 @@ int format(char *out, size_t size, const char *text, ...)
     va_end(arguments);
     return n;
 }
+
+const char *format_size(char *out, size_t size, uint64_t bytes)
+{
+    static const char unit[] = {0, 'K', 'M', 'G'};
+    unsigned u = 0;
+    while (u < 3 && bytes != 0 && (bytes & 1023) == 0) {
+        bytes >>= 10;
+        u++;
+    }
+    int n = format(out, size, "%llu", (unsigned long long)bytes);
+    if (u != 0 && (size_t)n < size)
+        format(out + n, size - (size_t)n, "%c", unit[u]);
+    return out;
+}

@@ -13,5 +13,7 @@
 /* Always terminates when size > 0; returns the length the whole text would have. */
 int format(char *out, size_t size, const char *text, ...) print_like(3, 4);
 int format_list(char *out, size_t size, const char *text, va_list arguments) print_like(3, 0);
+/* Bytes as the configuration writes them: "16M", "64K", "1000". 24 bytes are enough. Returns out. */
+const char *format_size(char *out, size_t size, uint64_t bytes);
 
 #endif

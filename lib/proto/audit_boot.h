@@ -73,6 +73,7 @@ enum audit_verdict {
     AUDIT_FAILED,
     AUDIT_RESTLESS, /* something changed each time while it looked: nothing is known */
     AUDIT_TOO_MUCH, /* more of something than it has room for: nothing is known */
+    AUDIT_VERDICT_COUNT
 };
 
 /* `who` is a TAG_*: TAG_GUEST(n) the guest itself, by its second-level table; others the program whose own memory has

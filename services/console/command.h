@@ -25,7 +25,7 @@ enum command_kind {
     SHELL_AUDIT,
     SHELL_AUDIT_BREAK,
     SHELL_TOP,
-    SHELL_LEDGER,
+    SHELL_ACCOUNTS,
     SHELL_PATHS,
 };
 

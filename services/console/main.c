@@ -14,7 +14,7 @@
 #include "lib/print.h"
 #include "lib/proto/channel.h"
 #include "lib/proto/console_boot.h"
-#include "lib/proto/control.h"
+#include "lib/proto/records.h"
 #include "lib/proto/vmm_boot.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
@@ -23,6 +23,8 @@
 #include "services/console/editor.h"
 #include "services/console/lines.h"
 #include "services/console/scrollback.h"
+#include "services/console/show.h"
+#include "services/console/top.h"
 #include "services/console/uart.h"
 
 #define BOOT           ((const struct console_boot *)CONSOLE_BOOT_VA)
@@ -47,7 +49,9 @@ void thread_main(uint64_t argument);
 static struct lines lines;
 static struct editor editor;
 static struct scrollback kept[SOURCES_MAX];
-static struct control_reader reader;
+static struct record_reader reader;
+static struct show answer;         /* root's answer */
+static uint32_t request;           /* number of the last one */
 static unsigned guest_count, host; /* host: the kernel log's source number */
 static bool have_irq, have_port;
 static uint64_t klog_tail;
@@ -59,7 +63,6 @@ static bool draining;
 static bool topping;            /* `top` has the terminal: no other lines are shown */
 static unsigned top_left;       /* tables; 0: until a key comes */
 static uint64_t top_next;       /* TSC of the next one */
-static bool top_asked;          /* a table is on its way */
 static unsigned missed;         /* lines of the host's log that came while a guest was attached */
 static char pending_input[256]; /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
@@ -101,7 +104,7 @@ static void show_prompt(void)
 }
 
 /* Lines of guests and the log: the prompt makes room for them. */
-static void show_line(void *context, const char *text, size_t size)
+static void put_line(void *context, const char *text, size_t size)
 {
     (void)context;
     hide_prompt();
@@ -146,6 +149,12 @@ static void say(const char *text, ...)
     lines_close(&lines);
     uart_write(line, strlen(line));
     uart_write("\r\n", 2);
+}
+
+static void say_line(void *context, const char *text)
+{
+    (void)context;
+    say("%s", text);
 }
 
 /* ---- the kernel's log ---- */
@@ -251,30 +260,50 @@ static void detach(const char *why)
 
 /* ---- the shell ---- */
 
-static void ask(enum control_kind kind, unsigned guest, unsigned value)
+/* `guest`: COMMAND_NO_GUEST or whom it is about. False: root takes nothing at this moment. */
+static bool send(enum request_kind what, unsigned guest, uint64_t argument)
 {
-    if (!control_send(&CONTROL->from_guest, kind, guest, value, NULL)) {
+    union record r;
+    record_begin(&r, RECORD_REQUEST);
+    r.head.request = ++request;
+    r.request.what = what;
+    r.request.argument = argument;
+    if (guest < guest_count)
+        string_copy(r.request.name, BOOT->guest[guest], sizeof r.request.name);
+    if (!record_send(&CONTROL->from_guest, &r))
+        return false;
+    (void)sys_event_signal(CONSOLE_SLOT_ROOT_EVENT, BOOT->root_bits);
+    return true;
+}
+
+static void ask(enum request_kind what, unsigned guest, uint64_t argument)
+{
+    if (!send(what, guest, argument)) {
         say("Root does not answer.");
         return;
     }
-    (void)sys_event_signal(CONSOLE_SLOT_ROOT_EVENT, BOOT->root_bits);
-    if (kind != CONTROL_DRAINED) {
-        waiting = true;
-        waiting_until = tsc_now() + ms(ANSWER_MS);
-    }
+    show_begin(&answer, what);
+    waiting = true;
+    waiting_until = tsc_now() + ms(ANSWER_MS);
 }
 
 /* ---- top */
 
+static void top_ask(void)
+{
+    top_again();
+    top_next = tsc_now() + ms(TOP_MS);
+    ask(REQUEST_ACCOUNTS, COMMAND_NO_GUEST, 0);
+}
+
 static void top_begin(unsigned times)
 {
     topping = true;
-    top_asked = false;
     lines.silent = true;
     top_left = times;
-    top_next = tsc_now() + ms(TOP_MS);
     missed = 0;
-    ask(CONTROL_TOP, 0, 0);
+    top_reset();
+    top_ask();
 }
 
 static void top_end(void)
@@ -285,25 +314,19 @@ static void top_end(void)
     show_prompt();
 }
 
-/* Root has answered: with a table, or only by beginning to count, however late that was. */
-static void top_shown(uint64_t now)
+/* A reading is whole: the first one only begins to count. */
+static void top_answered(void)
 {
-    if (!topping || !top_asked)
-        return;
-    top_asked = false;
-    top_next = now + ms(TOP_MS);
-    if (top_left != 0 && --top_left == 0)
+    if (top_left == 0 && top_ready())
+        uart_write("\x1b[H\x1b[J", 6); /* for eyes: always in the same place */
+    if (top_table(&answer) && top_left != 0 && --top_left == 0)
         top_end();
 }
 
 static void top_work(uint64_t now)
 {
-    if (!topping || waiting || now < top_next)
-        return;
-    if (top_left == 0) /* for eyes: always in the same place */
-        uart_write("\x1b[H\x1b[J", 6);
-    top_asked = true;
-    ask(CONTROL_TOP, 0, 1);
+    if (topping && !waiting && now >= top_next)
+        top_ask();
 }
 
 static void run(const char *line)
@@ -330,21 +353,21 @@ static void run(const char *line)
             say("%.*s", (int)min_u64(lines.source[source].length, 390), lines.source[source].text);
         break;
     }
-    case SHELL_LIST: ask(CONTROL_LIST, 0, 0); break;
-    case SHELL_START: ask(CONTROL_START, c.guest, 0); break;
-    case SHELL_STOP: ask(CONTROL_STOP, c.guest, c.value); break;
-    case SHELL_RESTART: ask(CONTROL_RESTART, c.guest, 0); break;
-    case SHELL_FAULT: ask(CONTROL_FAULT, c.guest, c.value); break;
-    case SHELL_STATS: ask(CONTROL_STATS, c.guest, 0); break;
-    case SHELL_MEMORY: ask(CONTROL_MEMORY, 0, 0); break;
+    case SHELL_LIST: ask(REQUEST_LIST, COMMAND_NO_GUEST, 0); break;
+    case SHELL_START: ask(REQUEST_START, c.guest, 0); break;
+    case SHELL_STOP: ask(REQUEST_STOP, c.guest, c.value); break;
+    case SHELL_RESTART: ask(REQUEST_RESTART, c.guest, 0); break;
+    case SHELL_FAULT: ask(REQUEST_FAULT, c.guest, c.value); break;
+    case SHELL_STATS: ask(REQUEST_STATS, c.guest, 0); break;
+    case SHELL_MEMORY: ask(REQUEST_MEMORY, COMMAND_NO_GUEST, 0); break;
     case SHELL_TOP: top_begin(c.value); break;
-    case SHELL_LEDGER: ask(CONTROL_LEDGER, 0, 0); break;
-    case SHELL_PATHS: ask(CONTROL_PATHS, 0, 0); break;
-    case SHELL_AUDIT: ask(CONTROL_AUDIT, 0, 0); break;
-    case SHELL_AUDIT_BREAK: ask(CONTROL_AUDIT_BREAK, c.guest, 0); break;
-    case SHELL_POWEROFF: ask(CONTROL_POWEROFF, 0, 0); break;
-    case SHELL_REBOOT: ask(CONTROL_REBOOT, 0, 0); break;
-    case SHELL_EXIT: ask(CONTROL_EXIT, 0, c.value); break;
+    case SHELL_ACCOUNTS: ask(REQUEST_ACCOUNTS, COMMAND_NO_GUEST, 0); break;
+    case SHELL_PATHS: ask(REQUEST_PATHS, COMMAND_NO_GUEST, 0); break;
+    case SHELL_AUDIT: ask(REQUEST_AUDIT, COMMAND_NO_GUEST, 0); break;
+    case SHELL_AUDIT_BREAK: ask(REQUEST_AUDIT_BREAK, c.guest, 0); break;
+    case SHELL_POWEROFF: ask(REQUEST_POWEROFF, COMMAND_NO_GUEST, 0); break;
+    case SHELL_REBOOT: ask(REQUEST_REBOOT, COMMAND_NO_GUEST, 0); break;
+    case SHELL_EXIT: ask(REQUEST_EXIT, COMMAND_NO_GUEST, c.value); break;
     }
 }
 
@@ -409,34 +432,57 @@ static void read_keys(void)
 
 /* ---- root ---- */
 
-static void root_message(const struct control_message *m)
+/* What root says without having been asked. */
+static void root_news(const union record *r)
 {
-    switch (m->kind) {
-    case CONTROL_TEXT: say("%s", m->text); break;
-    case CONTROL_DONE:
+    if (r->head.kind == RECORD_DRAIN)
+        draining = true;
+    if (r->head.kind != RECORD_GUEST || attached == NO_GUEST || strcmp(r->guest.name, BOOT->guest[attached]) != 0)
+        return; /* root's log says the same in words */
+    enum guest_life life = r->guest.life;
+    if (life == LIFE_OFF || life == LIFE_CRASHED || life == LIFE_FAILED) {
+        char why[300];
+        read_guests(tsc_now()); /* its last words */
+        format(why, sizeof why, "Guest %s is off: %s.", r->guest.name, r->guest.reason);
+        detach(why);
+    }
+}
+
+static void root_record(const union record *r)
+{
+    uint64_t now = tsc_now();
+    if (r->head.request == 0)
+        root_news(r);
+    if (!waiting || r->head.request != request) /* of an answer that was given up */
+        return;
+    waiting_until = now + ms(ANSWER_MS);
+    if (r->head.kind == RECORD_END) {
         waiting = false;
-        top_shown(tsc_now());
+        show_end(&answer, &r->end);
+        if (topping && r->end.status == ANSWER_DONE)
+            top_answered();
+        top_next = now + ms(TOP_MS);
         show_prompt();
-        break;
-    case CONTROL_OFF:
-        if (m->guest < guest_count && m->guest == attached) {
-            char why[300];
-            read_guests(tsc_now()); /* its last words */
-            format(why, sizeof why, "Guest %s is off: %s.", BOOT->guest[m->guest], m->text);
-            detach(why);
-        }
-        break;
-    case CONTROL_DRAIN: draining = true; break;
-    default: break; /* CONTROL_NOTE: root's log says the same in words */
+    } else if (topping) {
+        top_take(r);
+    } else {
+        show_record(&answer, r);
     }
 }
 
 static void root_work(uint64_t now)
 {
+    enum record_result result = RECORD_READY;
+    bool full = channel_used(&CONTROL->to_guest) >= CHANNEL_RING_BYTES / 2;
     unsigned read = 0;
-    for (; read < 32 && uart_backlog() < 4 * BACKLOG_MAX && control_receive(&reader, &CONTROL->to_guest); read++)
-        root_message(&reader.message);
-    if (read != 0 && waiting) /* a long answer goes on where there is room again */
+    for (; result != RECORD_NONE && read < 32 && uart_backlog() < 4 * BACKLOG_MAX; read++) {
+        result = record_receive(&reader, &CONTROL->to_guest);
+        if (result == RECORD_READY)
+            root_record(&reader.record);
+        else if (result == RECORD_BAD)
+            say("Root has said something that makes no sense.");
+    }
+    if (full) /* a long answer goes on where there is room again */
         (void)sys_event_signal(CONSOLE_SLOT_ROOT_EVENT, BOOT->root_bits);
     if (waiting && now > waiting_until) {
         waiting = false;
@@ -448,8 +494,7 @@ static void root_work(uint64_t now)
 static void drain(void)
 {
     if (draining && klog_tail == __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE) && uart_idle()) {
-        draining = false;
-        ask(CONTROL_DRAINED, 0, 0);
+        draining = !send(REQUEST_DRAINED, COMMAND_NO_GUEST, 0);
     }
 }
 
@@ -459,7 +504,7 @@ static void start(void)
 {
     const struct console_boot *b = BOOT;
     guest_count = b->guest_count <= CONSOLE_GUESTS_MAX ? b->guest_count : CONSOLE_GUESTS_MAX;
-    lines_init(&lines, show_line, keep_line, NULL);
+    lines_init(&lines, put_line, keep_line, NULL);
     editor_init(&editor, PROMPT, show, NULL);
     for (unsigned n = 0; n < guest_count; n++)
         lines_add(&lines, b->guest[n]);
@@ -476,6 +521,9 @@ static void start(void)
     lines.silent = true;
     feed_log(shown, 0, true);
     lines.silent = false;
+    answer = (struct show){.line = say_line, .tsc_khz = b->tsc_khz, .name_width = 5};
+    for (unsigned n = 0; n < guest_count; n++)
+        answer.name_width = (unsigned)max_u64(answer.name_width, strnlen(b->guest[n], sizeof b->guest[n]));
     have_irq = have_port && sys_irq_bind(CONSOLE_SLOT_IRQ, CONSOLE_SLOT_EVENT, CONSOLE_EVENT_IRQ) == OK;
     last_output = hidden_since = tsc_now();
     say("%s", "");

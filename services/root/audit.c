@@ -4,7 +4,6 @@
  */
 #include "services/root/audit.h"
 
-#include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/guest.h"
@@ -19,13 +18,12 @@
 #define NOT_BROKEN    (~0u)
 _Static_assert(CONFIG_GUESTS_MAX <= AUDIT_GUESTS_MAX, "the checker knows all guests");
 
-typedef unsigned long long ull;
-
 static struct service checker;
 static bool looks, for_shell, due;
 static uint64_t request, looks_until, due_since, not_before, ticks_before;
 static unsigned broken = NOT_BROKEN; /* the guest whose monitor has a page too many just now */
 static uint32_t other_guest;
+static struct audit_found found_for_shell, found; /* apart: the shell's is still being read when the next look ends */
 
 static struct audit_boot *boot_page(void)
 {
@@ -120,6 +118,11 @@ static bool ask(bool shell)
     return true;
 }
 
+static struct audit_found *result(void)
+{
+    return for_shell ? &found_for_shell : &found;
+}
+
 void audit_due(void)
 {
     if (!due)
@@ -130,56 +133,6 @@ void audit_due(void)
 bool audit_looks(void)
 {
     return looks;
-}
-
-static void say(const char *text, ...) print_like(1, 2);
-/* To the shell if it asked, to the log as an error if nobody did. */
-static void say(const char *text, ...)
-{
-    char line[CONTROL_TEXT_MAX + 1];
-    va_list arguments;
-    va_start(arguments, text);
-    format_list(line, sizeof line, text, arguments);
-    va_end(arguments);
-    if (for_shell)
-        console_answer("%s", line);
-    else
-        root_log(LOG_ERROR, "%s", line);
-}
-
-static void owner(const char *name, uint64_t bytes)
-{
-    console_answer("%-16s  %16llu", name, (ull)bytes);
-}
-
-static void totals(const struct audit_answer *a)
-{
-    console_answer("%-16s  %16s", "OWNER", "BYTES");
-    for (unsigned n = 0; n < root_config.guest_count; n++)
-        owner(root_config.guest[n].name, a->guest_bytes[n]);
-    for (unsigned r = 0; r < root_config.region_count; r++) {
-        char name[CONFIG_NAME_MAX + 8];
-        format(name, sizeof name, "region:%s", root_config.region[r].name);
-        owner(name, a->region_bytes[r]);
-    }
-    owner("(monitors)", a->monitor_bytes);
-    owner("(shared)", a->shared_bytes);
-    owner("(root)", a->root_bytes);
-    owner("(services)", a->service_bytes);
-    owner("(modules)", a->module_bytes);
-    owner("(kernel)", a->kernel_bytes);
-    owner("(free)", a->free_bytes);
-}
-
-static void violations(const struct audit_answer *a)
-{
-    for (unsigned i = 0; i < a->listed && i < AUDIT_VIOLATIONS_MAX; i++) {
-        char words[200];
-        audit_words(&a->violation[i], words, sizeof words);
-        say("audit: %s", words);
-    }
-    say("audit: FAILED, %u violation%s%s", a->violation_count, a->violation_count == 1 ? "" : "s",
-        a->violation_count > AUDIT_VIOLATIONS_MAX ? "; the first ones are listed" : "");
 }
 
 /* Takes the page back. True: the checker has named it. */
@@ -198,60 +151,38 @@ static bool ledger_corrected(const struct audit_answer *a)
     return named;
 }
 
-static void finish(const struct audit_answer *a, uint64_t spent)
+static void finish(struct audit_found *f)
 {
     looks = false;
     not_before = tsc_now() + ticks_of_ms(AUDIT_REST_MS);
-    bool was_broken = broken != NOT_BROKEN, named = was_broken && ledger_corrected(a);
-    if (for_shell)
-        totals(a);
-    if (for_shell || a->verdict == AUDIT_PASSED) {
-        char line[CONTROL_TEXT_MAX];
-        format(line, sizeof line,
-               "audit: %u tables, %u leaves, %u ranges, %u domains, %u spaces, %u vCPUs; %llu ticks; digest %016llx",
-               a->tables, a->leaves, a->ranges, a->domains, a->spaces, a->vcpus, (ull)spent, (ull)a->digest);
-        if (for_shell)
-            console_answer("%s", line);
-        else
-            root_log(LOG_DEBUG, "%s; passed", line);
-    }
-    switch (a->verdict) {
-    case AUDIT_PASSED:
-        if (for_shell)
-            say("audit: passed");
-        break;
-    case AUDIT_FAILED: violations(a); break;
-    case AUDIT_RESTLESS:
-        if (for_shell)
-            say("audit: nothing is known: each of %u times something changed while it looked. Try again.", a->tries);
-        else
-            audit_due();
-        break;
-    case AUDIT_TOO_MUCH: say("audit: nothing is known: there is more than the checker has room for"); break;
-    default: say("audit: nothing is known: the checker gave no verdict"); break;
-    }
-    if (was_broken)
-        console_answer("audit break: the broken mapping was %s, and is undone", named ? "found" : "NOT FOUND");
-    if (for_shell)
-        console_done();
+    f->broken = BROKEN_NOTHING;
+    if (broken != NOT_BROKEN)
+        f->broken = ledger_corrected(&f->answer) ? BROKEN_FOUND : BROKEN_MISSED;
+    if (!for_shell && f->answer.verdict == AUDIT_RESTLESS)
+        audit_due();
+    else if (!for_shell)
+        audit_log(f);
 }
 
 /* The program that asked it hears that nothing is known. */
 static void died(struct service *s)
 {
-    static const struct audit_answer nothing;
     (void)s;
-    if (looks)
-        finish(&nothing, 0);
+    if (!looks)
+        return;
+    struct audit_found *f = result();
+    memset(f, 0, sizeof *f);
+    finish(f);
 }
 
 uint64_t audit_work(bool settled)
 {
-    static struct audit_answer answer;
     uint64_t now = tsc_now();
     if (looks && __atomic_load_n(&answer_page()->answered, __ATOMIC_ACQUIRE) == request) {
-        answer = *answer_page();
-        finish(&answer, ticks() - ticks_before);
+        struct audit_found *f = result();
+        f->answer = *answer_page();
+        f->ticks = ticks() - ticks_before;
+        finish(f);
     } else if (looks && now >= looks_until) {
         service_failed(&checker, "does not answer");
     }
@@ -265,43 +196,48 @@ uint64_t audit_work(bool settled)
     return looks ? looks_until : at;
 }
 
+const struct audit_found *audit_found(void)
+{
+    return looks && for_shell ? NULL : &found_for_shell;
+}
+
 /* False: it cannot look now, and that has been said. */
-static bool ready(void)
+static bool ready(struct note_record *why)
 {
     if (!looks)
         return true;
-    console_answer("The checker is looking at this moment; try again.");
+    record_note(why, NOTE_ERROR, "The checker is looking at this moment; try again.");
     return false;
 }
 
-bool audit_command(void)
+bool audit_command(struct note_record *why)
 {
-    if (!ready())
+    if (!ready(why))
         return false;
     if (ask(true))
         return true;
-    console_answer("audit: nothing is known: there is no checker ('log' tells why)");
+    record_note(why, NOTE_ERROR, "audit: nothing is known: there is no checker ('log' tells why)");
     return false;
 }
 
-bool audit_break(unsigned n)
+bool audit_break(unsigned n, struct note_record *why)
 {
-    if (!ready())
+    if (!ready(why))
         return false;
     if (!power_can_exit()) {
-        console_answer("'audit break' needs debug-exit on the kernel's command line.");
+        record_note(why, NOTE_ERROR, "'audit break' needs debug-exit on the kernel's command line.");
         return false;
     }
     unsigned other = 0;
     while (other < root_config.guest_count && (other == n || guests[other].memory[0] == 0))
         other++;
     if (other == root_config.guest_count || guests[n].domain == 0) {
-        console_answer("'audit break' needs two guests that are on.");
+        record_note(why, NOTE_ERROR, "'audit break' needs two guests that are on.");
         return false;
     }
     enum error e = sys_map(guests[n].domain, BREAK_VA, guests[other].memory[0], 0, PAGE_SIZE, RIGHT_READ);
     if (e != OK) {
-        console_answer("The mapping cannot be broken: %s", error_text(e));
+        record_note(why, NOTE_ERROR, "The mapping cannot be broken: %s", error_text(e));
         return false;
     }
     broken = n;
@@ -310,6 +246,6 @@ bool audit_break(unsigned n)
         return true;
     static const struct audit_answer nothing;
     (void)ledger_corrected(&nothing);
-    console_answer("There is no checker ('log' tells why).");
+    record_note(why, NOTE_ERROR, "There is no checker ('log' tells why).");
     return false;
 }

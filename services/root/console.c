@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The console's domain, and the conversation with it. See root.h and lib/proto/console_boot.h.
+ * The console's row and what it is told. See root.h and lib/proto/console_boot.h; the conversation with it: requests.h.
  *
  * If the console crashes it is started again, with its channels as they are: the guests do not notice.
  */
@@ -8,102 +8,26 @@
 #include "lib/proto/console_boot.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
-#include "services/root/accounts.h"
-#include "services/root/audit.h"
 #include "services/root/service.h"
 
 #define SHARED_BOOT    0ull
 #define SHARED_CHANNEL PAGE_SIZE
 #define SHARED_BYTES   (PAGE_SIZE + CHANNEL_BYTES)
-#define OUTBOX_LINES   128
-#define DRAIN_MS       3000
 _Static_assert(CONFIG_GUESTS_MAX <= CONSOLE_GUESTS_MAX, "the console knows all guests");
 
 struct service console_service;
 
-static bool drained, log_ring;
+static bool log_ring;
 static uint64_t log_seen; /* bytes of the kernel's log that were there when the last console died */
-static bool in_pieces;    /* an answer is not whole yet: it goes on when the console has read */
-static struct control_reader reader;
-
-/* What waits for room in the channel. */
-static struct {
-    enum control_kind kind;
-    uint32_t guest, value;
-    char text[CONTROL_TEXT_MAX + 1];
-} outbox[OUTBOX_LINES];
-static unsigned outbox_first, outbox_count;
 
 static struct console_boot *boot_page(void)
 {
     return (struct console_boot *)(console_service.page + SHARED_BOOT);
 }
-static struct channel *channel(void)
+
+struct channel *console_channel(void)
 {
     return (struct channel *)(console_service.page + SHARED_CHANNEL);
-}
-
-static void flush(void)
-{
-    bool sent = false;
-    while (outbox_count > 0) {
-        unsigned i = outbox_first % OUTBOX_LINES;
-        if (!control_send(&channel()->to_guest, outbox[i].kind, outbox[i].guest, outbox[i].value, outbox[i].text))
-            break;
-        outbox_first++;
-        outbox_count--;
-        sent = true;
-    }
-    if (sent)
-        (void)sys_event_signal(console_service.event, CONSOLE_EVENT_CONTROL);
-}
-
-static void queue(enum control_kind kind, uint32_t guest, uint32_t value, const char *text)
-{
-    if (!console_service.alive)
-        return;
-    if (outbox_count == OUTBOX_LINES)
-        flush();
-    if (outbox_count == OUTBOX_LINES) /* a console that does not read: the newest is dropped */
-        return;
-    unsigned i = (outbox_first + outbox_count++) % OUTBOX_LINES;
-    outbox[i].kind = kind;
-    outbox[i].guest = guest;
-    outbox[i].value = value;
-    string_copy(outbox[i].text, text, sizeof outbox[i].text);
-}
-
-void console_answer(const char *text, ...)
-{
-    char line[CONTROL_TEXT_MAX + 1];
-    va_list arguments;
-    va_start(arguments, text);
-    format_list(line, sizeof line, text, arguments);
-    va_end(arguments);
-    queue(CONTROL_TEXT, 0, 0, line);
-}
-
-unsigned console_room(void)
-{
-    return OUTBOX_LINES - outbox_count;
-}
-
-void console_done(void)
-{
-    queue(CONTROL_DONE, 0, 0, "");
-    flush();
-}
-
-void console_note(unsigned guest, enum guest_state state, const char *text)
-{
-    queue(CONTROL_NOTE, guest, state, text);
-    flush();
-}
-
-void console_guest_off(unsigned guest, const char *text)
-{
-    queue(CONTROL_OFF, guest, 0, text);
-    flush();
 }
 
 static uint64_t log_head(void)
@@ -128,9 +52,6 @@ static void fill(struct service *s)
     c->screen = b->screen;
     c->log_start = log_seen;
     c->restarted = s->starts > 1;
-    reader.have = 0;
-    outbox_count = 0;
-    in_pieces = false;
 }
 
 static uint64_t screen_bytes(void)
@@ -246,87 +167,4 @@ void console_init(void)
     log_ring = e == OK;
     if (!log_ring)
         root_log(LOG_WARN, "the kernel's log cannot be read: %s", error_text(e));
-}
-
-static bool known_guest(uint32_t n)
-{
-    if (n < root_config.guest_count)
-        return true;
-    console_answer("There is no such guest.");
-    return false;
-}
-
-static void request(const struct control_message *m)
-{
-    switch (m->kind) {
-    case CONTROL_LIST: guests_list(); break;
-    case CONTROL_MEMORY: guests_memory(); break;
-    case CONTROL_START:
-        if (known_guest(m->guest))
-            guest_start(m->guest);
-        break;
-    case CONTROL_STOP:
-        if (known_guest(m->guest))
-            guest_stop(m->guest, m->value != 0);
-        break;
-    case CONTROL_RESTART:
-        if (known_guest(m->guest))
-            guest_restart(m->guest);
-        break;
-    case CONTROL_STATS:
-        if (known_guest(m->guest))
-            guest_stats(m->guest);
-        break;
-    case CONTROL_FAULT:
-        if (known_guest(m->guest))
-            guest_fault(m->guest, m->value != 0);
-        break;
-    case CONTROL_AUDIT:
-        if (audit_command())
-            return;
-        break;
-    case CONTROL_AUDIT_BREAK:
-        if (known_guest(m->guest) && audit_break(m->guest))
-            return;
-        break;
-    case CONTROL_LEDGER:
-        ledger_command();
-        if ((in_pieces = ledger_more()))
-            return;
-        break;
-    case CONTROL_TOP: ledger_top(m->value != 0); break;
-    case CONTROL_PATHS: ledger_paths(); break;
-    case CONTROL_POWEROFF: power_off(); break;
-    case CONTROL_REBOOT: power_reset(); break;
-    case CONTROL_EXIT: power_exit((uint8_t)m->value); break;
-    case CONTROL_DRAINED: drained = true; return;
-    default: console_answer("The console asked for something unknown (%u).", m->kind); break;
-    }
-    console_done();
-}
-
-void console_work(void)
-{
-    if (!console_service.alive)
-        return;
-    flush();
-    if (in_pieces && !(in_pieces = ledger_more()))
-        console_done();
-    for (unsigned i = 0; i < 16 && control_receive(&reader, &channel()->from_guest); i++)
-        request(&reader.message);
-    flush();
-}
-
-void console_finish(void)
-{
-    uint64_t end = tsc_now() + ticks_of_ms(DRAIN_MS);
-    drained = false;
-    queue(CONTROL_DRAIN, 0, 0, "");
-    flush();
-    while (!drained && console_service.alive && tsc_now() < end) {
-        root_rest(1); /* the console may need this CPU, and any client can ring */
-        (void)sys_event_wait(root_event, ROOT_EVENT_SERVICES, end);
-        services_watch();
-        console_work();
-    }
 }

@@ -38,6 +38,7 @@ struct guest {
     bool ran;                      /* its monitor has said so: once is enough */
     /* what the shell shows */
     enum guest_state shown;
+    bool changed; /* the shell has not been told yet */
     char reason[160];
     uint64_t ticks, exits;           /* of monitors that are gone */
     uint64_t last_exits[EXIT_COUNT]; /* of the last of them, by reason */
@@ -60,10 +61,7 @@ bool guest_place(unsigned n);
 bool guest_make(unsigned n, char *why, size_t why_size);
 /* Ticks that its threads have run, while it lives. */
 uint64_t guest_ticks(const struct guest *g);
-/* Exits of all its vCPUs for one enum exit_reason, and for any, in its present or last life. guest_report.c. */
+/* Exits of all its vCPUs for one enum exit_reason, in its present or last life. guest_report.c. */
 uint64_t guest_exits_for(unsigned n, unsigned reason);
-uint64_t guest_exits(unsigned n);
-/* What the shell calls an enum exit_reason. EXIT_NONE: before the first entry. */
-const char *guest_exit_name(unsigned reason);
 
 #endif

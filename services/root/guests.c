@@ -43,7 +43,17 @@ static void note(unsigned n, enum guest_state state, const char *text)
     struct guest *g = &guests[n];
     g->shown = state;
     string_copy(g->reason, text, sizeof g->reason);
-    console_note(n, state, text);
+    g->changed = true;
+}
+
+bool guest_change(unsigned *n)
+{
+    for (*n = 0; *n < root_config.guest_count; ++*n)
+        if (guests[*n].changed) {
+            guests[*n].changed = false;
+            return true;
+        }
+    return false;
 }
 
 /* Its monitor stops now; the rest follows in steps. */
@@ -285,7 +295,7 @@ uint64_t guests_work(uint64_t bits)
                     g->restart_wanted = false;
                     start(n);
                 } else {
-                    console_guest_off(n, g->reason);
+                    g->changed = true;
                 }
             } else if (tsc_now() >= slice_end) {
                 again = 0;
@@ -313,78 +323,99 @@ void guests_autostart(void)
             start(n);
 }
 
-void guest_start(unsigned n)
+bool guest_start(unsigned n, struct note_record *answer)
 {
     struct guest *g = &guests[n];
-    if (ROOT_BOOT->backend[0] == 0)
-        console_answer("This machine cannot run guests: %s", ROOT_BOOT->backend_error);
-    else if (!g->placed)
-        console_answer("Guest %s found no memory when the machine started.", g->config->name);
-    else if (g->phase == PHASE_ENDING) {
-        g->restart_wanted = true;
-        console_answer("Guest %s is being cleared away; it starts right after.", g->config->name);
-    } else if (g->phase != PHASE_OFF)
-        console_answer("Guest %s is on already.", g->config->name);
-    else {
-        memset(g->restart_at, 0, sizeof g->restart_at);
-        start(n);
-        console_answer(g->phase == PHASE_ON ? "Guest %s starts." : "Guest %s cannot be started: %s", g->config->name,
-                       g->reason);
+    const char *name = g->config->name;
+    if (ROOT_BOOT->backend[0] == 0) {
+        record_note(answer, NOTE_ERROR, "This machine cannot run guests: %s", ROOT_BOOT->backend_error);
+        return false;
     }
+    if (!g->placed) {
+        record_note(answer, NOTE_ERROR, "Guest %s found no memory when the machine started.", name);
+        return false;
+    }
+    if (g->phase == PHASE_ENDING) {
+        g->restart_wanted = true;
+        record_note(answer, NOTE_INFO, "Guest %s is being cleared away; it starts right after.", name);
+        return true;
+    }
+    if (g->phase != PHASE_OFF) {
+        record_note(answer, NOTE_ERROR, "Guest %s is on already.", name);
+        return false;
+    }
+    memset(g->restart_at, 0, sizeof g->restart_at);
+    start(n);
+    if (g->phase != PHASE_ON) {
+        record_note(answer, NOTE_ERROR, "Guest %s cannot be started: %s", name, g->reason);
+        return false;
+    }
+    record_note(answer, NOTE_INFO, "Guest %s starts.", name);
+    return true;
 }
 
-void guest_stop(unsigned n, bool at_once)
+bool guest_stop(unsigned n, bool at_once, struct note_record *answer)
 {
     struct guest *g = &guests[n];
+    const char *name = g->config->name;
     if (g->phase == PHASE_ENDING) {
         g->restart_wanted = false;
-        console_answer("Guest %s is being cleared away.", g->config->name);
-    } else if (g->phase == PHASE_OFF) {
-        console_answer("Guest %s is off already.", g->config->name);
-    } else if (at_once) {
-        g->restart_wanted = false;
-        root_log(LOG_INFO, "guest %s: stopped by the user", g->config->name);
-        end(n, GUEST_OFF, "stopped by the user");
-        console_answer("Guest %s is stopped.", g->config->name);
-    } else if (g->phase == PHASE_STOPPING) {
-        console_answer("Guest %s has been asked already; 'stop %s now' does not ask.", g->config->name,
-                       g->config->name);
-    } else {
-        g->phase = PHASE_STOPPING;
-        g->deadline = tsc_now() + ticks_of_ms(STOP_WAIT_MS);
-        atomic_store(&guest_control(n)->command, COMMAND_STOP);
-        (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-        console_answer("Guest %s's power button is pressed; it has %d s, then it is stopped.", g->config->name,
-                       STOP_WAIT_MS / 1000);
+        record_note(answer, NOTE_INFO, "Guest %s is being cleared away.", name);
+        return true;
     }
+    if (g->phase == PHASE_OFF) {
+        record_note(answer, NOTE_ERROR, "Guest %s is off already.", name);
+        return false;
+    }
+    if (at_once) {
+        g->restart_wanted = false;
+        root_log(LOG_INFO, "guest %s: stopped by the user", name);
+        end(n, GUEST_OFF, "stopped by the user");
+        record_note(answer, NOTE_INFO, "Guest %s is stopped.", name);
+        return true;
+    }
+    if (g->phase == PHASE_STOPPING) {
+        record_note(answer, NOTE_ERROR, "Guest %s has been asked already.", name);
+        record_advice(answer, "'stop %s now' does not ask.", name);
+        return false;
+    }
+    g->phase = PHASE_STOPPING;
+    g->deadline = tsc_now() + ticks_of_ms(STOP_WAIT_MS);
+    atomic_store(&guest_control(n)->command, COMMAND_STOP);
+    (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
+    record_note(answer, NOTE_INFO, "Guest %s's power button is pressed; it has %d s, then it is stopped.", name,
+                STOP_WAIT_MS / 1000);
+    return true;
 }
 
-void guest_restart(unsigned n)
+bool guest_restart(unsigned n, struct note_record *answer)
 {
     struct guest *g = &guests[n];
-    if (g->phase == PHASE_OFF) {
-        guest_start(n);
-        return;
-    }
+    if (g->phase == PHASE_OFF)
+        return guest_start(n, answer);
     if (g->phase != PHASE_ENDING)
         end(n, GUEST_OFF, "restarted by the user");
     g->restart_wanted = true;
     g->restarts++;
     memset(g->restart_at, 0, sizeof g->restart_at);
     root_log(LOG_INFO, "guest %s: restarted by the user", g->config->name);
-    console_answer("Guest %s is restarted.", g->config->name);
+    record_note(answer, NOTE_INFO, "Guest %s is restarted.", g->config->name);
+    return true;
 }
 
-void guest_fault(unsigned n, bool hostile)
+bool guest_fault(unsigned n, bool hostile, struct note_record *answer)
 {
     struct guest *g = &guests[n];
+    const char *name = g->config->name;
     if (g->phase != PHASE_ON && g->phase != PHASE_STOPPING) {
-        console_answer("Guest %s is off: it has no monitor that could go wrong.", g->config->name);
-        return;
+        record_note(answer, NOTE_ERROR, "Guest %s is off: it has no monitor that could go wrong.", name);
+        return false;
     }
     atomic_store(&guest_control(n)->command, hostile ? COMMAND_FUZZ : COMMAND_CRASH);
     (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-    console_answer(hostile ? "Guest %s's monitor turns hostile; 'stop %s now' ends that."
-                           : "Guest %s's monitor is made to crash.",
-                   g->config->name, g->config->name);
+    if (hostile)
+        record_note(answer, NOTE_INFO, "Guest %s's monitor turns hostile; 'stop %s now' ends that.", name, name);
+    else
+        record_note(answer, NOTE_INFO, "Guest %s's monitor is made to crash.", name);
+    return true;
 }

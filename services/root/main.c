@@ -9,6 +9,7 @@
 #include "lib/syscall.h"
 #include "services/root/audit.h"
 #include "services/root/clock.h"
+#include "services/root/requests.h"
 #include "services/root/service.h"
 
 #define CONFIG_NAME "mullion.conf"
@@ -163,9 +164,10 @@ void thread_main(uint64_t argument)
     uint64_t bits = 0;
     for (;;) {
         services_watch();
-        console_work(); /* before the guests: what the shell asks for may be work for them */
+        requests_take(); /* before the guests: what the shell asks for may be work for them */
         uint64_t again = guests_work(bits);
         again = min_u64(again, audit_work(guests_idle()));
+        again = min_u64(again, requests_answer());
         /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none
          * can use root to keep the CPU from others. */
         root_rest(1);

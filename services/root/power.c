@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The machine off, or started anew. See root.h. The console gets a moment to put its last lines on the wire.
+ * The machine off, or started anew. See root.h.
  *
  * ACPI Specification 6.4, 4.8.3.2.1 (PM1 control: SLP_TYPx in bits 12:10, SLP_EN bit 13) and 4.8.3.6 (reset register);
  * Bochs: the text "Shutdown" to port 0x8900; QEMU: isa-debug-exit, exit status value * 2 + 1.
@@ -38,43 +38,44 @@ static void acpi_off(void)
     }
 }
 
-void power_off(void)
-{
-    root_log(LOG_INFO, "the machine is switched off");
-    console_finish();
-    bochs_exit();
-    acpi_off();
-    if (can_qemu)
-        port_out8(PORT_QEMU_EXIT, 0);
-    console_answer("This machine cannot be switched off by software. All guests run on.");
-}
-
 bool power_can_exit(void)
 {
     return can_qemu || can_bochs;
 }
 
-void power_exit(uint8_t code)
+static void off(struct note_record *why)
 {
-    if (!power_can_exit()) {
-        console_answer("There is no emulator's exit port (it is used with debug-exit on the kernel's command line).");
-        return;
-    }
-    console_finish();
+    bochs_exit();
+    acpi_off();
+    if (can_qemu)
+        port_out8(PORT_QEMU_EXIT, 0);
+    record_note(why, NOTE_ERROR, "This machine cannot be switched off by software. All guests run on.");
+}
+
+static void leave(uint8_t code, struct note_record *why)
+{
     if (can_qemu)
         port_out8(PORT_QEMU_EXIT, code);
     bochs_exit();
-    console_answer("The emulator did not end.");
+    record_note(why, NOTE_ERROR, "The emulator did not end.");
 }
 
-void power_reset(void)
+static void reset(struct note_record *why)
 {
-    root_log(LOG_INFO, "the machine is started anew");
-    console_finish();
     if (can_reset) {
         port_out8(PORT_RESET, 0x02);
         port_out8(PORT_RESET, 0x06);
         root_rest(100);
     }
-    console_answer("This machine cannot be reset by software. All guests run on.");
+    record_note(why, NOTE_ERROR, "This machine cannot be reset by software. All guests run on.");
+}
+
+void power_do(enum power_action action, uint8_t code, struct note_record *why)
+{
+    switch (action) {
+    case POWER_OFF: off(why); break;
+    case POWER_RESET: reset(why); break;
+    case POWER_EXIT: leave(code, why); break;
+    case POWER_NOTHING: break;
+    }
 }

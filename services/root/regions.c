@@ -4,9 +4,9 @@
  * memory that somebody had (mullion/abi.h, memory_carve). It takes bounded steps, so nothing waits for it.
  */
 #include "services/root/regions.h"
-#include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/answers.h"
 
 #define MOVE_PAGES 12 /* tables that a guest may leave behind when it moves a region about: three for each place */
 
@@ -139,21 +139,35 @@ void regions_for_audit(struct audit_boot *a)
     }
 }
 
-void regions_list(void)
+/* at->inner 0: the region itself; 1 + n: guest n */
+bool region_next(struct cursor *at, union record *out)
 {
-    for (unsigned r = 0; r < root_config.region_count; r++) {
-        char who[CONTROL_TEXT_MAX];
-        size_t used = 0;
-        who[0] = 0;
-        for (unsigned n = 0; n < root_config.guest_count; n++) {
-            unsigned i = number_in(n, r);
-            if (i < root_config.guest[n].region_count && used < sizeof who)
-                used += (size_t)format(who + used, sizeof who - used, "%s%s %s", used ? ", " : "",
-                                       root_config.guest[n].name,
-                                       root_config.guest[n].region[i].writable ? "rw" : "ro");
+    for (; at->index < root_config.region_count; at->index++, at->inner = 0) {
+        const struct config_region *c = &root_config.region[at->index];
+        if (place[at->index].memory == 0)
+            continue;
+        if (at->inner == 0) {
+            struct range_record *r = &out->range;
+            record_begin(out, RECORD_RANGE);
+            r->what = RANGE_REGION;
+            r->base = place[at->index].hpa;
+            r->bytes = c->size;
+            string_copy(r->name, c->name, sizeof r->name);
+            at->inner = 1;
+            return true;
         }
-        if (place[r].memory != 0)
-            console_answer("%016llx  %8lluK  region %s: %s", (unsigned long long)place[r].hpa,
-                           (unsigned long long)(root_config.region[r].size >> 10), root_config.region[r].name, who);
+        while (at->inner <= root_config.guest_count) {
+            unsigned n = at->inner++ - 1;
+            const struct config_guest *g = &root_config.guest[n];
+            unsigned i = number_in(n, at->index);
+            if (i == g->region_count)
+                continue;
+            record_begin(out, RECORD_ACCESS);
+            out->access.writable = g->region[i].writable;
+            string_copy(out->access.region, c->name, sizeof out->access.region);
+            string_copy(out->access.guest, g->name, sizeof out->access.guest);
+            return true;
+        }
     }
+    return false;
 }

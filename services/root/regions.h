@@ -24,7 +24,5 @@ enum error regions_give(unsigned n) must_check;
 uint64_t regions_table_pages(const struct config_guest *c);
 /* For the checker: who may reach which. */
 void regions_for_audit(struct audit_boot *a);
-/* For the shell's `memory`. */
-void regions_list(void);
 
 #endif

@@ -11,7 +11,7 @@
 #include "config/config.h"
 #include "lib/elf.h"
 #include "lib/proto/channel.h"
-#include "lib/proto/control.h"
+#include "lib/proto/records.h"
 #include "lib/proto/vmm_boot.h"
 #include "mullion/boot.h"
 #include "mullion/types.h"
@@ -85,14 +85,13 @@ void guests_autostart(void);
 uint64_t guests_work(uint64_t bits);
 /* None is starting or ending. */
 bool guests_idle(void);
-/* The shell's commands; what to answer goes through console_answer. */
-void guest_start(unsigned n);
-void guest_stop(unsigned n, bool at_once);
-void guest_restart(unsigned n);
-void guest_fault(unsigned n, bool hostile);
-void guest_stats(unsigned n);
-void guests_list(void);
-void guests_memory(void);
+/* The shell's commands. `answer`: a note in words, which is filled. False: it was refused. */
+bool guest_start(unsigned n, struct note_record *answer);
+bool guest_stop(unsigned n, bool at_once, struct note_record *answer);
+bool guest_restart(unsigned n, struct note_record *answer);
+bool guest_fault(unsigned n, bool hostile, struct note_record *answer);
+/* A guest whose state has changed since it was last named here. False: there is none. */
+bool guest_change(unsigned *n);
 /* For console.c: what a guest shares with the console. */
 uint64_t guest_event(unsigned n);  /* handle */
 uint64_t guest_shared(unsigned n); /* memory handle */
@@ -106,20 +105,13 @@ _Static_assert(GUEST_SHARED_CHANNEL + CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits
 struct service;
 extern struct service console_service;
 void console_init(void);
-void console_work(void);
-/* One line of the answer to the command being carried out; cut at CONTROL_TEXT_MAX. */
-void console_answer(const char *text, ...) print_like(1, 2);
-unsigned console_room(void); /* how many lines can be answered now: more are lost */
-void console_done(void);     /* the end of an answer that was not ready at once */
-void console_note(unsigned guest, enum guest_state state, const char *text);
-void console_guest_off(unsigned guest, const char *text);
-void console_finish(void); /* gives it a moment to put what it has on the wire */
+struct channel *console_channel(void);
 
-/* power.c: both return only if the machine cannot do it. */
+/* power.c */
+enum power_action { POWER_NOTHING = 0, POWER_OFF, POWER_RESET, POWER_EXIT };
 void power_init(void);
-void power_off(void);
-void power_reset(void);
-void power_exit(uint8_t code);
-bool power_can_exit(void); /* the kernel was booted with debug-exit */
+bool power_can_exit(void); /* an emulator, and the kernel was booted with debug-exit */
+/* Returns only if the machine cannot do it; then `why` is filled. `code`: POWER_EXIT's. */
+void power_do(enum power_action action, uint8_t code, struct note_record *why);
 
 #endif

@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-import ledger  # noqa: E402
+import accounts  # noqa: E402
 import machines  # noqa: E402
 import parts  # noqa: E402
 import tables  # noqa: E402
@@ -52,7 +52,7 @@ def summary(p):
         'cap_overrun_slices': most(c['worst_slices'] for part in p.values() for c in part.get('caps', ())),
         'cap_any_window_slices': most(c['any_window_slices'] for part in p.values() for c in part.get('caps', ())),
         'interference_pct': most(part['interference']['pct'] for part in p.values() if 'interference' in part),
-        'ledger_gap_pct': most(part.get('gap_pct') for part in p.values()),
+        'accounts_gap_pct': most(part.get('gap_pct') for part in p.values()),
         'wake_worst_ticks_dedicated': most(w['worst'] for w in rows if w['where'] == 'dedicated'),
         'wake_worst_ticks_shared': most(w['worst'] for w in rows if w['where'] == 'shared'),
         'longest_ring0_path_ticks': longest[0][1] if longest else None,
@@ -80,7 +80,7 @@ def checks(p, s):
         least('cap_overrun_slices', ('shared',), s['cap_overrun_slices'], 1),
         least('cap_any_window_slices', ('shared',), s['cap_any_window_slices'], 2),
         least('interference_pct', ('dedicated',), s['interference_pct'], 1),
-        least('ledger_gap_pct', ('shared', 'dedicated'), s['ledger_gap_pct'], 0.1),
+        least('accounts_gap_pct', ('shared', 'dedicated'), s['accounts_gap_pct'], 0.1),
         least('wake_worst_ticks_dedicated', ('dedicated',), s['wake_worst_ticks_dedicated'], WAKE_DEDICATED_TICKS),
         least('wake_worst_ticks_shared', ('shared',), s['wake_worst_ticks_shared'], machines.LATENCY_PERIOD_MS * khz),
         least('wakes before their time', ('shared', 'dedicated'), sum(w['early'] for w in rows) if rows else None, 0),
@@ -108,7 +108,7 @@ def run_part(on, part):
     for attempt in range(1, attempts + 1):
         try:
             return parts.PARTS[part](on)
-        except (Failure, ledger.Unknown) as e:
+        except (Failure, accounts.Unknown) as e:
             say(f'{on}: {part}: {e}' + ('; once more' if attempt < attempts else ''))
     return None
 

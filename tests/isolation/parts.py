@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-import ledger
+import accounts
 import machines
 from machines import Failure, bench
 
@@ -30,7 +30,7 @@ def wakes(found, where, beside):
 
 def closing(m, out):
     """What is asked of every machine at its end: the longest paths, the audit, and whether anybody got out."""
-    out['paths'] = ledger.read_paths(m)
+    out['paths'] = accounts.read_paths(m)
     m.settle(0.3)
     a = m.shell('audit', r'^audit: \d+ tables, .*; (\d+) ticks; .*\naudit: (.*)\n', 60)
     out['audit_ticks'] = int(a.group(1))
@@ -51,9 +51,9 @@ def measure_shared(on):
         machines.wait_attacks(m, adversaries, 120)
         m.settle(0.2)
         since = len(m.text)
-        begin = ledger.read_ledger(m)
+        begin = accounts.read_accounts(m)
         reports = {n: machines.wait_lines(m, n, BURNER, SPIN_REPORTS + 1, since, 120) for n in machines.SPINNERS}
-        diff = ledger.read_ledger(m) - begin
+        diff = accounts.read_accounts(m) - begin
         reports['bursty'] = machines.wait_lines(m, 'bursty', BURNER, SPIN_REPORTS, since, 120)
         slept = machines.wait_lines(m, 'latency', LATENCY, 2, since, 120)
         out['khz'] = khz(m)
@@ -93,10 +93,10 @@ def beside_adversaries(m, names, out, count, measure):
     out['wakes'] = measure('none') if measure else []
     begun = [machines.start(m, name) for name in names]
     machines.wait_attacks(m, names, 240)
-    begin = ledger.read_ledger(m)
+    begin = accounts.read_accounts(m)
     beside = rounds(m, count, max(len(m.text), *begun), results)
     out['wakes'] += measure('adversaries') if measure else []
-    out['gap_pct'] = (ledger.read_ledger(m) - begin).gap_pct()
+    out['gap_pct'] = (accounts.read_accounts(m) - begin).gap_pct()
     out['interference'] = {'alone': alone, 'beside': beside, 'pct': 100 * abs(beside['mean'] - alone['mean']) / alone['mean']}
     out['results'] = len(results)
     out['khz'] = khz(m)

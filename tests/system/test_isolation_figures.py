@@ -10,52 +10,52 @@ from harness import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'isolation'))
 import isolation  # noqa: E402
-import ledger  # noqa: E402
+import accounts  # noqa: E402
 import tables  # noqa: E402
 
 pytestmark = pytest.mark.qemu
 
-FIRST = '''mullion> ledger
-ledger: cpu 0 tsc 1000000
-ledger: cpu 0 idle 700000
-ledger: cpu 0 kernel 100000
-ledger: cpu 0 gone 0
-ledger: cpu 0 service root 150000
-ledger: cpu 0 service console 50000
-[web] ledger: cpu 0 idle 5
-ledger: cpu 1 tsc 1000100
-ledger: cpu 1 idle 400000
-ledger: cpu 1 kernel 100
-ledger: cpu 1 gone 0
-ledger: cpu 1 guest web devices 100000
-ledger: cpu 1 guest web vcpu 0 250000
-ledger: cpu 1 guest web vcpu 0 guest 200000
-ledger: cpu 1 guest web vcpu 0 exit start 40000
-ledger: cpu 1 guest web vcpu 0 exit port 10000
-ledger: cpu 1 guest vcpu vcpu 1 250000
+FIRST = '''mullion> accounts
+accounts: cpu 0 tsc 1000000
+accounts: cpu 0 idle 700000
+accounts: cpu 0 kernel 100000
+accounts: cpu 0 gone 0
+accounts: cpu 0 service root 150000
+accounts: cpu 0 service console 50000
+[web] accounts: cpu 0 idle 5
+accounts: cpu 1 tsc 1000100
+accounts: cpu 1 idle 400000
+accounts: cpu 1 kernel 100
+accounts: cpu 1 gone 0
+accounts: cpu 1 guest web devices 100000
+accounts: cpu 1 guest web vcpu 0 250000
+accounts: cpu 1 guest web vcpu 0 guest 200000
+accounts: cpu 1 guest web vcpu 0 exit start 40000
+accounts: cpu 1 guest web vcpu 0 exit port 10000
+accounts: cpu 1 guest vcpu vcpu 1 250000
 mullion> '''
-SECOND = '''ledger: cpu 0 tsc 3000000
-ledger: cpu 0 idle 2600000
-ledger: cpu 0 kernel 120000
-ledger: cpu 0 gone 0
-ledger: cpu 0 service root 200000
-ledger: cpu 0 service console 80000
-ledger: cpu 1 tsc 3000100
-ledger: cpu 1 idle 900000
-ledger: cpu 1 kernel 100
-ledger: cpu 1 gone 260000
-ledger: cpu 1 guest web devices 139000
-ledger: cpu 1 guest web vcpu 0 750000
-ledger: cpu 1 guest web vcpu 0 guest 690000
-ledger: cpu 1 guest web vcpu 0 exit start 40000
-ledger: cpu 1 guest web vcpu 0 exit port 12000
-ledger: cpu 1 guest web vcpu 0 exit cr-write 8000
-ledger: cpu 1 guest new vcpu 0 950000
+SECOND = '''accounts: cpu 0 tsc 3000000
+accounts: cpu 0 idle 2600000
+accounts: cpu 0 kernel 120000
+accounts: cpu 0 gone 0
+accounts: cpu 0 service root 200000
+accounts: cpu 0 service console 80000
+accounts: cpu 1 tsc 3000100
+accounts: cpu 1 idle 900000
+accounts: cpu 1 kernel 100
+accounts: cpu 1 gone 260000
+accounts: cpu 1 guest web devices 139000
+accounts: cpu 1 guest web vcpu 0 750000
+accounts: cpu 1 guest web vcpu 0 guest 690000
+accounts: cpu 1 guest web vcpu 0 exit start 40000
+accounts: cpu 1 guest web vcpu 0 exit port 12000
+accounts: cpu 1 guest web vcpu 0 exit cr-write 8000
+accounts: cpu 1 guest new vcpu 0 950000
 '''
 
 
-def test_ledger_is_read():
-    one = ledger.parse_ledger(FIRST)
+def test_accounts_are_read():
+    one = accounts.parse_accounts(FIRST)
     assert one.tsc == {0: 1000000, 1: 1000100}
     assert one.accounts[0] == {'idle': 700000, 'kernel': 100000, 'gone': 0, 'service root': 150000, 'service console': 50000}
     assert one.of_guest('web') == (1, 250000) and one.of_guest('vcpu', 1) == (1, 250000)
@@ -64,7 +64,7 @@ def test_ledger_is_read():
 
 
 def test_what_lies_between_two_readings():
-    d = ledger.parse_ledger(SECOND) - ledger.parse_ledger(FIRST)
+    d = accounts.parse_accounts(SECOND) - accounts.parse_accounts(FIRST)
     assert d.tsc == {0: 2000000, 1: 2000000}
     assert d.share_pct('web') == pytest.approx(25 + 1.95)  # its vCPU and its devices
     assert d.details[1]['guest web vcpu 0'] == {'guest': 490000, 'exit start': 0, 'exit port': 2000, 'exit cr-write': 8000}
@@ -72,15 +72,15 @@ def test_what_lies_between_two_readings():
     assert d.accounts[1]['guest vcpu vcpu 1'] == -250000 and d.accounts[1]['gone'] == 260000
     assert d.kinds(1) == {'idle': 500000, 'kernel': 0, 'gone': 260000, 'devices': 39000, 'guests': 500000 + 950000 - 250000}
     assert d.gap_pct() == pytest.approx(100 * 1000 / 2000000)  # of CPU 1; CPU 0's books balance
-    with pytest.raises(ledger.Unknown):
+    with pytest.raises(accounts.Unknown):
         d.share_pct('nobody')
 
 
-@pytest.mark.parametrize('text', ['', "Unknown command 'ledger'", 'ledger: cpu 0 idle 5', 'ledger: cpu 0 tsc 5',
-                                  SECOND + 'ledger: cpu 0 something 5\n', SECOND + 'ledger: cpu 0 idle many\n'])
-def test_no_ledger_is_no_figure(text):
-    with pytest.raises(ledger.Unknown):
-        ledger.parse_ledger(text)
+@pytest.mark.parametrize('text', ['', "Unknown command 'accounts'", 'accounts: cpu 0 idle 5', 'accounts: cpu 0 tsc 5',
+                                  SECOND + 'accounts: cpu 0 something 5\n', SECOND + 'accounts: cpu 0 idle many\n'])
+def test_no_accounts_are_no_figure(text):
+    with pytest.raises(accounts.Unknown):
+        accounts.parse_accounts(text)
 
 
 PATHS = '''mullion> paths
@@ -92,10 +92,10 @@ mullion> '''
 
 
 def test_paths_are_read():
-    assert ledger.parse_paths(PATHS) == [('destroy', 131297), ('interrupt-in-ring-3', 37012), ('host-exit', 19155)]
+    assert accounts.parse_paths(PATHS) == [('destroy', 131297), ('interrupt-in-ring-3', 37012), ('host-exit', 19155)]
     for text in ("Unknown command 'paths'", PATHS + '\npaths: call map 900\n'):
-        with pytest.raises(ledger.Unknown):
-            ledger.parse_paths(text)
+        with pytest.raises(accounts.Unknown):
+            accounts.parse_paths(text)
 
 
 def figures():
@@ -130,7 +130,7 @@ def test_all_is_well():
 
 
 @pytest.mark.parametrize('part, key, value, what', [
-    ('shared', 'gap_pct', 0.11, 'ledger_gap_pct'),
+    ('shared', 'gap_pct', 0.11, 'accounts_gap_pct'),
     ('dedicated', 'audit', 'FAILED, 1 violation', 'audit after dedicated'),
     ('linux', 'escapes', 1, 'adversary_escapes'),
     ('linux', 'right_answers', [True, False, True], 'right answers of Linux'),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: services/console/editor.c services/console/command.c lib/proto/control.c lib/proto/channel.c lib/print.c lib/string.c
-/* The shell: line editing, history, commands in and out of words; and the messages between console and root. */
+// sources: services/console/editor.c services/console/command.c lib/print.c lib/string.c
+/* The shell: line editing, history, commands in and out of words. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "lib/proto/control.h"
 #include "services/console/command.h"
 #include "services/console/editor.h"
 
@@ -142,6 +141,8 @@ static void test_commands(void **state)
     assert_true(parse("log 7") && c.guest == COMMAND_NO_GUEST && c.value == 7);
     assert_true(parse("log web 5") && c.guest == 0 && c.value == 5);
     assert_true(parse("log mullion") && c.guest == COMMAND_NO_GUEST);
+    assert_true(parse("accounts") && c.kind == SHELL_ACCOUNTS);
+    assert_true(parse("ledger") && c.kind == SHELL_ACCOUNTS);
     assert_true(parse("audit") && c.kind == SHELL_AUDIT);
     assert_true(parse("audit break batch") && c.kind == SHELL_AUDIT_BREAK && c.guest == 1);
     assert_true(parse("exit 3") && c.kind == SHELL_EXIT && c.value == 3);
@@ -182,64 +183,6 @@ static void test_mistakes(void **state)
     assert_int_equal(strlen(small), 9);
 }
 
-static void test_messages(void **state)
-{
-    (void)state;
-    static struct channel_ring r;
-    static struct control_reader reader;
-    assert_false(control_receive(&reader, &r));
-    assert_true(control_send(&r, CONTROL_TEXT, 3, 9, "hello"));
-    assert_true(control_send(&r, CONTROL_DONE, 0, 0, NULL));
-    assert_true(control_receive(&reader, &r));
-    assert_int_equal(reader.message.kind, CONTROL_TEXT);
-    assert_int_equal(reader.message.guest, 3);
-    assert_int_equal(reader.message.value, 9);
-    assert_string_equal(reader.message.text, "hello");
-    assert_true(control_receive(&reader, &r));
-    assert_int_equal(reader.message.kind, CONTROL_DONE);
-    assert_string_equal(reader.message.text, "");
-    assert_false(control_receive(&reader, &r));
-    /* in pieces */
-    uint8_t bytes[300];
-    assert_true(control_send(&r, CONTROL_NOTE, 1, 2, "in pieces"));
-    size_t n = channel_read(&r, bytes, sizeof bytes);
-    for (size_t i = 0; i + 1 < n; i++) {
-        channel_write(&r, bytes + i, 1);
-        assert_false(control_receive(&reader, &r));
-    }
-    channel_write(&r, bytes + n - 1, 1);
-    assert_true(control_receive(&reader, &r));
-    assert_string_equal(reader.message.text, "in pieces");
-    /* full: whole or not at all */
-    char text[400];
-    memset(text, 't', sizeof text);
-    text[399] = 0;
-    unsigned sent = 0;
-    while (control_send(&r, CONTROL_TEXT, sent, 0, text))
-        sent++;
-    assert_int_equal(sent, CHANNEL_RING_BYTES / (16 + CONTROL_TEXT_MAX));
-    for (unsigned i = 0; i < sent; i++) {
-        assert_true(control_receive(&reader, &r));
-        assert_int_equal(reader.message.guest, i);
-        assert_int_equal(strlen(reader.message.text), CONTROL_TEXT_MAX);
-    }
-    /* nonsense empties the ring */
-    memset(bytes, 0xff, sizeof bytes);
-    channel_write(&r, bytes, sizeof bytes);
-    assert_false(control_receive(&reader, &r));
-    assert_int_equal(channel_used(&r), 0);
-    assert_true(control_send(&r, CONTROL_DONE, 0, 0, NULL));
-    assert_true(control_receive(&reader, &r));
-    srand(9);
-    for (int i = 0; i < 20000; i++) {
-        for (size_t k = 0; k < sizeof bytes; k++)
-            bytes[k] = (uint8_t)(rand() % 3 ? 0 : rand() % 14);
-        channel_write(&r, bytes, (size_t)rand() % sizeof bytes);
-        if (control_receive(&reader, &r))
-            assert_true(strlen(reader.message.text) <= CONTROL_TEXT_MAX);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,7 +192,6 @@ int main(void)
         cmocka_unit_test_setup(test_noise, setup),
         cmocka_unit_test(test_commands),
         cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

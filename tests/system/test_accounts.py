@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where every tick goes: `top`, `ledger` and `paths`, with guests that always want their CPU; and what shares and borrowing make of that."""
+"""Where every tick goes: `top`, `accounts` and `paths`, with guests that always want their CPU; and what shares and borrowing make of that."""
 import os
 import re
 import time
@@ -25,13 +25,13 @@ def box(on):
         print(b.text)
 
 
-def ledger(box):
+def read_accounts(box):
     """{cpu: {account: ticks}}"""
     box.mark = len(box.text)
-    box.type('ledger\rend\r')
+    box.type('accounts\rend\r')
     end = box.wait("Unknown command 'end'", 30).start()
     accounts = {}
-    for cpu, what, ticks in re.findall(r'^ledger: cpu (\d+) (.*) (\d+)\n', box.text[:end][box.text.rfind('mullion> ledger', 0, end):], re.M):
+    for cpu, what, ticks in re.findall(r'^accounts: cpu (\d+) (.*) (\d+)\n', box.text[:end][box.text.rfind('mullion> accounts', 0, end):], re.M):
         accounts.setdefault(int(cpu), {})[what] = int(ticks)
     return accounts
 
@@ -43,11 +43,11 @@ def parts(accounts):
 
 @pytest.fixture(scope='module')
 def looks(box):
-    first = ledger(box)
+    first = read_accounts(box)
     box.shell('top 2', r'WHO')  # two seconds
     box.wait(r'WHO', 30)
     box.settle(1)
-    return first, ledger(box)
+    return first, read_accounts(box)
 
 
 def test_every_tick_is_booked(box, looks):
@@ -110,17 +110,17 @@ def test_paths(box):
     rows = re.findall(r'^paths: (\S+) (\d+) on cpu (\d+)\n', box.text, re.M)
     assert 3 <= len(rows) <= 10
     assert [int(r[1]) for r in rows] == sorted((int(r[1]) for r in rows), reverse=True)
-    names = set(re.findall(r'= "([a-z0-9_-]+)"', open(os.path.join(ROOT, 'services/root/accounts.c')).read()))
+    names = set(re.findall(r'= "([a-z0-9_-]+)"', open(os.path.join(ROOT, 'services/console/show_accounts.c')).read()))
     assert all(r[0] in names and int(r[1]) > 0 and int(r[2]) < 2 for r in rows)
     if box.on == 'bochs':  # QEMU's clock goes on while its host runs something else: there any path may have been a long one
         assert {'log', 'map'} & {r[0] for r in rows}
 
 
 def test_gone_threads_keep_their_ticks(box):
-    before = ledger(box)[1]
+    before = read_accounts(box)[1]
     box.shell('stop capped now', 'capped is stopped')
     box.wait_state('capped', 'off')
     time.sleep(0.2)
-    after = ledger(box)[1]
+    after = read_accounts(box)[1]
     assert after['gone'] - before['gone'] >= before['guest capped vcpu 0']
     assert 'guest capped vcpu 0' not in after

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell's commands `ledger` and `paths`, as numbers. Everything that knows what they print is here.
+"""The shell's commands `accounts` and `paths`, as numbers. Everything that knows what they print is here.
 
-`ledger` books every tick of each CPU to one account; a vCPU's account is also told apart into guest and exits by reason:
+`accounts` books every tick of each CPU to one account; a vCPU's account is also told apart into guest and exits by reason:
 
-    ledger: cpu 1 tsc 123456789
-    ledger: cpu 1 idle 1234
-    ledger: cpu 1 service root 1234
-    ledger: cpu 1 guest web devices 1234
-    ledger: cpu 1 guest web vcpu 0 1234
-    ledger: cpu 1 guest web vcpu 0 guest 1100
-    ledger: cpu 1 guest web vcpu 0 exit port 100
+    accounts: cpu 1 tsc 123456789
+    accounts: cpu 1 idle 1234
+    accounts: cpu 1 service root 1234
+    accounts: cpu 1 guest web devices 1234
+    accounts: cpu 1 guest web vcpu 0 1234
+    accounts: cpu 1 guest web vcpu 0 guest 1100
+    accounts: cpu 1 guest web vcpu 0 exit port 100
 
 `paths` tells the longest stretches of ring 0 with interrupts off since boot:
 
@@ -18,7 +18,7 @@
 import re
 
 ACCOUNT = re.compile(
-    r'ledger: cpu (?P<cpu>\d+) (?P<account>tsc|idle|kernel|gone|service \S+|guest \S+ devices|guest \S+ vcpu \d+)'
+    r'accounts: cpu (?P<cpu>\d+) (?P<account>tsc|idle|kernel|gone|service \S+|guest \S+ devices|guest \S+ vcpu \d+)'
     r'(?P<detail> guest| exit \S+)? (?P<ticks>\d+)$'
 )
 PATH = re.compile(r'paths: (?P<what>\S+) (?P<ticks>\d+) on cpu (?P<cpu>\d+)$')
@@ -28,7 +28,7 @@ class Unknown(Exception):
     """The shell has no such command, or says nothing that can be understood."""
 
 
-class Ledger:
+class Accounts:
     """tsc: {cpu: ticks}; accounts: {cpu: {'idle': ticks, 'service root': .., 'guest web vcpu 0': ..}}; details: the same for the
     parts of a vCPU's account, {cpu: {'guest web vcpu 0': {'guest': .., 'exit port': ..}}}."""
 
@@ -37,10 +37,10 @@ class Ledger:
 
     def __sub__(self, earlier):
         """What was booked between two readings. An account that was not there before began with nothing."""
-        d = Ledger()
+        d = Accounts()
         for cpu, tsc in self.tsc.items():
             if cpu not in earlier.tsc:
-                raise Unknown(f'CPU {cpu} is in one reading of the ledger only')
+                raise Unknown(f'CPU {cpu} is in one reading of the accounts only')
             d.tsc[cpu] = tsc - earlier.tsc[cpu]
             old = earlier.accounts[cpu]
             # Who is gone meanwhile is in `gone` from then on: its old ticks must not be lost.
@@ -58,7 +58,7 @@ class Ledger:
         for cpu, accounts in self.accounts.items():
             if name in accounts:
                 return cpu, accounts[name]
-        raise Unknown(f'the ledger has no {name}')
+        raise Unknown(f'the accounts have no {name}')
 
     def share_pct(self, guest):
         """Of its CPU's time, what a guest with a share had: its vCPU and its devices live on one budget."""
@@ -79,28 +79,28 @@ class Ledger:
         return sums
 
 
-def parse_ledger(text):
-    """Of the shell's answer; other lines among it are passed over, but a line of the ledger that is not understood is not."""
-    ledger = Ledger()
+def parse_accounts(text):
+    """Of the shell's answer; other lines among it are passed over, but a line of the accounts that is not understood is not."""
+    read = Accounts()
     for line in text.splitlines():
-        if not line.startswith('ledger: '):
+        if not line.startswith('accounts: '):
             continue
         m = ACCOUNT.match(line)
         if not m:
-            raise Unknown(f'a line of the ledger that cannot be read: {line!r}')
+            raise Unknown(f'a line of the accounts that cannot be read: {line!r}')
         cpu, account, ticks = int(m['cpu']), m['account'], int(m['ticks'])
         if account == 'tsc':
-            ledger.tsc[cpu] = ticks
+            read.tsc[cpu] = ticks
             continue
-        accounts, details = ledger.accounts.setdefault(cpu, {}), ledger.details.setdefault(cpu, {})
+        accounts, details = read.accounts.setdefault(cpu, {}), read.details.setdefault(cpu, {})
         if m['detail']:
             parts = details.setdefault(account, {})
             parts[m['detail'].strip()] = parts.get(m['detail'].strip(), 0) + ticks
         else:
             accounts[account] = accounts.get(account, 0) + ticks
-    if not ledger.tsc or set(ledger.tsc) != set(ledger.accounts):
-        raise Unknown('the shell has told no ledger')
-    return ledger
+    if not read.tsc or set(read.tsc) != set(read.accounts):
+        raise Unknown('the shell has told no accounts')
+    return read
 
 
 def parse_paths(text):
@@ -128,8 +128,8 @@ def ask(machine, command):
     return machine.text[start:end]
 
 
-def read_ledger(machine):
-    return parse_ledger(ask(machine, 'ledger'))
+def read_accounts(machine):
+    return parse_accounts(ask(machine, 'accounts'))
 
 
 def read_paths(machine):

@@ -1,42 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the checker found, in words. See lib/proto/audit_boot.h for what each kind means.
+ * See lib/proto/audit_text.h; lib/proto/audit_boot.h says what each kind of violation means.
  */
+#include "lib/proto/audit_text.h"
 #include "lib/print.h"
-#include "services/root/audit.h"
-#include "services/root/service.h"
+#include "lib/proto/audit_boot.h"
 
 typedef unsigned long long ull;
 
-static void name_of(uint32_t tag, char *out, size_t size)
+static void owner_text(const struct record_owner *o, char *out, size_t size)
 {
-    static const char *const fixed[] = {
-        [0] = "nobody",          [TAG_ROOT] = "root",   [TAG_MODULE] = "a module",
-        [TAG_KERNEL] = "ring 0", [TAG_LOG] = "the log", [TAG_SCREEN] = "the screen",
+    static const char *const fixed[OWNER_KIND_COUNT] = {
+        [OWNER_NONE] = "nobody",      [OWNER_ROOT] = "root",    [OWNER_MODULE] = "a module",
+        [OWNER_KERNEL] = "ring 0",    [OWNER_LOG] = "the log",  [OWNER_SCREEN] = "the screen",
+        [OWNER_SERVICE] = "service ", [OWNER_GUEST] = "guest ", [OWNER_MONITOR] = "monitor of ",
+        [OWNER_REGION] = "region ",
     };
-    char whose[64];
-    for (const struct service *s = service_first(); s != NULL; s = s->next)
-        if (s->row->tag == tag) {
-            format(out, size, "%s", s->row->title);
-            return;
-        }
-    if (tag >= TAG_SHARED(0)) {
-        name_of(tag - TAG_SHARED(0) < TAG_SHARED(0) ? tag - TAG_SHARED(0) : 0, whose, sizeof whose);
-        format(out, size, "root and %s", whose);
-    } else if (tag >= TAG_SHARED_REGION(0) && tag - TAG_SHARED_REGION(0) < root_config.region_count) {
-        format(out, size, "region %s", root_config.region[tag - TAG_SHARED_REGION(0)].name);
-    } else if (tag >= TAG_MONITOR(0) && tag - TAG_MONITOR(0) < root_config.guest_count) {
-        format(out, size, "monitor of %s", root_config.guest[tag - TAG_MONITOR(0)].name);
-    } else if (tag >= TAG_GUEST(0) && tag - TAG_GUEST(0) < root_config.guest_count) {
-        format(out, size, "guest %s", root_config.guest[tag - TAG_GUEST(0)].name);
-    } else if (tag < ARRAY_SIZE(fixed) && fixed[tag] != NULL) {
-        format(out, size, "%s", fixed[tag]);
-    } else {
-        format(out, size, "owner 0x%x", tag);
-    }
+    const char *with = o->shared ? "root and " : "";
+    if (o->kind >= OWNER_KIND_COUNT || fixed[o->kind] == NULL)
+        format(out, size, "%sowner 0x%x", with, o->tag);
+    else
+        format(out, size, "%s%s%s", with, fixed[o->kind], o->name);
 }
 
-static void size_of(uint64_t bytes, char *out, size_t size)
+static void size_text(uint64_t bytes, char *out, size_t size)
 {
     static const char *const unit[] = {"KiB", "MiB", "GiB"};
     unsigned u = 0;
@@ -45,13 +32,13 @@ static void size_of(uint64_t bytes, char *out, size_t size)
     format(out, size, "%llu %s", (ull)bytes, unit[u]);
 }
 
-void audit_words(const struct audit_violation *v, char *out, size_t size)
+void audit_violation_text(const struct violation_record *v, char *out, size_t size)
 {
     char who[80], other[80], bytes[24];
     ull where = v->where, at = v->at;
-    name_of(v->who, who, sizeof who);
-    name_of(v->other, other, sizeof other);
-    size_of(v->size, bytes, sizeof bytes);
+    owner_text(&v->who, who, sizeof who);
+    owner_text(&v->other, other, sizeof other);
+    size_text(v->size, bytes, sizeof bytes);
     switch (v->kind) {
     case AUDIT_OWNER:
         format(out, size, "%s: 0x%llx (%s) belongs to %s (seen at 0x%llx)", who, where, bytes, other, at);
@@ -91,5 +78,29 @@ void audit_words(const struct audit_violation *v, char *out, size_t size)
         format(out, size, "%s: a vCPU runs with other tables or bitmaps than it should (VMCB at 0x%llx)", who, where);
         break;
     default: format(out, size, "something unknown (%u)", v->kind); break;
+    }
+}
+
+void audit_counts_text(const struct audit_record *a, char *out, size_t size)
+{
+    int n = format(out, size, "%u tables, %u leaves, %u ranges, %u domains, %u spaces, %u vCPUs; ", a->tables,
+                   a->leaves, a->ranges, a->domains, a->spaces, a->vcpus);
+    if ((size_t)n < size)
+        format(out + n, size - (size_t)n, "%llu ticks; digest %016llx", (ull)a->ticks, (ull)a->digest);
+}
+
+void audit_verdict_text(const struct audit_record *a, char *out, size_t size)
+{
+    switch (a->verdict) {
+    case AUDIT_PASSED: format(out, size, "passed"); break;
+    case AUDIT_FAILED:
+        format(out, size, "FAILED, %u violation%s%s", a->violations, a->violations == 1 ? "" : "s",
+               a->violations > a->listed ? "; the first ones are listed" : "");
+        break;
+    case AUDIT_RESTLESS:
+        format(out, size, "nothing is known: each of %u times something changed while it looked. Try again.", a->tries);
+        break;
+    case AUDIT_TOO_MUCH: format(out, size, "nothing is known: there is more than the checker has room for"); break;
+    default: format(out, size, "nothing is known: the checker gave no verdict"); break;
     }
 }

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The console's tables: records in, the lines that a user sees out. */
+// sources: services/console/show*.c services/console/top.c lib/proto/records.c lib/proto/channel.c lib/proto/audit_text.c
+// sources: lib/print.c lib/string.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "lib/proto/audit_boot.h"
+#include "mullion/abi.h"
+#include "mullion/vcpu.h"
+#include "services/console/show.h"
+#include "services/console/top.h"
+
+static char seen[20000];
+static size_t used;
+
+static void take(void *context, const char *text)
+{
+    (void)context;
+    assert_true(used + strlen(text) + 2 < sizeof seen);
+    used += strlen(strcpy(seen + used, text));
+    seen[used++] = '\n';
+    seen[used] = 0;
+}
+
+static struct show show;
+
+static int setup(void **unused)
+{
+    (void)unused;
+    used = 0;
+    seen[0] = 0;
+    show = (struct show){.line = take, .tsc_khz = 1000, .name_width = 7};
+    return 0;
+}
+
+#define assert_seen(text)                \
+    do {                                 \
+        assert_string_equal(seen, text); \
+        used = 0;                        \
+        seen[0] = 0;                     \
+    } while (0)
+
+static union record guest(const char *name, enum guest_life life)
+{
+    union record r;
+    record_begin(&r, RECORD_GUEST);
+    strcpy(r.guest.name, name);
+    r.guest.life = life;
+    r.guest.cpu_count = 1;
+    r.guest.memory = 16 << 20;
+    return r;
+}
+
+static void list(void **unused)
+{
+    (void)unused;
+    union record r = guest("web", LIFE_RUNNING);
+    r.guest.cpu_count = 6;
+    const uint16_t cpus[] = {1, 2, 3, 5, 8, 9};
+    memcpy(r.guest.cpu, cpus, sizeof cpus);
+    r.guest.ticks = 12345678;
+    r.guest.exits = 99;
+    r.guest.restarts = 2;
+    show_begin(&show, REQUEST_LIST);
+    show_record(&show, &r);
+    r = guest("mail", LIFE_CRASHED);
+    r.guest.percent = 20;
+    r.guest.cpu[0] = 1;
+    r.guest.memory = 1000;
+    strcpy(r.guest.reason, "crashed: triple fault");
+    show_record(&show, &r);
+    record_begin(&r, RECORD_MACHINE);
+    r.machine.guests = 2;
+    r.machine.guests_left_out = 1;
+    show_record(&show, &r);
+    record_begin(&r, RECORD_END);
+    show_end(&show, &r.end);
+    assert_seen("NAME     STATE       VCPUS  CPUS          MEMORY    CPU TIME       EXITS  RESTARTS\n"
+                "web      running         6  1-3,5,8-9        16M       12.3s          99         2\n"
+                "mail     crashed         1  20% of 1        1000        0.0s           0         0\n"
+                "         crashed: triple fault\n"
+                "1 guest of the configuration was left out: 'log' tells why\n");
+    show_begin(&show, REQUEST_LIST);
+    record_begin(&r, RECORD_MACHINE);
+    show_record(&show, &r);
+    assert_seen("NAME     STATE       VCPUS  CPUS          MEMORY    CPU TIME       EXITS  RESTARTS\n"
+                "(no guest is configured)\n");
+}
+
+static void stats(void **unused)
+{
+    (void)unused;
+    union record r;
+    record_begin(&r, RECORD_STATS);
+    r.stats.on = 1;
+    r.stats.start_ticks = 500;
+    r.stats.kernel_bytes = 73728;
+    r.stats.kernel_bytes_most = 100000;
+    r.stats.exits[EXIT_PORT] = 7;
+    r.stats.exits[EXIT_WAITING] = 3;
+    show_begin(&show, REQUEST_STATS);
+    show_record(&show, &r);
+    assert_seen("start: ticks             500\n"
+                "kernel: bytes          73728  (of 100000 that it may use)\n"
+                "exits: all                10  (so far)\n"
+                "exits: port                7\n"
+                "exits: host                3\n");
+}
+
+static union record range(enum range_what what, const char *name, uint64_t base, uint64_t bytes)
+{
+    union record r;
+    record_begin(&r, RECORD_RANGE);
+    r.range.what = what;
+    r.range.base = base;
+    r.range.bytes = bytes;
+    strcpy(r.range.name, name);
+    return r;
+}
+
+static void access_of(const char *name, bool writable)
+{
+    union record r;
+    record_begin(&r, RECORD_ACCESS);
+    r.access.writable = writable;
+    strcpy(r.access.region, "mail");
+    strcpy(r.access.guest, name);
+    show_record(&show, &r);
+}
+
+static void memory(void **unused)
+{
+    (void)unused;
+    union record r;
+    show_begin(&show, REQUEST_MEMORY);
+    r = range(RANGE_MODULE, "linux", 0x100000, 4096);
+    show_record(&show, &r);
+    r = range(RANGE_RAM, "web", 0x1000000, 16 << 20);
+    show_record(&show, &r);
+    r = range(RANGE_REGION, "mail", 0x2000000, 65536);
+    show_record(&show, &r);
+    access_of("web", true);
+    access_of("batch", false);
+    r = range(RANGE_REGION, "news", 0x3000000, 4096);
+    show_record(&show, &r);
+    for (unsigned i = 0; i < 100; i++) /* more than a line holds */
+        access_of("somebody-with-a-long-name", true);
+    used -= 1; /* nothing is shown yet of that line */
+    assert_memory_equal(seen + used - 8, "batch ro", 8);
+    used += 1;
+    record_begin(&r, RECORD_MACHINE);
+    r.machine.ram_bytes = 256 << 20;
+    r.machine.ram_free_bytes = 100 << 20;
+    r.machine.kernel_pages = 5;
+    r.machine.kernel_pages_most = 9;
+    show_record(&show, &r);
+    assert_non_null(strstr(seen, "0000000000100000         4K  module, linux\n"
+                                 "0000000001000000     16384K  web, its RAM\n"
+                                 "0000000002000000        64K  region mail: web rw, batch ro\n"
+                                 "0000000003000000         4K  region news: somebody-with-a-long-name rw, "));
+    assert_non_null(strstr(seen, "\nfree: 100M of 256M; the kernel's pool: root uses 5 of 9 pages\n"));
+}
+
+static union record cpu(uint64_t tsc, uint64_t idle, uint64_t kernel, uint64_t gone)
+{
+    union record r;
+    record_begin(&r, RECORD_CPU);
+    r.cpu.cpu = 1;
+    r.cpu.tsc = tsc;
+    r.cpu.idle = idle;
+    r.cpu.kernel = kernel;
+    r.cpu.gone = gone;
+    return r;
+}
+
+static union record account(enum account_kind kind, const char *name, uint64_t ticks)
+{
+    union record r;
+    record_begin(&r, RECORD_ACCOUNT);
+    r.account.cpu = 1;
+    r.account.kind = kind;
+    r.account.vcpu_count = kind == ACCOUNT_VCPU;
+    r.account.ticks = ticks;
+    strcpy(r.account.name, name);
+    return r;
+}
+
+static void accounts(void **unused)
+{
+    (void)unused;
+    union record r = cpu(1000, 100, 10, 1);
+    show_begin(&show, REQUEST_ACCOUNTS);
+    show_record(&show, &r);
+    r = account(ACCOUNT_SERVICE, "root", 50);
+    show_record(&show, &r);
+    r = account(ACCOUNT_DEVICES, "web", 9);
+    show_record(&show, &r);
+    r = account(ACCOUNT_VCPU, "web", 700);
+    r.account.exit_ticks[EXIT_NONE] = 40;
+    r.account.exit_ticks[EXIT_PORT] = 60;
+    show_record(&show, &r);
+    record_begin(&r, RECORD_PATH);
+    r.path.path = SYS_DESTROY;
+    r.path.ticks = 131255;
+    show_record(&show, &r);
+    assert_seen("accounts: cpu 1 tsc 1000\naccounts: cpu 1 idle 100\naccounts: cpu 1 kernel 10\n"
+                "accounts: cpu 1 gone 1\naccounts: cpu 1 service root 50\naccounts: cpu 1 guest web devices 9\n"
+                "accounts: cpu 1 guest web vcpu 0 700\naccounts: cpu 1 guest web vcpu 0 guest 600\n"
+                "accounts: cpu 1 guest web vcpu 0 exit start 40\n"
+                "accounts: cpu 1 guest web vcpu 0 exit port 60\npaths: destroy 131255 on cpu 0\n");
+}
+
+static void top_reading(uint64_t scale)
+{
+    union record r = cpu(1000 * scale, 98 * scale, 12 * scale, scale);
+    top_again();
+    top_take(&r);
+    r = account(ACCOUNT_SERVICE, "root", 50 * scale);
+    top_take(&r);
+    r = account(ACCOUNT_VCPU, "web", 700 * scale);
+    r.account.exit_ticks[EXIT_PORT] = 60 * scale;
+    r.account.exit_ticks[EXIT_CPUID] = 80 * scale;
+    top_take(&r);
+}
+
+static void top(void **unused)
+{
+    (void)unused;
+    top_reset();
+    top_reading(1000);
+    assert_false(top_ready());
+    assert_false(top_table(&show));
+    assert_seen("");
+    assert_true(top_ready());
+    top_reading(5000); /* given up half way: the next one begins anew */
+    top_reading(2000);
+    assert_true(top_table(&show));
+    assert_seen("CPU  WHO                          ALL   GUEST   EXITS  MOST COSTLY EXITS\n"
+                "  1  (idle)                      9.8%\n"
+                "  1  (kernel)                    1.2%\n"
+                "  1  (gone)                      0.1%\n"
+                "  1  (root)                      5.0%\n"
+                "  1  web                        70.0%   56.0%   14.0%  cpuid 8.0%, port 6.0%\n");
+    /* A guest that was started again has fewer ticks than before: all of them are new. */
+    union record r = cpu(3000000, 0, 0, 2000);
+    top_again();
+    top_take(&r);
+    r = account(ACCOUNT_VCPU, "web", 250000);
+    top_take(&r);
+    assert_true(top_table(&show));
+    assert_non_null(strstr(seen, "  1  web                        25.0%   25.0%    0.0% \n"));
+    used = 0;
+    /* More accounts than there is room for. */
+    top_again();
+    for (unsigned i = 0; i < 5000; i++)
+        top_take(&r);
+    (void)top_table(&show);
+}
+
+static void audit(void **unused)
+{
+    (void)unused;
+    union record r;
+    show_begin(&show, REQUEST_AUDIT);
+    record_begin(&r, RECORD_OWNED);
+    r.owned.owner.kind = OWNER_GUEST;
+    strcpy(r.owned.owner.name, "web");
+    r.owned.bytes = 16 << 20;
+    show_record(&show, &r);
+    r.owned.owner.kind = OWNER_REGION;
+    strcpy(r.owned.owner.name, "mail");
+    show_record(&show, &r);
+    record_begin(&r, RECORD_OWNED);
+    r.owned.owner.kind = OWNER_FREE;
+    r.owned.bytes = 142479360;
+    show_record(&show, &r);
+    record_begin(&r, RECORD_VIOLATION);
+    r.violation.kind = AUDIT_OWNER;
+    r.violation.who.kind = OWNER_MONITOR;
+    strcpy(r.violation.who.name, "web");
+    r.violation.other.kind = OWNER_GUEST;
+    strcpy(r.violation.other.name, "batch");
+    r.violation.where = 0x1200000;
+    r.violation.size = 4096;
+    r.violation.at = 0xfffe00000;
+    show_record(&show, &r);
+    r.violation.other.kind = OWNER_SERVICE;
+    r.violation.other.shared = 1;
+    strcpy(r.violation.other.name, "console");
+    r.violation.size = 4 << 20;
+    show_record(&show, &r);
+    record_begin(&r, RECORD_AUDIT);
+    r.audit.verdict = AUDIT_FAILED;
+    r.audit.violations = 30;
+    r.audit.listed = 2;
+    r.audit.tables = 62;
+    r.audit.vcpus = 2;
+    r.audit.digest = 0xdd34;
+    r.audit.broken = BROKEN_FOUND;
+    show_record(&show, &r);
+    assert_seen("OWNER                        BYTES\n"
+                "web                       16777216\n"
+                "region:mail               16777216\n"
+                "(free)                   142479360\n"
+                "audit: monitor of web: 0x1200000 (4 KiB) belongs to guest batch (seen at 0xfffe00000)\n"
+                "audit: monitor of web: 0x1200000 (4 MiB) belongs to root and service console (seen at 0xfffe00000)\n"
+                "audit: 62 tables, 0 leaves, 0 ranges, 0 domains, 0 spaces, 2 vCPUs; 0 ticks; digest 000000000000dd34\n"
+                "audit: FAILED, 30 violations; the first ones are listed\n"
+                "audit break: the broken mapping was found, and is undone\n");
+}
+
+static void notes(void **unused)
+{
+    (void)unused;
+    union record r;
+    record_begin(&r, RECORD_NOTE);
+    record_note(&r.note, NOTE_ERROR, "Guest %s has been asked already.", "web");
+    show_record(&show, &r);
+    record_advice(&r.note, "'stop %s now' does not ask.", "web");
+    show_record(&show, &r);
+    record_begin(&r, RECORD_END);
+    r.end.status = ANSWER_NO_GUEST;
+    show_end(&show, &r.end);
+    r.end.status = ANSWER_REFUSED;
+    show_end(&show, &r.end);
+    assert_seen("Guest web has been asked already.\n"
+                "Guest web has been asked already. 'stop web now' does not ask.\n"
+                "There is no such guest.\n");
+}
+
+/* Any records in any order, as a reader has let them pass: no line is ever too long for its place. */
+static void noise(void **unused)
+{
+    (void)unused;
+    static struct channel_ring ring;
+    static struct record_reader reader;
+    srand(3);
+    for (unsigned i = 0; i < 20000; i++) {
+        union record r;
+        record_begin(&r, 1 + (unsigned)rand() % (RECORD_KIND_COUNT - 1));
+        for (size_t k = sizeof r.head; k < r.head.bytes; k++)
+            ((uint8_t *)&r)[k] = (uint8_t)(rand() % 8 ? 0 : rand() % 4 ? rand() % 5 : rand());
+        if (rand() % 50 == 0)
+            memset((uint8_t *)&r + sizeof r.head, 'x', r.head.bytes - sizeof r.head);
+        if (!record_send(&ring, &r) || record_receive(&reader, &ring) != RECORD_READY)
+            continue;
+        used = 0;
+        if (rand() % 20 == 0)
+            show_begin(&show, (unsigned)rand() % REQUEST_KIND_COUNT);
+        show_record(&show, &reader.record);
+        top_take(&reader.record);
+        if (reader.record.head.kind == RECORD_END)
+            show_end(&show, &reader.record.end);
+        if (rand() % 100 == 0) {
+            used = 0;
+            (void)top_table(&show);
+            top_again();
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(list, setup),   cmocka_unit_test_setup(stats, setup),
+        cmocka_unit_test_setup(memory, setup), cmocka_unit_test_setup(accounts, setup),
+        cmocka_unit_test_setup(top, setup),    cmocka_unit_test_setup(audit, setup),
+        cmocka_unit_test_setup(notes, setup),  cmocka_unit_test_setup(noise, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
