@@ -152,7 +152,7 @@ struct backend {
      * an exit for the monitor; the thread continues in ring 3 with its record. False: the host wants the CPU, or the
      * guest sleeps. run_call: what vcpu_run_call does. */
     bool (*enter)(struct cpu *c, struct vcpu *v);
-    void (*run_call)(struct thread *t) __attribute__((noreturn));
+    void (*run_call)(struct thread *t) __attribute__((__noreturn__));
 
     /* For exits that the kernel settles. skip: rip += len, shadow cleared. */
     void (*skip)(struct vcpu *v, uint32_t len);

@@ -43,7 +43,7 @@ static uint32_t rd(unsigned devfn, unsigned reg)
 static int setup(void **unused)
 {
     (void)unused;
-    static const struct vmm_boot boot = {.bench_device = 1};
+    static const struct vmm_boot boot = {.options.bench_device = 1};
     const struct irq_sink irq = {lines_gsi, &lines};
     memset(&lines, 0, sizeof lines);
     messages = 0;

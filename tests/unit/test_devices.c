@@ -191,8 +191,8 @@ static int setup(void **state)
     (void)state;
     seed = 0x243f6a8885a308d3ull;
     memset(&boot, 0, sizeof boot);
-    boot.debug_exit_port = 0xf4;
-    boot.bench_device = 1;
+    boot.options.debug_exit_port = 0xf4;
+    boot.options.bench_device = 1;
     boot.region_count = 2;
     for (unsigned i = 0; i < 2; i++) {
         boot.region[i] = (struct vmm_region){.size = REGION, .writable = 1, .peer_count = 2};
