@@ -191,7 +191,7 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
 /*
  * What VMRUN does not switch (TR, LDTR, FS, GS, STAR, ..., SYSENTER) is the guest's from open_way to close_way: VMLOAD
  * and VMSAVE move it. GIF is clear as long, which holds back interrupts and, since its stack needs the host's TR, an
- * NMI; IF=1 makes the CPU leave the guest for an interrupt (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). It is still
+ * NMI; IF=1 makes the CPU leave the guest for an interrupt (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). It is
  * pending then. The code between is ring 0's alone and uses none of those registers.
  */
 static inline void open_way(const struct svm_vcpu *s)

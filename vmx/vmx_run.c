@@ -203,7 +203,7 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
     s = v->state;
     v->exit_at = rdtsc();
     /* An exit leaves the limits of GDT and IDT at 64 KiB, and the TSS's without its I/O bitmap (SDM vol. 3, 28.5.2).
-     * There is nothing behind the GDT, and the IDT has all 256 vectors; TR matters to a domain with ports alone: another
+     * There is nothing behind the GDT, and the IDT has all 256 vectors; TR matters to a domain with ports: another
      * has it loaded when it is switched to. */
     if (unlikely(v->cpu->open_ports))
         cpu_reload_tr(v->cpu);

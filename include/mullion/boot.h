@@ -40,7 +40,7 @@ enum {
     ROOT_SLOT_SCREEN, /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any
                          more, but in a panic */
     ROOT_SLOT_SHOWN,  /* OBJ_MEMORY, read only: struct audit_view of kernel/audit_view.h, and the AMD-V bitmaps */
-    ROOT_SLOT_PROGRAMS, /* OBJ_MEMORY, to be read and executed: a table of struct program_entry, and the files behind it */
+    ROOT_SLOT_PROGRAMS, /* OBJ_MEMORY, read and executed: a table of struct program_entry, and the files behind it */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM and modules follow; their slots stand in the tables below */
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sources: lib/elf.c lib/print.c lib/string.c
 /*
- * The ELF reader: good files of both classes, each refusal with its sentence, and damage of every kind: a file that ends
+ * The ELF reader: good files of both classes, each refusal with its sentence, and damage of every kind: a file ends
  * at each byte (in memory of its exact size), and thousands with bytes changed, are read without leaving the file.
  */
 #include <setjmp.h>

@@ -971,7 +971,7 @@ static void look_at_fault(void)
 static void ring_peer(void)
 {
     s->gpr[GPR_RAX] = 1u << 16 | 5;
-    access_memory("\x89\x03", 2, LAYOUT_PCI_MMIO_BASE + IVSHMEM_DOORBELL);
+    access_memory("\x89\x03", 2, LAYOUT_PCI_MMIO_BASE + LAYOUT_PCI_SLOT_BYTES + IVSHMEM_DOORBELL);
 }
 static void shared_reading(void **unused)
 {
