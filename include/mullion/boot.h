@@ -37,9 +37,9 @@ enum {
     ROOT_SLOT_BOCHS_EXIT_PORTS, /* OBJ_PORTS: 0x8900 (Bochs), likewise */
     ROOT_SLOT_CLOCK_PORTS,      /* OBJ_PORTS: 0x70-0x71, the battery clock */
     ROOT_SLOT_POOL,             /* OBJ_MEMORY, read only: the kernel's objects and tables */
-    ROOT_SLOT_SCREEN, /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any
+    ROOT_SLOT_SCREEN,   /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any
                          more, but in a panic */
-    ROOT_SLOT_SHOWN,  /* OBJ_MEMORY, read only: struct audit_view of kernel/audit_view.h, and the AMD-V bitmaps */
+    ROOT_SLOT_SHOWN,    /* OBJ_MEMORY, read only: struct audit_view of kernel/audit_view.h, and the AMD-V bitmaps */
     ROOT_SLOT_PROGRAMS, /* OBJ_MEMORY, read and executed: a table of struct program_entry, and the files behind it */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM and modules follow; their slots stand in the tables below */
 };
