@@ -171,8 +171,8 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline_tsc);
 uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);
 bool vmx_vcpu_enter(struct cpu *c, struct vcpu *v);
 bool svm_vcpu_enter(struct cpu *c, struct vcpu *v);
-noreturn void vmx_run_call(struct thread *t);
-noreturn void svm_run_call(struct thread *t);
+void vmx_run_call(struct thread *t) __attribute__((__noreturn__));
+void svm_run_call(struct thread *t) __attribute__((__noreturn__));
 
 /* The emulator that the kernel has recognised, for vmx/quirks.h and svm/quirks.h alone: no other code asks. */
 enum emulator { EMULATOR_NONE, EMULATOR_QEMU /* TCG */, EMULATOR_BOCHS };
