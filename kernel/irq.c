@@ -7,6 +7,7 @@
 
 static struct irq irqs[VECTOR_IRQ_COUNT];
 static unsigned irq_count;
+struct irq log_bell = {.gsi = ~0u}; /* no line: none serves it */
 
 struct irq *irq_new(uint32_t gsi, bool level, bool low)
 {
@@ -38,13 +39,17 @@ void irq_ack(struct irq *i)
         ioapic_mask(i->gsi, false);
 }
 
-void irq_arrived(unsigned number)
+void irq_raise(struct irq *i)
 {
-    struct irq *i = &irqs[number];
     kernel_lock();
     if (i->level)
         ioapic_mask(i->gsi, true);
     if (i->event)
         event_signal(i->event, i->bits);
     kernel_unlock();
+}
+
+void irq_arrived(unsigned number)
+{
+    irq_raise(&irqs[number]);
 }

@@ -6,6 +6,7 @@
 #include "arch/x86_64/instr.h"
 #include "drivers/screen.h"
 #include "drivers/serial.h"
+#include "kernel/irq.h"
 #include "kernel/klog_ring.h"
 #include "kernel/lock.h"
 
@@ -46,6 +47,8 @@ void log_append(const char *text, size_t count)
     }
     __atomic_store_n(&klog_ring.head, head + count, __ATOMIC_RELEASE);
     unlock(&ring_lock);
+    if (log_bell.event) /* whoever writes may hold the kernel's lock, or not: CPU 0 takes it later */
+        cpu_post(cpu_by_number(0), WORK_LOG);
 }
 
 void klog(enum log_level level, const char *format, ...)

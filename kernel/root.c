@@ -138,6 +138,9 @@ static void grant_devices(const struct root_setup *s, struct domain *root)
 {
     object_get(&log_object);
     grant(root, &log_object, RIGHTS_ALL, ROOT_SLOT_LOG);
+    object_init(&log_bell.object, OBJ_IRQ);
+    object_get(&log_bell.object);
+    grant(root, &log_bell.object, RIGHTS_ALL, ROOT_SLOT_LOG_BELL);
     grant_permanent(root, image_hpa(&klog_ring).v, page_up(sizeof klog_ring), TAG_LOG, 0, ROOT_SLOT_LOG_RING);
     grant_permanent(root, s->pool.base, s->pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
     grant_permanent(root, image_hpa(shown_start).v, (uint64_t)(shown_end - shown_start), TAG_KERNEL, 0,

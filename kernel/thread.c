@@ -9,6 +9,7 @@
 #include "arch/x86_64/time.h"
 #include "kernel/domain.h"
 #include "kernel/event.h"
+#include "kernel/irq.h"
 #include "kernel/log.h"
 #include "kernel/vcpu.h"
 #include "mm/hostmap.h"
@@ -155,6 +156,8 @@ static void take_work(struct cpu *c)
         vcpu_flush_cpu();
         __atomic_store_n(&c->flush_seen, generation, __ATOMIC_SEQ_CST);
     }
+    if (work & WORK_LOG)
+        irq_raise(&log_bell);
     if (work & WORK_WAKE) {
         struct thread *t = __atomic_exchange_n(&c->wake_list, NULL, __ATOMIC_SEQ_CST);
         while (t) {

@@ -45,6 +45,7 @@
 /* Work that others leave for a CPU; it is looked at before ring 3 or a guest is entered. */
 #define WORK_WAKE  1u /* threads in the wake list */
 #define WORK_FLUSH 2u /* translations are stale: see kernel/memory.c */
+#define WORK_LOG   4u /* a line for the kernel's log: see kernel/log.c */
 #define WORK_STOP  8u /* panic elsewhere */
 
 struct thread;

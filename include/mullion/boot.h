@@ -41,6 +41,7 @@ enum {
                          more, but in a panic */
     ROOT_SLOT_SHOWN,    /* OBJ_MEMORY, read only: struct audit_view of kernel/audit_view.h, and the AMD-V bitmaps */
     ROOT_SLOT_PROGRAMS, /* OBJ_MEMORY, read and executed: a table of struct program_entry, and the files behind it */
+    ROOT_SLOT_LOG_BELL, /* OBJ_IRQ: raised when the kernel's log has a new line */
     ROOT_SLOT_FIRST_FREE = 16, /* RAM and modules follow; their slots stand in the tables below */
 };
 

@@ -22,6 +22,7 @@ enum {
 };
 
 /* Bits of the console's event: bit n: guest n has written (or has room again); and: */
+#define CONSOLE_EVENT_LOG     (1ull << 60) /* the kernel's log has a new line: root has bound its bell to this */
 #define CONSOLE_EVENT_CONTROL (1ull << 61)
 #define CONSOLE_EVENT_IRQ     (1ull << 62)
 

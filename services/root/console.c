@@ -167,4 +167,7 @@ void console_init(void)
     log_ring = e == OK;
     if (!log_ring)
         root_log(LOG_WARN, "the kernel's log cannot be read: %s", error_text(e));
+    e = sys_irq_bind(ROOT_SLOT_LOG_BELL, console_service.event, CONSOLE_EVENT_LOG);
+    if (e != OK)
+        root_log(LOG_WARN, "the kernel's log has no bell, so its lines come late: %s", error_text(e));
 }

@@ -158,6 +158,25 @@ static void test_an_interrupt_signals(void **state)
     assert_int_equal(call1(T, SYS_IRQ_ACK, IRQ_SLOT).error, OK);
 }
 
+/* The log's bell is an interrupt that no hardware raises: CPU 0 does, when it finds that a line was written. */
+static void test_a_line_of_the_log_rings(void **state)
+{
+    (void)state;
+    struct event *e = object_at(T, event);
+    assert_int_equal(irq_bind(&log_bell, e, 0x20), OK);
+    assert_true(wait_for(a, ~0ull, NEVER).blocked);
+    cpu_post(cpu_by_number(0), WORK_LOG);
+    cpu_post(cpu_by_number(0), WORK_LOG);
+    (void)run_cpu(0);
+    is_back(a, OK, 0x20);
+    assert_int_equal(e->bits, 0);
+    object_put(&e->object);
+    log_bell.event = NULL;
+    cpu_post(cpu_by_number(0), WORK_LOG); /* not bound: it rings nowhere */
+    (void)run_cpu(0);
+    assert_int_equal(e->bits, 0);
+}
+
 /* Signals, waits, deadlines and CPUs at random: no bit is lost, none is delivered twice. */
 static void test_random(void **state)
 {
@@ -584,6 +603,7 @@ int main(void)
         ON_A_MACHINE(test_deadlines),
         ON_A_MACHINE(test_events_end_under_their_waiters),
         ON_A_MACHINE(test_an_interrupt_signals),
+        ON_A_MACHINE(test_a_line_of_the_log_rings),
         ON_A_MACHINE(test_random),
         ON_A_MACHINE(test_kicks_are_never_lost),
         ON_A_MACHINE(test_a_kick_tells_who_must_be_told),
