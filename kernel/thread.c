@@ -207,7 +207,7 @@ noreturn void cpu_run(void)
         c->next_deadline = next;
         if (!e) {
             c->current = NULL;
-            timer_arm(c, next);
+            timer_set(c, next); /* what was armed for the one that ran would only wake the CPU */
             path_end(c, now);
             if (!__atomic_load_n(&c->work, __ATOMIC_SEQ_CST))
                 irq_wait();

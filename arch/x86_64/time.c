@@ -56,18 +56,32 @@ void time_init(void)
     apic_per_tsc = ((uint64_t)apic_best << 32) / best;
 }
 
-void timer_arm(struct cpu *c, uint64_t deadline)
+static void set(struct cpu *c, uint64_t deadline)
 {
-    if (deadline >= c->timer_armed)
-        return;
     c->timer_armed = deadline;
     if (apic_has_deadline) {
-        apic_timer_deadline(deadline ? deadline : 1);
+        apic_timer_deadline(deadline == NEVER ? 0 : max_u64(deadline, 1));
+        return;
+    }
+    if (deadline == NEVER) {
+        apic_timer(0);
         return;
     }
     uint64_t now = rdtsc(), left = deadline > now ? min_u64(deadline - now, tsc_khz * 1000)
                                                   : 0; /* a far one is armed again when this has fired */
     apic_timer((uint32_t)min_u64((uint64_t)((unsigned __int128)left * apic_per_tsc >> 32) + 1, ~0u));
+}
+
+void timer_arm(struct cpu *c, uint64_t deadline)
+{
+    if (deadline < c->timer_armed)
+        set(c, deadline);
+}
+
+void timer_set(struct cpu *c, uint64_t deadline)
+{
+    if (deadline != c->timer_armed)
+        set(c, deadline);
 }
 
 void delay_us(uint64_t us)

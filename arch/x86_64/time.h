@@ -16,6 +16,9 @@ struct cpu;
 /* Makes the timer interrupt of c, the calling CPU, come when the TSC reaches `deadline` or earlier: what is armed for
  * an earlier time stays. NEVER: leaves it. */
 void timer_arm(struct cpu *c, uint64_t deadline);
+/* The same for a CPU that has nothing to do until `deadline`: what is armed for an earlier time goes. NEVER: none
+ * comes. */
+void timer_set(struct cpu *c, uint64_t deadline);
 /* Spins; boot only. */
 void delay_us(uint64_t us);
 static inline uint64_t us_to_ticks(uint64_t us)

@@ -100,6 +100,7 @@ static void test_deadlines(void **state)
     assert_true(call3(c, SYS_EVENT_WAIT, other, 1, start + 200 * MS).blocked);
     assert_ptr_equal(cpu_by_number(2)->timeouts, c); /* the earlier one first */
     assert_null(run_cpu(2));
+    assert_int_equal(cpu_by_number(2)->timer_armed, start + 200 * MS);
     now = start + 199 * MS;
     assert_null(run_cpu(2));
     now = start + 201 * MS;
@@ -107,6 +108,8 @@ static void test_deadlines(void **state)
     assert_ptr_equal(((struct event *)object_at(T, event))->waiter, b);
     assert_true(call3(c, SYS_EVENT_WAIT, other, 1, start + 90000 * MS).blocked);
     assert_ptr_equal(cpu_by_number(2)->timeouts, b); /* the later one last */
+    assert_null(run_cpu(2));
+    assert_int_equal(cpu_by_number(2)->timer_armed, start + 500 * MS); /* a CPU that sleeps is woken by nothing older */
     now = start + 501 * MS;
     is_back(b, E_TIMEOUT, 0);
     assert_null(((struct event *)object_at(T, event))->waiter);
@@ -132,6 +135,9 @@ static void test_events_end_under_their_waiters(void **state)
     is_back(a, E_DEAD, 0);
     assert_int_equal(wait_for(a, 1, 0).error, E_DEAD);
     assert_null(cpu_by_number(1)->timeouts);
+    assert_true(call3(a, SYS_EVENT_WAIT, made(call0(a, SYS_EVENT_CREATE)), 1, NEVER).blocked);
+    assert_null(run_cpu(1));
+    assert_int_equal(cpu_by_number(1)->timer_armed, NEVER);
 
     /* The last handle goes while somebody waits: the event lives as long as it is waited for. */
     uint64_t e = made(call0(b, SYS_EVENT_CREATE));
