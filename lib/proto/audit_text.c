@@ -11,7 +11,7 @@ typedef unsigned long long ull;
 static void owner_text(const struct record_owner *o, char *out, size_t size)
 {
     static const char *const fixed[OWNER_KIND_COUNT] = {
-        [OWNER_NONE] = "nobody",      [OWNER_ROOT] = "root",    [OWNER_MODULE] = "a module",
+        [OWNER_NONE] = "no owner",    [OWNER_ROOT] = "root",    [OWNER_MODULE] = "a module",
         [OWNER_KERNEL] = "ring 0",    [OWNER_LOG] = "the log",  [OWNER_SCREEN] = "the screen",
         [OWNER_SERVICE] = "service ", [OWNER_GUEST] = "guest ", [OWNER_MONITOR] = "monitor of ",
         [OWNER_REGION] = "region ",

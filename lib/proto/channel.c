@@ -10,8 +10,8 @@
 #define MASK (CHANNEL_RING_BYTES - 1)
 _Static_assert((CHANNEL_RING_BYTES & MASK) == 0, "indices wrap at 2^32, so the size divides it");
 
-/* Own index first, then the other's: who finds the ring empty (full) and goes to sleep, and who then asks "is it
- * asleep?" by looking at the indices, must not both see the old state. */
+/* Own index first, then the other's. One side finds the ring empty (full) and goes to sleep; the other looks at the
+ * indices to see whether it sleeps. They must not both see the old state. */
 static void fence(void)
 {
     atomic_thread_fence(memory_order_seq_cst);

@@ -2,7 +2,7 @@
 /*
  * A byte channel between two ring-3 programs: two one-way rings in one shared page run, single producer and single
  * consumer each. Neither side trusts the other: indices are masked on every use, so a bad one garbles that channel's
- * bytes and nothing else. Who has written signals the other's event (the handle and the bits are agreed outside the
+ * bytes and nothing else. A writer signals the other side's event (the handle and the bits are agreed outside the
  * channel).
  */
 #ifndef LIB_CHANNEL_H

@@ -209,7 +209,7 @@ struct violation_record {
     struct record_head head;
     uint32_t kind; /* enum audit_kind, lib/proto/audit_boot.h: says what the other fields mean */
     uint32_t reserved;
-    struct record_owner who, other;
+    struct record_owner who, other; /* the one that reaches; the one to which it belongs */
     uint64_t where, size, at;
 };
 

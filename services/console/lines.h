@@ -7,7 +7,7 @@
  * altered, since a line that wraps on a narrow terminal would put it at the left edge.
  *
  * A line is held until its end comes. What has waited long enough (lines_idle) is shown unfinished, and goes on where
- * it stood as long as nobody else has written.
+ * it stood, as long as no other source has written.
  */
 #ifndef CONSOLE_LINES_H
 #define CONSOLE_LINES_H
@@ -34,7 +34,7 @@ struct lines {
                  size_t size); /* each finished line, without its end */
     void *context;
     unsigned count;
-    int open;    /* whose unfinished line the cursor stands in; -1: nobody's */
+    int open;    /* the source in whose unfinished line the cursor stands; -1: in none */
     bool silent; /* nothing is shown, lines are only kept */
     struct line_source source[SOURCES_MAX];
 };
@@ -51,7 +51,7 @@ void lines_more(struct lines *l, unsigned source, uint64_t now);
 void lines_idle(struct lines *l, uint64_t since);
 /* The oldest time at which something that is not shown came; NEVER: all is shown. */
 uint64_t lines_waiting(const struct lines *l);
-/* Moves the cursor to the start of a line of its own, if it stands in somebody's. */
+/* Moves the cursor to the start of a line of its own, if it stands in an unfinished one. */
 void lines_close(struct lines *l);
 
 #endif

@@ -60,7 +60,7 @@ static bool just_left;             /* the key before was Ctrl-], which left a gu
 static bool prompt_shown, waiting; /* waiting: for root's answer */
 static uint64_t waiting_until, hidden_since, last_output;
 static bool draining;
-static bool topping;            /* `top` has the terminal: no other lines are shown */
+static bool topping;            /* `top` has the terminal; no other lines are shown */
 static unsigned top_left;       /* tables; 0: until a key comes */
 static uint64_t top_next;       /* TSC of the next one */
 static unsigned missed;         /* lines of the host's log that came while a guest was attached */
@@ -260,7 +260,7 @@ static void detach(const char *why)
 
 /* ---- the shell ---- */
 
-/* `guest`: COMMAND_NO_GUEST or whom it is about. False: root takes nothing at this moment. */
+/* `guest`: the one that the request is about, or COMMAND_NO_GUEST. False: root takes nothing at this moment. */
 static bool send(enum request_kind what, unsigned guest, uint64_t argument)
 {
     union record r;
@@ -342,8 +342,8 @@ static void run(const char *line)
     case SHELL_HELP:
         for (unsigned i = 0; command_help(i) != NULL; i++)
             say("  %s", command_help(i));
-        say("Keys: Ctrl-U empties the line, Ctrl-C drops it, up and down recall earlier ones; Ctrl-] leaves a guest, twice sends "
-            "it one.");
+        say("Keys: Ctrl-U empties the line, Ctrl-C drops it, up and down recall earlier ones; "
+            "Ctrl-] leaves a guest, twice sends it one.");
         break;
     case SHELL_ATTACH: attach(c.guest); break;
     case SHELL_LOG: {
@@ -561,7 +561,7 @@ void thread_main(uint64_t argument)
         root_work(now);
         top_work(now);
         read_keys();
-        /* Who comes second may find the wire busy: neither must be able to keep the other from it. */
+        /* The second reader may find the wire busy, so they take turns: neither keeps the other from it. */
         if (log_first)
             read_log(now);
         read_guests(now);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * `audit`: who owns how much, what is wrong, and the verdict. See show.h.
+ * `audit`: how much each owner has, what is wrong, and the verdict. See show.h.
  */
 #include "lib/print.h"
 #include "lib/proto/audit_boot.h"

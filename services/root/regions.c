@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * See regions.h. A region that was carved and destroyed once is zero, whatever was there: the kernel's own step for
- * memory that somebody had (mullion/abi.h, memory_carve). It takes bounded steps, so nothing waits for it.
+ * See regions.h. A region that was carved and destroyed once is zero, whatever was there: the kernel zeroes memory that
+ * had an owner (mullion/abi.h, memory_carve). It does so in bounded steps, so nothing waits for it.
  */
 #include "services/root/regions.h"
 #include "lib/string.h"

@@ -11,8 +11,8 @@
 #include "mullion/types.h"
 #include "services/root/guest.h"
 
-/* Finds a place for each region, and zeroes it: memory that nobody has had may hold what firmware or an earlier system
- * left. Before any guest is placed. What fails is logged. */
+/* Finds a place for each region, and zeroes it: memory without an earlier owner may hold what firmware or an earlier
+ * system left. Before any guest is placed. What fails is logged. */
 void regions_init(void);
 /* All the regions of guest n are there. */
 bool regions_ready(unsigned n);
@@ -22,7 +22,7 @@ void regions_describe(unsigned n, struct vmm_boot *b);
 enum error regions_give(unsigned n) must_check;
 /* Pages of tables that they need, in the monitor and in the guest, and for some moves there. */
 uint64_t regions_table_pages(const struct config_guest *c);
-/* For the checker: who may reach which. */
+/* For the checker: which guest may reach which region. */
 void regions_for_audit(struct audit_boot *a);
 
 #endif
