@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the console's files share: terminal.c (what is shown), sources.c (the kernel's log and the guests' channels),
+ * ask.c (the conversation with root), shell.c (keys and commands), main.c (the loop).
+ *
+ * The terminal is in one of two modes. Shell: lines of all sources, and below them the prompt, drawn again when nothing
+ * has come for a moment. Attached: one guest's bytes as they are, both ways; the others' lines are kept for `log`
+ * meanwhile.
+ */
+#ifndef CONSOLE_CONSOLE_H
+#define CONSOLE_CONSOLE_H
+
+#include "lib/proto/channel.h"
+#include "lib/proto/console_boot.h"
+#include "lib/proto/records.h"
+#include "services/console/editor.h"
+#include "services/console/lines.h"
+#include "services/console/scrollback.h"
+
+#define BOOT    ((const struct console_boot *)CONSOLE_BOOT_VA)
+#define CONTROL ((struct channel *)CONSOLE_CONTROL_VA)
+#define KLOG    ((const struct klog_ring *)CONSOLE_LOG_RING_VA)
+
+#define NO_GUEST (~0u)
+#define BACKLOG_MAX \
+    2048u           /* a source is read while no more than this waits for the wire: so typing is answered at once */
+#define IDLE_MS 200 /* an unfinished line is shown after */
+
+struct console {
+    struct lines lines;
+    struct editor editor;
+    struct scrollback kept[SOURCES_MAX]; /* each source's last lines */
+    unsigned guest_count, host;          /* host: the kernel log's source number */
+    unsigned attached, last_attached;    /* guests; NO_GUEST */
+    unsigned missed;                     /* lines of the host's log that came while a guest was attached */
+    bool prompt_shown;
+    bool waiting;  /* for root's answer */
+    bool top;      /* `top` has the terminal; no other lines are shown */
+    bool draining; /* root waits until all that was said is on the wire */
+};
+extern struct console console;
+
+static inline uint64_t ms(uint64_t n)
+{
+    return n * BOOT->tsc_khz;
+}
+
+/* terminal.c */
+void terminal_init(void);
+/* Bytes as they are. Everything that goes to the terminal passes here. */
+void terminal_show(void *context, const char *text, size_t size);
+/* A line of the console's own. */
+void say(const char *text, ...) print_like(1, 2);
+void hide_prompt(void);
+/* Draws it, if the terminal is the shell's and nothing is awaited. */
+void show_prompt(void);
+/* Unfinished lines and the prompt, when their time has come; the screen. */
+void terminal_work(uint64_t now);
+/* When that is due: a TSC value, NEVER. */
+uint64_t terminal_due(uint64_t now);
+
+/* sources.c */
+/* What the log holds from power-on is kept and drawn; up to `shown` it is on the wire already. */
+void log_begin(uint64_t shown);
+bool log_is_read(void);
+void read_log(uint64_t now);
+void read_guests(uint64_t now);
+void attach(unsigned guest);
+/* To the guest that was left last. */
+void attach_again(void);
+/* Back to the shell; `why`: a line that says so, or NULL. */
+void detach(const char *why);
+/* A key for the attached guest. */
+void input_key(uint8_t key);
+void send_input(void);
+
+/* ask.c */
+void ask_init(void);
+/* `guest`: the one that the request is about, or NO_GUEST. */
+void ask(enum request_kind what, unsigned guest, uint64_t argument);
+/* `top`: `tables` of them, 0: until top_end. */
+void top_begin(unsigned tables);
+void top_end(void);
+/* Reads what root has said. */
+void root_work(uint64_t now);
+uint64_t root_due(uint64_t now);
+/* If root waits for it, and all is on the wire, it is told. */
+void drain(void);
+
+/* shell.c */
+void read_keys(void);
+
+#endif

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What is shown comes from here: the kernel's log, and the guests' channels, one of which may have the terminal. See
+ * console.h.
+ */
+#include "lib/proto/vmm_boot.h"
+#include "lib/string.h"
+#include "lib/syscall.h"
+#include "mullion/boot.h"
+#include "services/console/console.h"
+#include "services/console/uart.h"
+
+#define FEED_BYTES 64u /* read from a source at a time */
+
+static uint64_t klog_tail;
+static char pending_input[256]; /* typed for the attached guest, and its channel is full */
+static unsigned pending_count;
+
+static struct channel *guest_channel(unsigned n)
+{
+    return (struct channel *)(CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE);
+}
+
+/* ---- the kernel's log ---- */
+
+static uint64_t log_head(void)
+{
+    return __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
+}
+
+/* Text from klog_tail on; true: all up to `head`. */
+static bool feed_log(uint64_t head, uint64_t now, bool all)
+{
+    while (klog_tail != head && (all || uart_backlog() < BACKLOG_MAX)) {
+        size_t at = klog_tail % KLOG_TEXT_BYTES,
+               n = min_u64(min_u64(head - klog_tail, FEED_BYTES), KLOG_TEXT_BYTES - at);
+        lines_feed(&console.lines, console.host, KLOG->text + at, n, now);
+        klog_tail += n;
+    }
+    return klog_tail == head;
+}
+
+void read_log(uint64_t now)
+{
+    uint64_t head = log_head();
+    if (head - klog_tail > KLOG_TEXT_BYTES) {
+        static const char lost[] = "\n(some lines of the log came too fast and are lost)\n";
+        lines_feed(&console.lines, console.host, lost, sizeof lost - 1, now);
+        klog_tail = head - KLOG_TEXT_BYTES / 2;
+    }
+    if (!feed_log(head, now, false))
+        lines_more(&console.lines, console.host, now);
+}
+
+void log_begin(uint64_t shown)
+{
+    klog_tail = shown > KLOG_TEXT_BYTES / 2 ? shown - KLOG_TEXT_BYTES / 2 : 0;
+    console.lines.silent = true;
+    feed_log(shown, 0, true);
+    console.lines.silent = false;
+}
+
+bool log_is_read(void)
+{
+    return klog_tail == log_head();
+}
+
+/* ---- guests ---- */
+
+void input_key(uint8_t key)
+{
+    if (pending_count < sizeof pending_input)
+        pending_input[pending_count++] = (char)key;
+    else
+        uart_write("\a", 1);
+}
+
+void send_input(void)
+{
+    if (console.attached == NO_GUEST || pending_count == 0)
+        return;
+    size_t sent = channel_write(&guest_channel(console.attached)->to_guest, pending_input, pending_count);
+    memmove(pending_input, pending_input + sent, pending_count - sent);
+    pending_count -= (unsigned)sent;
+    if (sent != 0)
+        (void)sys_event_signal(CONSOLE_SLOT_GUEST_EVENT + console.attached, VMM_EVENT_INPUT);
+}
+
+void read_guests(uint64_t now)
+{
+    static unsigned turn;
+    bool more = true;
+    /* Some from each in turn, until all are empty or the wire is busy; then the first was served best, so it is another
+     * each time. */
+    unsigned first = turn++;
+    for (unsigned round = 0; more && round < CHANNEL_RING_BYTES / FEED_BYTES; round++) {
+        more = false;
+        for (unsigned i = 0; i < console.guest_count; i++) {
+            unsigned n = (first + i) % console.guest_count;
+            uint8_t bytes[FEED_BYTES];
+            struct channel_ring *r = &guest_channel(n)->from_guest;
+            size_t before = channel_used(r);
+            if (uart_backlog() >= BACKLOG_MAX && (console.attached == NO_GUEST || console.attached == n)) {
+                if (before != 0)
+                    lines_more(&console.lines, n, now);
+                continue;
+            }
+            size_t count = channel_read(r, bytes, sizeof bytes);
+            if (count == 0)
+                continue;
+            if (before >= CHANNEL_RING_BYTES / 2) /* it may wait for room */
+                (void)sys_event_signal(CONSOLE_SLOT_GUEST_EVENT + n, VMM_EVENT_INPUT);
+            if (console.attached == n) {
+                uart_write((const char *)bytes, count);
+                lines_feed(&console.lines, n, bytes, count, now);
+                console.lines.source[n].shown = console.lines.source[n].length;
+            } else {
+                lines_feed(&console.lines, n, bytes, count, now);
+            }
+            more = more || channel_used(r) != 0;
+        }
+        uart_service(now);
+    }
+}
+
+void attach(unsigned n)
+{
+    struct line_source *s = &console.lines.source[n];
+    say("Attached to %s; Ctrl-] comes back to the shell.", BOOT->guest[n]);
+    /* The line it stands in, as far as it is known: its prompt, most often. */
+    uart_write(s->text, s->length);
+    s->shown = s->length;
+    console.attached = console.last_attached = n;
+    pending_count = console.missed = 0;
+    console.lines.silent = true;
+}
+
+/* As it was when it was left. */
+void attach_again(void)
+{
+    unsigned n = console.last_attached;
+    struct line_source *s = &console.lines.source[n];
+    hide_prompt();
+    console.attached = n;
+    console.lines.silent = true;
+    lines_close(&console.lines);
+    uart_write(s->text, s->length);
+    s->shown = s->length;
+    pending_count = 0;
+}
+
+void detach(const char *why)
+{
+    uart_write("\r\n", 2);
+    console.attached = NO_GUEST;
+    console.lines.silent = false;
+    console.lines.open = -1;
+    if (why != NULL)
+        say("%s", why);
+    if (console.missed != 0)
+        say("(%u line%s in Mullion's own log meanwhile: 'log' shows them)", console.missed,
+            console.missed == 1 ? "" : "s");
+    show_prompt();
+}
