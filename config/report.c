@@ -88,12 +88,5 @@ const char *config_keep_text(struct config_parser *p, const char *key, struct sp
 
 const char *config_size_text(char *out, size_t size, uint64_t bytes)
 {
-    static const char *const unit[] = {"", "K", "M", "G"};
-    unsigned u = 0;
-    while (u < 3 && bytes != 0 && (bytes & 1023) == 0) {
-        bytes >>= 10;
-        u++;
-    }
-    format(out, size, "%llu%s", (unsigned long long)bytes, unit[u]);
-    return out;
+    return format_size(out, size, bytes);
 }
