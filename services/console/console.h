@@ -65,6 +65,8 @@ void log_begin(uint64_t shown);
 bool log_is_read(void);
 void read_log(uint64_t now);
 void read_guests(uint64_t now);
+/* When there is more to read: a TSC value, NEVER. */
+uint64_t sources_due(uint64_t now);
 void attach(unsigned guest);
 /* To the guest that was left last. */
 void attach_again(void);
@@ -89,5 +91,6 @@ void drain(void);
 
 /* shell.c */
 void read_keys(void);
+uint64_t keys_due(uint64_t now);
 
 #endif

@@ -11,8 +11,7 @@
 #include "services/console/console.h"
 #include "services/console/uart.h"
 
-#define POLL_MS      50 /* a look at the log, and at what the wire kept waiting */
-#define POLL_BARE_MS 4  /* a serial port without an interrupt */
+#define POLL_BARE_MS 4 /* a serial port without an interrupt */
 _Static_assert(CONSOLE_GUESTS_MAX + 1 <= SOURCES_MAX, "all guests and the host");
 
 void thread_main(uint64_t argument);
@@ -47,7 +46,7 @@ static void start(void)
 
 static uint64_t next_deadline(uint64_t now)
 {
-    uint64_t next = min_u64(now + ms(POLL_MS), min_u64(terminal_due(now), root_due(now)));
+    uint64_t next = min_u64(min_u64(terminal_due(now), root_due(now)), min_u64(sources_due(now), keys_due(now)));
     if (have_port && !have_irq)
         next = min_u64(next, now + ms(POLL_BARE_MS));
     if (console.draining || uart_backlog() != 0)

@@ -89,10 +89,21 @@ static void guest_key(uint8_t key)
     }
 }
 
+/* Keys wait for root's answer, and while much waits for the wire. */
+static bool may_read(void)
+{
+    return !console.waiting && uart_backlog() < 2 * BACKLOG_MAX;
+}
+
+uint64_t keys_due(uint64_t now)
+{
+    return may_read() && uart_has_input() ? now : NEVER;
+}
+
 void read_keys(void)
 {
     uint8_t key;
-    while (!console.waiting && uart_backlog() < 2 * BACKLOG_MAX && uart_read(&key)) {
+    while (may_read() && uart_read(&key)) {
         if (console.top)
             top_end();
         else if (console.attached == NO_GUEST)

@@ -65,6 +65,17 @@ bool log_is_read(void)
     return klog_tail == log_head();
 }
 
+/* What was left because the wire was busy rings no bell again. */
+uint64_t sources_due(uint64_t now)
+{
+    if (uart_backlog() >= BACKLOG_MAX)
+        return NEVER; /* it is looked at again when the wire is free */
+    bool left = !log_is_read();
+    for (unsigned n = 0; n < console.guest_count; n++)
+        left = left || channel_used(&guest_channel(n)->from_guest) != 0;
+    return left ? now : NEVER;
+}
+
 /* ---- guests ---- */
 
 void input_key(uint8_t key)

@@ -122,9 +122,14 @@ bool uart_idle(void)
     return base == 0 || (tx_head == tx_tail && (in(REG_LSR)&LSR_TEMT) != 0);
 }
 
+bool uart_has_input(void)
+{
+    return rx_head != rx_tail;
+}
+
 bool uart_read(uint8_t *byte)
 {
-    if (rx_head == rx_tail)
+    if (!uart_has_input())
         return false;
     *byte = rx[rx_tail++ % RX_BYTES];
     return true;

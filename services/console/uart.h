@@ -17,5 +17,6 @@ void uart_write(const char *bytes, size_t size);
 size_t uart_backlog(void); /* queued bytes */
 bool uart_idle(void);      /* nothing queued, and the last bit is on the wire */
 bool uart_read(uint8_t *byte);
+bool uart_has_input(void); /* uart_read finds a byte */
 
 #endif
