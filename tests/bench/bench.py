@@ -21,9 +21,11 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'system'))
 import harness  # noqa: E402
 import peer  # noqa: E402
+from host import machines as rows_of_machines  # noqa: E402
 from host.emulator import Machine  # noqa: E402
 
-BACKEND = {'bochs': 'vmx', 'qemu': 'svm'}
+# Which machine of tools/host/machines.py stands for an emulator in this run (`use`).
+CHOSEN = {'bochs': 'bochs', 'qemu': 'qemu'}
 KHZ = 1_000_000                      # both emulated clocks: 1 GHz
 PEER_PATIENCE = 1500                 # seconds; Linux' QEMU alone takes minutes to start in Bochs
 LINUX = 'vmlinuz-cloud'
@@ -87,6 +89,9 @@ cmdline = mode=linux -- {LINUX_CMDLINE}
 class BenchMachine(Machine):
     """An emulated machine whose clock counts instructions."""
 
+    def __init__(self, on='qemu', **more):
+        super().__init__(on=CHOSEN.get(on, on), **more)
+
     def _spawn(self, command):
         if self.on == 'qemu' and self.cpus == 1:
             at = command.index('-accel')
@@ -97,10 +102,26 @@ class BenchMachine(Machine):
 harness.Machine = BenchMachine
 
 
+def use(name):
+    """Chooses a machine. Its emulator, and the key of its results: the backend's (vmx, svm) for the first machine of an
+    emulator, which the documents show, and the machine's name for any other."""
+    row = rows_of_machines.find(name)
+    CHOSEN[row.emulator] = row.name
+    first = row == rows_of_machines.find(row.emulator)
+    return row.emulator, {'VT-x': 'vmx', 'AMD-V': 'svm'}[row.vendor] if first else row.name
+
+
+def backend_of(key):
+    """0 for VT-x, 1 for AMD-V: the place in GOALS."""
+    if key in ('vmx', 'svm'):
+        return ('vmx', 'svm').index(key)
+    return ('VT-x', 'AMD-V').index(rows_of_machines.find(key).vendor)
+
+
 def box(on, conf, cpus=1, **more):
     # With several CPUs Bochs' clock stands for all of them in turn, in steps; a slower one makes its firmware's waits short.
     ips = 1000 * KHZ if cpus == 1 else 50_000_000
-    return harness.Box(conf, on=on, cpus=cpus, bochs_ips=ips, **more)
+    return harness.Box(conf, on=CHOSEN[on], cpus=cpus, bochs_ips=ips, **more)
 
 
 def say(text):
@@ -240,14 +261,14 @@ def kernel_name(build):
 
 
 def table(results, with_peer):
-    names = [b for b in ('vmx', 'svm') if b in results]
+    names = [b for b in ('vmx', 'svm', *(row.name for row in rows_of_machines.ROWS)) if b in results]
     title = {'vmx': 'VT-x', 'svm': 'AMD-V'}
     theirs = f'{"KVM":>12}{"ratio":>8}' if with_peer else ''
-    lines = [f'{"":30}' + ''.join(f'{title[b]:>16}{"goal":>12}{theirs}' for b in names)]
+    lines = [f'{"":30}' + ''.join(f'{title.get(b, b):>16}{"goal":>12}{theirs}' for b in names)]
     for row in ROWS:
         cells = ''
         for b in names:
-            value, goal = results[b].get(row), GOALS.get(row, (None, None))[0 if b == 'vmx' else 1]
+            value, goal = results[b].get(row), GOALS.get(row, (None, None))[backend_of(b)]
             mark = ' ' if value is None or goal is None or value <= goal else '!'
             cells += f'{"-" if value is None else format(value, ","):>15}{mark}{"" if goal is None else format(goal, ","):>12}'
             if with_peer:
@@ -310,7 +331,8 @@ PARTS = {'ops': measure_ops, 'barriers': measure_barriers, 'ipi': measure_ipi, '
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--build', default=os.path.join(ROOT, 'build'))
-    p.add_argument('--on', choices=('bochs', 'qemu'), help='one backend only')
+    p.add_argument('--on', choices=[n for n in rows_of_machines.NAMES if n != 'kvm'], metavar='NAME',
+                   help='one machine only: qemu, bochs, or another of docs/machines.md')
     p.add_argument('--peer', choices=('kvm',))
     p.add_argument('--part', action='append', choices=sorted(PARTS), help='only these; the others keep what the last run wrote')
     p.add_argument('--peer-only', action='store_true', help='with --peer: Mullion\'s own rows are taken from the last run')
@@ -333,8 +355,10 @@ def main():
     failed = False
     if a.peer:
         peer.make_initrd(harness.BUILD, LINUX, LINUX_CMDLINE)
-    for on in ([a.on] if a.on else ['bochs', 'qemu']):
-        out = results.setdefault(BACKEND[on], {})
+    for name in ([a.on] if a.on else ['bochs', 'qemu']):
+        on, key = use(name)
+        out = results.setdefault(key, {})
+        out['machine'] = CHOSEN[on]
         out['linux_kernel'] = kernel_name(harness.BUILD)
         sizes(harness.BUILD, out)
         for part in a.part or ([] if a.peer_only or a.peer_ipi else list(PARTS)):
@@ -348,11 +372,11 @@ def main():
                 failed = True
                 say(f'{on}: {part} FAILED: {e}')
             say(f'{on}: {part} took {time.monotonic() - begin:.0f} s')
-            save(path, BACKEND[on], out)
+            save(path, key, out)
         for mitigations in (False, True) if a.peer else ():
             say(f'{on}: KVM, mitigations {"as they come" if mitigations else "off"}')
-            key = BACKEND[on] + ('_kvm' if not mitigations else '_kvm_default')
-            theirs = results.setdefault(key, {})
+            theirs_key = key + ('_kvm' if not mitigations else '_kvm_default')
+            theirs = results.setdefault(theirs_key, {})
             try:
                 if not a.peer_ipi:
                     measure_peer(on, theirs, harness.BUILD, mitigations)
@@ -361,7 +385,7 @@ def main():
             except harness.Failure as e:
                 failed = True
                 say(f'{on}: KVM FAILED: {e}')
-            save(path, key, theirs)
+            save(path, theirs_key, theirs)
     print(table(results, a.peer))
     print(f'Linux: {kernel_name(harness.BUILD)}')
     print(f'Figures in ticks of the TSC, one an instruction; ! misses its goal; written to {path}')

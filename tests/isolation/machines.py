@@ -21,7 +21,7 @@ ATTACKED = r'^\[{}\] attack memory: done'
 
 
 def box(on, conf, cpus=1, mhz=None):
-    return harness.Box(conf, on=on, cpus=cpus, bochs_ips=(mhz or MHZ[on]) * 1_000_000)
+    return harness.Box(conf, on=bench.CHOSEN[on], cpus=cpus, bochs_ips=(mhz or MHZ[on]) * 1_000_000)
 
 
 def burner(name, percent, cpu, period_ms, words='', **keys):

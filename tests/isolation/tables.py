@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The isolation suite's figures as tables: for a terminal, and as docs/guarantees.md shows them."""
 
+# What is not here is a machine of docs/machines.md, by its name.
 TITLE = {'vmx': 'VT-x', 'svm': 'AMD-V'}
 
 
@@ -14,13 +15,13 @@ def cell(value):
 
 def all_tables(results):
     """[(title, heads, rows)]; the first column is text."""
-    names = [b for b in ('vmx', 'svm') if b in results]
+    names = [b for b in TITLE if b in results] + [b for b in results if b not in TITLE]
     found = []
     keys = [k for k in results[names[0]] if k not in ('parts', 'longest_ring0_paths')] if names else []
-    found.append(('Summary', ['figure'] + [TITLE[b] for b in names], [[k] + [results[b].get(k) for b in names] for k in keys]))
+    found.append(('Summary', ['figure'] + [TITLE.get(b, b) for b in names], [[k] + [results[b].get(k) for b in names] for k in keys]))
 
     def rows_of(key):
-        return [(TITLE[b], part, row) for b in names for part, p in results[b]['parts'].items() for row in p.get(key, ())]
+        return [(TITLE.get(b, b), part, row) for b in names for part, p in results[b]['parts'].items() for row in p.get(key, ())]
 
     found.append(('Shares', ['', 'guest', 'share', 'period', 'got', 'error'],
                   [[b, r['guest'], f'{r["percent"]}%', f'{r["period_ms"]} ms', f'{r["got"]:.3f}%', f'{r["error_pct"]:.3f}%']
@@ -36,17 +37,17 @@ def all_tables(results):
         for p in results[b]['parts'].values():
             if 'interference' in p:
                 i = p['interference']
-                rows.append([TITLE[b], i['alone']['rounds'], round(i['alone']['mean']), round(i['beside']['mean']),
+                rows.append([TITLE.get(b, b), i['alone']['rounds'], round(i['alone']['mean']), round(i['beside']['mean']),
                              i['alone']['most'], i['beside']['most'], f'{i["pct"]:.3f}%'])
     heads = ['', 'rounds', 'alone, mean ticks', 'beside adversaries', 'alone, most', 'beside, most', 'difference']
     found.append(('Interference', heads, rows))
     rows = []
     for b in names:
         for cpu, k in results[b]['parts'].get('shared', {}).get('accounts', {}).items():
-            rows.append([TITLE[b], cpu, k['tsc']] + [k.get(x, 0) for x in ('idle', 'kernel', 'services', 'devices', 'guests', 'gone')])
+            rows.append([TITLE.get(b, b), cpu, k['tsc']] + [k.get(x, 0) for x in ('idle', 'kernel', 'services', 'devices', 'guests', 'gone')])
     found.append(('Accounts', ['', 'CPU', 'clock', 'idle', 'kernel', 'services', 'devices', 'guests', 'gone'], rows))
     longest = [results[b].get('longest_ring0_paths', []) for b in names]
-    found.append(('Longest stretches of ring 0', ['rank'] + [x for b in names for x in (TITLE[b], 'ticks')],
+    found.append(('Longest stretches of ring 0', ['rank'] + [x for b in names for x in (TITLE.get(b, b), 'ticks')],
                   [[str(n + 1)] + [x for paths in longest for x in (paths[n] if n < len(paths) else ('', ''))]
                    for n in range(max(map(len, longest), default=0))]))
     found.append(('Few guests and many', ['', 'guests', 'kernel bytes per guest', 'switch', 'exit (CPUID)'],
