@@ -82,7 +82,8 @@ $(BUILD)/gen/font.bin: /usr/share/grub/ascii.pf2 tools/make-font.py
 $(BUILD)/obj/drivers/font.asm.o: $(BUILD)/gen/font.bin
 
 $(BUILD)/mullion.elf: $(OBJ0) linker.ld
-	$(CC) $(CFLAGS0) $(LTO) -nostdlib -static -Wl,-T,linker.ld,-z,max-page-size=4096,-z,noexecstack,--build-id=none -o $@ $(OBJ0)
+	$(CC) $(CFLAGS0) $(LTO) -nostdlib -static -Wl,-T,linker.ld,-z,max-page-size=4096,-z,noexecstack,--build-id=none -o $@.new $(OBJ0)
+	mv $@.new $@
 
 $(BUILD)/mullion.bin: $(BUILD)/mullion.elf
 	$(OBJCOPY) -O binary $< $@

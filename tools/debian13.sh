@@ -65,8 +65,9 @@ rm -rf --one-file-system "$root/tmp"
 mkdir -m 1777 "$root/tmp"
 mkdir -p "$root/mullion" "$tree/build"
 
+# The signal of setpriv ends unshare, and with it all processes inside, when this script ends before them.
 inside() {
-    unshare --mount --pid --fork --kill-child --propagation private -- bash -c '
+    setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private -- bash -c '
         set -e
         root=$1 tree=$2 here=$3
         shift 3

@@ -71,6 +71,7 @@ def test_an_account_is_its_guest_and_its_exits(looks):
         assert a[f'guest {name} vcpu 0 exit start'] > 0
 
 
+@pytest.mark.needs('preempt')
 def test_shares_and_borrowing(box, looks):
     """The lender sleeps: the borrower has what nobody else wants, who is capped has his share and no more."""
     first, second = (x[1] for x in looks)

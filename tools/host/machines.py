@@ -45,9 +45,9 @@ class Row:
 
 LATEST = 1000
 ANY = (0, LATEST)
-# What a test may need: `hostile`, guests that do what no operating system does, such as a loop with interrupts off;
-# `stepping`, a guest that single-steps itself.
-NEEDS = ('hostile', 'stepping')
+# What a test may need: `hostile`, guests that do what no operating system does; `preempt`, that a guest which computes with
+# its interrupts off is taken from its CPU; `stepping`, that a guest may single-step itself.
+NEEDS = ('hostile', 'preempt', 'stepping')
 
 # The first row of an emulator that fits the installed version is what its bare name (`qemu`, `bochs`) stands for.
 ROWS = (
