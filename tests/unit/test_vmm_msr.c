@@ -280,6 +280,8 @@ static void amd_only(void **state)
     assert_false(msr_write(&cpu, 0xc0010010, 1u << 23)); /* memory encryption */
     assert_int_equal(rd(0xc0011029), 2);
     assert_true(msr_write(&cpu, 0xc0011029, 2));
+    assert_true(msr_write(&cpu, 0xc001001f, 1ull << 46)); /* Linux on family 17h */
+    assert_int_equal(rd(0xc001001f), 0);
     assert_int_equal(rd(0xc0010114), 0x18);
     assert_false(msr_write(&cpu, 0xc0010114, 0));
     assert_true(gp_read(0xc0010117));

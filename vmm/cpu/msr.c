@@ -356,6 +356,7 @@ static bool write_amd(struct msr_cpu *c, uint32_t index, uint64_t value)
         return true;
     case AMD_HWCR: return (value & ~HWCR_IGNORED) == 0;
     case AMD_PATCH_LOADER:
+    case AMD_NB_CFG: /* extended configuration space by port 0xcf8: Linux asks for it, and has it by memory */
     case AMD_DE_CFG: /* work-arounds for the CPU below, which the host has made or not */
     case AMD_LS_CFG:
     case AMD_IC_CFG:
