@@ -5,6 +5,7 @@ without a warning.
 
     CFLAGS0=... CFLAGS3=... tools/check.py BUILD [CHECK...]"""
 import concurrent.futures
+import fnmatch
 import glob
 import os
 import re
@@ -193,8 +194,17 @@ def compiler(name):
 
 
 def tracked(*patterns):
-    run = subprocess.run(['git', 'ls-files', *patterns], stdout=subprocess.PIPE, check=True)
-    return [f for f in run.stdout.decode().split('\n') if f and os.path.exists(f)]
+    """The tree's files whose names match: those that git knows; where there is no git, or no repository, all but what was
+    built."""
+    try:
+        run = subprocess.run(['git', 'ls-files', *patterns], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+        return [f for f in run.stdout.decode().split('\n') if f and os.path.exists(f)]
+    except (OSError, subprocess.CalledProcessError):
+        found = []
+        for folder, folders, names in os.walk('.'):
+            folders[:] = [d for d in folders if not d.startswith('.') and os.path.join(folder, d) != './build']
+            found += [os.path.join(folder, n)[2:] for n in names if any(fnmatch.fnmatch(n, p) for p in patterns)]
+        return sorted(found)
 
 
 def layout():
