@@ -120,11 +120,12 @@ static void check_kernel_memory(struct config_parser *p, unsigned i)
     if (used + kernel_bytes(g) <= all)
         return;
     uint64_t left = all > used ? all - used : 0;
-    config_bad_guest(p, i, config_line_of(p, i, "memory"),
-                     "guest '%s' needs %lluK of the kernel's own memory, but %lluK of %lluK are left; fewer guests or "
-                     "vCPUs are possible, or a machine with more memory (the kernel takes 1/32 of it, 4M to 64M)",
-                     g->name, (unsigned long long)(kernel_bytes(g) >> 10), (unsigned long long)(left >> 10),
-                     (unsigned long long)(all >> 10));
+    config_bad_guest(
+        p, i, config_line_of(p, i, "memory"),
+        "guest '%s' needs %lluK of the kernel's own memory, but %lluK of %lluK are left; fewer guests or "
+        "vCPUs are possible, or a machine with more memory (the kernel takes a part of it: docs/configuration.md)",
+        g->name, (unsigned long long)(kernel_bytes(g) >> 10), (unsigned long long)(left >> 10),
+        (unsigned long long)(all >> 10));
 }
 
 static void check_guest(struct config_parser *p, unsigned i)

@@ -15,7 +15,7 @@
 #include "mullion/types.h"
 
 #ifndef CONFIG_GUESTS_MAX /* a test asks for more */
-#define CONFIG_GUESTS_MAX 32
+#define CONFIG_GUESTS_MAX 256
 #endif
 #define CONFIG_NAME_MAX      32           /* with the NUL */
 #define CONFIG_LINE_MAX      4096         /* bytes in a line */

@@ -59,7 +59,7 @@ static struct handle *entry_of(struct domain *d, uint64_t slot)
 
 enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint32_t *slot)
 {
-    uint32_t at = *slot ? *slot : 1;
+    uint32_t at = *slot ? *slot : (uint32_t)max_u64(d->first_free, 1);
     for (; at < MAX_HANDLES; at++) {
         struct handle **page = &d->handles[at / HANDLES_PER_PAGE];
         if (!*page && !(*page = pool_page(&d->quota)))
@@ -67,6 +67,7 @@ enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint3
         struct handle *h = entry_of(d, at);
         if (!h->object) {
             *h = (struct handle){o, rights};
+            d->first_free = *slot ? d->first_free : at;
             *slot = at;
             return OK;
         }
@@ -114,6 +115,7 @@ enum error handle_close(struct domain *d, uint64_t slot)
         return E_HANDLE;
     struct object *o = h->object;
     *h = (struct handle){0};
+    d->first_free = (uint32_t)min_u64(d->first_free, slot);
     object_put(o);
     return OK;
 }

@@ -28,7 +28,8 @@ struct domain {
         *sibling; /* a parent holds a reference to each child until the child is gone; they end with it */
     struct quota quota;
     struct pagetable tables;
-    struct handle *handles[MAX_HANDLES / HANDLES_PER_PAGE];
+    struct handle *handles[MAX_HANDLES / HANDLES_PER_PAGE]; /* pages that are there when they are needed */
+    uint32_t first_free;                                    /* no slot below it is free, but 0 */
     struct thread *threads;
     struct mapping *mappings;
     uint64_t cpu_mask;

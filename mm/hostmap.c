@@ -5,10 +5,9 @@
 #include "arch/x86_64/instr.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
+#include "mullion/pool.h"
 #include "mullion/regs.h"
 
-#define POOL_MIN      (4ull << 20)
-#define POOL_MAX      (64ull << 20)
 #define KERNEL_PAGES  96u /* of the pool for the kernel's own tables, besides PAGES_PER_CPU */
 #define PAGES_PER_CPU 20u /* area, its tables, the backend's */
 #define ENTRY_PRESENT 0x1ull
@@ -63,12 +62,12 @@ void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_to
 {
     if (!(cpuid(0x80000001, 0).edx & 1u << 26)) /* no 1 GiB pages: the bit is reserved there (AMD APM vol. 2, 5.3.4) */
         pt_host.max_leaf_level = pt_npt.max_leaf_level = 2;
-    uint64_t base = 0, size = max_u64(POOL_MIN, min_u64(ram_total / 32, POOL_MAX)) & ~(SIZE_2M - 1);
+    uint64_t base = 0, size = pool_bytes(ram_total, cpus);
     while (!choose_pool(free, count, size, &base)) {
         size -= SIZE_2M;
-        if (size < POOL_MIN)
+        if (size < POOL_BYTES_MIN)
             panic("no %u MiB of free memory in one piece below 4 GiB; Mullion needs a machine with at least 64 MiB",
-                  (unsigned)(POOL_MIN >> 20));
+                  (unsigned)(POOL_BYTES_MIN >> 20));
     }
     *pool = (struct boot_range){base, size};
 

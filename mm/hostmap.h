@@ -9,9 +9,9 @@
 #include "boot/ranges.h"
 #include "mm/pagetable.h"
 
-/* Chooses the pool in `free`, ascending (below 4 GiB, 2 MiB aligned), a share of the machine's memory, starts it, and
- * builds and loads the kernel's tables. The boot's one-to-one map is gone afterwards. Panics, in words, if there is no
- * room. The range of the pool comes back in *pool. `cpus`: how many there may be, for the kernel's own share of it. */
+/* Chooses the pool in `free`, ascending (below 4 GiB, 2 MiB aligned; its size: mullion/pool.h), starts it, and builds
+ * and loads the kernel's tables. The boot's one-to-one map is gone afterwards. Panics, in words, if there is no room.
+ * The range of the pool comes back in *pool. `cpus`: how many there may be, for the kernel's own share of it. */
 void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_total, unsigned cpus,
                   struct boot_range *pool);
 /* The kernel's tables: for idle CPUs, and the model from which a domain's are begun. */

@@ -16,10 +16,11 @@
 #include <string.h>
 #include "config/config.h"
 #include "config/keys.h"
+#include "mullion/pool.h"
 
 #define TEXT_OF(number)  TEXT_OF_(number)
 #define TEXT_OF_(number) #number
-#define HOST_TAKES       (20ull << 20) /* the kernel's image and pool, root and console, firmware's holes */
+#define HOST_TAKES       (16ull << 20) /* the kernel's image, root and console, firmware's holes */
 
 static struct config config;
 static struct config_module modules[256];
@@ -155,11 +156,12 @@ int main(int argc, char **argv)
     }
     if (file == NULL || machine.cpus == 0 || machine.memory == 0)
         return usage("FILE, --cpus and --memory are needed");
-    /* As mm/hostmap.c takes it: 1/32 for the pool, of which the kernel keeps some for itself. */
-    uint64_t pool = max_u64(4ull << 20, min_u64(machine.memory / 32, 64ull << 20)) & ~(SIZE_2M - 1);
+    /* Of the pool the kernel keeps some for itself. */
+    uint64_t pool = pool_bytes(machine.memory, machine.cpus);
     uint64_t spent = CONFIG_KERNEL_HOST + (128 + 20ull * machine.cpus) * PAGE_SIZE;
     machine.kernel_memory = pool > spent ? pool - spent : 0;
-    machine.memory = machine.memory > HOST_TAKES + module_bytes ? machine.memory - HOST_TAKES - module_bytes : 0;
+    uint64_t taken = HOST_TAKES + pool + module_bytes;
+    machine.memory = machine.memory > taken ? machine.memory - taken : 0;
 
     size_t size;
     char *text = read_file(file, &size);

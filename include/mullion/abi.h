@@ -21,7 +21,7 @@
 #define SYSCALL_VECTOR      0x80
 
 #define MAX_CPUS    64   /* physical CPUs the kernel can use */
-#define MAX_HANDLES 1024 /* slots in a domain's handle table; slot 0 is never valid */
+#define MAX_HANDLES 8192 /* slots in a domain's handle table, which grows by pages; slot 0 is never valid */
 
 /* Ring-3 addresses that may be mapped: [USER_VA_MIN, USER_VA_MAX). */
 #define USER_VA_MIN 0x0000000000010000ull

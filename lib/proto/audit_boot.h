@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What root hands to the checker (services/audit), and what comes back: fixed slots and addresses, one page to read,
- * one run of pages to write. The checker can do nothing else: it has no handle but to two events, and nothing to write
+ * What root hands to the checker (services/audit), and what comes back: fixed slots and addresses, one run of pages to
+ * read, one to write. The checker can do nothing else: it has no handle but to two events, and nothing to write
  * but its own memory and its answer.
  */
 #ifndef LIB_AUDIT_BOOT_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include "mullion/boot.h"
 
-#define AUDIT_GUESTS_MAX     32
+#define AUDIT_GUESTS_MAX     256
 #define AUDIT_REGIONS_MAX    32
 #define AUDIT_VIOLATIONS_MAX 24
 
@@ -31,9 +31,13 @@ enum {
 struct audit_range {
     uint64_t base, size;
 };
-/* Which guests the configuration lets read a region, and write: bit n is guest n. */
+/* The guests that the configuration lets read a region, and those of them that may write. */
+#define AUDIT_USERS_MAX 32
 struct audit_region {
-    uint32_t readers, writers;
+    uint32_t user_count;
+    struct {
+        uint16_t guest, writable;
+    } user[AUDIT_USERS_MAX];
 };
 
 /* A service: the program that root has made with `tag`, whose own memory has that tag too. Beside that, and what all
@@ -65,7 +69,8 @@ struct audit_boot {
     struct audit_service service[AUDIT_SERVICES_MAX];
     struct audit_region region[AUDIT_REGIONS_MAX]; /* memory of TAG_SHARED_REGION(i) */
 };
-_Static_assert(sizeof(struct audit_boot) <= 4096, "one page");
+#define AUDIT_BOOT_BYTES 0x4000ull
+_Static_assert(sizeof(struct audit_boot) <= AUDIT_BOOT_BYTES, "fits");
 
 enum audit_verdict {
     AUDIT_NONE = 0,

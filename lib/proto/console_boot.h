@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What root hands to the console: fixed handle slots, fixed addresses, and one read-only page.
+ * What root hands to the console: fixed handle slots, fixed addresses, and a read-only run of pages.
  */
 #ifndef LIB_CONSOLE_BOOT_H
 #define LIB_CONSOLE_BOOT_H
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "mullion/boot.h"
 
-#define CONSOLE_GUESTS_MAX 32
+#define CONSOLE_GUESTS_MAX 256
 
 /* Slots in the console's handle table. */
 enum {
@@ -21,16 +21,19 @@ enum {
     CONSOLE_SLOT_GUEST_EVENT = 16, /* + guest: that monitor's event; signal VMM_EVENT_INPUT */
 };
 
-/* Bits of the console's event: bit n: guest n has written (or has room again); and: */
-#define CONSOLE_EVENT_LOG     (1ull << 60) /* the kernel's log has a new line: root has bound its bell to this */
-#define CONSOLE_EVENT_CONTROL (1ull << 61)
-#define CONSOLE_EVENT_IRQ     (1ull << 62)
+/* Bits of the console's event: guest n has written (or has room again); several guests share a bit, so it is a hint
+ * where to look. And: */
+#define CONSOLE_EVENT_GROUPS   32u
+#define CONSOLE_EVENT_GUEST(n) (1ull << (n) % CONSOLE_EVENT_GROUPS)
+#define CONSOLE_EVENT_LOG      (1ull << 60) /* the kernel's log has a new line: root has bound its bell to this */
+#define CONSOLE_EVENT_CONTROL  (1ull << 61)
+#define CONSOLE_EVENT_IRQ      (1ull << 62)
 
 /* Addresses in the console's domain. */
 #define CONSOLE_BOOT_VA        0x0000000010000000ull /* struct console_boot, read only */
 #define CONSOLE_CONTROL_VA     0x0000000010010000ull /* struct channel to root; the console is its "guest" side */
 #define CONSOLE_LOG_RING_VA    0x0000000010100000ull /* struct klog_ring, read only */
-#define CONSOLE_CHANNELS_VA    0x0000000010200000ull /* guest n's struct channel at + n * CONSOLE_CHANNEL_STRIDE */
+#define CONSOLE_CHANNELS_VA    0x0000000020000000ull /* guest n's struct channel at + n * CONSOLE_CHANNEL_STRIDE */
 #define CONSOLE_CHANNEL_STRIDE 0x10000ull
 #define CONSOLE_SCREEN_VA \
     0x0000000040000000ull /* video memory; + the lower bits of its address, so that large pages fit */
@@ -54,6 +57,7 @@ struct console_boot {
     char guest[CONSOLE_GUESTS_MAX][32];
     struct screen_facts screen; /* width 0: there is none */
 };
-_Static_assert(sizeof(struct console_boot) <= 4096, "one page");
+#define CONSOLE_BOOT_BYTES 0x4000ull
+_Static_assert(sizeof(struct console_boot) <= CONSOLE_BOOT_BYTES, "fits");
 
 #endif

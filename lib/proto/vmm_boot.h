@@ -22,8 +22,8 @@ enum {
     VMM_SLOT_ROOT_EVENT,    /* signal, with vmm_boot.root_bits, after changing control->state */
     VMM_SLOT_MEMORY = 8,    /* guest RAM pieces: VMM_SLOT_MEMORY + i */
     VMM_SLOT_REGION = 24, /* shared regions: VMM_SLOT_REGION + i; RIGHT_READ, and RIGHT_WRITE if vmm_region.writable */
-    VMM_SLOT_PEER = 32,   /* the event of guest n's monitor, RIGHT_SIGNAL, if both share a region: VMM_SLOT_PEER + n.
-                           * A peer may set any bit of it: none does more than make thread 0 look. */
+    VMM_SLOT_PEER = 32,   /* events of other guests' monitors, RIGHT_SIGNAL: VMM_SLOT_PEER_OF. A peer may set any bit
+                           * of one: none does more than make thread 0 look. */
 };
 
 /* Bits of the monitor's own event. */
@@ -58,7 +58,9 @@ enum {
 #define VMM_VCPUS_MAX      64
 #define VMM_REGIONS_MAX    4
 #define VMM_REGION_VECTORS 8u /* doorbells of a region, for each of its guests */
-#define VMM_PEERS_MAX      32
+#define VMM_PEERS_MAX      32 /* guests of one region */
+/* The event of the guest that has `number` in this guest's region i. */
+#define VMM_SLOT_PEER_OF(i, number) (VMM_SLOT_PEER + (i)*VMM_PEERS_MAX + (number))
 
 struct vmm_piece {
     uint64_t gpa, size;

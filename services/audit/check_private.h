@@ -9,11 +9,11 @@
 #include "services/audit/check.h"
 #include "services/audit/walk.h"
 
-#define OWNED_MAX   1024
-#define DOMAINS_MAX 128
-#define SPACES_MAX  128
-#define VCPUS_MAX   256
-#define REACHED_MAX 2048
+#define OWNED_MAX   8192
+#define DOMAINS_MAX 512
+#define SPACES_MAX  512
+#define VCPUS_MAX   1024
+#define REACHED_MAX 8192
 
 struct owned {
     uint64_t base, end;

@@ -33,7 +33,10 @@ static uint32_t allowed_in_region(const struct audit_boot *boot, unsigned n, uin
     if (region >= boot->region_count)
         return 0;
     const struct audit_region *r = &boot->region[region];
-    return r->writers >> n & 1 ? RW : r->readers >> n & 1 ? RIGHT_READ : 0;
+    for (unsigned i = 0; i < r->user_count && i < AUDIT_USERS_MAX; i++)
+        if (r->user[i].guest == n)
+            return r->user[i].writable ? RW : RIGHT_READ;
+    return 0;
 }
 
 static uint32_t allowed_to_service(const struct audit_boot *boot, uint32_t who, uint32_t owner)

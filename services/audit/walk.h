@@ -9,7 +9,7 @@
 
 #include "services/audit/view.h"
 
-#define POOL_PAGES_MAX (64u << 20 >> PAGE_SHIFT)
+#define POOL_PAGES_MAX (512u << 20 >> PAGE_SHIFT)
 
 enum walk_format { WALK_HOST, WALK_NPT, WALK_EPT };
 

@@ -101,6 +101,7 @@ static void root_news(const union record *r)
     enum guest_life life = r->guest.life;
     if (life == LIFE_OFF || life == LIFE_CRASHED || life == LIFE_FAILED) {
         char why[300];
+        guests_rang(CONSOLE_EVENT_GUEST(console.attached));
         read_guests(tsc_now()); /* its last words */
         format(why, sizeof why, "Guest %s is off: %s.", r->guest.name, r->guest.reason);
         detach(why);

@@ -64,6 +64,9 @@ uint64_t terminal_due(uint64_t now);
 void log_begin(uint64_t shown);
 bool log_is_read(void);
 void read_log(uint64_t now);
+/* These CONSOLE_EVENT_GUEST bits are set: those guests' channels may hold something. */
+void guests_rang(uint64_t bits);
+/* Reads the channels that may hold something. */
 void read_guests(uint64_t now);
 /* When there is more to read: a TSC value, NEVER. */
 uint64_t sources_due(uint64_t now);

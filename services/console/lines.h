@@ -15,7 +15,7 @@
 #include "mullion/types.h"
 
 #define LINE_BYTES  512 /* longer lines are broken */
-#define SOURCES_MAX 33
+#define SOURCES_MAX 257
 
 struct line_source {
     char name[32];

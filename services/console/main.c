@@ -11,13 +11,25 @@
 #include "services/console/console.h"
 #include "services/console/uart.h"
 
-#define POLL_BARE_MS 4 /* a serial port without an interrupt */
+#define POLL_BARE_MS 4          /* a serial port without an interrupt */
+#define KEPT_MAX     16384u     /* bytes of a source's last lines... */
+#define KEPT_BYTES   (1u << 20) /* ...and of all guests' together */
 _Static_assert(CONSOLE_GUESTS_MAX + 1 <= SOURCES_MAX, "all guests and the host");
 
 void thread_main(uint64_t argument);
 
 struct console console; /* zero at first, so that the image does not hold it */
 static bool have_irq, have_port;
+
+static void keep_lines(void)
+{
+    static char text[KEPT_BYTES], host_text[KEPT_MAX];
+    unsigned guests = console.guest_count;
+    uint32_t each = guests != 0 ? (uint32_t)min_u64(KEPT_MAX, KEPT_BYTES / guests) : 0;
+    for (unsigned n = 0; n < guests; n++)
+        scrollback_init(&console.kept[n], text + n * each, each);
+    scrollback_init(&console.kept[console.host], host_text, sizeof host_text);
+}
 
 static void start(void)
 {
@@ -28,6 +40,7 @@ static void start(void)
     for (unsigned n = 0; n < console.guest_count; n++)
         lines_add(&console.lines, b->guest[n]);
     console.host = lines_add(&console.lines, "mullion");
+    keep_lines();
 
     if (b->serial_port != 0 && sys_ports_open(CONSOLE_SLOT_SELF, CONSOLE_SLOT_PORTS) == OK)
         have_port = uart_init(b->serial_port, b->tsc_khz);
@@ -78,6 +91,7 @@ void thread_main(uint64_t argument)
         drain();
         if (have_irq)
             (void)sys_irq_ack(CONSOLE_SLOT_IRQ);
-        (void)sys_event_wait(CONSOLE_SLOT_EVENT, ~0ull, next_deadline(now));
+        struct syscall_result r = sys_event_wait(CONSOLE_SLOT_EVENT, ~0ull, next_deadline(now));
+        guests_rang(r.error == OK ? r.value : 0);
     }
 }

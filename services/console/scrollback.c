@@ -4,22 +4,27 @@
  */
 #include "services/console/scrollback.h"
 
+void scrollback_init(struct scrollback *s, char *text, uint32_t bytes)
+{
+    *s = (struct scrollback){.text = text, .bytes = bytes};
+}
+
 static char at(const struct scrollback *s, uint64_t i)
 {
-    return s->text[i % SCROLLBACK_BYTES];
+    return s->text[i % s->bytes];
 }
 
 void scrollback_keep(struct scrollback *s, const char *line, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        s->text[s->head++ % SCROLLBACK_BYTES] = line[i];
-    s->text[s->head++ % SCROLLBACK_BYTES] = '\n';
+        s->text[s->head++ % s->bytes] = line[i];
+    s->text[s->head++ % s->bytes] = '\n';
 }
 
 void scrollback_show(const struct scrollback *s, unsigned lines, void (*show)(void *, const char *, size_t),
                      void *context)
 {
-    uint64_t first = s->head > SCROLLBACK_BYTES ? s->head - SCROLLBACK_BYTES : 0;
+    uint64_t first = s->head > s->bytes ? s->head - s->bytes : 0;
     uint64_t from = s->head;
     for (unsigned n = 0; n < lines && from > first; n++) {
         uint64_t end = from - 1; /* this line's '\n' */

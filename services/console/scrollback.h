@@ -7,12 +7,14 @@
 
 #include "mullion/types.h"
 
-#define SCROLLBACK_BYTES 16384u
-
 struct scrollback {
     uint64_t head; /* bytes ever kept; each line ends with '\n' */
-    char text[SCROLLBACK_BYTES];
+    char *text;    /* the last `bytes` of them */
+    uint32_t bytes;
 };
+
+/* Nothing is kept yet. `bytes` is not 0. */
+void scrollback_init(struct scrollback *s, char *text, uint32_t bytes);
 
 void scrollback_keep(struct scrollback *s, const char *line, size_t size);
 /* Shows at most the last `lines` lines, each ended with CR LF. */

@@ -11,9 +11,11 @@
 #include "services/console/uart.h"
 
 #define FEED_BYTES 64u /* read from a source at a time */
+#define ALL_GUESTS (~0ull >> (64 - CONSOLE_EVENT_GROUPS))
 
 static uint64_t klog_tail;
-static char pending_input[256]; /* typed for the attached guest, and its channel is full */
+static uint64_t rung = ALL_GUESTS; /* CONSOLE_EVENT_GUEST bits of the guests whose channels may hold something */
+static char pending_input[256];    /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
 
 static struct channel *guest_channel(unsigned n)
@@ -70,10 +72,7 @@ uint64_t sources_due(uint64_t now)
 {
     if (uart_backlog() >= BACKLOG_MAX)
         return NEVER; /* it is looked at again when the wire is free */
-    bool left = !log_is_read();
-    for (unsigned n = 0; n < console.guest_count; n++)
-        left = left || channel_used(&guest_channel(n)->from_guest) != 0;
-    return left ? now : NEVER;
+    return rung != 0 || !log_is_read() ? now : NEVER;
 }
 
 /* ---- guests ---- */
@@ -97,6 +96,11 @@ void send_input(void)
         (void)sys_event_signal(CONSOLE_SLOT_GUEST_EVENT + console.attached, VMM_EVENT_INPUT);
 }
 
+void guests_rang(uint64_t bits)
+{
+    rung |= bits & ALL_GUESTS;
+}
+
 void read_guests(uint64_t now)
 {
     static unsigned turn;
@@ -104,16 +108,21 @@ void read_guests(uint64_t now)
     /* Some from each in turn, until all are empty or the wire is busy; then the first was served best, so it is another
      * each time. */
     unsigned first = turn++;
+    uint64_t look = rung;
+    rung = 0;
     for (unsigned round = 0; more && round < CHANNEL_RING_BYTES / FEED_BYTES; round++) {
         more = false;
         for (unsigned i = 0; i < console.guest_count; i++) {
             unsigned n = (first + i) % console.guest_count;
+            if ((look & CONSOLE_EVENT_GUEST(n)) == 0)
+                continue;
             uint8_t bytes[FEED_BYTES];
             struct channel_ring *r = &guest_channel(n)->from_guest;
             size_t before = channel_used(r);
             if (uart_backlog() >= BACKLOG_MAX && (console.attached == NO_GUEST || console.attached == n)) {
                 if (before != 0)
                     lines_more(&console.lines, n, now);
+                rung |= before != 0 ? CONSOLE_EVENT_GUEST(n) : 0;
                 continue;
             }
             size_t count = channel_read(r, bytes, sizeof bytes);
@@ -132,6 +141,7 @@ void read_guests(uint64_t now)
         }
         uart_service(now);
     }
+    rung |= more ? look : 0;
 }
 
 void attach(unsigned n)

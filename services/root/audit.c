@@ -10,9 +10,9 @@
 #include "services/root/regions.h"
 #include "services/root/service.h"
 
-#define SHARED_BYTES  (PAGE_SIZE + AUDIT_ANSWER_BYTES) /* struct audit_boot, then struct audit_answer */
-#define BREAK_VA      (VMM_GUEST_VA - SIZE_2M)         /* nothing is there in a monitor */
-#define WAIT_MS       3000                             /* for an answer */
+#define SHARED_BYTES  (AUDIT_BOOT_BYTES + AUDIT_ANSWER_BYTES) /* struct audit_boot, then struct audit_answer */
+#define BREAK_VA      (VMM_GUEST_VA - SIZE_2M)                /* nothing is there in a monitor */
+#define WAIT_MS       3000                                    /* for an answer */
 #define AUDIT_LATE_MS 1000
 #define AUDIT_REST_MS 100
 #define NOT_BROKEN    (~0u)
@@ -31,7 +31,7 @@ static struct audit_boot *boot_page(void)
 }
 static const struct audit_answer *answer_page(void)
 {
-    return (const struct audit_answer *)(checker.page + PAGE_SIZE);
+    return (const struct audit_answer *)(checker.page + AUDIT_BOOT_BYTES);
 }
 static uint64_t ticks(void)
 {
@@ -72,8 +72,8 @@ static const struct service_grant grants[] = {
 };
 
 static const struct service_mapping mappings[] = {
-    {AUDIT_BOOT_VA, SERVICE_SHARED, RIGHT_READ, 0, PAGE_SIZE},
-    {AUDIT_ANSWER_VA, SERVICE_SHARED, RIGHT_READ | RIGHT_WRITE, PAGE_SIZE, AUDIT_ANSWER_BYTES},
+    {AUDIT_BOOT_VA, SERVICE_SHARED, RIGHT_READ, 0, AUDIT_BOOT_BYTES},
+    {AUDIT_ANSWER_VA, SERVICE_SHARED, RIGHT_READ | RIGHT_WRITE, AUDIT_BOOT_BYTES, AUDIT_ANSWER_BYTES},
     {AUDIT_SHOWN_VA, ROOT_SLOT_SHOWN, RIGHT_READ, 0, 0},
     {AUDIT_POOL_VA, ROOT_SLOT_POOL, RIGHT_READ, 0, 0},
 };

@@ -11,8 +11,8 @@
 #include "services/root/service.h"
 
 #define SHARED_BOOT    0ull
-#define SHARED_CHANNEL PAGE_SIZE
-#define SHARED_BYTES   (PAGE_SIZE + CHANNEL_BYTES)
+#define SHARED_CHANNEL CONSOLE_BOOT_BYTES
+#define SHARED_BYTES   (CONSOLE_BOOT_BYTES + CHANNEL_BYTES)
 _Static_assert(CONFIG_GUESTS_MAX <= CONSOLE_GUESTS_MAX, "the console knows all guests");
 
 struct service console_service;
@@ -125,7 +125,7 @@ static const struct service_grant grants[] = {
 };
 
 static const struct service_mapping mappings[] = {
-    {CONSOLE_BOOT_VA, SERVICE_SHARED, RIGHT_READ, SHARED_BOOT, PAGE_SIZE},
+    {CONSOLE_BOOT_VA, SERVICE_SHARED, RIGHT_READ, SHARED_BOOT, CONSOLE_BOOT_BYTES},
     {CONSOLE_CONTROL_VA, SERVICE_SHARED, RIGHT_READ | RIGHT_WRITE, SHARED_CHANNEL, CHANNEL_BYTES},
     {CONSOLE_LOG_RING_VA, ROOT_SLOT_LOG_RING, RIGHT_READ, 0, sizeof(struct klog_ring)},
 };

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include "lib/print.h"
+#include "lib/proto/console_boot.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/clock.h"
@@ -36,7 +37,7 @@ bool guest_place(unsigned n)
         return false;
     g->event = event.value;
     g->private_hpa = ram_place_private(g->private_bytes);
-    if (!regions_ready(n))
+    if (!regions_join(n))
         return false;
     g->placed = g->private_hpa != 0 && ram_place_guest(g->config->memory, &g->ram);
     if (!g->placed)
@@ -96,8 +97,8 @@ static void fill_boot(unsigned n)
     b->vcpus = c->cpu_count;
     b->memory_bytes = c->memory;
     b->tsc_khz = ROOT_BOOT->tsc_khz;
-    b->root_bits = 1ull << n;
-    b->console_bits = 1ull << n;
+    b->root_bits = ROOT_EVENT_GUEST(n);
+    b->console_bits = CONSOLE_EVENT_GUEST(n);
     memcpy(b->vendor, ROOT_BOOT->backend, sizeof b->vendor - 1);
     b->piece_count = g->ram.count;
     for (unsigned i = 0; i < g->ram.count; i++)
@@ -225,7 +226,7 @@ bool guest_make(unsigned n, char *why, size_t why_size)
         return false;
     }
     uint64_t quota = quota_pages(g, &vmm);
-    struct syscall_result domain = sys_domain_create(quota, mask, root_event, 1ull << n, TAG_MONITOR(n));
+    struct syscall_result domain = sys_domain_create(quota, mask, root_event, ROOT_EVENT_GUEST(n), TAG_MONITOR(n));
     if (domain.error != OK) {
         format(why, why_size, "its monitor's domain cannot be made (%llu pages of kernel memory): %s",
                (unsigned long long)quota, error_text(domain.error));

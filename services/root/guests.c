@@ -38,6 +38,11 @@ void guests_init(void)
     }
 }
 
+static bool lives(const struct guest *g)
+{
+    return g->phase == PHASE_ON || g->phase == PHASE_STOPPING;
+}
+
 static void note(unsigned n, enum guest_state state, const char *text)
 {
     struct guest *g = &guests[n];
@@ -173,14 +178,16 @@ static void monitor_died(unsigned n, uint64_t domain_state)
     ended(n, GUEST_CRASHED, g->config->on_crash, "on-crash", words);
 }
 
-static void look(unsigned n)
+/* False: it had nothing to say. */
+static bool look(unsigned n)
 {
     struct guest *g = &guests[n];
     const struct root_boot *b = ROOT_BOOT;
     char reason[128], words[160];
     struct syscall_result domain = sys_query(g->domain, QUERY_DOMAIN_STATE, 0);
     uint32_t state = atomic_load(&guest_control(n)->state);
-    if (state != g->seen_state) {
+    bool said = state != g->seen_state;
+    if (said) {
         g->seen_state = state;
         switch (state) {
         case GUEST_RUNNING: {
@@ -203,30 +210,29 @@ static void look(unsigned n)
             if (code != 0)
                 format(words, sizeof words, "it has switched itself off, with exit code %u", code);
             ended(n, GUEST_POWEROFF, POLICY_STOP, "", words);
-            return;
+            return true;
         }
-        case GUEST_RESET: ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", "it has asked for a reset"); return;
+        case GUEST_RESET:
+            ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", "it has asked for a reset");
+            return true;
         case GUEST_CRASHED:
             copy_reason(n, reason, sizeof reason);
             format(words, sizeof words, "crashed: %s", reason);
             ended(n, GUEST_CRASHED, g->config->on_crash, "on-crash", words);
-            return;
+            return true;
         case GUEST_FAILED:
             copy_reason(n, reason, sizeof reason);
             format(words, sizeof words, "could not be started: %s", reason);
             ended(n, GUEST_FAILED, POLICY_STOP, "", words);
-            return;
+            return true;
         default: break;
         }
     }
     if (domain.error != OK || (domain.value != DOMAIN_RUNNING && domain.value != DOMAIN_EMPTY)) {
         monitor_died(n, domain.value);
-        return;
+        return true;
     }
-    if (g->phase == PHASE_STOPPING && tsc_now() >= g->deadline) {
-        root_log(LOG_INFO, "guest %s: did not switch itself off in time and is stopped", g->config->name);
-        end(n, GUEST_OFF, "stopped by the user, after it had not switched itself off in time");
-    }
+    return said;
 }
 
 /* One step of destroying *handle. True: it is gone. */
@@ -275,33 +281,55 @@ static void receipt(const struct guest *g)
              g->config->name, (unsigned long long)g->zeroed, (unsigned long long)ticks);
 }
 
-uint64_t guests_work(uint64_t bits)
+unsigned guests_look(uint64_t bits)
 {
-    (void)bits; /* hints: a monitor may set anybody's, so everybody is looked at */
+    unsigned in_vain = 0;
+    for (unsigned group = 0; group < ROOT_EVENT_GROUPS; group++)
+        for (unsigned n = group; (bits & ROOT_EVENT_GUEST(group)) != 0 && n < root_config.guest_count;
+             n += ROOT_EVENT_GROUPS)
+            if (lives(&guests[n]) && !look(n))
+                in_vain++;
+    return in_vain;
+}
+
+/* Its power button was pressed, and it has not gone. */
+static void stop_late(unsigned n)
+{
+    root_log(LOG_INFO, "guest %s: did not switch itself off in time and is stopped", guests[n].config->name);
+    end(n, GUEST_OFF, "stopped by the user, after it had not switched itself off in time");
+}
+
+/* Steps until it is gone, or the slice is over (false). */
+static bool end_guest(unsigned n, uint64_t slice_end)
+{
+    struct guest *g = &guests[n];
+    while (!end_step(g))
+        if (tsc_now() >= slice_end)
+            return false;
+    g->phase = PHASE_OFF;
+    audit_due();
+    receipt(g);
+    if (g->restart_wanted) {
+        g->restart_wanted = false;
+        start(n);
+    } else {
+        g->changed = true;
+    }
+    return true;
+}
+
+uint64_t guests_work(void)
+{
     uint64_t again = NEVER;
     uint64_t slice_end = tsc_now() + ROOT_BOOT->tsc_khz * WORK_SLICE_US / 1000;
     for (unsigned n = 0; n < root_config.guest_count; n++) {
         struct guest *g = &guests[n];
-        if (g->phase == PHASE_ON || g->phase == PHASE_STOPPING)
-            look(n);
+        if (g->phase == PHASE_STOPPING && tsc_now() >= g->deadline)
+            stop_late(n);
         if (g->phase == PHASE_ENDING && audit_looks())
             again = min_u64(again, tsc_now() + ticks_of_ms(1));
-        while (g->phase == PHASE_ENDING && !audit_looks()) {
-            if (end_step(g)) {
-                g->phase = PHASE_OFF;
-                audit_due();
-                receipt(g);
-                if (g->restart_wanted) {
-                    g->restart_wanted = false;
-                    start(n);
-                } else {
-                    g->changed = true;
-                }
-            } else if (tsc_now() >= slice_end) {
-                again = 0;
-                break;
-            }
-        }
+        else if (g->phase == PHASE_ENDING && !end_guest(n, slice_end))
+            again = 0;
         if (g->phase == PHASE_STOPPING)
             again = min_u64(again, g->deadline);
     }

@@ -13,6 +13,7 @@
 #include "services/root/service.h"
 
 #define CONFIG_NAME "mullion.conf"
+#define VAIN_REST   20 /* times as long a rest as the time spent on looking in vain: at most 5% of CPU 0 */
 
 struct config root_config;
 uint64_t root_event;
@@ -58,9 +59,9 @@ uint64_t ticks_of_ms(uint64_t ms)
     return ROOT_BOOT->tsc_khz * ms;
 }
 
-void root_rest(uint64_t ms)
+void root_rest(uint64_t ticks)
 {
-    (void)sys_event_wait(rest_event, 1, tsc_now() + ticks_of_ms(ms));
+    (void)sys_event_wait(rest_event, 1, tsc_now() + ticks);
 }
 
 static void print_mistake(void *context, unsigned line, const char *text)
@@ -129,6 +130,30 @@ static void start_services(void)
             (void)service_start(s); /* what fails has been logged; the others run */
 }
 
+/* Waits for bells, and for what is due. A round: services first, since what the shell asks for may be work for the
+ * guests. Root comes first on CPU 0, and any monitor may ring: so it rests a millisecond after each round, and longer
+ * where it has looked for long in vain. Then none can use root to keep the CPU from others. */
+static noreturn void serve(void)
+{
+    uint64_t bits = ~0ull;
+    for (;;) {
+        services_watch();
+        requests_take();
+        uint64_t before = tsc_now();
+        uint64_t rest = ticks_of_ms(1);
+        if (guests_look(bits) != 0)
+            rest = max_u64(rest, (tsc_now() - before) * VAIN_REST);
+        uint64_t again = guests_work();
+        again = min_u64(again, audit_work(guests_idle()));
+        again = min_u64(again, requests_answer());
+        root_rest(rest);
+        /* `again` 0: as long a rest as the work took, for the same reason. */
+        uint64_t deadline = again == 0 ? tsc_now() + ROOT_BOOT->tsc_khz / 2 : again;
+        struct syscall_result r = sys_event_wait(root_event, ~0ull, deadline);
+        bits = r.error == OK ? r.value : 0;
+    }
+}
+
 void thread_main(uint64_t argument)
 {
     (void)argument;
@@ -161,19 +186,5 @@ void thread_main(uint64_t argument)
     root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",
              (unsigned long long)(b->tsc_khz ? (tsc_now() - b->entry_tsc) / b->tsc_khz : 0));
 
-    uint64_t bits = 0;
-    for (;;) {
-        services_watch();
-        requests_take(); /* before the guests: what the shell asks for may be work for them */
-        uint64_t again = guests_work(bits);
-        again = min_u64(again, audit_work(guests_idle()));
-        again = min_u64(again, requests_answer());
-        /* Root comes first on CPU 0, and any monitor may ring its bell: a rest of a millisecond each time, so that none
-         * can use root to keep the CPU from others. */
-        root_rest(1);
-        /* `again` 0: as long a rest as the work took, for the same reason. */
-        uint64_t deadline = again == 0 ? tsc_now() + b->tsc_khz / 2 : again;
-        struct syscall_result r = sys_event_wait(root_event, ~0ull, deadline);
-        bits = r.error == OK ? r.value : 0;
-    }
+    serve();
 }

@@ -34,7 +34,7 @@ static void acpi_off(void)
 {
     if (can_power) {
         port_out16(ROOT_BOOT->pm1a_port, (uint16_t)((ROOT_BOOT->pm1a_sleep_type & 7u) << 10 | PM1_SLP_EN));
-        root_rest(500);
+        root_rest(ticks_of_ms(500));
     }
 }
 
@@ -65,7 +65,7 @@ static void reset(struct note_record *why)
     if (can_reset) {
         port_out8(PORT_RESET, 0x02);
         port_out8(PORT_RESET, 0x06);
-        root_rest(100);
+        root_rest(ticks_of_ms(100));
     }
     record_note(why, NOTE_ERROR, "This machine cannot be reset by software. All guests run on.");
 }

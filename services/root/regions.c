@@ -10,10 +10,14 @@
 
 #define MOVE_PAGES 12 /* tables that a guest may leave behind when it moves a region about: three for each place */
 
-_Static_assert(CONFIG_GUESTS_MAX <= VMM_PEERS_MAX && CONFIG_REGIONS_MAX <= AUDIT_REGIONS_MAX, "all have a number");
+#define NO_USER 0xffffu
+_Static_assert(CONFIG_GUESTS_MAX < NO_USER && CONFIG_REGIONS_MAX <= AUDIT_REGIONS_MAX, "all have a number");
+_Static_assert(VMM_PEERS_MAX <= AUDIT_USERS_MAX, "the checker knows all users");
 
+/* A guest's number in a region is its place among the region's users. It keeps it as long as it is there. */
 static struct {
-    uint64_t hpa, memory; /* handle; 0: none */
+    uint64_t hpa, memory;         /* handle; 0: none */
+    uint16_t user[VMM_PEERS_MAX]; /* guests; NO_USER */
 } place[CONFIG_REGIONS_MAX];
 
 static uint64_t zeroed(uint64_t hpa, uint64_t size, uint32_t tag)
@@ -35,6 +39,7 @@ void regions_init(void)
     for (unsigned r = 0; r < root_config.region_count; r++) {
         const struct config_region *c = &root_config.region[r];
         char size[24];
+        memset(place[r].user, 0xff, sizeof place[r].user);
         place[r].hpa = ram_place_region(c->size);
         if (place[r].hpa != 0)
             place[r].memory = zeroed(place[r].hpa, c->size, TAG_SHARED_REGION(r));
@@ -44,13 +49,37 @@ void regions_init(void)
     }
 }
 
-bool regions_ready(unsigned n)
+/* Guest `n` for NO_USER: a free number. VMM_PEERS_MAX: it has none. */
+static unsigned number_of(unsigned r, unsigned n)
 {
-    const struct config_guest *c = &root_config.guest[n];
-    for (unsigned i = 0; i < c->region_count; i++)
-        if (place[c->region[i].region].memory == 0)
-            return false;
-    return true;
+    unsigned k = 0;
+    while (k < VMM_PEERS_MAX && place[r].user[k] != n)
+        k++;
+    return k;
+}
+
+bool regions_join(unsigned n)
+{
+    const struct config_guest *c = guests[n].config;
+    bool all = true;
+    for (unsigned i = 0; i < c->region_count; i++) {
+        unsigned r = c->region[i].region, k = number_of(r, NO_USER);
+        if (k < VMM_PEERS_MAX)
+            place[r].user[k] = (uint16_t)n;
+        else
+            root_log(LOG_ERROR, "guest %s: shared region %s has %u guests already", c->name, c->region[i].name, k);
+        all = all && k < VMM_PEERS_MAX && place[r].memory != 0;
+    }
+    return all;
+}
+
+void regions_leave(unsigned n)
+{
+    for (unsigned r = 0; r < root_config.region_count; r++) {
+        unsigned k = number_of(r, n);
+        if (k < VMM_PEERS_MAX)
+            place[r].user[k] = NO_USER;
+    }
 }
 
 /* Which of guest n's regions is region r; region_count: none. */
@@ -63,11 +92,6 @@ static unsigned number_in(unsigned n, unsigned r)
     return i;
 }
 
-static bool has(unsigned n, unsigned r)
-{
-    return number_in(n, r) < root_config.guest[n].region_count;
-}
-
 void regions_describe(unsigned n, struct vmm_boot *b)
 {
     const struct config_guest *c = &root_config.guest[n];
@@ -78,15 +102,14 @@ void regions_describe(unsigned n, struct vmm_boot *b)
         string_copy(to->name, c->region[i].name, sizeof to->name);
         to->size = c->region[i].size;
         to->writable = c->region[i].writable;
-        for (unsigned other = 0; other < root_config.guest_count; other++) {
-            if (!has(other, r))
+        to->number = number_of(r, n);
+        for (unsigned k = 0; k < VMM_PEERS_MAX; k++) {
+            unsigned other = place[r].user[k];
+            if (other == NO_USER)
                 continue;
-            if (other == n)
-                to->number = to->peer_count;
-            else if (guests[other].event != 0)
-                to->peer[to->peer_count] = (struct vmm_peer){(uint16_t)(VMM_SLOT_PEER + other),
-                                                             (uint16_t)number_in(other, r)};
-            to->peer_count++;
+            to->peer_count = k + 1;
+            if (other != n && guests[other].event != 0)
+                to->peer[k] = (struct vmm_peer){(uint16_t)VMM_SLOT_PEER_OF(i, k), (uint16_t)number_in(other, r)};
         }
     }
 }
@@ -94,6 +117,19 @@ void regions_describe(unsigned n, struct vmm_boot *b)
 static uint64_t rights_of(const struct config_shared *s)
 {
     return RIGHT_READ | (s->writable ? RIGHT_WRITE : 0);
+}
+
+/* The events of all others in guest n's region i. */
+static enum error give_peers(unsigned n, unsigned i)
+{
+    unsigned r = guests[n].config->region[i].region;
+    enum error e = OK;
+    for (unsigned k = 0; k < VMM_PEERS_MAX && e == OK; k++) {
+        unsigned other = place[r].user[k];
+        if (other != NO_USER && other != n && guests[other].event != 0)
+            e = sys_handle_grant(guests[n].domain, guests[other].event, RIGHT_SIGNAL, VMM_SLOT_PEER_OF(i, k)).error;
+    }
+    return e;
 }
 
 enum error regions_give(unsigned n)
@@ -108,13 +144,8 @@ enum error regions_give(unsigned n)
         if (e == OK)
             e = sys_map(g->domain, VMM_REGIONS_VA + i * VMM_REGION_STRIDE, memory, 0, s->size, rights_of(s));
     }
-    for (unsigned other = 0; other < root_config.guest_count && e == OK; other++) {
-        bool peer = false;
-        for (unsigned i = 0; i < c->region_count; i++)
-            peer = peer || has(other, c->region[i].region);
-        if (peer && other != n && guests[other].event != 0)
-            e = sys_handle_grant(g->domain, guests[other].event, RIGHT_SIGNAL, VMM_SLOT_PEER + other).error;
-    }
+    for (unsigned i = 0; i < c->region_count && e == OK; i++)
+        e = give_peers(n, i);
     return e;
 }
 
@@ -129,14 +160,15 @@ uint64_t regions_table_pages(const struct config_guest *c)
 void regions_for_audit(struct audit_boot *a)
 {
     a->region_count = root_config.region_count;
-    for (unsigned n = 0; n < root_config.guest_count; n++) {
-        const struct config_guest *c = &root_config.guest[n];
-        for (unsigned i = 0; i < c->region_count; i++) {
-            struct audit_region *r = &a->region[c->region[i].region];
-            r->readers |= 1u << n;
-            r->writers |= c->region[i].writable ? 1u << n : 0;
+    for (unsigned r = 0; r < root_config.region_count; r++)
+        for (unsigned k = 0; k < VMM_PEERS_MAX; k++) {
+            unsigned n = place[r].user[k];
+            struct audit_region *to = &a->region[r];
+            if (n == NO_USER)
+                continue;
+            to->user[to->user_count].guest = (uint16_t)n;
+            to->user[to->user_count++].writable = guests[n].config->region[number_in(n, r)].writable;
         }
-    }
 }
 
 /* at->inner 0: the region itself; 1 + n: guest n */

@@ -14,8 +14,11 @@
 /* Finds a place for each region, and zeroes it: memory without an earlier owner may hold what firmware or an earlier
  * system left. Before any guest is placed. What fails is logged. */
 void regions_init(void);
-/* All the regions of guest n are there. */
-bool regions_ready(unsigned n);
+/* Guest n becomes a user of its regions, and gets a number in each. False (and logged): one is not there or has no
+ * number left. */
+bool regions_join(unsigned n);
+/* It is no user any more. */
+void regions_leave(unsigned n);
 /* Fills in what its monitor must know. Events of all guests must be there. */
 void regions_describe(unsigned n, struct vmm_boot *b);
 /* Handles and mappings for a monitor that is being made: its regions, and its peers' events to signal. */

@@ -31,10 +31,13 @@
 /* Priorities: services before monitors before guests (mullion/abi.h: higher runs first). */
 enum { PRIORITY_GUEST = 3, PRIORITY_MONITOR = 4, PRIORITY_AUDIT = 5, PRIORITY_SERVICE = 6 };
 
-/* Bits of root's event: n: guest n's monitor has something to say, or its domain has stopped; and this one: a service
- * has. Every monitor may set them all: they are hints where to look, and prove nothing. */
-#define ROOT_EVENT_SERVICES (1ull << 48)
-_Static_assert(CONFIG_GUESTS_MAX <= 48, "the bits do not meet");
+/* Bits of root's event: guest n's monitor has something to say, or its domain has stopped; and the same of a service.
+ * Several guests share a bit: it is a hint where to look, and what there is to say stands in the guest's own control
+ * page and in its domain's state. Every monitor may set all bits: that makes root look in vain, and nothing else. None
+ * can take a bit away, so none can hide another's bell. */
+#define ROOT_EVENT_GROUPS   32u
+#define ROOT_EVENT_GUEST(n) (1ull << (n) % ROOT_EVENT_GROUPS)
+#define ROOT_EVENT_SERVICES (1ull << 32)
 
 extern struct config root_config;
 extern uint64_t root_event; /* handle */
@@ -45,7 +48,7 @@ void root_log(enum log_level level, const char *text, ...) print_like(2, 3);
 const char *error_text(enum error e);
 uint64_t ticks_of_ms(uint64_t ms);
 /* Lets time pass, whatever bells are rung meanwhile. */
-void root_rest(uint64_t ms);
+void root_rest(uint64_t ticks);
 
 /* ram.c: the machine's RAM. Handles returned are root's; 0: it failed (and was logged). */
 void ram_init(void);
@@ -80,9 +83,11 @@ enum error program_load(const struct program *p, uint64_t domain, uint64_t memor
 /* guests.c */
 void guests_init(void);
 void guests_autostart(void);
-/* Looks at the guests whose bits are set, and at deadlines; does a bounded step of what is due. Returns when it wants
- * to be called again: a TSC value (0: at once after others had a chance), NEVER. */
-uint64_t guests_work(uint64_t bits);
+/* Looks at the guests whose bits of root's event are set. Returns how many had nothing to say. */
+unsigned guests_look(uint64_t bits);
+/* Does a bounded step of what is due. Returns when it wants to be called again: a TSC value (0: at once after others
+ * had a chance), NEVER. */
+uint64_t guests_work(void);
 /* None is starting or ending. */
 bool guests_idle(void);
 /* The shell's commands. `answer`: a note in words, which is filled. False: it was refused. */

@@ -409,14 +409,25 @@ static void test_ring0_in_a_guest(void **state)
  * alone has. */
 static uint64_t region[3];
 
+/* Guest 1 is a user of region i, and guest 0 too if `both`. */
+static void allow(unsigned i, bool both, bool first_writes, bool second_writes)
+{
+    struct audit_region *r = &boot.region[i];
+    r->user_count = both ? 2 : 1;
+    r->user[0].guest = !both;
+    r->user[0].writable = both ? first_writes : second_writes;
+    r->user[1].guest = 1;
+    r->user[1].writable = second_writes;
+}
+
 static void make_regions(void)
 {
     for (unsigned i = 0; i < 3; i++)
         region[i] = carve(2 * PAGE_SIZE, TAG_SHARED_REGION(i));
     boot.region_count = 3;
-    boot.region[0] = (struct audit_region){3, 3};
-    boot.region[1] = (struct audit_region){3, 1};
-    boot.region[2] = (struct audit_region){2, 2};
+    allow(0, true, true, true);
+    allow(1, true, true, false);
+    allow(2, false, true, true);
 }
 
 /* As monitors map them: into themselves and into their guests. */
@@ -444,18 +455,19 @@ static void test_regions(void **state)
     assert_int_equal(out.region_bytes[3], 0);
     assert_int_equal(out.free_bytes, RAM_SIZE - next_offset);
     /* With fewer rights than configured it is all right, too. */
-    boot.region[1].writers = 3;
+    allow(1, true, true, true);
     passes();
     /* The configuration says less than what is there: in the guest and in its monitor. */
-    boot.region[1] = (struct audit_region){3, 0};
+    allow(1, true, false, false);
     finds_with(AUDIT_RIGHTS, TAG_GUEST(0), TAG_SHARED_REGION(1), frame_of(region[1]), 2 * PAGE_SIZE, AUDIT_RIGHTS);
     finds_with(AUDIT_RIGHTS, TAG_MONITOR(0), TAG_SHARED_REGION(1), frame_of(region[1]), 2 * PAGE_SIZE, AUDIT_RIGHTS);
     assert_int_equal(out.violation_count, 2);
-    boot.region[1] = (struct audit_region){1, 1};
+    allow(1, true, true, false);
+    boot.region[1].user_count = 1;
     finds_with(AUDIT_OWNER, TAG_GUEST(1), TAG_SHARED_REGION(1), frame_of(region[1]), 2 * PAGE_SIZE, AUDIT_OWNER);
     finds_with(AUDIT_OWNER, TAG_MONITOR(1), TAG_SHARED_REGION(1), frame_of(region[1]), 2 * PAGE_SIZE, AUDIT_OWNER);
     assert_int_equal(out.violation_count, 2);
-    boot.region[1] = (struct audit_region){3, 1};
+    allow(1, true, true, false);
     boot.region_count = 2; /* a region that is not configured at all */
     finds_with(AUDIT_OWNER, TAG_GUEST(1), TAG_SHARED_REGION(2), frame_of(region[2]), 2 * PAGE_SIZE, AUDIT_OWNER);
 }

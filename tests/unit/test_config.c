@@ -355,14 +355,17 @@ static void test_flood(void **state)
 static void test_too_many(void **state)
 {
     (void)state;
-    static char text[8192];
+    static char text[32768];
     size_t n = 0;
-    for (int i = 0; i < 33; i++)
+    struct config_machine large = machine;
+    large.kernel_memory = 256ull << 20;
+    for (int i = 0; i <= CONFIG_GUESTS_MAX; i++)
         n += (size_t)snprintf(text + n, sizeof text - n,
-                              "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
-    parse(text);
-    assert_non_null(strstr(told, "129: guest 'g32' is one too many; at most 32"));
-    assert_int_equal(c.guest_count, 32);
+                              "[guest g%d]\nshare = 1%% of cpu %d\nmemory = 1M\nkernel = tiny.elf\n", i, i % 3);
+    told[0] = 0;
+    config_parse(&c, text, n, &large, note, NULL);
+    assert_non_null(strstr(told, "1025: guest 'g256' is one too many; at most 256"));
+    assert_int_equal(c.guest_count, 256);
 }
 
 /* The kernel's pool is small on a small machine: said in words, and who stands first has it. */

@@ -54,6 +54,21 @@ static void test_places(void **state)
     assert_false(choose(ram + 3, 1, taken, 0, MB(4), &base));
 }
 
+/* A guest with one CPU needs 448 KiB of the pool (config/config.h) and little memory. */
+static void test_sizes(void **state)
+{
+    (void)state;
+    assert_int_equal(pool_bytes(MB(64), 1), MB(4));
+    assert_int_equal(pool_bytes(MB(512), 4), MB(32));
+    assert_int_equal(pool_bytes(MB(1024), 4), MB(64));
+    assert_int_equal(pool_bytes(MB(16384), 64), MB(320));
+    assert_int_equal(pool_bytes(MB(1) << 20, 1024), MB(512));
+    assert_true(pool_bytes(MB(1024), 4) > 100 * (448ull << 10));
+    assert_true(pool_bytes(MB(4096), 64) > 256 * (448ull << 10));
+    for (uint64_t ram = MB(32); ram < MB(1) << 20; ram += ram / 3)
+        assert_int_equal(pool_bytes(ram, 3) % SIZE_2M, 0);
+}
+
 static void test_against_trying_all(void **state)
 {
     (void)state;
@@ -95,6 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_against_trying_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

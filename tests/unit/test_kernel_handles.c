@@ -168,6 +168,35 @@ static void test_every_call_asks_for_its_right(void **state)
     }
 }
 
+static unsigned table_pages(void)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(root->handles); i++)
+        n += root->handles[i] != NULL;
+    return n;
+}
+
+/* Pages come when they are needed, one by one; the lowest free slot is taken, wherever slots were freed. */
+static void test_a_table_grows(void **state)
+{
+    (void)state;
+    uint64_t first = made(call0(T, SYS_EVENT_CREATE)), last = first;
+    assert_int_equal(table_pages(), 1);
+    for (uint64_t n = 0; n < 3000; n++) {
+        uint64_t slot = made(call0(T, SYS_EVENT_CREATE));
+        assert_true(slot > last);
+        last = slot;
+        assert_int_equal(table_pages(), last / HANDLES_PER_PAGE + 1);
+    }
+    const uint64_t closed[] = {2500, 300, 2999, 301, 900};
+    for (size_t i = 0; i < ARRAY_SIZE(closed); i++)
+        assert_int_equal(call1(T, SYS_HANDLE_CLOSE, closed[i]).error, OK);
+    assert_int_equal(made(call4(T, SYS_HANDLE_GRANT, ROOT_SLOT_SELF, first, RIGHT_SIGNAL, 300)), 300);
+    const uint64_t order[] = {301, 900, 2500, 2999, last + 1};
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+        assert_int_equal(made(call0(T, SYS_EVENT_CREATE)), order[i]);
+}
+
 static void test_a_full_table(void **state)
 {
     (void)state;
@@ -495,6 +524,7 @@ int main(void)
         ON_A_MACHINE(test_numbers_that_name_nothing),
         ON_A_MACHINE(test_grants_only_narrow),
         ON_A_MACHINE(test_every_call_asks_for_its_right),
+        ON_A_MACHINE(test_a_table_grows),
         ON_A_MACHINE(test_a_full_table),
         ON_A_MACHINE(test_a_full_table_and_a_vcpu),
         ON_A_MACHINE(test_quotas_are_split_and_come_back),
