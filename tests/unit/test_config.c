@@ -305,7 +305,7 @@ static void test_bytes(void **state)
     bad_line("cmdline = a\x1b[2J", "control character 0x1b");
     parse("[guest good]\ncpus = 1\nmemory = 64M\nkernel = vmlinuz\ncmdline = caf\xc3\xa9\n");
     assert_int_equal(c.mistakes, 0);
-    /* in a comment it is told, but hurts nobody */
+    /* in a comment it is reported, and no guest is left out */
     parse("; caf\xe9\n" GOOD "# \xff\n");
     assert_int_equal(c.mistakes, 2);
     assert_int_equal(c.guest_count, 1);
@@ -368,7 +368,7 @@ static void test_too_many(void **state)
     assert_int_equal(c.guest_count, 256);
 }
 
-/* The kernel's pool is small on a small machine: said in words, and who stands first has it. */
+/* The kernel's pool is small on a small machine. The first guests in the file get it; the message gives the numbers. */
 static void test_kernel_memory(void **state)
 {
     (void)state;

@@ -109,7 +109,7 @@ static void test_mistakes(void **state)
     bad("a 4K rw, b 4K rw, c 4K rw, d 4K rw, e 4K rw", "there are more than 4 regions; that many are allowed");
 }
 
-/* Who comes later must agree with who came first; who is left out has not come. */
+/* A guest must agree with those before it in the file; a guest that is left out does not count. */
 static void test_agreement(void **state)
 {
     (void)state;
