@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// sources: config/span.c lib/string.c
+/* Pieces of text: what each take_* function cuts off, what it leaves, and that its result is set also when it fails. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "config/span.h"
+
+typedef bool take(struct span *s, uint64_t *value);
+
+/* `text` is given in memory of exactly its size, so that the address sanitizer sees a read past its end. */
+static void taken(take *function, const char *text, uint64_t wanted, const char *rest)
+{
+    size_t size = strlen(text);
+    char *copy = malloc(size + (size == 0));
+    memcpy(copy, text, size);
+    struct span s = {copy, size};
+    uint64_t value = ~0ull;
+    assert_true(function(&s, &value));
+    assert_int_equal(value, wanted);
+    assert_true(span_is(s, rest));
+    free(copy);
+}
+
+static void not_taken(take *function, const char *text)
+{
+    size_t size = strlen(text);
+    char *copy = malloc(size + (size == 0));
+    memcpy(copy, text, size);
+    struct span s = {copy, size};
+    uint64_t value = ~0ull;
+    assert_false(function(&s, &value));
+    assert_int_equal(value, 0);
+    free(copy);
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    taken(take_number, "0", 0, "");
+    taken(take_number, "42x", 42, "x");
+    taken(take_number, "007 8", 7, " 8");
+    taken(take_number, "9007199254740993", 9007199254740993, "");
+    taken(take_number, "18446744073709551616", NUMBER_MAX, "");
+    taken(take_number, "99999999999999999999999999999999999999999,1", NUMBER_MAX, ",1");
+    not_taken(take_number, "");
+    not_taken(take_number, " 1");
+    not_taken(take_number, "-1");
+    not_taken(take_number, "x");
+    taken(take_number_or_hex, "0x1F4g", 0x1f4, "g");
+    taken(take_number_or_hex, "0xffffffffffffffffffffffff", NUMBER_MAX, "");
+    taken(take_number_or_hex, "12ab", 12, "ab");
+    not_taken(take_number_or_hex, "0x");
+    not_taken(take_number_or_hex, "0xg");
+    not_taken(take_number_or_hex, "x10");
+}
+
+static void test_sizes_and_times(void **state)
+{
+    (void)state;
+    taken(take_size, "1234", 1234, "");
+    taken(take_size, "96K", 96 << 10, "");
+    taken(take_size, "3 m", 3 << 20, "");
+    taken(take_size, "2G,", 2ull << 30, ",");
+    taken(take_size, "5 x", 5, " x");
+    taken(take_size, "512MB", 512 << 20, "B");
+    taken(take_size, "99999999999999999999G", NUMBER_MAX, "");
+    taken(take_size, "1152921504606846975G", NUMBER_MAX, "");
+    not_taken(take_size, "M");
+    not_taken(take_size, "");
+    taken(take_microseconds, "10ms", 10000, "");
+    taken(take_microseconds, "250 us.", 250, ".");
+    taken(take_microseconds, "99999999999999999999us", NUMBER_MAX, "");
+    taken(take_microseconds, "99999999999999999999ms", NUMBER_MAX / 1000 * 1000, "");
+    not_taken(take_microseconds, "10");
+    not_taken(take_microseconds, "10s");
+    not_taken(take_microseconds, "ms");
+}
+
+static void test_items(void **state)
+{
+    (void)state;
+    struct span list = span_of(" a b ,,c"), item;
+    assert_true(take_item(&list, &item) && span_is(item, "a b"));
+    assert_true(take_item(&list, &item) && span_is(item, ""));
+    assert_true(take_item(&list, &item) && span_is(item, "c"));
+    assert_false(take_item(&list, &item));
+    assert_int_equal(item.size, 0);
+    struct span words = span_of("one\ttwo  three");
+    assert_true(span_is(take_until_blank(&words), "one"));
+    assert_true(span_is(take_until_blank(&words), "two"));
+    assert_true(span_is(take_until_blank(&words), "three"));
+    assert_true(span_is(take_until_blank(&words), ""));
+    assert_true(span_is_name(span_of("a-1_b.c"), 32));
+    assert_true(span_is_name(span_of("abc"), 4));
+    assert_false(span_is_name(span_of("abcd"), 4));
+    assert_false(span_is_name(span_of(".a"), 32));
+    assert_false(span_is_name(span_of(""), 32));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_sizes_and_times),
+        cmocka_unit_test(test_items),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
