@@ -21,10 +21,23 @@ READY = {
 
 @pytest.fixture(scope='module')
 def box(on):
-    # From GRUB, as in life.
-    with Box(on=on, boot='cd', ram_file=True) as b:
-        yield b
-        print(b.text)
+    for attempt in (1, 2):
+        # From GRUB, as in life.
+        with Box(on=on, boot='cd', ram_file=True) as b:
+            if attempt == 1 and b.row.lost and has_lost(b):
+                continue
+            yield b
+            print(b.text)
+            return
+
+
+def has_lost(box):
+    """Whether the machine's known fault has cost the Linux with two CPUs an interrupt while it booted: then the machine is
+    started anew, once."""
+    box.wait("Mullion's shell", 60)
+    m = box.until('debian', f"{READY['debian']}|{box.row.lost}", 90)
+    box.mark = 0
+    return m.group(0) == box.row.lost
 
 
 @pytest.mark.short

@@ -17,7 +17,8 @@ TITLE = {'qemu': 'QEMU', 'bochs': 'Bochs', 'kvm': 'KVM'}
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One machine. versions: of the emulator, (first, first that is too new). options: what the kernel's command line
-    must have there. lacks: words of NEEDS; a system test that needs one (the mark `needs`) leaves the machine out."""
+    must have there. lacks: words of NEEDS; a system test that needs one (the mark `needs`) leaves the machine out.
+    lost: what a Linux writes when the emulator's known fault has cost it an interrupt."""
 
     name: str
     emulator: str
@@ -29,6 +30,7 @@ class Row:
     cannot: str
     lacks: frozenset = frozenset()
     options: str = ''
+    lost: str = ''
 
     @property
     def title(self):
@@ -44,6 +46,8 @@ class Row:
 
 
 LATEST = 1000
+# docs/emulators.md, "virtual interrupts that come too early".
+TIMER_LOST = "rcu_preempt kthread timer wakeup didn't happen"
 ANY = (0, LATEST)
 # What a test may need: `hostile`, guests that do what no operating system does; `preempt`, that a guest which computes with
 # its interrupts off is taken from its CPU; `stepping`, that a guest may single-step itself.
@@ -90,6 +94,7 @@ ROWS = (
         '13',
         'As bochs2.',
         'As bochs2.',
+        lost=TIMER_LOST,
     ),
     Row(
         'sapphire_rapids',
@@ -100,6 +105,7 @@ ROWS = (
         '13',
         'As bochs3, and posted interrupts, SPEC_CTRL virtualization, PKS, CET, LA57.',
         'No UEFI or MSI. Slow.',
+        lost=TIMER_LOST,
     ),
     Row(
         'arrow_lake',
@@ -110,6 +116,7 @@ ROWS = (
         '13',
         'As sapphire_rapids, and LASS; no AVX-512.',
         'No UEFI or MSI. Slow.',
+        lost=TIMER_LOST,
     ),
     Row(
         'ryzen',
