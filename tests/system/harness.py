@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
 from host import machines  # noqa: E402
 from host.conf import Conf  # noqa: E402
-from host.emulator import Machine, kernel_options  # noqa: E402
+from host.emulator import Machine  # noqa: E402
 from host.image import make_image  # noqa: E402
 
 BUILD = os.path.join(ROOT, os.environ.get('BUILD', 'build'))
@@ -68,7 +68,6 @@ class Box:
     ):
         self.row = machines.find(on)
         self.on = self.row.emulator
-        options = kernel_options(on, options)
         self.work = tempfile.TemporaryDirectory(prefix='mullion-test-')
         self.screen = Screen()
         self.mark = self.asked = 0

@@ -8,7 +8,7 @@ import tempfile
 
 from . import machines
 from .conf import Conf, UsageError, parse_size
-from .emulator import Machine, kernel_options
+from .emulator import Machine
 from .image import make_image
 from .terminal import converse
 
@@ -140,7 +140,7 @@ def run(arguments):
             serial = open(arguments.serial, 'wb')
         except OSError as e:
             raise UsageError(f'{arguments.serial}: {e.strerror}') from e
-    options = kernel_options(arguments.on, arguments.options)
+    options = arguments.options
     with tempfile.TemporaryDirectory(prefix='mullion-') as work:
         image = os.path.join(work, 'mullion.iso')
         if arguments.boot != 'kernel':

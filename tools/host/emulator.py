@@ -46,12 +46,6 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def kernel_options(on, options):
-    """The kernel's command line on this machine: what the machine must have stands behind, for the first of a name
-    counts."""
-    return f'{options} {machines.find(on).options}'.strip()
-
-
 class Machine:
     """What to run: on (a name of machines.NAMES), cpus, memory in bytes, boot ('cd', 'disk', 'kernel'), uefi. Then start(), poll(),
     read(), write(), stop(). row: the machine's; on: its emulator.

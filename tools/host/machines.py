@@ -16,8 +16,8 @@ TITLE = {'qemu': 'QEMU', 'bochs': 'Bochs', 'kvm': 'KVM'}
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One machine. versions: of the emulator, (first, first that is too new). options: what the kernel's command line
-    must have there. lacks: words of NEEDS; a system test that needs one (the mark `needs`) leaves the machine out.
+    """One machine. versions: of the emulator, (first, first that is too new).
+    lacks: words of NEEDS; a system test that needs one (the mark `needs`) leaves the machine out.
     lost: what a Linux writes when the emulator's known fault has cost it an interrupt."""
 
     name: str
@@ -29,7 +29,6 @@ class Row:
     can: str
     cannot: str
     lacks: frozenset = frozenset()
-    options: str = ''
     lost: str = ''
 
     @property
