@@ -22,6 +22,12 @@ enum error doorbell_add(struct doorbells *d, uint64_t gpa, uint64_t event, uint6
     return OK;
 }
 
+void doorbell_forget(struct doorbells *d)
+{
+    for (uint32_t i = 0; i < d->count; i++)
+        d->bell[i].last = d->bell[i].told = 0;
+}
+
 /* Two places in a guest that ring in turns do not take the kernel's only entry from each other each time. One that was
  * told of and still comes is not told again: the CPU does not say how long it is. */
 const struct doorbell *doorbell_rung(struct doorbells *d, uint64_t gpa, uint64_t rip)

@@ -27,6 +27,8 @@ struct doorbells {
 
 /* E_OVERLAP: there is one; E_QUOTA: the table is full. */
 enum error doorbell_add(struct doorbells *d, uint64_t gpa, uint64_t event, uint64_t bits) must_check;
+/* Nothing is known any more of the instructions that ring them. */
+void doorbell_forget(struct doorbells *d);
 /* The instruction at rip, which only stores, has written to gpa. The doorbell, if ring 0 is to be told of it now; else
  * NULL. */
 const struct doorbell *doorbell_rung(struct doorbells *d, uint64_t gpa, uint64_t rip);

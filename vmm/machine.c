@@ -39,7 +39,8 @@ void vm_kick(void *context, unsigned index)
 
 void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
 {
-    if (!atomic_exchange(&vm->ending, true)) {
+    uint32_t going = VM_GOES_ON;
+    if (atomic_compare_exchange_strong(&vm->ending, &going, state == GUEST_RESET ? VM_RESETS : VM_ENDS)) {
         va_list arguments;
         va_start(arguments, reason);
         if (reason != NULL)
@@ -48,6 +49,8 @@ void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const cha
             vm->control->reason[0] = 0;
         va_end(arguments);
         vm->control->exit_code = exit_code;
+        if (state == GUEST_RESET)
+            atomic_fetch_add(&vm->control->resets, 1);
         atomic_store(&vm->control->state, (uint32_t)state);
         (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, vm->boot->root_bits);
     }
@@ -178,6 +181,11 @@ static void msr_tsc_changed(void *context, uint32_t vcpu)
     (void)fill_clock(vm, v); /* the page was good when it was set */
 }
 
+void machine_tsc_changed(struct vm *vm, unsigned index)
+{
+    msr_tsc_changed(vm, index);
+}
+
 static bool msr_clock_set(void *context, uint32_t vcpu, uint64_t gpa, bool enabled)
 {
     struct vm *vm = context;
@@ -195,7 +203,7 @@ static uint64_t start_of_day(const struct vm *vm)
 static bool msr_wall_clock(void *context, uint64_t gpa)
 {
     struct vm *vm = context;
-    return kvmclock_wall(&vm->memory, gpa, start_of_day(vm) * 1000000000u) == OK;
+    return kvmclock_wall(&vm->memory, gpa, vm->boot_ns) == OK;
 }
 
 static void msr_log(void *context, uint32_t vcpu, uint32_t index, bool write, uint64_t value)
@@ -281,6 +289,7 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     vm->apics.kick = vm_kick;
     vm->apics.eoi = on_eoi;
     vm->clock = (struct clock){tsc_now(), vm->boot->tsc_khz};
+    vm->boot_ns = start_of_day(vm) * 1000000000u;
     bus_init(&vm->bus);
     error = device_set_place(&vm->devices, device_table, device_table_count, vm->boot, &failed);
     if (error == OK) {
@@ -360,4 +369,45 @@ enum error machine_load(struct vm *vm, char *why, size_t why_size)
                vm->vcpus == 1 ? "" : "s");
     apply_initial_state(vm->vcpu[0].state, &result);
     return OK;
+}
+
+/* A vCPU as it was made: nothing is left of what its guest did. */
+static void reset_vcpu(struct vm *vm, unsigned index)
+{
+    struct vm_vcpu *v = &vm->vcpu[index];
+    struct vcpu_state *s = v->state;
+    uint32_t offer = s->apic_offer;
+    memset(s, 0, sizeof *s);
+    s->apic_offer = offer;
+    apply_sipi_state(s, 0); /* all groups; the boot CPU's are set once more when its image is loaded */
+    v->recheck = v->halted_if = v->irq_from_pic = false;
+    atomic_store(&v->unhalt, false);
+    v->clock_gpa = v->retry_gpa = 0;
+    v->retries = 0;
+    memset(v->move, 0, sizeof v->move);
+    machine_vcpu_init(vm, index);
+}
+
+/* The time of day at which the guest's clocks start anew. */
+static void restart_clocks(struct vm *vm)
+{
+    struct pvclock_scale scale;
+    uint64_t now = tsc_now();
+    if (pvclock_scale(vm->boot->tsc_khz, &scale) == OK)
+        vm->boot_ns += pvclock_ns(&scale, now - vm->boot_tsc);
+    vm->boot_tsc = now;
+}
+
+enum error machine_reset(struct vm *vm, char *why, size_t why_size)
+{
+    guest_clear(&vm->memory);
+    restart_clocks(vm);
+    vm_lock(vm);
+    device_set_reset(&vm->devices);
+    doorbell_forget(&vm->doorbells);
+    vm->unclaimed = 0;
+    vm_unlock_timers(vm);
+    for (unsigned i = 0; i < vm->vcpus; i++)
+        reset_vcpu(vm, i);
+    return machine_load(vm, why, why_size);
 }

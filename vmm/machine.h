@@ -35,6 +35,9 @@
 
 struct vm;
 
+/* Why vCPUs leave their guest, for good or until thread 0 lets them go on. The first reason counts. */
+enum vm_ending { VM_GOES_ON = 0, VM_ENDS, VM_RESETS };
+
 #define PENDING_WAIT_SIPI 0x1u
 #define PENDING_HALTED    0x2u
 #define PENDING_NMI       0x4u /* one waits to be injected */
@@ -66,13 +69,15 @@ struct vm {
     struct guest_memory memory;
     uint64_t space;    /* handle */
     uint64_t boot_tsc; /* host TSC at which the guest's clocks start */
+    uint64_t boot_ns;  /* the time of day then, since 1970 */
     struct cpuid_table cpuid;
     uint64_t cr4_allowed;
     unsigned physical_bits;
     unsigned vcpus;
     struct vm_vcpu vcpu[VMM_VCPUS_MAX];
     struct apic_set apics;
-    _Atomic bool ending;
+    _Atomic uint32_t ending;     /* enum vm_ending */
+    _Atomic uint32_t parked;     /* vCPU threads that have left their guest for a reset in place */
     _Atomic bool hostile;        /* a test: see vmm/fuzz.h */
     _Atomic bool extint;         /* the PICs have an interrupt */
     _Atomic uint64_t next_event; /* host TSC at which a platform timer is due; vCPU 0 serves it */
@@ -112,6 +117,14 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size) must_check;
 enum error machine_load(struct vm *vm, char *why, size_t why_size) must_check;
 /* A vCPU's local APIC and MSRs, once its state page is there. */
 void machine_vcpu_init(struct vm *vm, unsigned index);
+
+/* All of it as machine_init and machine_load have left it, with the guest's memory zeroed first; but the time of day
+ * goes on. Thread 0, while no vCPU thread is in the machine. */
+enum error machine_reset(struct vm *vm, char *why, size_t why_size) must_check;
+
+/* A vCPU's TSC offset, or the time at which the clocks started, has changed: its APIC's timer and its clock page follow.
+ * Thread of that vCPU, or as machine_reset. */
+void machine_tsc_changed(struct vm *vm, unsigned index);
 
 /* vCPU 0, when next_event has come. */
 void machine_timers(struct vm *vm);

@@ -49,6 +49,14 @@ static bool wait_for_go(unsigned thread)
     }
 }
 
+/* Out of the guest until thread 0 has reset the machine. False: there is no more guest. */
+static bool park(unsigned thread)
+{
+    if (atomic_fetch_add(&vm.parked, 1) + 1 == vm.vcpus)
+        (void)sys_event_signal(atomic_load(&vm.lock.thread[0].event), THREAD_EVENT_GO);
+    return wait_for_go(thread);
+}
+
 static void find_pages(void) /* every thread: none knows whether it is the first */
 {
     vm.boot = BOOT;
@@ -73,8 +81,11 @@ static void vcpu_thread(unsigned index)
     v->handle = r.value;
     v->state = (struct vcpu_state *)page;
     atomic_fetch_add(&vcpus_made, 1);
-    if (wait_for_go(index + 1))
+    bool go = wait_for_go(index + 1);
+    while (go) {
         vcpu_loop(v);
+        go = atomic_load(&vm.ending) == VM_RESETS && park(index + 1);
+    }
     if (atomic_load(&vm.hostile))
         fuzz_for_ever(&vm, index + 1, v->state);
 }
@@ -164,15 +175,18 @@ static void crash_here(void)
 static noreturn void turn_hostile(void)
 {
     atomic_store(&vm.hostile, true);
-    atomic_store(&vm.ending, true); /* the vCPUs' threads come out of their loops */
+    atomic_store(&vm.ending, VM_ENDS); /* the vCPUs' threads come out of their loops */
     for (unsigned i = 0; i < vm.vcpus; i++)
         vm_kick(&vm, i);
     fuzz_for_ever(&vm, 0, NULL);
 }
 
+static bool may_reset; /* thread 0's alone: root has said so */
+
 static void run_command(void)
 {
     switch (atomic_exchange(&CONTROL->command, COMMAND_NONE)) {
+    case COMMAND_RESET: may_reset = true; break;
     case COMMAND_STOP: machine_power_button(&vm); break;
     case COMMAND_CRASH: /* asked for by a test: this process dies of it, and nobody else */ crash_here(); break;
     case COMMAND_FUZZ: turn_hostile();
@@ -200,6 +214,35 @@ static void device_loop(void)
     }
 }
 
+/* The guest has asked for a reset, and root has been told. It counts resets: it may let this guest start anew here, or
+ * end this program. */
+static bool wait_for_leave(void)
+{
+    while (!may_reset) {
+        struct syscall_result r = sys_event_wait(VMM_SLOT_EVENT, VMM_EVENT_CONTROL, NEVER);
+        if (r.error == OK)
+            run_command();
+        else if (r.error != E_TIMEOUT)
+            return false;
+    }
+    may_reset = false;
+    return true;
+}
+
+static void reset_in_place(void)
+{
+    char why[200] = "";
+    while (atomic_load(&vm.parked) < vm.vcpus)
+        pause_a_little();
+    atomic_store(&CONTROL->state, GUEST_STARTING);
+    enum error error = machine_reset(&vm, why, sizeof why);
+    atomic_store(&vm.parked, 0);
+    atomic_store(&vm.ending, VM_GOES_ON);
+    if (error != OK)
+        vm_end(&vm, GUEST_FAILED, 0, "%s", why);
+    let_go();
+}
+
 static void device_thread(void)
 {
     char why[200] = "";
@@ -219,6 +262,10 @@ static void device_thread(void)
     }
     let_go();
     device_loop();
+    while (atomic_load(&vm.ending) == VM_RESETS && wait_for_leave()) {
+        reset_in_place();
+        device_loop();
+    }
 }
 
 void thread_main(uint64_t arg)

@@ -129,6 +129,7 @@ enum guest_command {
     COMMAND_NONE = 0,
     COMMAND_STOP,  /* power button, then nothing */
     COMMAND_CRASH, /* the monitor dereferences null: a test */
+    COMMAND_RESET, /* after GUEST_RESET: the guest may start anew in the monitor that it has */
     COMMAND_FUZZ,  /* the monitor turns hostile, for good: a test, vmm/fuzz.c */
 };
 
@@ -136,7 +137,7 @@ struct vmm_control {
     _Atomic uint32_t state;   /* enum guest_state, written by the monitor */
     _Atomic uint32_t command; /* enum guest_command, written by root */
     uint32_t exit_code;
-    uint32_t reserved;
+    _Atomic uint32_t resets;  /* how often the guest has asked for one: each GUEST_RESET is a new number */
     uint64_t first_entry_tsc; /* host TSC just before the first guest instruction */
     char reason[256];         /* NUL-terminated, printable; the reader does not trust it */
 };

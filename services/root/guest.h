@@ -35,6 +35,7 @@ struct guest {
     uint64_t end_began, zeroed;    /* PHASE_ENDING: TSC, and bytes that have been zeroed and returned */
     uint64_t started, start_ticks; /* TSC when its making began; how long until its first instruction */
     uint32_t seen_state;           /* the last of control->state that was acted upon */
+    uint32_t seen_resets;          /* and of control->resets */
     bool ran;                      /* its monitor has said so: once is enough */
     /* what the shell shows */
     enum guest_state shown;

@@ -212,6 +212,7 @@ bool guest_make(unsigned n, char *why, size_t why_size)
     }
     fill_boot(n);
     g->seen_state = GUEST_OFF;
+    g->seen_resets = 0;
     g->ran = false;
     uint64_t mask = 0;
     for (unsigned i = 0; i < g->config->cpu_count; i++)

@@ -125,6 +125,25 @@ static void ended(unsigned n, enum guest_state shown, enum config_policy policy,
     end(n, shown, words);
 }
 
+/* The guest has asked for a reset. If its configuration wants it back, and it has not done so too often, its monitor
+ * stays and starts the guest anew in the memory that it has. */
+static void reset(unsigned n)
+{
+    struct guest *g = &guests[n];
+    const char *words = "it has asked for a reset";
+    if (g->phase != PHASE_ON || g->config->on_reboot != POLICY_RESTART || !may_restart(g)) {
+        ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", words);
+        return;
+    }
+    root_log(LOG_INFO, "guest %s: %s; it is started again (on-reboot = restart)", g->config->name, words);
+    g->ran = false;
+    g->started = tsc_now();
+    g->start_ticks = 0;
+    note(n, GUEST_STARTING, "");
+    atomic_store(&guest_control(n)->command, COMMAND_RESET);
+    (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
+}
+
 static void copy_reason(unsigned n, char *out, size_t size)
 {
     const volatile char *from = guest_control(n)->reason;
@@ -185,10 +204,11 @@ static bool look(unsigned n)
     const struct root_boot *b = ROOT_BOOT;
     char reason[128], words[160];
     struct syscall_result domain = sys_query(g->domain, QUERY_DOMAIN_STATE, 0);
-    uint32_t state = atomic_load(&guest_control(n)->state);
-    bool said = state != g->seen_state;
+    uint32_t state = atomic_load(&guest_control(n)->state), resets = atomic_load(&guest_control(n)->resets);
+    bool said = state != g->seen_state || (state == GUEST_RESET && resets != g->seen_resets);
     if (said) {
         g->seen_state = state;
+        g->seen_resets = resets;
         switch (state) {
         case GUEST_RUNNING: {
             if (g->ran)
@@ -212,9 +232,7 @@ static bool look(unsigned n)
             ended(n, GUEST_POWEROFF, POLICY_STOP, "", words);
             return true;
         }
-        case GUEST_RESET:
-            ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", "it has asked for a reset");
-            return true;
+        case GUEST_RESET: reset(n); return true;
         case GUEST_CRASHED:
             copy_reason(n, reason, sizeof reason);
             format(words, sizeof words, "crashed: %s", reason);

@@ -10,7 +10,8 @@
 #define DEVFN 0x28u /* slot 5 */
 #define IO    (LAYOUT_PCI_IO_BASE + 5 * LAYOUT_PCI_IO_SLOT)
 #define GSI   17u /* INTA of slot 5: 16 + (5 + 0) % 4 */
-#define ROM   (LAYOUT_PCI_MMIO_BASE + 5 * LAYOUT_PCI_SLOT_BYTES)
+#define PAGE  (LAYOUT_PCI_MMIO_BASE + 5 * LAYOUT_PCI_SLOT_BYTES)
+#define ROM   (PAGE + 0x1000)
 
 extern const struct device pci_serial_device;
 
@@ -63,6 +64,7 @@ static void found_with_addresses(void **unused)
     assert_int_equal(rd(DEVFN, 0), 0x00021b36);
     assert_int_equal(rd(DEVFN, 8) >> 8, 0x070002);
     assert_int_equal(rd(DEVFN, 0x10), IO | 1);
+    assert_int_equal(rd(DEVFN, 0x14), PAGE);
     assert_int_equal(rd(DEVFN, 0x30), ROM);
     assert_int_equal(rd(DEVFN, 0x3c) >> 8 & 0xff, 1); /* INTA */
     uint32_t value = 0;

@@ -2,7 +2,7 @@
 /*
  * A device for tests: a serial port on the PCI bus (QEMU, docs/specs/pci-serial; operating systems have drivers for it)
  * with a plug that sends back what is written, one line at a time. It has what other devices of this machine have not:
- * INTx, MSI, an I/O BAR and an option ROM. It is in a guest whose configuration says `bench-device = yes`.
+ * INTx, MSI, an I/O BAR, an option ROM. It is in a guest whose configuration says `bench-device = yes`.
  *
  * The line rises with the port's interrupt. With MSI on, each rise is a message instead.
  */
@@ -18,6 +18,8 @@
 #define SUBSYSTEM  0x1100u
 #define PORT_BYTES 8u
 #define ROM_BYTES  2048u
+#define PAGE_BYTES 4096u
+#define PAGE_MAGIC 0x4c4c554du
 #define LOOP_BYTES 64u
 #define PIN_INTA   1u
 
@@ -74,6 +76,15 @@ static void port(void *device, uint16_t at, unsigned size, bool is_write, uint32
     uart_take_input(&s->uart);
 }
 
+/* A page of memory: operating systems switch a ROM's address decoder on only with that of a memory BAR. */
+static void page(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
+{
+    (void)device;
+    (void)size;
+    if (!is_write)
+        *value = offset == 0 ? PAGE_MAGIC : 0;
+}
+
 /* As option ROMs are: a signature, the length, and a description of the device (PCI Firmware 3.2, 5.1). */
 static void fill_rom(uint8_t *rom)
 {
@@ -126,6 +137,8 @@ static enum error init(void *state, const struct platform *p, unsigned number)
     s->uart.read = on_read;
     fill_rom(s->rom);
     enum error error = pci_bar_init(&s->function, 0, PCI_BAR_IO, false, PORT_BYTES, PCI_ALLOCATE, port, NULL, s);
+    if (error == OK)
+        error = pci_bar_init(&s->function, 1, PCI_BAR_MEM32, false, PAGE_BYTES, PCI_ALLOCATE, NULL, page, s);
     if (error == OK)
         error = pci_rom_init(&s->function, s->rom, ROM_BYTES);
     if (error == OK)
