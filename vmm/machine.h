@@ -122,8 +122,8 @@ void machine_vcpu_init(struct vm *vm, unsigned index);
  * goes on. Thread 0, while no vCPU thread is in the machine. */
 enum error machine_reset(struct vm *vm, char *why, size_t why_size) must_check;
 
-/* A vCPU's TSC offset, or the time at which the clocks started, has changed: its APIC's timer and its clock page follow.
- * Thread of that vCPU, or as machine_reset. */
+/* A vCPU's TSC offset, or the time at which the clocks started, has changed: its APIC's timer and its clock page
+ * follow. Thread of that vCPU, or as machine_reset. */
 void machine_tsc_changed(struct vm *vm, unsigned index);
 
 /* vCPU 0, when next_event has come. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
 // sources: vmm/cpu/vcpu.c vmm/cpu/exits.c vmm/cpu/exits_device.c vmm/cpu/hypercall.c vmm/machine.c vmm/lock.c vmm/cpu/cr.c vmm/insn/move_cache.c vmm/insn/emulate.c vmm/insn/decode.c
-// sources: vmm/doorbell.c vmm/stream.c vmm/insn/flags.c vmm/insn/walk.c vmm/insn/access.c vmm/shared.c vmm/memory.c vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/e820.c
+// sources: vmm/doorbell.c vmm/save.c vmm/stream.c vmm/insn/flags.c vmm/insn/walk.c vmm/insn/access.c vmm/shared.c vmm/memory.c vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/e820.c
 // sources: vmm/devices/*.c vmm/loader/*.c lib/elf.c lib/print.c lib/string.c lib/proto/channel.c lib/log.c
 // libs: -lZydis
 #include <setjmp.h>
@@ -14,6 +14,7 @@
 #include "mullion/regs.h"
 #include "vmm/cpu/exits.h"
 #include "vmm/devices/layout.h"
+#include "vmm/save.h"
 
 #define RAM  (4u << 20)
 #define CODE 0x8000u
@@ -818,6 +819,16 @@ static void off_by_acpi(void)
     s->gpr[GPR_RAX] = LAYOUT_SLP_TYP_S5 << 10 | 1 << 13;
     port(LAYOUT_PM1A_CNT, 2, false, 1);
 }
+static void outb_to(uint16_t at, uint32_t value)
+{
+    (void)bus_port(&vm->bus, at, 1, true, &value);
+}
+static uint32_t in_from(uint16_t at)
+{
+    uint32_t value = 0;
+    (void)bus_port(&vm->bus, at, 1, false, &value);
+    return value;
+}
 static void reset_by_port(void)
 {
     s->gpr[GPR_RAX] = LAYOUT_RESET_VALUE;
@@ -1107,6 +1118,176 @@ static void anything(void **unused)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+/* --- reset in place --- */
+
+static void spoil(void)
+{
+    memset(ram, 0x5a, RAM);
+    outb_to(0x21, 0x11);
+    outb_to(0x70, 0x0b);
+    outb_to(0x71, 0x42);
+    v->clock_gpa = 0x5000;
+    v->pending |= PENDING_NMI;
+    v->retries = 7;
+    s->xcr0 = 7;
+    s->lstar = 0x1234;
+    s->exit.reason = EXIT_NONE;
+}
+
+/* The guest resets its machine: vCPUs leave it, root hears of it, and then everything is as new; but the time of day
+ * goes on, and a second reset is counted as another. */
+static void reset_in_place(void **unused)
+{
+    (void)unused;
+    static uint8_t image[1024] = {[0] = 0xf4, [510] = 0x55, [511] = 0xaa, [900] = 0x77};
+    static struct vcpu_state fresh[2];
+    char why[200];
+    boot.module_count = 1;
+    boot.module[0] = (struct vmm_module){.va = (uintptr_t)image, .size = sizeof image};
+    boot.unix_seconds = 1800000000;
+    vm->boot_ns = 1800000000000000000ull;
+    assert_int_equal(machine_load(vm, why, sizeof why), OK);
+    memcpy(fresh, pages, sizeof fresh);
+    for (unsigned round = 1; round <= 2; round++) {
+        uint64_t before = vm->boot_ns;
+        RUN(spoil, reset_by_port);
+        assert_int_equal(control.state, GUEST_RESET);
+        assert_int_equal(control.resets, round);
+        assert_true(vm->ending != VM_GOES_ON);
+        assert_int_equal(machine_reset(vm, why, sizeof why), OK);
+        assert_true(vm->boot_ns > before && vm->boot_ns < before + 1000000000000ull);
+        assert_memory_equal(ram + 0x7c00, image, sizeof image);
+        assert_int_equal(ram[0x200000], 0);
+        assert_int_equal(ram[RAM - 1], 0);
+        assert_int_equal(vm->pic->chip[0].imr, 0xff);
+        outb_to(0x70, 0x0b);
+        assert_int_equal(in_from(0x71), 0x02); /* RTC register B */
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(pages[i].dirty & GROUPS_REGISTERS, GROUPS_REGISTERS);
+            assert_true((pages[i].dirty & GROUP_TSC) != 0);
+            pages[i].tsc_offset = fresh[i].tsc_offset;
+            pages[i].dirty = fresh[i].dirty;
+        }
+        assert_memory_equal(&pages[0], &fresh[0], sizeof pages[0]);
+        assert_memory_equal(pages[1].apic, fresh[1].apic, sizeof pages[1].apic);
+        assert_int_equal(vm->vcpu[1].pending, PENDING_WAIT_SIPI);
+        assert_true(v->pending == 0 && v->clock_gpa == 0 && v->retries == 0 && v->move[0].width == 0);
+        atomic_store(&vm->ending, VM_GOES_ON);
+    }
+}
+
+/* --- saved and restored --- */
+
+static void touch_devices(unsigned seed)
+{
+    for (unsigned i = 0; i < 4000; i++) {
+        static const uint16_t near[] = {0x20, 0xa0, 0x40, 0x70, 0x3f8, 0xcf8, 0xcfc, 0x600, 0x60, 0x80, 0x4d0};
+        seed = seed * 1103515245u + 12345u;
+        uint32_t value = seed >> 8;
+        (void)bus_port(&vm->bus, (uint16_t)(near[seed >> 16 & 7] + (seed >> 20 & 3)), 1, true, &value);
+        uint64_t wide = value;
+        (void)bus_memory(&vm->bus, LAYOUT_IOAPIC_BASE + (seed >> 24 & 1) * 16, 4, true, &wide);
+    }
+}
+
+static bool same_section(const char *name, const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
+{
+    struct stream s[2];
+    struct stream_section section[2];
+    assert_int_equal(stream_open(&s[0], a, a_size), OK);
+    assert_int_equal(stream_open(&s[1], b, b_size), OK);
+    while (stream_next(&s[0], &section[0]) && stream_next(&s[1], &section[1]))
+        if (strcmp(section[0].name, name) == 0)
+            return section[0].length == section[1].length &&
+                   memcmp(s[0].bytes + s[0].at, s[1].bytes + s[1].at, section[0].length) == 0;
+    return false;
+}
+
+static void saved_and_restored(void **unused)
+{
+    (void)unused;
+    static uint8_t saved[32768], again[32768], bad[32768];
+    static struct vcpu_state was[2];
+    const uint64_t ipi = 0x4fb00000000ull; /* of the second CPU to nobody */
+    assert_true(vcpu_fetch_all(v));
+    touch_devices(7);
+    for (unsigned i = 0; i < 2; i++) {
+        struct vm_vcpu *c = &vm->vcpu[i];
+        for (unsigned g = 0; g < GPR_COUNT; g++)
+            c->state->gpr[g] = 0x1000 * i + g;
+        c->state->lstar = 0xffffffff81000000ull + i;
+        c->state->xcr0 = 7;
+        c->state->dr[3] = 5;
+        c->msr.misc_enable = 9;
+        c->pending = i == 1 ? PENDING_HALTED : 0;
+        assert_true(lapic_wrmsr(&c->lapic, tsc_now(), MSR_APIC_BASE, LAYOUT_LAPIC_BASE | 0xc00 | (i == 0 ? 0x100 : 0)));
+        assert_true(lapic_wrmsr(&c->lapic, tsc_now(), 0x80f, 0x1ff));
+        assert_true(lapic_wrmsr(&c->lapic, tsc_now(), 0x832, 0x400e0 + i)); /* TSC deadline */
+        assert_true(lapic_wrmsr(&c->lapic, tsc_now(), MSR_TSC_DEADLINE, 1ull << 60));
+        lapic_post_fixed(&c->lapic, (uint8_t)(0x61 + i), true);
+    }
+    (void)lapic_wrmsr(&vm->vcpu[1].lapic, tsc_now(), MSR_X2APIC_ICR, ipi);
+    memcpy(was, pages, sizeof was);
+    uint64_t guest_tsc = tsc_now() + pages[1].tsc_offset, boot_ns = vm->boot_ns;
+    uint64_t left = vm->vcpu[1].lapic.timer_due - tsc_now();
+    size_t size = machine_save(vm, saved, sizeof saved);
+    assert_true(size > 1000);
+    assert_int_equal(machine_save(vm, again, 2000), 0); /* too small */
+
+    teardown(NULL), setup(NULL); /* another, and in another state */
+    touch_devices(99);
+    assert_int_equal(machine_restore(vm, saved, size), OK);
+    assert_int_equal(vm->boot_ns, boot_ns);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct vm_vcpu *c = &vm->vcpu[i];
+        assert_memory_equal(c->state->gpr, was[i].gpr, sizeof was[i].gpr);
+        assert_memory_equal(&c->state->rip, &was[i].rip, 4 * 8);
+        assert_memory_equal(&c->state->cr0, &was[i].cr0, 7 * 8);
+        assert_memory_equal(c->state->seg, was[i].seg, sizeof was[i].seg);
+        assert_memory_equal(&c->state->star, &was[i].star, 10 * 8);
+        assert_memory_equal(c->state->dr, was[i].dr, 6 * 8);
+        assert_int_equal(c->state->dirty & (GROUPS_REGISTERS | GROUP_TSC), GROUPS_REGISTERS | GROUP_TSC);
+        assert_int_equal(c->msr.misc_enable, 9);
+        assert_int_equal(c->pending, i == 1 ? PENDING_HALTED : 0);
+        assert_int_equal(lapic_highest_pending(&c->lapic), 0x61 + i);
+        assert_true(lapic_is_level(&c->lapic, 0x61 + i));
+    }
+    uint64_t now = tsc_now() + pages[1].tsc_offset;
+    assert_true(now >= guest_tsc && now - guest_tsc < 10000000000ull);
+    assert_true(left - (vm->vcpu[1].lapic.timer_due - tsc_now()) < 10000000000ull);
+    size_t size2 = machine_save(vm, again, sizeof again);
+    assert_int_equal(size2, size);
+    static const char *const timeless[] = {"8259",         "I/O APIC",        "serial port",    "keyboard",
+                                           "legacy ports", "PCI host bridge", "debug-exit port"};
+    for (unsigned i = 0; i < sizeof timeless / sizeof timeless[0]; i++)
+        assert_true(same_section(timeless[i], saved, size, again, size2));
+
+    for (unsigned i = 0; i < 3000; i++) { /* damaged: refused, and nothing has changed */
+        memcpy(bad, saved, size);
+        bad[(i * 7919u) % size] ^= (uint8_t)(1 + i % 255);
+        assert_int_equal(machine_restore(vm, bad, i % 5 ? size : size - 1 - i % 100), E_ARG);
+    }
+    vm->vcpus = 1;
+    assert_int_equal(machine_restore(vm, saved, size), E_UNSUPPORTED);
+    vm->vcpus = 2;
+    struct stream from, to; /* all sections, the last of them twice; then without it */
+    struct stream_section section;
+    for (unsigned round = 0; round < 2; round++) {
+        stream_save(&to, bad, sizeof bad);
+        assert_int_equal(stream_open(&from, saved, size), OK);
+        while (stream_next(&from, &section)) {
+            bool last = from.sections == 0;
+            for (unsigned n = last ? 2 * (1 - round) : 1; n > 0; n--) {
+                stream_begin(&to, section.name, section.number, section.version);
+                stream_bytes(&to, from.bytes + from.at, section.length);
+                stream_end(&to);
+            }
+        }
+        assert_int_equal(machine_restore(vm, bad, stream_saved(&to)), E_UNSUPPORTED);
+    }
+    assert_int_equal(lapic_highest_pending(&vm->vcpu[1].lapic), 0x62);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1115,6 +1296,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(shared_writing, setup_writer, teardown),
         cmocka_unit_test_setup_teardown(shared_bells, setup_reader, teardown),
         cmocka_unit_test_setup_teardown(doorbell_is_told, setup_bench, teardown),
+        TEST(reset_in_place),
+        TEST(saved_and_restored),
         TEST(xsetbv_takes_what_the_cpu_would),
         TEST(ports),
         TEST(unknown_length),

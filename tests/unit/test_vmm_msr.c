@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: vmm/cpu/msr.c
+// sources: vmm/cpu/msr.c vmm/stream.c
 /* The monitor's MSRs: what is stored, what is refused and changes nothing, what reaches the APIC, the clock and the
  * TSC. */
 #include <setjmp.h>

@@ -136,6 +136,21 @@ void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struc
     c->mtrr_mask[0] = (((1ull << c->physical_bits) - 1) & ~0x3fffffffull) | MTRR_VALID;
 }
 
+void msr_fields(struct msr_cpu *c, struct stream *s)
+{
+    STREAM_FIELD(s, c->tsc_adjust);
+    STREAM_FIELD(s, c->misc_enable);
+    STREAM_FIELD(s, c->mtrr_def);
+    STREAM_FIELD(s, c->mtrr_fixed);
+    STREAM_FIELD(s, c->mtrr_base);
+    STREAM_FIELD(s, c->mtrr_mask);
+    STREAM_FIELD(s, c->system_time);
+    STREAM_FIELD(s, c->wall_clock_gpa);
+    STREAM_FIELD(s, c->hwcr);
+    STREAM_FIELD(s, c->syscfg);
+    STREAM_FIELD(s, c->bios_sign);
+}
+
 uint32_t msr_groups(uint32_t index)
 {
     switch (index) {

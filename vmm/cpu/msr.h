@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "mullion/types.h"
 #include "mullion/vcpu.h"
+#include "vmm/stream.h"
 
 #define MTRR_VARIABLE 8
 
@@ -53,6 +54,9 @@ struct msr_cpu {
 /* Power-on values. `state` is that vCPU's page. */
 void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struct vcpu_state *state, uint32_t vcpu,
               bool intel, uint8_t physical_bits);
+
+/* Saves or loads what the guest can tell of them beyond the state page. */
+void msr_fields(struct msr_cpu *c, struct stream *s);
 
 /* Which state groups (GROUP_*) must be valid in the page before this register is read or written. */
 uint32_t msr_groups(uint32_t index);

@@ -238,6 +238,67 @@ void lapic_reset(struct lapic *l, bool power_on)
                          ~(uint32_t)(LAPIC_MAIL_INIT | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT | LAPIC_MAIL_ERROR));
 }
 
+void lapic_save(struct lapic *l, struct lapic_saved *out)
+{
+    choose_server(l, false); /* then IRR is in `pending`, and ISR in the page */
+    *out = (struct lapic_saved){.base_msr = l->base_msr,
+                                .timer_start = l->timer_start,
+                                .timer_due = l->timer_due,
+                                .tsc_deadline = l->tsc_deadline,
+                                .mail = atomic_load(&l->mail),
+                                .errors = atomic_load(&l->errors),
+                                .ldr = atomic_load(&l->route_ldr),
+                                .dfr = atomic_load(&l->route_dfr)};
+    for (unsigned i = 0; i < LAPIC_REGISTERS; i++)
+        out->reg[i] = *reg_of(l, i);
+    memset(&out->reg[REG_TMR], 0, 8 * sizeof out->reg[0]);
+    memset(&out->reg[REG_IRR], 0, 8 * sizeof out->reg[0]);
+    for (unsigned i = 0; i < 4; i++) {
+        out->irr[i] = atomic_load(&l->pending[i]);
+        out->level[i] = atomic_load(&l->level[i]);
+    }
+    publish(l);
+}
+
+bool lapic_saved_valid(const struct lapic *l, const struct lapic_saved *in)
+{
+    uint64_t bits = in->base_msr & ~BASE_ADDRESS;
+    bool bsp = l->index == 0;
+    if ((bits & ~(BASE_BSP | BASE_EXTD | BASE_ENABLE)) != 0 || ((bits & BASE_BSP) != 0) != bsp)
+        return false;
+    if ((bits & BASE_EXTD) && !(bits & BASE_ENABLE))
+        return false;
+    for (unsigned i = 0; i < LVT_COUNT; i++)
+        if (in->reg[REG_LVT_FIRST + i] & ~(lvt_writable[i] | LVT_READ_ONLY))
+            return false;
+    return (in->reg[REG_SVR] & ~SVR_WRITABLE) == 0 && (in->reg[REG_TPR] & ~0xffu) == 0 &&
+           in->reg[REG_VERSION] == LAPIC_VERSION && (in->mail & ~0xff1fu) == 0 && (in->reg[REG_DIVIDE] & ~0xbu) == 0 &&
+           (in->reg[REG_ISR] & 0xffff) == 0 && (in->irr[0] & 0xffff) == 0;
+}
+
+void lapic_load(struct lapic *l, uint64_t now, const struct lapic_saved *in)
+{
+    reset_registers(l);
+    for (unsigned i = 0; i < LAPIC_REGISTERS; i++)
+        *reg_of(l, i) = in->reg[i];
+    l->seen = now;
+    l->base_msr = in->base_msr;
+    l->timer_start = in->timer_start;
+    l->timer_due = in->timer_due;
+    l->tsc_deadline = in->tsc_deadline;
+    atomic_store(&l->mail, in->mail);
+    atomic_store(&l->errors, in->errors);
+    atomic_store(&l->route_ldr, in->ldr);
+    atomic_store(&l->route_dfr, in->dfr);
+    l->by_cpu = true; /* so that choose_server finds out what is in service */
+    for (unsigned i = 0; i < 4; i++) {
+        atomic_store(&l->pending[i], in->irr[i]);
+        atomic_store(&l->level[i], in->level[i]);
+    }
+    choose_server(l, false);
+    publish(l);
+}
+
 void lapic_init(struct lapic *l, struct apic_set *set, uint32_t index, struct vcpu_state *state, uint64_t tsc_khz)
 {
     memset(l, 0, sizeof *l);

@@ -107,6 +107,21 @@ void lapic_reset(struct lapic *l, bool power_on);
 void lapic_firmware_state(struct lapic *l);
 void lapic_set_tsc_offset(struct lapic *l, uint64_t offset);
 
+/* All of it that the guest can tell, whoever serves its interrupts. Times are the host's. */
+#define LAPIC_REGISTERS 64u
+struct lapic_saved {
+    uint32_t reg[LAPIC_REGISTERS]; /* without IRR and TMR */
+    uint64_t irr[4], level[4];
+    uint64_t base_msr, timer_start, timer_due, tsc_deadline;
+    uint32_t mail, errors, ldr, dfr;
+};
+/* Own thread. The APIC goes on as before. */
+void lapic_save(struct lapic *l, struct lapic_saved *out);
+/* Could this be the state of that APIC? */
+bool lapic_saved_valid(const struct lapic *l, const struct lapic_saved *in);
+/* After lapic_init of the same index; what was there before is gone. tsc_offset is set apart from it. */
+void lapic_load(struct lapic *l, uint64_t now, const struct lapic_saved *in);
+
 /* True if gpa lies in the xAPIC page and the APIC answers there now. */
 static inline bool lapic_decodes(const struct lapic *l, uint64_t gpa)
 {
