@@ -26,6 +26,7 @@ struct lock_waiter {
 
 struct vm_lock {
     _Atomic uint32_t held, waiters;
+    const struct vm_lock *events; /* the lock whose thread[].event are meant; NULL: this one */
     struct lock_waiter thread[THREADS_MAX];
 };
 

@@ -88,6 +88,18 @@ static void on_eoi(void *context, uint8_t vector) /* not under the lock */
     vm_unlock(vm);
 }
 
+static void leave_vm(void *context)
+{
+    struct vm *vm = context;
+    vm_unlock(vm);
+}
+
+static void enter_vm(void *context)
+{
+    struct vm *vm = context;
+    vm_lock(vm);
+}
+
 static void on_poweroff(void *context)
 {
     vm_end(context, GUEST_POWEROFF, 0, NULL);
@@ -134,8 +146,12 @@ void machine_timers(struct vm *vm)
 
 void machine_polled(struct vm *vm, uint64_t bits)
 {
+    if (bits & vm->devices.wakes[true])
+        device_set_polled(&vm->devices, bits, true);
+    if ((bits & vm->devices.wakes[false]) == 0)
+        return;
     vm_lock(vm);
-    device_set_polled(&vm->devices, bits);
+    device_set_polled(&vm->devices, bits, false);
     vm_unlock(vm);
 }
 
@@ -273,6 +289,11 @@ static void find_devices(struct vm *vm)
         .extint = on_extint,
         .output = on_output,
         .input = on_input,
+        .leave_vm = leave_vm,
+        .enter_vm = enter_vm,
+        .take = lock_take,
+        .release = lock_release,
+        .events = &vm->lock,
     };
     shared_window(vm, &vm->platform.window, &vm->platform.window_bytes);
 }

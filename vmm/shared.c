@@ -70,8 +70,11 @@ static enum error init(void *state, const struct platform *p, unsigned number)
 {
     struct vm *vm = p->context;
     vm->shared[number] = state;
-    return ivshmem_init(state, p->pci, number, &p->boot->region[number],
-                        (void *)(VMM_REGIONS_VA + number * VMM_REGION_STRIDE), &hooks, p->message, vm);
+    enum error error = ivshmem_init(state, p->pci, number, &p->boot->region[number],
+                                    (void *)(VMM_REGIONS_VA + number * VMM_REGION_STRIDE), &hooks, p->message, vm);
+    if (error == OK)
+        ivshmem_own_lock(state, p);
+    return error;
 }
 
 static void reset(void *state)
@@ -112,6 +115,7 @@ const struct device shared_device = {.name = "shared memory",
                                      .version = 1,
                                      .bytes = sizeof(struct ivshmem),
                                      .wakes = VMM_EVENT_RINGS,
+                                     .own_lock = true,
                                      .count = count,
                                      .init = init,
                                      .reset = reset,

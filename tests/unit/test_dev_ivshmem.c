@@ -22,6 +22,9 @@ static enum error refusal;
 static unsigned rung_slot, rung_region, rung_vector;
 static uint8_t sent_vector;
 
+/* Which locks are held, if the test watches them. */
+static bool watched, vm_held, own_held;
+
 static enum error on_map(void *context, const struct ivshmem *from, uint64_t gpa)
 {
     assert_ptr_equal(context, &lines);
@@ -43,6 +46,7 @@ static void on_unmap(void *context, const struct ivshmem *from, uint64_t gpa)
 static void on_ring(void *context, const struct vmm_peer *peer, unsigned vector)
 {
     (void)context;
+    assert_true(!watched || (!vm_held && !own_held)); /* it is a system call */
     rings++;
     rung_slot = peer->slot;
     rung_region = peer->region;
@@ -59,6 +63,7 @@ static void on_wrote(void *context, const struct ivshmem *from, uint64_t offset)
 static void deliver(void *context, const struct interrupt_message *message)
 {
     (void)context;
+    assert_true(!watched || own_held);
     sent++;
     sent_vector = message->vector;
 }
@@ -272,11 +277,71 @@ static void test_memory(void **state)
     assert_int_equal(look(MEMORY + 8, 2), 0x300);
 }
 
+static void leave_vm(void *context)
+{
+    assert_ptr_equal(context, &lines);
+    assert_true(vm_held && !own_held);
+    vm_held = false;
+}
+static void enter_vm(void *context)
+{
+    (void)context;
+    assert_true(!vm_held && !own_held); /* the VM's comes first */
+    vm_held = true;
+}
+static void take(struct vm_lock *lock)
+{
+    assert_ptr_equal(lock, &s.lock.lock);
+    assert_false(own_held);
+    own_held = true;
+}
+static void release(struct vm_lock *lock)
+{
+    (void)lock;
+    assert_true(own_held);
+    own_held = false;
+}
+
+/* Bells are rung, and messages sent, without the VM's lock; whatever a handler does, it comes back with it. */
+static void test_locks(void **state)
+{
+    (void)state;
+    const struct platform platform = {
+        .context = &lines, .leave_vm = leave_vm, .enter_vm = enter_vm, .take = take, .release = release};
+    ivshmem_own_lock(&s, &platform);
+    watched = vm_held = true;
+    put(REGISTERS + IVSHMEM_DOORBELL, 4, 0u << 16 | 2); /* another guest's */
+    assert_int_equal(rings, 1);
+    put(REGISTERS + IVSHMEM_DOORBELL, 4, 1u << 16 | 2); /* its own; no MSI-X: the status says it */
+    assert_int_equal(look(REGISTERS + IVSHMEM_STATUS, 4), 1);
+    put(MSIX, 4, 0xfee00000);
+    put(MSIX + 8, 4, 0x45);
+    put(MSIX + 12, 4, 0);
+    wr(0x40, 0x80000000); /* on */
+    put(REGISTERS + IVSHMEM_DOORBELL, 4, 1u << 16);
+    assert_int_equal(sent, 1);
+    put(MSIX + 12, 4, 1);
+    put(REGISTERS + IVSHMEM_DOORBELL, 4, 1u << 16);
+    assert_int_equal(sent, 1);
+    put(MSIX + 12, 4, 0); /* pending until now */
+    assert_int_equal(sent, 2);
+    vm_held = false; /* thread 0 */
+    ivshmem_rung(&s, 0);
+    assert_int_equal(sent, 3);
+    ivshmem_quiet(&s);
+    ivshmem_rung(&s, 0);
+    assert_int_equal(sent, 3);
+    ivshmem_resume(&s);
+    assert_int_equal(sent, 4);
+    assert_false(own_held || vm_held);
+    watched = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_identity, setup), cmocka_unit_test_setup(test_registers, setup),
+        cmocka_unit_test_setup(test_identity, setup),  cmocka_unit_test_setup(test_registers, setup),
         cmocka_unit_test_setup(test_doorbells, setup), cmocka_unit_test_setup(test_moving, setup),
-        cmocka_unit_test_setup(test_memory, setup)};
+        cmocka_unit_test_setup(test_memory, setup),    cmocka_unit_test_setup(test_locks, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,7 +248,7 @@ static uint64_t do_access(struct world *w, const struct access *a)
     } else if (a->kind < 14) {
         (void)bus_memory(&w->bus, a->at, a->size, a->write, &wide);
     } else if (a->kind == 14) {
-        device_set_polled(&w->devices, a->value & 1 ? VMM_EVENT_INPUT : VMM_EVENT_RINGS & a->value);
+        device_set_polled(&w->devices, a->value & 1 ? VMM_EVENT_INPUT : VMM_EVENT_RINGS & a->value, false);
     } else {
         int vector = pic_peek(w->router.pic);
         if (vector >= 0)

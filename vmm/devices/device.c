@@ -15,6 +15,7 @@ static enum error place_one(struct device_set *set, const struct device *d, unsi
     if (d->next_event != NULL)
         set->timer[set->timers++] = at;
     set->at[set->count++] = at;
+    set->wakes[d->own_lock] |= d->wakes;
     set->used += bytes;
     return OK;
 }
@@ -71,10 +72,10 @@ void device_set_advance(struct device_set *set)
         set->timer[i].device->advance(set->timer[i].state);
 }
 
-void device_set_polled(struct device_set *set, uint64_t bits)
+void device_set_polled(struct device_set *set, uint64_t bits, bool own_lock)
 {
     for (uint32_t i = 0; i < set->count; i++)
-        if (set->at[i].device->wakes & bits)
+        if ((set->at[i].device->wakes & bits) && set->at[i].device->own_lock == own_lock)
             set->at[i].device->polled(set->at[i].state, bits);
 }
 

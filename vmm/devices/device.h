@@ -18,6 +18,7 @@
 #include "vmm/devices/clock.h"
 #include "vmm/devices/irq.h"
 #include "vmm/devices/power.h"
+#include "vmm/lock.h"
 #include "vmm/memory.h"
 #include "vmm/stream.h"
 
@@ -45,7 +46,62 @@ struct platform {
     /* The guest's console: output takes as many as it can, input gives as many as there are. */
     size_t (*output)(void *context, const uint8_t *bytes, size_t count);
     size_t (*input)(void *context, uint8_t *bytes, size_t count);
+    /* Locks: the VM's is given back and taken again; another is taken and given back. NULL, as in tests: one thread. */
+    void (*leave_vm)(void *context);
+    void (*enter_vm)(void *context);
+    void (*take)(struct vm_lock *lock);
+    void (*release)(struct vm_lock *lock);
+    const struct vm_lock *events; /* for vm_lock.events */
 };
+
+/*
+ * A lock of a device's own, for one that does work which others must not wait for (a queue, a system call), or that has
+ * a thread of its own. Order: the VM's lock, then a device's; under a device's lock nothing takes the VM's. So there
+ * no line is moved (irq_set, pci_intx), and no range comes or goes; messages may be sent. A handler of the bus is
+ * called with the VM's lock held: it calls device_enter first and device_leave last.
+ */
+struct device_lock {
+    struct vm_lock lock;
+    const struct platform *platform;
+};
+
+static inline void device_lock_init(struct device_lock *l, const struct platform *p)
+{
+    l->platform = p;
+    l->lock.events = p->events;
+}
+/* Any thread; with or without the VM's lock. */
+static inline void device_take(struct device_lock *l)
+{
+    if (l->platform != NULL && l->platform->take != NULL)
+        l->platform->take(&l->lock);
+}
+static inline void device_release(struct device_lock *l)
+{
+    if (l->platform != NULL && l->platform->release != NULL)
+        l->platform->release(&l->lock);
+}
+/* In a handler: out of the VM's lock, and back into it. */
+static inline void device_leave_vm(const struct device_lock *l)
+{
+    if (l->platform != NULL && l->platform->leave_vm != NULL)
+        l->platform->leave_vm(l->platform->context);
+}
+static inline void device_enter_vm(const struct device_lock *l)
+{
+    if (l->platform != NULL && l->platform->enter_vm != NULL)
+        l->platform->enter_vm(l->platform->context);
+}
+static inline void device_enter(struct device_lock *l)
+{
+    device_leave_vm(l);
+    device_take(l);
+}
+static inline void device_leave(struct device_lock *l)
+{
+    device_release(l);
+    device_enter_vm(l);
+}
 
 /*
  * All functions get the device's state. NULL: there is nothing to do. Lock: the VM's, unless said otherwise.
@@ -68,6 +124,7 @@ struct device {
      * BUS_TIMERS. */
     uint64_t (*next_event)(const void *state);
     void (*advance)(void *state); /* to clock->now */
+    bool own_lock;                /* it has a struct device_lock: `polled` is called without the VM's lock */
     /* By the monitor's thread 0, when one of `wakes` was signalled: something waits outside. Leaves next_event as it
      * is. */
     void (*polled)(void *state, uint64_t bits);
@@ -92,6 +149,7 @@ struct device_at {
 /* A machine's devices, with their states. */
 struct device_set {
     uint32_t count, timers;
+    uint64_t wakes[2]; /* of those without, and with a lock of their own */
     struct device_at at[DEVICES_MAX];
     struct device_at timer[DEVICE_TIMERS_MAX]; /* those with next_event */
     size_t used;
@@ -113,7 +171,8 @@ void *device_set_find(struct device_set *set, const struct device *device, unsig
 
 uint64_t device_set_next_event(const struct device_set *set);
 void device_set_advance(struct device_set *set);
-void device_set_polled(struct device_set *set, uint64_t bits);
+/* Those with a lock of their own, or the others. */
+void device_set_polled(struct device_set *set, uint64_t bits, bool own_lock);
 void device_set_reset(struct device_set *set);
 /* True: none has anything in flight. */
 bool device_set_quiet(struct device_set *set);

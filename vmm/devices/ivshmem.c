@@ -14,7 +14,7 @@ enum { BAR_REGISTERS = 0, BAR_MSIX = 1, BAR_MEMORY = 2 };
 #define COMMAND_MEMORY 0x02u
 #define STATUS_RUNG    1u
 
-void ivshmem_rung(struct ivshmem *s, unsigned vector)
+static void rung(struct ivshmem *s, unsigned vector)
 {
     if (vector >= VMM_REGION_VECTORS)
         return;
@@ -26,31 +26,45 @@ void ivshmem_rung(struct ivshmem *s, unsigned vector)
         s->status |= STATUS_RUNG;
 }
 
+void ivshmem_rung(struct ivshmem *s, unsigned vector)
+{
+    device_take(&s->lock);
+    rung(s, vector);
+    device_release(&s->lock);
+}
+
 void ivshmem_quiet(struct ivshmem *s)
 {
+    device_take(&s->lock);
     s->stopped = true;
+    device_release(&s->lock);
 }
 
 void ivshmem_resume(struct ivshmem *s)
 {
+    device_take(&s->lock);
     uint32_t waiting = s->waiting;
     s->stopped = false;
     s->waiting = 0;
     for (unsigned vector = 0; vector < VMM_REGION_VECTORS; vector++)
         if (waiting >> vector & 1)
-            ivshmem_rung(s, vector);
+            rung(s, vector);
+    device_release(&s->lock);
 }
 
+/* In a handler. Who is rung follows from the region alone, which does not change. */
 static void doorbell(struct ivshmem *s, uint32_t value)
 {
     const struct vmm_region *r = s->region;
     uint32_t peer = value >> 16, vector = value & 0xffff;
     if (peer >= r->peer_count || peer >= VMM_PEERS_MAX || vector >= VMM_REGION_VECTORS)
         return;
+    device_leave_vm(&s->lock);
     if (peer == r->number)
         ivshmem_rung(s, vector);
     else if (r->peer[peer].slot != 0)
         s->hooks->ring(s->context, &r->peer[peer], vector);
+    device_enter_vm(&s->lock);
 }
 
 /* 32-bit registers; accesses of another kind read as zero and do nothing. */
@@ -62,6 +76,9 @@ static void register_access(void *device, uint64_t offset, unsigned size, bool i
         *value = 0;
     if (size != 4)
         return;
+    if (offset == IVSHMEM_DOORBELL && is_write)
+        doorbell(s, v);
+    device_take(&s->lock);
     switch (offset) {
     case IVSHMEM_MASK:
         if (is_write)
@@ -81,12 +98,9 @@ static void register_access(void *device, uint64_t offset, unsigned size, bool i
         if (!is_write)
             *value = s->region->number;
         break;
-    case IVSHMEM_DOORBELL:
-        if (is_write)
-            doorbell(s, v);
-        break;
     default: break;
     }
+    device_release(&s->lock);
 }
 
 /* One access, not several: peers look at the same memory. */
@@ -189,6 +203,12 @@ enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, cons
     return e == OK ? pci_add(pci, f, devfn, 0) : e;
 }
 
+void ivshmem_own_lock(struct ivshmem *s, const struct platform *platform)
+{
+    device_lock_init(&s->lock, platform);
+    s->msix.lock = &s->lock;
+}
+
 void ivshmem_reset(struct ivshmem *s)
 {
     msix_reset(&s->msix);
@@ -208,4 +228,5 @@ void ivshmem_fields(struct ivshmem *s, struct stream *stream)
 void ivshmem_loaded(struct ivshmem *s)
 {
     pci_function_loaded(&s->function);
+    msix_loaded(&s->msix);
 }

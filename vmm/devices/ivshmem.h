@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A region of memory that this guest shares with others, as a PCI function of the kind "ivshmem-doorbell", which guests
- * have drivers for (QEMU, docs/specs/ivshmem-spec, revision 1). Lock: the VM's.
+ * have drivers for (QEMU, docs/specs/ivshmem-spec, revision 1). Lock: its own for what is rung, so that no other device
+ * waits for a bell.
  *
  *   BAR 0, 256 bytes   0 interrupt mask, 4 interrupt status, 8 this guest's number, 12 doorbell (write: peer << 16 |
  * vector) BAR 1, one page    MSI-X: VMM_REGION_VECTORS vectors BAR 2, 64 bits     the memory itself: mapped into the
@@ -28,13 +29,14 @@ struct ivshmem_hooks {
     /* The region appears at that address of the guest's, or goes. Any error: it cannot be there. */
     enum error (*map)(void *context, const struct ivshmem *s, uint64_t gpa);
     void (*unmap)(void *context, const struct ivshmem *s, uint64_t gpa);
-    /* Another guest's bell; peer and vector are in range. */
+    /* Another guest's bell; peer and vector are in range. Called under no lock. */
     void (*ring)(void *context, const struct vmm_peer *peer, unsigned vector);
     void (*wrote)(void *context, const struct ivshmem *s,
                   uint64_t offset); /* to memory that it may only read; the first time */
 };
 
 struct ivshmem {
+    struct device_lock lock; /* guards mask, status, stopped, waiting and MSI-X */
     struct pci_function function;
     struct msix msix;
     const struct vmm_region *region;
@@ -53,6 +55,8 @@ struct ivshmem {
 must_check enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
                                    void *memory, const struct ivshmem_hooks *hooks, msix_deliver *deliver,
                                    void *context);
+/* From now on it has a lock of its own; without it, the VM's lock guards all. */
+void ivshmem_own_lock(struct ivshmem *s, const struct platform *platform);
 /* A peer has rung. */
 void ivshmem_rung(struct ivshmem *s, unsigned vector);
 /* Until ivshmem_resume a ring from outside is kept, and the guest sees nothing of it. */

@@ -11,9 +11,28 @@
 #define CONTROL_ON       0x8000u
 #define ENTRY_MASKED     1u
 
+static void take(struct msix *m)
+{
+    if (m->lock != NULL)
+        device_take(m->lock);
+}
+
+static void release(struct msix *m)
+{
+    if (m->lock != NULL)
+        device_release(m->lock);
+}
+
+/* Under the VM's lock. */
+static void fetch_control(struct msix *m)
+{
+    atomic_store_explicit(&m->control, pci_config16(m->function, m->capability + MESSAGE_CONTROL),
+                          memory_order_relaxed);
+}
+
 static unsigned control(const struct msix *m)
 {
-    return pci_config16(m->function, m->capability + MESSAGE_CONTROL);
+    return atomic_load_explicit(&m->control, memory_order_relaxed);
 }
 
 bool msix_on(const struct msix *m)
@@ -62,8 +81,12 @@ static void send_pending(struct msix *m)
 
 void msix_config_written(struct msix *m, unsigned offset, unsigned size)
 {
-    if (offset < m->capability + CAPABILITY_BYTES && offset + size > m->capability)
-        send_pending(m);
+    if (offset >= m->capability + CAPABILITY_BYTES || offset + size <= m->capability)
+        return;
+    take(m);
+    fetch_control(m);
+    send_pending(m);
+    release(m);
 }
 
 static uint32_t word_at(const struct msix *m, uint64_t offset)
@@ -83,9 +106,8 @@ static void set_word(struct msix *m, uint64_t offset, uint32_t value)
 }
 
 /* Aligned accesses of 4 and 8 bytes; others are undefined (6.8.2): they read as zero and do nothing. */
-static void page_access(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
+static void table_access(struct msix *m, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
 {
-    struct msix *m = device;
     if ((size != 4 && size != 8) || (offset & (size - 1)) != 0 || offset > MSIX_BAR_BYTES - size) {
         *value = 0;
         return;
@@ -102,12 +124,26 @@ static void page_access(void *device, uint64_t offset, unsigned size, bool is_wr
     send_pending(m);
 }
 
+static void page_access(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
+{
+    struct msix *m = device;
+    take(m);
+    table_access(m, offset, size, is_write, value);
+    release(m);
+}
+
 void msix_reset(struct msix *m)
 {
     memset(m->table, 0, sizeof m->table);
     for (unsigned i = 0; i < m->count; i++)
         m->table[i][MSIX_CONTROL] = ENTRY_MASKED;
     m->pending = 0;
+    atomic_store(&m->control, 0);
+}
+
+void msix_loaded(struct msix *m)
+{
+    fetch_control(m);
 }
 
 void msix_fields(struct msix *m, struct stream *s)
