@@ -49,6 +49,12 @@ include tests/bench/bench.mk
 include tests/isolation/isolation.mk
 include docs/docs.mk
 
+# ---- What is made of the list of system calls: see include/mullion/calls.toml.
+
+CALL_LIST := $(addprefix $(BUILD)/gen/,mullion/calls.h calls.inc kernel_calls.h call_stubs.h call_shapes.h)
+$(CALL_LIST) &: include/mullion/calls.toml tools/calls.py
+	/usr/bin/python3 tools/calls.py $(BUILD)/gen
+
 # ---- The kernel: RING0 -> mullion.elf (64-bit, for debuggers) -> flat binary -> mullion (the bootable 32-bit ELF).
 
 OBJ0 := $(RING0:%=$(BUILD)/obj/%.o)
@@ -58,14 +64,14 @@ $(BUILD)/obj/kernel/string.c.o: LTO :=
 
 kernel: $(BUILD)/mullion ## build the image alone
 
-$(BUILD)/obj/%.c.o: %.c
+$(BUILD)/obj/%.c.o: %.c | $(CALL_LIST)
 	@mkdir -p $(@D)
 	@echo '  ring 0  $<'
 	$(CC) $(CFLAGS0) $(LTO) -MMD -MP -c -o $@ $<
 
-NASM0 := -f elf64 -g -F dwarf -I./ -DPROGRAMS='"$(BUILD)"'
+NASM0 := -f elf64 -g -F dwarf -I./ -I$(BUILD)/gen/ -DPROGRAMS='"$(BUILD)"'
 # nasm's -MD leaves out what is %included: the dependencies are made by a run of their own.
-$(BUILD)/obj/%.asm.o: %.asm
+$(BUILD)/obj/%.asm.o: %.asm | $(CALL_LIST)
 	@mkdir -p $(@D)
 	$(NASM) $(NASM0) -MT $@ -M $< > $@.d
 	$(NASM) $(NASM0) -o $@ $<
@@ -103,9 +109,9 @@ $(BUILD)/mullion: $(BUILD)/mullion.bin boot/image.asm
 
 # ---- On the developer's machine.
 
-$(BUILD)/check-config: tools/check-config.c $(wildcard config/*.c config/*.h lib/*.h) lib/print.c lib/string.c
+$(BUILD)/check-config: tools/check-config.c $(wildcard config/*.c config/*.h lib/*.h) lib/print.c lib/string.c $(CALL_LIST)
 	@mkdir -p $(@D)
-	$(HOSTCC) -std=c17 -O1 -g -Wall -Wextra $(STRICT) -I. -Iinclude -DUNIT_TEST -o $@ tools/check-config.c $(wildcard config/*.c) lib/print.c lib/string.c
+	$(HOSTCC) -std=c17 -O1 -g -Wall -Wextra $(STRICT) -I. -Iinclude -I$(BUILD)/gen -DUNIT_TEST -o $@ tools/check-config.c $(wildcard config/*.c) lib/print.c lib/string.c
 
 setup: ## install the packages that building and running need
 	@tools/setup.sh build
@@ -132,7 +138,7 @@ image: setup ## write the default configuration's bootable image, build/mullion.
 # ---- Tests.
 
 # Their rules are made from the first lines of the tests.
-UNIT_GENERATED := $(BUILD)/gen/dsdt.h
+UNIT_GENERATED := $(BUILD)/gen/dsdt.h $(CALL_LIST)
 $(BUILD)/unit/rules.mk: tools/unit-rules.py tests/unit/groups.txt $(wildcard tests/unit/test_*.c)
 	@/usr/bin/python3 tools/unit-rules.py $(BUILD) $@
 ifneq ($(filter unit $(BUILD)/unit/%,$(MAKECMDGOALS)),)
@@ -142,8 +148,8 @@ endif
 unit: $(UNIT_TESTS) ## run the unit tests, with sanitizers
 	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; exit $$failed
 
-tcb: ## count what runs in ring 0
-	@/usr/bin/python3 tools/tcb.py $(RING0)
+tcb: $(CALL_LIST) ## count what runs in ring 0
+	@GENERATED=$(BUILD)/gen /usr/bin/python3 tools/tcb.py $(RING0)
 
 check: setup-test ## checks that need no machine: layers, headers, both compilers, cppcheck; CHECKS='gcc clang': these only
 	@CFLAGS0='$(CFLAGS0) -Werror' CFLAGS3='$(CFLAGS3) -Werror' tools/check.py $(BUILD) $(CHECKS)

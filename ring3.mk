@@ -51,13 +51,13 @@ $(BUILD)/gen/dsdt.h: vmm/firmware/dsdt.asl vmm/devices/layout.h
 	{ echo 'static const unsigned char dsdt_aml[] = {'; od -An -v -tx1 $(BUILD)/gen/dsdt.aml | sed 's/ \(..\)/0x\1,/g'; echo '};'; } > $@
 $(R3)/vmm/firmware/acpi.o: $(BUILD)/gen/dsdt.h
 
-$(R3)/%.o: %.c
+$(R3)/%.o: %.c | $(CALL_LIST)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS3) -MMD -MP -c -o $@ $<
 
-$(R3)/%.o: %.asm
+$(R3)/%.o: %.asm $(CALL_LIST)
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -F dwarf -DPROGRAMS='"$(BUILD)"' -o $@ $<
+	$(NASM) -f elf64 -I$(BUILD)/gen/ -g -F dwarf -DPROGRAMS='"$(BUILD)"' -o $@ $<
 
 $(R3)/vmm.elf: $(ZYDIS_LIB)
 $(R3)/drivers/font.o: $(BUILD)/gen/font.bin

@@ -96,12 +96,12 @@ enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct o
     return OK;
 }
 
-enum error handle_get(struct domain *d, uint64_t slot, enum object_type type, uint32_t rights, struct object **out)
+enum error handle_get(struct domain *d, uint64_t slot, uint32_t types, uint32_t rights, struct object **out)
 {
     struct handle *h = entry_of(d, slot);
     if (!h || !h->object)
         return E_HANDLE;
-    if (type != OBJ_NONE && h->object->type != type)
+    if (!(types >> h->object->type & 1))
         return E_TYPE;
     if (h->object->dead)
         return E_DEAD;

@@ -60,9 +60,8 @@ void domain_free(struct domain *d);                                     /* from 
 enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint32_t *slot) must_check;
 /* Makes sure that the next handle_put into the first free slot succeeds: for objects that cannot be unmade. */
 enum error handle_room(struct domain *d) must_check;
-/* The object behind a handle of this type with these rights, alive. `type` OBJ_NONE: any. */
-enum error handle_get(struct domain *d, uint64_t slot, enum object_type type, uint32_t rights,
-                      struct object **out) must_check;
+/* The object behind a handle with these rights, alive. types: a bit (1 << OBJ_*) for each type that it may have. */
+enum error handle_get(struct domain *d, uint64_t slot, uint32_t types, uint32_t rights, struct object **out) must_check;
 /* As handle_get, but a destroyed object is found too. */
 enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct object **out,
                       uint32_t *rights_out) must_check;

@@ -53,7 +53,7 @@ struct result event_wait(struct event *e, struct thread *t, uint64_t mask, uint6
     e->waiter = t;
     t->waiting = e;
     t->wait_mask = mask;
-    return result_of(E_AGAIN);
+    return (struct result){E_AGAIN, deadline};
 }
 
 bool event_forget(struct thread *t)

@@ -16,7 +16,7 @@ struct event {
 
 struct event *event_new(struct domain *payer) must_check;
 void event_signal(struct event *e, uint64_t bits);
-/* E_AGAIN: the thread now waits, and its result comes with the wake-up. */
+/* E_AGAIN: the thread now waits, until the value at the latest; its result comes with the wake-up. */
 struct result event_wait(struct event *e, struct thread *t, uint64_t mask, uint64_t deadline);
 /* The thread waits no longer (deadline, or its domain's end). False: it had been served already. */
 bool event_forget(struct thread *t);

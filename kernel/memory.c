@@ -56,35 +56,37 @@ struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t o
     return memory_new(payer, hpa(ram->range.base.v + offset), size, tag, false, e);
 }
 
-enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m,
-                        uint64_t address, uint64_t offset, uint64_t size, uint32_t rights)
+enum error mapping_make(const struct map_target *target, struct memory *m, uint64_t address, uint64_t offset,
+                        uint64_t size, uint32_t rights)
 {
     if (m->is_ram)
         return E_TYPE;
     if (size == 0 || ((address | offset | size) & PAGE_MASK) || offset >= m->range.size ||
         size > m->range.size - offset)
         return E_ARG;
-    struct mapping *x = object_new(payer, sizeof *x);
+    struct mapping *x = object_new(target->payer, sizeof *x);
     if (!x)
         return E_QUOTA;
     bool screen = m->keep && m->range.tag == TAG_SCREEN;
-    enum error e = pt_map(tables, address, hpa(m->range.base.v + offset), size, rights | (screen ? PT_COMBINING : 0));
+    enum error e = pt_map(target->tables, address, hpa(m->range.base.v + offset), size,
+                          rights | (screen ? PT_COMBINING : 0));
     if (e != OK) {
-        object_free(payer, x, sizeof *x);
+        object_free(target->payer, x, sizeof *x);
         return e;
     }
-    *x = (struct mapping){.memory = m, .payer = payer, .tables = tables, .address = address, .size = size};
+    *x = (struct mapping){
+        .memory = m, .payer = target->payer, .tables = target->tables, .address = address, .size = size};
     object_get(&m->object);
     x->memory_next = m->mappings;
     x->memory_back = &m->mappings;
-    x->target_next = *list;
-    x->target_back = list;
+    x->target_next = *target->list;
+    x->target_back = target->list;
     if (x->memory_next)
         x->memory_next->memory_back = &x->memory_next;
     if (x->target_next)
         x->target_next->target_back = &x->target_next;
     m->mappings = x;
-    *list = x;
+    *target->list = x;
     if (screen)
         log_taken();
     return OK;

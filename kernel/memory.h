@@ -42,8 +42,15 @@ enum error memory_destroy_step(struct memory *m) must_check;
 struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag,
                             enum error *e);
 
-enum error mapping_make(struct domain *payer, struct pagetable *tables, struct mapping **list, struct memory *m,
-                        uint64_t address, uint64_t offset, uint64_t size, uint32_t rights) must_check;
+/* What memory is mapped into: a domain or a space. */
+struct map_target {
+    struct domain *payer;
+    struct pagetable *tables;
+    struct mapping **list;
+};
+
+enum error mapping_make(const struct map_target *target, struct memory *m, uint64_t address, uint64_t offset,
+                        uint64_t size, uint32_t rights) must_check;
 /* Steps: E_AGAIN. */
 enum error mapping_remove_step(struct mapping *list, uint64_t address) must_check;
 /* Forgets a mapping whose table is already dead or flushed. */

@@ -85,7 +85,8 @@ static void map_root_data(struct domain *root, struct memory *ram, uint64_t from
     for (; e == E_OVERLAP && place >= ram->range.base.v; place -= PAGE_SIZE)
         m = memory_new(root, hpa(place), size, TAG_ROOT, false, &e);
     if (m) {
-        e = mapping_make(root, &root->tables, &root->mappings, m, from, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
+        const struct map_target target = {root, &root->tables, &root->mappings};
+        e = mapping_make(&target, m, from, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
         root_info.boot.data_base = m->range.base.v;
     }
     if (e != OK)
@@ -214,7 +215,8 @@ void root_create(const struct root_setup *s)
     for (unsigned i = 0; i < ARRAY_SIZE(shown.msr_bitmap); i++)
         shown.msr_bitmap[i] = backend && backend->msr_bitmap ? backend->msr_bitmap[i] : NULL;
     struct thread *t;
-    enum error e = thread_create(root, load_root(root, largest), 0, 0, ROOT_PRIORITY << 8, 0, NULL, &t);
+    struct new_thread first = {.entry = load_root(root, largest), .place = ROOT_PRIORITY << 8};
+    enum error e = thread_create(root, &first, &t);
     if (e != OK)
         panic("cannot start root (error %u)", e);
     kernel_unlock();

@@ -41,15 +41,15 @@ void space_free(struct space *s)
     object_free(s->payer, s, sizeof *s);
 }
 
-enum error space_fastpath_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+enum error space_fastpath_cpuid(struct space *s, uint64_t leaf, uint64_t eax_ebx, uint64_t ecx_edx, uint64_t live)
 {
-    struct fastpath_cpuid_entry x = {.leaf = (uint32_t)a,
-                                     .subleaf = (uint32_t)(a >> 32),
-                                     .live = (uint32_t)d,
-                                     .eax = (uint32_t)b,
-                                     .ebx = (uint32_t)(b >> 32),
-                                     .ecx = (uint32_t)c,
-                                     .edx = (uint32_t)(c >> 32)};
+    struct fastpath_cpuid_entry x = {.leaf = (uint32_t)leaf,
+                                     .subleaf = (uint32_t)(leaf >> 32),
+                                     .live = (uint32_t)live,
+                                     .eax = (uint32_t)eax_ebx,
+                                     .ebx = (uint32_t)(eax_ebx >> 32),
+                                     .ecx = (uint32_t)ecx_edx,
+                                     .edx = (uint32_t)(ecx_edx >> 32)};
     struct fastpath_cpuids *t = s->cpuid;
     uint32_t at = cpuid_index(x.leaf);
     for (; t->index[at]; at = (at + 1) % CPUID_INDEX_SIZE) {

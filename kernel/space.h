@@ -11,7 +11,9 @@
 
 struct space *space_new(struct domain *payer) must_check;
 void space_free(struct space *s);
-enum error space_fastpath_cpuid(struct space *s, uint64_t a, uint64_t b, uint64_t c, uint64_t d) must_check;
+/* As the call fastpath_cpuid has them. */
+enum error space_fastpath_cpuid(struct space *s, uint64_t leaf, uint64_t eax_ebx, uint64_t ecx_edx,
+                                uint64_t live) must_check;
 /* at, key: as struct fastpath_doorbells has them. Takes a reference to the event; one that is there keeps its own and
  * gets the new key. */
 enum error space_fastpath_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e,

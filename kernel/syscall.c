@@ -20,21 +20,21 @@
 
 struct object log_object = {.type = OBJ_LOG, .references = 1};
 
-struct arguments {
-    struct thread *t;
-    struct domain *d;
-    uint64_t a[6];
+/* What a call's argument that is a handle must name. Made from the list of calls; see include/mullion/calls.toml. */
+struct call_rule {
+    bool reshapes;     /* it may change tables, the ledger, or which objects there are */
+    uint8_t looked_up; /* the arguments before this one may be handles that are looked up */
+    struct {
+        uint16_t types; /* a bit for each enum object_type; 0: it is a number */
+        uint16_t rights;
+        bool optional; /* 0 stands for none */
+    } object[6];
 };
 
-/* Finds handle argument `n`, which must be of this type with `rights`, into variable `v`; or returns the error. */
-#define OBJECT_ARGUMENT(v, n, type, rights)                             \
-    struct object *v;                                                   \
-    enum error v##_error = handle_get(x->d, x->a[n], type, rights, &v); \
-    if (v##_error != OK)                                                \
-    return result_of(v##_error)
-#define ARGUMENT(v, n, kind, type, rights)        \
-    OBJECT_ARGUMENT(v##_object, n, type, rights); \
-    struct kind *v = container_of(v##_object, struct kind, object)
+static struct thread *caller(void)
+{
+    return this_cpu()->current;
+}
 
 /* Gives the caller a handle to a new object; if there is no slot, the object goes. */
 static struct result give(struct domain *d, struct object *o, uint32_t rights)
@@ -47,41 +47,39 @@ static struct result give(struct domain *d, struct object *o, uint32_t rights)
     return result_of(e);
 }
 
-static struct result sys_handle_close(const struct arguments *x)
+static struct result sys_handle_close(uint64_t handle)
 {
-    return result_of(handle_close(x->d, x->a[0]));
+    return result_of(handle_close(caller()->domain, handle));
 }
 
-static struct result sys_handle_grant(const struct arguments *x)
+static struct result sys_handle_grant(struct domain *domain, uint64_t handle, uint64_t rights, uint64_t slot)
 {
-    ARGUMENT(target, 0, domain, OBJ_DOMAIN, RIGHT_MANAGE);
     struct object *o;
-    uint32_t has;
-    enum error e = handle_any(x->d, x->a[1], RIGHT_GRANT, &o, &has);
+    uint32_t has, free_slot = (uint32_t)slot;
+    enum error e = handle_any(caller()->domain, handle, RIGHT_GRANT, &o, &has);
     if (e != OK)
         return result_of(e);
-    uint32_t slot = (uint32_t)x->a[3];
-    if (x->a[3] >= MAX_HANDLES)
+    if (slot >= MAX_HANDLES)
         return result_of(E_ARG);
-    if (o->dead || target->phase)
+    if (o->dead || domain->phase)
         return result_of(E_DEAD);
-    e = handle_put(target, o, has & (uint32_t)x->a[2], &slot);
+    e = handle_put(domain, o, has & (uint32_t)rights, &free_slot);
     if (e != OK)
         return result_of(e);
     object_get(o);
-    return done(slot);
+    return done(free_slot);
 }
 
-static struct result sys_destroy(const struct arguments *x)
+static struct result sys_destroy(uint64_t handle)
 {
     struct object *o;
-    enum error e = handle_any(x->d, x->a[0], RIGHT_DESTROY, &o, NULL);
+    enum error e = handle_any(caller()->domain, handle, RIGHT_DESTROY, &o, NULL);
     if (e != OK)
         return result_of(e);
     switch (o->type) {
     case OBJ_DOMAIN: {
         struct domain *d = container_of(o, struct domain, object);
-        return result_of(d == x->d ? E_STATE : domain_destroy_step(d));
+        return result_of(d == caller()->domain ? E_STATE : domain_destroy_step(d));
     }
     case OBJ_MEMORY: return result_of(memory_destroy_step(container_of(o, struct memory, object)));
     case OBJ_EVENT:
@@ -93,191 +91,189 @@ static struct result sys_destroy(const struct arguments *x)
     }
 }
 
-static struct result sys_domain_create(const struct arguments *x)
+static struct result sys_domain_create(uint64_t quota_pages, uint64_t cpu_mask, struct event *event, uint64_t bits,
+                                       uint64_t tag)
 {
-    if (x->d->phase) /* it is being destroyed while this call waited for the lock */
+    struct domain *maker = caller()->domain;
+    if (maker->phase) /* it is being destroyed while this call waited for the lock */
         return result_of(E_DEAD);
-    struct event *death = NULL;
-    if (x->a[2]) {
-        ARGUMENT(event, 2, event, OBJ_EVENT, RIGHT_SIGNAL);
-        death = event;
-    }
-    if (x->a[0] > pool_pages_total() || x->a[1] & ~x->d->cpu_mask)
+    if (quota_pages > pool_pages_total() || cpu_mask & ~maker->cpu_mask)
         return result_of(E_ARG);
-    enum error e = handle_room(x->d);
+    enum error e = handle_room(maker);
     if (e != OK)
         return result_of(e);
-    struct domain *d = domain_new(x->d, x->a[0] * PAGE_SIZE);
+    struct domain *d = domain_new(maker, quota_pages * PAGE_SIZE);
     if (!d)
         return result_of(E_QUOTA);
-    d->cpu_mask = x->a[1];
-    d->death = death;
-    d->death_bits = x->a[3];
-    d->owner = (uint32_t)x->a[4];
-    if (death)
-        object_get(&death->object);
-    return give(x->d, &d->object, RIGHTS_ALL);
+    d->cpu_mask = cpu_mask;
+    d->death = event;
+    d->death_bits = bits;
+    d->owner = (uint32_t)tag;
+    if (event)
+        object_get(&event->object);
+    return give(maker, &d->object, RIGHTS_ALL);
 }
 
-static struct result sys_thread_create(const struct arguments *x)
+static struct result sys_thread_create(struct domain *domain, uint64_t entry, uint64_t stack, uint64_t arg,
+                                       uint64_t place, uint64_t budget)
 {
-    ARGUMENT(d, 0, domain, OBJ_DOMAIN, RIGHT_MANAGE);
-    /* Nobody gets out of his own cap or above his own priority by making another thread. */
-    if (x->t->entity.budget || (x->a[4] >> 8 & 0xff) > x->t->entity.priority)
+    struct thread *maker = caller(), *t;
+    struct new_thread start = {.entry = entry, .stack = stack, .arg = arg, .place = place, .budget = budget};
+    /* A thread with a cap, or of low priority, gets out of neither by making another one. */
+    if (maker->entity.budget || (place >> 8 & 0xff) > maker->entity.priority)
         return result_of(E_RIGHTS);
-    struct thread *t, *beside = NULL;
-    if (x->a[4] & SCHED_BESIDE) {
-        ARGUMENT(other, 5, thread, OBJ_THREAD, RIGHT_MANAGE);
-        beside = other;
+    if (place & SCHED_BESIDE) {
+        struct object *o;
+        enum error e = handle_get(maker->domain, budget, 1u << OBJ_THREAD, RIGHT_MANAGE, &o);
+        if (e != OK)
+            return result_of(e);
+        start.beside = container_of(o, struct thread, object);
     }
-    enum error e = handle_room(x->d);
-    if (e != OK)
-        return result_of(e);
-    e = thread_create(d, x->a[1], x->a[2], x->a[3], x->a[4], x->a[5], beside, &t);
-    return e == OK ? give(x->d, &t->object, RIGHTS_ALL) : result_of(e);
+    enum error e = handle_room(maker->domain);
+    if (e == OK)
+        e = thread_create(domain, &start, &t);
+    return e == OK ? give(maker->domain, &t->object, RIGHTS_ALL) : result_of(e);
 }
 
-static struct result sys_memory_carve(const struct arguments *x)
+static struct result sys_memory_carve(struct memory *ram, uint64_t offset, uint64_t size, uint64_t tag)
 {
-    ARGUMENT(ram, 0, memory, OBJ_MEMORY, RIGHT_MAP);
-    enum error e = handle_room(x->d);
+    struct domain *d = caller()->domain;
+    enum error e = handle_room(d);
     if (e != OK)
         return result_of(e);
-    struct memory *m = memory_carve(x->d, ram, x->a[1], x->a[2], (uint32_t)x->a[3], &e);
-    return m ? give(x->d, &m->object, RIGHTS_ALL) : result_of(e);
+    struct memory *m = memory_carve(d, ram, offset, size, (uint32_t)tag, &e);
+    return m ? give(d, &m->object, RIGHTS_ALL) : result_of(e);
 }
 
-static struct result sys_map(const struct arguments *x)
+/* Where the mappings of a domain or space are. */
+static struct map_target target_of(struct object *o)
 {
-    OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MAP);
-    uint64_t address = x->a[1], size = x->a[4], rights = x->a[5];
+    if (o->type == OBJ_SPACE) {
+        struct space *s = container_of(o, struct space, object);
+        return (struct map_target){s->payer, &s->tables, &s->mappings};
+    }
+    struct domain *d = container_of(o, struct domain, object);
+    return (struct map_target){d, &d->tables, &d->mappings};
+}
+
+static struct result sys_map(struct object *target, uint64_t address, uint64_t memory, uint64_t offset, uint64_t size,
+                             uint64_t rights)
+{
+    struct map_target at = target_of(target);
+    struct object *m;
     if (!(rights & RIGHT_READ) || (rights & ~(uint64_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)))
         return result_of(E_ARG);
-    ARGUMENT(m, 2, memory, OBJ_MEMORY, (uint32_t)rights);
-    if (o->type == OBJ_DOMAIN) {
-        struct domain *d = container_of(o, struct domain, object);
+    enum error e = handle_get(caller()->domain, memory, 1u << OBJ_MEMORY, (uint32_t)rights, &m);
+    if (e != OK)
+        return result_of(e);
+    if (target->type == OBJ_DOMAIN) {
         if (address < USER_VA_MIN || address >= USER_VA_MAX || size > USER_VA_MAX - address)
             return result_of(E_ARG);
         if ((rights & RIGHT_WRITE) && (rights & RIGHT_EXEC)) /* never both in ring 3 */
             return result_of(E_ARG);
-        return result_of(
-            mapping_make(d, &d->tables, &d->mappings, m, address, x->a[3], size, (uint32_t)rights | PT_USER));
+        rights |= PT_USER;
     }
-    if (o->type == OBJ_SPACE) {
-        struct space *s = container_of(o, struct space, object);
-        return result_of(mapping_make(s->payer, &s->tables, &s->mappings, m, address, x->a[3], size, (uint32_t)rights));
-    }
-    return result_of(E_TYPE);
+    return result_of(
+        mapping_make(&at, container_of(m, struct memory, object), address, offset, size, (uint32_t)rights));
 }
 
-static struct result sys_unmap(const struct arguments *x)
+static struct result sys_unmap(struct object *target, uint64_t address)
 {
-    OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MAP);
-    if (o->type == OBJ_DOMAIN)
-        return result_of(mapping_remove_step(container_of(o, struct domain, object)->mappings, x->a[1]));
-    if (o->type == OBJ_SPACE)
-        return result_of(mapping_remove_step(container_of(o, struct space, object)->mappings, x->a[1]));
-    return result_of(E_TYPE);
+    return result_of(mapping_remove_step(*target_of(target).list, address));
 }
 
-static struct result sys_event_create(const struct arguments *x)
+static struct result sys_event_create(void)
 {
-    struct event *e = event_new(x->d);
-    return e ? give(x->d, &e->object, RIGHTS_ALL) : result_of(E_QUOTA);
+    struct event *e = event_new(caller()->domain);
+    return e ? give(caller()->domain, &e->object, RIGHTS_ALL) : result_of(E_QUOTA);
 }
 
-static struct result sys_event_signal(const struct arguments *x)
+static struct result sys_event_signal(struct event *event, uint64_t bits)
 {
-    ARGUMENT(e, 0, event, OBJ_EVENT, RIGHT_SIGNAL);
-    event_signal(e, x->a[1]);
+    event_signal(event, bits);
     return done(0);
 }
 
-static struct result sys_event_wait(const struct arguments *x)
+static struct result sys_event_wait(struct event *event, uint64_t mask, uint64_t deadline)
 {
-    ARGUMENT(e, 0, event, OBJ_EVENT, RIGHT_WAIT);
-    return event_wait(e, x->t, x->a[1], x->a[2]);
+    return event_wait(event, caller(), mask, deadline);
 }
 
-static struct result sys_irq_bind(const struct arguments *x)
+static struct result sys_irq_bind(struct irq *irq, struct event *event, uint64_t bits)
 {
-    ARGUMENT(i, 0, irq, OBJ_IRQ, RIGHT_SIGNAL);
-    ARGUMENT(e, 1, event, OBJ_EVENT, RIGHT_SIGNAL);
-    return result_of(irq_bind(i, e, x->a[2]));
+    return result_of(irq_bind(irq, event, bits));
 }
 
-static struct result sys_irq_ack(const struct arguments *x)
+static struct result sys_irq_ack(struct irq *irq)
 {
-    ARGUMENT(i, 0, irq, OBJ_IRQ, RIGHT_SIGNAL);
-    irq_ack(i);
+    irq_ack(irq);
     return done(0);
 }
 
-static struct result sys_ports_open(const struct arguments *x)
+static struct result sys_ports_open(struct domain *domain, struct ports *ports)
 {
-    ARGUMENT(d, 0, domain, OBJ_DOMAIN, RIGHT_MAP);
-    ARGUMENT(p, 1, ports, OBJ_PORTS, RIGHT_MAP);
-    if (d->port_count == DOMAIN_PORTS_MAX)
+    if (domain->port_count == DOMAIN_PORTS_MAX)
         return result_of(E_QUOTA);
-    d->ports[d->port_count].first = p->first;
-    d->ports[d->port_count].last = p->last;
-    d->port_count++;
-    if (serial_port() && p->first <= serial_port() && serial_port() <= p->last)
+    domain->ports[domain->port_count].first = ports->first;
+    domain->ports[domain->port_count].last = ports->last;
+    domain->port_count++;
+    if (serial_port() && ports->first <= serial_port() && serial_port() <= ports->last)
         log_taken();
-    if (this_cpu()->domain == d) /* others load the ports when they next switch to it */
-        domain_switch(this_cpu(), d);
+    if (this_cpu()->domain == domain) /* others load the ports when they next switch to it */
+        domain_switch(this_cpu(), domain);
     return done(0);
 }
 
-static struct result sys_space_create(const struct arguments *x)
+static struct result sys_space_create(void)
 {
     if (!backend)
         return result_of(E_UNSUPPORTED);
-    struct space *s = space_new(x->d);
-    return s ? give(x->d, &s->object, RIGHTS_ALL) : result_of(E_QUOTA);
+    struct space *s = space_new(caller()->domain);
+    return s ? give(caller()->domain, &s->object, RIGHTS_ALL) : result_of(E_QUOTA);
 }
 
-static struct result sys_vcpu_create(const struct arguments *x)
+static struct result sys_vcpu_create(struct space *space, uint64_t state_va)
 {
-    ARGUMENT(s, 0, space, OBJ_SPACE, RIGHT_MANAGE);
     struct vcpu *v;
-    enum error e = handle_room(x->d);
-    if (e != OK)
-        return result_of(e);
-    e = vcpu_new(x->t, s, x->a[1], &v);
-    return e == OK ? give(x->d, &v->object, RIGHTS_ALL) : result_of(e);
+    enum error e = handle_room(caller()->domain);
+    if (e == OK)
+        e = vcpu_new(caller(), space, state_va, &v);
+    return e == OK ? give(caller()->domain, &v->object, RIGHTS_ALL) : result_of(e);
 }
 
-static struct result sys_vcpu_fetch(const struct arguments *x)
+static struct result sys_vcpu_fetch(uint64_t groups)
 {
-    if (!x->t->vcpu)
+    struct vcpu *v = caller()->vcpu;
+    if (!v)
         return result_of(E_STATE);
-    vcpu_fetch(this_cpu(), x->t->vcpu, (uint32_t)x->a[0]);
+    vcpu_fetch(this_cpu(), v, (uint32_t)groups);
     return done(0);
 }
 
-static struct result sys_vcpu_kick(const struct arguments *x)
+static struct result sys_vcpu_kick(struct vcpu *vcpu)
 {
-    ARGUMENT(v, 0, vcpu, OBJ_VCPU, RIGHT_SIGNAL);
-    vcpu_kick(v);
+    vcpu_kick(vcpu);
     return done(0);
 }
 
-static struct result sys_fastpath(const struct arguments *x)
+static struct result sys_fastpath_cpuid(struct space *space, uint64_t leaf, uint64_t eax_ebx, uint64_t ecx_edx,
+                                        uint64_t live)
 {
-    ARGUMENT(s, 0, space, OBJ_SPACE, RIGHT_MANAGE);
-    if (x->a[1] == FASTPATH_CPUID)
-        return result_of(space_fastpath_cpuid(s, x->a[2], x->a[3], x->a[4], x->a[5]));
-    uint64_t at = x->a[2], length = at >> 56, key = x->a[3];
-    if (x->a[1] == FASTPATH_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX &&
+    return result_of(space_fastpath_cpuid(space, leaf, eax_ebx, ecx_edx, live));
+}
+
+static struct result sys_fastpath_doorbell(struct space *space, uint64_t kind, uint64_t at, uint64_t key,
+                                           struct event *event, uint64_t bits)
+{
+    uint64_t length = at >> 56;
+    if (kind == FASTPATH_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX &&
         !(at >> 52 & 0xf)) { /* guest-physical addresses have 52 bits */
         at = at << 12 >> 12 | DOORBELL_STORE;
         key = DOORBELL_KEY(key, length);
-    } else if (x->a[1] != FASTPATH_DOORBELL_PORT || at > 0xffff || key > 4) {
+    } else if (kind != FASTPATH_DOORBELL_PORT || at > 0xffff || key > 4) {
         return result_of(E_ARG);
     }
-    ARGUMENT(e, 4, event, OBJ_EVENT, RIGHT_SIGNAL);
-    return result_of(space_fastpath_doorbell(s, at, key, e, x->a[5]));
+    return result_of(space_fastpath_doorbell(space, at, key, event, bits));
 }
 
 static struct result query_memory(const struct memory *m, uint64_t what)
@@ -322,21 +318,17 @@ static struct result query_cpu(const struct domain *d, uint64_t what, uint64_t i
     }
 }
 
-static struct result sys_query(const struct arguments *x)
+static struct result sys_query(struct object *o, uint64_t what, uint64_t index)
 {
-    uint64_t what = x->a[1], index = x->a[2];
-    if (!x->a[0])
-        return query_thread(x->t, what, index);
-    OBJECT_ARGUMENT(o, 0, OBJ_NONE, RIGHT_MANAGE);
+    if (!o)
+        return query_thread(caller(), what, index);
     if (o->type == OBJ_MEMORY)
         return query_memory(container_of(o, struct memory, object), what);
     if (o->type == OBJ_THREAD)
         return query_thread(container_of(o, struct thread, object), what, index);
-    if (o->type != OBJ_DOMAIN)
-        return result_of(E_TYPE);
+    const struct domain *d = container_of(o, struct domain, object);
     if (what >= QUERY_CPU_IDLE && what <= QUERY_CPU_PATH)
-        return query_cpu(container_of(o, struct domain, object), what, index);
-    struct domain *d = container_of(o, struct domain, object);
+        return query_cpu(d, what, index);
     switch (what) {
     case QUERY_DOMAIN_STATE: return done(d->state);
     case QUERY_DOMAIN_FAULT: return index < 4 ? done(d->fault[index]) : result_of(E_ARG);
@@ -359,14 +351,15 @@ static void append_line(struct domain *d)
     kernel_lock();
 }
 
-static struct result sys_log(const struct arguments *x)
+static struct result sys_log(struct object *log, uint64_t count, uint64_t w0, uint64_t w1, uint64_t w2, uint64_t w3)
 {
-    OBJECT_ARGUMENT(the_log, 0, OBJ_LOG, RIGHT_SIGNAL);
-    if (x->a[1] == 0 || x->a[1] > 4 * sizeof(uint64_t))
+    const uint64_t word[4] = {w0, w1, w2, w3};
+    struct domain *d = caller()->domain;
+    (void)log; /* there is one */
+    if (count == 0 || count > sizeof word)
         return result_of(E_ARG);
-    struct domain *d = x->d;
-    for (unsigned i = 0; i < x->a[1]; i++) {
-        char c = (char)(x->a[2 + i / 8] >> (i % 8 * 8));
+    for (unsigned i = 0; i < count; i++) {
+        char c = (char)(word[i / 8] >> (i % 8 * 8));
         d->log_line[d->log_used++] = c == '\n' || c == '\t' || (c >= 32 && c < 127) ? c : '?';
         if (c == '\n' || d->log_used == sizeof d->log_line)
             append_line(d);
@@ -374,36 +367,36 @@ static struct result sys_log(const struct arguments *x)
     return done(0);
 }
 
-typedef struct result (*handler)(const struct arguments *x);
-static const handler handlers[SYS_COUNT] = {
-    [SYS_HANDLE_CLOSE] = sys_handle_close,
-    [SYS_HANDLE_GRANT] = sys_handle_grant,
-    [SYS_DESTROY] = sys_destroy,
-    [SYS_DOMAIN_CREATE] = sys_domain_create,
-    [SYS_THREAD_CREATE] = sys_thread_create,
-    [SYS_MEMORY_CARVE] = sys_memory_carve,
-    [SYS_MAP] = sys_map,
-    [SYS_UNMAP] = sys_unmap,
-    [SYS_EVENT_CREATE] = sys_event_create,
-    [SYS_EVENT_SIGNAL] = sys_event_signal,
-    [SYS_EVENT_WAIT] = sys_event_wait,
-    [SYS_IRQ_BIND] = sys_irq_bind,
-    [SYS_IRQ_ACK] = sys_irq_ack,
-    [SYS_PORTS_OPEN] = sys_ports_open,
-    [SYS_SPACE_CREATE] = sys_space_create,
-    [SYS_VCPU_CREATE] = sys_vcpu_create,
-    [SYS_VCPU_FETCH] = sys_vcpu_fetch,
-    [SYS_VCPU_KICK] = sys_vcpu_kick,
-    [SYS_FASTPATH] = sys_fastpath,
-    [SYS_QUERY] = sys_query,
-    [SYS_LOG] = sys_log,
-};
+#include "kernel_calls.h" /* call_rules, call_handler */
 
-/* Those that may change tables, the ledger, or which objects there are. */
-#define RESHAPING                                                                                                \
-    (1u << SYS_HANDLE_CLOSE | 1u << SYS_HANDLE_GRANT | 1u << SYS_DESTROY | 1u << SYS_DOMAIN_CREATE |             \
-     1u << SYS_THREAD_CREATE | 1u << SYS_MEMORY_CARVE | 1u << SYS_MAP | 1u << SYS_UNMAP | 1u << SYS_PORTS_OPEN | \
-     1u << SYS_SPACE_CREATE | 1u << SYS_VCPU_CREATE)
+/* Finds the objects behind a call's handles. */
+static enum error look_up(const struct call_rule *rule, const uint64_t a[6], struct object *o[6])
+{
+    enum error e = OK;
+    for (unsigned i = 0; i < rule->looked_up && e == OK; i++) {
+        o[i] = NULL;
+        if (rule->object[i].types && (a[i] || !rule->object[i].optional))
+            e = handle_get(caller()->domain, a[i], rule->object[i].types, rule->object[i].rights, &o[i]);
+    }
+    return e;
+}
+
+static struct result call(uint64_t number, const uint64_t a[6])
+{
+    if (number >= SYS_COUNT)
+        return result_of(E_NOSYS);
+    number = checked_index(number, SYS_COUNT);
+    const struct call_rule *rule = &call_rules[number];
+    struct object *o[6];
+    kernel_lock();
+    shown.generation += rule->reshapes;
+    struct result r = result_of(look_up(rule, a, o));
+    if (r.error == OK)
+        r = call_handler(number, a, o);
+    shown.generation += rule->reshapes;
+    kernel_unlock();
+    return r;
+}
 
 static noreturn void thread_exit(struct thread *t)
 {
@@ -424,19 +417,10 @@ noreturn void syscall_entry(struct thread *t)
     path_begin(t->cpu, (uint32_t)min_u64(number, PATH_RING3), rdtsc());
     if (number == SYS_THREAD_EXIT)
         thread_exit(t);
-    struct result r = result_of(E_NOSYS);
-    struct arguments x = {
-        t, t->domain, {t->frame.rdi, t->frame.rsi, t->frame.rdx, t->frame.rcx, t->frame.r8, t->frame.r9}};
-    if (number < SYS_COUNT && handlers[number]) {
-        kernel_lock();
-        shown.generation += RESHAPING >> number & 1;
-        r = handlers[checked_index(number, SYS_COUNT)](&x);
-        shown.generation += RESHAPING >> number & 1;
-        kernel_unlock();
-    }
-    if (number == SYS_EVENT_WAIT &&
-        r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps already on another CPU */
-        thread_block(t, BLOCK_EVENT, x.a[2]);
+    struct frame *f = &t->frame;
+    struct result r = call(number, (const uint64_t[6]){f->rdi, f->rsi, f->rdx, f->rcx, f->r8, f->r9});
+    if (number == SYS_EVENT_WAIT && r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps on its way */
+        thread_block(t, BLOCK_EVENT, r.value);
         cpu_run();
     }
     t->frame.rax = r.error;

@@ -15,19 +15,18 @@
 #include "mm/hostmap.h"
 #include "mullion/regs.h"
 
-_Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame) &&
-                   SYS_VCPU_RUN == 17,
+_Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame),
                "entry.asm relies on them");
 
 static uint64_t flush_generation;
 
-enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, uint64_t sched0,
-                         uint64_t sched1, struct thread *beside, struct thread **out)
+enum error thread_create(struct domain *d, const struct new_thread *start, struct thread **out)
 {
-    uint64_t cpu = sched0 & 0xff, priority = sched0 >> 8 & 0xff, budget_us = beside ? 0 : sched1 & 0xffffffff,
-             period_us = sched1 >> 32;
-    if (cpu >= cpu_count || priority >= SCHED_PRIORITIES || entry >= USER_VA_MAX || stack >= USER_VA_MAX ||
-        !(d->cpu_mask >> cpu & 1))
+    struct thread *beside = start->beside;
+    uint64_t cpu = start->place & 0xff, priority = start->place >> 8 & 0xff,
+             budget_us = beside ? 0 : start->budget & 0xffffffff, period_us = start->budget >> 32;
+    if (cpu >= cpu_count || priority >= SCHED_PRIORITIES || start->entry >= USER_VA_MAX ||
+        start->stack >= USER_VA_MAX || !(d->cpu_mask >> cpu & 1))
         return E_ARG;
     if ((budget_us != 0 && (period_us < 100 || budget_us > period_us)) ||
         (beside && (beside->domain != d || beside->cpu->number != cpu)))
@@ -41,15 +40,15 @@ enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint6
     t->cpu = cpu_by_number((unsigned)cpu);
     t->kernel_stack = (uint64_t)t->cpu + CPU_AREA_SIZE;
     t->domain = d;
-    t->frame.rip = entry;
-    t->frame.rsp = stack;
-    t->frame.rdi = arg;
+    t->frame.rip = start->entry;
+    t->frame.rsp = start->stack;
+    t->frame.rdi = start->arg;
     t->frame.cs = SEL_USER_CODE;
     t->frame.ss = SEL_USER_DATA;
     t->frame.rflags = RFLAGS_FIXED | RFLAGS_IF;
     t->entity.priority = (uint8_t)priority;
     t->budget = (struct sched_budget){
-        .ticks = us_to_ticks(budget_us), .period = us_to_ticks(period_us), .borrow = sched0 & SCHED_BORROW};
+        .ticks = us_to_ticks(budget_us), .period = us_to_ticks(period_us), .borrow = start->place & SCHED_BORROW};
     t->entity.budget = beside ? beside->entity.budget : budget_us ? &t->budget : NULL;
     t->entity.urgent = beside != NULL;
     t->next = d->threads;

@@ -38,10 +38,13 @@ struct thread {
     uint32_t wake_queued;
 };
 
+/* As the call thread_create says. */
+struct new_thread {
+    uint64_t entry, stack, arg, place, budget;
+    struct thread *beside; /* whose budget it lives on too, or NULL */
+};
 /* Kernel lock held. The thread is made ready on its CPU. */
-enum error thread_create(struct domain *d, uint64_t entry, uint64_t stack, uint64_t arg, uint64_t sched0,
-                         uint64_t sched1, struct thread *beside, struct thread **out)
-    must_check; /* as SYS_THREAD_CREATE says; beside: whose budget it lives on too, or NULL */
+enum error thread_create(struct domain *d, const struct new_thread *start, struct thread **out) must_check;
 void thread_free(struct thread *t);
 
 /* Makes the thread's CPU look at it again: what it waited for has come, it was kicked, or its domain has stopped. Any

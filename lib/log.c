@@ -13,7 +13,7 @@ static void log_bytes(uint64_t log, const char *bytes, size_t count)
         uint64_t words[4] = {0};
         size_t n = count < sizeof words ? count : sizeof words;
         memcpy(words, bytes, n);
-        if (sys_log(log, n, words) != OK)
+        if (sys_log(log, n, words[0], words[1], words[2], words[3]) != OK)
             return;
         bytes += n;
         count -= n;

@@ -8,7 +8,7 @@ default rel
 extern thread_main
 global _start
 
-SYS_THREAD_EXIT equ 5           ; mullion/abi.h
+%include "calls.inc"            ; SYS_*
 SYSCALL_VECTOR  equ 0x80
 ROOT_STACK_BYTES equ 65536
 

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes docs/abi.md, the reference of the ring-3 ABI, from include/mullion/*.h: their comments, and the layouts as the compiler sees them.
+"""Makes docs/abi.md, the reference of the ring-3 ABI, from include/mullion: the list of
+system calls (calls.toml), the comments of the headers, and the layouts as the compiler sees them.
 
     tools/abi-doc.py             writes docs/abi.md
     tools/abi-doc.py --check     fails, in words, if docs/abi.md is not what would be written
 
-A system call without a value or errors in its comment is a mistake and ends the run."""
+A mistake in the list ends the run."""
 import difflib
 import os
 import re
@@ -13,10 +14,17 @@ import subprocess
 import sys
 import tempfile
 
+import calls
+
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join(HERE, 'docs', 'abi.md')
 HEADERS = ['abi', 'boot', 'vcpu']
-REGISTERS = ['rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9']
+
+
+CALLS_NOTE = (
+    'Arguments stand in their order, with the type and the right that a handle needs. Handles are looked up first, in '
+    'that order, each with `E_HANDLE`, `E_TYPE`, `E_DEAD`, `E_RIGHTS`. On an error but `E_AGAIN` nothing has changed.'
+)
 
 
 def read(name):
@@ -122,7 +130,8 @@ def ask_compiler(constants, members, sizes):
         source, program = os.path.join(d, 'a.c'), os.path.join(d, 'a')
         with open(source, 'w', encoding='utf-8') as f:
             f.write('\n'.join(lines) + '\n')
-        subprocess.run([os.environ.get('CC', 'gcc'), '-std=c17', '-I', os.path.join(HERE, 'include'), '-o', program, source], check=True)
+        subprocess.run([os.path.join(HERE, 'tools', 'calls.py'), d], check=True)
+        subprocess.run([os.environ.get('CC', 'gcc'), '-std=c17', '-I', os.path.join(HERE, 'include'), '-I', d, '-o', program, source], check=True)
         got = subprocess.run([program], check=True, capture_output=True, text=True).stdout.split('\n')
     values = {c: int(v, 16) for c, v in zip(constants, got)}
     got = got[len(constants):]
@@ -136,29 +145,29 @@ def table(head, rows):
     return out + ['| ' + ' | '.join(md(c) for c in r) + ' |' for r in rows] + ['']
 
 
-def system_calls(abi, values, errors):
+def needs(argument):
+    """What a handle argument must be, in words; nothing for a number."""
+    types = calls.types_of(argument)
+    if not types:
+        return ''
+    what = 'of any type' if len(types) == len(calls.TYPES) else ' or '.join(types)
+    right = ', `RIGHT_%s`' % argument['rights'] if 'rights' in argument else ''
+    return 'handle: %s%s%s%s' % (what, right, argument.get('needs', '') and ', ' + argument['needs'],
+                                 ', or 0' if argument.get('optional') else '')
+
+
+def system_calls(values, errors):
     out = []
-    body = re.search(r'enum syscall \{(.*?)\n\};', abi, re.S).group(1)
-    found = re.findall(r'/\*(.*?)\*/\s*(SYS_\w+)', body, re.S)
-    names = [n for n in re.findall(r'\bSYS_\w+', re.sub(r'/\*.*?\*/', '', body, flags=re.S)) if n != 'SYS_COUNT']
-    if [n for _, n in found] != names:
-        sys.exit('abi-doc: a system call has no comment: %s' % (set(names) - {n for _, n in found}))
-    index = [['%d' % values[n], '[%s](#%s)' % (n.lower()[4:], n.lower()[4:])] for n in names]
+    listed = calls.load()
+    index = [['%d' % values[calls.number_of(c)], '[%s](#%s)' % (c['name'], c['name'])] for c in listed]
     out += table(['number (rax)', 'call'], index)
-    for comment, name in found:
-        text = words(comment)
-        m = re.match(r'(\w+)\((.*?)\) (.*?) ?Value: (.*?)\.? Errors: (.*)\.$', text)
-        if not m or 'sys_' + m.group(1) != name.lower():
-            sys.exit('abi-doc: %s: the comment is not "name(arguments) text Value: ... Errors: ...."' % name)
-        call, arguments, what, value, wrong = m.groups()
-        out += ['### %s' % call, '', '`%s` = %d' % (name, values[name]), '']
-        rows = []
-        for register, argument in zip(REGISTERS, [a for a in arguments.split(';') if a.strip()]):
-            a, _, needs = argument.strip().partition(': ')
-            rows.append([register, '`%s`' % a, needs and 'handle: ' + needs])
+    for call in listed:
+        name, wrong = calls.number_of(call), call['errors']
+        out += ['### %s' % call['name'], '', '`%s` = %d' % (name, values[name]), '']
+        rows = [[r, '`%s`' % a['name'], needs(a)] for r, a in zip(calls.REGISTERS, call['arguments'])]
         if rows:
             out += table(['register', 'argument', 'what it must be'], rows)
-        out += [what, '', 'Value (rdx): %s.' % value, '']
+        out += [call['does'], '', 'Value (rdx): %s.' % call['value'], '']
         rows = []
         for e in wrong.split('; '):
             if e.startswith('handle errors'):
@@ -199,7 +208,7 @@ def enum_table(rows, values, head):
 def main():
     text = {h: read(h) for h in HEADERS}
     abi, boot, vcpu = (text[h] for h in HEADERS)
-    enums = {n: enumerators(abi, n) for n in ('error', 'object_type', 'fastpath_kind', 'query', 'domain_state')}
+    enums = {n: enumerators(abi, n) for n in ('error', 'object_type', 'doorbell_kind', 'query', 'domain_state')}
     enums['exit_reason'] = enumerators(vcpu, 'exit_reason')
     enums['activity'] = enumerators(vcpu, 'activity')
     slots = enumerators(re.search(r'enum \{(.*?ROOT_SLOT.*?)\};', boot, re.S).group(1), '')
@@ -209,7 +218,7 @@ def main():
     members = [(s, p) for h in HEADERS for s, b in bodies[h].items() for p, _, _ in fields(b) if p]
     sizes = [s for h in HEADERS for s in bodies[h]]
     constants = [n for e in enums.values() for n, _ in e] + [n for n, _ in slots] + [n for r in registers for n, _ in r]
-    constants += re.findall(r'\bSYS_\w+', re.sub(r'/\*.*?\*/', '', abi, flags=re.S))
+    constants += [calls.number_of(c) for c in calls.load()]
     constants += [n for h in HEADERS for n, _, _ in macros[h]]
     values, layout, size_of = ask_compiler(sorted(set(constants)), members, sizes)
 
@@ -218,17 +227,17 @@ def main():
                                              for n, _, c in macros[header] if re.match(pattern, n) and not re.match(skip, n)])
 
     out = ['# The ABI between ring 0 and ring 3', '',
-           '<!-- Made by tools/abi-doc.py from include/mullion/*.h. Change those, then run `make docs`. -->', '']
+           '<!-- Made by tools/abi-doc.py from include/mullion. Change that, then run `make docs`. -->', '']
     for p in paragraphs(abi)[1:]:
         out += [p, '']
     out += ['## Numbers', ''] + macro_table('abi', r'MULLION_|SYSCALL_|MAX_|USER_|SCHED_')
     out += ['## Errors', ''] + enum_table(enums['error'], values, ['rax', 'name', ''])
     out += ['## Types of objects', ''] + enum_table(enums['object_type'], values, ['number', 'name', ''])
     out += ['## Rights', '', 'A handle carries rights; a grant can only narrow them. ', ''] + macro_table('abi', r'RIGHT')
-    note = re.search(r'/\*\n \* System calls\.(.*?)\*/\s*enum syscall', abi, re.S).group(1)
-    out += ['## System calls', '', words(note).replace(' tools/abi-doc.py makes docs/abi.md from these comments.', ''), '']
-    out += system_calls(abi, values, dict(enums['error']))
-    out += ['## What can be settled in ring 0 (`settle`)', ''] + enum_table(enums['fastpath_kind'], values, ['kind', 'name', 'a, b, c, d'])
+    out += ['## System calls', '', CALLS_NOTE, '']
+    out += system_calls(values, dict(enums['error']))
+    out += ['## Doorbells (`fastpath_doorbell`)', ''] + enum_table(enums['doorbell_kind'], values, ['kind', 'name', ''])
+    out += ['## Live bits of CPUID (`fastpath_cpuid`)', '']
     out += macro_table('abi', r'CPUID_')
     out += ['## What can be asked (`query`)', ''] + enum_table(enums['query'], values, ['what', 'name', ''])
     out += ['States of a domain:', ''] + enum_table(enums['domain_state'], values, ['value', 'name', ''])
@@ -264,7 +273,7 @@ def main():
             have = ''
         if have != result:
             sys.stdout.writelines(list(difflib.unified_diff(have.splitlines(True), result.splitlines(True), 'docs/abi.md', 'the headers', n=0))[:40])
-            sys.exit('docs/abi.md is not what include/mullion/*.h say: run `make docs` and commit it')
+            sys.exit('docs/abi.md is not what include/mullion says: run `make docs` and commit it')
         return
     with open(OUT, 'w', encoding='utf-8') as f:
         f.write(result)

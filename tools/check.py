@@ -155,6 +155,7 @@ def cppcheck():
             '--suppress=subtractPointers',
             '-I.',
             '-Iinclude',
+            f'-I{sys.argv[1]}/gen',
             '-D__x86_64__',
             '-D__attribute__(x)=',
             # cppcheck 2.17 does not read `asm goto (...)`.

@@ -107,7 +107,7 @@ def code_of(path):
 
 def included(path, code):
     for name in re.findall(r'^\s*[#%]\s*include\s+"([^"]+)"', code, re.M):
-        for folder in ('.', 'include', os.path.dirname(path)):
+        for folder in ('.', 'include', os.path.dirname(path), os.environ.get('GENERATED', 'build/gen')):
             candidate = os.path.normpath(os.path.join(folder, name))
             if os.path.exists(candidate):
                 yield candidate

@@ -11,6 +11,7 @@
  */
 #include "vmm/fuzz.h"
 #include <stddef.h>
+#include "lib/calls.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
@@ -134,69 +135,46 @@ static bool spared(uint64_t va)
 
 static bool changes_tables(uint64_t call)
 {
-    switch (call) {
-    case SYS_EVENT_SIGNAL:
-    case SYS_EVENT_WAIT:
-    case SYS_IRQ_BIND:
-    case SYS_IRQ_ACK:
-    case SYS_VCPU_RUN:
-    case SYS_VCPU_FETCH:
-    case SYS_VCPU_KICK:
-    case SYS_FASTPATH:
-    case SYS_QUERY:
-    case SYS_LOG:
-    case SYS_EVENT_CREATE: return false;
-    default: return call < SYS_COUNT;
+    return call < SYS_COUNT && call_shapes[call].reshapes;
+}
+
+static enum object_type one_of(struct hostile *h, uint32_t types)
+{
+    enum object_type type;
+    do
+        type = (enum object_type)below(h, OBJ_COUNT);
+    while ((types >> type & 1) == 0);
+    return type;
+}
+
+static uint64_t argument(struct hostile *h, enum argument_kind kind, uint32_t of)
+{
+    switch (kind) {
+    case ARGUMENT_HANDLE: return handle(h, one_of(h, of));
+    case ARGUMENT_BELOW: return once_in(h, 8) ? any(h) : below(h, of);
+    case ARGUMENT_ADDRESS: return address(h);
+    case ARGUMENT_SIZE: return size_of_it(h);
+    case ARGUMENT_OFFSET: return offset(h);
+    case ARGUMENT_RIGHTS: return once_in(h, 3) ? any(h) & RIGHTS_ALL : RIGHT_READ | below(h, 4) << 1;
+    case ARGUMENT_DEADLINE: return once_in(h, 4) ? 0 : tsc_now() + below(h, h->vm->boot->tsc_khz + 1);
+    case ARGUMENT_PLACE: return below(h, 4) | below(h, SCHED_PRIORITIES) << 8;
+    case ARGUMENT_DOORBELL: return once_in(h, 2) ? below(h, 0x10010) : below(h, 4) << 12 | below(h, 18) << 56;
+    case ARGUMENT_NUMBER: break;
     }
+    return once_in(h, 2) ? edge(h) : 1ull << below(h, 64);
 }
 
 static void choose(struct hostile *h, uint64_t call, uint64_t x[6])
 {
+    bool wild = call >= SYS_COUNT || once_in(h, 12);
     for (unsigned i = 0; i < 6; i++)
-        x[i] = edge(h);
-    if (once_in(h, 12))
-        return;
-    switch (call) {
-    case SYS_HANDLE_CLOSE: x[0] = below(h, once_in(h, 4) ? MAX_HANDLES : 128); break;
-    case SYS_HANDLE_GRANT:
-        x[0] = handle(h, OBJ_DOMAIN), x[1] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[2] = any(h),
-        x[3] = below(h, 3) * below(h, 600);
-        break;
-    case SYS_DESTROY: x[0] = handle(h, once_in(h, 2) ? OBJ_DOMAIN : once_in(h, 2) ? OBJ_EVENT : OBJ_MEMORY); break;
-    case SYS_DOMAIN_CREATE:
-        x[0] = below(h, 24);
-        x[1] = once_in(h, 3) ? any(h) : 1ull << below(h, 4);
-        x[2] = once_in(h, 3) ? 0 : handle(h, OBJ_EVENT); /* its "death" may ring anybody's bell, with any bits */
-        break;
-    case SYS_THREAD_CREATE:
-        x[0] = handle(h, OBJ_DOMAIN), x[1] = address(h), x[2] = address(h);
-        x[4] = below(h, 4) | below(h, SCHED_PRIORITIES) << 8, x[5] = once_in(h, 2) ? 0 : any(h);
-        break;
-    case SYS_MEMORY_CARVE: x[0] = handle(h, OBJ_MEMORY), x[1] = offset(h), x[2] = size_of_it(h); break;
-    case SYS_MAP:
-        x[0] = handle(h, once_in(h, 2) ? OBJ_SPACE : OBJ_DOMAIN), x[1] = address(h), x[2] = handle(h, OBJ_MEMORY),
-        x[3] = offset(h), x[4] = size_of_it(h);
-        x[5] = once_in(h, 3) ? any(h) & RIGHTS_ALL : RIGHT_READ | below(h, 4) << 1;
-        break;
-    case SYS_UNMAP: x[0] = handle(h, once_in(h, 2) ? OBJ_SPACE : OBJ_DOMAIN), x[1] = address(h); break;
-    case SYS_EVENT_SIGNAL: x[0] = handle(h, OBJ_EVENT), x[1] = once_in(h, 2) ? any(h) : 1ull << below(h, 64); break;
-    case SYS_EVENT_WAIT: x[0] = handle(h, OBJ_EVENT); break;
-    case SYS_IRQ_BIND: x[1] = handle(h, OBJ_EVENT); break;
-    case SYS_PORTS_OPEN: x[0] = handle(h, OBJ_DOMAIN), x[1] = below(h, 64); break;
-    case SYS_VCPU_CREATE: x[0] = handle(h, OBJ_SPACE), x[1] = address(h); break;
-    case SYS_VCPU_FETCH: x[0] = any(h); break;
-    case SYS_VCPU_KICK: x[0] = handle(h, OBJ_VCPU); break;
-    case SYS_FASTPATH:
-        x[0] = handle(h, OBJ_SPACE), x[1] = below(h, 3),
-        x[2] = x[1] == FASTPATH_CPUID ? below(h, 32) | edge(h) << 32 : below(h, 0x10010);
-        x[3] = below(h, 6), x[4] = x[1] == FASTPATH_CPUID ? any(h) : handle(h, OBJ_EVENT);
-        break;
-    case SYS_QUERY:
-        x[0] = handle(h, (enum object_type)below(h, OBJ_COUNT)), x[1] = below(h, 12), x[2] = below(h, 40);
-        break;
-    case SYS_LOG: x[0] = handle(h, OBJ_LOG), x[1] = 1 + below(h, 33); break;
-    default: break;
-    }
+        x[i] = wild || i >= call_shapes[call].count
+                   ? edge(h)
+                   : argument(h, call_shapes[call].argument[i].kind, call_shapes[call].argument[i].of);
+    if (call == SYS_EVENT_WAIT) /* it has more to do than to wait for ever */
+        x[2] = argument(h, ARGUMENT_DEADLINE, 0);
+    if (call == SYS_LOG && !wild)
+        x[1] = 1 + below(h, 33);
 }
 
 /* ---- garbage where others read */
@@ -253,12 +231,9 @@ static void scribble(struct hostile *h)
 
 static void remember(struct hostile *h, uint64_t call, uint64_t slot, uint64_t va)
 {
-    static const enum object_type type[SYS_COUNT] = {
-        [SYS_DOMAIN_CREATE] = OBJ_DOMAIN, [SYS_THREAD_CREATE] = OBJ_THREAD, [SYS_MEMORY_CARVE] = OBJ_MEMORY,
-        [SYS_EVENT_CREATE] = OBJ_EVENT,   [SYS_SPACE_CREATE] = OBJ_SPACE,   [SYS_VCPU_CREATE] = OBJ_VCPU};
-    if (call >= SYS_COUNT || type[call] == OBJ_NONE)
+    if (call >= SYS_COUNT || call_shapes[call].makes == OBJ_NONE)
         return;
-    atomic_store(&made[type[call]][below(h, MADE_MAX)], slot);
+    atomic_store(&made[call_shapes[call].makes][below(h, MADE_MAX)], slot);
     if (call == SYS_VCPU_CREATE) /* its own: a thread has one */
         h->state = (struct vcpu_state *)va;
 }
@@ -279,8 +254,6 @@ static void one_call(struct hostile *h, enum phase phase)
     choose(h, call, x);
     if (must_not(h, call, x))
         return;
-    if (call == SYS_EVENT_WAIT) /* it has more to do */
-        x[2] = once_in(h, 4) ? 0 : tsc_now() + below(h, h->vm->boot->tsc_khz + 1);
     if (call == SYS_VCPU_RUN && h->state != NULL) {
         scribble_state(h, h->state);
         h->state->deadline = tsc_now() + below(h, h->vm->boot->tsc_khz + 1);

@@ -138,9 +138,9 @@ static void fastpath_cpuid(void)
         const struct cpuid_entry *e = &vm.cpuid.entry[i];
         if (!cpuid_fastpath_able(e->leaf, vm.vcpus))
             continue;
-        if (sys_fastpath(vm.space, FASTPATH_CPUID, e->leaf | (uint64_t)e->subleaf << 32,
-                         e->regs.eax | (uint64_t)e->regs.ebx << 32, e->regs.ecx | (uint64_t)e->regs.edx << 32,
-                         e->live) != OK)
+        if (sys_fastpath_cpuid(vm.space, e->leaf | (uint64_t)e->subleaf << 32,
+                               e->regs.eax | (uint64_t)e->regs.ebx << 32, e->regs.ecx | (uint64_t)e->regs.edx << 32,
+                               e->live) != OK)
             return;
     }
 }

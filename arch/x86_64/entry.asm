@@ -10,8 +10,8 @@ bits 64
 FRAME_SIZE   equ 176
 FRAME_PUSHED equ 17 * 8         ; by software: the registers, vector and error code
 FRAME_CS     equ 18 * 8
-SYS_VCPU_RUN equ 17             ; asserted in kernel/thread.c, like the next
-THREAD_STACK equ FRAME_SIZE
+THREAD_STACK equ FRAME_SIZE     ; asserted in kernel/thread.c
+%include "calls.inc"            ; SYS_*
 
 extern trap_from_user, trap_from_kernel, irq_dispatch, syscall_entry, vcpu_run_call
 global user_resume, trap_stubs, syscall_stub

@@ -2,6 +2,7 @@
 /*
  * `accounts` and `paths`: one figure a line, for programs to read. See show.h.
  */
+#include "lib/calls.h"
 #include "lib/print.h"
 #include "mullion/abi.h"
 #include "mullion/vcpu.h"
@@ -54,37 +55,18 @@ void show_account(struct show *s, const struct account_record *r)
         }
 }
 
-static const char *const path_name[PATH_COUNT] = {
-    [SYS_HANDLE_CLOSE] = "handle_close",
-    [SYS_HANDLE_GRANT] = "handle_grant",
-    [SYS_DESTROY] = "destroy",
-    [SYS_DOMAIN_CREATE] = "domain_create",
-    [SYS_THREAD_CREATE] = "thread_create",
-    [SYS_THREAD_EXIT] = "thread_exit",
-    [SYS_MEMORY_CARVE] = "memory_carve",
-    [SYS_MAP] = "map",
-    [SYS_UNMAP] = "unmap",
-    [SYS_EVENT_CREATE] = "event_create",
-    [SYS_EVENT_SIGNAL] = "event_signal",
-    [SYS_EVENT_WAIT] = "event_wait",
-    [SYS_IRQ_BIND] = "irq_bind",
-    [SYS_IRQ_ACK] = "irq_ack",
-    [SYS_PORTS_OPEN] = "ports_open",
-    [SYS_SPACE_CREATE] = "space_create",
-    [SYS_VCPU_CREATE] = "vcpu_create",
-    [SYS_VCPU_RUN] = "vcpu_run",
-    [SYS_VCPU_FETCH] = "vcpu_fetch",
-    [SYS_VCPU_KICK] = "vcpu_kick",
-    [SYS_FASTPATH] = "fastpath",
-    [SYS_QUERY] = "query",
-    [SYS_LOG] = "log",
-    [PATH_RING3] = "interrupt-in-ring-3",
-    [PATH_GUEST] = "host-exit",
-    [PATH_IDLE] = "interrupt-in-idle",
-};
+static const char *path_name(unsigned path)
+{
+    switch (path) {
+    case PATH_RING3: return "interrupt-in-ring-3";
+    case PATH_GUEST: return "host-exit";
+    case PATH_IDLE: return "interrupt-in-idle";
+    default: return path < SYS_COUNT ? call_shapes[path].name : "?";
+    }
+}
 
 void show_path(struct show *s, const struct path_record *r)
 {
-    const char *name = r->path < PATH_COUNT && path_name[r->path] != NULL ? path_name[r->path] : "?";
+    const char *name = path_name(r->path);
     show_line(s, "paths: %s %llu on cpu %u", name, (ull)r->ticks, r->cpu);
 }

@@ -154,17 +154,17 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
         unsigned i = k == c->cpu_count ? 0 : k + 1;
         unsigned cpu = i == 0 ? c->cpu[0] : c->cpu[i - 1];
         uint64_t top = VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE;
-        struct syscall_result t;
-        if (c->shared &&
-            i == 0) /* out of the same share, before the vCPU: so a busy guest can still be reached on its console */
-            t = sys_thread_create_beside(g->domain, vmm->entry, top, i, cpu, PRIORITY_GUEST, g->thread[1]);
-        else if (c->shared)
-            t = sys_thread_create(g->domain, vmm->entry, top, i, cpu, PRIORITY_GUEST,
-                                  (uint32_t)((uint64_t)c->period_us * c->percent / 100), c->period_us,
-                                  c->borrow ? SCHED_BORROW : 0);
-        else
-            t = sys_thread_create(g->domain, vmm->entry, top, i, cpu, i == 0 ? PRIORITY_MONITOR : PRIORITY_GUEST, 0, 0,
-                                  0);
+        struct thread_start s = {.entry = vmm->entry, .stack = top, .arg = i, .cpu = cpu, .priority = PRIORITY_GUEST};
+        if (c->shared && i == 0) { /* on the vCPU's budget, and before it: a busy guest's console answers too */
+            s.beside = g->thread[1];
+        } else if (c->shared) {
+            s.budget_us = (uint32_t)((uint64_t)c->period_us * c->percent / 100);
+            s.period_us = c->period_us;
+            s.flags = c->borrow ? SCHED_BORROW : 0;
+        } else if (i == 0) {
+            s.priority = PRIORITY_MONITOR;
+        }
+        struct syscall_result t = thread_start(g->domain, &s);
         if (!step(t.error, "its threads cannot be made", why, why_size))
             return false;
         g->thread[i] = t.value;

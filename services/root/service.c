@@ -115,8 +115,11 @@ static enum error make_thread(struct service *s, const struct program *p)
     if (e != OK)
         return e;
     service_step(s, "its thread cannot be made");
-    struct syscall_result r = sys_thread_create(s->domain, p->entry, row->stack_top, 0, 0, row->priority,
-                                                row->budget_us, row->period_us, 0);
+    struct syscall_result r = thread_start(s->domain, &(struct thread_start){.entry = p->entry,
+                                                                             .stack = row->stack_top,
+                                                                             .priority = row->priority,
+                                                                             .budget_us = row->budget_us,
+                                                                             .period_us = row->period_us});
     s->thread = r.error == OK ? r.value : 0;
     return r.error;
 }

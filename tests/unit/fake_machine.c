@@ -526,7 +526,8 @@ int machine_start(void **state)
     struct memory *m = memory_new(root, hpa(RAM_BASE), RAM_SIZE, 0, true, &e);
     slot = RAM_SLOT;
     assert_int_equal(handle_put(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, &slot), OK);
-    assert_int_equal(thread_create(root, 0x400000, 0x800000, 0, 6 << 8, 0, NULL, &root_thread), OK);
+    assert_int_equal(thread_create(root, &(struct new_thread){0x400000, 0x800000, 0, 6 << 8, 0, NULL}, &root_thread),
+                     OK);
     object_put(&root_thread->object);
     assert_ptr_equal(run_cpu(0), root_thread);
     used_at_start = used_by_root();

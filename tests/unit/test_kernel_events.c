@@ -415,11 +415,11 @@ static void test_fastpath_cpuid(void **state)
     with_vcpu();
     const uint64_t *gpr = v->state->gpr;
     assert_int_equal(cpuid_of(1, 0), EXIT_CPUID);
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_CPUID, 1 | 0xffffffffull << 32, 0x1111 | 0x2222ull << 32,
-                          0x3333 | 0x4444ull << 32, CPUID_LIVE_OSXSAVE)
+    assert_int_equal(call(a, SYS_FASTPATH_CPUID, space, 1 | 0xffffffffull << 32, 0x1111 | 0x2222ull << 32,
+                          0x3333 | 0x4444ull << 32, CPUID_LIVE_OSXSAVE, 0)
                          .error,
                      OK);
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_CPUID, 4 | 1ull << 32, 7, 8, 0).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH_CPUID, space, 4 | 1ull << 32, 7, 8, 0, 0).error, OK);
     assert_int_equal(cpuid_of(1, 77), EXIT_HLT);
     assert_int_equal(gpr[GPR_RAX], 0x1111);
     assert_int_equal(gpr[GPR_RBX], 0x2222);
@@ -434,15 +434,14 @@ static void test_fastpath_cpuid(void **state)
     /* The table has a fixed size; replacing an entry takes none of it. */
     unsigned count = 2;
     struct answer r;
-    for (uint64_t l = 100; (r = call(a, SYS_FASTPATH, space, FASTPATH_CPUID, l, 0, 0, 0)).error == OK; l++)
+    for (uint64_t l = 100; (r = call(a, SYS_FASTPATH_CPUID, space, l, 0, 0, 0, 0)).error == OK; l++)
         count++;
     assert_int_equal(r.error, E_QUOTA);
     assert_int_equal(count, FASTPATH_CPUID_MAX);
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_CPUID, 4 | 1ull << 32, 9, 8, 0).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH_CPUID, space, 4 | 1ull << 32, 9, 8, 0, 0).error, OK);
     assert_int_equal(cpuid_of(4, 1), EXIT_HLT);
     assert_int_equal(gpr[GPR_RAX], 9);
-    assert_int_equal(call(a, SYS_FASTPATH, space, 3, 0, 0, 5, 0).error, E_ARG);
-    assert_int_equal(call(a, SYS_FASTPATH, 5, FASTPATH_CPUID, 0, 0, 0, 0).error, E_TYPE);
+    assert_int_equal(call(a, SYS_FASTPATH_CPUID, 5, 0, 0, 0, 0, 0).error, E_TYPE);
 }
 
 static struct vcpu_exit tried;
@@ -466,9 +465,9 @@ static void test_doorbells(void **state)
 {
     (void)state;
     with_vcpu();
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc050, 2, 5, 0x10).error, OK);
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc080, 4, 5, 0x20).error, OK);
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc070, 0, 5, 0x40).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_PORT, 0xc050, 2, 5, 0x10).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_PORT, 0xc080, 4, 5, 0x20).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_PORT, 0xc070, 0, 5, 0x40).error, OK);
     const struct {
         uint64_t kind, at, size, event;
         enum error e;
@@ -479,8 +478,9 @@ static void test_doorbells(void **state)
         {FASTPATH_DOORBELL_PORT, 1, 1, 4, E_TYPE},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_int_equal(call(a, SYS_FASTPATH, space, bad[i].kind, bad[i].at, bad[i].size, bad[i].event, 1).error,
-                         bad[i].e);
+        assert_int_equal(
+            call(a, SYS_FASTPATH_DOORBELL, space, bad[i].kind, bad[i].at, bad[i].size, bad[i].event, 1).error,
+            bad[i].e);
 
     assert_true(settled(PORT(0xc050, 2)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
@@ -490,19 +490,19 @@ static void test_doorbells(void **state)
     assert_false(settled(PORT(0xc060, 1)));
     assert_false(settled(PORT(0xc050, 2, .in = 1)));
     assert_false(settled(PORT(0xc050, 2, .string = 1)));
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc050, 1, 5, 0x80).error,
+    assert_int_equal(call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_PORT, 0xc050, 1, 5, 0x80).error,
                      OK); /* again: another size, the same event and bits */
     assert_true(settled(PORT(0xc050, 1)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10);
     assert_false(settled(PORT(0xc050, 2)));
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0xc050, 2, 5, 0x80).error, OK);
+    assert_int_equal(call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_PORT, 0xc050, 2, 5, 0x80).error, OK);
     assert_true(settled(PORT(0xc070, 4)));
     assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x40);
     assert_int_equal(wait_for(b, ~0ull, 0).error, E_TIMEOUT);
 
     unsigned count = 3;
     struct answer r;
-    while ((r = call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_PORT, 0x2000 + count, 1, 5, 1)).error == OK)
+    while ((r = call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_PORT, 0x2000 + count, 1, 5, 1)).error == OK)
         count++;
     assert_int_equal(r.error, E_QUOTA);
     assert_int_equal(count, FASTPATH_DOORBELL_MAX);
@@ -513,8 +513,9 @@ static void test_doorbells(void **state)
 
 #define STORE(address, bytes) \
     ((struct vcpu_exit){.reason = EXIT_MEMORY, .insn_len = (bytes), .memory = {.gpa = (address), .write = 1}})
-#define FASTPATH_STORE(address, bytes, rip, bits) \
-    call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_STORE, (address) | (uint64_t)(bytes) << 56, rip, 5, bits).error
+#define FASTPATH_STORE(address, bytes, rip, bits)                                                                     \
+    call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_STORE, (address) | (uint64_t)(bytes) << 56, rip, 5, bits) \
+        .error
 
 /* Doorbells in memory: this instruction, at this address, as long as it was. On a CPU that does not say how long (0),
  * its address decides. */
@@ -530,7 +531,7 @@ static void test_store_doorbells(void **state)
     assert_int_equal(FASTPATH_STORE(at, 16, rip, 1), E_ARG);
     assert_int_equal(FASTPATH_STORE(at, 255, rip, 1), E_ARG);
     assert_int_equal(FASTPATH_STORE(at | 1ull << 52, 1, rip, 1), E_ARG);
-    assert_int_equal(call(a, SYS_FASTPATH, space, FASTPATH_DOORBELL_STORE, at | 1ull << 56, rip, 99, 1).error,
+    assert_int_equal(call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_STORE, at | 1ull << 56, rip, 99, 1).error,
                      E_HANDLE);
     s->rip = rip;
     assert_true(settled(STORE(at, 7)));

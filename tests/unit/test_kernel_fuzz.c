@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: @kernel
+// sources: @kernel lib/calls.c
 // libs: -include tests/unit/fake_cpu.h -Wl,--wrap=pool_free -Wl,--wrap=pool_page_free
 /*
  * Random system calls from hostile ring-3 domains. Whatever they ask for: no panic, no right that was not granted,
@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "lib/calls.h"
 #include "pt_lookup.h"
 
 #define HOSTILE     4u
@@ -184,8 +185,8 @@ static void make_bystander(void)
 /* ---- arguments */
 
 static const struct domain *whose;
-/* Mostly one of this type from the caller's own table: an attacker knows what it has. */
-static uint64_t a(enum object_type type)
+/* Mostly one of these types from the caller's own table: an attacker knows what it has. */
+static uint64_t a_handle(uint32_t types)
 {
     switch (below(16)) {
     case 0: return any();
@@ -201,7 +202,7 @@ static uint64_t a(enum object_type type)
             continue;
         }
         const struct object *o = page[slot % HANDLES_PER_PAGE].object;
-        if (o && (type == OBJ_NONE || o->type == type) && below(++seen) == 0)
+        if (o && (types >> o->type & 1) && below(++seen) == 0)
             found = slot;
     }
     return found;
@@ -247,6 +248,40 @@ static uint64_t edge(void)
 {
     static const uint64_t v[] = {0, 1, 2, 0xff, 0x100, 0xffff, 0xffffffff, 0x100000000, INT64_MAX, 1ull << 63, ~0ull};
     return once_in(2) ? v[below(ARRAY_SIZE(v))] : any();
+}
+
+static uint64_t an_argument(enum argument_kind kind, uint32_t of)
+{
+    switch (kind) {
+    case ARGUMENT_HANDLE: return a_handle(of);
+    case ARGUMENT_BELOW: return once_in(8) ? any() : below(of);
+    case ARGUMENT_ADDRESS: return an_address();
+    case ARGUMENT_SIZE: return a_size();
+    case ARGUMENT_OFFSET: return an_offset();
+    case ARGUMENT_RIGHTS: return once_in(3) ? rights() : RIGHT_READ | (once_in(2) ? RIGHT_WRITE : 0);
+    case ARGUMENT_DEADLINE: return when();
+    case ARGUMENT_PLACE: return below(4) | below(5) << 8;
+    case ARGUMENT_DOORBELL: return once_in(2) ? below(8) : below(4) << 12 | below(18) << 56;
+    case ARGUMENT_NUMBER: break;
+    }
+    return once_in(2) ? edge() : 0;
+}
+
+/* Arguments target and address: mostly those of a mapping that there is, as the caller well knows. */
+static void where_something_is(struct domain *d, uint64_t x[6])
+{
+    struct object *o;
+    if (x[0] >= MAX_HANDLES || once_in(4) || handle_any(d, x[0], 0, &o, NULL) != OK)
+        return;
+    const struct mapping *m = NULL;
+    if (o->type == OBJ_DOMAIN)
+        m = container_of(o, struct domain, object)->mappings;
+    else if (o->type == OBJ_SPACE)
+        m = container_of(o, struct space, object)->mappings;
+    for (uint64_t skip = below(5); m && m->target_next && skip > 0; skip--)
+        m = m->target_next;
+    if (m)
+        x[1] = m->address;
 }
 
 /* Another thread of the monitor, or the monitor itself, writes into the state page; and the guest does something. */
@@ -302,61 +337,11 @@ static void random_call(struct thread *t)
     if (t->vcpu && once_in(4))
         n = SYS_VCPU_RUN;
     whose = t->domain;
-    if (!once_in(8)) { /* arguments that have a chance */
-        switch (n) {
-        case SYS_HANDLE_CLOSE: x[0] = a(once_in(2) ? OBJ_EVENT : OBJ_NONE); break;
-        case SYS_HANDLE_GRANT:
-            x[0] = a(OBJ_DOMAIN), x[1] = a(OBJ_NONE), x[2] = rights(), x[3] = below(3) * below(150);
-            break;
-        case SYS_DESTROY: x[0] = a(once_in(2) ? OBJ_MEMORY : once_in(2) ? OBJ_DOMAIN : OBJ_NONE); break;
-        case SYS_DOMAIN_CREATE:
-            x[0] = below(40), x[1] = once_in(3) ? any() : 7, x[2] = once_in(2) ? a(OBJ_EVENT) : 0;
-            break;
-        case SYS_THREAD_CREATE:
-            x[0] = a(OBJ_DOMAIN), x[1] = an_address(), x[2] = an_address();
-            x[4] = below(4) | below(5) << 8, x[5] = once_in(2) ? 0 : any();
-            break;
-        case SYS_MEMORY_CARVE: x[0] = a(OBJ_MEMORY), x[1] = an_offset(), x[2] = a_size(); break;
-        case SYS_MAP:
-            x[0] = a(once_in(2) ? OBJ_DOMAIN : OBJ_SPACE), x[1] = an_address(), x[2] = a(OBJ_MEMORY);
-            x[3] = an_offset(), x[4] = a_size();
-            x[5] = once_in(3) ? rights() : RIGHT_READ | (once_in(2) ? RIGHT_WRITE : 0);
-            break;
-        case SYS_UNMAP:
-            x[0] = a(once_in(2) ? OBJ_DOMAIN : OBJ_SPACE), x[1] = an_address();
-            if (x[0] < MAX_HANDLES && !once_in(4)) { /* where something is, as the caller well knows */
-                struct object *o;
-                const struct mapping *m = NULL;
-                if (handle_any(t->domain, x[0], 0, &o, NULL) == OK)
-                    m = o->type == OBJ_DOMAIN  ? container_of(o, struct domain, object)->mappings
-                        : o->type == OBJ_SPACE ? container_of(o, struct space, object)->mappings
-                                               : NULL;
-                for (uint64_t skip = below(5); m && m->target_next && skip > 0; skip--)
-                    m = m->target_next;
-                if (m)
-                    x[1] = m->address;
-            }
-            break;
-        case SYS_EVENT_SIGNAL: x[0] = a(OBJ_EVENT); break;
-        case SYS_EVENT_WAIT: x[0] = a(OBJ_EVENT), x[1] = any(), x[2] = when(); break;
-        case SYS_IRQ_BIND: x[0] = a(OBJ_IRQ), x[1] = a(OBJ_EVENT); break;
-        case SYS_IRQ_ACK: x[0] = a(OBJ_IRQ); break;
-        case SYS_PORTS_OPEN: x[0] = a(OBJ_DOMAIN), x[1] = a(OBJ_PORTS); break;
-        case SYS_VCPU_CREATE: x[0] = a(OBJ_SPACE), x[1] = an_address(); break;
-        case SYS_VCPU_KICK: x[0] = a(OBJ_VCPU); break;
-        case SYS_FASTPATH:
-            x[0] = a(OBJ_SPACE), x[1] = below(4);
-            x[2] = x[1] == FASTPATH_DOORBELL_PORT    ? below(8)
-                   : x[1] == FASTPATH_DOORBELL_STORE ? below(4) << 12 | below(18) << 56
-                   : x[1] == FASTPATH_CPUID          ? below(6) | below(3) << 32
-                                                     : below(64) << 12;
-            x[3] = below(9), x[4] = x[1] == FASTPATH_CPUID ? any() : a(OBJ_EVENT);
-            break;
-        case SYS_QUERY: x[0] = a(OBJ_NONE), x[1] = below(12), x[2] = below(30); break;
-        case SYS_LOG: x[0] = a(OBJ_LOG), x[1] = 1 + below(33); break;
-        default: break;
-        }
-    }
+    if (n < SYS_COUNT && !once_in(8)) /* arguments that have a chance */
+        for (unsigned i = 0; i < call_shapes[n].count; i++)
+            x[i] = an_argument(call_shapes[n].argument[i].kind, call_shapes[n].argument[i].of);
+    if (n == SYS_UNMAP)
+        where_something_is(t->domain, x);
     if (n == SYS_VCPU_RUN && t->vcpu)
         scribble(t);
     calls_made++;

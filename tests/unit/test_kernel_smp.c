@@ -79,7 +79,7 @@ static enum syscall choose(uint64_t *seed, uint64_t a[6])
         a[4] = (1 + next(seed) % 2) | (next(seed) % 4) << 8;
         a[5] = next(seed) % 4 ? 0 : 100 | 1000ull << 32;
         break;
-    case SYS_FASTPATH: a[1] = 1 + next(seed) % 2, a[2] = 0x1000, a[3] = 4; break;
+    case SYS_FASTPATH_DOORBELL: a[1] = next(seed) % 2, a[2] = 0x1000, a[3] = 4; break;
     case SYS_THREAD_EXIT: return next(seed) % 16 ? SYS_EVENT_SIGNAL : n;
     case SYS_HANDLE_CLOSE: return next(seed) % 8 ? SYS_QUERY : n;
     case SYS_DESTROY: a[0] = 5 + next(seed) % 12; break;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The console's tables: records in, the lines that a user sees out. */
-// sources: services/console/show*.c services/console/top.c lib/proto/records.c lib/proto/channel.c lib/proto/audit_text.c
-// sources: lib/print.c lib/string.c
+// sources: services/console/show*.c services/console/top.c lib/proto/records.c lib/proto/channel.c lib/proto/audit_text.c lib/calls.c
+// sources: lib/print.c lib/string.c lib/calls.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -82,7 +82,7 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
         assert_int_equal(b, mapped_at);
         mapped_at = 0;
         return (struct syscall_result){OK, 0};
-    case SYS_FASTPATH:
+    case SYS_FASTPATH_DOORBELL:
         if (b == FASTPATH_DOORBELL_STORE) {
             settled.count++;
             settled.at = c;

@@ -131,8 +131,8 @@ static __attribute__((noinline)) void doorbell_store(struct vm_vcpu *v, uint64_t
     vm_lock(vm);
     const struct doorbell *b = doorbell_rung(&vm->doorbells, at, v->state->rip);
     if (b != NULL)
-        (void)sys_fastpath(vm->space, FASTPATH_DOORBELL_STORE, at | (uint64_t)length << 56, v->state->rip, b->event,
-                           b->bits);
+        (void)sys_fastpath_doorbell(vm->space, FASTPATH_DOORBELL_STORE, at | (uint64_t)length << 56, v->state->rip,
+                                    b->event, b->bits);
     vm_unlock(vm);
 }
 

@@ -46,9 +46,10 @@ static enum error init(void *state, const struct platform *p, unsigned number)
     struct syscall_result event = sys_event_create();
     enum error error = event.error != OK ? event.error : bench_init(p->bus, p->boot_tsc, event.value);
     if (error == OK)
-        error = sys_fastpath(p->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
+        error = sys_fastpath_doorbell(p->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_DOORBELL, 0, event.value, 1);
     if (error == OK)
-        error = sys_fastpath(p->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT, VMM_EVENT_INPUT);
+        error = sys_fastpath_doorbell(p->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT,
+                                      VMM_EVENT_INPUT);
     if (error == OK)
         error = doorbell_add(p->doorbells, BENCH_PAGE, event.value, 1);
     return error;
