@@ -51,8 +51,6 @@ struct space {
     struct domain *payer;
     struct pagetable tables; /* EPT or NPT */
     struct mapping *mappings;
-    uint64_t flush_generation; /* raised by unmap; a vCPU that has seen less must flush before it enters */
-    uint32_t tag;              /* identifies the translations in the TLB: kernel-wide unique, never 0 */
     uint32_t doorbell_count;
     struct fastpath_cpuids *cpuid;       /* one pool page */
     struct fastpath_doorbells *doorbell; /* likewise, made at first use */
@@ -68,11 +66,10 @@ struct vcpu {
     void *hw;        /* the backend's own structure */
     uint32_t vector; /* after run() == EXIT_WAITING: the interrupt to be dispatched; VECTOR_PENDING: the CPU still has
                         it; 0: there is none */
-    uint64_t flush_seen; /* of space->flush_generation */
-    uint32_t kicked;     /* atomic; set by anybody, cleared when it is reported */
-    bool in_guest_mode;  /* the thread's mode: inside vcpu_run */
-    bool halted;         /* atomic; inside vcpu_run, asleep by ACTIVITY_HALT or about to be */
-    bool dedicated; /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice
+    uint32_t kicked; /* atomic; set by anybody, cleared when it is reported */
+    bool in_guest_mode; /* the thread's mode: inside vcpu_run */
+    bool halted;        /* atomic; inside vcpu_run, asleep by ACTIVITY_HALT or about to be */
+    bool dedicated;     /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice
                        ends its turn */
     /* switched by common code, see above */
     void *fpu; /* XSAVE area, one page */
@@ -139,7 +136,7 @@ struct backend {
     void (*put)(struct vcpu *v, uint32_t groups);
     void (*get)(struct vcpu *v, uint32_t groups);
 
-    /* Enters the guest once. Before: flushes if v->flush_seen is behind; delivers what was interrupted in delivery,
+    /* Enters the guest once. Before: delivers what was interrupted in delivery,
      * else state->inject, else state->irq if the guest can take it now (otherwise opens the interrupt window; at the
      * window's exit it delivers without anybody's help). Arms the CPU's own means (VMX preemption timer; at most 10 ms
      * away, but for who is alone, with IF set) so that the guest is left when the TSC reaches deadline. Answers the
@@ -162,7 +159,8 @@ struct backend {
      * does not switch (DR6). */
     void (*watch_dr)(struct vcpu *v, bool on);
 
-    /* Drops this CPU's cached translations of all second-level tables. */
+    /* Drops this CPU's cached translations of all second-level tables: thread.c asks each CPU for it when a mapping has
+     * gone from a table. */
     void (*flush)(void);
 };
 

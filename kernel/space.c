@@ -8,8 +8,6 @@
 _Static_assert(sizeof(struct fastpath_cpuids) <= PAGE_SIZE && FASTPATH_CPUID_MAX < 256, "one page");
 _Static_assert(sizeof(struct fastpath_doorbells) * FASTPATH_DOORBELL_MAX <= PAGE_SIZE, "one page");
 
-static uint32_t spaces_made;
-
 struct space *space_new(struct domain *payer)
 {
     struct space *s = object_new(payer, sizeof *s);
@@ -17,7 +15,6 @@ struct space *space_new(struct domain *payer)
         return NULL;
     object_init(&s->object, OBJ_SPACE);
     s->payer = payer;
-    s->tag = ++spaces_made;
     s->cpuid = pool_page(&payer->quota);
     if (s->cpuid && pt_create(&s->tables, backend->format, &payer->quota) == OK)
         return s;

@@ -29,9 +29,8 @@ struct svm_vcpu {
     struct vmcb *vmcb;
     struct asid_pool *asids; /* the CPU's */
     struct asid_tag tag;
-    uint32_t clean; /* what an entry may declare unchanged; 0 without the feature */
-    bool next_rip;  /* NRIPS */
-    bool flush_by_asid;
+    uint32_t clean;   /* what an entry may declare unchanged; 0 without the feature */
+    bool next_rip;    /* NRIPS */
     bool nmi_blocked; /* between an injected NMI and its IRET */
     bool nmi_iret_seen;
     uint64_t nmi_iret_rip;
@@ -86,9 +85,8 @@ struct svm_plan {
     bool take_inject, take_irq, window;
 };
 struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bool irq_open);
-/* Sees that the tag is valid on its CPU; the answer is the entry's TLB_*. stale: the space has changed since then.
- * Pure. */
-uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bool flush_by_asid);
+/* Sees that the tag is valid on its CPU; the answer is the entry's TLB_*. Pure. */
+uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t);
 /* Every tag of this CPU goes invalid. Pure. */
 void svm_asid_forget(struct asid_pool *p);
 

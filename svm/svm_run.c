@@ -22,20 +22,17 @@ void svm_asid_forget(struct asid_pool *p)
     p->flush_all = true;
 }
 
-uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t, bool stale, bool flush_by_asid)
+uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t)
 {
     if (t->generation != p->generation) {
         if (p->next >= p->count)
             svm_asid_forget(p);
         t->asid = p->next++;
         t->generation = p->generation;
-        stale = false; /* nobody has used it since everything was flushed */
     }
-    if (p->flush_all) {
-        p->flush_all = false;
-        return TLB_FLUSH_ALL;
-    }
-    return !stale ? TLB_KEEP : flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+    uint8_t control = p->flush_all ? TLB_FLUSH_ALL : TLB_KEEP;
+    p->flush_all = false;
+    return control;
 }
 
 struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bool irq_open)
@@ -80,13 +77,12 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
         b->control.interrupt |= V_IRQ; /* never delivered: VINTR is intercepted */
 }
 
-static void prepare_tlb(struct vcpu *v, struct svm_vcpu *s, uint64_t generation)
+static void prepare_tlb(struct svm_vcpu *s)
 {
     struct vmcb_control *c = &s->vmcb->control;
-    c->tlb_control = svm_asid_prepare(s->asids, &s->tag, v->flush_seen != generation, s->flush_by_asid);
+    c->tlb_control = svm_asid_prepare(s->asids, &s->tag);
     c->asid = s->tag.asid;
     c->clean &= ~CLEAN_ASID;
-    v->flush_seen = generation;
 }
 
 void svm_skip(struct vmcb *b, uint32_t length)
@@ -126,12 +122,11 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
     return EXIT_WAITING;
 }
 
-static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vcpu *s, uint64_t deadline,
-                                                   uint64_t generation)
+static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vcpu *s, uint64_t deadline)
 {
     timer_arm(v->cpu, deadline);
-    if (s->tag.generation != s->asids->generation || v->flush_seen != generation)
-        prepare_tlb(v, s, generation);
+    if (s->tag.generation != s->asids->generation)
+        prepare_tlb(s);
     if ((read_once(v->state->inject) | read_once(v->state->irq)) & INJECT_VALID)
         prepare_events(v, s);
 }
@@ -139,15 +134,13 @@ static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vc
 struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
 {
     struct svm_vcpu *s = v->hw;
-    uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
     uint32_t done = vcpu_take_advance(v->state);
     if (done)
         svm_skip(s->vmcb, done);
     s->vmcb->save.rax = s->gpr[GPR_RAX];
     if (unlikely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation ||
-                 v->flush_seen != generation ||
                  ((read_once(v->state->inject) | read_once(v->state->irq)) & INJECT_VALID)))
-        prepare_more(v, s, deadline_tsc, generation);
+        prepare_more(v, s, deadline_tsc);
     return s;
 }
 

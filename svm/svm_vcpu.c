@@ -110,7 +110,6 @@ static enum error vcpu_create(struct vcpu *v)
     s->vmcb = b;
     s->vmcb_hpa = pool_hpa(b).v;
     s->next_rip = features & SVM_FEATURE_NRIPS;
-    s->flush_by_asid = features & SVM_FEATURE_FLUSH_BY_ASID;
     if (features & SVM_FEATURE_CLEAN)
         s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES |
                    CLEAN_SEGMENTS;

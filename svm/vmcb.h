@@ -131,9 +131,8 @@ enum svm_exit_code {
 #define V_INTR_MASKING (1ull << 24)
 
 /* control.tlb_control (15.16.1) */
-#define TLB_KEEP       0u
-#define TLB_FLUSH_ALL  1u
-#define TLB_FLUSH_ASID 3u /* only with FlushByAsid */
+#define TLB_KEEP      0u
+#define TLB_FLUSH_ALL 1u
 
 /* control.clean (15.15.3): what software left unchanged since the last exit */
 #define CLEAN_INTERCEPTS (1u << 0)
@@ -155,10 +154,9 @@ enum svm_exit_code {
 #define NPF_IN_WALK (1ull << 33)
 
 /* CPUID Fn8000_000A EDX */
-#define SVM_FEATURE_NPT           (1u << 0)
-#define SVM_FEATURE_NRIPS         (1u << 3)
-#define SVM_FEATURE_CLEAN         (1u << 5)
-#define SVM_FEATURE_FLUSH_BY_ASID (1u << 6)
+#define SVM_FEATURE_NPT   (1u << 0)
+#define SVM_FEATURE_NRIPS (1u << 3)
+#define SVM_FEATURE_CLEAN (1u << 5)
 
 /* MSR VM_CR (15.30.1) */
 #define VM_CR_LOCK   (1ull << 3)

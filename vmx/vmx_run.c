@@ -158,11 +158,6 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
         s->exit.detail = REFUSED_BY_PUT | hw->refused;
         return EXIT_BAD_STATE;
     }
-    uint64_t generation = __atomic_load_n(&v->space->flush_generation, __ATOMIC_ACQUIRE);
-    if (unlikely(v->flush_seen != generation)) {
-        v->flush_seen = generation;
-        vmx_flush();
-    }
     uint32_t done = vcpu_take_advance(s);
     if (done)
         vmx_step_over(done);

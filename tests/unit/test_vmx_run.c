@@ -686,17 +686,6 @@ static void groups(void **state)
     assert_int_equal(hw.event, 0);
 }
 
-static void flush_when_behind(void **state)
-{
-    (void)state;
-    space.flush_generation = 3;
-    reason = vmx_run(&v, NEVER);
-    reason = vmx_run(&v, NEVER);
-    assert_int_equal(fake_flushes[0], 1);
-    assert_int_equal(v.flush_seen, 3);
-    space.flush_generation = 0;
-}
-
 #define T(f) cmocka_unit_test_setup(f, fresh)
 /* The first touch brings them in and ends the exits; another vCPU's turn starts them again. */
 static void debug_registers_come_when_they_are_touched(void **state)
@@ -747,7 +736,6 @@ int main(void)
         T(exits_by_reason),
         T(debug_registers_come_when_they_are_touched),
         T(groups),
-        T(flush_when_behind),
         T(apic_modes),
         T(apic_requests),
         T(apic_exits),
