@@ -74,8 +74,13 @@ enum error mapping_make(const struct map_target *target, struct memory *m, uint6
         object_free(target->payer, x, sizeof *x);
         return e;
     }
-    *x = (struct mapping){
-        .memory = m, .payer = target->payer, .tables = target->tables, .address = address, .size = size};
+    *x = (struct mapping){.memory = m,
+                          .payer = target->payer,
+                          .tables = target->tables,
+                          .address = address,
+                          .size = size,
+                          .offset = offset,
+                          .rights = rights};
     object_get(&m->object);
     x->memory_next = m->mappings;
     x->memory_back = &m->mappings;
@@ -121,6 +126,28 @@ enum error mapping_remove_step(struct mapping *list, uint64_t address)
         return E_AGAIN;
     mapping_free(x);
     return OK;
+}
+
+struct result mapping_protect_step(struct mapping *list, uint64_t address, uint64_t size, uint32_t rights)
+{
+    struct mapping *x = list;
+    while (x && (x->flush_target != 0 || address - x->address >= x->size))
+        x = x->target_next;
+    if (!x || size == 0 || ((address | size) & PAGE_MASK) || size > x->size - (address - x->address) ||
+        (rights & ~x->rights))
+        return result_of(E_ARG);
+    if (rights)
+        rights |= x->rights & ~(uint32_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC); /* those that ring 3 does not name */
+    struct pt_change change;
+    hpa_t frame = hpa(x->memory->range.base.v + x->offset + (address - x->address));
+    enum error e = pt_protect(x->tables, address, frame, size, rights, &change);
+    if (e == OK && change.stale) {
+        x->flush_cpus = x->tables->cpus;
+        x->protect_target = flush_request(x->flush_cpus);
+    }
+    if (e == OK && !flush_done(x->protect_target, x->flush_cpus))
+        e = E_AGAIN;
+    return e == OK ? done(change.done) : result_of(e);
 }
 
 static void scrub(struct memory *m)

@@ -28,9 +28,11 @@ struct mapping {
     struct memory *memory;
     struct domain *payer;
     struct pagetable *tables;
-    uint64_t address, size;
-    uint64_t flush_target; /* != 0: taken out of the table, waits for the flush */
-    uint64_t flush_cpus;   /* by these: a CPU that joins later never saw it */
+    uint64_t address, size, offset; /* offset: in the memory */
+    uint32_t rights;                /* what it was made with; parts of it may have fewer */
+    uint64_t protect_target;        /* the last flush that fewer rights in it have asked for; 0: none yet */
+    uint64_t flush_target;          /* != 0: taken out of the table, waits for the flush */
+    uint64_t flush_cpus;            /* those two by these: a CPU that joins later never saw it */
     struct mapping *memory_next, **memory_back;
     struct mapping *target_next, **target_back;
 };
@@ -53,6 +55,8 @@ enum error mapping_make(const struct map_target *target, struct memory *m, uint6
                         uint64_t size, uint32_t rights) must_check;
 /* Steps: E_AGAIN. */
 enum error mapping_remove_step(struct mapping *list, uint64_t address) must_check;
+/* Other rights for a part of one mapping, as the call protect says; E_AGAIN. Its value: how many bytes it has done. */
+struct result mapping_protect_step(struct mapping *list, uint64_t address, uint64_t size, uint32_t rights);
 /* Forgets a mapping whose table is already dead or flushed. */
 void mapping_free(struct mapping *m);
 

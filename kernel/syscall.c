@@ -182,6 +182,13 @@ static struct result sys_unmap(struct object *target, uint64_t address)
     return result_of(mapping_remove_step(*target_of(target).list, address));
 }
 
+static struct result sys_protect(struct object *target, uint64_t address, uint64_t size, uint64_t rights)
+{
+    if ((rights & ~(uint64_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)) || (rights && !(rights & RIGHT_READ)))
+        return result_of(E_ARG);
+    return mapping_protect_step(*target_of(target).list, address, size, (uint32_t)rights);
+}
+
 static struct result sys_event_create(void)
 {
     struct event *e = event_new(caller()->domain);

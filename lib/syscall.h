@@ -77,6 +77,19 @@ static inline struct syscall_result thread_start(uint64_t domain, const struct t
     return sys_thread_create(domain, s->entry, s->stack, s->arg, place, s->budget_us | (uint64_t)s->period_us << 32);
 }
 
+/* Other rights for all of a range: protect, in as many steps as it takes. On an error some of it may have changed. */
+static inline enum error protect_range(uint64_t target, uint64_t address, uint64_t size, uint64_t rights)
+{
+    while (size != 0) {
+        struct syscall_result r = sys_protect(target, address, size, rights);
+        if (r.error != OK && r.error != E_AGAIN)
+            return r.error;
+        address += r.value;
+        size -= r.value;
+    }
+    return OK;
+}
+
 /* The host's TSC; ring 3 may read it. */
 static inline uint64_t tsc_now(void)
 {

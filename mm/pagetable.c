@@ -60,14 +60,17 @@ static uint64_t ept_leaf(hpa_t frame, unsigned level, uint32_t rights)
            (rights & RIGHT_WRITE ? EPT_W : 0) | (rights & RIGHT_EXEC ? EPT_X : 0);
 }
 
-struct pt_format pt_host = {3, true, HOST_TABLE, host_leaf};
-struct pt_format pt_ept = {3, false, EPT_TABLE, ept_leaf};
-struct pt_format pt_npt = {3, false, HOST_TABLE, npt_leaf};
+struct pt_format pt_host = {3, true, HOST_TABLE, ENTRY_PRESENT | HOST_RW, HOST_NX, host_leaf};
+struct pt_format pt_ept = {3, false, EPT_TABLE, ENTRY_PRESENT | EPT_W | EPT_X, 0, ept_leaf};
+struct pt_format pt_npt = {3, false, HOST_TABLE, ENTRY_PRESENT | HOST_RW, HOST_NX, npt_leaf};
 
 struct request {
     const struct pt_format *format;
     uint64_t delta; /* frame = address + delta, modulo 2^64 */
     uint32_t rights;
+    /* of pt_protect */
+    unsigned *left;
+    bool *stale;
 };
 
 static uint64_t span(unsigned level)
@@ -172,21 +175,87 @@ enum error pt_create(struct pagetable *pt, const struct pt_format *format, struc
     return pt->root ? OK : E_QUOTA;
 }
 
+static bool can_pay(const struct quota *q, uint64_t pages)
+{
+    return pages <= pool_pages_free() && pages * PAGE_SIZE <= q->limit_bytes - min_u64(q->used_bytes, q->limit_bytes);
+}
+
 enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights)
 {
     uint64_t limit = limit_of(pt->format, &address);
     if (((address | frame.v | size) & PAGE_MASK) || size == 0 || limit == 0 || size > limit - address ||
         frame.v >= FRAME_END || size > FRAME_END - frame.v)
         return E_ARG;
-    struct request r = {pt->format, frame.v - address, rights};
+    struct request r = {.format = pt->format, .delta = frame.v - address, .rights = rights};
     uint64_t missing = 0;
     enum error e = survey(&r, pt->root, 4, address, address + size, &missing);
     if (e != OK)
         return e;
-    const struct quota *q = pt->quota;
-    if (missing > pool_pages_free() || missing * PAGE_SIZE > q->limit_bytes - min_u64(q->used_bytes, q->limit_bytes))
+    if (!can_pay(pt->quota, missing))
         return E_QUOTA;
     build(pt, &r, pt->root, 4, address, address + size);
+    return OK;
+}
+
+#define PROTECT_STEP 512u /* entries */
+
+/* Tables that must be made so that an entry begins at `a`: below a large page, or below nothing. */
+static uint64_t tables_to_cut(const struct pagetable *pt, uint64_t a)
+{
+    const uint64_t *table = pt->root;
+    uint64_t missing = 0;
+    for (unsigned level = 4; a & (span(level) - 1); level--) {
+        uint64_t entry = table ? table[slot_of(a, level)] : 0;
+        table = is_table(entry, level) ? table_of(entry) : NULL;
+        missing += table == NULL;
+    }
+    return missing;
+}
+
+/* Puts a table in a large page's place that shows the same; or in an empty slot an empty one. */
+static void split(struct pagetable *pt, uint64_t *slot, unsigned level)
+{
+    uint64_t old = *slot, *child = pool_page(pt->quota);
+    kassert(child); /* pt_protect looked */
+    for (size_t i = 0; old && i < ENTRIES; i++)
+        child[i] = (level > 2 ? old : old & ~ENTRY_LARGE) + i * span(level - 1);
+    store(slot, pool_hpa(child).v | pt->format->table_bits);
+}
+
+/* Answers where it has stopped: at `end`, or when *left entries have been looked at. */
+static uint64_t change_rights(struct pagetable *pt, const struct request *r, uint64_t *table, unsigned level,
+                              uint64_t a, uint64_t end)
+{
+    for (uint64_t next; a < end && *r->left; a = next) {
+        next = next_of(a, end, level);
+        uint64_t *slot = &table[slot_of(a, level)], old = *slot, first = a & ~(span(level) - 1);
+        if (!is_table(old, level)) {
+            --*r->left;
+            if ((old & ENTRY_PRESENT) && (old & ENTRY_ADDRESS & ~(span(level) - 1)) != first + r->delta)
+                continue; /* somebody else's */
+            if (fits(r, level, a, next)) {
+                uint64_t entry = r->rights ? r->format->leaf(hpa(a + r->delta), level, r->rights) : 0;
+                bool fewer = (old & ~entry & r->format->grants) || (~old & entry & r->format->denies);
+                *r->stale |= (old & ENTRY_PRESENT) && (r->format->canonical ? old != entry : fewer);
+                store(slot, entry);
+                continue;
+            }
+            split(pt, slot, level);
+        }
+        next = change_rights(pt, r, table_of(*slot), level - 1, a, next);
+    }
+    return min_u64(a, end);
+}
+
+enum error pt_protect(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights,
+                      struct pt_change *change)
+{
+    unsigned left = PROTECT_STEP;
+    struct request r = {pt->format, frame.v - address, rights, &left, &change->stale};
+    change->stale = false;
+    if (!can_pay(pt->quota, tables_to_cut(pt, address) + tables_to_cut(pt, address + size)))
+        return E_QUOTA;
+    change->done = change_rights(pt, &r, pt->root, 4, address, address + size) - address;
     return OK;
 }
 

@@ -18,6 +18,7 @@ struct pt_format {
     unsigned max_leaf_level; /* 1: 4 KiB only, 2: 2 MiB too, 3: 1 GiB too */
     bool canonical;          /* addresses are virtual: bits 63:48 repeat bit 47, anything else is E_ARG. Else 0..2^48 */
     uint64_t table_bits;     /* bits of an entry that points to a table */
+    uint64_t grants, denies; /* of a leaf: bits that allow something by being set, and by being clear */
     uint64_t (*leaf)(hpa_t frame, unsigned level, uint32_t rights);
 };
 
@@ -41,6 +42,20 @@ enum error pt_create(struct pagetable *pt, const struct pt_format *format, struc
  * for. On any error nothing has changed. Entries become visible leaf last: a table is complete before it is linked, so
  * a CPU that walks meanwhile never sees a half-built one. */
 enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights) must_check;
+
+struct pt_change {
+    uint64_t done; /* bytes of the range, from its beginning */
+    bool stale;    /* a CPU may remember more than there is now (host: anything else): to be flushed */
+};
+
+/* Gives other rights to [address, address+size), which is 4 KiB aligned and lies in one range that pt_map has made,
+ * whose frames are those from `frame` on. rights 0: nothing is there any more, until rights are given again; pt_map
+ * may use the hole. Pages in the range that show other frames are left alone. Goes on for a bounded number of entries;
+ * `change` says how far, at least a page. A large page that an end of the range cuts is split: E_QUOTA: the tables for
+ * that cannot be paid for, and nothing has changed. A CPU that walks meanwhile sees the old rights or the new ones of
+ * each page. */
+enum error pt_protect(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights,
+                      struct pt_change *change) must_check;
 
 /* Clears what pt_map made in the range (whole earlier mappings only; in steps, lowest first or last first: a page that
  * a step touches goes whole). Tables stay until pt_free_step or the next map uses them. */

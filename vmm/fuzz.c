@@ -241,7 +241,7 @@ static void remember(struct hostile *h, uint64_t call, uint64_t slot, uint64_t v
 static bool must_not(const struct hostile *h, uint64_t call, const uint64_t x[6])
 {
     return call == SYS_THREAD_EXIT || (call == SYS_HANDLE_CLOSE && is_given(h->vm, x[0])) ||
-           (call == SYS_UNMAP && spared(x[1]));
+           ((call == SYS_UNMAP || call == SYS_PROTECT) && spared(x[1]));
 }
 
 static void one_call(struct hostile *h, enum phase phase)

@@ -340,8 +340,13 @@ static void random_call(struct thread *t)
     if (n < SYS_COUNT && !once_in(8)) /* arguments that have a chance */
         for (unsigned i = 0; i < call_shapes[n].count; i++)
             x[i] = an_argument(call_shapes[n].argument[i].kind, call_shapes[n].argument[i].of);
-    if (n == SYS_UNMAP)
+    if (n == SYS_UNMAP || n == SYS_PROTECT)
         where_something_is(t->domain, x);
+    if (n == SYS_PROTECT && !once_in(4)) { /* a part of it */
+        x[1] += PAGE_SIZE * below(8);
+        x[2] = PAGE_SIZE * (1 + below(8));
+        x[3] = once_in(3) ? 0 : x[3];
+    }
     if (n == SYS_VCPU_RUN && t->vcpu)
         scribble(t);
     calls_made++;
@@ -373,10 +378,12 @@ static void use(struct thread *t)
 
 /* ---- what must hold at any time */
 
-static const struct mapping *mapping_at(const struct mapping *list, uint64_t address)
+/* The mapping that a page is of: its memory lies there. There may be others around it, or in its holes. */
+static const struct mapping *mapping_at(const struct mapping *list, uint64_t address, uint64_t frame)
 {
     for (; list; list = list->target_next)
-        if (list->flush_target == 0 && address - list->address < list->size)
+        if (list->flush_target == 0 && address - list->address < list->size &&
+            frame == list->memory->range.base.v + list->offset + (address - list->address))
             return list;
     return NULL;
 }
@@ -411,11 +418,12 @@ static void check_tables(const struct pagetable *pt, const uint64_t *table, unsi
             assert_true(state_page_of(d, frame));
             continue;
         }
-        const struct mapping *x = mapping_at(list, at);
+        const struct mapping *x = mapping_at(list, at, frame);
         assert_non_null(x);
-        assert_in_range(frame, x->memory->range.base.v, x->memory->range.base.v + x->memory->range.size - span);
+        assert_in_range(at, x->address, x->address + x->size - span);
         assert_false(x->memory->phase == 0 && x->memory->object.dead);
         uint32_t r = pt_entry_rights(pt, e) & (RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC);
+        assert_int_equal(r & ~x->rights, 0); /* protect gives less than map did, never more */
         for (unsigned k = 0; d != root && k < allowed_count; k++)
             if (allowed[k].object == &x->memory->object)
                 assert_int_equal(r & ~(allowed[k].rights | RIGHT_READ), 0);

@@ -108,6 +108,8 @@ static void test_every_call_asks_for_its_right(void **state)
         {SYS_MAP, {0, 0x500000, 62, 0, 0x1000, RIGHT_READ}, 0, SPACE, RIGHT_MAP},
         {SYS_UNMAP, {0, 0x500000}, 0, D, RIGHT_MAP},
         {SYS_UNMAP, {0, 0x500000}, 0, SPACE, RIGHT_MAP},
+        {SYS_PROTECT, {0, 0x500000, 0x1000, 0}, 0, D, RIGHT_MAP},
+        {SYS_PROTECT, {0, 0x500000, 0x1000, 0}, 0, SPACE, RIGHT_MAP},
         {SYS_EVENT_SIGNAL, {0, 1}, 0, EVENT, RIGHT_SIGNAL},
         {SYS_EVENT_WAIT, {0, 2, 0}, 0, EVENT, RIGHT_WAIT},
         {SYS_IRQ_BIND, {0, 60, 1}, 0, IRQ, RIGHT_SIGNAL},

@@ -177,6 +177,138 @@ static void test_unmap_waits_for_every_cpu(void **state)
     assert_int_equal(ram[0x200000], 1); /* unmapped is not destroyed */
 }
 
+static struct answer protect(uint64_t target, uint64_t at, uint64_t size, uint64_t rights)
+{
+    return call4(T, SYS_PROTECT, target, at, size, rights);
+}
+
+static void test_what_protect_refuses(void **state)
+{
+    (void)state;
+    uint64_t m = carve(0, 0x10000), s = made(call0(T, SYS_SPACE_CREATE)), d;
+    struct thread *t = domain_with_thread(&d, 1);
+    assert_int_equal(map(d, 0x400000, m, 0x1000, 0x8000, RW), OK);
+    assert_int_equal(map(d, 0x500000, m, 0, 0x8000, RX), OK);
+    assert_int_equal(map(s, 0, m, 0, 0x10000, RW | RIGHT_EXEC), OK);
+    const struct {
+        uint64_t target, at, size, rights;
+        enum error e;
+    } rows[] = {
+        {d, 0x400000, 0x1000, RIGHT_WRITE, E_ARG},
+        {d, 0x400000, 0x1000, RX, E_ARG}, /* more than map was called with */
+        {d, 0x500000, 0x1000, RW, E_ARG},
+        {d, 0x400000, 0x1000, RW | RIGHT_EXEC, E_ARG},
+        {d, 0x400000, 0x1000, R | RIGHT_GRANT, E_ARG},
+        {d, 0x400000, 0x1000, R | 0x1000, E_ARG}, /* PT_USER */
+        {d, 0x400000, 0x1000, 0x1000, E_ARG},
+        {d, 0x400000, 0x1000, R | 1ull << 32, E_ARG},
+        {d, 0x400800, 0x1000, R, E_ARG},
+        {d, 0x400000, 0x1800, R, E_ARG},
+        {d, 0x400000, 0, R, E_ARG},
+        {d, 0x3ff000, 0x2000, R, E_ARG},
+        {d, 0x407000, 0x2000, R, E_ARG},
+        {d, 0x408000, 0x1000, R, E_ARG},
+        {d, 0x400000, ~PAGE_MASK, R, E_ARG},
+        {d, 0xffffffff80000000, 0x1000, R, E_ARG},
+        {s, 0x10000, 0x1000, R, E_ARG},
+        {m, 0, 0x1000, R, E_TYPE},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(protect(rows[i].target, rows[i].at, rows[i].size, rows[i].rights).error, rows[i].e);
+    /* The page of a vCPU lies in a hole: it is nobody's to protect. */
+    made(call4(T, SYS_HANDLE_GRANT, d, d, RIGHT_MAP, 4));
+    assert_int_equal(protect(d, 0x402000, 0x1000, 0).error, E_AGAIN);
+    run_all();
+    assert_int_equal(protect(d, 0x402000, 0x1000, 0).error, OK);
+    uint64_t space = made(call0(t, SYS_SPACE_CREATE));
+    assert_int_equal(call2(t, SYS_VCPU_CREATE, space, 0x402000).error, OK);
+    run_all();
+    assert_int_equal(protect(d, 0x401000, 0x3000, R).error, E_AGAIN);
+    run_all();
+    assert_int_equal(protect(d, 0x401000, 0x3000, R).value, 0x3000);
+    hpa_t frame;
+    uint32_t rights;
+    assert_true(pt_lookup(&t->domain->tables, 0x402000, &frame, &rights, NULL));
+    assert_true(frame.v == pool_hpa(t->vcpu->state).v && rights == (RW | PT_USER));
+    assert_true(pt_lookup(&t->domain->tables, 0x403000, &frame, &rights, NULL));
+    assert_true(frame.v == RAM_BASE + 0x4000 && rights == (R | PT_USER));
+}
+
+/* Fewer rights count when no CPU has the old ones; in a domain also more, for a fault there would end it. */
+static void test_protect_waits_for_every_cpu(void **state)
+{
+    (void)state;
+    uint64_t m = carve(0x200000, 0x200000), d, s = made(call0(T, SYS_SPACE_CREATE));
+    struct thread *t = domain_with_thread(&d, 1);
+    uint32_t rights;
+    uint64_t size;
+    made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0x800000, 0, 2 | 3 << 8, 0));
+    assert_int_equal(map(d, 0x40000000, m, 0, 0x200000, RW), OK);
+    struct thread *u = run_cpu(2);
+    assert_ptr_equal(run_cpu(1), t);
+    *touch(t, 0x40001000) = 1;
+    *touch(u, 0x40001000) = 1;
+    assert_int_equal(protect(d, 0x40001000, 0x1000, 0).error, E_AGAIN);
+    assert_null(touch(t, 0x40001000));
+    assert_non_null(touch(t, 0x40002000)); /* around it all is as before */
+    assert_true(remembered(RAM_BASE + 0x201000, 0x1000));
+    assert_int_equal(protect(d, 0x40001000, 0x1000, 0).error, E_AGAIN);
+    run_cpu(1);
+    assert_int_equal(protect(d, 0x40001000, 0x1000, 0).error, E_AGAIN);
+    run_cpu(2);
+    assert_false(remembered(RAM_BASE + 0x201000, 0x1000));
+    assert_int_equal(protect(d, 0x40001000, 0x1000, 0).value, 0x1000);
+    assert_int_equal(protect(d, 0x40001000, 0x1000, R).error, OK); /* nothing was there: nothing is remembered */
+    assert_true(pt_lookup(&t->domain->tables, 0x40001000, NULL, &rights, &size));
+    assert_true(rights == (R | PT_USER) && size == PAGE_SIZE);
+    assert_int_equal(protect(d, 0x40001000, 0x1000, RW).error, E_AGAIN);
+    run_all();
+    assert_int_equal(protect(d, 0x40001000, 0x1000, RW).error, OK);
+
+    /* A space. Other memory in a hole stays when the mapping around it gets its rights back. */
+    uint64_t other = carve(0x800000, 0x1000);
+    struct space *space = object_at(T, s);
+    hpa_t frame;
+    assert_int_equal(map(s, 0x200000, m, 0, 0x200000, RW), OK);
+    assert_int_equal(protect(s, 0x203000, 0x2000, 0).error, OK); /* no CPU has been in it */
+    assert_int_equal(map(s, 0x203000, other, 0, 0x1000, R), OK);
+    assert_int_equal(map(s, 0x202000, other, 0, 0x1000, R), E_OVERLAP);
+    assert_int_equal(protect(s, 0x200000, 0x200000, RW).value, 0x200000);
+    assert_true(pt_lookup(&space->tables, 0x203000, &frame, &rights, NULL));
+    assert_true(frame.v == RAM_BASE + 0x800000 && rights == R);
+    assert_true(pt_lookup(&space->tables, 0x204000, &frame, &rights, NULL));
+    assert_true(frame.v == RAM_BASE + 0x204000 && rights == RW);
+    assert_int_equal(protect(s, 0x203000, 0x1000, RW).error, E_ARG); /* the newer mapping is meant, and has no more */
+    assert_int_equal(call_steps(T, SYS_DESTROY, other, 0), OK);
+    assert_false(pt_lookup(&space->tables, 0x203000, NULL, NULL, NULL));
+    assert_int_equal(protect(s, 0x203000, 0x1000, RW).error, OK);
+
+    /* While it is taken out nothing of it comes back. */
+    assert_int_equal(call2(T, SYS_UNMAP, d, 0x40000000).error, E_AGAIN);
+    assert_int_equal(protect(d, 0x40001000, 0x1000, R).error, E_ARG);
+    run_all();
+    assert_int_equal(call2(T, SYS_UNMAP, d, 0x40000000).error, OK);
+}
+
+static void test_protect_is_paid_for(void **state)
+{
+    (void)state;
+    uint64_t m = carve(0x200000, 0x400000), d = made(call4(T, SYS_DOMAIN_CREATE, 8, 1, 0, 0));
+    struct domain *domain = object_at(T, d);
+    uint64_t used = 0, at = 0x40000000;
+    for (; call(T, SYS_MAP, d, at, m, 0, 0x200000, RW).error == OK; at += 0x200000)
+        used = domain->quota.used_bytes;
+    for (at = 0x40000000; protect(d, at + 0x1000, 0x1000, R).error != E_QUOTA; at += 0x200000) {
+        run_all();
+        assert_in_range(domain->quota.used_bytes, used, domain->quota.limit_bytes);
+    }
+    uint32_t rights;
+    uint64_t size;
+    assert_true(pt_lookup(&domain->tables, at + 0x1000, NULL, &rights, &size));
+    assert_true(rights == (RW | PT_USER) && size == 0x200000);     /* nothing has changed */
+    assert_int_equal(protect(d, at, 0x200000, R).value, 0x200000); /* whole pages cost nothing */
+}
+
 static void test_destroyed_memory_is_gone_everywhere_and_zero(void **state)
 {
     (void)state;
@@ -502,6 +634,9 @@ int main(void)
         ON_A_MACHINE(test_carving),
         ON_A_MACHINE(test_what_map_refuses),
         ON_A_MACHINE(test_unmap_waits_for_every_cpu),
+        ON_A_MACHINE(test_what_protect_refuses),
+        ON_A_MACHINE(test_protect_waits_for_every_cpu),
+        ON_A_MACHINE(test_protect_is_paid_for),
         ON_A_MACHINE(test_destroyed_memory_is_gone_everywhere_and_zero),
         ON_A_MACHINE(test_zeroing_odd_ranges),
         ON_A_MACHINE(test_tables_are_freed_after_the_flush),

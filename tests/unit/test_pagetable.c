@@ -430,6 +430,148 @@ static void test_free_in_steps(void **state)
     assert_int_equal(pool_pages_free(), pool_pages_total());
 }
 
+/* ---- pt_protect */
+
+enum { PROTECTED = 4096 };
+
+/* In as many steps as it takes; each goes forward. */
+static bool protect_all(uint64_t address, uint64_t frame, uint64_t size, uint32_t rights)
+{
+    bool stale = false;
+    for (unsigned steps = 0; size > 0; steps++) {
+        struct pt_change c = {0, false};
+        assert_true(steps < 64);
+        assert_int_equal(pt_protect(&pt, address, hpa(frame), size, rights, &c), OK);
+        assert_in_range(c.done, PAGE_SIZE, size);
+        assert_int_equal(c.done & PAGE_MASK, 0);
+        stale |= c.stale;
+        address += c.done, frame += c.done, size -= c.done;
+    }
+    return stale;
+}
+
+/* Random rights for random parts of one range that holds large pages, with other memory in some of its holes. */
+static void random_protects(const struct pt_format *format, unsigned max_leaf_level, uint32_t with, unsigned seed)
+{
+    static uint32_t want[PROTECTED];
+    static bool foreign[PROTECTED];
+    const uint64_t base = SIZE_1G - 4 * SIZE_2M, frame = 9 * SIZE_1G + base, other = 64 * SIZE_1G;
+    struct pt_format f = *format;
+    f.max_leaf_level = max_leaf_level;
+    start(&f);
+    srand(seed);
+    assert_int_equal(pt_map(&pt, base, hpa(frame), PROTECTED * PAGE_SIZE, RWX | with), OK);
+    for (unsigned i = 0; i < PROTECTED; i++)
+        want[i] = RWX | with, foreign[i] = false;
+    for (unsigned step = 0; step < 1500; step++) {
+        unsigned first = (unsigned)rand() % PROTECTED, count = 1 + (unsigned)rand() % (rand() % 4 ? 9 : PROTECTED);
+        if (rand() % 8 == 0)
+            first &= ~511u, count = 512;
+        count = count > PROTECTED - first ? PROTECTED - first : count;
+        if (want[first] == 0 && !foreign[first] && rand() % 4 == 0) {
+            uint64_t at = base + first * PAGE_SIZE;
+            assert_int_equal(pt_map(&pt, at, hpa(other + first * PAGE_SIZE), PAGE_SIZE, R | with), OK);
+            foreign[first] = true;
+            continue;
+        }
+        if (foreign[first] && rand() % 2) {
+            pt_unmap(&pt, base + first * PAGE_SIZE, PAGE_SIZE);
+            foreign[first] = false;
+            want[first] = 0;
+            continue;
+        }
+        const uint32_t choice[] = {0, R | with, RW | with, RX | with, RWX | with};
+        uint32_t rights = choice[rand() % 5];
+        bool stale = false;
+        for (unsigned i = first; i < first + count; i++)
+            if (!foreign[i]) {
+                stale |= want[i] != 0 && (f.canonical ? want[i] != rights : (want[i] & ~rights) != 0);
+                want[i] = rights;
+            }
+        assert_int_equal(protect_all(base + first * PAGE_SIZE, frame + first * PAGE_SIZE, count * PAGE_SIZE, rights),
+                         stale);
+        assert_int_equal(pt_tables(&pt, 512) * PAGE_SIZE, quota.used_bytes);
+        for (unsigned i = step % 16 ? (unsigned)rand() % 37 : 0; i < PROTECTED; i += step % 16 ? 37 : 1) {
+            hpa_t at;
+            uint32_t found = 0, expected = foreign[i] ? R | with : want[i];
+            bool there = pt_lookup(&pt, base + i * PAGE_SIZE, &at, &found, NULL);
+            assert_int_equal(there, expected != 0);
+            if (!there)
+                continue;
+            assert_int_equal(found, expected);
+            assert_int_equal(at.v, (foreign[i] ? other : frame) + i * PAGE_SIZE);
+        }
+    }
+    finish();
+}
+
+static void test_protect_random(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed < 4; seed++) {
+        random_protects(&pt_host, 2, PT_USER, seed);
+        random_protects(&pt_ept, 3, 0, seed);
+        random_protects(&pt_npt, 3, 0, seed);
+        random_protects(&pt_ept, 1, 0, seed);
+    }
+}
+
+/* What lies around the part is not touched; a step is bounded, and large pages count as one. */
+static void test_protect_splits(void **state)
+{
+    (void)state;
+    struct pt_change c;
+    uint32_t rights;
+    uint64_t size;
+    start(&pt_ept);
+    assert_int_equal(pt_map(&pt, SIZE_1G, hpa(4 * SIZE_1G), 3 * SIZE_1G, RWX), OK);
+    uint64_t used = quota.used_bytes, at = 2 * SIZE_1G + 5 * SIZE_2M + 0x7000;
+    assert_int_equal(pt_protect(&pt, at, hpa(3 * SIZE_1G + at), PAGE_SIZE, R, &c), OK);
+    assert_true(c.stale && c.done == PAGE_SIZE);
+    assert_int_equal(quota.used_bytes, used + 2 * PAGE_SIZE);
+    const uint64_t around[] = {SIZE_1G, at - PAGE_SIZE, at + PAGE_SIZE, at - SIZE_2M, at + SIZE_2M, 3 * SIZE_1G};
+    const uint64_t sizes[] = {SIZE_1G, PAGE_SIZE, PAGE_SIZE, SIZE_2M, SIZE_2M, SIZE_1G};
+    for (unsigned i = 0; i < ARRAY_SIZE(around); i++) {
+        hpa_t frame;
+        assert_true(pt_lookup(&pt, around[i], &frame, &rights, &size));
+        assert_int_equal(rights, RWX);
+        assert_int_equal(size, sizes[i]);
+        assert_int_equal(frame.v, 3 * SIZE_1G + around[i]);
+    }
+    assert_true(pt_lookup(&pt, at, NULL, &rights, NULL) && rights == R);
+    assert_int_equal(pt_protect(&pt, at, hpa(3 * SIZE_1G + at), PAGE_SIZE, RWX, &c), OK);
+    assert_false(c.stale); /* a space: more rights need no flush */
+    assert_int_equal(pt_protect(&pt, SIZE_1G, hpa(4 * SIZE_1G), 3 * SIZE_1G, RX, &c), OK);
+    assert_in_range(c.done, SIZE_1G, 3 * SIZE_1G - PAGE_SIZE); /* 512 entries are no gigabyte of small pages */
+    finish();
+}
+
+static void test_protect_quota(void **state)
+{
+    (void)state;
+    const uint64_t at = SIZE_1G + 3 * SIZE_2M + 0x5000, size = 9 * SIZE_2M;
+    for (uint64_t allowed = 0; allowed < 3; allowed++) {
+        struct pt_change c;
+        start(&pt_npt);
+        assert_int_equal(pt_map(&pt, SIZE_1G, hpa(SIZE_1G), SIZE_1G, RW), OK);
+        quota.limit_bytes = quota.used_bytes + allowed * PAGE_SIZE;
+        save();
+        struct quota q = quota;
+        struct pagetable p = pt;
+        uint64_t free_pages = pool_pages_free();
+        assert_int_equal(pt_protect(&pt, at, hpa(at), size, 0, &c), E_QUOTA);
+        assert_unchanged(q, p, free_pages);
+        quota.limit_bytes = UINT64_MAX;
+        struct quota other = {UINT64_MAX, 0};
+        while (pool_pages_free() > allowed && pool_page(&other))
+            ;
+        save();
+        q = quota;
+        assert_int_equal(pt_protect(&pt, at, hpa(at), size, 0, &c), E_QUOTA);
+        assert_unchanged(q, p, allowed);
+    }
+}
+
 /* After every single instruction of a map or an unmap, each address must show the old state or the new one. */
 #define WATCHED 9
 static struct {
@@ -517,6 +659,41 @@ static void test_no_half_built_state_is_visible(void **state)
     finish();
 }
 
+/* The part goes and the neighbours stay, though all are one large page at first; it comes back the same. */
+static void test_no_half_split_page_is_visible(void **state)
+{
+    (void)state;
+    struct sigaction action = {.sa_handler = look}, old;
+    struct pt_change c;
+    start(&pt_ept);
+    const uint64_t at = SIZE_1G + 3 * SIZE_2M + 0x4000, size = SIZE_2M + 0x2000, delta = 6 * SIZE_1G;
+    const uint64_t place[WATCHED] = {
+        at,        at + 0x1000, at + SIZE_2M - 0x5000, at + SIZE_2M, at + size - 0x1000, at - 0x1000,
+        at + size, SIZE_1G,     2 * SIZE_1G - 0x1000};
+    for (int i = 0; i < WATCHED; i++) {
+        watched[i].address = place[i];
+        watched[i].frame = place[i] + delta;
+        watched[i].neighbour = i >= 5;
+        was_mapped[i] = true;
+    }
+    looks = wrong = changes = 0;
+    assert_int_equal(pt_map(&pt, SIZE_1G, hpa(SIZE_1G + delta), SIZE_1G, RW), OK);
+    assert_int_equal(sigaction(SIGTRAP, &action, &old), 0);
+    for (unsigned round = 1; round <= 2; round++)
+        for (uint64_t done = 0; done < size; done += c.done) {
+            step_on();
+            enum error e = pt_protect(&pt, at + done, hpa(at + done + delta), size - done, round == 1 ? 0 : RW, &c);
+            step_off();
+            assert_int_equal(e, OK);
+            assert_int_equal(c.stale, round == 1);
+        }
+    assert_int_equal(sigaction(SIGTRAP, &old, NULL), 0);
+    assert_int_equal(wrong, 0);
+    assert_int_equal(changes, 10); /* five went, and came back */
+    assert_true(looks > 1000);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,7 +706,11 @@ int main(void)
         cmocka_unit_test(test_quota_exhaustion_leaves_nothing),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_free_in_steps),
+        cmocka_unit_test(test_protect_random),
+        cmocka_unit_test(test_protect_splits),
+        cmocka_unit_test(test_protect_quota),
         cmocka_unit_test(test_no_half_built_state_is_visible),
+        cmocka_unit_test(test_no_half_split_page_is_visible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
