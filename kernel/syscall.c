@@ -257,6 +257,12 @@ static struct result sys_vcpu_fetch(uint64_t groups)
     return done(0);
 }
 
+static struct result sys_vcpu_fpu(uint64_t image_va)
+{
+    struct vcpu *v = caller()->vcpu;
+    return result_of(v ? vcpu_show_fpu(v, image_va) : E_STATE);
+}
+
 static struct result sys_vcpu_kick(struct vcpu *vcpu)
 {
     vcpu_kick(vcpu);

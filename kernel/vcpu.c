@@ -27,12 +27,31 @@ bool vcpu_own_xcr0;
 
 static bool tsc_aux_there;
 
+/* A page that a vCPU shares with its monitor. */
+static enum error show_page(struct domain *d, uint64_t va, const void *page)
+{
+    if ((va & PAGE_MASK) || va < USER_VA_MIN || va >= USER_VA_MAX)
+        return E_ARG;
+    return page ? pt_map(&d->tables, va, pool_hpa(page), PAGE_SIZE, RIGHT_READ | RIGHT_WRITE | PT_USER) : E_QUOTA;
+}
+
+enum error vcpu_show_fpu(struct vcpu *v, uint64_t va)
+{
+    if (v->fpu_shown)
+        return E_STATE;
+    void *page = pool_page(&v->payer->quota);
+    enum error e = show_page(v->payer, va, page);
+    if (e == OK)
+        v->fpu_shown = page;
+    else
+        pool_page_free(&v->payer->quota, page);
+    return e;
+}
+
 enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct vcpu **out)
 {
     if (t->vcpu)
         return E_STATE;
-    if ((state_va & PAGE_MASK) || state_va < USER_VA_MIN || state_va >= USER_VA_MAX)
-        return E_ARG;
     tsc_aux_there = cpuid(0x80000001, 0).edx & 1u << 27;
     struct domain *d = t->domain;
     struct vcpu *v = object_new(d, sizeof *v);
@@ -51,7 +70,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     if (v->state && v->fpu)
         e = backend->vcpu_create(v);
     if (e == OK)
-        e = pt_map(&d->tables, state_va, pool_hpa(v->state), PAGE_SIZE, RIGHT_READ | RIGHT_WRITE | PT_USER);
+        e = show_page(d, state_va, v->state);
     if (e != OK) {
         vcpu_free(v);
         return e;
@@ -72,10 +91,9 @@ void vcpu_free(struct vcpu *v)
 {
     if (v->hw)
         backend->vcpu_destroy(v);
-    if (v->fpu)
-        pool_page_free(&v->payer->quota, v->fpu);
-    if (v->state)
-        pool_page_free(&v->payer->quota, v->state);
+    pool_page_free(&v->payer->quota, v->fpu_shown);
+    pool_page_free(&v->payer->quota, v->fpu);
+    pool_page_free(&v->payer->quota, v->state);
     object_put(&v->space->object);
     object_free(v->payer, v, sizeof *v);
 }
@@ -194,6 +212,32 @@ static void get(struct vcpu *v, uint32_t groups)
         s->tsc_aux = v->tsc_aux;
 }
 
+/* GROUP_FPU, while the state lies in memory. The page may change under us: it is copied, checked, and used from the
+ * copy. */
+static bool put_fpu(struct vcpu *v)
+{
+    uint32_t mxcsr_mask;
+    memcpy(&mxcsr_mask, v->fpu->legacy + FPU_MXCSR_MASK, sizeof mxcsr_mask); /* the CPU has just told it */
+    memcpy(v->fpu, v->fpu_shown, sizeof *v->fpu);
+    if (fpu_image_valid(v->fpu, cpu_xcr0_mask, mxcsr_mask ? mxcsr_mask : FPU_MXCSR_MASK_OLD))
+        return true;
+    fpu_reset(v->fpu);
+    return false;
+}
+
+/* Both ways, out of line: few monitors ask, and seldom. False: what was put is refused. */
+static __attribute__((noinline)) bool move_fpu(struct cpu *c, struct vcpu *v, bool into_guest)
+{
+    bool good = true;
+    vcpu_make_current(c, NULL);
+    if (into_guest)
+        good = put_fpu(v);
+    else
+        memcpy(v->fpu_shown, v->fpu, sizeof *v->fpu);
+    vcpu_make_current(c, v);
+    return good;
+}
+
 void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)
 {
     if (c->vcpu != v)
@@ -201,8 +245,10 @@ void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)
     uint32_t dirty = read_once(v->state->dirty), done = vcpu_take_advance(v->state);
     if (done && !(dirty & GROUP_RIP))
         backend->skip(v, done);
-    groups &= GROUPS_REGISTERS & ~dirty;
+    groups &= (GROUPS_REGISTERS | (v->fpu_shown ? GROUP_FPU : 0)) & ~dirty;
     get(v, groups);
+    if (groups & GROUP_FPU)
+        move_fpu(c, v, false);
     v->state->valid |= groups;
 }
 
@@ -352,6 +398,11 @@ static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vc
         if (dirty & GROUP_RIP) /* the monitor brings a rip of its own */
             s->advance = 0;
         put(v, dirty);
+        if (unlikely(dirty & GROUP_FPU) && v->fpu_shown && !move_fpu(c, v, true)) {
+            s->exit.detail = BAD_STATE_FPU;
+            exit_to_monitor_cold(v, EXIT_BAD_STATE);
+            return true;
+        }
     }
     enum outcome o = STAY;
     if (unlikely(v->halted || s->activity == ACTIVITY_HALT))

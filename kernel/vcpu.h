@@ -17,6 +17,8 @@ extern const struct backend *backend;
 /* Kernel lock held. The page appears at state_va in the thread's domain. */
 enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct vcpu **out) must_check;
 void vcpu_free(struct vcpu *v);
+/* Kernel lock held. The page of GROUP_FPU appears at `va` in the vCPU's monitor. */
+enum error vcpu_show_fpu(struct vcpu *v, uint64_t va) must_check;
 
 /* Makes v (NULL: nobody) the one whose state is in this CPU. */
 void vcpu_make_current(struct cpu *c, struct vcpu *v);

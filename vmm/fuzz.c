@@ -197,6 +197,23 @@ static void scribble_state(struct hostile *h, struct vcpu_state *s)
     s->dirty = once_in(h, 2) ? UINT32_MAX : (uint32_t)any(h);
 }
 
+/* An image of the guest's FPU: sound, but for a few bits; or all noise. */
+static void scribble_fpu(struct hostile *h, struct fpu_image *image)
+{
+    volatile uint64_t *words = (volatile uint64_t *)(void *)image;
+    if (image == NULL)
+        return;
+    for (uint64_t n = once_in(h, 8) ? sizeof *image / 8 : below(h, 4); n > 0; n--)
+        words[once_in(h, 2) ? below(h, 72) : below(h, sizeof *image / 8)] = edge(h);
+    if (once_in(h, 2)) {
+        image->xstate_bv &= 7;
+        image->xcomp_bv = 0;
+        for (unsigned i = 0; i < ARRAY_SIZE(image->reserved); i++)
+            image->reserved[i] = 0;
+        words[3] = (words[3] & ~(uint64_t)UINT32_MAX) | 0x1f80; /* MXCSR */
+    }
+}
+
 static void scribble_control(struct hostile *h)
 {
     struct vmm_control *c = h->vm->control;
@@ -225,6 +242,8 @@ static void scribble(struct hostile *h)
     scribble_channel(h);
     if (once_in(h, 4))
         scribble_state(h, h->vm->vcpu[below(h, h->vm->vcpus)].state);
+    if (once_in(h, 4))
+        scribble_fpu(h, h->vm->vcpu[below(h, h->vm->vcpus)].fpu);
 }
 
 /* ---- the calls */
@@ -281,6 +300,9 @@ void fuzz_for_ever(struct vm *vm, unsigned thread, struct vcpu_state *state)
 {
     struct hostile h = {
         .vm = vm, .state = state, .thread = thread, .seed = tsc_now() * 2 + 1 + thread * 0x9e3779b97f4a7c15ull};
+    uint64_t image = VMM_FPU_VA + (thread - 1) * sizeof(struct fpu_image);
+    if (state != NULL && sys_vcpu_fpu(image) == OK)
+        vm->vcpu[thread - 1].fpu = (struct fpu_image *)image;
     h.seed |= 1;
     log_printf(VMM_SLOT_LOG, "guest %s: hostile: thread %u begins, seed 0x%lx\n", vm->boot->name, thread, h.seed);
     for (enum phase before = phase_now(vm);;) {

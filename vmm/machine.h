@@ -49,6 +49,7 @@ struct vm_vcpu {
     unsigned index;
     uint64_t handle;
     struct vcpu_state *state;
+    struct fpu_image *fpu; /* GROUP_FPU's page; NULL: not asked for yet */
     struct lapic lapic;
     struct msr_cpu msr;
     bool recheck;     /* something was posted or may have changed: the loop looks at everything before the next entry */

@@ -27,8 +27,8 @@ void fpu_init(void)
 void fpu_reset(void *area)
 {
     memset(area, 0, FPU_AREA_SIZE);
-    *(uint16_t *)area = 0x037f;                /* FCW */
-    *(uint32_t *)((char *)area + 24) = 0x1f80; /* MXCSR */
+    *(uint16_t *)area = 0x037f;                       /* FCW */
+    *(uint32_t *)((char *)area + FPU_MXCSR) = 0x1f80; /* as after reset */
 }
 
 void fpu_save(void *area, uint64_t xcr0)

@@ -67,8 +67,9 @@ struct table_register {
 #define GROUP_TSC          0x20u /* tsc_offset (never filled by the kernel) */
 #define GROUP_APIC         0x40u /* apic_mode, apic_serving, apic_request, apic_eoi_exit (never filled by the kernel) */
 #define GROUP_APIC_REQUEST 0x80u /* apic_request alone: what is new in IRR (likewise) */
-#define GROUPS_REGISTERS   0x1fu /* those that the kernel fills */
-#define GROUPS_ALL         0xffu
+#define GROUP_FPU          0x100u /* struct fpu_image in the page that vcpu_fpu maps; vcpu_fetch alone fills it */
+#define GROUPS_REGISTERS   0x1fu  /* those that the kernel fills in an exit */
+#define GROUPS_ALL         0x1ffu
 
 enum exit_reason {
     EXIT_NONE = 0,
@@ -232,5 +233,22 @@ struct vcpu_state {
     uint64_t apic_eoi_exit[4]; /* the vectors whose end of service makes EXIT_APIC */
 };
 _Static_assert(sizeof(struct vcpu_state) <= 4096, "the state is one page");
+
+/*
+ * GROUP_FPU: x87, SSE, AVX and AVX-512 registers in the standard format of XSAVE (Intel SDM vol. 1, 13.4), whatever
+ * XCR0 the guest has. The kernel takes an image only if XRSTOR does: in xstate_bv nothing but the components that this
+ * machine switches (those of the image that vcpu_fetch gave), xcomp_bv and what is reserved behind it zero, no bit of
+ * MXCSR that the CPU lacks. Else the guest's FPU is as after reset, and vcpu_run returns with EXIT_BAD_STATE, detail
+ * BAD_STATE_FPU. On a CPU without XSAVE legacy alone counts, in FXSAVE's format.
+ */
+struct fpu_image {
+    uint8_t legacy[512]; /* FXSAVE's layout: FCW at 0, MXCSR at 24, MXCSR_MASK at 28 */
+    uint64_t xstate_bv;
+    uint64_t xcomp_bv; /* 0: standard format */
+    uint64_t reserved[6];
+    uint8_t extended[3520]; /* each component at the offset that CPUID leaf 0xd gives */
+};
+_Static_assert(sizeof(struct fpu_image) == 4096, "it is one page");
+#define BAD_STATE_FPU (1ull << 33)
 
 #endif

@@ -47,6 +47,7 @@ enum {
 #define VMM_STACK_STRIDE 0x20000ull
 #define VMM_STACK_BYTES  0x10000ull
 #define VMM_STATE_VA     0x0000000012000000ull /* vCPU i's state page at + i * 4096 (made by vcpu_create) */
+#define VMM_FPU_VA       0x0000000012100000ull /* likewise its struct fpu_image, where vcpu_fpu was called */
 #define VMM_MODULES_VA   0x0000000020000000ull /* kernel and initrd images, read only */
 #define VMM_REGIONS_VA \
     0x0000000800000000ull              /* shared region i at + i * VMM_REGION_STRIDE, with the rights of its handle */

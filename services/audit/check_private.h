@@ -31,9 +31,9 @@ struct found_space {
 struct found_vcpu {
     const struct vcpu *v;
     const struct domain *domain;
-    uint64_t state, table;
+    uint64_t state, fpu, table;
     uint32_t who;
-}; /* physical; table: its space's */
+}; /* physical; fpu: the page of GROUP_FPU, if there is one; table: its space's */
 struct reached {
     uint64_t base, end;
     uint32_t who;

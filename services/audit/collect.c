@@ -130,8 +130,12 @@ static void take_vcpu(struct check *c, const struct vcpu *ring0, const struct do
         c->too_much = true;
         return;
     }
-    c->vcpu[c->vcpu_count++] = (struct found_vcpu){v, domain, physical(c, LOOK(v->state)),
-                                                   physical(c, LOOK(s->s->tables.root)), s->who};
+    c->vcpu[c->vcpu_count++] = (struct found_vcpu){v,
+                                                   domain,
+                                                   physical(c, LOOK(v->state)),
+                                                   physical(c, LOOK(v->fpu_shown)),
+                                                   physical(c, LOOK(s->s->tables.root)),
+                                                   s->who};
 }
 
 static void collect_of(struct check *c, const struct found_domain *f)

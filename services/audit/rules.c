@@ -94,11 +94,11 @@ static unsigned first_behind(const struct check *c, uint64_t hpa)
     return low;
 }
 
-/* A vCPU's state page, in the program that has this vCPU. */
+/* A page that a vCPU shares with its monitor, in the program that has this vCPU. */
 static bool is_state_page(const struct check *c, const struct walk_run *run)
 {
     for (unsigned i = 0; i < c->vcpu_count; i++)
-        if (c->vcpu[i].state == run->frame && c->vcpu[i].domain == c->walking)
+        if ((c->vcpu[i].state == run->frame || c->vcpu[i].fpu == run->frame) && c->vcpu[i].domain == c->walking)
             return run->size == PAGE_SIZE && (run->rights & RIGHT_EXEC) == 0;
     return false;
 }

@@ -19,9 +19,10 @@
 #include "kernel/fastpath.h"
 #include "kernel/klog_ring.h"
 
-#define POOL_SIZE (8ull << 20)
-#define POOL_BASE 0x1000000ull
-#define TLB_SIZE  64
+#define POOL_SIZE     (8ull << 20)
+#define POOL_BASE     0x1000000ull
+#define TLB_SIZE      64
+#define FPU_MASK_HERE 0xffffu
 
 struct domain *root;
 struct thread *root_thread;
@@ -179,13 +180,22 @@ void log_append(const char *text, size_t count)
     kernel_unlock();
     alarm(0);
 }
+/* The FPU of each CPU: it keeps what is loaded, tells its mask, and a CPU faults on what it does not take. */
+static struct fpu_image fpu[MACHINE_CPUS];
 void fpu_reset(void *area)
 {
-    (void)area;
+    memset(area, 0, sizeof fpu[0]);
+    memcpy(((struct fpu_image *)area)->legacy + FPU_MXCSR, &(uint32_t){0x1f80}, 4);
 }
 void fpu_save(void *area, uint64_t xcr0)
 {
-    (void)area, (void)xcr0;
+    (void)xcr0;
+    memcpy(area, &fpu[running], sizeof fpu[0]);
+    memcpy(((struct fpu_image *)area)->legacy + FPU_MXCSR_MASK, &(uint32_t){FPU_MASK_HERE}, 4);
+}
+struct fpu_image *fpu_now(void)
+{
+    return &fpu[running];
 }
 void fpu_close(void)
 {
@@ -197,7 +207,9 @@ void speculation_barriers_now(void)
 }
 void fpu_restore(const void *area, uint64_t xcr0)
 {
-    (void)area, (void)xcr0;
+    (void)xcr0;
+    assert_true(fpu_image_valid(area, cpu_xcr0_mask, FPU_MASK_HERE));
+    memcpy(&fpu[running], area, sizeof fpu[0]);
 }
 bool fpu_xcr0_valid(uint64_t xcr0)
 {

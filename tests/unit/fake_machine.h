@@ -33,6 +33,7 @@ extern uint8_t *ram;               /* its bytes */
 extern unsigned ipis;              /* interrupts without work, to tell a vCPU in its guest, so far; atomic */
 extern unsigned barriers;          /* barriers against speculation so far */
 extern bool cpus_at_once;          /* each CPU is a thread of the host: what one must not see now, another may */
+struct fpu_image *fpu_now(void);   /* what the FPU of the CPU that runs holds */
 extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */
 
 /* Everything from power-on; root has its fixed handles, and RAM at RAM_SLOT. At the end: all of it given back, or the

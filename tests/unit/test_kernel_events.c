@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "pt_lookup.h"
 
 #define T  root_thread
 #define MS 1000000ull /* ticks: the TSC runs at 1 GHz */
@@ -568,6 +569,106 @@ static void test_fetch_keeps_what_the_monitor_changed(void **state)
     assert_int_equal(v->state->dirty, 0);
 }
 
+/* ---- the FPU */
+
+static const struct fpu_image sound = {.legacy = {[0] = 0x7f, [1] = 3, [25] = 0x1f}, .xstate_bv = 7};
+static struct fpu_image *image; /* as the monitor sees it */
+
+static void uses_fpu(struct vcpu *x)
+{
+    (void)x;
+    v->state->exit.reason = EXIT_HLT;
+    fpu_now()->legacy[32]++; /* ST0 */
+}
+
+static void with_fpu(void)
+{
+    with_vcpu();
+    assert_int_equal(call1(a, SYS_VCPU_FPU, 0x701000).error, OK);
+    image = v->fpu_shown;
+    guest_runs = uses_fpu;
+}
+
+static void test_the_page_of_the_fpu(void **state)
+{
+    (void)state;
+    assert_int_equal(call1(a, SYS_VCPU_FPU, 0x701000).error, E_STATE);
+    with_vcpu();
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(call1(a, SYS_VCPU_FETCH, GROUPS_ALL).error, OK); /* without the page there is no such group */
+    assert_int_equal(v->state->valid, GROUPS_REGISTERS);
+    v->state->dirty = GROUP_FPU;
+    assert_int_equal(run_guest(), EXIT_HLT);
+    uint64_t used = a->domain->quota.used_bytes;
+    const uint64_t bad[] = {0, 0x701800, USER_VA_MAX, USER_VA_MIN - 0x1000, 0xffffffff80000000};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(call1(a, SYS_VCPU_FPU, bad[i]).error, E_ARG);
+    assert_int_equal(call1(a, SYS_VCPU_FPU, 0x700000).error, E_OVERLAP); /* the state page */
+    assert_int_equal(a->domain->quota.used_bytes, used);
+    assert_int_equal(call1(a, SYS_VCPU_FPU, 0x701000).error, OK);
+    assert_int_equal(a->domain->quota.used_bytes, used + PAGE_SIZE);
+    assert_int_equal(call1(a, SYS_VCPU_FPU, 0x702000).error, E_STATE);
+    hpa_t frame;
+    uint32_t rights;
+    assert_true(pt_lookup(&a->domain->tables, 0x701000, &frame, &rights, NULL));
+    assert_int_equal(frame.v, pool_hpa(v->fpu_shown).v);
+    assert_int_equal(rights, RIGHT_READ | RIGHT_WRITE | PT_USER);
+}
+
+static void test_fpu_goes_out_and_in(void **state)
+{
+    (void)state;
+    with_fpu();
+    memset(image, 0xee, sizeof *image);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(image->legacy[32], 0xee); /* only when it is asked for */
+    assert_int_equal(call1(a, SYS_VCPU_FETCH, GROUP_FPU).error, OK);
+    assert_int_equal(v->state->valid & GROUP_FPU, GROUP_FPU);
+    assert_int_equal(image->legacy[32], 2);
+    struct fpu_image kept = *image;
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(fpu_now()->legacy[32], 3);
+    *image = kept;
+    memset(image->extended, 0x5a, sizeof image->extended);
+    v->state->dirty = GROUP_FPU;
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(fpu_now()->legacy[32], 3); /* from 2 on again */
+    assert_int_equal(fpu_now()->extended[3519], 0x5a);
+    /* What the monitor has changed stays, and nothing that the page holds later counts. */
+    image->legacy[32] = 0x70;
+    v->state->dirty = GROUP_FPU;
+    assert_int_equal(call1(a, SYS_VCPU_FETCH, GROUPS_ALL).error, OK);
+    assert_int_equal(image->legacy[32], 0x70);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    image->legacy[32] = 0;
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(fpu_now()->legacy[32], 0x72);
+}
+
+/* What XRSTOR would refuse (the fake CPU asserts that it never sees it). */
+static void test_a_bad_fpu_image_is_refused(void **state)
+{
+    (void)state;
+    with_fpu();
+    assert_int_equal(run_guest(), EXIT_HLT);
+    for (unsigned bit = 0; bit < 64 * 8; bit++) { /* the header, and MXCSR's upper half */
+        *image = sound;
+        unsigned at = bit < 16 ? 26 * 8 + bit : 512 * 8 + bit;
+        bool good = at >= 512 * 8 && at < 512 * 8 + 3;
+        ((uint8_t *)image)[at / 8] ^= (uint8_t)(1u << at % 8);
+        fpu_now()->legacy[32] = 0x44;
+        v->state->dirty = GROUP_FPU;
+        assert_int_equal(run_guest(), good ? EXIT_HLT : EXIT_BAD_STATE);
+        assert_int_equal(fpu_now()->legacy[32], good); /* the image's 0 and one more; or as after reset */
+        if (!good)
+            assert_int_equal(v->state->exit.detail, BAD_STATE_FPU);
+    }
+    *image = sound;
+    v->state->dirty = GROUP_FPU;
+    assert_int_equal(run_guest(), EXIT_HLT);
+}
+
 #define ON_A_MACHINE(f) cmocka_unit_test_setup_teardown(f, setup, machine_stop)
 /* One barrier at each change of domain on a CPU, and one when a vCPU follows another whose state was just put away;
  * none anywhere else. */
@@ -621,6 +722,9 @@ int main(void)
         ON_A_MACHINE(test_store_doorbells),
         ON_A_MACHINE(test_barriers_stand_between_domains),
         ON_A_MACHINE(test_fetch_keeps_what_the_monitor_changed),
+        ON_A_MACHINE(test_the_page_of_the_fpu),
+        ON_A_MACHINE(test_fpu_goes_out_and_in),
+        ON_A_MACHINE(test_a_bad_fpu_image_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

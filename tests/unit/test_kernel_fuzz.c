@@ -320,6 +320,8 @@ static void scribble(struct thread *t)
     s->irq = once_in(2) ? (uint32_t)any() : 0;
     s->inject = once_in(2) ? (uint32_t)any() : 0;
     s->xcr0 = edge();
+    if (t->vcpu->fpu_shown)
+        ((uint64_t *)t->vcpu->fpu_shown)[once_in(2) ? below(72) : below(512)] = edge();
 }
 
 static void random_call(struct thread *t)
@@ -391,7 +393,8 @@ static const struct mapping *mapping_at(const struct mapping *list, uint64_t add
 static bool state_page_of(const struct domain *d, uint64_t frame)
 {
     for (const struct thread *t = d->threads; t; t = t->next)
-        if (t->vcpu && pool_hpa(t->vcpu->state).v == frame)
+        if (t->vcpu &&
+            (pool_hpa(t->vcpu->state).v == frame || (t->vcpu->fpu_shown && pool_hpa(t->vcpu->fpu_shown).v == frame)))
             return true;
     return false;
 }
