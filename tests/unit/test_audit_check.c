@@ -509,6 +509,37 @@ static void test_regions_reached_by_others(void **state)
     assert_int_equal(out.violation_count, 2);
 }
 
+static void protect(struct thread *t, uint64_t target, uint64_t at, uint64_t size, uint32_t rights)
+{
+    struct answer r;
+    while ((r = call4(t, SYS_PROTECT, target, at, size, rights)).error == E_AGAIN)
+        run_all();
+    assert_int_equal(made(r), size);
+}
+
+/* Parts with fewer rights than map gave, large pages split for that, holes: all right. A part with more is told of, by
+ * itself. */
+static void test_protected_parts(void **state)
+{
+    (void)state;
+    assert_true(*table_at(&guest[0].s->tables, 0, 2) & 0x80);
+    protect(guest[0].thread, guest[0].space, 0x3000, 0x2000, R);
+    assert_false(*table_at(&guest[0].s->tables, 0, 2) & 0x80);
+    protect(guest[0].thread, guest[0].space, 0x9000, 0x1000, 0);
+    protect(T, guest[0].domain, 0x1000005000, 0x1000, R);
+    protect(T, guest[0].domain, 0x400000, PAGE_SIZE, R);
+    passes();
+    make_regions();
+    share(1, 1, R);
+    protect(guest[1].thread, guest[1].space, 0xc4000000 + SIZE_2M, PAGE_SIZE, 0);
+    passes();
+    uint64_t *entry = table_at(&guest[1].s->tables, 0xc4000000 + SIZE_2M + PAGE_SIZE, 1);
+    *entry |= 2; /* W, in both formats */
+    finds(AUDIT_RIGHTS, TAG_GUEST(1), TAG_SHARED_REGION(1), frame_of(region[1]) + PAGE_SIZE, PAGE_SIZE);
+    *entry &= ~2ull;
+    passes();
+}
+
 /* A large page of which the first half is right. */
 static void test_part_of_a_large_page(void **state)
 {
@@ -535,6 +566,17 @@ static void test_ring0_in_a_program(void **state)
     assert_int_equal(pt_map(pt, 0x900000, hpa(state0), PAGE_SIZE, RX | PT_USER),
                      OK); /* the right one, but executable */
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, state0, PAGE_SIZE);
+    pt_unmap(pt, 0x900000, PAGE_SIZE);
+    /* Likewise the page of the FPU. */
+    for (unsigned n = 0; n < 2; n++)
+        assert_int_equal(call1(guest[n].thread, SYS_VCPU_FPU, 0x701000).error, OK);
+    passes();
+    uint64_t fpu0 = pool_hpa(guest[0].thread->vcpu->fpu_shown).v, fpu1 = pool_hpa(guest[1].thread->vcpu->fpu_shown).v;
+    assert_int_equal(pt_map(pt, 0x900000, hpa(fpu1), PAGE_SIZE, RW | PT_USER), OK);
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, fpu1, PAGE_SIZE);
+    pt_unmap(pt, 0x900000, PAGE_SIZE);
+    assert_int_equal(pt_map(pt, 0x900000, hpa(fpu0), PAGE_SIZE, RX | PT_USER), OK);
+    finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, fpu0, PAGE_SIZE);
     pt_unmap(pt, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(pt, 0x900000, hpa(POOL_BASE), SIZE_2M, R | PT_USER), OK);
     look();
@@ -819,6 +861,8 @@ int main(void)
         cmocka_unit_test_setup(test_others_memory_in_a_monitor, setup),
         cmocka_unit_test_setup(test_others_memory_in_a_guest, setup),
         cmocka_unit_test_setup(test_ring0_in_a_guest, setup),
+        cmocka_unit_test_setup(test_protected_parts, setup),
+        cmocka_unit_test_setup(test_protected_parts, setup_ept),
         cmocka_unit_test_setup(test_part_of_a_large_page, setup),
         cmocka_unit_test_setup(test_regions, setup),
         cmocka_unit_test_setup(test_regions_reached_by_others, setup),
