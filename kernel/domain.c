@@ -65,6 +65,8 @@ enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint3
         if (!*page && !(*page = pool_page(&d->quota)))
             return E_QUOTA;
         struct handle *h = entry_of(d, at);
+        if (*slot && h->object && h->object->dead)
+            (void)!handle_close(d, at);
         if (!h->object) {
             *h = (struct handle){o, rights};
             d->first_free = *slot ? d->first_free : at;

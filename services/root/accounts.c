@@ -71,9 +71,9 @@ static void read_cpu(unsigned cpu)
     now.tsc = tsc_now();
     if (cpu == 0)
         add_services();
-    for (unsigned n = 0; n < root_config.guest_count; n++) {
+    for (unsigned n = 0; n < guests_end; n++) {
         const struct guest *g = &guests[n];
-        for (unsigned i = 0; i <= g->config->cpu_count; i++)
+        for (unsigned i = 0; g->config != NULL && i <= g->config->cpu_count; i++)
             if (g->thread[i] != 0 && g->config->cpu[i == 0 ? 0 : i - 1] == cpu)
                 add(g->thread[i], (struct account){.guest = (uint16_t)n, .thread = (uint16_t)i});
     }
@@ -106,11 +106,11 @@ static void account_report(unsigned cpu, unsigned i, union record *out)
         return;
     }
     r->kind = a->thread == 0 ? ACCOUNT_DEVICES : ACCOUNT_VCPU;
-    string_copy(r->name, root_config.guest[a->guest].name, sizeof r->name);
+    string_copy(r->name, guest_name(a->guest), sizeof r->name);
     if (!has_exits(a))
         return;
     r->vcpu = a->thread - 1u;
-    r->vcpu_count = root_config.guest[a->guest].cpu_count;
+    r->vcpu_count = guests[a->guest].config != NULL ? guests[a->guest].config->cpu_count : 0;
     for (unsigned reason = 0; reason < EXIT_COUNT; reason++)
         r->exit_ticks[reason] = now.exit_ticks[i][reason];
 }

@@ -113,6 +113,7 @@ static bool ask(bool shell)
     for_shell = shell;
     looks_until = tsc_now() + ticks_of_ms(WAIT_MS);
     ticks_before = ticks();
+    regions_for_audit(boot_page()); /* guests may have come or gone */
     __atomic_store_n(&boot_page()->request, ++request, __ATOMIC_RELEASE);
     (void)sys_event_signal(checker.event, 1);
     return true;
@@ -229,9 +230,9 @@ bool audit_break(unsigned n, struct note_record *why)
         return false;
     }
     unsigned other = 0;
-    while (other < root_config.guest_count && (other == n || guests[other].memory[0] == 0))
+    while (other < guests_end && (other == n || guests[other].memory[0] == 0))
         other++;
-    if (other == root_config.guest_count || guests[n].domain == 0) {
+    if (other == guests_end || guests[n].domain == 0) {
         record_note(why, NOTE_ERROR, "'audit break' needs two guests that are on.");
         return false;
     }

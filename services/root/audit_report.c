@@ -32,10 +32,10 @@ static struct record_owner owner_of(uint32_t tag)
         o.kind = fixed[of];
     else if (of >= TAG_SHARED_REGION(0) && of - TAG_SHARED_REGION(0) < root_config.region_count)
         o = owner(OWNER_REGION, root_config.region[of - TAG_SHARED_REGION(0)].name);
-    else if (of >= TAG_MONITOR(0) && of - TAG_MONITOR(0) < root_config.guest_count)
-        o = owner(OWNER_MONITOR, root_config.guest[of - TAG_MONITOR(0)].name);
-    else if (of >= TAG_GUEST(0) && of - TAG_GUEST(0) < root_config.guest_count)
-        o = owner(OWNER_GUEST, root_config.guest[of - TAG_GUEST(0)].name);
+    else if (of >= TAG_MONITOR(0) && of - TAG_MONITOR(0) < guests_end)
+        o = owner(OWNER_MONITOR, guest_name(of - TAG_MONITOR(0)));
+    else if (of >= TAG_GUEST(0) && of - TAG_GUEST(0) < guests_end)
+        o = owner(OWNER_GUEST, guest_name(of - TAG_GUEST(0)));
     for (const struct service *s = service_first(); s != NULL; s = s->next)
         if (s->row->tag == of)
             o = owner(OWNER_SERVICE, s->row->name);
@@ -105,7 +105,7 @@ static void verdict(union record *out, const struct audit_found *f)
 static unsigned part_size(enum part part, const struct audit_answer *a)
 {
     switch (part) {
-    case PART_GUESTS: return root_config.guest_count;
+    case PART_GUESTS: return guests_end;
     case PART_REGIONS: return root_config.region_count;
     case PART_SUMS: return SUMS;
     case PART_VIOLATIONS: return listed(a);
@@ -127,7 +127,7 @@ bool audit_next(struct cursor *at, union record *out)
     }
     unsigned i = at->index++;
     switch ((enum part)at->part) {
-    case PART_GUESTS: owned(out, owner(OWNER_GUEST, root_config.guest[i].name), a->guest_bytes[i]); return true;
+    case PART_GUESTS: owned(out, owner(OWNER_GUEST, guest_name(i)), a->guest_bytes[i]); return true;
     case PART_REGIONS: owned(out, owner(OWNER_REGION, root_config.region[i].name), a->region_bytes[i]); return true;
     case PART_SUMS: sum(out, a, i); return true;
     case PART_VIOLATIONS: violation(out, &a->violation[i]); return true;

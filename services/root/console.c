@@ -8,6 +8,7 @@
 #include "lib/proto/console_boot.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/guest.h"
 #include "services/root/service.h"
 
 #define SHARED_BOOT    0ull
@@ -44,11 +45,11 @@ static void fill(struct service *s)
     c->root_bits = ROOT_EVENT_SERVICES;
     c->serial_port = root_config.console_serial ? b->serial_port : 0;
     c->serial_irq = b->serial_irq;
-    c->guest_count = root_config.guest_count;
+    c->guest_count = guests_end;
     c->mirror = root_config.console_screen || c->serial_port == 0;
     memcpy(c->backend, b->backend, sizeof c->backend - 1);
-    for (unsigned n = 0; n < root_config.guest_count; n++)
-        string_copy(c->guest[n], root_config.guest[n].name, sizeof c->guest[n]);
+    for (unsigned n = 0; n < guests_end; n++)
+        string_copy(c->guest[n], guest_name(n), sizeof c->guest[n]);
     c->screen = b->screen;
     c->log_start = log_seen;
     c->restarted = s->starts > 1;
@@ -75,19 +76,36 @@ static void map_screen(struct service *s)
     }
 }
 
+static enum error give_guest(struct service *s, unsigned n)
+{
+    if (guest_name(n)[0] == 0 || guests[n].event == 0 || guests[n].shared == 0)
+        return OK;
+    service_step(s, "the event of guest %s cannot be given", guest_name(n));
+    enum error e = service_grant(s, guests[n].event, RIGHT_SIGNAL, CONSOLE_SLOT_GUEST_EVENT + n);
+    if (e != OK)
+        return e;
+    service_step(s, "the channel of guest %s cannot be mapped", guest_name(n));
+    e = service_map(s, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guests[n].shared, GUEST_SHARED_CHANNEL,
+                    CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE);
+    return e == E_OVERLAP ? OK : e; /* the guest that had this number before had the same pages */
+}
+
+void console_take_guest(unsigned n)
+{
+    struct service *s = &console_service;
+    if (!s->alive)
+        return;
+    string_copy(boot_page()->guest[n], guest_name(n), sizeof boot_page()->guest[n]);
+    enum error e = give_guest(s, n);
+    if (e != OK)
+        root_log(LOG_ERROR, "the console cannot serve guest %s: %s: %s", guest_name(n), s->step, error_text(e));
+}
+
 /* The guests' channels, and the screen. */
 static enum error give(struct service *s)
 {
-    for (unsigned n = 0; n < root_config.guest_count; n++) {
-        if (guest_event(n) == 0 || guest_shared(n) == 0)
-            continue;
-        service_step(s, "the event of guest %s cannot be given", root_config.guest[n].name);
-        enum error e = service_grant(s, guest_event(n), RIGHT_SIGNAL, CONSOLE_SLOT_GUEST_EVENT + n);
-        if (e != OK)
-            return e;
-        service_step(s, "the channel of guest %s cannot be mapped", root_config.guest[n].name);
-        e = service_map(s, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guest_shared(n), GUEST_SHARED_CHANNEL,
-                        CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE);
+    for (unsigned n = 0; n < guests_end; n++) {
+        enum error e = give_guest(s, n);
         if (e != OK)
             return e;
     }
@@ -110,9 +128,9 @@ static void died(struct service *s)
 static void began(struct service *s)
 {
     (void)s;
-    for (unsigned n = 0; n < root_config.guest_count; n++)
-        if (guest_event(n) != 0)
-            (void)sys_event_signal(guest_event(n), VMM_EVENT_INPUT);
+    for (unsigned n = 0; n < guests_end; n++)
+        if (guests[n].event != 0)
+            (void)sys_event_signal(guests[n].event, VMM_EVENT_INPUT);
 }
 
 static const struct service_grant grants[] = {

@@ -21,13 +21,15 @@ enum guest_phase {
 };
 
 struct guest {
-    const struct config_guest *config;
+    const struct config_guest *config; /* NULL: no guest has this number */
     enum guest_phase phase;
-    /* for good */
+    bool removed; /* it is being taken away whole */
+    /* as long as it is there */
     bool placed;
     struct guest_memory ram;
     uint64_t private_hpa, private_bytes; /* the monitor's data and stacks */
-    uint64_t shared, event;              /* handles: boot, control and channel pages; the monitor's event */
+    uint64_t event;                      /* handle: the monitor's event */
+    uint64_t shared; /* handle: boot, control and channel pages. The next guest of this number gets them, too */
     /* while its monitor lives: handles, 0 = none */
     uint64_t domain, private_memory, memory[VMM_PIECES_MAX];
     uint64_t thread[1 + VMM_VCPUS_MAX];
@@ -48,15 +50,25 @@ struct guest {
     uint64_t restart_at[RESTARTS_MAX]; /* a ring: when the last ones were */
 };
 
-extern struct guest guests[CONFIG_GUESTS_MAX];
+extern struct guest guests[CONFIG_GUESTS_MAX]; /* by number */
+extern unsigned guests_end;                    /* no guest has this number or a higher one */
+
+/* Empty: no guest has this number. */
+static inline const char *guest_name(unsigned n)
+{
+    return n < guests_end && guests[n].config != NULL ? guests[n].config->name : "";
+}
 
 static inline struct vmm_control *guest_control(unsigned n)
 {
     return (struct vmm_control *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_CONTROL);
 }
 
-/* guest_make.c. Finds a place in RAM for good; false (and logged): there is none. */
+/* guest_make.c. Finds a place in RAM, and makes what is there as long as the guest is; false (and logged): there is
+ * none. What was made so far is left in g. */
 bool guest_place(unsigned n);
+/* Gives all that back. It is off. */
+void guest_unplace(unsigned n);
 /* Gives it memory and a monitor, and starts that. On failure `why` is filled, and what was made so far is left in g for
  * the destroyer. */
 bool guest_make(unsigned n, char *why, size_t why_size);

@@ -24,27 +24,55 @@ static struct channel *channel_of(unsigned n)
     return (struct channel *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_CHANNEL);
 }
 
+/* Nothing of the guest that had this number before is left in the pages; the console may be reading there. */
+static void clean_shared(unsigned n)
+{
+    struct channel *c = channel_of(n);
+    memset(boot_page(n), 0, sizeof *boot_page(n));
+    memset(guest_control(n), 0, sizeof *guest_control(n));
+    atomic_store(&c->from_guest.head, atomic_load(&c->from_guest.tail));
+    atomic_store(&c->to_guest.tail, atomic_load(&c->to_guest.head));
+    memset(c->from_guest.data, 0, sizeof c->from_guest.data);
+    memset(c->to_guest.data, 0, sizeof c->to_guest.data);
+}
+
 bool guest_place(unsigned n)
 {
     struct guest *g = &guests[n];
     struct program vmm;
     if (!program_find("vmm", &vmm))
         return false;
-    g->private_bytes = vmm.private_bytes + (1ull + g->config->cpu_count) * VMM_STACK_BYTES;
-    g->shared = ram_shared(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE, GUEST_SHARED_BYTES, TAG_SHARED(TAG_MONITOR(n)));
+    if (g->shared != 0)
+        clean_shared(n);
+    else
+        g->shared = ram_shared(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE, GUEST_SHARED_BYTES, TAG_SHARED(TAG_MONITOR(n)));
     struct syscall_result event = sys_event_create();
-    if (g->shared == 0 || event.error != OK)
+    g->event = event.error == OK ? event.value : 0;
+    if (g->shared == 0 || g->event == 0 || !regions_join(n))
         return false;
-    g->event = event.value;
+    g->private_bytes = vmm.private_bytes + (1ull + g->config->cpu_count) * VMM_STACK_BYTES;
     g->private_hpa = ram_place_private(g->private_bytes);
-    if (!regions_join(n))
-        return false;
     g->placed = g->private_hpa != 0 && ram_place_guest(g->config->memory, &g->ram);
     if (!g->placed)
         root_log(LOG_ERROR, "guest %s: its memory (%lluM, and %lluK for its monitor) finds no place: %lluM are free",
                  g->config->name, (unsigned long long)(g->config->memory >> 20),
                  (unsigned long long)(g->private_bytes >> 10), (unsigned long long)(ram_free_bytes() >> 20));
     return g->placed;
+}
+
+void guest_unplace(unsigned n)
+{
+    struct guest *g = &guests[n];
+    regions_leave(n);
+    for (unsigned i = 0; i < g->ram.count; i++)
+        ram_give(g->ram.piece[i].hpa, g->ram.piece[i].size);
+    if (g->private_hpa != 0)
+        ram_give(g->private_hpa, g->private_bytes);
+    if (g->event != 0) {
+        (void)sys_destroy(g->event); /* others' handles to it go inert: a peer must not ring the next guest */
+        (void)sys_handle_close(g->event);
+    }
+    *g = (struct guest){.shared = g->shared};
 }
 
 uint64_t guest_ticks(const struct guest *g)

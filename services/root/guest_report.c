@@ -44,8 +44,8 @@ uint64_t guest_exits_for(unsigned n, unsigned reason)
 
 bool guest_find(const char *name, unsigned *n)
 {
-    for (*n = 0; *n < root_config.guest_count; ++*n)
-        if (strcmp(root_config.guest[*n].name, name) == 0)
+    for (*n = 0; *n < guests_end; ++*n)
+        if (name[0] != 0 && strcmp(guest_name(*n), name) == 0)
             return true;
     return false;
 }
@@ -77,9 +77,11 @@ void guest_report(unsigned n, union record *out)
 
 bool list_next(struct cursor *at, union record *out)
 {
-    if (at->index > root_config.guest_count)
+    while (at->index < guests_end && guests[at->index].config == NULL)
+        at->index++;
+    if (at->index > guests_end)
         return false;
-    if (at->index == root_config.guest_count)
+    if (at->index == guests_end)
         machine_report(out);
     else
         guest_report(at->index, out);
@@ -91,7 +93,7 @@ bool stats_next(struct cursor *at, union record *out)
 {
     const struct guest *g = &guests[at->guest];
     struct stats_record *r = &out->stats;
-    if (at->index++ != 0)
+    if (at->index++ != 0 || g->config == NULL)
         return false;
     record_begin(out, RECORD_STATS);
     string_copy(r->name, g->config->name, sizeof r->name);

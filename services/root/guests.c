@@ -16,26 +16,28 @@
 #define WORK_SLICE_US 500 /* of destroying, before others get as long */
 
 struct guest guests[CONFIG_GUESTS_MAX];
+unsigned guests_end;
 
-uint64_t guest_event(unsigned n)
+unsigned guest_add(const struct config_guest *section)
 {
-    return guests[n].event;
-}
-uint64_t guest_shared(unsigned n)
-{
-    return guests[n].shared;
-}
-
-void guests_init(void)
-{
-    regions_init();
-    for (unsigned n = 0; n < root_config.guest_count; n++) {
-        guests[n].config = &root_config.guest[n];
-        if (!guest_place(n)) {
-            guests[n].shown = GUEST_FAILED;
-            format(guests[n].reason, sizeof guests[n].reason, "there is no memory for it");
-        }
+    unsigned n = 0;
+    while (n < CONFIG_GUESTS_MAX && guests[n].config != NULL)
+        n++;
+    if (n == CONFIG_GUESTS_MAX) {
+        root_log(LOG_ERROR, "guest %s: there are %u guests already", section->name, n);
+        return n;
     }
+    struct guest *g = &guests[n];
+    g->config = section;
+    guests_end = (unsigned)max_u64(guests_end, n + 1);
+    if (guest_place(n)) {
+        console_take_guest(n);
+    } else {
+        g->shown = GUEST_FAILED;
+        format(g->reason, sizeof g->reason, "there is no memory for it");
+    }
+    g->changed = true;
+    return n;
 }
 
 static bool lives(const struct guest *g)
@@ -53,8 +55,8 @@ static void note(unsigned n, enum guest_state state, const char *text)
 
 bool guest_change(unsigned *n)
 {
-    for (*n = 0; *n < root_config.guest_count; ++*n)
-        if (guests[*n].changed) {
+    for (*n = 0; *n < guests_end; ++*n)
+        if (guests[*n].config != NULL && guests[*n].changed) {
             guests[*n].changed = false;
             return true;
         }
@@ -303,11 +305,29 @@ unsigned guests_look(uint64_t bits)
 {
     unsigned in_vain = 0;
     for (unsigned group = 0; group < ROOT_EVENT_GROUPS; group++)
-        for (unsigned n = group; (bits & ROOT_EVENT_GUEST(group)) != 0 && n < root_config.guest_count;
-             n += ROOT_EVENT_GROUPS)
+        for (unsigned n = group; (bits & ROOT_EVENT_GUEST(group)) != 0 && n < guests_end; n += ROOT_EVENT_GROUPS)
             if (lives(&guests[n]) && !look(n))
                 in_vain++;
     return in_vain;
+}
+
+void guest_remove(unsigned n)
+{
+    struct guest *g = &guests[n];
+    g->removed = true;
+    g->restart_wanted = false;
+    if (lives(g))
+        end(n, GUEST_OFF, "taken away");
+}
+
+/* Nothing of it is left, and its number is free. */
+static void forget(unsigned n)
+{
+    root_log(LOG_INFO, "guest %s: taken away", guests[n].config->name);
+    guest_unplace(n);
+    while (guests_end > 0 && guests[guests_end - 1].config == NULL)
+        guests_end--;
+    audit_due();
 }
 
 /* Its power button was pressed, and it has not gone. */
@@ -340,8 +360,10 @@ uint64_t guests_work(void)
 {
     uint64_t again = NEVER;
     uint64_t slice_end = tsc_now() + ROOT_BOOT->tsc_khz * WORK_SLICE_US / 1000;
-    for (unsigned n = 0; n < root_config.guest_count; n++) {
+    for (unsigned n = 0; n < guests_end; n++) {
         struct guest *g = &guests[n];
+        if (g->config == NULL)
+            continue;
         if (g->phase == PHASE_STOPPING && tsc_now() >= g->deadline)
             stop_late(n);
         if (g->phase == PHASE_ENDING && audit_looks())
@@ -350,13 +372,15 @@ uint64_t guests_work(void)
             again = 0;
         if (g->phase == PHASE_STOPPING)
             again = min_u64(again, g->deadline);
+        if (g->phase == PHASE_OFF && g->removed)
+            forget(n);
     }
     return again;
 }
 
 bool guests_idle(void)
 {
-    for (unsigned n = 0; n < root_config.guest_count; n++)
+    for (unsigned n = 0; n < guests_end; n++)
         if (guests[n].phase == PHASE_ENDING || (guests[n].phase == PHASE_ON && guests[n].shown == GUEST_STARTING))
             return false;
     return true;
@@ -364,7 +388,7 @@ bool guests_idle(void)
 
 void guests_autostart(void)
 {
-    for (unsigned n = 0; n < root_config.guest_count; n++)
+    for (unsigned n = 0; n < guests_end; n++)
         if (guests[n].config->autostart && guests[n].placed && ROOT_BOOT->backend[0] != 0)
             start(n);
 }

@@ -9,6 +9,7 @@
 #include "lib/syscall.h"
 #include "services/root/audit.h"
 #include "services/root/clock.h"
+#include "services/root/regions.h"
 #include "services/root/requests.h"
 #include "services/root/service.h"
 
@@ -180,7 +181,9 @@ void thread_main(uint64_t argument)
         root_log(LOG_ERROR, "this machine cannot run guests: %s", b->backend_error);
     console_init();
     audit_init();
-    guests_init();
+    regions_init();
+    for (unsigned i = 0; i < root_config.guest_count; i++)
+        (void)guest_add(&root_config.guest[i]); /* what fails has been logged */
     start_services();
     guests_autostart();
     root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",

@@ -24,7 +24,8 @@ void machine_report(union record *out)
 {
     struct machine_record *m = &out->machine;
     record_begin(out, RECORD_MACHINE);
-    m->guests = root_config.guest_count;
+    for (unsigned n = 0; n < guests_end; n++)
+        m->guests += guests[n].config != NULL;
     m->guests_left_out = root_config.left_out;
     m->ram_bytes = ROOT_BOOT->ram_total;
     m->ram_free_bytes = ram_free_bytes();
@@ -45,9 +46,9 @@ static bool module_next(struct cursor *at, union record *out)
 /* Of guest at->index its pieces of RAM, then its monitor's memory. */
 static bool guest_next(struct cursor *at, union record *out)
 {
-    for (; at->index < root_config.guest_count; at->index++, at->inner = 0) {
+    for (; at->index < guests_end; at->index++, at->inner = 0) {
         const struct guest *g = &guests[at->index];
-        const char *name = g->config->name;
+        const char *name = guest_name(at->index);
         unsigned i = at->inner++;
         if (i < g->ram.count) {
             range(out, g->memory[i] != 0 ? RANGE_RAM : RANGE_KEPT, name, g->ram.piece[i].hpa, g->ram.piece[i].size);

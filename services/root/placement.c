@@ -48,6 +48,24 @@ bool free_map_take(struct free_map *m, uint64_t base, uint64_t size)
     return true;
 }
 
+bool free_map_give(struct free_map *m, uint64_t base, uint64_t size, uint64_t low, uint64_t high)
+{
+    uint64_t end = base + size;
+    for (unsigned i = 0; i < m->count;) {
+        const struct extent *e = &m->extent[i];
+        uint64_t e_end = e->base + e->size;
+        bool joins = e->base >= low && e_end <= high && (e_end == base || e->base == end);
+        if (!joins) {
+            i++;
+            continue;
+        }
+        base = min_u64(base, e->base);
+        end = max_u64(end, e_end);
+        m->extent[i] = m->extent[--m->count];
+    }
+    return free_map_add(m, base, end - base);
+}
+
 uint64_t free_map_total(const struct free_map *m)
 {
     uint64_t sum = 0;

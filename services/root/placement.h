@@ -4,8 +4,7 @@
  * pieces for guests, such that guest-physical and host-physical addresses agree in their low bits as far as possible:
  * only then can the tables use 2 MiB and 1 GiB pages.
  *
- * What is taken stays taken: root gives each guest its memory for as long as the machine runs, so a restart never fails
- * for want of memory.
+ * What is taken stays taken as long as the guest is there, on or off: so a restart never fails for want of memory.
  */
 #ifndef ROOT_PLACEMENT_H
 #define ROOT_PLACEMENT_H
@@ -30,6 +29,9 @@ bool free_map_add(struct free_map *m, uint64_t base, uint64_t size);
 /* Takes [base, +size) out, as far as it is free. False: the map has no room for the remaining pieces (then nothing has
  * changed). */
 bool free_map_take(struct free_map *m, uint64_t base, uint64_t size);
+/* Gives [base, +size) back, which was taken. It joins its free neighbours as far as they lie in [low, high), the RAM
+ * object that it came from. False: the map has no room for it (then nothing has changed). */
+bool free_map_give(struct free_map *m, uint64_t base, uint64_t size, uint64_t low, uint64_t high);
 uint64_t free_map_total(const struct free_map *m);
 
 /* A run of `size` bytes from the smallest extent that holds it; 0: there is none. */

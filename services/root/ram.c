@@ -49,6 +49,17 @@ uint64_t ram_place_region(uint64_t bytes)
     return place_region(&map, bytes);
 }
 
+void ram_give(uint64_t hpa, uint64_t bytes)
+{
+    const struct root_boot *b = ROOT_BOOT;
+    bytes = page_up(bytes);
+    for (unsigned i = 0; i < b->ram_count && i < BOOT_RAM_MAX; i++) {
+        uint64_t low = b->ram[i].base, high = low + b->ram[i].size;
+        if (hpa >= low && hpa + bytes <= high && !free_map_give(&map, hpa, bytes, low, high))
+            root_log(LOG_WARN, "the map of RAM is too ragged: memory at 0x%llx stays unused", (unsigned long long)hpa);
+    }
+}
+
 uint64_t ram_carve(uint64_t hpa, uint64_t size, uint32_t tag)
 {
     const struct root_boot *b = ROOT_BOOT;

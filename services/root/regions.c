@@ -85,7 +85,7 @@ void regions_leave(unsigned n)
 /* Which of guest n's regions is region r; region_count: none. */
 static unsigned number_in(unsigned n, unsigned r)
 {
-    const struct config_guest *c = &root_config.guest[n];
+    const struct config_guest *c = guests[n].config;
     unsigned i = 0;
     while (i < c->region_count && c->region[i].region != r)
         i++;
@@ -94,7 +94,7 @@ static unsigned number_in(unsigned n, unsigned r)
 
 void regions_describe(unsigned n, struct vmm_boot *b)
 {
-    const struct config_guest *c = &root_config.guest[n];
+    const struct config_guest *c = guests[n].config;
     b->region_count = c->region_count;
     for (unsigned i = 0; i < c->region_count; i++) {
         struct vmm_region *to = &b->region[i];
@@ -160,7 +160,8 @@ uint64_t regions_table_pages(const struct config_guest *c)
 void regions_for_audit(struct audit_boot *a)
 {
     a->region_count = root_config.region_count;
-    for (unsigned r = 0; r < root_config.region_count; r++)
+    for (unsigned r = 0; r < root_config.region_count; r++) {
+        a->region[r].user_count = 0;
         for (unsigned k = 0; k < VMM_PEERS_MAX; k++) {
             unsigned n = place[r].user[k];
             struct audit_region *to = &a->region[r];
@@ -169,6 +170,7 @@ void regions_for_audit(struct audit_boot *a)
             to->user[to->user_count].guest = (uint16_t)n;
             to->user[to->user_count++].writable = guests[n].config->region[number_in(n, r)].writable;
         }
+    }
 }
 
 /* at->inner 0: the region itself; 1 + n: guest n */
@@ -188,11 +190,11 @@ bool region_next(struct cursor *at, union record *out)
             at->inner = 1;
             return true;
         }
-        while (at->inner <= root_config.guest_count) {
+        while (at->inner <= guests_end) {
             unsigned n = at->inner++ - 1;
-            const struct config_guest *g = &root_config.guest[n];
-            unsigned i = number_in(n, at->index);
-            if (i == g->region_count)
+            const struct config_guest *g = guests[n].config;
+            unsigned i = g != NULL ? number_in(n, at->index) : 0;
+            if (g == NULL || i == g->region_count)
                 continue;
             record_begin(out, RECORD_ACCESS);
             out->access.writable = g->region[i].writable;

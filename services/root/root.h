@@ -24,7 +24,7 @@
 #define ROOT_PROGRAMS_VA   0x0000000030000000ull /* ROOT_SLOT_PROGRAMS: the table, and the files behind it */
 #define ROOT_LOG_RING_VA   0x000000006ff00000ull /* struct klog_ring */
 #define ROOT_SERVICES_VA   0x0000000070000000ull /* service i's shared pages at + i * ROOT_SHARED_STRIDE */
-#define ROOT_SHARED_VA     0x0000000080000000ull /* guest n's shared pages at + n * ROOT_SHARED_STRIDE */
+#define ROOT_SHARED_VA     0x0000000040000000ull /* guest n's shared pages at + n * ROOT_SHARED_STRIDE */
 #define ROOT_SHARED_STRIDE 0x100000ull
 #define ROOT_SCRATCH_VA    0x00000000a0000000ull /* for filling a new program's data */
 
@@ -56,6 +56,8 @@ uint64_t ram_free_bytes(void);
 bool ram_place_guest(uint64_t bytes, struct guest_memory *out);
 uint64_t ram_place_private(uint64_t bytes);
 uint64_t ram_place_region(uint64_t bytes);
+/* The place is free again. Its memory object is destroyed, so it is zero. */
+void ram_give(uint64_t hpa, uint64_t bytes);
 /* The memory object [hpa, +size). */
 uint64_t ram_carve(uint64_t hpa, uint64_t size, uint32_t tag);
 /* A private run that root keeps for good, mapped at `va` in root and zeroed. */
@@ -81,7 +83,13 @@ bool program_find(const char *name, struct program *out);
 enum error program_load(const struct program *p, uint64_t domain, uint64_t memory, uint64_t offset) must_check;
 
 /* guests.c */
-void guests_init(void);
+/* A guest as `section` describes it, which stays there as long as the guest does. It is off. Returns its number;
+ * CONFIG_GUESTS_MAX (and logged): there are too many. One that finds no memory is there, but cannot be started. */
+unsigned guest_add(const struct config_guest *section);
+/* Ends it if it is on. Then its memory, its pages, its event and its number are free again: guests_work does that, in
+ * steps. */
+void guest_remove(unsigned n);
+/* Starts those that the configuration wants at boot. */
 void guests_autostart(void);
 /* Looks at the guests whose bits of root's event are set. Returns how many had nothing to say. */
 unsigned guests_look(uint64_t bits);
@@ -97,9 +105,7 @@ bool guest_restart(unsigned n, struct note_record *answer);
 bool guest_fault(unsigned n, bool hostile, struct note_record *answer);
 /* A guest whose state has changed since it was last named here. False: there is none. */
 bool guest_change(unsigned *n);
-/* For console.c: what a guest shares with the console. */
-uint64_t guest_event(unsigned n);  /* handle */
-uint64_t guest_shared(unsigned n); /* memory handle */
+/* What a guest's monitor shares with root, and its channel with the console too. */
 #define GUEST_SHARED_BOOT    0x0ull
 #define GUEST_SHARED_CONTROL 0x10000ull
 #define GUEST_SHARED_CHANNEL (GUEST_SHARED_CONTROL + VMM_CONTROL_BYTES)
@@ -110,6 +116,8 @@ _Static_assert(GUEST_SHARED_CHANNEL + CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits
 struct service;
 extern struct service console_service;
 void console_init(void);
+/* A console that runs gets guest n's channel and event. */
+void console_take_guest(unsigned n);
 struct channel *console_channel(void);
 
 /* power.c */

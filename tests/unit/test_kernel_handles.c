@@ -182,6 +182,23 @@ static void test_every_call_asks_for_its_right(void **state)
     }
 }
 
+/* A slot whose object was destroyed takes another object, if its giver says so; by itself it is not taken again. */
+static void test_a_dead_slot(void **state)
+{
+    (void)state;
+    uint64_t d = domain_of(64, 0), e = made(call0(T, SYS_EVENT_CREATE)), f = made(call0(T, SYS_EVENT_CREATE));
+    assert_int_equal(made(call4(T, SYS_HANDLE_GRANT, d, e, RIGHT_SIGNAL, 7)), 7);
+    assert_int_equal(call4(T, SYS_HANDLE_GRANT, d, f, RIGHT_SIGNAL, 7).error, E_BUSY);
+    struct object *dead = object_at(T, e);
+    uint32_t references = dead->references;
+    assert_int_equal(call_steps(T, SYS_DESTROY, e, 0), OK);
+    assert_int_equal(made(call4(T, SYS_HANDLE_GRANT, d, f, RIGHT_SIGNAL, 7)), 7);
+    assert_int_equal(dead->references, references - 1);
+    assert_int_equal(call4(T, SYS_HANDLE_GRANT, d, f, RIGHT_SIGNAL, 7).error, E_BUSY);
+    uint64_t next = made(call0(T, SYS_EVENT_CREATE));
+    assert_true(next != e);
+}
+
 static unsigned table_pages(void)
 {
     unsigned n = 0;
@@ -510,6 +527,7 @@ int main(void)
         ON_A_MACHINE(test_numbers_that_name_nothing),
         ON_A_MACHINE(test_grants_only_narrow),
         ON_A_MACHINE(test_every_call_asks_for_its_right),
+        ON_A_MACHINE(test_a_dead_slot),
         ON_A_MACHINE(test_a_table_grows),
         ON_A_MACHINE(test_a_full_table),
         ON_A_MACHINE(test_a_full_table_and_a_vcpu),

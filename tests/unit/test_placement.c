@@ -203,12 +203,41 @@ static void test_region(void **state)
     assert_int_equal(place_region(&map, 0x1000), 0); /* where page 0 is, nothing is looked for */
 }
 
+/* What is given back joins what lies beside it, but not across the border of a RAM object. */
+static void test_given_back(void **state)
+{
+    (void)state;
+    fresh();
+    map.count = 0;
+    assert_true(free_map_add(&map, 0, 8 * M));
+    assert_true(free_map_add(&map, 8 * M, 8 * M)); /* another object */
+    for (unsigned i = 0; i < 16; i++)
+        assert_true(free_map_take(&map, i * M, M));
+    assert_int_equal(map.count, 0);
+    static const unsigned order[16] = {3, 5, 4, 12, 0, 7, 9, 15, 1, 2, 6, 8, 14, 13, 11, 10};
+    for (unsigned i = 0; i < 16; i++) {
+        uint64_t at = order[i] * M, low = at < 8 * M ? 0 : 8 * M;
+        assert_true(free_map_give(&map, at, M, low, low + 8 * M));
+    }
+    assert_int_equal(map.count, 2);
+    assert_int_equal(free_map_total(&map), 16 * M);
+    assert_true(map.extent[0].size == 8 * M && map.extent[1].size == 8 * M);
+    /* A full map refuses what joins nothing, and takes what does. */
+    map.count = 0;
+    for (unsigned i = 0; i < EXTENTS_MAX; i++)
+        assert_true(free_map_add(&map, (uint64_t)i * 4 * M, M));
+    assert_false(free_map_give(&map, 2 * M, M, 0, G));
+    assert_true(free_map_give(&map, M, M, 0, G));
+    assert_int_equal(map.count, EXTENTS_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_take),   cmocka_unit_test(test_aligned),  cmocka_unit_test(test_huge_and_hole),
-        cmocka_unit_test(test_pieces), cmocka_unit_test(test_too_much), cmocka_unit_test(test_private),
-        cmocka_unit_test(test_tables), cmocka_unit_test(test_random),   cmocka_unit_test(test_region),
+        cmocka_unit_test(test_given_back),    cmocka_unit_test(test_take),   cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_huge_and_hole), cmocka_unit_test(test_pieces), cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_private),       cmocka_unit_test(test_tables), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_region),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+// sources: services/root/guests.c services/root/guest_make.c services/root/guest_report.c services/root/regions.c
+// sources: services/root/ram.c services/root/placement.c lib/proto/records.c lib/proto/channel.c lib/print.c
+// sources: lib/string.c config/check.c config/config.c config/cpus.c config/keys.c config/modules.c config/regions.c
+// sources: config/report.c config/span.c config/values.c
+/*
+ * Guests in root, with a kernel that this test plays: 256 at once, whose bells root tells apart; guests that come and
+ * go at any time, and what is left when they have gone: nothing but the pages of their numbers.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <cmocka.h>
+#include "lib/syscall.h"
+#include "services/root/answers.h"
+#include "services/root/audit.h"
+#include "services/root/clock.h"
+#include "services/root/guest.h"
+#include "services/root/regions.h"
+#include "services/root/service.h"
+
+#define OBJECTS_MAX 8192
+#define RAM_SLOT    20
+#define RAM_BASE    0x100000000ull
+#define RAM_BYTES   (1ull << 30)
+#define FIRST_SLOT  100
+
+uint64_t root_event = 90;
+struct config root_config;
+struct service console_service = {.event = 91, .alive = true};
+
+/* ---- the kernel */
+
+static struct {
+    enum object_type type;
+    bool open, dead;
+    enum domain_state state;
+} object[OBJECTS_MAX];
+static unsigned taken; /* guests that the console was given */
+static unsigned peers; /* grants of other guests' events, into VMM_SLOT_PEER.. */
+static uint64_t last_peer;
+
+static struct syscall_result made(enum object_type type)
+{
+    uint64_t h = FIRST_SLOT;
+    while (object[h].open)
+        h++;
+    assert_in_range(h, FIRST_SLOT, OBJECTS_MAX - 1);
+    memset(&object[h], 0, sizeof object[h]);
+    object[h].type = type;
+    object[h].open = true;
+    object[h].state = DOMAIN_RUNNING;
+    return (struct syscall_result){OK, h};
+}
+
+static unsigned open_of(enum object_type type)
+{
+    unsigned n = 0;
+    for (unsigned h = FIRST_SLOT; h < OBJECTS_MAX; h++)
+        n += object[h].open && object[h].type == type;
+    return n;
+}
+
+static struct syscall_result query(uint64_t handle, uint64_t what)
+{
+    if (what == QUERY_DOMAIN_STATE)
+        return (struct syscall_result){OK, object[handle].state};
+    return (struct syscall_result){OK, 0};
+}
+
+struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                               uint64_t f)
+{
+    struct syscall_result ok = {OK, 0};
+    (void)c, (void)f;
+    switch (number) {
+    case SYS_EVENT_CREATE: return made(OBJ_EVENT);
+    case SYS_DOMAIN_CREATE: return made(OBJ_DOMAIN);
+    case SYS_THREAD_CREATE: return made(OBJ_THREAD);
+    case SYS_MEMORY_CARVE: assert_int_equal(a, RAM_SLOT); return made(OBJ_MEMORY);
+    case SYS_MAP:
+        if (a == ROOT_SLOT_SELF)
+            assert_ptr_equal(mmap((void *)b, e, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                             (void *)b);
+        return ok;
+    case SYS_HANDLE_GRANT:
+        assert_true(b < FIRST_SLOT || (object[b].open && !object[b].dead));
+        if (d >= VMM_SLOT_PEER && object[b].type == OBJ_EVENT) {
+            peers++;
+            last_peer = b;
+        }
+        return ok;
+    case SYS_DESTROY:
+        assert_true(object[a].open && !object[a].dead);
+        object[a].dead = true;
+        return ok;
+    case SYS_HANDLE_CLOSE:
+        assert_true(object[a].open);
+        assert_true(object[a].dead || object[a].type == OBJ_THREAD);
+        object[a].open = false;
+        return ok;
+    case SYS_QUERY: return query(a, b);
+    case SYS_EVENT_WAIT: return (struct syscall_result){E_TIMEOUT, 0};
+    default: return ok;
+    }
+}
+
+/* ---- the rest of root */
+
+void root_log(enum log_level level, const char *text, ...)
+{
+    (void)level, (void)text;
+}
+const char *error_text(enum error e)
+{
+    (void)e;
+    return "";
+}
+uint64_t ticks_of_ms(uint64_t ms)
+{
+    return ms << 20;
+}
+bool program_find(const char *name, struct program *out)
+{
+    (void)name;
+    *out = (struct program){.entry = 0x400000, .private_bytes = 0x20000, .tables = 4};
+    return true;
+}
+enum error program_load(const struct program *p, uint64_t domain, uint64_t memory, uint64_t offset)
+{
+    (void)p, (void)domain, (void)memory, (void)offset;
+    return OK;
+}
+void console_take_guest(unsigned n)
+{
+    assert_true(guests[n].event != 0 && guests[n].shared != 0);
+    taken++;
+}
+void audit_due(void)
+{
+}
+bool audit_looks(void)
+{
+    return false;
+}
+uint64_t clock_seconds(void)
+{
+    return 0;
+}
+void machine_report(union record *out)
+{
+    record_begin(out, RECORD_MACHINE);
+}
+
+/* ---- */
+
+static void note(void *context, unsigned line, const char *text)
+{
+    (void)context;
+    fail_msg("line %u: %s", line, text);
+}
+
+static void parse(unsigned count, const char *more)
+{
+    static char text[65536];
+    static const struct config_module modules[] = {{"tiny.elf", 5000}};
+    static const struct config_machine machine = {
+        .cpus = 4, .memory = 900ull << 20, .kernel_memory = 256ull << 20, .module_count = 1, .module = modules};
+    size_t n = 0;
+    for (unsigned i = 0; i < count; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "[guest g%u]\nshare = 1%% of cpu %u\nmemory = 1M\nkernel = tiny.elf\n%s", i, i % 4, more);
+    config_parse(&root_config, text, n, &machine, note, NULL);
+    assert_int_equal(root_config.guest_count, count);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct root_boot *b = (struct root_boot *)ROOT_BOOT_VA;
+    static bool mapped;
+    if (!mapped)
+        assert_ptr_equal(
+            mmap(b, page_up(sizeof *b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), b);
+    else
+        return 0;
+    mapped = true;
+    b->tsc_khz = 1000000;
+    b->ram_count = 1;
+    b->ram[0] = (struct boot_ram){RAM_BASE, RAM_BYTES, RAM_SLOT, 0};
+    b->module_count = 1;
+    b->module[0] = (struct boot_module){.base = RAM_BASE + (512ull << 20), .size = 5000, .slot = 30};
+    strcpy(b->backend, "VT-x");
+    ram_init();
+    return 0;
+}
+
+static void remove_all(void)
+{
+    for (unsigned n = 0; n < CONFIG_GUESTS_MAX; n++)
+        if (guests[n].config != NULL)
+            guest_remove(n);
+    for (unsigned i = 0; guests_end != 0; i++) {
+        assert_in_range(i, 0, 1000);
+        guests_work();
+    }
+}
+
+static void add_all(void)
+{
+    for (unsigned i = 0; i < root_config.guest_count; i++)
+        assert_int_equal(guest_add(&root_config.guest[i]), i);
+}
+
+static void test_256_bells(void **state)
+{
+    (void)state;
+    parse(CONFIG_GUESTS_MAX, "");
+    regions_init();
+    add_all();
+    assert_int_equal(taken, CONFIG_GUESTS_MAX);
+    assert_int_equal(guest_add(&root_config.guest[0]), CONFIG_GUESTS_MAX);
+    guests_autostart();
+    assert_int_equal(open_of(OBJ_DOMAIN), CONFIG_GUESTS_MAX);
+    assert_false(guests_idle());
+    /* Its bell makes it heard, and only those that share the bit are looked at. */
+    atomic_store(&guest_control(200)->state, GUEST_RUNNING);
+    atomic_store(&guest_control(201)->state, GUEST_RUNNING);
+    assert_int_equal(guests_look(ROOT_EVENT_GUEST(200)), CONFIG_GUESTS_MAX / ROOT_EVENT_GROUPS - 1);
+    assert_int_equal(guests[200].shown, GUEST_RUNNING);
+    assert_int_equal(guests[201].shown, GUEST_STARTING);
+    /* A monitor that rings for all makes root look in vain, and hides nothing. */
+    assert_int_equal(guests_look(~0ull), CONFIG_GUESTS_MAX - 1);
+    assert_int_equal(guests[201].shown, GUEST_RUNNING);
+    for (unsigned n = 0; n < CONFIG_GUESTS_MAX; n++)
+        atomic_store(&guest_control(n)->state, GUEST_RUNNING);
+    assert_int_equal(guests_look(~0ull), 2);
+    assert_true(guests_idle());
+    /* A domain that stops is known by its own state. */
+    object[guests[77].domain].state = DOMAIN_FAULTED;
+    guests_look(ROOT_EVENT_GUEST(78));
+    assert_int_equal(guests[77].phase, PHASE_ON);
+    guests_look(ROOT_EVENT_GUEST(77));
+    assert_int_equal(guests[77].phase, PHASE_ENDING);
+    while (guests_work() == 0)
+        ;
+    assert_int_equal(guests[77].phase, PHASE_OFF);
+    assert_int_equal(guests[77].shown, GUEST_CRASHED);
+    assert_int_equal(open_of(OBJ_DOMAIN), CONFIG_GUESTS_MAX - 1);
+    /* All are listed, by their names. */
+    struct cursor at = {0};
+    union record r;
+    for (unsigned n = 0; n < CONFIG_GUESTS_MAX; n++) {
+        char name[16];
+        snprintf(name, sizeof name, "g%u", n);
+        assert_true(list_next(&at, &r));
+        assert_string_equal(r.guest.name, name);
+    }
+    remove_all();
+    assert_int_equal(open_of(OBJ_DOMAIN) + open_of(OBJ_THREAD) + open_of(OBJ_EVENT), 0);
+    assert_int_equal(open_of(OBJ_MEMORY), CONFIG_GUESTS_MAX); /* each number's shared pages */
+}
+
+static void test_coming_and_going(void **state)
+{
+    (void)state;
+    parse(40, "");
+    uint64_t before = ram_free_bytes();
+    add_all();
+    uint64_t with_all = ram_free_bytes();
+    srand(1);
+    for (unsigned round = 0; round < 2000; round++) {
+        unsigned n = (unsigned)rand() % 40;
+        if (guests[n].config == NULL)
+            assert_int_equal(guest_add(&root_config.guest[n]) < 40, true);
+        else if (rand() % 3 == 0)
+            guest_remove(n);
+        else if (guests[n].phase == PHASE_OFF && !guests[n].removed)
+            assert_true(guest_start(n, &(struct note_record){0}));
+        guests_work();
+    }
+    remove_all();
+    assert_int_equal(ram_free_bytes(), before);
+    add_all();
+    assert_int_equal(ram_free_bytes(), with_all); /* it was not cut to pieces */
+    remove_all();
+    assert_int_equal(open_of(OBJ_DOMAIN) + open_of(OBJ_THREAD) + open_of(OBJ_EVENT), 0);
+    assert_int_equal(open_of(OBJ_MEMORY), CONFIG_GUESTS_MAX);
+}
+
+/* The next guest of a number sees nothing of the one before. */
+static void test_nothing_is_left(void **state)
+{
+    (void)state;
+    parse(2, "");
+    add_all();
+    struct channel *c = (struct channel *)(ROOT_SHARED_VA + ROOT_SHARED_STRIDE + GUEST_SHARED_CHANNEL);
+    assert_int_equal(channel_write(&c->from_guest, "a secret", 8), 8);
+    strcpy(guest_control(1)->reason, "a secret");
+    uint64_t event = guests[1].event;
+    guest_remove(1);
+    guests_work();
+    assert_int_equal(guests_end, 1);
+    assert_true(object[event].dead);
+    assert_int_equal(guest_add(&root_config.guest[1]), 1);
+    assert_null(memmem((void *)(ROOT_SHARED_VA + ROOT_SHARED_STRIDE), GUEST_SHARED_BYTES, "secret", 6));
+    assert_int_equal(channel_used(&c->from_guest), 0);
+    remove_all();
+}
+
+static void test_regions(void **state)
+{
+    (void)state;
+    parse(3, "shared = news 64K rw\n");
+    regions_init();
+    add_all();
+    static struct vmm_boot b;
+    regions_describe(2, &b);
+    assert_true(b.region_count == 1 && b.region[0].number == 2 && b.region[0].peer_count == 3);
+    guest_remove(1);
+    guests_work();
+    memset(&b, 0, sizeof b);
+    regions_describe(2, &b);
+    assert_true(b.region[0].number == 2 && b.region[0].peer[0].slot == VMM_SLOT_PEER_OF(0, 0));
+    assert_int_equal(b.region[0].peer[1].slot, 0); /* none is there */
+    assert_int_equal(guest_add(&root_config.guest[1]), 1);
+    peers = 0;
+    assert_true(guest_start(1, &(struct note_record){0}));
+    assert_int_equal(peers, 2);
+    assert_int_equal(last_peer, guests[2].event);
+    static struct audit_boot a;
+    regions_for_audit(&a);
+    assert_true(a.region[0].user_count == 3 && a.region[0].user[1].guest == 1);
+    remove_all();
+    regions_for_audit(&a);
+    assert_int_equal(a.region[0].user_count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_256_bells, setup),
+        cmocka_unit_test_setup(test_coming_and_going, setup),
+        cmocka_unit_test_setup(test_nothing_is_left, setup),
+        cmocka_unit_test_setup(test_regions, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
