@@ -97,9 +97,9 @@ static inline void vcpu_goes_on(struct vcpu *v, uint64_t now)
 static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
 {
     uint32_t length = read_once(s->advance);
-    if (length)
+    if (likely(length))
         s->advance = 0;
-    return length <= INSTRUCTION_MAX ? length : 0;
+    return likely(length <= INSTRUCTION_MAX) ? length : 0;
 }
 
 #define RUN_DECODE     0x100u

@@ -272,7 +272,7 @@ static const uint8_t groups_of[EXIT_COUNT] = {
 enum outcome { STAY, TO_MONITOR, TO_HOST };
 
 /* Out of the guest, to the monitor. */
-static inline enum outcome exit_to_monitor(struct vcpu *v, uint32_t reason)
+static inline __attribute__((always_inline)) enum outcome exit_to_monitor(struct vcpu *v, uint32_t reason)
 {
     struct vcpu_state *s = v->state;
     uint32_t groups = groups_of[reason & 0xff];
@@ -358,7 +358,7 @@ static inline __attribute__((always_inline)) enum outcome handle_host_exit(struc
 typedef uint32_t (*run_function)(struct vcpu *v, uint64_t deadline);
 
 /* Somebody else's state or code was on this CPU. */
-static inline void switch_to_vcpu(struct cpu *c, struct vcpu *v)
+static inline __attribute__((always_inline)) void switch_to_vcpu(struct cpu *c, struct vcpu *v)
 {
     if (c->vcpu != v)
         vcpu_make_current(c, v);

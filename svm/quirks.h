@@ -56,11 +56,12 @@ static inline void quirk_lost_interrupt(const struct vmcb *b)
 /* A guest may load a CR0 and a DR7 that make a CPU raise #GP, and VMRUN would refuse them. */
 static inline void quirk_mend(struct vmcb_save *s)
 {
-    if (!quirk_qemu())
-        return;
-    if (unlikely(s->cr0 & CR0_NW) && !(s->cr0 & CR0_CD))
-        s->cr0 &= ~CR0_NW;
-    s->dr7 &= 0xffffffff;
+    if (likely(emulator == EMULATOR_QEMU)) { /* likely where it is looked at closely: a CPU does not mind the jump */
+        if (unlikely(s->cr0 & CR0_NW) && !(s->cr0 & CR0_CD))
+            s->cr0 &= ~CR0_NW;
+        if (unlikely(s->dr7 >> 32))
+            s->dr7 = (uint32_t)s->dr7;
+    }
 }
 
 /* A hardware interrupt that QEMU delivers itself is recorded as an exception, if an exit interrupts its delivery. */

@@ -38,8 +38,7 @@ struct svm_vcpu {
     uint32_t shadow_tries; /* how often it may still be taken for being there */
 };
 
-_Static_assert(offsetof(struct svm_vcpu, gpr) == 0 && offsetof(struct svm_vcpu, vmcb_hpa) == 8,
-               "svm_entry.asm knows these");
+_Static_assert(offsetof(struct svm_vcpu, gpr) == 0, "svm_entry.asm knows these");
 
 /* Words for what this CPU lacks, or NULL. Pure. */
 struct svm_abilities {

@@ -1,10 +1,9 @@
 ; SPDX-License-Identifier: Apache-2.0
-; svm_enter: one round trip into the guest. rdi: struct svm_vcpu. Of the host's registers only rbp and rsp are kept: the caller (svm_run.c) knows.
+; svm_enter: one round trip into the guest. rdi: struct svm_vcpu; rax: its VMCB's physical address, kept. Of the host's registers only rbp and rsp are kept: the caller (svm_run.c) knows.
 ;
 ; The caller has brought the CPU into the state in which VMRUN may follow (open_way), and brings it out of it.
 
 SVM_GPR  equ 0                  ; of struct svm_vcpu; asserted in svm.h
-SVM_VMCB equ 8
 
 section .text
 bits 64
@@ -16,7 +15,6 @@ global svm_enter, svm_vmrun
 svm_enter:
     push rbp
     push rdi                    ; the struct svm_vcpu
-    mov rax, [rdi + SVM_VMCB]
     mov rdi, [rdi + SVM_GPR]
     most_registers from_page
     from_page rsi, 6

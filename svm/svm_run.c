@@ -187,24 +187,25 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
  * NMI; IF=1 makes the CPU leave the guest for an interrupt (V_INTR_MASKING; AMD APM vol. 2, 15.17, 15.21.1). It is
  * pending then. The code between is ring 0's alone and uses none of those registers.
  */
-static inline void open_way(const struct svm_vcpu *s)
+static inline void open_way(uint64_t vmcb_hpa)
 {
-    __asm__ volatile("clgi; sti; vmload %0" : : "a"(s->vmcb_hpa) : "memory");
+    __asm__ volatile("clgi; sti; vmload %0" : : "a"(vmcb_hpa) : "memory");
 }
-static inline void close_way(const struct svm_vcpu *s)
+static inline void close_way(const struct svm_vcpu *s, uint64_t vmcb_hpa)
 {
-    __asm__ volatile("vmsave %0" : : "a"(s->vmcb_hpa) : "memory");
+    __asm__ volatile("vmsave %0" : : "a"(vmcb_hpa) : "memory");
     __asm__ volatile("vmload %0; cli; stgi" : : "a"(s->host_vmcb) : "memory");
 }
 
-/* The compiler keeps here what it wants to keep, once for all rounds. */
-static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s)
+/* The compiler keeps here what it wants to keep, once for all rounds. RAX, the VMCB's address, is what it was behind it.
+ */
+static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s, uint64_t *vmcb_hpa)
 {
     __asm__ volatile("call svm_enter"
-                     : "+D"(s)
+                     : "+D"(s), "+a"(*vmcb_hpa)
                      :
-                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-                       "memory", "cc");
+                     : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory",
+                       "cc");
 }
 
 static inline bool fastpath_out(struct vcpu *v, const struct vmcb_control *c)
@@ -239,10 +240,12 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
 {
     (void)svm_prepare(v, deadline_tsc);
     vcpu_goes_on(v, rdtsc());
-    open_way(v->hw);
-    for (;;) {
-        enter(v->hw); /* only v outlives it: there is a register for it */
-        struct svm_vcpu *s = v->hw;
+    struct svm_vcpu *s = v->hw;
+    uint64_t vmcb_hpa = s->vmcb_hpa;
+    open_way(vmcb_hpa);
+    for (;; vmcb_hpa = s->vmcb_hpa) {
+        enter(s, &vmcb_hpa); /* only v outlives it: there is a register for it */
+        s = v->hw;
         struct vmcb *b = s->vmcb;
         uint32_t stored;
         quirk_lost_interrupt(b);
@@ -261,16 +264,16 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
         else
             break;
         if (read_once(v->cpu->work)) { /* whom it woke may go first */
-            close_way(s);
+            close_way(s, s->vmcb_hpa);
             s->gpr[GPR_RAX] = b->save.rax;
             v->vector = 0;
             v->exit_at = rdtsc();
             return EXIT_WAITING;
         }
     }
-    close_way(v->hw);
+    close_way(s, s->vmcb_hpa);
     v->exit_at = rdtsc();
-    return svm_finish(v, v->hw);
+    return svm_finish(v, s);
 }
 #endif
 

@@ -150,7 +150,9 @@ void vmx_load_msrs(const struct vmx_vcpu *hw);
 
 /* vmx_run.c, vmx_exit.c, vmx_probe.c, vmx_vcpu.c */
 uint32_t vmx_run(struct vcpu *v, uint64_t deadline);
-uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint64_t io); /* io: a port exit's qualification */
+uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring);
+/* A port exit, with its qualification. An instruction's own exit comes in no event's delivery (SDM vol. 3, 28.2.4). */
+uint32_t vmx_port(struct vcpu *v, uint64_t qualification);
 uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail);
 enum error vmx_probe(char *why, size_t size) must_check;
 enum error vmx_cpu_start(unsigned cpu) must_check;

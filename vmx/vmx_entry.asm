@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: Apache-2.0
-; The way into the guest and back: one entry instruction between the guest's registers and ours. rdi: struct vmx_vcpu, rsi: uint64_t *gpr; eax: did the
-; CPU refuse? Of the host's registers only rbp and rsp are kept: the caller (vmx_run.c) knows.
+; The way into the guest and back: one entry instruction between the guest's registers and ours. rdi: struct vmx_vcpu, rsi: uint64_t *gpr; ZF clear: the
+; CPU refused. Of the host's registers only rbp and rsp are kept: the caller (vmx_run.c) knows.
 ;
 ; All of the guest's general registers but RSP pass through the 16 words at `gpr`. HOST_RSP and HOST_RIP bring the CPU back to vmx_exit_point. If
 ; the CPU refuses the entry it goes on behind the instruction instead: both instructions share one failure exit, and neither falls into the other.
@@ -30,9 +30,8 @@ vmx_enter:
 .launch:
     vmlaunch
 .refused:
-    add rsp, 8
+    add rsp, 8                          ; clears ZF
     pop rbp
-    mov eax, 1
     ret
 
 align 16
@@ -45,5 +44,5 @@ vmx_exit_point:
     pop qword [rsi + 48]
     add rsp, 8
     pop rbp
-    xor eax, eax                        ; guest values stay in the others: there is nothing here that a guest could steer them to
+    cmp eax, eax                        ; guest values stay in the others: there is nothing here that a guest could steer them to
     ret

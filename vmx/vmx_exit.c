@@ -97,8 +97,9 @@ static __attribute__((noinline)) uint32_t exception(struct vcpu *v, struct vmx_v
     return report(v, vector == VECTOR_MC ? EXIT_UNKNOWN : EXIT_EXCEPTION, 0);
 }
 
-static uint32_t port(struct vcpu *v, uint64_t q)
+inline __attribute__((always_inline)) uint32_t vmx_port(struct vcpu *v, uint64_t q)
 {
+    vmx_of(v)->launched = (uint8_t)vmx.launched;
     bool string = vmx_port_access(q, &v->state->exit);
     return report(v, EXIT_PORT, instruction_length()) | (unlikely(string) ? RUN_DECODE : 0);
 }
@@ -218,15 +219,12 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
     }
 }
 
-inline __attribute__((always_inline)) uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint64_t io)
+inline __attribute__((always_inline)) uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     if (unlikely(reason & REASON_ENTRY_FAILED))
         return vmx_entry_failed(v, reason);
     hw->launched = (uint8_t)vmx.launched;
-    if (reason == REASON_IO) /* an instruction's own exit comes in no delivery (SDM vol. 3, 28.2.4) */
-        return port(v, io);
-    uint32_t idt_vectoring = vmread32(IDT_VECTORING);
     if (unlikely(idt_vectoring & EVENT_VALID))
         interrupted_delivery(hw, idt_vectoring);
     return by_reason(v, hw, reason, idt_vectoring);

@@ -102,11 +102,11 @@ static void watch_tpr(struct vmx_vcpu *hw, const struct vcpu_state *s)
 /* vmx_enter saves no register but RBP: the compiler keeps here what it wants to keep, once for all rounds. */
 static inline __attribute__((always_inline)) bool enter(struct vmx_vcpu *hw, uint64_t *gpr)
 {
-    uint32_t refused;
+    bool refused;
     __asm__ volatile("call vmx_enter"
-                     : "=a"(refused), "+D"(hw), "+S"(gpr)
+                     : "=@ccnz"(refused), "+D"(hw), "+S"(gpr)
                      :
-                     : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
+                     : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory");
     return refused;
 }
 
@@ -141,13 +141,19 @@ static inline bool fastpath_store(struct vcpu *v)
                              DOORBELL_KEY(vmreadn(GUEST_RIP), vmread32(EXIT_INSTRUCTION_LENGTH)), ~0ull, EXIT_MEMORY);
 }
 
-static inline bool settle(struct vcpu *v, uint32_t reason, uint64_t *io)
+/*
+ * The guest is left. An exit leaves the limits of GDT and IDT at 64 KiB, and the TSS's without its I/O bitmap (SDM vol.
+ * 3, 28.5.2). There is nothing behind the GDT, and the IDT has all 256 vectors. TR matters to a domain with open ports
+ * alone: another one has it loaded when it is switched to.
+ */
+static inline __attribute__((always_inline)) void leave(struct vcpu *v, uint32_t reason)
 {
-    if (reason == REASON_CPUID)
-        return fastpath_cpuid(v, v->state->gpr);
-    if (reason == REASON_IO)
-        return fastpath_out(v, *io = vmreadn(EXIT_QUALIFICATION));
-    return reason == REASON_EPT_VIOLATION && fastpath_store(v);
+    v->exit_at = rdtsc();
+    if (unlikely(v->cpu->open_ports))
+        cpu_reload_tr(v->cpu);
+    v->cr2 = read_cr2();
+    v->state->exit.detail = reason;
+    v->state->tpr = virtual_tpr(v->state); /* the guest moves it without an exit */
 }
 
 inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t deadline)
@@ -159,7 +165,7 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
         return EXIT_BAD_STATE;
     }
     uint32_t done = vcpu_take_advance(s);
-    if (done)
+    if (likely(done))
         vmx_step_over(done);
     if (unlikely((hw->event | read_once(s->inject) | read_once(s->irq)) & EVENT_VALID))
         deliver_events(hw, s);
@@ -177,33 +183,30 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
      * the next entry an exit at once. The timer runs on from where it was, less the ticks that this loop takes;
      * `launched` bounds how far it falls behind. Only v outlives an entry: there is a register for it.
      */
-    uint32_t reason;
-    uint64_t io = 0; /* a port exit's qualification */
     set_host_rsp(hw);
     for (unsigned settled = 1;; settled++) {
         if (unlikely(enter(vmx_of(v), v->state->gpr))) {
             v->exit_at = rdtsc();
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
-        reason = vmread32(EXIT_REASON);
-        if (!settle(v, reason, &io))
-            break;
+        uint32_t reason = vmread32(EXIT_REASON);
+        if (reason == REASON_IO) {
+            uint64_t q = vmreadn(EXIT_QUALIFICATION);
+            if (!fastpath_out(v, q)) {
+                leave(v, reason);
+                return vmx_port(v, q);
+            }
+        } else if (!(reason == REASON_CPUID ? fastpath_cpuid(v, v->state->gpr)
+                                            : reason == REASON_EPT_VIOLATION && fastpath_store(v))) {
+            leave(v, reason);
+            return vmx_exit(v, reason, vmread32(IDT_VECTORING));
+        }
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
         if (settled >= vmx_of(v)->launched || (reason != REASON_CPUID && read_once(v->cpu->work))) {
-            reason =
-                REASON_TIMER; /* as if the guest's time were over: it may be, and whom a doorbell woke may go first */
-            break;
+            /* As if the guest's time were over: it may be, and whom a doorbell woke may go first. */
+            leave(v, REASON_TIMER);
+            v->vector = 0;
+            return EXIT_WAITING;
         }
     }
-    s = v->state;
-    v->exit_at = rdtsc();
-    /* An exit leaves the limits of GDT and IDT at 64 KiB, and the TSS's without its I/O bitmap (SDM vol. 3, 28.5.2).
-     * There is nothing behind the GDT, and the IDT has all 256 vectors; TR matters to a domain with ports: another
-     * has it loaded when it is switched to. */
-    if (unlikely(v->cpu->open_ports))
-        cpu_reload_tr(v->cpu);
-    v->cr2 = read_cr2();
-    s->exit.detail = reason;
-    s->tpr = virtual_tpr(s); /* the guest moves it without an exit */
-    return vmx_exit(v, reason, io);
 }
