@@ -35,7 +35,7 @@ void lock_wake(struct vm_lock *l)
 {
     for (uint32_t i = 0; i < THREADS_MAX; i++) {
         struct lock_waiter *w = &l->thread[i];
-        if (atomic_exchange(&w->waiting, 0) != 0) {
+        if (atomic_load(&w->waiting) != 0 && atomic_exchange(&w->waiting, 0) != 0) {
             (void)sys_event_signal(event_of(l, i), THREAD_EVENT_LOCK);
             return;
         }

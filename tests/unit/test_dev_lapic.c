@@ -509,6 +509,36 @@ static void init_sipi_nmi(void **state)
     assert_int_equal(lapic_take_mail(&cpu[0], &vector), LAPIC_MAIL_EXTINT);
 }
 
+/* A message goes to those that its destination names; no other APIC is so much as looked at. */
+static void messages_find_their_cpu_by_number(void **state)
+{
+    (void)state;
+    all_on();
+    struct apic_set one = {.count = VMM_VCPUS_MAX};
+    for (uint32_t i = 0; i < VMM_VCPUS_MAX; i++)
+        one.cpu[i] = (struct lapic *)8; /* a look would crash */
+    one.cpu[1] = &cpu[1];
+    struct interrupt_message m = {.dest = 1, .delivery_mode = DELIVER_FIXED, .vector = 0x61, .level = true};
+    apic_set_deliver(&one, &m);
+    assert_int_equal(next_vector(&cpu[1]), 0x61);
+    m.delivery_mode = DELIVER_LOWEST;
+    m.vector = 0x62;
+    apic_set_deliver(&one, &m);
+    assert_int_equal(next_vector(&cpu[1]), 0x62);
+    m.wide = true;
+    for (uint32_t i = 0; i < 3; i++) {
+        m.dest = (const uint32_t[]){VMM_VCPUS_MAX, 0x12345678, UINT32_MAX - 1}[i]; /* nobody's */
+        apic_set_deliver(&one, &m);
+    }
+    m.dest_logical = true;
+    m.dest = (VMM_VCPUS_MAX / 16) << 16 | 0xffff;
+    apic_set_deliver(&one, &m);
+    m.dest = 0x00030002; /* the cluster of 48 to 63 */
+    for (uint32_t i = 0; i < 16; i++)
+        one.cpu[48 + i] = NULL;
+    apic_set_deliver(&one, &m);
+}
+
 static void errors(void **state)
 {
     (void)state;
@@ -895,6 +925,7 @@ int main(void)
         cmocka_unit_test_setup(ipi_xapic, setup),
         cmocka_unit_test_setup(ipi_x2apic, setup),
         cmocka_unit_test_setup(init_sipi_nmi, setup),
+        cmocka_unit_test_setup(messages_find_their_cpu_by_number, setup),
         cmocka_unit_test_setup(errors, setup),
         cmocka_unit_test_setup(timer_one_shot, setup),
         cmocka_unit_test_setup(timer_periodic, setup),

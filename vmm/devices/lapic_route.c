@@ -90,19 +90,39 @@ static void deliver_to(struct apic_set *set, struct lapic *l, const struct inter
         set->kick(set->context, l->index);
 }
 
+/* The APICs that the message may be for, [*first, the answer): one for a physical destination, whose number it is; a
+ * cluster of 16 for a logical one that only an x2APIC can have. Whether it is for them `matches` says. */
+static uint32_t candidates(const struct apic_set *set, const struct interrupt_message *m, uint32_t *first)
+{
+    uint32_t count = set->count < VMM_VCPUS_MAX ? set->count : VMM_VCPUS_MAX, some = count;
+    *first = 0;
+    if (m->wide ? m->dest == UINT32_MAX : m->dest == 0xff)
+        return count;
+    if (!m->dest_logical) {
+        *first = m->dest;
+        some = 1;
+    } else if (m->dest > 0xff) {
+        *first = (m->dest >> 16) * 16;
+        some = 16;
+    }
+    if (*first >= count)
+        *first = count;
+    return some < count - *first ? *first + some : count;
+}
+
 void apic_set_deliver(struct apic_set *set, const struct interrupt_message *m)
 {
-    uint32_t count = set->count < VMM_VCPUS_MAX ? set->count : VMM_VCPUS_MAX;
+    uint32_t first, end = candidates(set, m, &first), n = end - first;
     if (m->delivery_mode != DELIVER_LOWEST) {
-        for (uint32_t i = 0; i < count; i++)
+        for (uint32_t i = first; i < end; i++)
             if (set->cpu[i] && matches(set->cpu[i], m))
                 deliver_to(set, set->cpu[i], m);
         return;
     }
     /* Lowest priority: any target will do; take turns among those that listen. */
-    uint32_t first = count > 1 ? atomic_fetch_add_explicit(&set->turn, 1, memory_order_relaxed) : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct lapic *l = set->cpu[(first + i) % count];
+    uint32_t turn = n > 1 ? atomic_fetch_add_explicit(&set->turn, 1, memory_order_relaxed) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct lapic *l = set->cpu[first + (turn + i) % n];
         if (l && software_on(l) && matches(l, m)) {
             deliver_to(set, l, m);
             return;
