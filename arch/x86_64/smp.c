@@ -41,8 +41,6 @@ static bool start_one(struct cpu *c, uint64_t page, struct trampoline_data *data
     data->stack = (uint64_t)c + CPU_AREA_SIZE;
     __atomic_store_n(&c->online, 0u, __ATOMIC_SEQ_CST);
     barrier();
-    apic_init_ipi(c->apic_id);
-    delay_us(10000);
     for (int attempt = 0; attempt < 2; attempt++) {
         apic_startup_ipi(c->apic_id, (uint8_t)(page >> 12));
         for (unsigned us = 0; us < (attempt ? ANSWER_MS * 1000 : 400); us += 100) {
@@ -75,6 +73,12 @@ void smp_start(const struct acpi_facts *facts, uint64_t page, void (*entry)(void
     data->long_mode += (uint32_t)page;
     data->gdt_base += (uint32_t)page;
 
+    /* Also to those that are left out below: what they ran may lie in memory that is given away. */
+    for (unsigned i = 0; i < facts->cpu_count; i++)
+        if (facts->cpu_apic_id[i] != self && apic_reaches(facts->cpu_apic_id[i]))
+            apic_init_ipi(facts->cpu_apic_id[i]);
+    if (facts->cpu_count > 1)
+        delay_us(10000);
     for (unsigned i = 0; i < facts->cpu_count; i++) {
         if (facts->cpu_apic_id[i] == self)
             continue;

@@ -9,15 +9,18 @@
 
 #define PIT_HZ       1193182u
 #define MEASURE_MS   10u
-#define MEASUREMENTS 3u
+#define CHECK_MS     2u
+#define MEASUREMENTS 5u
+#define TOLERANCE    128u   /* a part of it */
+#define KHZ_MIN      10000u /* slower than any CPU; without a PIT the measurement ends at once */
 
 uint64_t tsc_khz;
 static uint64_t apic_per_tsc; /* ticks of the APIC timer in one of the TSC, times 2^32 */
 
-/* One measurement: how far TSC and APIC timer get while the PIT counts MEASURE_MS. */
-static uint64_t measure(uint32_t *apic_ticks)
+/* One measurement: how far TSC and APIC timer get while the PIT counts so long. */
+static uint64_t measure(uint32_t ms, uint32_t *apic_ticks)
 {
-    uint16_t count = PIT_HZ * MEASURE_MS / 1000;
+    uint16_t count = (uint16_t)(PIT_HZ * ms / 1000);
     uint8_t gate = in8(0x61) & 0xfc;
     out8(0x61, gate); /* gate low: counting stops, speaker off */
     out8(0x43, 0xb0); /* channel 2, low then high byte, mode 0 */
@@ -36,21 +39,24 @@ static uint64_t measure(uint32_t *apic_ticks)
     return ticks;
 }
 
-/* The shortest of several: firmware or, under an emulator, its host may steal time from any of them, but cannot give
- * any. */
+/* One, and a short one that must agree: firmware or, under an emulator, its host may steal time from any of them, but
+ * cannot give any. Where they do not agree the shortest of several is taken. */
 void time_init(void)
 {
     uint64_t best = NEVER;
     uint32_t apic_best = 0, apic;
-    for (unsigned i = 0; i < MEASUREMENTS; i++) {
-        uint64_t ticks = measure(&apic);
+    bool agree = false;
+    for (unsigned i = 0; i < MEASUREMENTS && !agree; i++) {
+        uint64_t ticks = measure(MEASURE_MS, &apic);
         if (ticks < best) {
             best = ticks;
             apic_best = apic;
         }
+        uint64_t scaled = measure(CHECK_MS, &apic) * (MEASURE_MS / CHECK_MS);
+        agree = max_u64(best, scaled) - min_u64(best, scaled) < best / TOLERANCE;
     }
     tsc_khz = best / MEASURE_MS;
-    if (tsc_khz == 0 || (!apic_has_deadline && apic_best == 0))
+    if (tsc_khz < KHZ_MIN || (!apic_has_deadline && apic_best == 0))
         panic("the CPU's clocks stand still: TSC %lu kHz, local APIC timer %u ticks in %u ms", tsc_khz, apic_best,
               MEASURE_MS);
     apic_per_tsc = ((uint64_t)apic_best << 32) / best;
