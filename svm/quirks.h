@@ -28,11 +28,6 @@ static inline bool quirk_qemu(void)
  * instruction, and where it has not moved since, it is in the shadow still: a few times, for a loop comes back to where
  * it was.
  */
-static inline void quirk_note_shadow(struct svm_vcpu *s)
-{
-    s->shadow_rip = s->vmcb->save.rip;
-    s->shadow_tries = QUIRK_SHADOW_TRIES;
-}
 static inline bool quirk_shadow(struct svm_vcpu *s)
 {
     return quirk_qemu() && s->shadow_rip == s->vmcb->save.rip && s->shadow_tries > 0 && s->shadow_tries--;
@@ -53,15 +48,21 @@ static inline void quirk_lost_interrupt(const struct vmcb *b)
         apic_recheck();
 }
 
-/* A guest may load a CR0 and a DR7 that make a CPU raise #GP, and VMRUN would refuse them. */
-static inline void quirk_mend(struct vmcb_save *s)
+/* At each exit: notes a shadow; and mends CR0 and DR7, of which a guest may load what makes a CPU raise #GP, and VMRUN
+ * would refuse. */
+static inline __attribute__((always_inline)) void quirk_exit(struct svm_vcpu *s)
 {
-    if (likely(emulator == EMULATOR_QEMU)) { /* likely where it is looked at closely: a CPU does not mind the jump */
-        if (unlikely(s->cr0 & CR0_NW) && !(s->cr0 & CR0_CD))
-            s->cr0 &= ~CR0_NW;
-        if (unlikely(s->dr7 >> 32))
-            s->dr7 = (uint32_t)s->dr7;
+    struct vmcb *b = s->vmcb;
+    if (!likely(emulator == EMULATOR_QEMU)) /* where it is looked at closely: a CPU does not mind the jump */
+        return;
+    if (unlikely(b->control.shadow & 1)) {
+        s->shadow_rip = b->save.rip;
+        s->shadow_tries = QUIRK_SHADOW_TRIES;
     }
+    if (unlikely(b->save.cr0 & CR0_NW) && !(b->save.cr0 & CR0_CD))
+        b->save.cr0 &= ~CR0_NW;
+    if (unlikely(b->save.dr7 >> 32))
+        b->save.dr7 = (uint32_t)b->save.dr7;
 }
 
 /* A hardware interrupt that QEMU delivers itself is recorded as an exception, if an exit interrupts its delivery. */

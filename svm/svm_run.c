@@ -168,15 +168,13 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
     b->control.tlb_control = TLB_KEEP;
     b->control.clean = s->clean;
     b->control.event = unlikely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
+    quirk_exit(s);
     uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
     v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
-    if (unlikely(b->control.shadow & 1))
-        quirk_note_shadow(s);
     if (unlikely(reason == EXIT_NONE))
         reason = own_exit(v, s);
     else if (unlikely(reason == EXIT_BAD_STATE))
         reason = refused(s);
-    quirk_mend(&b->save);
     return reason;
 }
 
