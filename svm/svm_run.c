@@ -195,8 +195,7 @@ static inline void close_way(const struct svm_vcpu *s, uint64_t vmcb_hpa)
     __asm__ volatile("vmload %0; cli; stgi" : : "a"(s->host_vmcb) : "memory");
 }
 
-/* The compiler keeps here what it wants to keep, once for all rounds. RAX, the VMCB's address, is what it was behind it.
- */
+/* The compiler keeps here what it wants to keep, once for all rounds. RAX is the VMCB's address, also behind it. */
 static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s, uint64_t *vmcb_hpa)
 {
     __asm__ volatile("call svm_enter"
