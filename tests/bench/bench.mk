@@ -29,12 +29,12 @@ bench: setup-test ## measure what operations cost, in instructions: docs/perform
 	@RING0='$(RING0)' /usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(if $(PEER),--peer $(PEER)) \
 	  $(if $(filter command line,$(origin ON)),--on $(ON))
 
-bench-growth: setup-test
+bench-growth: setup-test ## measure what grows with guests and memory
 	@$(MAKE) --no-print-directory all default-guests bench-guest
 	@/usr/bin/python3 tests/bench/growth.py --build $(BUILD)
 # Where the instructions of one operation go: make bench-profile OP=pio ON=bochs
 OP ?= pio
-bench-profile: setup-test
+bench-profile: setup-test ## say where the instructions of one operation go; OP=pio ON=bochs
 	@$(MAKE) --no-print-directory all bench-guest
 	@/usr/bin/python3 tests/bench/profile.py --build $(BUILD) --on $(ON) $(OP)
 
