@@ -43,17 +43,17 @@ all: kernel guests $(BUILD)/check-config ## build the image and the small test g
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | sort | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
-include ring3.mk
-include tests/guests/guests.mk
-include tests/bench/bench.mk
-include tests/isolation/isolation.mk
-include docs/docs.mk
-
 # ---- What is made of the list of system calls: see include/mullion/calls.toml.
 
 CALL_LIST := $(addprefix $(BUILD)/gen/,mullion/calls.h calls.inc kernel_calls.h call_stubs.h call_shapes.h)
 $(CALL_LIST) &: include/mullion/calls.toml tools/calls.py
 	/usr/bin/python3 tools/calls.py $(BUILD)/gen
+
+include ring3.mk
+include tests/guests/guests.mk
+include tests/bench/bench.mk
+include tests/isolation/isolation.mk
+include docs/docs.mk
 
 # ---- The kernel: RING0 -> mullion.elf (64-bit, for debuggers) -> flat binary -> mullion (the bootable 32-bit ELF).
 
