@@ -666,10 +666,9 @@ static void test_no_half_split_page_is_visible(void **state)
     struct sigaction action = {.sa_handler = look}, old;
     struct pt_change c;
     start(&pt_ept);
-    const uint64_t at = SIZE_1G + 3 * SIZE_2M + 0x4000, size = SIZE_2M + 0x2000, delta = 6 * SIZE_1G;
-    const uint64_t place[WATCHED] = {
-        at,        at + 0x1000, at + SIZE_2M - 0x5000, at + SIZE_2M, at + size - 0x1000, at - 0x1000,
-        at + size, SIZE_1G,     2 * SIZE_1G - 0x1000};
+    const uint64_t at = SIZE_1G + 4 * SIZE_2M - 0x2000, size = 0x5000, delta = 6 * SIZE_1G; /* in two large pages */
+    const uint64_t place[WATCHED] = {at,          at + 0x1000, at + 0x2000, at + 0x3000,         at + 0x4000,
+                                     at - 0x1000, at + size,   SIZE_1G,     2 * SIZE_1G - 0x1000};
     for (int i = 0; i < WATCHED; i++) {
         watched[i].address = place[i];
         watched[i].frame = place[i] + delta;
