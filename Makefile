@@ -3,6 +3,8 @@
 # A target that a person may want has its line of `make help` behind `##`.
 
 BUILD   ?= build
+# Programs that only tests need (tests/programs) are in the image, unless this is empty: `make run` and `make image`.
+TESTS   ?= 1
 CC      := gcc
 NASM    := nasm
 HOSTCC  := gcc
@@ -128,11 +130,11 @@ default-guests: $(BUILD)/guests/initrd.gz
 ON   ?= qemu
 CONF ?= mullion.conf
 run: setup ## boot the default configuration; ON=bochs or another of docs/machines.md, CONF=FILE
-	@$(MAKE) --no-print-directory all default-guests
+	@$(MAKE) --no-print-directory TESTS= all default-guests
 	@./mullion run $(CONF) --on $(ON) --build $(BUILD)
 
 image: setup ## write the default configuration's bootable image, build/mullion.iso
-	@$(MAKE) --no-print-directory all default-guests
+	@$(MAKE) --no-print-directory TESTS= all default-guests
 	@./mullion image $(CONF) -o $(BUILD)/mullion.iso --build $(BUILD)
 
 # ---- Tests.

@@ -10,7 +10,7 @@ STRIP ?= strip
 
 lib3     := $(sort $(wildcard lib/*.c lib/*/*.c))
 root3    := $(sort $(wildcard services/root/*.c config/*.c))
-vmm3     := $(sort $(wildcard vmm/*.c vmm/*/*.c))
+vmm3     := $(filter-out $(if $(TESTS),vmm/notest.c,vmm/test/%),$(sort $(wildcard vmm/*.c vmm/*/*.c)))
 # The screen is drawn by the kernel until the console takes it over, and by the same source.
 console3 := $(sort $(wildcard services/console/*.c)) drivers/screen.c drivers/framebuffer.c drivers/font.asm
 audit3   := $(sort $(wildcard services/audit/*.c))
@@ -61,6 +61,14 @@ $(R3)/%.o: %.asm $(CALL_LIST)
 
 $(R3)/vmm.elf: $(ZYDIS_LIB)
 $(R3)/drivers/font.o: $(BUILD)/gen/font.bin
+
+# With TESTS or without: another monitor, and root knows it.
+$(BUILD)/gen/tests.h: FORCE
+	@mkdir -p $(@D)
+	@echo '#define IMAGE_HAS_TESTS $(if $(TESTS),1,0)' > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(R3)/vmm.elf: $(BUILD)/gen/tests.h
+$(R3)/services/root/guests.o: $(BUILD)/gen/tests.h
+.PHONY: FORCE
 
 define program
 $(R3)/$(1).elf: $(call obj3,$(1)) lib/ring3.ld

@@ -16,6 +16,7 @@
 #include "vmm/devices/layout.h"
 #include "vmm/firmware/acpi.h"
 #include "vmm/loader/loader.h"
+#include "vmm/test.h"
 
 void vm_unlock_timers(struct vm *vm)
 {
@@ -313,6 +314,11 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     vm->boot_ns = start_of_day(vm) * 1000000000u;
     bus_init(&vm->bus);
     error = device_set_place(&vm->devices, device_table, device_table_count, vm->boot, &failed);
+    if (error == OK)
+        error = device_set_place(&vm->devices, test_device_table, test_device_count, vm->boot, &failed);
+    if (test_device_count == 0 && (vm->boot->options.debug_exit_port != 0 || vm->boot->options.bench_device))
+        log_printf(VMM_SLOT_LOG, "guest %s: debug-exit and bench-device do nothing: this image has no test code\n",
+                   vm->boot->name);
     if (error == OK) {
         find_devices(vm);
         error = device_set_init(&vm->devices, &vm->platform, &failed);

@@ -79,7 +79,7 @@ struct vm {
     struct apic_set apics;
     _Atomic uint32_t ending;     /* enum vm_ending */
     _Atomic uint32_t parked;     /* vCPU threads that have left their guest for a reset in place */
-    _Atomic bool hostile;        /* a test: see vmm/fuzz.h */
+    _Atomic bool hostile;        /* a test: see vmm/test/fuzz.h */
     _Atomic bool extint;         /* the PICs have an interrupt */
     _Atomic uint64_t next_event; /* host TSC at which a platform timer is due; vCPU 0 serves it */
 

@@ -12,7 +12,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "vmm/cpu/exits.h"
-#include "vmm/fuzz.h"
+#include "vmm/test.h"
 
 #define BOOT    ((const struct vmm_boot *)VMM_BOOT_VA)
 #define CONTROL ((struct vmm_control *)VMM_CONTROL_VA)
@@ -86,8 +86,7 @@ static void vcpu_thread(unsigned index)
         vcpu_loop(v);
         go = atomic_load(&vm.ending) == VM_RESETS && park(index + 1);
     }
-    if (atomic_load(&vm.hostile))
-        fuzz_for_ever(&vm, index + 1, v->state);
+    test_thread_ends(&vm, index + 1, v->state);
 }
 
 /* --- thread 0 --- */
@@ -166,30 +165,16 @@ static enum error build(char *why, size_t why_size)
     return machine_load(&vm, why, why_size);
 }
 
-static void crash_here(void)
-{
-    volatile uintptr_t nowhere = 8; /* volatile: the compiler must not reason about it */
-    *(volatile int *)nowhere = 0;
-}
-
-static noreturn void turn_hostile(void)
-{
-    atomic_store(&vm.hostile, true);
-    atomic_store(&vm.ending, VM_ENDS); /* the vCPUs' threads come out of their loops */
-    for (unsigned i = 0; i < vm.vcpus; i++)
-        vm_kick(&vm, i);
-    fuzz_for_ever(&vm, 0, NULL);
-}
-
 static bool may_reset; /* thread 0's alone: root has said so */
 
 static void run_command(void)
 {
-    switch (atomic_exchange(&CONTROL->command, COMMAND_NONE)) {
+    uint32_t command = atomic_exchange(&CONTROL->command, COMMAND_NONE);
+    switch (command) {
     case COMMAND_RESET: may_reset = true; break;
     case COMMAND_STOP: machine_power_button(&vm); break;
-    case COMMAND_CRASH: /* asked for by a test: this process dies of it, and nobody else */ crash_here(); break;
-    case COMMAND_FUZZ: turn_hostile();
+    case COMMAND_CRASH:
+    case COMMAND_FUZZ: test_command(&vm, command); break;
     default: break;
     }
 }

@@ -91,7 +91,7 @@ struct vmm_region {
  * is a field here and a row in config/keys.c. */
 struct vmm_options {
     uint32_t debug_exit_port; /* 0: none. A guest's OUT there ends it; the byte is its exit code */
-    bool bench_device;        /* the device that the benchmark measures is there (vmm/devices/bench.h) */
+    bool bench_device;        /* the device that the benchmark measures is there (vmm/test/bench.h) */
 };
 
 #define VMM_CONSOLE_NONE 0
@@ -131,7 +131,7 @@ enum guest_command {
     COMMAND_STOP,  /* power button, then nothing */
     COMMAND_CRASH, /* the monitor dereferences null: a test */
     COMMAND_RESET, /* after GUEST_RESET: the guest may start anew in the monitor that it has */
-    COMMAND_FUZZ,  /* the monitor turns hostile, for good: a test, vmm/fuzz.c */
+    COMMAND_FUZZ,  /* the monitor turns hostile, for good: a test, vmm/test/fuzz.c */
 };
 
 struct vmm_control {

@@ -12,6 +12,7 @@
 #include "services/root/audit.h"
 #include "services/root/guest.h"
 #include "services/root/regions.h"
+#include "tests.h" /* made by the build */
 
 #define WORK_SLICE_US 500 /* of destroying, before others get as long */
 
@@ -479,6 +480,10 @@ bool guest_fault(unsigned n, bool hostile, struct note_record *answer)
     const char *name = g->config->name;
     if (g->phase != PHASE_ON && g->phase != PHASE_STOPPING) {
         record_note(answer, NOTE_ERROR, "Guest %s is off: it has no monitor that could go wrong.", name);
+        return false;
+    }
+    if (!IMAGE_HAS_TESTS) {
+        record_note(answer, NOTE_ERROR, "This image has no test code: no monitor in it can be made to go wrong.");
         return false;
     }
     atomic_store(&guest_control(n)->command, hostile ? COMMAND_FUZZ : COMMAND_CRASH);

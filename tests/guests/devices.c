@@ -259,7 +259,7 @@ static void x2apic_checks(void)
           apic_read(0xf0), 0);
 }
 
-/* Doorbells in memory (vmm/devices/bench.h): each store goes on right behind itself, the first by way of the monitor,
+/* Doorbells in memory (vmm/test/bench.h): each store goes on right behind itself, the first by way of the monitor,
  * the others by ring 0's. */
 #define BENCH_PORT  0x5d0
 #define BENCH_MAGIC 0x4843424du

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: vmm/devices/bench.c vmm/doorbell.c vmm/devices/bus.c vmm/stream.c vmm/memory.c
+// sources: vmm/test/bench.c vmm/doorbell.c vmm/devices/bus.c vmm/stream.c vmm/memory.c
 /*
  * The device that the benchmark measures against: it answers at its port and in its page, swallows writes, and shows
  * the origin of the clock.
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/syscall.h"
-#include "vmm/devices/bench.h"
+#include "vmm/test/bench.h"
 
 static struct bus bus;
 static uint64_t origin;

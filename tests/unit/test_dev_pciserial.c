@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A PCI device with all that one can ask for: a slot and BARs that follow from its number, INTx, MSI, an option ROM. */
 // sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/pci.c vmm/devices/msi.c vmm/devices/uart.c
-// sources: vmm/devices/pciserial.c vmm/devices/irq.c vmm/devices/ioapic.c vmm/devices/pic.c
+// sources: vmm/test/pciserial.c vmm/devices/irq.c vmm/devices/ioapic.c vmm/devices/pic.c
 #include "dev_test.h"
 #include "vmm/devices/layout.h"
 #include "vmm/devices/msi.h"

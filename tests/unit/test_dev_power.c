@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ACPI fixed hardware, the ways to reset and power off, the keyboard controller, the debug-exit port. */
-// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/clock.c vmm/devices/pm.c vmm/devices/pci.c vmm/devices/kbd.c vmm/devices/debugexit.c
+// sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/clock.c vmm/devices/pm.c vmm/devices/pci.c vmm/devices/kbd.c vmm/test/debugexit.c
 #include "dev_test.h"
 #include "vmm/devices/layout.h"
 #include "vmm/devices/legacy.h"

@@ -3,7 +3,7 @@
  * for ever, or promise an event in the past for ever. The seed is fixed, so a failure comes back. */
 // sources: vmm/devices/bus.c vmm/stream.c vmm/memory.c vmm/devices/clock.c vmm/devices/irq.c vmm/devices/pic.c vmm/devices/ioapic.c vmm/devices/lapic.c
 // sources: vmm/devices/lapic_route.c vmm/devices/lapic_timer.c vmm/devices/pit.c vmm/devices/rtc.c vmm/devices/uart.c vmm/devices/pci.c
-// sources: vmm/devices/pm.c vmm/devices/kbd.c vmm/devices/debugexit.c
+// sources: vmm/devices/pm.c vmm/devices/kbd.c vmm/test/debugexit.c
 #include "dev_test.h"
 #include "vmm/devices/ioapic.h"
 #include "vmm/devices/lapic.h"

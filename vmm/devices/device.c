@@ -23,7 +23,6 @@ static enum error place_one(struct device_set *set, const struct device *d, unsi
 enum error device_set_place(struct device_set *set, const struct device *const *table, uint32_t count,
                             const struct vmm_boot *boot, const char **failed)
 {
-    memset(set, 0, sizeof *set);
     for (uint32_t i = 0; i < count; i++) {
         unsigned instances = table[i]->count != NULL ? table[i]->count(boot) : 1;
         for (unsigned n = 0; n < instances; n++) {

@@ -161,8 +161,8 @@ extern const struct device *const device_table[];
 extern const uint32_t device_table_count;
 
 /* Two steps, so that what a device needs of another can be set between them. device_set_place gives each device of the
- * table its state; device_set_init calls their init. E_QUOTA: too many, too large; errors of init. *failed: the name of
- * the device that cannot be made. */
+ * table its state, in a set that is all zeroes at first (several tables, one after the other). device_set_init calls
+ * their init. E_QUOTA: too many, too large; errors of init. *failed: the name of the device that cannot be made. */
 must_check enum error device_set_place(struct device_set *set, const struct device *const *table, uint32_t count,
                                        const struct vmm_boot *boot, const char **failed);
 must_check enum error device_set_init(struct device_set *set, const struct platform *platform, const char **failed);

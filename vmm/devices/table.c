@@ -15,10 +15,7 @@
     ROW(kbd)           \
     ROW(ignored_ports) \
     ROW(pci)           \
-    ROW(shared)        \
-    ROW(pci_serial)    \
-    ROW(debug_exit)    \
-    ROW(bench)
+    ROW(shared)
 
 #define DECLARE(name) extern const struct device name##_device;
 #define POINTER(name) &name##_device,

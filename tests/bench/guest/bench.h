@@ -42,7 +42,7 @@ void bench_linux(const struct multiboot *info, const char *cmdline);
 #define SAMPLES 201
 extern uint32_t samples[SAMPLES];
 
-/* Mullion's device for this, vmm/devices/bench.h. */
+/* Mullion's device for this, vmm/test/bench.h. */
 #define BENCH_PORT          0x5d0
 #define BENCH_PORT_DOORBELL 0x5d4
 #define BENCH_PORT_WAKE     0x5d8

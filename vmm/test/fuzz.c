@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A hostile program in a monitor's place, live. See vmm/fuzz.h. It knows what a monitor knows (its handles, its
+ * A hostile program in a monitor's place, live. See vmm/test/fuzz.h. It knows what a monitor knows (its handles, its
  * addresses, its guest's vCPUs), asks for all that could do harm and much that makes no sense, and writes garbage where
  * root, the console and the kernel read. What it must not do is end: it spares its own text, stacks and shared pages,
  * keeps the handles that it was given, and never says that its guest has ended.
@@ -9,7 +9,7 @@
  * mappings or objects, or the checker, which looks again when something changes, could never answer; a storm of events,
  * kicks and lines for the log; few again.
  */
-#include "vmm/fuzz.h"
+#include "vmm/test/fuzz.h"
 #include <stddef.h>
 #include "lib/calls.h"
 #include "lib/log.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See bench.h. What it does is nothing, as fast as any device here could. */
-#include "vmm/devices/bench.h"
+#include "vmm/test/bench.h"
 #include <stddef.h>
 #include "lib/syscall.h"
 #include "vmm/doorbell.h"
