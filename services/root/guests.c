@@ -9,7 +9,6 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
-#include "services/root/audit.h"
 #include "services/root/guest.h"
 #include "services/root/regions.h"
 #include "tests.h" /* made by the build */
@@ -18,6 +17,7 @@
 
 struct guest guests[CONFIG_GUESTS_MAX];
 unsigned guests_end;
+static bool reshaped; /* guests have come or gone */
 
 unsigned guest_add(const struct config_guest *section)
 {
@@ -31,9 +31,7 @@ unsigned guest_add(const struct config_guest *section)
     struct guest *g = &guests[n];
     g->config = section;
     guests_end = (unsigned)max_u64(guests_end, n + 1);
-    if (guest_place(n)) {
-        console_take_guest(n);
-    } else {
+    if (!guest_place(n)) {
         g->shown = GUEST_FAILED;
         format(g->reason, sizeof g->reason, "there is no memory for it");
     }
@@ -224,7 +222,7 @@ static bool look(unsigned n)
                      (unsigned long long)(b->tsc_khz ? ticks / b->tsc_khz : 0));
             if (g->phase == PHASE_ON)
                 note(n, GUEST_RUNNING, "");
-            audit_due();
+            reshaped = true;
             break;
         }
         case GUEST_POWEROFF: {
@@ -328,7 +326,7 @@ static void forget(unsigned n)
     guest_unplace(n);
     while (guests_end > 0 && guests[guests_end - 1].config == NULL)
         guests_end--;
-    audit_due();
+    reshaped = true;
 }
 
 /* Its power button was pressed, and it has not gone. */
@@ -346,7 +344,7 @@ static bool end_guest(unsigned n, uint64_t slice_end)
         if (tsc_now() >= slice_end)
             return false;
     g->phase = PHASE_OFF;
-    audit_due();
+    reshaped = true;
     receipt(g);
     if (g->restart_wanted) {
         g->restart_wanted = false;
@@ -357,7 +355,7 @@ static bool end_guest(unsigned n, uint64_t slice_end)
     return true;
 }
 
-uint64_t guests_work(void)
+uint64_t guests_work(bool rest)
 {
     uint64_t again = NEVER;
     uint64_t slice_end = tsc_now() + ROOT_BOOT->tsc_khz * WORK_SLICE_US / 1000;
@@ -367,16 +365,23 @@ uint64_t guests_work(void)
             continue;
         if (g->phase == PHASE_STOPPING && tsc_now() >= g->deadline)
             stop_late(n);
-        if (g->phase == PHASE_ENDING && audit_looks())
+        if (rest && (g->phase == PHASE_ENDING || g->removed))
             again = min_u64(again, tsc_now() + ticks_of_ms(1));
         else if (g->phase == PHASE_ENDING && !end_guest(n, slice_end))
             again = 0;
         if (g->phase == PHASE_STOPPING)
             again = min_u64(again, g->deadline);
-        if (g->phase == PHASE_OFF && g->removed)
+        if (g->phase == PHASE_OFF && g->removed && !rest)
             forget(n);
     }
     return again;
+}
+
+bool guests_reshaped(void)
+{
+    bool was = reshaped;
+    reshaped = false;
+    return was;
 }
 
 bool guests_idle(void)

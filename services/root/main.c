@@ -144,7 +144,9 @@ static noreturn void serve(void)
         uint64_t rest = ticks_of_ms(1);
         if (guests_look(bits) != 0)
             rest = max_u64(rest, (tsc_now() - before) * VAIN_REST);
-        uint64_t again = guests_work();
+        uint64_t again = guests_work(audit_looks());
+        if (guests_reshaped())
+            audit_due();
         again = min_u64(again, audit_work(guests_idle()));
         again = min_u64(again, requests_answer());
         root_rest(rest);
@@ -183,7 +185,7 @@ void thread_main(uint64_t argument)
     audit_init();
     regions_init();
     for (unsigned i = 0; i < root_config.guest_count; i++)
-        (void)guest_add(&root_config.guest[i]); /* what fails has been logged */
+        (void)guest_add(&root_config.guest[i]); /* what fails has been logged; the console comes later */
     start_services();
     guests_autostart();
     root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",

@@ -93,9 +93,11 @@ void guest_remove(unsigned n);
 void guests_autostart(void);
 /* Looks at the guests whose bits of root's event are set. Returns how many had nothing to say. */
 unsigned guests_look(uint64_t bits);
-/* Does a bounded step of what is due. Returns when it wants to be called again: a TSC value (0: at once after others
- * had a chance), NEVER. */
-uint64_t guests_work(void);
+/* Does a bounded step of what is due; with `rest` nothing is destroyed. Returns when it wants to be called again: a TSC
+ * value (0: at once after others had a chance), NEVER. */
+uint64_t guests_work(bool rest);
+/* Guests have come or gone since it was asked last. */
+bool guests_reshaped(void);
 /* None is starting or ending. */
 bool guests_idle(void);
 /* The shell's commands. `answer`: a note in words, which is filled. False: it was refused. */
@@ -116,7 +118,7 @@ _Static_assert(GUEST_SHARED_CHANNEL + CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits
 struct service;
 extern struct service console_service;
 void console_init(void);
-/* A console that runs gets guest n's channel and event. */
+/* A console that runs gets guest n's channel and event: to be called after guest_add. */
 void console_take_guest(unsigned n);
 struct channel *console_channel(void);
 
