@@ -11,9 +11,11 @@
 #include "services/console/uart.h"
 
 #define FEED_BYTES 64u /* read from a source at a time */
+#define LOG_MS     25  /* a line of the log waits for others, so that a program at work is held up by few of them */
 #define ALL_GUESTS (~0ull >> (64 - CONSOLE_EVENT_GROUPS))
 
 static uint64_t klog_tail;
+static uint64_t log_since;         /* TSC since which a line of the log waits; 0: none does */
 static uint64_t rung = ALL_GUESTS; /* CONSOLE_EVENT_GUEST bits of the guests whose channels may hold something */
 static char pending_input[256];    /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
@@ -30,6 +32,11 @@ static uint64_t log_head(void)
     return __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE);
 }
 
+bool log_is_read(void)
+{
+    return klog_tail == log_head();
+}
+
 /* Text from klog_tail on; true: all up to `head`. */
 static bool feed_log(uint64_t head, uint64_t now, bool all)
 {
@@ -42,8 +49,21 @@ static bool feed_log(uint64_t head, uint64_t now, bool all)
     return klog_tail == head;
 }
 
+/* It is time to show what is new in the log. */
+static bool log_is_due(uint64_t now)
+{
+    if (log_is_read())
+        log_since = 0;
+    else if (log_since == 0)
+        log_since = now;
+    bool many = log_head() - klog_tail >= KLOG_TEXT_BYTES / 2;
+    return log_since != 0 && (many || console.draining || now >= log_since + ms(LOG_MS));
+}
+
 void read_log(uint64_t now)
 {
+    if (!log_is_due(now))
+        return;
     uint64_t head = log_head();
     if (head - klog_tail > KLOG_TEXT_BYTES) {
         static const char lost[] = "\n(some lines of the log came too fast and are lost)\n";
@@ -62,17 +82,16 @@ void log_begin(uint64_t shown)
     console.lines.silent = false;
 }
 
-bool log_is_read(void)
-{
-    return klog_tail == log_head();
-}
-
 /* What was left because the wire was busy rings no bell again. */
 uint64_t sources_due(uint64_t now)
 {
     if (uart_backlog() >= BACKLOG_MAX)
         return NEVER; /* it is looked at again when the wire is free */
-    return rung != 0 || !log_is_read() ? now : NEVER;
+    if (rung != 0)
+        return now;
+    if (log_is_read())
+        return NEVER;
+    return log_since == 0 ? now : max_u64(now, log_since + ms(LOG_MS));
 }
 
 /* ---- guests ---- */
