@@ -13,6 +13,8 @@ import shlex
 import subprocess
 import sys
 
+import prose
+
 RING0 = ('boot', 'arch', 'mm', 'kernel', 'vmx', 'svm', 'drivers')
 RING3 = ('vmm', 'services', 'lib', 'config')
 
@@ -247,6 +249,8 @@ def main():
     for name, check in (
         ('layout', layout),
         ('licences', licences),
+        ('prose', prose.prose),
+        ('words', lambda: prose.words(tracked)),
         ('layers', layers),
         ('inline assembly', assembly),
         ('guest-memory', guest_memory),

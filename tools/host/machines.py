@@ -125,8 +125,7 @@ ROWS = (
         'AMD-V',
         '13',
         'AMD-V with next-RIP and decode assists. Its clock counts instructions with several CPUs.',
-        'Behaving guests only: a guest whose interrupts are off at VMRUN is not taken from its CPU, VMRUN does not load'
-        ' CR2, and a single-step trap of the guest reaches the host. No UEFI or MSI. Slow.',
+        'Behaving guests only ([why](emulators.md#bochs-30-amd-v-the-cpu-model-ryzen)). No UEFI or MSI. Slow.',
         lacks=frozenset(NEEDS),
     ),
     Row(
