@@ -24,7 +24,7 @@ struct boot_facts {
     struct screen_facts screen;
 };
 
-/* Reads through the one-to-one map. E_ARG: `magic` is nobody's. */
+/* Reads through the one-to-one map. E_ARG: `magic` is no boot loader's. */
 enum error multiboot_read(uint32_t magic, uint64_t info, struct boot_facts *out) must_check;
 
 #endif

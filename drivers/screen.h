@@ -17,7 +17,7 @@ void screen_show(const struct screen_facts *facts, void *where);
 /* Shows up at the next flush, whose cost is a look at the whole screen and what has changed on it. */
 void screen_write(char c);
 void screen_flush(void);
-/* Blank, whatever stood there and whoever drew it; the next flush draws everything. */
+/* Blank, whatever was drawn there before; the next flush draws everything. */
 void screen_clear(void);
 
 #endif

@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: Apache-2.0
 ; The entry of every ring-3 program and of each of its threads: rdi = the thread's argument, rsp = the top of its stack. The
 ; first thread of
-; root is started by the kernel with rsp = 0: it has nobody who could map a stack for it and uses the one here.
+; root is started by the kernel with rsp = 0: no program can map a stack for it, so it uses the one here.
 bits 64
 default rel
 

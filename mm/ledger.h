@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ownership ledger: which ranges of physical memory belong to somebody. Every frame has at most one owner. Kept as
- * disjoint ranges in a balanced tree: its cost grows with the number of ranges, never with RAM. Pure; callers hold the
- * kernel lock.
+ * The ownership ledger: which ranges of physical memory have an owner, and which one. Every frame has at most one.
+ * Kept as disjoint ranges in a balanced tree: its cost grows with the number of ranges, never with RAM. Pure; callers
+ * hold the kernel lock.
  */
 #ifndef MM_LEDGER_H
 #define MM_LEDGER_H

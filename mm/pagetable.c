@@ -232,7 +232,7 @@ static uint64_t change_rights(struct pagetable *pt, const struct request *r, uin
         if (!is_table(old, level)) {
             --*r->left;
             if ((old & ENTRY_PRESENT) && (old & ENTRY_ADDRESS & ~(span(level) - 1)) != first + r->delta)
-                continue; /* somebody else's */
+                continue; /* shared: another's to free */
             if (fits(r, level, a, next)) {
                 uint64_t entry = r->rights ? r->format->leaf(hpa(a + r->delta), level, r->rights) : 0;
                 bool fewer = (old & ~entry & r->format->grants) || (~old & entry & r->format->denies);

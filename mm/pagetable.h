@@ -62,7 +62,7 @@ enum error pt_protect(struct pagetable *pt, uint64_t address, hpa_t frame, uint6
 void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size);
 
 /* Frees up to max_pages tables, from the bottom; true when all are gone (root included). First, top-level slots from
- * `shared_from` (0..512) on are somebody else's tables and are only forgotten. */
+ * `shared_from` (0..512) on lead to tables that are shared, and are only forgotten. */
 bool pt_free_step(struct pagetable *pt, unsigned shared_from, unsigned max_pages);
 
 #endif

@@ -85,21 +85,21 @@ enum audit_verdict {
  * that tag, by its host table; TAG_KERNEL ring 0, by the half that every host table shares; 0 none that is known. */
 enum audit_kind {
     AUDIT_OWNER =
-        1,        /* who reaches [where, +size) at `at`, which belongs to `other` (0: to none; TAG_KERNEL: to ring 0) */
-    AUDIT_RIGHTS, /* the same, but it may reach it with fewer rights only */
+        1, /* `who` reaches [where, +size) at `at`, which belongs to `other` (0: to none; TAG_KERNEL: to ring 0) */
+    AUDIT_RIGHTS,        /* the same, but it may reach it with fewer rights only */
     AUDIT_TWO_GUESTS,    /* [where, +size), which is no shared region, is reached by the guests `who` and `other` */
-    AUDIT_WX,            /* who: `at` is writable and executable, +size */
+    AUDIT_WX,            /* `who`: `at` is writable and executable, +size */
     AUDIT_RING0_REACHES, /* ring 0 maps [where, +size), which is RAM for ring 3, of `other`, at `at` */
-    AUDIT_PRIVILEGE,     /* who: `at`, +size: a page for ring 0 in ring 3's half, or the reverse */
-    AUDIT_HALF,  /* who: the kernel's half of its top-level table is not the one that all must have; where: the table */
-    AUDIT_TABLE, /* who: a table at `where` lies outside the pool, or is part of another table too */
-    AUDIT_ENTRY, /* who: the entry `at` in the table at `where` is not one that the format knows */
-    AUDIT_TWO_OWNERS,    /* the ledger: [where, +size) overlaps what comes before, or is empty, or out of order */
-    AUDIT_OBJECT,        /* a kernel object is not where objects are: a pointer `where` */
-    AUDIT_MSR,           /* MSR `where` is open to guests (at 1: reading, 2: writing) */
-    AUDIT_PORT,          /* port `where` is open to guests */
-    AUDIT_PROGRAM_PORTS, /* who has I/O ports, `where` to `at` */
-    AUDIT_CONTROLS,      /* who: a vCPU runs without nested paging, with another table than its space's, or with other
+    AUDIT_PRIVILEGE,     /* `who`: `at`, +size: a page for ring 0 in ring 3's half, or the reverse */
+    AUDIT_HALF,       /* `who`: the kernel's half of its top-level table is not that of all others; where: the table */
+    AUDIT_TABLE,      /* `who`: a table at `where` lies outside the pool, or is part of another table too */
+    AUDIT_ENTRY,      /* `who`: the entry `at` in the table at `where` is not one that the format knows */
+    AUDIT_TWO_OWNERS, /* the ledger: [where, +size) overlaps what comes before, or is empty, or out of order */
+    AUDIT_OBJECT,     /* a kernel object is not where objects are: a pointer `where` */
+    AUDIT_MSR,        /* MSR `where` is open to guests (at 1: reading, 2: writing) */
+    AUDIT_PORT,       /* port `where` is open to guests */
+    AUDIT_PROGRAM_PORTS, /* `who` has I/O ports, `where` to `at` */
+    AUDIT_CONTROLS,      /* `who`: a vCPU runs without nested paging, with another table than its space's, or with other
                             bitmaps than the checked ones */
 };
 

@@ -264,7 +264,7 @@ static void dr_bad(uint64_t v)
     __asm__ volatile("mov %0, %%dr4; mov %0, %%dr5; mov %0, %%dr6" : : "r"(v));
 }
 
-/* What this guest puts into its debug registers stays there, whoever else runs meanwhile. */
+/* What this guest puts into its debug registers stays there, whatever else runs meanwhile. */
 static void keep_debug_registers(void)
 {
     uint64_t want[4], got[4];
@@ -290,7 +290,7 @@ void attack_registers(void)
 {
     keep_debug_registers();
     uint64_t cr0, cr3, cr4, keep0 = 0, keep4 = 0;
-    if (!intel()) { /* QEMU 7.2 lets paging and PAE be cleared in long mode, which nobody survives */
+    if (!intel()) { /* QEMU 7.2 lets paging and PAE be cleared in long mode, which no guest survives */
         keep0 = 0x80000001;
         keep4 = 0x20;
     }

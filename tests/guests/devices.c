@@ -412,7 +412,7 @@ int guest_main(uint32_t magic, const struct multiboot *info)
 
     uint32_t r[4];
     cpuid(0x40000000, r);
-    if (r[1] == 0x4b4d564b) { /* "KVMK": only where somebody offers it */
+    if (r[1] == 0x4b4d564b) { /* "KVMK": only where a hypervisor offers it */
         cpuid(0x40000010, r);
         CHECK("TSC frequency leaf", r[0] > 1000, r[0], r[1]);
     }

@@ -127,7 +127,7 @@ static void check_bells(struct region *r, unsigned n)
     pause();
     IS(bells[n][7], seventh + 1);
     IS(all_bells(), before + 1);
-    r->registers[3] = own | VECTORS; /* no such vector; then nobody of that number */
+    r->registers[3] = own | VECTORS; /* no such vector; then no peer of that number */
     r->registers[3] = 0xffff0000;
     r->registers[3] = 0x00200000;
     r->registers[3] = 0xffffffff;

@@ -305,10 +305,10 @@ static void physical_checks(void)
     WAIT(total(V_FIXED) >= cpus);
     settle();
     check("fixed, physical: each CPU once", each_got(V_FIXED, 1, 1), total(V_FIXED), cpus);
-    if (cpus < 64) { /* nobody has that ID */
+    if (cpus < 64) { /* no CPU has that ID */
         send(ASSERT | V_FIXED, 63);
         settle();
-        check("to an ID that nobody has: nothing", total(V_FIXED) == cpus, total(V_FIXED), cpus);
+        check("to an ID that no CPU has: nothing", total(V_FIXED) == cpus, total(V_FIXED), cpus);
     }
     send(ASSERT | V_MANY, x2 ? UINT32_MAX : 0xff);
     WAIT(total(V_MANY) >= cpus);
@@ -596,7 +596,7 @@ static void shootdown_check(void)
     }
     enough = true;
     bool done = all_done();
-    check("a TLB shootdown: nobody reads the old frame afterwards",
+    check("a TLB shootdown: no CPU reads the old frame afterwards",
           done && stale == 0 && wrong == 0 && total(V_FLUSH) == FLUSH_ROUNDS * (cpus - 1), stale, wrong);
 }
 

@@ -11,7 +11,7 @@
 #include "measure.h"
 
 #define WORDS         (4u << 20 >> 3)
-#define PIT_COUNTER_2 0x42 /* nobody has set it going: every read is served, and changes nothing */
+#define PIT_COUNTER_2 0x42 /* it was never set going: every read is served, and changes nothing */
 
 static uint64_t *const memory = (uint64_t *)(6ul << 20); /* free: this guest is small, lies at 1 MiB and has 16 MiB */
 static uint64_t tick;

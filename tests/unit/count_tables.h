@@ -14,7 +14,7 @@ static inline uint64_t count_below(const uint64_t *table, unsigned level, unsign
     return n;
 }
 
-/* Top-level slots from `slots` on are somebody else's. */
+/* Top-level slots from `slots` on lead to shared tables. */
 static inline uint64_t count_tables(const struct pagetable *pt, unsigned slots)
 {
     return count_below(pt->root, 4, slots);

@@ -171,7 +171,7 @@ void log_taken(void)
 {
     times_taken++;
 }
-/* It may take its time: whoever holds the kernel's lock here waits for himself, until the alarm ends the test. */
+/* It may take its time: a caller that holds the kernel's lock here waits for itself, until the alarm ends the test. */
 void log_append(const char *text, size_t count)
 {
     (void)text, (void)count;
@@ -225,7 +225,7 @@ void *window_open(hpa_t a)
 {
     assert_true(a.v >= RAM_BASE && a.v < RAM_BASE + RAM_SIZE && window_page == ~0ull);
     window_page = a.v;
-    assert_false(remembered(a.v, PAGE_SIZE)); /* nobody zeroes what a CPU can still reach */
+    assert_false(remembered(a.v, PAGE_SIZE)); /* no frame is zeroed that a CPU can still reach */
     uint8_t *at = ram + (a.v - RAM_BASE), *begin = ram + ((a.v - RAM_BASE) & ~(SIZE_2M - 1));
     if (!cpus_at_once) {
         ASAN_POISON_MEMORY_REGION(ram, RAM_SIZE); /* it shows one 2 MiB page, no more */
@@ -388,7 +388,7 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline_tsc)
 
 /* ---- running it */
 
-/* Undefined behaviour would be to change a local between setjmp and longjmp: nobody does. */
+/* Undefined behaviour would be to change a local between setjmp and longjmp: no caller does. */
 struct thread *run_cpu(unsigned number)
 {
     running = number;

@@ -43,7 +43,7 @@ int machine_stop(void **state);
 /* Root destroys and closes all but its fixed handles. */
 void forget_everything(void);
 
-/* The index-th range of RAM that somebody owns, by the ledger; false: there are fewer. */
+/* The index-th range of RAM that has an owner, by the ledger; false: there are fewer. */
 extern unsigned times_taken; /* ring 3 has taken the serial port or the screen */
 bool owned(uint64_t index, uint64_t *offset, uint64_t *size);
 
@@ -61,8 +61,8 @@ struct answer call(struct thread *t, enum syscall number, uint64_t a, uint64_t b
 #define call3(t, n, a, b, c)    call(t, n, a, b, c, 0, 0, 0)
 #define call4(t, n, a, b, c, d) call(t, n, a, b, c, d, 0, 0)
 
-/* The same for a thread that is in ring 3 on its CPU now. Answers who is there afterwards (NULL: the CPU is idle); t
- * may be gone. */
+/* The same for a thread that is in ring 3 on its CPU now. Answers the thread that is there afterwards
+ * (NULL: the CPU is idle); t may be gone. */
 struct thread *make_call(struct thread *t, enum syscall number, const uint64_t a[6]);
 
 /* Runs one CPU until a thread is in ring 3 there (returned) or it is idle (NULL). */

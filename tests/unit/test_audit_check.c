@@ -208,7 +208,7 @@ static void passes(void)
 {
     look();
     for (unsigned i = 0; i < out.listed; i++)
-        printf("kind %u, who 0x%x, other 0x%x, where 0x%lx + 0x%lx, at 0x%lx\n", out.violation[i].kind,
+        printf("kind %u, of 0x%x, other 0x%x, where 0x%lx + 0x%lx, at 0x%lx\n", out.violation[i].kind,
                out.violation[i].who, out.violation[i].other, out.violation[i].where, out.violation[i].size,
                out.violation[i].at);
     assert_int_equal(out.verdict, AUDIT_PASSED);
@@ -226,7 +226,7 @@ static void finds_with(enum audit_kind kind, uint32_t who, uint32_t other, uint6
         bool this = v->kind == kind && v->who == who && v->other == other && v->where == where && v->size == size;
         found = found || this;
         if (!this && v->kind != too)
-            printf("also: kind %u, who 0x%x, other 0x%x, where 0x%lx + 0x%lx\n", v->kind, v->who, v->other, v->where,
+            printf("also: kind %u, of 0x%x, other 0x%x, where 0x%lx + 0x%lx\n", v->kind, v->who, v->other, v->where,
                    v->size);
         assert_true(this || v->kind == too);
     }
@@ -250,7 +250,7 @@ static struct domain *monitor(unsigned n)
 
 /* ---- all is well */
 
-/* The console draws on the screen, and nobody else reaches it. */
+/* The console draws on the screen, and no other program reaches it. */
 static void test_the_screen(void **state)
 {
     (void)state;
@@ -483,7 +483,7 @@ static void test_regions_reached_by_others(void **state)
     assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame), PAGE_SIZE, R | PT_USER), OK);
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_SHARED_REGION(2), frame, PAGE_SIZE);
     pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
-    /* Executable for nobody. */
+    /* Executable for no program. */
     assert_int_equal(pt_map(&guest[1].s->tables, SIZE_1G, hpa(frame), PAGE_SIZE, RX), OK);
     finds(AUDIT_RIGHTS, TAG_GUEST(1), TAG_SHARED_REGION(2), frame, PAGE_SIZE);
     pt_unmap(&guest[1].s->tables, SIZE_1G, PAGE_SIZE);
@@ -683,7 +683,7 @@ static void test_objects(void **state)
     assert_int_equal(out.verdict, AUDIT_TOO_MUCH);
     d->sibling = sibling;
     passes();
-    d->owner = 12345; /* nobody that is known: may reach nothing */
+    d->owner = 12345; /* no known owner: may reach nothing */
     look();
     assert_int_equal(out.verdict, AUDIT_FAILED);
 }

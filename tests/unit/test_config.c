@@ -389,7 +389,7 @@ static void test_kernel_memory(void **state)
     assert_int_equal(c.guest_count, 6);
 }
 
-/* Random damage to a good text: never a crash, and whoever is left is whole. */
+/* Random damage to a good text: never a crash, and each guest that is left is whole. */
 static void test_damage(void **state)
 {
     (void)state;

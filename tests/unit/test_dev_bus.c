@@ -107,7 +107,7 @@ static void accesses(void **state)
     p.calls = 0;
     assert_int_equal(inl(&bus, 0x12), 0xffffdddd);
     assert_int_equal(inw(&bus, 0xffff), 0xffdd);
-    /* nobody */
+    /* no device there */
     v = 5;
     assert_false(bus_port(&bus, 0x500, 2, false, &v));
     assert_int_equal(v, 0xffff);

@@ -99,7 +99,7 @@ static void level_cycle(void **state)
     ioapic_set(&io, 9, false);
     ioapic_set(&io, 9, true); /* remote IRR holds it back */
     assert_int_equal(sent, 1);
-    ioapic_eoi(&io, 0x38); /* somebody else's */
+    ioapic_eoi(&io, 0x38); /* another's vector */
     assert_int_equal(sent, 1);
     ioapic_eoi(&io, 0x39); /* still up: again */
     assert_int_equal(sent, 2);

@@ -179,8 +179,8 @@ static void test_doorbells(void **state)
     ring(3 << 16 | 0);
     assert_int_equal(rings, 2);
     assert_int_equal(rung_slot, 43);
-    ring(2 << 16); /* nobody to be reached */
-    ring(4 << 16); /* nobody of that number */
+    ring(2 << 16); /* no peer to be reached */
+    ring(4 << 16); /* no peer of that number */
     ring(0xffffu << 16);
     ring(0 << 16 | VMM_REGION_VECTORS);
     ring(0xffffffff);

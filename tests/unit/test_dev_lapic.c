@@ -433,7 +433,7 @@ static void ipi_xapic(void **state)
         seen |= one;
     }
     assert_int_equal(seen, 0x60);
-    /* nobody there */
+    /* no APIC there */
     wr(l, 0x310, 0x40000000);
     wr(l, 0x300, 0x4055);
     assert_int_equal(who(0x55), 0);

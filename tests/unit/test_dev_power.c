@@ -146,7 +146,7 @@ static void keyboard(void **state)
     (void)inb(&bus, 0x60);
     outb(&bus, 0x64, 0xa9);
     assert_int_equal(inb(&bus, 0x60), 1);
-    outb(&bus, 0x60, 0xf2); /* to a keyboard: nobody answers */
+    outb(&bus, 0x60, 0xf2); /* to a keyboard: no answer */
     assert_int_equal(inb(&bus, 0x64) & 3, 0);
     for (unsigned c = 0; c < 0xf0; c++) {
         outb(&bus, 0x64, c);

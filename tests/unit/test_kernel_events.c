@@ -81,7 +81,7 @@ static void test_a_waiter_is_woken_by_its_bits_only(void **state)
     assert_int_equal(wait_for(b, 1, 0).error, E_BUSY);
     signal_bits(0x9);
     assert_null(run_cpu(1));
-    assert_int_equal(made(wait_for(b, 1, NEVER)), 1); /* somebody else may take what is there */
+    assert_int_equal(made(wait_for(b, 1, NEVER)), 1); /* another thread may take what is there */
     signal_bits(0xc);
     assert_null(((struct event *)object_at(T, event))->waiter); /* served at once, whenever its CPU comes round */
     assert_true(wait_for(b, 0x10, NEVER).blocked);
@@ -140,7 +140,7 @@ static void test_events_end_under_their_waiters(void **state)
     assert_null(run_cpu(1));
     assert_int_equal(cpu_by_number(1)->timer_armed, NEVER);
 
-    /* The last handle goes while somebody waits: the event lives as long as it is waited for. */
+    /* The last handle goes while a thread waits: the event lives as long as it is waited for. */
     uint64_t e = made(call0(b, SYS_EVENT_CREATE));
     assert_true(call3(b, SYS_EVENT_WAIT, e, 1, now + 5 * MS).blocked);
     uint64_t used = b->domain->quota.used_bytes;
@@ -304,8 +304,8 @@ static void test_kicks_are_never_lost(void **state)
     assert_int_equal(call3(b, SYS_QUERY, 0, QUERY_THREAD_EXITS, 0).error, E_ARG);
 }
 
-/* Who must be told of a kick: a guest that runs, by an interrupt; a vCPU that sleeps, by the scheduler. Everybody else
- * looks by himself. */
+/* What must be told of a kick: a guest that runs, by an interrupt; a vCPU that sleeps, by the scheduler. All others
+ * look by themselves. */
 static void test_a_kick_tells_who_must_be_told(void **state)
 {
     (void)state;
@@ -507,7 +507,7 @@ static void test_doorbells(void **state)
         count++;
     assert_int_equal(r.error, E_QUOTA);
     assert_int_equal(count, FASTPATH_DOORBELL_MAX);
-    /* A doorbell of a dead event rings for nobody, and the guest goes on. */
+    /* A doorbell of a dead event reaches no thread, and the guest goes on. */
     assert_int_equal(call1(T, SYS_DESTROY, event).error, OK);
     assert_true(settled(PORT(0xc050, 2)));
 }
@@ -564,7 +564,7 @@ static void test_fetch_keeps_what_the_monitor_changed(void **state)
     assert_int_equal(call1(a, SYS_VCPU_FETCH, ~0ull).error, OK);
     assert_int_equal(v->state->valid, GROUPS_REGISTERS & ~GROUP_CR);
     assert_int_equal(v->state->cr2, 0x1234);
-    v->state->dirty = 0xffffffff; /* bits that name no group are nobody's */
+    v->state->dirty = 0xffffffff; /* bits that name no group do nothing */
     assert_int_equal(run_guest(), EXIT_HLT);
     assert_int_equal(v->state->dirty, 0);
 }

@@ -179,7 +179,7 @@ static void make_bystander(void)
     for (uint64_t i = 0; i < 0x40000; i++)
         ram[RAM_SIZE - (2ull << 20) + i] = (uint8_t)(i * 7 + i / 251);
     run_cpu(1);
-    assert_true(call3(bystander, SYS_EVENT_WAIT, 3, 1, NEVER).blocked); /* for ever: nobody else has its event */
+    assert_true(call3(bystander, SYS_EVENT_WAIT, 3, 1, NEVER).blocked); /* for ever: no other domain has its event */
 }
 
 /* ---- arguments */
@@ -449,7 +449,7 @@ static uint64_t check_domain(struct domain *d)
     assert_true(d->quota.used_bytes <= d->quota.limit_bytes);
     assert_true(d->phase || d->object.references > 0);
     check_mappings(d->mappings);
-    if (d->phase < 3) /* later nobody can be in it, and its vCPUs' pages are gone */
+    if (d->phase < 3) /* later no thread can be in it, and its vCPUs' pages are gone */
         check_tables(&d->tables, d->tables.root, 4, 0, d->mappings, d);
     for (unsigned i = 0; d->phase < 4 && i < ARRAY_SIZE(d->handles); i++)
         for (unsigned k = 0; d->handles[i] && k < HANDLES_PER_PAGE; k++) {
@@ -501,7 +501,7 @@ static void carve(unsigned n)
         call4(root_thread, SYS_MEMORY_CARVE, RAM_SLOT, n * MEMORY_SIZE, n & 1 ? MEMORY_SIZE : 0x18000, 10 + n));
 }
 
-/* Somebody destroyed it, or has begun to: root ends that and makes it anew. */
+/* A domain destroyed it, or has begun to: root ends that and makes it anew. */
 static void renew(unsigned n)
 {
     struct object *o = object_of(memory[n]);
@@ -548,7 +548,7 @@ static void one_run(uint64_t which, uint64_t calls)
         if (once_in(6))
             run_cpu(0); /* it takes part in every flush */
         struct thread *t = run_cpu(cpu);
-        assert_ptr_not_equal(t, bystander); /* nobody can have woken it */
+        assert_ptr_not_equal(t, bystander); /* no domain can have woken it */
         if (t && once_in(3000)) {
             domain_fault(t, any());
             run_all();

@@ -43,7 +43,7 @@ static void test_numbers_that_name_nothing(void **state)
     assert_int_equal(call0(T, SYS_COUNT).error, E_NOSYS);
     assert_int_equal(call0(T, (enum syscall) ~0u).error, E_NOSYS);
     assert_int_equal(call2(T, SYS_EVENT_SIGNAL, ROOT_SLOT_SELF, 1).error, E_TYPE);
-    assert_int_equal(call1(T, SYS_DESTROY, ROOT_SLOT_SELF).error, E_STATE); /* nobody ends himself, nor root */
+    assert_int_equal(call1(T, SYS_DESTROY, ROOT_SLOT_SELF).error, E_STATE); /* no domain ends itself, nor root */
     assert_int_equal(call1(T, SYS_DESTROY, PORTS_SLOT).error, E_TYPE);
 }
 

@@ -2,7 +2,7 @@
 // sources: @kernel
 // libs: -include tests/unit/fake_cpu.h
 /*
- * Memory objects and their mappings: nobody gets a frame that another still has, can still reach through any CPU's
+ * Memory objects and their mappings: no domain gets a frame that another still has, can still reach through any CPU's
  * translations, or has left data in. The made-up machine asserts, each time the kernel zeroes a frame, that no CPU
  * remembers a translation to it.
  */
@@ -215,7 +215,7 @@ static void test_what_protect_refuses(void **state)
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         assert_int_equal(protect(rows[i].target, rows[i].at, rows[i].size, rows[i].rights).error, rows[i].e);
-    /* The page of a vCPU lies in a hole: it is nobody's to protect. */
+    /* The page of a vCPU lies in a hole: no mapping's rights cover it. */
     made(call4(T, SYS_HANDLE_GRANT, d, d, RIGHT_MAP, 4));
     assert_int_equal(protect(d, 0x402000, 0x1000, 0).error, E_AGAIN);
     run_all();
@@ -418,7 +418,7 @@ static void test_a_domains_end_unmaps(void **state)
     assert_false(remembered(RAM_BASE, 0x200000));
 }
 
-/* Memory of which every handle was closed, but that nobody destroyed, keeps its frames: they were not zeroed. */
+/* Memory of which every handle was closed, but that was not destroyed, keeps its frames: they were not zeroed. */
 static void test_abandoned_memory_is_not_given_out(void **state)
 {
     (void)state;
@@ -458,7 +458,7 @@ static void test_quota_of_mappings(void **state)
     assert_true(used <= domain->quota.limit_bytes);
 }
 
-/* ---- everything at once, against an oracle: who owns each frame, and what it was last written with. */
+/* ---- everything at once, against an oracle: the owner of each frame, and what it was last written with. */
 
 enum { FRAMES = 512, OBJECTS = 24, PLACES = 40, DOMAINS = 3 };
 static struct {
@@ -493,7 +493,7 @@ static void make_object(uint8_t mark)
         return;
     assert_false(remembered(RAM_BASE + first * PAGE_SIZE, count * PAGE_SIZE));
     for (uint64_t f = first; f < first + count; f++) {
-        assert_true(owner[f] == -1 || zero(f * PAGE_SIZE, PAGE_SIZE)); /* -1: nobody had it yet; -2: somebody had */
+        assert_true(owner[f] == -1 || zero(f * PAGE_SIZE, PAGE_SIZE)); /* -1: never had an owner; -2: had one */
         owner[f] = o;
         memset(ram + f * PAGE_SIZE, mark, PAGE_SIZE);
     }
@@ -573,7 +573,7 @@ static void test_random_world(void **state)
         }
         case 4: run_cpu((unsigned)rand() % MACHINE_CPUS); break;
         case 5: now += (uint64_t)rand() % 20000000; break;
-        default: { /* somebody looks: a mapping shows its object, whole, and nothing else */
+        default: { /* looks: a mapping shows its object, whole, and nothing else */
             if (d < DOMAINS && run_cpu((unsigned)d % MACHINE_CPUS) != t[d])
                 break;
             uint64_t page = (uint64_t)rand() % 12;
@@ -597,7 +597,8 @@ static void test_random_world(void **state)
     assert_true(touched > 1000 && reused > 10);
 }
 
-/* Who maps the screen, draws: by gathered writes, and the kernel hears of it. Other memory with its tag is memory. */
+/* The program that maps the screen draws: by gathered writes, and the kernel hears of it. Other memory with its tag
+ * is memory. */
 static void test_the_screen(void **state)
 {
     (void)state;

@@ -106,7 +106,7 @@ static void *cpu(void *argument)
         if (next(&seed) % 4 == 0) {
             uint8_t *seen = touch(t, 0x10000000 + next(&seed) % 16 * MEMORY);
             if (seen) {
-                if (*seen != 0x42) /* its domain's memory, never a byte that is being zeroed or somebody else's */
+                if (*seen != 0x42) /* its domain's memory, never a byte that is being zeroed or another's */
                     panic("CPU %u sees %02x", number, *seen);
                 __atomic_add_fetch(&touched, 1, __ATOMIC_RELAXED);
             }

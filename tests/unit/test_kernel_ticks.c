@@ -50,7 +50,7 @@ static uint64_t exit_ticks(uint64_t handle, enum exit_reason reason)
     return made(call3(T, SYS_QUERY, handle, QUERY_THREAD_EXIT_TICKS, reason));
 }
 
-/* All of CPU 1 (or its books up to some moment, if nobody has run there since). */
+/* All of CPU 1 (or its books up to some moment, if no thread has run there since). */
 static uint64_t sum(void)
 {
     return cpu_ticks(QUERY_CPU_IDLE, 1) + cpu_ticks(QUERY_CPU_KERNEL, 1) + cpu_ticks(QUERY_CPU_GONE, 1) +

@@ -84,7 +84,7 @@ static void test_random(void **state)
     (void)state;
     enum { FRAMES = 2000, RANGES = 300, BASE = 7 };
     static struct ledger_range r[RANGES];
-    static int owner[FRAMES]; /* 0: nobody, else index + 1 */
+    static int owner[FRAMES]; /* 0: none, else index + 1 */
     static bool in[RANGES];
     struct ledger l = {0};
     unsigned refused = 0, inserted = 0, removed = 0;

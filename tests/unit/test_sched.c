@@ -2,9 +2,9 @@
 // sources: kernel/sched.c
 /*
  * The scheduler against models that keep their own books: millions of random steps, each checked for what is promised:
- * who runs has the highest priority of all that may run and the earliest deadline of those; nobody exceeds his budget,
- * in a period or over any stretch of time; who has a budget gets it by each deadline, as long as the shares fit; equals
- * without one take turns; the CPU idles only when nobody may run; and every tick is in somebody's books.
+ * the thread that runs has the highest priority of all that may run, and the earliest deadline of those; none exceeds
+ * its budget, in a period or over any stretch of time; a thread with a budget gets it by each deadline, as long as the
+ * shares fit; equals without one take turns; the CPU idles only when no thread may run; and every tick is booked.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +47,7 @@ static void test_priorities_and_turns(void **state)
     sched_wake(&s, &high, 29 + SLICE); /* one tick before the end of a's turn */
     assert_ptr_equal(sched_pick(&s, 29 + SLICE), &high);
     sched_block(&s, &high, 5000);
-    assert_ptr_equal(sched_pick(&s, 5000), &b); /* who is preempted goes to the end */
+    assert_ptr_equal(sched_pick(&s, 5000), &b); /* a preempted thread goes to the end */
     assert_int_equal(sched_deadline(&s), 5000 + SLICE);
     sched_block(&s, &a, 5100); /* ready */
     assert_true(should_pick(&s, 5100));
@@ -154,7 +154,7 @@ static void test_two_on_one_budget(void **state)
     assert_ptr_equal(sched_pick(&s, 1010), &devices);
     assert_int_equal(sched_deadline(&s), 1030);
     sched_block(&s, &devices, 1015);
-    assert_ptr_equal(sched_pick(&s, 1015), &other); /* the same deadline: who is preempted goes behind its equals */
+    assert_ptr_equal(sched_pick(&s, 1015), &other); /* the same deadline: a preempted one goes behind its equals */
     sched_wake(&s, &devices, 1016);
     assert_ptr_equal(sched_pick(&s, 1016), &devices);
     sched_block(&s, &devices, 1020);
@@ -189,7 +189,7 @@ static void test_borrowing(void **state)
     assert_ptr_equal(sched_pick(&s, 100), &a);
     assert_ptr_equal(sched_pick(&s, 110), &b);
     assert_ptr_equal(sched_pick(&s, 120), &c); /* of low priority, but within its share */
-    assert_ptr_equal(sched_pick(&s, 130), &a); /* nobody else may: on it goes, but for c, which does not borrow */
+    assert_ptr_equal(sched_pick(&s, 130), &a); /* no other may run: on it goes, but for c, which does not borrow */
     assert_int_equal(sched_deadline(&s), 130 + SLICE);
     assert_ptr_equal(sched_pick(&s, 130 + SLICE), &b); /* in turns */
     assert_ptr_equal(sched_pick(&s, 130 + 2 * SLICE), &a);
@@ -341,7 +341,7 @@ static void check_choice(int running, uint64_t now, int step)
     }
     if (best < 0) {
         if (running < 0 ? borrower : !entity[running].budget->borrow)
-            fail_msg("step %d: %d runs, nobody has anything left", step, running);
+            fail_msg("step %d: %d runs, no thread has anything left", step, running);
         return;
     }
     if (running < 0 || !left(running, now) || entity[running].priority != best)
@@ -474,10 +474,10 @@ static void test_random_late(void **state)
 
 /*
  * The guarantee: shares of all kinds of periods that add up to the whole CPU; some always want it, some sleep as they
- * like, one is hostile: it sleeps until just before its period's end, to have two budgets at once. Who always wants it
- * has had its whole budget at each deadline; nobody has ever had more than his share of any stretch of time, but for a
- * budget (the hostile one alone on a CPU), or for two (where another's deadline has kept him waiting, and he catches
- * up).
+ * like, one is hostile: it sleeps until just before its period's end, to have two budgets at once. A thread that always
+ * wants it has had its whole budget at each deadline. None has ever had more than its share of any stretch of time, but
+ * for a budget (the hostile one alone on a CPU), or for two (where another's deadline has kept it waiting, and it
+ * catches up).
  */
 static void guarantee_run(unsigned seed, bool alone, int steps)
 {

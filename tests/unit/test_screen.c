@@ -14,7 +14,7 @@
 #include "drivers/framebuffer.h"
 #include "drivers/screen.h"
 
-#define PADDING 0x5a /* between the lines: nobody's */
+#define PADDING 0x5a /* between the lines: never drawn */
 
 /* A font whose characters can be told apart: all 16 lines hold the code, but the space's are empty. */
 uint8_t screen_font[128][GLYPH_HEIGHT];

@@ -317,7 +317,7 @@ static void test_on_demand(void **state)
     service_failed(tried, "does not answer");
     assert_string_equal(said, "the tried one does not answer");
     assert_true(!tried->alive && died_count == 1 && began_count == 0 && alive == 0);
-    assert_true(service_start(tried)); /* by the next who wants it */
+    assert_true(service_start(tried)); /* by the next that wants it */
 }
 
 int main(void)

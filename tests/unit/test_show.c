@@ -148,7 +148,7 @@ static void memory(void **unused)
     r = range(RANGE_REGION, "news", 0x3000000, 4096);
     show_record(&show, &r);
     for (unsigned i = 0; i < 100; i++) /* more than a line holds */
-        access_of("somebody-with-a-long-name", true);
+        access_of("a-guest-with-a-long-name", true);
     used -= 1; /* nothing is shown yet of that line */
     assert_memory_equal(seen + used - 8, "batch ro", 8);
     used += 1;
@@ -161,7 +161,7 @@ static void memory(void **unused)
     assert_non_null(strstr(seen, "0000000000100000         4K  module, linux\n"
                                  "0000000001000000     16384K  web, its RAM\n"
                                  "0000000002000000        64K  region mail: web rw, batch ro\n"
-                                 "0000000003000000         4K  region news: somebody-with-a-long-name rw, "));
+                                 "0000000003000000         4K  region news: a-guest-with-a-long-name rw, "));
     assert_non_null(strstr(seen, "\nfree: 100M of 256M; the kernel's pool: root uses 5 of 9 pages\n"));
 }
 

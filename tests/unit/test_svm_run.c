@@ -341,7 +341,7 @@ static void refusals(void **state)
     assert_int_equal(block.save.rip, 0x123);
     assert_int_equal(block.control.event, 0);
     exit_event = 0;
-    block.save.rip = (uint64_t)svm_vmrun; /* refused early: the host's registers, which nobody may see, and the host's
+    block.save.rip = (uint64_t)svm_vmrun; /* refused early: the host's registers, not to be seen, and the host's
                                              interrupts, which the guest must not hold */
     block.control.interrupt = 0;
     run();

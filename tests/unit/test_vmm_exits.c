@@ -94,7 +94,7 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
     }
 }
 
-static void finish(void) /* the script's end: somebody has ended the guest */
+static void finish(void) /* the script's end: the guest was ended */
 {
     atomic_store(&vm->ending, true);
     s->exit.reason = EXIT_KICK;
@@ -810,7 +810,7 @@ static void ends(void **unused)
         RUN(bad[i]);
         assert_int_equal(control.state, GUEST_CRASHED);
         assert_non_null(strstr(control.reason, words[i]));
-        assert_int_equal(kicks[0] + kicks[1], 2); /* all vCPUs look (on the host, nobody is "itself") */
+        assert_int_equal(kicks[0] + kicks[1], 2); /* all vCPUs look (on the host, no vCPU is "itself") */
     }
 }
 
@@ -1042,7 +1042,7 @@ static void shared_bells(void **unused)
     assert_int_equal(d->status, 0);
     machine_polled(vm, VMM_EVENT_RING(0, 7) | VMM_EVENT_RING(0, 0));
     assert_int_equal(d->status, 1);
-    /* Who is woken too often waits. (A clock so fast that no time passes.) */
+    /* A vCPU that is woken too often waits. (A clock so fast that no time passes.) */
     boot.tsc_khz = 1ull << 40;
     for (unsigned i = 0; i < 60; i++)
         shared_pay_wake(vm);
@@ -1208,7 +1208,7 @@ static void saved_and_restored(void **unused)
     (void)unused;
     static uint8_t saved[32768], again[32768], bad[32768];
     static struct vcpu_state was[2];
-    const uint64_t ipi = 0x4fb00000000ull; /* of the second CPU to nobody */
+    const uint64_t ipi = 0x4fb00000000ull; /* of the second CPU to no CPU */
     assert_true(vcpu_fetch_all(v));
     touch_devices(7);
     for (unsigned i = 0; i < 2; i++) {

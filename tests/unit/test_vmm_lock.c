@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The monitor's lock, with real threads on stacks where a monitor's are: never two inside, nobody left asleep although
- * the lock is free, and whoever finds it taken sleeps until the holder wakes it. The last is what keeps a thread of
+ * The monitor's lock, with real threads on stacks where a monitor's are: never two inside, none left asleep although
+ * the lock is free, and a thread that finds it taken sleeps until the holder wakes it. The last is what keeps a thread of
  * high priority from keeping the holder off their CPU.
  */
 // sources: vmm/lock.c
@@ -83,13 +83,13 @@ static void *one_wants_in(void *number)
     return NULL;
 }
 
-/* Who comes second makes one call and no more until the holder lets go: it does not spin. */
+/* The second thread makes one call and no more until the holder lets go: it does not spin. */
 static void a_waiter_sleeps(void **state)
 {
     (void)state;
     pthread_t t;
     lock_take(&l);
-    assert_int_equal(waits + signals, 0); /* nobody was there: no system call */
+    assert_int_equal(waits + signals, 0); /* no other thread was there: no system call */
     start(&t, 3, one_wants_in);
     while (!sleeps)
         usleep(100);

@@ -72,7 +72,7 @@ static void words(void **state)
     assert_non_null(strstr(vmx_feature_lacking(FEATURE_LOCKED), "firmware"));
 }
 
-/* Nobody who reads the shell misses the end of a sentence. */
+/* No reader of the shell misses the end of a sentence. */
 static void sentences_fit(void **state)
 {
     (void)state;

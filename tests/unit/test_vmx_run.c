@@ -529,8 +529,8 @@ static void a_cpu_wakes_its_guest_itself(void **state)
     assert_false(entered_proc & BIT(PROC_HLT));
 }
 
-/* A turn ends who shares his CPU, and with reach=timer who could keep the host's interrupts out; the guest's own
- * deadline is everybody's. */
+/* A turn's end stops a vCPU that shares its CPU, and with reach=timer one that could keep the host's interrupts out;
+ * the guest's own deadline stops any. */
 static void alone_no_slice_ends_its_turn(void **state)
 {
     (void)state;
@@ -572,7 +572,7 @@ static void stores_to_doorbells(void **state)
     };
     struct event event = {.bits = 0};
     struct fastpath_doorbells bell = {&event, 4, 0xfeb00000 | DOORBELL_STORE, DOORBELL_KEY(0x1000ull, 7)};
-    here.work = WORK_WAKE; /* somebody was woken: the loop ends behind the doorbell */
+    here.work = WORK_WAKE; /* a thread was woken: the loop ends behind the doorbell */
     space.doorbell = &bell;
     space.doorbell_count = 1;
     for (unsigned i = 0; i < ARRAY_SIZE(tries); i++) {
@@ -601,7 +601,7 @@ static void stores_to_doorbells(void **state)
     space.doorbell_count = 0;
 }
 
-/* An exit leaves TR without the I/O bitmap: who has ports gets it back, nobody else pays for it. */
+/* An exit leaves TR without the I/O bitmap: a domain with ports gets it back, no other pays for it. */
 static void ports_outlive_an_exit(void **state)
 {
     (void)state;

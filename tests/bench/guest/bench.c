@@ -138,7 +138,7 @@ static void interrupts(void)
     report("hlt_wake", samples, SAMPLES, 0);
 }
 
-/* The first touch of memory that nobody has used yet, 2 MiB apart; then the second, which costs the walk only. */
+/* The first touch of memory that was never used before, 2 MiB apart; then the second, which costs the walk only. */
 static void fault_fill(const struct multiboot *info)
 {
     uint64_t from = 256ull << 20, end = (uint64_t)info->mem_upper << 10;
@@ -311,7 +311,7 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     else
         operations(info);
     print("bench end\n");
-    if (!mullion) /* elsewhere nobody wants to look at it any more */
+    if (!mullion) /* other hypervisors have no use for it after this */
         guest_poweroff();
     for (;;)
         __asm__ volatile("cli; hlt");

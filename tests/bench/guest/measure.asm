@@ -30,7 +30,7 @@ isr_stamp:
     pop rax
     iretq
 
-; Begins each round of mode=loop, for who traces it (tests/bench/profile.py).
+; Begins each round of mode=loop, for the tracer (tests/bench/profile.py).
 global loop_mark, loop_begin
 loop_begin:
     xchg bx, bx                 ; Bochs' debugger stops here
