@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The monitor's lock, with real threads on stacks where a monitor's are: never two inside, none left asleep although
- * the lock is free, and a thread that finds it taken sleeps until the holder wakes it. The last is what keeps a thread of
- * high priority from keeping the holder off their CPU.
+ * the lock is free, and a thread that finds it taken sleeps until the holder wakes it. The last is what keeps a thread
+ * of high priority from keeping the holder off their CPU.
  */
 // sources: vmm/lock.c
 // libs: -pthread
