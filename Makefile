@@ -18,7 +18,7 @@ RING0 := \
   drivers/serial.c drivers/screen.c drivers/framebuffer.c drivers/font.asm \
   mm/hostmap.c mm/ledger.c mm/pagetable.c mm/pool.c \
   kernel/main.c kernel/log.c kernel/options.c kernel/format.c kernel/string.c kernel/object.c kernel/domain.c kernel/thread.c kernel/event.c kernel/memory.c \
-  kernel/space.c kernel/vcpu.c kernel/irq.c kernel/sched.c kernel/syscall.c kernel/root.c \
+  kernel/space.c kernel/vcpu.c kernel/hardware.c kernel/irq.c kernel/sched.c kernel/syscall.c kernel/root.c \
   $(sort $(wildcard vmx/*.c vmx/*.asm svm/*.c svm/*.asm))
 
 # Warnings stop the build where they are looked for (`make check`, `make test`, CI: WERROR=1), not at a user's newer compiler.

@@ -3,6 +3,7 @@
 
 #include "arch/x86_64/instr.h"
 #include "kernel/event.h"
+#include "kernel/hardware.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
 #include "kernel/thread.h"
@@ -122,17 +123,47 @@ enum error handle_close(struct domain *d, uint64_t slot)
     return OK;
 }
 
+/* Ports stay in the bitmap until another domain with ports comes. */
+static void load_ports(struct cpu *c, const struct domain *d)
+{
+    c->open_ports = d ? d->port_count : 0;
+    cpu_ports_reach(c, c->open_ports);
+    if (c->open_ports == 0)
+        return;
+    cpu_reload_tr(c);
+    if (c->ports_owner == d->tag && c->ports_held == c->open_ports)
+        return;
+    while (c->ports_held) {
+        c->ports_held--;
+        cpu_ports(c, c->ports[c->ports_held].first, c->ports[c->ports_held].last, false);
+    }
+    for (; c->ports_held < c->open_ports; c->ports_held++) {
+        const struct ports *p = d->ports[c->ports_held];
+        cpu_ports(c, p->first, p->last, true);
+        c->ports[c->ports_held].first = p->first;
+        c->ports[c->ports_held].last = p->last;
+    }
+    c->ports_owner = d->tag;
+}
+
+enum error domain_open_ports(struct domain *d, struct ports *p)
+{
+    if (d->port_count == DOMAIN_PORTS_MAX)
+        return E_QUOTA;
+    object_get(&p->object);
+    d->ports[d->port_count] = p;
+    __atomic_store_n(&d->port_count, d->port_count + 1, __ATOMIC_RELEASE); /* other CPUs may be looking */
+    if (this_cpu()->domain == d) /* other CPUs load the ports when they next switch to it */
+        load_ports(this_cpu(), d);
+    return OK;
+}
+
 void domain_switch(struct cpu *c, struct domain *d)
 {
-    for (uint32_t i = 0; i < c->open_ports; i++)
-        cpu_ports(c, c->domain->ports[i].first, c->domain->ports[i].last, false);
     c->domain = d;
     c->other_domain_ran = true;
-    c->open_ports = d ? d->port_count : 0;
-    for (uint32_t i = 0; i < c->open_ports; i++)
-        cpu_ports(c, d->ports[i].first, d->ports[i].last, true);
-    if (c->open_ports)
-        cpu_reload_tr(c);
+    if (c->open_ports || (d && d->port_count))
+        load_ports(c, d);
     write_cr3(pool_hpa(d ? d->tables.root : kernel_tables.root).v);
 }
 
@@ -246,6 +277,8 @@ static enum error destroy_step(struct domain *d)
         }
         return E_AGAIN;
     case PHASE_TABLES:
+        while (d->port_count)
+            object_put(&d->ports[--d->port_count]->object);
         for (unsigned n = 0; n < HANDLES_PER_STEP && d->mappings; n++)
             mapping_free(d->mappings);
         if (d->mappings || !pt_free_step(&d->tables, 256, TABLES_PER_STEP))

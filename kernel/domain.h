@@ -12,6 +12,7 @@
 struct thread;
 struct event;
 struct mapping;
+struct ports;
 struct cpu;
 
 struct handle {
@@ -19,7 +20,6 @@ struct handle {
     uint64_t rights;
 };
 #define HANDLES_PER_PAGE (PAGE_SIZE / sizeof(struct handle))
-#define DOMAIN_PORTS_MAX 8
 
 struct domain {
     struct object object;
@@ -38,12 +38,10 @@ struct domain {
     struct event *death;
     uint64_t death_bits;
     uint64_t fault[4];
-    struct {
-        uint16_t first, last;
-    } ports[DOMAIN_PORTS_MAX];
+    struct ports *ports[DOMAIN_PORTS_MAX]; /* open; a reference each */
     uint32_t port_count;
     uint32_t owner;     /* its maker's number for it: TAG_* */
-    uint32_t tag;       /* for the log: its number of creation */
+    uint32_t tag;       /* its number of creation: no other domain has it */
     char log_line[128]; /* its line for the log, until it is whole: lines of several domains do not mix */
     uint32_t log_used;
     /* destruction: how far it has come */
@@ -77,5 +75,7 @@ static inline bool domain_runs(const struct domain *d)
 
 /* No lock: loads page tables and ports on this CPU. NULL: the kernel's own. */
 void domain_switch(struct cpu *c, struct domain *d);
+/* Opens them in the domain: E_QUOTA: it has as many as it can. Takes a reference. */
+enum error domain_open_ports(struct domain *d, struct ports *p) must_check;
 
 #endif

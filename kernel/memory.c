@@ -7,6 +7,7 @@
 
 #include "kernel/audit_view.h"
 #include "kernel/domain.h"
+#include "kernel/hardware.h"
 #include "kernel/klog_ring.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
@@ -35,11 +36,13 @@ struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint3
     return NULL;
 }
 
-/* The last handle has gone. Memory that nobody destroyed keeps its place in the ledger, and so its shell: the frames
- * were not zeroed, so nobody may get them. */
+/* The last handle has gone, and no table shows it. Memory that nobody destroyed keeps its place in the ledger, and so
+ * its shell: the frames were not zeroed, so nobody may get them. */
 void memory_free(struct memory *m)
 {
-    if (m->phase == PHASE_GONE)
+    if (m->device)
+        ledger_remove(&shown.ledger, &m->range);
+    if (m->device || m->phase == PHASE_GONE)
         object_free(m->payer, m, sizeof *m);
     else
         klog(LOG_WARN, "memory 0x%lx+0x%lx was abandoned without being destroyed; it stays out of use", m->range.base.v,
@@ -56,20 +59,28 @@ struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t o
     return memory_new(payer, hpa(ram->range.base.v + offset), size, tag, false, e);
 }
 
+struct memory *memory_device(struct domain *payer, uint64_t base, uint64_t size, uint32_t tag, enum error *e)
+{
+    *e = hardware_is_device(base, size);
+    struct memory *m = *e == OK ? memory_new(payer, hpa(base), size, tag, false, e) : NULL;
+    if (m)
+        m->device = true;
+    return m;
+}
+
 enum error mapping_make(const struct map_target *target, struct memory *m, uint64_t address, uint64_t offset,
                         uint64_t size, uint32_t rights)
 {
     if (m->is_ram)
         return E_TYPE;
+    uint32_t type = rights & (MAP_UNCACHED | MAP_COMBINING);
     if (size == 0 || ((address | offset | size) & PAGE_MASK) || offset >= m->range.size ||
-        size > m->range.size - offset)
+        size > m->range.size - offset || (m->device ? !type || (type & (type - 1)) || (rights & RIGHT_EXEC) : type))
         return E_ARG;
     struct mapping *x = object_new(target->payer, sizeof *x);
     if (!x)
         return E_QUOTA;
-    bool screen = m->keep && m->range.tag == TAG_SCREEN;
-    enum error e = pt_map(target->tables, address, hpa(m->range.base.v + offset), size,
-                          rights | (screen ? PT_COMBINING : 0));
+    enum error e = pt_map(target->tables, address, hpa(m->range.base.v + offset), size, rights);
     if (e != OK) {
         object_free(target->payer, x, sizeof *x);
         return e;
@@ -92,8 +103,6 @@ enum error mapping_make(const struct map_target *target, struct memory *m, uint6
         x->target_next->target_back = &x->target_next;
     m->mappings = x;
     *target->list = x;
-    if (screen)
-        log_taken();
     return OK;
 }
 
@@ -161,7 +170,7 @@ static void scrub(struct memory *m)
 
 enum error memory_destroy_step(struct memory *m)
 {
-    if (m->keep || m->is_ram)
+    if (m->keep || m->is_ram || m->device)
         return E_STATE;
     switch (m->phase) {
     case PHASE_ALIVE:

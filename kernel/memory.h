@@ -18,6 +18,7 @@ struct memory {
     struct ledger_range range; /* linked in the ledger, unless is_ram */
     bool is_ram;               /* a piece of the firmware's map: only carved from, never mapped */
     bool keep;                 /* the kernel's own: never destroyed */
+    bool device;               /* no RAM: never mapped write-back, never zeroed */
     uint8_t phase;             /* of destruction */
     struct mapping *mappings;
     uint64_t flush_target, flush_cpus, scrubbed;
@@ -43,6 +44,9 @@ void memory_free(struct memory *m);
 enum error memory_destroy_step(struct memory *m) must_check;
 struct memory *memory_carve(struct domain *payer, struct memory *ram, uint64_t offset, uint64_t size, uint32_t tag,
                             enum error *e);
+
+/* Device memory [base, +size). */
+struct memory *memory_device(struct domain *payer, uint64_t base, uint64_t size, uint32_t tag, enum error *e);
 
 /* What memory is mapped into: a domain or a space. */
 struct map_target {

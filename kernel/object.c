@@ -3,6 +3,7 @@
 
 #include "kernel/domain.h"
 #include "kernel/event.h"
+#include "kernel/hardware.h"
 #include "kernel/irq.h"
 #include "kernel/lock.h"
 #include "kernel/log.h"
@@ -51,6 +52,8 @@ void object_put(struct object *o)
         object_free(e->payer, e, sizeof *e);
         break;
     }
+    case OBJ_IRQ: irq_free(container_of(o, struct irq, object)); break;
+    case OBJ_PORTS: ports_free(container_of(o, struct ports, object)); break;
     case OBJ_MEMORY: memory_free(container_of(o, struct memory, object)); break;
     default: panic("object of type %u freed: it should live for ever", o->type);
     }

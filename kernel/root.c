@@ -11,18 +11,20 @@
 #include "drivers/serial.h"
 #include "kernel/audit_view.h"
 #include "kernel/domain.h"
+#include "kernel/hardware.h"
 #include "kernel/irq.h"
 #include "kernel/klog_ring.h"
 #include "kernel/memory.h"
-#include "kernel/options.h"
 #include "kernel/string.h"
 #include "kernel/syscall.h"
 #include "kernel/thread.h"
 #include "kernel/vcpu.h"
 #include "mm/hostmap.h"
 
-#define SERIAL_ISA_IRQ 4
-#define ROOT_PRIORITY  6
+#define ROOT_PRIORITY    6
+#define MSI_WINDOW       0xfee00000ull /* writes there are interrupts (Intel SDM vol. 3, 11.11.1) */
+#define MSI_WINDOW_BYTES 0x100000ull
+#define HPET             0xfed00000ull /* it can send such messages */
 
 extern char programs_start[], programs_end[], shown_start[], shown_end[];
 
@@ -30,7 +32,6 @@ static union {
     struct root_boot boot;
     char pages[(sizeof(struct root_boot) + PAGE_MASK) & ~PAGE_MASK];
 } root_info __attribute__((section(".bss.page"), aligned(4096)));
-static struct ports ports[ROOT_SLOT_FIRST_FREE]; /* by their slots */
 
 static void grant(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
 {
@@ -46,16 +47,6 @@ static struct memory *object_over(struct domain *root, uint64_t base, uint64_t s
     if (!m)
         panic("cannot make root's memory object 0x%lx+0x%lx (error %u)", base, size, e);
     return m;
-}
-
-static void hand_ports(struct domain *root, uint32_t slot, uint16_t first, uint16_t last)
-{
-    struct ports *p = &ports[slot];
-    object_init(&p->object, OBJ_PORTS);
-    object_get(&p->object); /* the kernel's own: it lives for ever, whoever closes what */
-    p->first = first;
-    p->last = last;
-    grant(root, &p->object, RIGHTS_ALL, slot);
 }
 
 /* Never destroyed. */
@@ -130,13 +121,21 @@ static void fill_root_info(const struct root_setup *s, struct domain *root)
     copy_string(b->backend_error, sizeof b->backend_error, s->backend_error);
     copy_string(b->cmdline, sizeof b->cmdline, s->boot->cmdline);
     b->serial_port = serial_port();
-    b->serial_irq = SERIAL_ISA_IRQ;
+    for (unsigned i = 0; i < ARRAY_SIZE(b->isa); i++) {
+        b->isa[i].gsi = s->acpi->isa[i].gsi;
+        b->isa[i].how = (s->acpi->isa[i].level ? LINE_LEVEL : 0) | (s->acpi->isa[i].low ? LINE_LOW : 0);
+    }
+    if (s->screen_bytes)
+        b->screen = s->boot->screen;
+    b->screen_bytes = s->screen_bytes;
     b->pm1a_port = s->acpi->pm1a_control;
     b->pm1a_sleep_type = s->acpi->s5_type;
 }
 
-static void grant_devices(const struct root_setup *s, struct domain *root)
+static void grant_fixed(const struct root_setup *s, struct domain *root)
 {
+    object_get(&hardware_object);
+    grant(root, &hardware_object, RIGHTS_ALL, ROOT_SLOT_HARDWARE);
     object_get(&log_object);
     grant(root, &log_object, RIGHTS_ALL, ROOT_SLOT_LOG);
     object_init(&log_bell.object, OBJ_IRQ);
@@ -146,27 +145,18 @@ static void grant_devices(const struct root_setup *s, struct domain *root)
     grant_permanent(root, s->pool.base, s->pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
     grant_permanent(root, image_hpa(shown_start).v, (uint64_t)(shown_end - shown_start), TAG_KERNEL, 0,
                     ROOT_SLOT_SHOWN);
-    if (s->screen_bytes) {
-        uint64_t at = s->boot->screen.address, from = page_down(at);
-        grant_permanent(root, from, page_up(at + s->screen_bytes) - from, TAG_SCREEN, RIGHT_WRITE, ROOT_SLOT_SCREEN);
-        root_info.boot.screen = s->boot->screen;
-    }
-    uint16_t serial = serial_port();
-    if (serial) {
-        hand_ports(root, ROOT_SLOT_SERIAL_PORTS, serial, (uint16_t)(serial + 7));
-        struct irq *i = irq_new(s->acpi->isa[SERIAL_ISA_IRQ].gsi, s->acpi->isa[SERIAL_ISA_IRQ].level,
-                                s->acpi->isa[SERIAL_ISA_IRQ].low);
-        if (i) {
-            object_get(&i->object);
-            grant(root, &i->object, RIGHTS_ALL, ROOT_SLOT_SERIAL_IRQ);
-        } else {
-            klog(LOG_WARN, "the serial port's interrupt cannot be routed: no I/O APIC serves it");
-        }
-    }
-    hand_ports(root, ROOT_SLOT_RESET_PORTS, 0xcf9, 0xcf9);
-    hand_ports(root, ROOT_SLOT_CLOCK_PORTS, 0x70, 0x71);
-    if (s->acpi->pm1a_control)
-        hand_ports(root, ROOT_SLOT_POWER_PORTS, s->acpi->pm1a_control, (uint16_t)(s->acpi->pm1a_control + 1));
+}
+
+/* What root can have no device memory of: RAM, and what could raise any vector on any CPU. */
+static void keep_memory(const struct root_setup *s)
+{
+    for (unsigned i = 0; i < s->boot->ram_count; i++)
+        hardware_keep(s->boot->ram[i].base, s->boot->ram[i].size);
+    for (unsigned i = 0; i < s->acpi->ioapic_count; i++)
+        hardware_keep(page_down(s->acpi->ioapic[i].base), PAGE_SIZE);
+    hardware_keep(page_down(s->acpi->apic_base), PAGE_SIZE);
+    hardware_keep(MSI_WINDOW, MSI_WINDOW_BYTES);
+    hardware_keep(HPET, PAGE_SIZE);
 }
 
 void root_create(const struct root_setup *s)
@@ -180,7 +170,8 @@ void root_create(const struct root_setup *s)
     root->cpu_mask = cpu_count == 64 ? ~0ull : (1ull << cpu_count) - 1;
     object_get(&root->object);
     grant(root, &root->object, RIGHTS_ALL, ROOT_SLOT_SELF);
-    grant_devices(s, root);
+    grant_fixed(s, root);
+    keep_memory(s);
 
     uint32_t slot = ROOT_SLOT_FIRST_FREE;
     struct memory *largest = NULL;
@@ -203,10 +194,6 @@ void root_create(const struct root_setup *s)
     grant_permanent(root, image_hpa(programs_start).v, (uint64_t)(programs_end - programs_start), TAG_MODULE,
                     RIGHT_EXEC, ROOT_SLOT_PROGRAMS);
     grant_permanent(root, image_hpa(&root_info).v, sizeof root_info, TAG_ROOT, 0, slot);
-    if (option(s->boot->cmdline, "debug-exit", NULL, 0)) {
-        hand_ports(root, ROOT_SLOT_QEMU_EXIT_PORTS, 0xf4, 0xf4);
-        hand_ports(root, ROOT_SLOT_BOCHS_EXIT_PORTS, 0x8900, 0x8900);
-    }
     if (!largest)
         panic("the firmware's map leaves no memory for guests");
     fill_root_info(s, root);

@@ -6,10 +6,10 @@
 #include "kernel/syscall.h"
 
 #include "arch/x86_64/instr.h"
-#include "drivers/serial.h"
 #include "kernel/audit_view.h"
 #include "kernel/domain.h"
 #include "kernel/event.h"
+#include "kernel/hardware.h"
 #include "kernel/irq.h"
 #include "kernel/klog_ring.h"
 #include "kernel/memory.h"
@@ -161,9 +161,10 @@ static struct result sys_map(struct object *target, uint64_t address, uint64_t m
 {
     struct map_target at = target_of(target);
     struct object *m;
-    if (!(rights & RIGHT_READ) || (rights & ~(uint64_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC)))
+    if (!(rights & RIGHT_READ) ||
+        (rights & ~(uint64_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC | MAP_UNCACHED | MAP_COMBINING)))
         return result_of(E_ARG);
-    enum error e = handle_get(caller()->domain, memory, 1u << OBJ_MEMORY, (uint32_t)rights, &m);
+    enum error e = handle_get(caller()->domain, memory, 1u << OBJ_MEMORY, (uint32_t)rights & RIGHTS_ALL, &m);
     if (e != OK)
         return result_of(e);
     if (target->type == OBJ_DOMAIN) {
@@ -208,7 +209,8 @@ static struct result sys_event_wait(struct event *event, uint64_t mask, uint64_t
 
 static struct result sys_irq_bind(struct irq *irq, struct event *event, uint64_t bits)
 {
-    return result_of(irq_bind(irq, event, bits));
+    irq_bind(irq, event, bits);
+    return done(0);
 }
 
 static struct result sys_irq_ack(struct irq *irq)
@@ -219,16 +221,38 @@ static struct result sys_irq_ack(struct irq *irq)
 
 static struct result sys_ports_open(struct domain *domain, struct ports *ports)
 {
-    if (domain->port_count == DOMAIN_PORTS_MAX)
-        return result_of(E_QUOTA);
-    domain->ports[domain->port_count].first = ports->first;
-    domain->ports[domain->port_count].last = ports->last;
-    domain->port_count++;
-    if (serial_port() && ports->first <= serial_port() && serial_port() <= ports->last)
-        log_taken();
-    if (this_cpu()->domain == domain) /* others load the ports when they next switch to it */
-        domain_switch(this_cpu(), domain);
-    return done(0);
+    return result_of(domain_open_ports(domain, ports));
+}
+
+static struct result hardware_irq(struct domain *d, uint64_t gsi, uint64_t cpu, uint64_t how)
+{
+    if (cpu >= cpu_count || how & ~(uint64_t)(LINE_LEVEL | LINE_LOW))
+        return result_of(E_ARG);
+    enum error e;
+    struct irq *i = irq_new(d, cpu_by_number((unsigned)checked_index(cpu, MAX_CPUS)), gsi, how, &e);
+    return i ? give(d, &i->object, RIGHTS_ALL) : result_of(e);
+}
+
+static struct result sys_hardware(struct object *hardware, uint64_t class, uint64_t a, uint64_t b, uint64_t c)
+{
+    struct domain *d = caller()->domain;
+    (void)hardware; /* there is one */
+    enum error e = handle_room(d);
+    if (e != OK)
+        return result_of(e);
+    switch (class) {
+    case HARDWARE_PORTS: {
+        struct ports *p = ports_new(d, a, b, &e);
+        return p ? give(d, &p->object, RIGHTS_ALL) : result_of(e);
+    }
+    case HARDWARE_MEMORY: {
+        struct memory *m = memory_device(d, a, b, (uint32_t)c, &e);
+        return m ? give(d, &m->object, RIGHTS_ALL) : result_of(e);
+    }
+    case HARDWARE_LINE: return a == IRQ_NO_LINE ? result_of(E_UNSUPPORTED) : hardware_irq(d, a, b, c);
+    case HARDWARE_MESSAGE: return hardware_irq(d, IRQ_NO_LINE, b, 0);
+    default: return result_of(E_ARG);
+    }
 }
 
 static struct result sys_space_create(void)
@@ -298,6 +322,11 @@ static struct result query_memory(const struct memory *m, uint64_t what)
     }
 }
 
+static struct result query_irq(const struct irq *i, uint64_t what)
+{
+    return what == QUERY_IRQ_MESSAGE && i->gsi == IRQ_NO_LINE && i->cpu ? done(irq_message(i)) : result_of(E_ARG);
+}
+
 /* Ticks: booked so far, and what runs at this moment: on a CPU of its own a thread may run for ever without anything
  * being booked. */
 static struct result query_thread(const struct thread *t, uint64_t what, uint64_t index)
@@ -339,6 +368,8 @@ static struct result sys_query(struct object *o, uint64_t what, uint64_t index)
         return query_memory(container_of(o, struct memory, object), what);
     if (o->type == OBJ_THREAD)
         return query_thread(container_of(o, struct thread, object), what, index);
+    if (o->type == OBJ_IRQ)
+        return query_irq(container_of(o, struct irq, object), what);
     const struct domain *d = container_of(o, struct domain, object);
     if (what >= QUERY_CPU_IDLE && what <= QUERY_CPU_PATH)
         return query_cpu(d, what, index);
@@ -364,13 +395,16 @@ static void append_line(struct domain *d)
     kernel_lock();
 }
 
-static struct result sys_log(struct object *log, uint64_t count, uint64_t w0, uint64_t w1, uint64_t w2, uint64_t w3)
+static struct result sys_log(uint64_t log, uint64_t count, uint64_t w0, uint64_t w1, uint64_t w2, uint64_t w3)
 {
     const uint64_t word[4] = {w0, w1, w2, w3};
     struct domain *d = caller()->domain;
-    (void)log; /* there is one */
-    if (count == 0 || count > sizeof word)
-        return result_of(E_ARG);
+    struct object *o;
+    enum error e = handle_get(d, log, 1u << OBJ_LOG, count ? RIGHT_SIGNAL : RIGHT_MANAGE, &o);
+    if (e != OK || count > sizeof word)
+        return result_of(e != OK ? e : E_ARG);
+    if (count == 0)
+        log_taken();
     for (unsigned i = 0; i < count; i++) {
         char c = (char)(word[i / 8] >> (i % 8 * 8));
         d->log_line[d->log_used++] = c == '\n' || c == '\t' || (c >= 32 && c < 127) ? c : '?';

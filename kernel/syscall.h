@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The singletons behind root's fixed handles that are no objects of a table. */
+/* The singleton behind root's handle to the log. */
 #ifndef KERNEL_SYSCALL_H
 #define KERNEL_SYSCALL_H
 
 #include "kernel/object.h"
-
-struct ports {
-    struct object object;
-    uint16_t first, last;
-};
 
 extern struct object log_object;
 

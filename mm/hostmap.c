@@ -117,10 +117,15 @@ void *hostmap_device(hpa_t base, uint64_t size)
     return where;
 }
 
+bool hostmap_reaches(uint64_t address)
+{
+    unsigned bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+    return address >> bits == 0;
+}
+
 void *hostmap_video(hpa_t base, uint64_t size)
 {
-    unsigned address_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
-    if ((base.v + size - 1) >> address_bits != 0)
+    if (!hostmap_reaches(base.v + size - 1))
         return NULL;
     return map_device(base, size, (WINDOWS_VA - next_device_va) / 2, PT_COMBINING);
 }

@@ -24,6 +24,7 @@ void *hostmap_device(hpa_t base, uint64_t size);      /* uncached; panics when t
 void *hostmap_video(
     hpa_t base,
     uint64_t size); /* write-combining once cpu_init has run; NULL when there is no room or no such address */
+bool hostmap_reaches(uint64_t address); /* the CPU has so wide physical addresses */
 hpa_t image_hpa(const void *in_image);
 
 /* This CPU's window onto 2 MiB of physical memory: shows the 2 MiB page that holds `a`; the result points at `a`.

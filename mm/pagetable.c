@@ -29,6 +29,7 @@
 /* EPT format: Intel SDM vol. 3, 29.3.2, tables 29-1 to 29-6. */
 #define EPT_W    (1ull << 1) /* never without R: that is an EPT misconfiguration (29.3.3.1) */
 #define EPT_X    (1ull << 2)
+#define EPT_WC   (1ull << 3)
 #define EPT_WB   (6ull << 3) /* memory type, bits 5:3; 0 is UC */
 #define EPT_IPAT (1ull << 6) /* the guest's PAT is ignored: it cannot make an aliased mapping of another type */
 
@@ -54,9 +55,16 @@ static uint64_t npt_leaf(hpa_t frame, unsigned level, uint32_t rights)
     return host_leaf(frame, level, (rights & ~PT_GLOBAL) | PT_USER);
 }
 
+static uint64_t ept_type(uint32_t rights)
+{
+    if (rights & PT_UNCACHED)
+        return 0;
+    return rights & PT_COMBINING ? EPT_WC : EPT_WB;
+}
+
 static uint64_t ept_leaf(hpa_t frame, unsigned level, uint32_t rights)
 {
-    return frame.v | ENTRY_PRESENT | EPT_IPAT | (rights & PT_UNCACHED ? 0 : EPT_WB) | (level > 1 ? ENTRY_LARGE : 0) |
+    return frame.v | ENTRY_PRESENT | EPT_IPAT | ept_type(rights) | (level > 1 ? ENTRY_LARGE : 0) |
            (rights & RIGHT_WRITE ? EPT_W : 0) | (rights & RIGHT_EXEC ? EPT_X : 0);
 }
 

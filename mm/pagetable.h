@@ -11,8 +11,8 @@
 /* Rights of a leaf, besides RIGHT_READ/WRITE/EXEC of the ABI. */
 #define PT_USER      0x1000u /* host: ring 3 may use it */
 #define PT_GLOBAL    0x2000u
-#define PT_UNCACHED  0x4000u /* device memory of the host */
-#define PT_COMBINING 0x8000u /* host only: video memory, writes may be gathered */
+#define PT_UNCACHED  MAP_UNCACHED
+#define PT_COMBINING MAP_COMBINING
 
 struct pt_format {
     unsigned max_leaf_level; /* 1: 4 KiB only, 2: 2 MiB too, 3: 1 GiB too */

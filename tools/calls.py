@@ -11,8 +11,8 @@ import tomllib
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIST = os.path.join(HERE, 'include', 'mullion', 'calls.toml')
 REGISTERS = ('rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9')
-TYPES = ('domain', 'thread', 'space', 'vcpu', 'memory', 'event', 'irq', 'ports', 'log')
-KINDS = ('number', 'address', 'size', 'offset', 'rights', 'deadline', 'place', 'doorbell')
+TYPES = ('domain', 'thread', 'space', 'vcpu', 'memory', 'event', 'irq', 'ports', 'log', 'hardware')
+KINDS = ('number', 'address', 'size', 'offset', 'rights', 'deadline', 'place', 'doorbell', 'hardware')
 CALL_KEYS = {'name', 'arguments', 'does', 'value', 'errors', 'makes', 'reshapes', 'steps', 'special'}
 ARGUMENT_KEYS = {'name', 'object', 'handle', 'rights', 'needs', 'optional', 'kind', 'below', 'type'}
 NOTE = '/* Made by tools/calls.py from include/mullion/calls.toml. */\n'
@@ -97,7 +97,7 @@ def handed_over(index, argument):
     if 'object' not in argument:
         return f'a[{index}]'
     kinds = types_of(argument)
-    if len(kinds) > 1 or kinds[0] == 'log':
+    if len(kinds) > 1 or kinds[0] in ('log', 'hardware'):
         return f'o[{index}]'
     found = f'container_of(o[{index}], struct {kinds[0]}, object)'
     return f'o[{index}] ? {found} : NULL' if argument.get('optional') else found

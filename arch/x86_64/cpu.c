@@ -58,7 +58,7 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
     t->ist[0] = va + AREA_STACK_DF;
     t->ist[1] = va + AREA_STACK_NMI;
     t->ist[2] = va + AREA_STACK_MC;
-    t->iomap_base = offsetof(struct tss, iomap);
+    t->iomap_base = sizeof *t;
     memset(t->iomap, 0xff, sizeof t->iomap);
 
     uint64_t base = (uint64_t)t, limit = sizeof *t - 1, *gdt = cpu_gdt(c);
@@ -124,11 +124,22 @@ void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end)
     tss_of(c)->rsp[0] = thread_frame_end;
 }
 
-void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open)
+/* By 64 ports at once. */
+void cpu_ports(struct cpu *c, uint32_t first, uint32_t last, bool open)
 {
     uint8_t *map = tss_of(c)->iomap;
-    for (uint32_t p = first; p <= last; p++)
-        map[p / 8] = open ? (uint8_t)(map[p / 8] & ~(1u << p % 8)) : (uint8_t)(map[p / 8] | 1u << p % 8);
+    for (uint32_t next; first <= last; first = next) {
+        next = (first | 63) + 1;
+        uint64_t word, bits = ~0ull << first % 64 & ~0ull >> (next > last + 1 ? next - last - 1 : 0);
+        memcpy(&word, map + first / 64 * 8, sizeof word);
+        word = open ? word & ~bits : word | bits;
+        memcpy(map + first / 64 * 8, &word, sizeof word);
+    }
+}
+
+void cpu_ports_reach(struct cpu *c, bool reach)
+{
+    tss_of(c)->iomap_base = reach ? offsetof(struct tss, iomap) : sizeof(struct tss);
 }
 
 void cpu_post(struct cpu *c, uint32_t work)

@@ -36,11 +36,12 @@
 #define SEL_USER_CODE   0x23
 #define SEL_TSS         0x28
 
-#define VECTOR_IRQ_BASE  0x30 /* irq objects: 0x30 + number */
-#define VECTOR_IRQ_COUNT 32
+#define VECTOR_IRQ_BASE  0x30 /* irq objects, on each CPU its own; below SYSCALL_VECTOR */
+#define VECTOR_IRQ_COUNT 80
 #define VECTOR_TIMER     0xf0
 #define VECTOR_IPI       0xf1
 #define VECTOR_SPURIOUS  0xff
+_Static_assert(VECTOR_IRQ_BASE + VECTOR_IRQ_COUNT <= SYSCALL_VECTOR, "no interrupt is a system call");
 
 /* Work that others leave for a CPU; it is looked at before ring 3 or a guest is entered. */
 #define WORK_WAKE  1u /* threads in the wake list */
@@ -51,6 +52,7 @@
 struct thread;
 struct vcpu;
 struct domain;
+struct irq;
 
 struct cpu {
     uint32_t number;
@@ -72,7 +74,13 @@ struct cpu {
     uint32_t path;                    /* ...and why: a system call, or enum ring0_path */
     uint64_t longest[PATH_COUNT + 1]; /* ticks from there until it was left: see path_end; the last one is the boot's */
     struct sched sched;
-    uint32_t open_ports; /* ranges of `domain` open in the I/O bitmap */
+    uint32_t open_ports; /* ranges of `domain` that the I/O bitmap opens; 0: the bitmap is out of reach */
+    /* What the bitmap holds: it stays there while domains without ports run. */
+    uint32_t ports_owner, ports_held; /* a domain's tag, and how many of its ranges */
+    struct {
+        uint16_t first, last;
+    } ports[DOMAIN_PORTS_MAX];
+    struct irq *irq[VECTOR_IRQ_COUNT]; /* by vector; kernel lock */
 };
 _Static_assert(sizeof(struct cpu) <= 4096, "one page");
 
@@ -105,7 +113,9 @@ void cpu_reload_tr(struct cpu *c);
 /* Hangs `thread_frame_end` into the TSS: where an interrupt from ring 3 pushes. */
 void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end);
 /* Opens or closes ports [first, last] in the CPU's I/O bitmap. */
-void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open);
+void cpu_ports(struct cpu *c, uint32_t first, uint32_t last, bool open);
+/* Puts the bitmap where IN and OUT find it, or out of their reach: then every port is closed. */
+void cpu_ports_reach(struct cpu *c, bool reach);
 
 /* Leaves work for a CPU and makes it look: an IPI if it is not the caller's. Any context. */
 void cpu_post(struct cpu *c, uint32_t work);

@@ -11,6 +11,7 @@
 #define MASKED      (1u << 16)
 #define LEVEL       (1u << 15)
 #define ACTIVE_LOW  (1u << 13)
+#define VECTOR      0xffu
 
 static struct ioapic {
     volatile uint32_t *registers;
@@ -30,7 +31,7 @@ static void write(struct ioapic *a, uint32_t reg, uint32_t v)
     a->registers[4] = v;
 }
 
-static struct ioapic *find(uint32_t gsi)
+static struct ioapic *find(uint64_t gsi)
 {
     for (unsigned i = 0; i < ioapic_count; i++)
         if (gsi >= ioapics[i].first && gsi - ioapics[i].first < ioapics[i].count)
@@ -52,23 +53,28 @@ void ioapic_add(hpa_t base, uint32_t first_gsi)
         write(a, REG_TABLE + 2 * i, MASKED);
 }
 
-enum error ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
+enum error ioapic_route(uint64_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {
     struct ioapic *a = find(gsi);
     if (!a)
         return E_UNSUPPORTED;
-    uint32_t reg = REG_TABLE + 2 * (gsi - a->first);
-    write(a, reg, MASKED);
+    uint32_t reg = REG_TABLE + 2 * ((uint32_t)gsi - a->first);
+    if (read(a, reg) & VECTOR)
+        return E_OVERLAP;
     write(a, reg + 1, apic_id << 24);
     write(a, reg, MASKED | vector | (level ? LEVEL : 0) | (low ? ACTIVE_LOW : 0));
     return OK;
 }
 
-void ioapic_mask(uint32_t gsi, bool masked)
+void ioapic_mask(uint64_t gsi, bool masked)
 {
     struct ioapic *a = find(gsi);
-    if (!a)
-        return;
-    uint32_t reg = REG_TABLE + 2 * (gsi - a->first);
+    uint32_t reg = REG_TABLE + 2 * ((uint32_t)gsi - a->first);
     write(a, reg, masked ? read(a, reg) | MASKED : read(a, reg) & ~MASKED);
+}
+
+void ioapic_free(uint64_t gsi)
+{
+    struct ioapic *a = find(gsi);
+    write(a, REG_TABLE + 2 * ((uint32_t)gsi - a->first), MASKED);
 }

@@ -9,8 +9,10 @@
 
 /* Maps an I/O APIC found in ACPI and masks all its inputs. */
 void ioapic_add(hpa_t base, uint32_t first_gsi);
-/* Routes, masked. */
-enum error ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low);
-void ioapic_mask(uint32_t gsi, bool masked);
+/* Routes an input that is free, masked. E_UNSUPPORTED: there is no such GSI; E_OVERLAP: it is routed already. */
+enum error ioapic_route(uint64_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low) must_check;
+/* Of a GSI that is routed. */
+void ioapic_mask(uint64_t gsi, bool masked);
+void ioapic_free(uint64_t gsi);
 
 #endif

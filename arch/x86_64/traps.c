@@ -56,7 +56,7 @@ void irq_dispatch(unsigned vector)
     } else if (vector == VECTOR_IPI) {
         apic_eoi(); /* who sent it left word in c->work, or in a vCPU's `kicked` */
     } else if (vector >= VECTOR_IRQ_BASE && vector < VECTOR_IRQ_BASE + VECTOR_IRQ_COUNT) {
-        irq_arrived(vector - VECTOR_IRQ_BASE);
+        irq_arrived(vector);
         apic_eoi();
     } else {
         /* A spurious interrupt has no bit in service and gets no EOI (Intel SDM vol. 3, 11.9); one that firmware has

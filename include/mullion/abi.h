@@ -19,11 +19,13 @@
 
 #include "mullion/calls.h"
 
-#define MULLION_ABI_VERSION 2
+#define MULLION_ABI_VERSION 3
 #define SYSCALL_VECTOR      0x80
 
 #define MAX_CPUS    64   /* physical CPUs the kernel can use */
 #define MAX_HANDLES 8192 /* slots in a domain's handle table, which grows by pages; slot 0 is never valid */
+
+#define DOMAIN_PORTS_MAX 8 /* ranges of I/O ports that a domain may have open */
 
 /* Ring-3 addresses that may be mapped: [USER_VA_MIN, USER_VA_MAX). */
 #define USER_VA_MIN 0x0000000000010000ull
@@ -58,21 +60,42 @@ enum object_type {
     OBJ_IRQ,
     OBJ_PORTS,
     OBJ_LOG,
+    OBJ_HARDWARE,
     OBJ_COUNT
 };
 #define OBJECTS_ANY ((1u << OBJ_COUNT) - 1) /* a set of types: a bit for each */
 
 /* Rights. A grant can only narrow them. Their meaning by type stands beside each system call. */
-#define RIGHT_READ    0x01u  /* memory: may be mapped readable (always implied by a mapping) */
-#define RIGHT_WRITE   0x02u  /* memory: may be mapped writable */
-#define RIGHT_EXEC    0x04u  /* memory: may be mapped executable */
-#define RIGHT_GRANT   0x08u  /* the handle may be given on */
-#define RIGHT_DESTROY 0x10u  /* the object may be destroyed */
-#define RIGHT_SIGNAL  0x20u  /* event: signalled; vcpu: kicked; irq: bound, acknowledged; log: write */
-#define RIGHT_WAIT    0x40u  /* event: may be waited for */
-#define RIGHT_MAP     0x80u  /* domain, space: mapped into; memory (RAM): carved; ports: opened */
-#define RIGHT_MANAGE  0x100u /* domain: threads made, handles put in, queried; space: vCPUs made, fast-path exits set */
-#define RIGHTS_ALL    0x1ffu
+#define RIGHT_READ    0x01u /* memory: may be mapped readable (always implied by a mapping) */
+#define RIGHT_WRITE   0x02u /* memory: may be mapped writable */
+#define RIGHT_EXEC    0x04u /* memory: may be mapped executable */
+#define RIGHT_GRANT   0x08u /* the handle may be given on */
+#define RIGHT_DESTROY 0x10u /* the object may be destroyed */
+#define RIGHT_SIGNAL  0x20u /* event: signalled; vcpu: kicked; irq: bound, acknowledged; log: write */
+#define RIGHT_WAIT    0x40u /* event: may be waited for */
+#define RIGHT_MAP     0x80u /* domain, space: mapped into; memory (RAM): carved; ports: opened */
+#define RIGHT_MANAGE \
+    0x100u /* domain: threads made, handles put in, queried; space: vCPUs made, fast-path exits set;
+                               log: taken; hardware: made into objects */
+#define RIGHTS_ALL 0x1ffu
+
+/* How device memory is cached, beside the rights with which it is mapped: one of the two. RAM is always write-back. */
+#define MAP_UNCACHED  0x4000u
+#define MAP_COMBINING 0x8000u /* writes may be gathered: video memory */
+
+/* Classes of hardware, and what the arguments a, b, c of `hardware` are. */
+enum hardware_class {
+    /* I/O ports a to b. Each port has one owner at most; ring 0 keeps those of both 8259s. */
+    HARDWARE_PORTS = 0,
+    /* Device memory [a, +b), in bytes, c: its tag (TAG_*). Never RAM, nor an interrupt controller's registers. */
+    HARDWARE_MEMORY,
+    /* The interrupt of GSI a, at CPU b; c: LINE_*. It is masked until irq_bind. */
+    HARDWARE_LINE,
+    /* An interrupt by message (MSI, MSI-X) at CPU b. QUERY_IRQ_MESSAGE tells what the device must write. */
+    HARDWARE_MESSAGE,
+};
+#define LINE_LEVEL 1u /* level-triggered; else edge */
+#define LINE_LOW   2u /* active low; else high */
 
 /* The list of system calls is include/mullion/calls.toml; enum syscall is made from it. */
 
@@ -110,6 +133,8 @@ enum query {
     QUERY_CPU_KERNEL, /* ticks between two threads, or before the first */
     QUERY_CPU_GONE,   /* ticks of threads that are no more */
     QUERY_CPU_PATH,   /* index: CPU | path << 8: the longest stay in ring 0, with interrupts off; ticks */
+    /* Of an irq by message: the address that the device must write to << 32 | the value (PCI Local Bus 3.0, 6.8.1). */
+    QUERY_IRQ_MESSAGE,
 };
 
 /* What makes ring 0 run, for QUERY_CPU_PATH: a system call's number (but vcpu_run's, which keeps no time), or: */
@@ -133,6 +158,7 @@ enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAUL
 #define TAG_GUEST(n)         (0x100u + (uint32_t)(n)) /* guest RAM of the n-th guest */
 #define TAG_MONITOR(n)       (0x200u + (uint32_t)(n)) /* the monitor's private memory of the n-th guest */
 #define TAG_SHARED_REGION(n) (0x300u + (uint32_t)(n)) /* the n-th region that guests share, of the configuration's */
+#define TAG_DEVICE(n)        (0x400u + (uint32_t)(n)) /* device memory of the n-th PCI function */
 #define TAG_SHARED(tag)      (0x1000u | (tag)) /* what root shares with the program whose own memory has that tag */
 
 #endif

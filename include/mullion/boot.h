@@ -26,23 +26,15 @@ struct root_image {
 
 /* Root's fixed slots. */
 enum {
-    ROOT_SLOT_SELF = 1,         /* root's domain */
-    ROOT_SLOT_LOG,              /* OBJ_LOG */
-    ROOT_SLOT_LOG_RING,         /* OBJ_MEMORY, read only: struct klog_ring */
-    ROOT_SLOT_SERIAL_PORTS,     /* OBJ_PORTS of the kernel's serial port, 0 if there is none */
-    ROOT_SLOT_SERIAL_IRQ,       /* OBJ_IRQ */
-    ROOT_SLOT_RESET_PORTS,      /* OBJ_PORTS: 0xcf9, the reset control register */
-    ROOT_SLOT_POWER_PORTS,      /* OBJ_PORTS of the ACPI PM1a control register, if found */
-    ROOT_SLOT_QEMU_EXIT_PORTS,  /* OBJ_PORTS: 0xf4 (isa-debug-exit), if `debug-exit` is on the command line */
-    ROOT_SLOT_BOCHS_EXIT_PORTS, /* OBJ_PORTS: 0x8900 (Bochs), likewise */
-    ROOT_SLOT_CLOCK_PORTS,      /* OBJ_PORTS: 0x70-0x71, the battery clock */
-    ROOT_SLOT_POOL,             /* OBJ_MEMORY, read only: the kernel's objects and tables */
-    ROOT_SLOT_SCREEN,   /* OBJ_MEMORY: the whole pages of root_boot.screen. Who maps it, draws; the kernel does not any
-                         more, but in a panic */
+    ROOT_SLOT_SELF = 1, /* root's domain */
+    ROOT_SLOT_HARDWARE, /* OBJ_HARDWARE */
+    ROOT_SLOT_LOG,      /* OBJ_LOG */
+    ROOT_SLOT_LOG_RING, /* OBJ_MEMORY, read only: struct klog_ring */
+    ROOT_SLOT_POOL,     /* OBJ_MEMORY, read only: the kernel's objects and tables */
     ROOT_SLOT_SHOWN,    /* OBJ_MEMORY, read only: struct audit_view of kernel/audit_view.h, and the AMD-V bitmaps */
     ROOT_SLOT_PROGRAMS, /* OBJ_MEMORY, read and executed: a table of struct program_entry, and the files behind it */
     ROOT_SLOT_LOG_BELL, /* OBJ_IRQ: raised when the kernel's log has a new line */
-    ROOT_SLOT_FIRST_FREE = 16, /* RAM and modules follow; their slots stand in the tables below */
+    ROOT_SLOT_FIRST_FREE = 9, /* RAM and modules follow; their slots stand in the tables below */
 };
 
 /* The programs in the kernel's image: a run of whole pages that begins with a table of these; size 0 ends it. Each file
@@ -91,11 +83,15 @@ struct root_boot {
     char backend[16];        /* "VT-x" or "AMD-V"; empty if this machine can do neither */
     char backend_error[128]; /* why not, in words */
     char cmdline[BOOT_CMDLINE_MAX];
-    uint16_t serial_port, serial_irq;
-    uint16_t pm1a_port;       /* 0: not known */
-    uint16_t pm1a_sleep_type; /* value for S5 */
+    uint16_t serial_port, reserved0; /* of the kernel's log; 0: there is none */
+    uint16_t pm1a_port;              /* 0: not known */
+    uint16_t pm1a_sleep_type;        /* value for S5 */
     uint32_t ram_count, module_count;
+    struct {
+        uint32_t gsi, how;          /* how: LINE_* */
+    } isa[16];                      /* where the I/O APICs have the ISA interrupts */
     struct screen_facts screen;     /* width 0: there is none that can be used */
+    uint64_t screen_bytes;          /* at its address */
     uint64_t data_base, data_bytes; /* host-physical: where in RAM root's own data is */
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];

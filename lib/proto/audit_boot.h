@@ -98,9 +98,12 @@ enum audit_kind {
     AUDIT_OBJECT,     /* a kernel object is not where objects are: a pointer `where` */
     AUDIT_MSR,        /* MSR `where` is open to guests (at 1: reading, 2: writing) */
     AUDIT_PORT,       /* port `where` is open to guests */
-    AUDIT_PROGRAM_PORTS, /* `who` has I/O ports, `where` to `at` */
+    AUDIT_PROGRAM_PORTS, /* `who` has I/O ports, `where` to `at`, that are not for it, or that `other` has (TAG_KERNEL:
+                            ring 0) */
     AUDIT_CONTROLS,      /* `who`: a vCPU runs without nested paging, with another table than its space's, or with other
                             bitmaps than the checked ones */
+    AUDIT_MEMORY_TYPE,   /* `who`: [where, +size) of `other` at `at`: device memory write-back, or RAM otherwise */
+    AUDIT_DEVICE_RAM,    /* the ledger: [where, +size), RAM, is device memory of `other` */
 };
 
 struct audit_violation {

@@ -73,7 +73,15 @@ void audit_violation_text(const struct violation_record *v, char *out, size_t si
         format(out, size, "guests can %s MSR 0x%llx by themselves", at == 1 ? "read" : "write", where);
         break;
     case AUDIT_PORT: format(out, size, "guests can use port 0x%llx by themselves", where); break;
-    case AUDIT_PROGRAM_PORTS: format(out, size, "%s: it has the I/O ports 0x%llx to 0x%llx", who, where, at); break;
+    case AUDIT_PROGRAM_PORTS:
+        format(out, size, "%s: it has the I/O ports 0x%llx to 0x%llx%s%s", who, where, at,
+               v->other.kind != OWNER_NONE ? ", and so has " : "", v->other.kind != OWNER_NONE ? other : "");
+        break;
+    case AUDIT_MEMORY_TYPE:
+        format(out, size, "%s: 0x%llx (%s) of %s is cached in the wrong way (seen at 0x%llx)", who, where, bytes, other,
+               at);
+        break;
+    case AUDIT_DEVICE_RAM: format(out, size, "the ledger: 0x%llx (%s) of %s is RAM", where, bytes, other); break;
     case AUDIT_CONTROLS:
         format(out, size, "%s: a vCPU runs with other tables or bitmaps than it should (VMCB at 0x%llx)", who, where);
         break;

@@ -49,7 +49,7 @@ struct console_boot {
     uint64_t log_start;   /* of a crashed console's successor: the log up to here is older than it (of the first,
                              klog_ring.shown tells) */
     uint16_t serial_port; /* 0: none, or not to be used */
-    uint16_t serial_irq;
+    uint16_t reserved;
     uint32_t guest_count;
     uint32_t mirror;    /* 1: guests' lines go to the screen too; the kernel's log always does */
     uint32_t restarted; /* 1: this console is the successor of one that crashed */

@@ -7,6 +7,7 @@
  */
 #include "services/audit/check_private.h"
 
+#include "kernel/hardware.h"
 #include "mullion/regs.h"
 #include "svm/svm.h"
 
@@ -113,15 +114,49 @@ static void amd_vcpus(struct check *c)
     }
 }
 
+/* The k-th open range of a domain; false: there is none, or it is no object. */
+static bool port_range(struct check *c, unsigned domain, uint32_t k, uint16_t *first, uint16_t *last)
+{
+    const struct domain *d = c->domain[domain].d;
+    const struct ports *ring0 = LOOK(d->ports[k]), *p = view_object(c->view, ring0, sizeof *p);
+    if (p == NULL) {
+        violation(c, AUDIT_OBJECT, 0, 0, (uint64_t)(uintptr_t)ring0, sizeof *p, 0);
+        return false;
+    }
+    *first = LOOK(p->first);
+    *last = LOOK(p->last);
+    return true;
+}
+
+/* Only some programs may have ports, and each port is one program's. */
+static void program_ports(struct check *c, unsigned domain, uint32_t k)
+{
+    static const uint16_t kept[] = {0x20, 0x21, 0xa0, 0xa1};
+    uint32_t who = c->domain[domain].who;
+    uint16_t first, last, low, high;
+    if (!port_range(c, domain, k, &first, &last))
+        return;
+    const struct audit_service *s = service_of(c->boot, who);
+    if (who != TAG_ROOT && (s == NULL || s->ports == 0))
+        violation(c, AUDIT_PROGRAM_PORTS, who, 0, first, 0, last);
+    for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+        if (kept[i] >= first && kept[i] <= last)
+            violation(c, AUDIT_PROGRAM_PORTS, who, TAG_KERNEL, kept[i], 0, kept[i]);
+    for (unsigned i = 0; i < domain; i++) {
+        uint32_t count = LOOK(c->domain[i].d->port_count);
+        for (uint32_t n = 0; n < count && n < DOMAIN_PORTS_MAX; n++)
+            if (port_range(c, i, n, &low, &high) && low <= last && first <= high)
+                violation(c, AUDIT_PROGRAM_PORTS, who, c->domain[i].who, low > first ? low : first, 0,
+                          high < last ? high : last);
+    }
+}
+
 void check_bitmaps(struct check *c)
 {
     for (unsigned i = 0; i < c->domain_count; i++) {
-        const struct found_domain *f = &c->domain[i];
-        uint32_t count = LOOK(f->d->port_count);
-        const struct audit_service *s = service_of(c->boot, f->who);
-        if (f->who != TAG_ROOT && (s == NULL || s->ports == 0))
-            for (uint32_t k = 0; k < count && k < DOMAIN_PORTS_MAX; k++)
-                violation(c, AUDIT_PROGRAM_PORTS, f->who, 0, LOOK(f->d->ports[k].first), 0, LOOK(f->d->ports[k].last));
+        uint32_t count = LOOK(c->domain[i].d->port_count);
+        for (uint32_t k = 0; k < count && k < DOMAIN_PORTS_MAX; k++)
+            program_ports(c, i, k);
     }
     if (c->boot->amd) {
         amd_vcpus(c);

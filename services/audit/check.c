@@ -135,6 +135,7 @@ void check(const struct view *view, const struct audit_boot *boot, struct audit_
     collect(&c);
     check_tables(&c);
     rule_two_guests(&c);
+    rule_device_memory(&c);
     check_bitmaps(&c);
     add_up(&c);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);

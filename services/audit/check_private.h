@@ -77,6 +77,7 @@ void collect(struct check *c);
 void rule_reach(struct check *c, const struct walk_run *run); /* a program or a guest */
 void rule_ring0(struct check *c, const struct walk_run *run); /* the kernel's half */
 void rule_two_guests(struct check *c);
+void rule_device_memory(struct check *c); /* is no RAM */
 
 /* bitmaps.c: what guests and programs reach besides memory. */
 void check_bitmaps(struct check *c);

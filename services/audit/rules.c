@@ -27,6 +27,11 @@ static bool is_region(uint32_t tag)
     return tag >= TAG_SHARED_REGION(0) && tag < TAG_SHARED_REGION(AUDIT_REGIONS_MAX);
 }
 
+static bool is_device(uint32_t tag)
+{
+    return tag == TAG_SCREEN || (tag >= TAG_DEVICE(0) && tag < TAG_SHARED(0));
+}
+
 /* Guest n, or its monitor: what the configuration says, and never executable. */
 static uint32_t allowed_in_region(const struct audit_boot *boot, unsigned n, uint32_t region)
 {
@@ -139,8 +144,23 @@ void rule_reach(struct check *c, const struct walk_run *run)
             if (may == 0 || (run->rights & (RW | RX) & ~may) != 0)
                 violation(c, may == 0 ? AUDIT_OWNER : AUDIT_RIGHTS, c->who, o->tag, gap, part - gap,
                           run->at + (gap - run->frame));
+            if (is_device(o->tag) != ((run->rights & WALK_DEVICE) != 0))
+                violation(c, AUDIT_MEMORY_TYPE, c->who, o->tag, gap, part - gap, run->at + (gap - run->frame));
         }
         at = part;
+    }
+}
+
+void rule_device_memory(struct check *c)
+{
+    for (unsigned i = 0; i < c->owned_count; i++) {
+        const struct owned *o = &c->owned[i];
+        for (uint32_t k = 0; is_device(o->tag) && k < c->boot->ram_count && k < BOOT_RAM_MAX; k++) {
+            uint64_t low = max_u64(o->base, c->boot->ram[k].base);
+            uint64_t high = min_u64(o->end, c->boot->ram[k].base + c->boot->ram[k].size);
+            if (low < high)
+                violation(c, AUDIT_DEVICE_RAM, 0, o->tag, low, high - low, 0);
+        }
     }
 }
 

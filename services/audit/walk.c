@@ -35,6 +35,14 @@ static bool well_formed(enum walk_format format, uint64_t e, unsigned level)
     return leaf ? type != 2 && type != 3 && type != 7 : (e & (BIT(3) | BIT(4) | BIT(5) | BIT(6) | LARGE)) == 0;
 }
 
+/* In the host's format, and in NPT: PWT, PCD and PAT, all clear, name entry 0 of the PAT, which is write-back. */
+static uint32_t type_of(enum walk_format format, uint64_t e, unsigned level)
+{
+    uint64_t pat = level == 1 ? BIT(7) : BIT(12);
+    bool write_back = format == WALK_EPT ? (e >> 3 & 7) == 6 : (e & (BIT(3) | BIT(4) | pat)) == 0;
+    return write_back ? 0 : WALK_DEVICE;
+}
+
 static void close_run(struct walk *w)
 {
     if (w->open.size != 0)
@@ -79,7 +87,7 @@ static void table(struct walk *w, uint64_t hpa, unsigned level, uint64_t base, u
         if (!well_formed(w->format, e, level))
             w->strange(w->context, hpa, e);
         else if (level == 1 || (e & LARGE) != 0)
-            leaf(w, at, e & FRAME_BITS & ~(BIT(shift) - 1), BIT(shift), rights & up);
+            leaf(w, at, e & FRAME_BITS & ~(BIT(shift) - 1), BIT(shift), (rights & up) | type_of(w->format, e, level));
         else
             table(w, e & FRAME_BITS, level - 1, at, rights & up, 0, 512);
     }

@@ -14,7 +14,8 @@
 enum walk_format { WALK_HOST, WALK_NPT, WALK_EPT };
 
 /* Rights beside RIGHT_READ, WRITE and EXEC. */
-#define WALK_USER 0x1000u
+#define WALK_USER   0x1000u
+#define WALK_DEVICE 0x2000u /* cached otherwise than write-back */
 
 /* Addresses that lead to frames which follow one another, with the same rights: as few of them as possible, by rising
  * address. But frames of the pool come page by page: where those lie is chance. */

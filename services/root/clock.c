@@ -3,6 +3,7 @@
 #include "services/root/clock.h"
 
 #include "lib/syscall.h"
+#include "services/root/hardware.h"
 #include "services/root/root.h"
 
 #define PORT_INDEX  0x70
@@ -36,7 +37,7 @@ static bool same(const struct cmos_time *a, const struct cmos_time *b)
 
 void clock_init(void)
 {
-    if (sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_CLOCK_PORTS) != OK)
+    if (!hardware_open(PORT_INDEX, PORT_DATA))
         return;
     /* Twice the same: no update came between. */
     struct cmos_time a = read_all(), b = read_all();

@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/guest.h"
+#include "services/root/hardware.h"
 #include "services/root/service.h"
 
 #define SHARED_BOOT    0ull
@@ -44,7 +45,6 @@ static void fill(struct service *s)
     c->tsc_khz = b->tsc_khz;
     c->root_bits = ROOT_EVENT_SERVICES;
     c->serial_port = root_config.console_serial ? b->serial_port : 0;
-    c->serial_irq = b->serial_irq;
     c->guest_count = guests_end;
     c->mirror = root_config.console_screen || c->serial_port == 0;
     memcpy(c->backend, b->backend, sizeof c->backend - 1);
@@ -69,7 +69,8 @@ static void map_screen(struct service *s)
 {
     struct screen_facts *f = &boot_page()->screen;
     uint64_t bytes = screen_bytes(), at = CONSOLE_SCREEN_VA + page_down(f->address) % CONSOLE_SCREEN_ALIGN;
-    enum error e = bytes != 0 ? service_map(s, at, ROOT_SLOT_SCREEN, 0, bytes, RIGHT_READ | RIGHT_WRITE) : OK;
+    enum error e = bytes != 0 ? service_map(s, at, ROOT_SLOT_SCREEN, 0, bytes, RIGHT_READ | RIGHT_WRITE | MAP_COMBINING)
+                              : OK;
     if (e != OK) {
         f->width = 0;
         root_log(LOG_WARN, "the console cannot have the screen: %s", error_text(e));
@@ -110,6 +111,8 @@ static enum error give(struct service *s)
             return e;
     }
     map_screen(s);
+    if (boot_page()->serial_port != 0 || boot_page()->screen.width != 0)
+        (void)sys_log_take(ROOT_SLOT_LOG);
     return OK;
 }
 

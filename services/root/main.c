@@ -9,6 +9,7 @@
 #include "lib/syscall.h"
 #include "services/root/audit.h"
 #include "services/root/clock.h"
+#include "services/root/hardware.h"
 #include "services/root/regions.h"
 #include "services/root/requests.h"
 #include "services/root/service.h"
@@ -173,6 +174,7 @@ void thread_main(uint64_t argument)
     }
     root_event = event.value;
     rest_event = rest.value;
+    hardware_init();
     power_init();
     clock_init();
     ram_init();

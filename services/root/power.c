@@ -7,6 +7,7 @@
  */
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/hardware.h"
 #include "services/root/root.h"
 
 #define PM1_SLP_EN      (1u << 13)
@@ -16,12 +17,23 @@
 
 static bool can_power, can_reset, can_qemu, can_bochs;
 
+static bool has_word(const char *line, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *p = line; *p; p++)
+        if ((p == line || p[-1] == ' ') && strncmp(p, word, n) == 0 && (p[n] == 0 || p[n] == ' '))
+            return true;
+    return false;
+}
+
 void power_init(void)
 {
-    can_power = ROOT_BOOT->pm1a_port != 0 && sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_POWER_PORTS) == OK;
-    can_reset = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_RESET_PORTS) == OK;
-    can_qemu = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_QEMU_EXIT_PORTS) == OK;
-    can_bochs = sys_ports_open(ROOT_SLOT_SELF, ROOT_SLOT_BOCHS_EXIT_PORTS) == OK;
+    const struct root_boot *b = ROOT_BOOT;
+    bool exits = has_word(b->cmdline, "debug-exit");
+    can_power = b->pm1a_port != 0 && hardware_open(b->pm1a_port, (uint16_t)(b->pm1a_port + 1));
+    can_reset = hardware_open(PORT_RESET, PORT_RESET);
+    can_qemu = exits && hardware_open(PORT_QEMU_EXIT, PORT_QEMU_EXIT);
+    can_bochs = exits && hardware_open(PORT_BOCHS_EXIT, PORT_BOCHS_EXIT);
 }
 
 static void bochs_exit(void)

@@ -14,7 +14,6 @@
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/time.h"
-#include "drivers/serial.h"
 #include "kernel/audit_view.h"
 #include "kernel/fastpath.h"
 #include "kernel/klog_ring.h"
@@ -51,8 +50,7 @@ static _Thread_local const struct frame *resumed;
 static uint32_t tlb_lock;
 static uint64_t used_at_start;
 static uint32_t references_at_start;
-static struct ports ports;
-static struct irq *irq;
+static struct ports *kept_ports;
 
 /* ---- what the kernel finds in the CPU */
 
@@ -130,9 +128,20 @@ void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end)
 {
     (void)c, (void)thread_frame_end;
 }
-void cpu_ports(struct cpu *c, uint16_t first, uint16_t last, bool open)
+/* The I/O bitmap of each CPU, and whether IN and OUT find it. */
+static bool port_open[MACHINE_CPUS][65536], ports_reached[MACHINE_CPUS];
+void cpu_ports(struct cpu *c, uint32_t first, uint32_t last, bool open)
 {
-    (void)c, (void)first, (void)last, (void)open;
+    assert_true(first <= last && last <= 0xffff);
+    memset(&port_open[c->number][first], open, last - first + 1);
+}
+void cpu_ports_reach(struct cpu *c, bool reach)
+{
+    ports_reached[c->number] = reach;
+}
+bool can_use_port(unsigned cpu, uint16_t port)
+{
+    return ports_reached[cpu] && port_open[cpu][port];
 }
 unsigned tr_loads;
 void cpu_reload_tr(struct cpu *c)
@@ -153,18 +162,29 @@ void irq_dispatch(unsigned vector)
 {
     (void)vector;
 }
-enum error ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
+struct fake_line lines[MACHINE_LINES];
+enum error ioapic_route(uint64_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {
-    (void)gsi, (void)vector, (void)apic_id, (void)level, (void)low;
+    if (gsi >= MACHINE_LINES)
+        return E_UNSUPPORTED;
+    if (lines[gsi].vector)
+        return E_OVERLAP;
+    lines[gsi] = (struct fake_line){vector, apic_id, level, low, true};
     return OK;
 }
-void ioapic_mask(uint32_t gsi, bool masked)
+void ioapic_mask(uint64_t gsi, bool masked)
 {
-    (void)gsi, (void)masked;
+    assert_true(gsi < MACHINE_LINES && lines[gsi].vector);
+    lines[gsi].masked = masked;
 }
-uint16_t serial_port(void)
+void ioapic_free(uint64_t gsi)
 {
-    return 0;
+    assert_true(gsi < MACHINE_LINES && lines[gsi].vector);
+    lines[gsi] = (struct fake_line){.masked = true};
+}
+bool hostmap_reaches(uint64_t address)
+{
+    return address >> 40 == 0;
 }
 unsigned times_taken;
 void log_taken(void)
@@ -498,6 +518,8 @@ int machine_start(void **state)
     memset(cpus, 0, sizeof cpus);
     memset(waits, 0, sizeof waits);
     memset(tlb_used, 0, sizeof tlb_used);
+    memset(port_open, 0, sizeof port_open);
+    memset(ports_reached, 0, sizeof ports_reached);
     now = 1000;
     running = 0;
     guest_runs = NULL;
@@ -509,7 +531,7 @@ int machine_start(void **state)
     kernel_quota = (struct quota){total, 0};
     assert_int_equal(pt_create(&kernel_tables, &pt_host, &kernel_quota), OK);
     for (unsigned i = 0; i < cpu_count; i++) {
-        cpus[i].number = i;
+        cpus[i].number = cpus[i].apic_id = i;
         cpus[i].timer_armed = NEVER;
         sched_init(&cpus[i].sched, us_to_ticks(10000));
         cr3[i] = pool_hpa(kernel_tables.root).v;
@@ -524,17 +546,15 @@ int machine_start(void **state)
     object_get(&log_object);
     slot = ROOT_SLOT_LOG;
     assert_int_equal(handle_put(root, &log_object, RIGHTS_ALL, &slot), OK);
-    object_init(&ports.object, OBJ_PORTS);
-    object_get(&ports.object); /* as kernel/root.c does: the kernel's own reference, so that it lives for ever */
-    ports.first = ports.last = 0xcf9;
-    slot = PORTS_SLOT;
-    assert_int_equal(handle_put(root, &ports.object, RIGHTS_ALL, &slot), OK);
-    if (!irq)
-        irq = irq_new(4, true, false);
-    irq->event = NULL;
-    irq->object.references = 2;
-    slot = IRQ_SLOT;
-    assert_int_equal(handle_put(root, &irq->object, RIGHTS_ALL, &slot), OK);
+    object_get(&hardware_object);
+    slot = ROOT_SLOT_HARDWARE;
+    assert_int_equal(handle_put(root, &hardware_object, RIGHTS_ALL, &slot), OK);
+    if (!kept_ports) {
+        hardware_keep(RAM_BASE, RAM_SIZE);
+        kept_ports = ports_list;
+    }
+    ports_list = kept_ports; /* not all tests stop their machine */
+    memset(lines, 0, sizeof lines);
     struct memory *m = memory_new(root, hpa(RAM_BASE), RAM_SIZE, 0, true, &e);
     slot = RAM_SLOT;
     assert_int_equal(handle_put(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, &slot), OK);
@@ -544,6 +564,14 @@ int machine_start(void **state)
     assert_ptr_equal(run_cpu(0), root_thread);
     used_at_start = used_by_root();
     references_at_start = root->object.references;
+    slot = PORTS_SLOT;
+    struct ports *p = ports_new(root, 0xcf9, 0xcf9, &e);
+    assert_non_null(p);
+    assert_int_equal(handle_put(root, &p->object, RIGHTS_ALL, &slot), OK);
+    struct irq *i = irq_new(root, cpu_by_number(0), 4, LINE_LEVEL, &e);
+    assert_non_null(i);
+    slot = IRQ_SLOT;
+    assert_int_equal(handle_put(root, &i->object, RIGHTS_ALL, &slot), OK);
     return 0;
 }
 
@@ -552,7 +580,7 @@ bool owned(uint64_t index, uint64_t *offset, uint64_t *size)
     struct ledger_range *r = ledger_next(&shown.ledger, hpa(RAM_BASE));
     while (r && index-- > 0)
         r = ledger_next(&shown.ledger, hpa(r->base.v + 1));
-    if (!r)
+    if (!r || r->base.v >= RAM_BASE + RAM_SIZE)
         return false;
     *offset = r->base.v - RAM_BASE;
     *size = r->size;
@@ -562,7 +590,8 @@ bool owned(uint64_t index, uint64_t *offset, uint64_t *size)
 /* Root destroys and closes whatever it still has; then the pool must be as it was. */
 static bool fixed(uint64_t s)
 {
-    return s == ROOT_SLOT_SELF || s == ROOT_SLOT_LOG || s == PORTS_SLOT || s == IRQ_SLOT || s == RAM_SLOT;
+    return s == ROOT_SLOT_SELF || s == ROOT_SLOT_LOG || s == ROOT_SLOT_HARDWARE || s == RAM_SLOT || s == PORTS_SLOT ||
+           s == IRQ_SLOT;
 }
 
 void forget_everything(void)
@@ -574,7 +603,7 @@ void forget_everything(void)
                 o->type != (memory ? OBJ_MEMORY : OBJ_DOMAIN))
                 continue;
             enum error e = call_steps(root_thread, SYS_DESTROY, s, 0);
-            assert_true(e == OK || e == E_DEAD);
+            assert_true(e == OK || e == E_DEAD || (e == E_STATE && memory && ((struct memory *)(void *)o)->device));
         }
     for (unsigned s = 1; s < MAX_HANDLES; s++)
         if (!fixed(s) && handle_any(root, s, 0, &o, NULL) == OK)
@@ -586,12 +615,15 @@ int machine_stop(void **state)
     (void)state;
     run_all();
     forget_everything();
-    if (irq->event) {
-        object_put(&irq->event->object);
-        irq->event = NULL;
-    }
+    (void)!handle_close(root, PORTS_SLOT);
+    (void)!handle_close(root, IRQ_SLOT);
+    while (root->port_count)
+        object_put(&root->ports[--root->port_count]->object);
+    for (unsigned i = 0; i < MACHINE_LINES; i++)
+        assert_int_equal(lines[i].vector, 0);
     uint64_t offset, size;
     assert_false(owned(0, &offset, &size));
+    assert_null(ledger_next(&shown.ledger, hpa(RAM_BASE)));
     assert_null(root->mappings);
     assert_int_equal(used_by_root(), used_at_start);
     assert_int_equal(root->object.references, references_at_start);

@@ -10,6 +10,7 @@
 #include "fake_cpu.h"
 #include "kernel/domain.h"
 #include "kernel/event.h"
+#include "kernel/hardware.h"
 #include "kernel/irq.h"
 #include "kernel/memory.h"
 #include "kernel/space.h"
@@ -23,8 +24,8 @@
 #define RAM_BASE     0x40000000ull
 #define RAM_SIZE     (16ull << 20)
 #define RAM_SLOT     ROOT_SLOT_FIRST_FREE
-#define PORTS_SLOT   ROOT_SLOT_RESET_PORTS
-#define IRQ_SLOT     ROOT_SLOT_SERIAL_IRQ
+#define PORTS_SLOT   (RAM_SLOT + 1) /* 0xcf9 */
+#define IRQ_SLOT     (RAM_SLOT + 2) /* GSI 4, level-triggered, at CPU 0 */
 
 extern struct domain *root;
 extern struct thread *root_thread; /* on CPU 0 */
@@ -35,6 +36,15 @@ extern unsigned barriers;          /* barriers against speculation so far */
 extern bool cpus_at_once;          /* each CPU is a thread of the host: what one must not see now, another may */
 struct fpu_image *fpu_now(void);   /* what the FPU of the CPU that runs holds */
 extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */
+
+/* The inputs of the I/O APICs. vector 0: not routed. */
+#define MACHINE_LINES 24
+extern struct fake_line {
+    uint8_t vector;
+    uint32_t apic_id;
+    bool level, low, masked;
+} lines[MACHINE_LINES];
+bool can_use_port(unsigned cpu, uint16_t port); /* ring 3, now */
 
 /* Everything from power-on; root has its fixed handles, and RAM at RAM_SLOT. At the end: all of it given back, or the
  * test fails. */

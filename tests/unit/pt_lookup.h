@@ -30,7 +30,7 @@ static inline uint32_t pt_entry_rights(const struct pagetable *pt, uint64_t e)
 {
     if (pt_is_ept(pt))
         return RIGHT_READ | (e >> 1 & 1 ? RIGHT_WRITE : 0) | (e >> 2 & 1 ? RIGHT_EXEC : 0) |
-               ((e >> 3 & 7) == 0 ? PT_UNCACHED : 0);
+               ((e >> 3 & 7) == 0 ? PT_UNCACHED : 0) | ((e >> 3 & 7) == 1 ? PT_COMBINING : 0);
     uint32_t rights = RIGHT_READ | (e >> 1 & 1 ? RIGHT_WRITE : 0) | (e >> 63 ? 0 : RIGHT_EXEC);
     rights |= (e >> 4 & 1 ? PT_UNCACHED : e >> 3 & 1 ? PT_COMBINING : 0) | (e >> 8 & 1 ? PT_GLOBAL : 0);
     return rights | (pt->format->canonical && (e >> 2 & 1) ? PT_USER : 0); /* in NPT it says nothing */

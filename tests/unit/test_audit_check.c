@@ -45,6 +45,7 @@ static uint8_t *pool;
 static struct backend npt;
 static uint64_t event, module, module_bytes = 4 * PAGE_SIZE;
 static uint64_t console, console_memory, next_offset;
+#define DRIVER 9u /* a service that drives a device */
 static struct guest {
     uint64_t domain, memory, private, shared, space;
     struct thread *thread;
@@ -80,6 +81,11 @@ static uint64_t carve(uint64_t size, uint32_t tag)
     uint64_t offset = next_offset;
     next_offset += size;
     return made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, offset, size, tag));
+}
+
+static uint64_t device(uint64_t base, uint64_t size, uint32_t tag)
+{
+    return made(call(T, SYS_HARDWARE, ROOT_SLOT_HARDWARE, HARDWARE_MEMORY, base, size, tag, 0));
 }
 
 static void map(struct thread *t, uint64_t target, uint64_t at, uint64_t memory, uint64_t size, uint32_t rights)
@@ -254,11 +260,66 @@ static struct domain *monitor(unsigned n)
 static void test_the_screen(void **state)
 {
     (void)state;
-    uint64_t screen = carve(PAGE_SIZE, TAG_SCREEN);
-    map(T, console, 0x900000, screen, PAGE_SIZE, RW);
+    uint64_t screen = device(0xe0000000, 2 * PAGE_SIZE, TAG_SCREEN);
+    map(T, console, 0x900000, screen, 2 * PAGE_SIZE, RW | MAP_COMBINING);
     passes();
-    map(T, guest[0].domain, 0x900000, screen, PAGE_SIZE, RIGHT_READ);
+    map(T, guest[0].domain, 0x900000, screen, PAGE_SIZE, RIGHT_READ | MAP_COMBINING);
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_SCREEN, frame_of(screen), PAGE_SIZE);
+}
+
+/* A driver reaches its own memory and its own device, in no other way than uncached or combining. */
+static void test_a_driver(void **state)
+{
+    (void)state;
+    uint64_t own = carve(PAGE_SIZE, DRIVER), driver = new_domain(DRIVER);
+    uint64_t mine = device(0xe0000000, 2 * PAGE_SIZE, TAG_DEVICE(1));
+    uint64_t other = device(0xe1000000, PAGE_SIZE, TAG_DEVICE(0));
+    boot.service[boot.service_count++] = (struct audit_service){
+        .tag = DRIVER, .ports = 1, .reach = {{TAG_DEVICE(1), RW}}};
+    map(T, driver, 0x500000, own, PAGE_SIZE, RW);
+    map(T, driver, 0x600000, mine, 2 * PAGE_SIZE, RW | MAP_UNCACHED);
+    map(T, driver, 0x700000, mine, PAGE_SIZE, RW | MAP_COMBINING);
+    struct answer ports = call(T, SYS_HARDWARE, ROOT_SLOT_HARDWARE, HARDWARE_PORTS, 0x1f0, 0x1f7, 0, 0);
+    made(call2(T, SYS_PORTS_OPEN, driver, made(ports)));
+    passes();
+    struct domain *d = object_at(T, driver);
+    uint64_t *entry = table_at(&d->tables, 0x601000, 1), before = *entry;
+    *entry &= ~(3ull << 3); /* write-back */
+    finds(AUDIT_MEMORY_TYPE, DRIVER, TAG_DEVICE(1), 0xe0001000, PAGE_SIZE);
+    *entry = before;
+    entry = table_at(&d->tables, 0x500000, 1);
+    before = *entry;
+    *entry |= 1ull << 4; /* RAM, uncached */
+    finds(AUDIT_MEMORY_TYPE, DRIVER, DRIVER, frame_of(own), PAGE_SIZE);
+    *entry = before;
+    map(T, driver, 0x800000, other, PAGE_SIZE, RIGHT_READ | MAP_UNCACHED);
+    finds(AUDIT_OWNER, DRIVER, TAG_DEVICE(0), 0xe1000000, PAGE_SIZE);
+    assert_int_equal(call_steps(T, SYS_UNMAP, driver, 0x800000), OK);
+    map(T, console, 0x800000, mine, PAGE_SIZE, RIGHT_READ | MAP_UNCACHED);
+    finds(AUDIT_OWNER, TAG_CONSOLE, TAG_DEVICE(1), 0xe0000000, PAGE_SIZE);
+}
+
+/* The kernel makes no such object; this one is bent. */
+static void test_device_memory_that_is_ram(void **state)
+{
+    (void)state;
+    uint64_t m = carve(PAGE_SIZE, TAG_DEVICE(0));
+    finds(AUDIT_DEVICE_RAM, 0, TAG_DEVICE(0), frame_of(m), PAGE_SIZE);
+}
+
+static void test_ports_of_two(void **state)
+{
+    (void)state;
+    struct answer p = call(T, SYS_HARDWARE, ROOT_SLOT_HARDWARE, HARDWARE_PORTS, 0x70, 0x7f, 0, 0);
+    made(call2(T, SYS_PORTS_OPEN, ROOT_SLOT_SELF, made(p)));
+    passes();
+    struct ports *bent = object_at(T, p.value);
+    bent->first = 0xcf8;
+    bent->last = 0xcff; /* the console has 0xcf9 */
+    finds(AUDIT_PROGRAM_PORTS, TAG_CONSOLE, TAG_ROOT, 0xcf9, 0);
+    bent->first = 0x1a;
+    bent->last = 0x20;
+    finds(AUDIT_PROGRAM_PORTS, TAG_ROOT, TAG_KERNEL, 0x20, 0);
 }
 
 static void test_passes(void **state)
@@ -775,9 +836,10 @@ static void test_intel_bitmap(void **state)
 static void test_ports_of_a_monitor(void **state)
 {
     (void)state;
-    made(call2(T, SYS_PORTS_OPEN, guest[0].domain, PORTS_SLOT));
-    finds(AUDIT_PROGRAM_PORTS, TAG_MONITOR(0), 0, 0xcf9, 0);
-    assert_int_equal(out.violation[0].at, 0xcf9);
+    struct answer ports = call(T, SYS_HARDWARE, ROOT_SLOT_HARDWARE, HARDWARE_PORTS, 0x70, 0x71, 0, 0);
+    made(call2(T, SYS_PORTS_OPEN, guest[0].domain, made(ports)));
+    finds(AUDIT_PROGRAM_PORTS, TAG_MONITOR(0), 0, 0x70, 0);
+    assert_int_equal(out.violation[0].at, 0x71);
 }
 
 /* ---- what moves meanwhile */
@@ -855,6 +917,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_passes, setup),
         cmocka_unit_test_setup(test_the_screen, setup),
+        cmocka_unit_test_setup(test_a_driver, setup),
+        cmocka_unit_test_setup(test_device_memory_that_is_ram, setup),
+        cmocka_unit_test_setup(test_ports_of_two, setup),
         cmocka_unit_test_setup(test_digest, setup),
         cmocka_unit_test_setup(test_passes_while_one_ends, setup),
         cmocka_unit_test_setup(test_children, setup),

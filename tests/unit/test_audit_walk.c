@@ -192,6 +192,13 @@ static void test_rights_of_all_levels(void **state)
     assert_int_equal(runs, 0);
     go(WALK_EPT, chain(7, 5, 7, 0x9000 | 0x37), 0, 512);
     assert_int_equal(run[0].rights, RIGHT_READ | RIGHT_EXEC);
+    /* How a leaf is cached. */
+    for (uint64_t type = 0; type < 8; type++) {
+        go(WALK_HOST, chain(7, 7, 7, 0x9000 | 7 | (type & 3) << 3 | (type & 4) << 5), 0, 512);
+        assert_int_equal(run[0].rights & WALK_DEVICE, type == 0 ? 0 : WALK_DEVICE);
+    }
+    go(WALK_EPT, chain(7, 7, 7, 0x9000 | 0x07), 0, 512);
+    assert_int_equal(run[0].rights, RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC | WALK_DEVICE);
     go(WALK_EPT, chain(7, 0, 7, 0x9000 | 0x37), 0, 512);
     assert_int_equal(runs, 0);
 }

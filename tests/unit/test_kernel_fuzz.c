@@ -134,6 +134,8 @@ static void make_hostile(unsigned i)
     give(a.value, ROOT_SLOT_LOG, once_in(2) ? RIGHTS_ALL : RIGHT_SIGNAL);
     give(a.value, PORTS_SLOT, (uint32_t)any() & RIGHTS_ALL);
     if (once_in(2))
+        give(a.value, ROOT_SLOT_HARDWARE, once_in(4) ? RIGHT_GRANT : RIGHTS_ALL);
+    if (once_in(2))
         give(a.value, IRQ_SLOT, RIGHT_SIGNAL | RIGHT_GRANT);
     for (unsigned n = 1 + (unsigned)below(3); n-- > 0;) {
         struct answer t = call(root_thread, SYS_THREAD_CREATE, a.value, 0x400000, 0x800000, i, (1 + below(2)) | 3 << 8,
@@ -258,9 +260,13 @@ static uint64_t an_argument(enum argument_kind kind, uint32_t of)
     case ARGUMENT_ADDRESS: return an_address();
     case ARGUMENT_SIZE: return a_size();
     case ARGUMENT_OFFSET: return an_offset();
-    case ARGUMENT_RIGHTS: return once_in(3) ? rights() : RIGHT_READ | (once_in(2) ? RIGHT_WRITE : 0);
+    case ARGUMENT_RIGHTS:
+        return once_in(3) ? rights() : RIGHT_READ | (once_in(2) ? RIGHT_WRITE : 0) | (once_in(4) ? MAP_UNCACHED : 0);
     case ARGUMENT_DEADLINE: return when();
     case ARGUMENT_PLACE: return below(4) | below(5) << 8;
+    case ARGUMENT_HARDWARE: /* an address: somewhere around the RAM */
+        return once_in(2) ? below(MACHINE_LINES + 2)
+                          : a_size() + (once_in(2) ? 0 : RAM_BASE + RAM_SIZE * (below(4) - 1));
     case ARGUMENT_DOORBELL: return once_in(2) ? below(8) : below(4) << 12 | below(18) << 56;
     case ARGUMENT_NUMBER: break;
     }
@@ -553,7 +559,7 @@ static void one_run(uint64_t which, uint64_t calls)
             domain_fault(t, any());
             run_all();
         } else if (once_in(500)) {
-            irq_arrived(0);
+            irq_arrived(VECTOR_IRQ_BASE + (unsigned)below(6));
         } else if (t) {
             use(t);
             random_call(t);

@@ -90,7 +90,7 @@ static void test_grants_only_narrow(void **state)
 static void test_every_call_asks_for_its_right(void **state)
 {
     (void)state;
-    enum { D, SPACE, VCPU, EVENT, RAM, IRQ, PORTS, LOG, THREAD, KINDS };
+    enum { D, SPACE, VCPU, EVENT, RAM, IRQ, PORTS, LOG, HARDWARE, THREAD, KINDS };
     static const struct {
         enum syscall n;
         uint64_t a[6];
@@ -126,6 +126,7 @@ static void test_every_call_asks_for_its_right(void **state)
         {SYS_QUERY, {0, QUERY_MEMORY_SIZE, 0}, 0, RAM, RIGHT_MANAGE},
         {SYS_QUERY, {0, QUERY_THREAD_TICKS, 0}, 0, THREAD, RIGHT_MANAGE},
         {SYS_LOG, {0, 1, 'x'}, 0, LOG, RIGHT_SIGNAL},
+        {SYS_HARDWARE, {0, HARDWARE_PORTS, 1, 1}, 0, HARDWARE, RIGHT_MANAGE},
     };
     /* No handle is left out. Those of handle_close and map's memory ask for no right of their own. */
     for (unsigned n = 0; n < SYS_COUNT; n++)
@@ -153,6 +154,7 @@ static void test_every_call_asks_for_its_right(void **state)
             [IRQ] = &((struct irq *)object_at(T, IRQ_SLOT))->object,
             [PORTS] = &((struct ports *)object_at(T, PORTS_SLOT))->object,
             [LOG] = &log_object,
+            [HARDWARE] = &hardware_object,
             [THREAD] = &t->object,
         };
         struct object *fixed[] = {o[EVENT], o[D],     &((struct memory *)object_at(T, memory))->object,
@@ -457,11 +459,11 @@ static void test_nobody_escapes_his_cap(void **state)
             call(T, SYS_THREAD_CREATE, d, bad[i].entry, bad[i].stack, 0, bad[i].sched0, bad[i].sched1).error, E_ARG);
 }
 
-/* Fixed objects (ports, interrupts, the log) are the kernel's: closing every handle to them must not end them. */
+/* Fixed objects (the hardware, the log) are the kernel's: closing every handle to them must not end them. */
 static void test_fixed_objects_outlive_their_handles(void **state)
 {
     (void)state;
-    const uint64_t slots[] = {PORTS_SLOT, IRQ_SLOT, ROOT_SLOT_LOG};
+    const uint64_t slots[] = {ROOT_SLOT_HARDWARE, ROOT_SLOT_LOG};
     uint64_t d = domain_of(64, 0);
     for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
         made(call4(T, SYS_HANDLE_GRANT, d, slots[i], RIGHTS_ALL, 0));

@@ -597,37 +597,6 @@ static void test_random_world(void **state)
     assert_true(touched > 1000 && reused > 10);
 }
 
-/* The program that maps the screen draws: by gathered writes, and the kernel hears of it. Other memory with its tag
- * is memory. */
-static void test_the_screen(void **state)
-{
-    (void)state;
-    enum error e;
-    uint32_t slot = ROOT_SLOT_SCREEN, rights;
-    hpa_t frame;
-    struct memory *m = memory_new(root, hpa(0xe0000000), 0x3000, TAG_SCREEN, false, &e);
-    m->keep = true;
-    assert_int_equal(handle_put(root, &m->object, RIGHTS_ALL, &slot), OK);
-    uint64_t d = made(call4(T, SYS_DOMAIN_CREATE, 128, 7, 0, 0)),
-             other = made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0, 0x1000, TAG_SCREEN));
-    struct domain *console = object_at(T, d);
-    times_taken = 0;
-    assert_int_equal(map(d, 0x800000, other, 0, 0x1000, RW), OK);
-    assert_true(pt_lookup(&console->tables, 0x800000, &frame, &rights, NULL));
-    assert_int_equal(rights, RW | PT_USER);
-    assert_int_equal(map(d, 0x400000, slot, 0, 0x4000, RW), E_ARG);
-    assert_int_equal(times_taken, 0);
-    assert_int_equal(map(d, 0x400000, slot, 0, 0x3000, RW), OK);
-    assert_int_equal(times_taken, 1);
-    assert_true(pt_lookup(&console->tables, 0x402000, &frame, &rights, NULL));
-    assert_int_equal(frame.v, 0xe0002000);
-    assert_int_equal(rights, RW | PT_USER | PT_COMBINING);
-    assert_int_equal(call1(T, SYS_DESTROY, slot).error, E_STATE);
-    m->keep = false; /* but for this test's end */
-    m->scrubbed = m->range.size;
-    assert_int_equal(call_steps(T, SYS_DESTROY, slot, 0), OK);
-}
-
 #define ON_A_MACHINE(f) cmocka_unit_test_setup_teardown(f, machine_start, machine_stop)
 int main(void)
 {
@@ -644,7 +613,6 @@ int main(void)
         ON_A_MACHINE(test_a_domains_end_unmaps),
         ON_A_MACHINE(test_abandoned_memory_is_not_given_out),
         ON_A_MACHINE(test_quota_of_mappings),
-        ON_A_MACHINE(test_the_screen),
         ON_A_MACHINE(test_random_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
