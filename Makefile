@@ -81,7 +81,7 @@ $(BUILD)/obj/%.asm.o: %.asm | $(CALL_LIST)
 comma := ,
 empty :=
 $(BUILD)/obj/boot/programs.asm.o: NASM0 += -DPROGRAM_LIST=root$(subst $(empty) ,,$(PROGRAMS:%=$(comma)%))
-$(BUILD)/obj/boot/programs.asm.o: $(PROGRAM_FILES) ring3.mk
+$(BUILD)/obj/boot/programs.asm.o: $(PROGRAM_FILES) ring3.mk $(BUILD)/gen/tests.h
 
 # The pixel screen's font: GNU Unifont, from Debian's grub-common.
 $(BUILD)/gen/font.bin: /usr/share/grub/ascii.pf2 tools/make-font.py

@@ -3,17 +3,18 @@
 # $(BUILD)/programs/NAME, stripped; with symbols: $(BUILD)/ring3/NAME.elf.
 
 # The ONE list of the programs in the image beside root. A new one: its name here, its sources below as NAME3.
-PROGRAMS := vmm console audit
+PROGRAMS := vmm console audit $(if $(TESTS),testdev)
 
 LD    ?= ld
 STRIP ?= strip
 
 lib3     := $(sort $(wildcard lib/*.c lib/*/*.c))
-root3    := $(sort $(wildcard services/root/*.c config/*.c))
+root3    := $(sort $(wildcard services/root/*.c config/*.c)) $(if $(TESTS),$(sort $(wildcard tests/programs/root_*.c)))
 vmm3     := $(filter-out $(if $(TESTS),vmm/notest.c,vmm/test/%),$(sort $(wildcard vmm/*.c vmm/*/*.c)))
 # The screen is drawn by the kernel until the console takes it over, and by the same source.
 console3 := $(sort $(wildcard services/console/*.c)) drivers/screen.c drivers/framebuffer.c drivers/font.asm
 audit3   := $(sort $(wildcard services/audit/*.c))
+testdev3 := tests/programs/testdev.c
 
 R3  := $(BUILD)/ring3
 obj3 = $(patsubst %,$(R3)/%.o,$(basename $($(1)3) $(lib3))) $(R3)/lib/start.o
@@ -62,11 +63,11 @@ $(R3)/%.o: %.asm $(CALL_LIST)
 $(R3)/vmm.elf: $(ZYDIS_LIB)
 $(R3)/drivers/font.o: $(BUILD)/gen/font.bin
 
-# With TESTS or without: another monitor, and root knows it.
+# With TESTS or without: another monitor, another list of programs, and root knows it.
 $(BUILD)/gen/tests.h: FORCE
 	@mkdir -p $(@D)
 	@echo '#define IMAGE_HAS_TESTS $(if $(TESTS),1,0)' > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
-$(R3)/vmm.elf: $(BUILD)/gen/tests.h
+$(R3)/vmm.elf $(R3)/root.elf: $(BUILD)/gen/tests.h
 $(R3)/services/root/guests.o: $(BUILD)/gen/tests.h
 .PHONY: FORCE
 

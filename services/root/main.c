@@ -9,6 +9,7 @@
 #include "lib/syscall.h"
 #include "services/root/audit.h"
 #include "services/root/clock.h"
+#include "services/root/driver.h"
 #include "services/root/hardware.h"
 #include "services/root/regions.h"
 #include "services/root/requests.h"
@@ -22,6 +23,8 @@ uint64_t root_event;
 static uint64_t rest_event; /* nobody else has a handle to it */
 
 void thread_main(uint64_t argument);
+/* In test images only: tests/programs. */
+void test_services_add(void) __attribute__((weak));
 
 void root_log(enum log_level level, const char *text, ...)
 {
@@ -150,6 +153,7 @@ static noreturn void serve(void)
             audit_due();
         again = min_u64(again, audit_work(guests_idle()));
         again = min_u64(again, requests_answer());
+        again = min_u64(again, drivers_work(bits));
         root_rest(rest);
         /* `again` 0: as long a rest as the work took, for the same reason. */
         uint64_t deadline = again == 0 ? tsc_now() + ROOT_BOOT->tsc_khz / 2 : again;
@@ -188,6 +192,10 @@ void thread_main(uint64_t argument)
     regions_init();
     for (unsigned i = 0; i < root_config.guest_count; i++)
         (void)guest_add(&root_config.guest[i]); /* what fails has been logged; the console comes later */
+    if (pci_ports_open())
+        pci_init();
+    if (test_services_add != NULL)
+        test_services_add();
     start_services();
     guests_autostart();
     root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",

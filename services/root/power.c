@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/root/hardware.h"
+#include "services/root/pci.h"
 #include "services/root/root.h"
 
 #define PM1_SLP_EN      (1u << 13)
@@ -31,7 +32,7 @@ void power_init(void)
     const struct root_boot *b = ROOT_BOOT;
     bool exits = has_word(b->cmdline, "debug-exit");
     can_power = b->pm1a_port != 0 && hardware_open(b->pm1a_port, (uint16_t)(b->pm1a_port + 1));
-    can_reset = hardware_open(PORT_RESET, PORT_RESET);
+    can_reset = pci_ports_open(); /* PORT_RESET is among them */
     can_qemu = exits && hardware_open(PORT_QEMU_EXIT, PORT_QEMU_EXIT);
     can_bochs = exits && hardware_open(PORT_BOCHS_EXIT, PORT_BOCHS_EXIT);
 }

@@ -38,6 +38,7 @@ enum { PRIORITY_GUEST = 3, PRIORITY_MONITOR = 4, PRIORITY_AUDIT = 5, PRIORITY_SE
 #define ROOT_EVENT_GROUPS   32u
 #define ROOT_EVENT_GUEST(n) (1ull << (n) % ROOT_EVENT_GROUPS)
 #define ROOT_EVENT_SERVICES (1ull << 32)
+#define ROOT_EVENT_LINE(n)  (1ull << (56 + (n))) /* the n-th interrupt line that drivers use, of 8 */
 
 extern struct config root_config;
 extern uint64_t root_event; /* handle */

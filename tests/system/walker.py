@@ -13,7 +13,12 @@ import subprocess
 PAGE = 4096
 ADDRESS = 0x000FFFFFFFFFF000
 KERNEL_BASE = 0xFFFFFFFF80000000
-TAG_AUDIT, TAG_GUEST, TAG_MONITOR, TAG_REGION, TAG_REGIONS_END = 6, 0x100, 0x200, 0x300, 0x400
+TAG_AUDIT, TAG_SCREEN, TAG_GUEST, TAG_MONITOR, TAG_REGION, TAG_REGIONS_END = 6, 8, 0x100, 0x200, 0x300, 0x400
+TAG_DEVICE, TAG_DEVICES_END = 0x400, 0x1000
+CPU_AREAS_VA, CPU_AREA, AREA_TSS, TSS_BITMAP = 0xFFFFFFFFA0000000, 0x10000, 0x1000, 104
+LEGACY_HOLE = (0xA0000, 0x100000)  # no RAM, though the emulators keep bytes for it
+INTERRUPT_CONTROLLERS = [[0xFEC00000, 0xFEC01000], [0xFEE00000, 0xFEF00000]]
+KERNEL_PORTS = (0x20, 0x21, 0xA0, 0xA1)
 
 
 class QemuRam:
@@ -122,10 +127,11 @@ def symbols(elf):
 
 
 class Leaf:
-    __slots__ = ('va', 'frame', 'size', 'write', 'execute', 'user')
+    __slots__ = ('va', 'frame', 'size', 'write', 'execute', 'user', 'write_back')
 
-    def __init__(self, va, frame, size, write, execute, user):
+    def __init__(self, va, frame, size, write, execute, user, write_back):
         self.va, self.frame, self.size, self.write, self.execute, self.user = va, frame, size, write, execute, user
+        self.write_back = write_back
 
 
 def host_rights(entry, up):
@@ -135,6 +141,13 @@ def host_rights(entry, up):
 
 def ept_rights(entry, up):
     return entry & 7, up[0] and bool(entry & 2), up[1] and bool(entry & 4), True
+
+
+def is_write_back(rights, entry, level):
+    """EPT: bits 5:3 are the type. Else PWT, PCD and PAT choose an entry of the PAT, of which the first is write-back."""
+    if rights is ept_rights:
+        return entry >> 3 & 7 == 6
+    return not entry & (0x18 | (0x80 if level == 1 else 0x1000))
 
 
 class Tables:
@@ -162,7 +175,8 @@ class Tables:
                 va |= 0xFFFF << 48
             if level == 1 or (level < 4 and entry & 0x80):
                 size = 1 << shift
-                self.leaves.append(Leaf(va, entry & ADDRESS & ~(size - 1), size, write, execute, user))
+                write_back = is_write_back(self.rights, entry, level)
+                self.leaves.append(Leaf(va, entry & ADDRESS & ~(size - 1), size, write, execute, user, write_back))
             else:
                 self.frames.add(entry & ADDRESS)
                 self._walk(entry & ADDRESS, level - 1, va, (write, execute, user))
@@ -340,8 +354,38 @@ class Isolation:
                     bad.append(f'{name}, of guest {who}, reaches region {number} with more rights than {may}')
         return bad
 
-    def violations(self):
+    def is_ram(self, pa):
+        return not LEGACY_HOLE[0] <= pa < LEGACY_HOLE[1] and self.ram.page(pa) is not None
+
+    def _device_violations(self):
+        """Device memory is no RAM and never write-back; interrupt controllers are ring 0's, and so are some ports."""
         bad = []
+        devices = merge([b, b + s] for b, s, t in self.ledger if t == TAG_SCREEN or TAG_DEVICE <= t < TAG_DEVICES_END)
+        for low, high in devices:
+            bad += [f'device memory 0x{pa:x} is RAM' for pa in range(low, high, PAGE) if self.is_ram(pa)][:1]
+        self.devices_mapped = 0
+        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [(f'space 0x{r:x}', t) for r, t in self.spaces.items()]:
+            for leaf in t.leaves:
+                frames = [[leaf.frame, leaf.frame + leaf.size]]
+                device = overlaps(frames, devices)
+                self.devices_mapped += bool(device)
+                if device and (leaf.write_back or leaf.execute or device != [tuple(frames[0])]):
+                    bad.append(f'{name}: device memory at 0x{leaf.va:x} is write-back or executable')
+                if not device and (not leaf.write_back or not self.is_ram(leaf.frame)):
+                    bad.append(f'{name}: 0x{leaf.frame:x} at 0x{leaf.va:x} is no RAM, or not write-back')
+                if overlaps(frames, INTERRUPT_CONTROLLERS):
+                    bad.append(f'{name}: an interrupt controller is mapped at 0x{leaf.va:x}')
+        cpu = CPU_AREAS_VA
+        while self._translate(self.kernel_root, cpu) is not None:
+            for port in KERNEL_PORTS:
+                at = self._translate(self.kernel_root, cpu + AREA_TSS + TSS_BITMAP + port // 8)
+                if not self.ram.page(at & ~0xFFF)[at & 0xFFF] >> port % 8 & 1:
+                    bad.append(f'port 0x{port:x} is open on the CPU whose area is at 0x{cpu:x}')
+            cpu += CPU_AREA
+        return bad
+
+    def violations(self):
+        bad = self._device_violations()
         guest_owned = merge([b, b + s] for b, s, t in self.ledger if TAG_GUEST <= t < TAG_MONITOR)
         by_tag = {t: merge([b, b + s] for b, s, x in self.ledger if x == t) for t in {x for _, _, x in self.ledger}}
         mapped = {root: merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves) for root, t in self.spaces.items()}
