@@ -128,8 +128,7 @@ static void fill_root_info(const struct root_setup *s, struct domain *root)
     if (s->screen_bytes)
         b->screen = s->boot->screen;
     b->screen_bytes = s->screen_bytes;
-    b->pm1a_port = s->acpi->pm1a_control;
-    b->pm1a_sleep_type = s->acpi->s5_type;
+    b->acpi_list = s->acpi->list;
 }
 
 static void grant_fixed(const struct root_setup *s, struct domain *root)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Source: ACPI Specification 6.4, 5.2.5 (RSDP), 5.2.7/8 (RSDT, XSDT), 5.2.9 (FADT), 5.2.12 (MADT), 7.4.2 (\_S5), 20.2
- * (AML). */
+/* Source: ACPI Specification 6.4, 5.2.5 (RSDP), 5.2.7/8 (RSDT, XSDT), 5.2.12 (MADT). */
 #include "arch/x86_64/acpi.h"
 
 #include "kernel/log.h"
@@ -88,40 +87,6 @@ static void read_madt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
     }
 }
 
-/* Name(_S5_, Package { type, ... }): the only AML that is read; the type is a byte constant, ZeroOp or OneOp. */
-static void read_s5(const uint8_t *p, uint32_t size, struct acpi_facts *f)
-{
-    for (uint32_t at = 36; at + 7 < size; at++) {
-        if (memcmp(p + at, "_S5_\x12", 5))
-            continue;
-        uint32_t value = at + 5 + 1 + (p[at + 5] >> 6) + 1; /* over PkgLength and the element count */
-        if (value + 1 >= size)
-            break;
-        uint8_t type = p[value] == 0x0a ? p[value + 1] : p[value] <= 1 ? p[value] : 0xff;
-        if (type > 7)
-            break;
-        f->s5_type = type;
-        return;
-    }
-    f->pm1a_control = 0; /* without the type there is no way to use it */
-}
-
-static void read_fadt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
-{
-    if (size < 68)
-        return;
-    uint64_t port = read_le(p + 64, 4);
-    f->pm1a_control = port < 0xffff ? (uint16_t)port : 0;
-    uint32_t dsdt_size;
-    const uint8_t *dsdt = table(read_le(p + 40, 4), &dsdt_size);
-    if (!dsdt && size >= 148)
-        dsdt = table(read_le(p + 140, 8), &dsdt_size);
-    if (dsdt)
-        read_s5(dsdt, dsdt_size, f);
-    else
-        f->pm1a_control = 0;
-}
-
 void acpi_read(uint64_t rsdp, struct acpi_facts *f)
 {
     memset(f, 0, sizeof *f);
@@ -138,13 +103,12 @@ void acpi_read(uint64_t rsdp, struct acpi_facts *f)
     f->by_bochs = !memcmp(r + 9, "BOCHS ", 6);
     bool wide = r[15] >= 2 && read_le(r + 24, 8) != 0;
     uint32_t size = 0, entry = wide ? 8 : 4;
-    const uint8_t *list = table(wide ? read_le(r + 24, 8) : read_le(r + 16, 4), &size);
+    f->list = wide ? read_le(r + 24, 8) : read_le(r + 16, 4);
+    const uint8_t *list = table(f->list, &size);
     for (uint32_t at = 36; list && at + entry <= size; at += entry) {
         uint32_t n;
         const uint8_t *t = table(read_le(list + at, entry), &n);
         if (t && !memcmp(t, "APIC", 4))
             read_madt(t, n, f);
-        else if (t && !memcmp(t, "FACP", 4))
-            read_fadt(t, n, f);
     }
 }

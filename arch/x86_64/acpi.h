@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The few facts the kernel needs of the host's ACPI tables. Every length is checked; a broken table means its facts are
+ * The few facts the kernel needs of the host's ACPI tables; root reads the others (services/root/acpi.c). Every length is checked; a broken table means its facts are
  * missing, no more.
  */
 #ifndef ARCH_ACPI_H
@@ -23,9 +23,8 @@ struct acpi_facts {
     struct {
         uint32_t gsi;
         bool level, low;
-    } isa[16];             /* ISA interrupt -> GSI */
-    uint16_t pm1a_control; /* 0: not known */
-    uint16_t s5_type;
+    } isa[16];     /* ISA interrupt -> GSI */
+    uint64_t list; /* physical address of the RSDT or XSDT; 0: there are no tables */
 };
 
 /* `rsdp`: physical address, 0: search the BIOS area. Reads through the boot's one-to-one map (physical < 4 GiB). */

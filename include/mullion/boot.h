@@ -84,13 +84,12 @@ struct root_boot {
     char backend_error[128]; /* why not, in words */
     char cmdline[BOOT_CMDLINE_MAX];
     uint16_t serial_port, reserved0; /* of the kernel's log; 0: there is none */
-    uint16_t pm1a_port;              /* 0: not known */
-    uint16_t pm1a_sleep_type;        /* value for S5 */
     uint32_t ram_count, module_count;
     struct {
         uint32_t gsi, how;          /* how: LINE_* */
     } isa[16];                      /* where the I/O APICs have the ISA interrupts */
     struct screen_facts screen;     /* width 0: there is none that can be used */
+    uint64_t acpi_list;             /* physical address of the RSDT or XSDT; 0: there are no tables */
     uint64_t screen_bytes;          /* at its address */
     uint64_t data_base, data_bytes; /* host-physical: where in RAM root's own data is */
     struct boot_ram ram[BOOT_RAM_MAX];

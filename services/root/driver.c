@@ -177,7 +177,7 @@ void driver_died(struct service *s)
     struct driver *d = (struct driver *)(void *)s;
     pci_silence(d->function);
     if (pci_reset(d->function)) {
-        root_rest(PCI_RESET_MS);
+        root_rest(ticks_of_ms(PCI_RESET_MS));
         pci_restore(d->function);
     }
     d->line = 0;

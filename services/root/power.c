@@ -7,6 +7,7 @@
  */
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/acpi.h"
 #include "services/root/hardware.h"
 #include "services/root/pci.h"
 #include "services/root/root.h"
@@ -16,6 +17,7 @@
 #define PORT_QEMU_EXIT  0xf4
 #define PORT_RESET      0xcf9
 
+static struct acpi_power power;
 static bool can_power, can_reset, can_qemu, can_bochs;
 
 static bool has_word(const char *line, const char *word)
@@ -31,7 +33,7 @@ void power_init(void)
 {
     const struct root_boot *b = ROOT_BOOT;
     bool exits = has_word(b->cmdline, "debug-exit");
-    can_power = b->pm1a_port != 0 && hardware_open(b->pm1a_port, (uint16_t)(b->pm1a_port + 1));
+    can_power = acpi_find_power(b->acpi_list, &power) && hardware_open(power.port, (uint16_t)(power.port + 1));
     can_reset = pci_ports_open(); /* PORT_RESET is among them */
     can_qemu = exits && hardware_open(PORT_QEMU_EXIT, PORT_QEMU_EXIT);
     can_bochs = exits && hardware_open(PORT_BOCHS_EXIT, PORT_BOCHS_EXIT);
@@ -46,7 +48,7 @@ static void bochs_exit(void)
 static void acpi_off(void)
 {
     if (can_power) {
-        port_out16(ROOT_BOOT->pm1a_port, (uint16_t)((ROOT_BOOT->pm1a_sleep_type & 7u) << 10 | PM1_SLP_EN));
+        port_out16(power.port, (uint16_t)(power.type << 10 | PM1_SLP_EN));
         root_rest(ticks_of_ms(500));
     }
 }

@@ -26,6 +26,7 @@
 #define ROOT_SERVICES_VA   0x0000000070000000ull /* service i's shared pages at + i * ROOT_SHARED_STRIDE */
 #define ROOT_SHARED_VA     0x0000000040000000ull /* guest n's shared pages at + n * ROOT_SHARED_STRIDE */
 #define ROOT_SHARED_STRIDE 0x100000ull
+#define ROOT_ACPI_VA       0x00000000c0000000ull /* an ACPI table while it is read */
 #define ROOT_SCRATCH_VA    0x00000000a0000000ull /* for filling a new program's data */
 
 /* Priorities: services before monitors before guests (mullion/abi.h: higher runs first). */

@@ -178,7 +178,6 @@ static void test_madt(void **state)
         assert_true(!f.isa[1].level && !f.isa[1].low);
         assert_int_equal(f.apic_base, 0xfeb00000);
         assert_false(f.by_bochs);
-        assert_int_equal(f.pm1a_control, 0);
     }
 }
 
@@ -220,72 +219,6 @@ static void test_madt_entries_that_lie(void **state)
         acpi_read(rsdp(true, tables, 1), &f);
         assert_int_equal(f.cpu_count, size < 52 ? 0 : 1);
     }
-}
-
-/* FADT with these registers; the DSDT's body follows. */
-static void read_power(uint64_t port, uint32_t fadt_size, bool by_x, const void *dsdt_body, uint32_t dsdt_size,
-                       bool damage)
-{
-    setup(NULL);
-    uint8_t fadt[300] = {0};
-    uint64_t dsdt = table_at_end("DSDT", dsdt_body, 36 + dsdt_size);
-    if (damage)
-        at(dsdt)[36 + dsdt_size - 1] ^= 0x80;
-    put(fadt + 64 - 36, port, 4);
-    put(fadt + (by_x ? 140 : 40) - 36, dsdt, by_x ? 8 : 4);
-    uint64_t tables[] = {table("FACP", fadt, fadt_size)};
-    acpi_read(rsdp(true, tables, 1), &f);
-}
-
-static void test_power_off(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *aml;
-        uint32_t size;
-        int type;
-    } rows[] = {
-        {"\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 11, 5},          /* as iasl writes it */
-        {"\x08\\_S5_\x12\x06\x04\x0a\x07\x0a\x07", 12, 7},        /* from the root */
-        {"\x08_S5_\x12\x08\x04\x00\x00\x00\x00", 11, 0},          /* ZeroOp: QEMU's PIIX4 */
-        {"\x08_S5_\x12\x08\x04\x01\x01\x00\x00", 11, 1},          /* OneOp */
-        {"\x08_S5_\x12\x47\x00\x04\x0a\x06\x0a\x06", 12, 6},      /* a length of two bytes */
-        {"\x08_S5_\x12\x88\x00\x00\x04\x0a\x06\x0a\x06", 13, 6},  /* of three */
-        {"noise_S5_\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 20, 5}, /* the name alone is not the object */
-        {"\x08_S5_\x12\x06\x04\x0a\x08\x0a\x08", 11, -1},         /* three bits only */
-        {"\x08_S5_\x12\x06\x04\x0b\x05\x00\x00", 11, -1},         /* not a byte */
-        {"\x08_S5_\x12\x06\x04"
-         "ABCD",
-         11, -1}, /* a name */
-        {"\x08_S5_\x12\x06\x04\xff\xff\x00\x00", 11, -1},
-        {"\x08_S4_\x12\x06\x04\x0a\x05\x0a\x05", 11, -1},
-        {"", 0, -1},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        read_power(0x604, 276, i % 2, rows[i].aml, rows[i].size, false);
-        assert_int_equal(f.pm1a_control, rows[i].type < 0 ? 0 : 0x604);
-        assert_int_equal(f.s5_type, rows[i].type < 0 ? 0 : rows[i].type);
-        for (uint32_t cut = 0; cut < rows[i].size;
-             cut++) { /* ends early: no way to power off, and nothing read behind it */
-            read_power(0x604, 276, i % 2, rows[i].aml, cut, false);
-            assert_true(f.pm1a_control == 0 || (rows[i].type >= 0 && f.s5_type == rows[i].type));
-        }
-    }
-    const char *sound = rows[0].aml;
-    read_power(0x604, 276, false, sound, 11, true); /* a wrong sum */
-    assert_int_equal(f.pm1a_control, 0);
-    read_power(0x604, 67, false, sound, 11, false); /* too short for the register */
-    assert_int_equal(f.pm1a_control, 0);
-    read_power(0x604, 116, false, sound, 11, false); /* ACPI 1.0 */
-    assert_int_equal(f.pm1a_control, 0x604);
-    read_power(0x604, 147, true, sound, 11, false); /* too short for the wide pointer */
-    assert_int_equal(f.pm1a_control, 0);
-    read_power(0x10604, 276, false, sound, 11, false); /* not a port */
-    assert_int_equal(f.pm1a_control, 0);
-    read_power(0xffff, 276, false, sound, 11, false);
-    assert_int_equal(f.pm1a_control, 0);
-    read_power(0, 276, false, sound, 11, false); /* a machine without these registers */
-    assert_int_equal(f.pm1a_control, 0);
 }
 
 static void test_damaged_roots(void **state)
@@ -345,15 +278,9 @@ static void test_noise(void **state)
         for (int flips = rand() % 6; flips > 0; flips--)
             at(t)[36 + (uint32_t)rand() % (size - 36)] ^= (uint8_t)(1 << rand() % 8);
         seal(t);
-        uint8_t fadt[240] = {0}, aml[64];
-        for (size_t i = 0; i < sizeof aml; i++)
-            aml[i] = (uint8_t)rand();
-        memcpy(aml + rand() % 58, "_S5_\x12", 5);
-        put(fadt + 28, 0x600, 4);
-        put(fadt + 4, table("DSDT", aml, 36 + sizeof aml), 4);
-        uint64_t tables[] = {table("FACP", fadt, 276), t};
+        uint64_t tables[] = {table("FACP", NULL, 276), t};
         acpi_read(rsdp(rand() % 2, tables, 2), &f);
-        assert_true(f.cpu_count <= MAX_CPUS && f.ioapic_count <= ARRAY_SIZE(f.ioapic) && f.s5_type <= 7);
+        assert_true(f.cpu_count <= MAX_CPUS && f.ioapic_count <= ARRAY_SIZE(f.ioapic));
         for (uint32_t i = 0; i < f.cpu_count; i++)
             for (uint32_t j = 0; j < i; j++)
                 assert_int_not_equal(f.cpu_apic_id[i], f.cpu_apic_id[j]);
@@ -386,7 +313,6 @@ int main(void)
         cmocka_unit_test_setup(test_madt, setup),
         cmocka_unit_test_setup(test_more_cpus_and_ioapics_than_fit, setup),
         cmocka_unit_test_setup(test_madt_entries_that_lie, setup),
-        cmocka_unit_test_setup(test_power_off, setup),
         cmocka_unit_test_setup(test_damaged_roots, setup),
         cmocka_unit_test_setup(test_noise, setup),
         cmocka_unit_test_setup(test_search_in_the_bios_area, setup),

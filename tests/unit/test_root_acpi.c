@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// sources: services/root/acpi.c
+/*
+ * How root finds out how the machine is switched off: tables that are sound, damaged and hostile. The table under test
+ * ends at a page that cannot be read.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <cmocka.h>
+
+#include "services/root/acpi.h"
+
+enum { LOW = 16 << 20 };
+static uint8_t *low; /* LOW bytes, readable, below 2 GiB; then a page that is not */
+static struct acpi_power f;
+static uint64_t next; /* where the next table goes */
+
+static uint64_t address(const void *p)
+{
+    return (uint64_t)(uintptr_t)p;
+}
+static uint8_t *at(uint64_t a)
+{
+    return (uint8_t *)(uintptr_t)a;
+}
+static void put(uint8_t *p, uint64_t v, unsigned bytes)
+{
+    memcpy(p, &v, bytes);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!low) {
+        low = mmap(NULL, LOW + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+        assert_ptr_not_equal(low, MAP_FAILED);
+        assert_int_equal(mprotect(low + LOW, 4096, PROT_NONE), 0);
+    }
+    memset(low, 0, 1 << 20);
+    memset(low + LOW - (1 << 20), 0, 1 << 20);
+    memset(&f, 0x55, sizeof f);
+    next = address(low) + 0x1000;
+    return 0;
+}
+
+static void seal(uint64_t table)
+{
+    uint32_t size;
+    memcpy(&size, at(table) + 4, 4);
+    uint8_t sum = 0;
+    at(table)[9] = 0;
+    for (uint32_t i = 0; i < size; i++)
+        sum = (uint8_t)(sum + at(table)[i]);
+    at(table)[9] = (uint8_t)(0 - sum);
+}
+
+/* A table of `size` bytes with this body behind its header. */
+static uint64_t table(const char *signature, const void *body, uint32_t size)
+{
+    uint64_t t = next;
+    next += (size + 63u) & ~63u;
+    memcpy(at(t), signature, 4);
+    put(at(t) + 4, size, 4);
+    if (body)
+        memcpy(at(t) + 36, body, size - 36);
+    seal(t);
+    return t;
+}
+
+/* The same, its last byte at the end of what can be read. */
+static uint64_t table_at_end(const char *signature, const void *body, uint32_t size)
+{
+    uint64_t keep = next;
+    next = address(low) + LOW - size;
+    uint64_t t = table(signature, body, size);
+    next = keep;
+    return t;
+}
+
+static uint64_t list_of(bool wide, const uint64_t *tables, unsigned count)
+{
+    uint8_t list[40 * 8];
+    for (unsigned i = 0; i < count; i++)
+        put(list + i * (wide ? 8 : 4), tables[i], wide ? 8 : 4);
+    return table(wide ? "XSDT" : "RSDT", list, 36 + count * (wide ? 8 : 4));
+}
+
+/* What root can show: this memory, and no more. */
+const uint8_t *acpi_show(uint64_t where, uint64_t size)
+{
+    uint64_t offset = where - address(low);
+    return size != 0 && offset < LOW && size <= LOW - offset ? at(where) : NULL;
+}
+
+/* FADT with these registers; the DSDT's body follows. */
+static void read_power(uint64_t port, uint32_t fadt_size, bool by_x, const void *dsdt_body, uint32_t dsdt_size,
+                       bool damage)
+{
+    static bool wide;
+    wide = !wide; /* both kinds of list */
+    setup(NULL);
+    uint8_t fadt[300] = {0};
+    uint64_t dsdt = table_at_end("DSDT", dsdt_body, 36 + dsdt_size);
+    if (damage)
+        at(dsdt)[36 + dsdt_size - 1] ^= 0x80;
+    put(fadt + 64 - 36, port, 4);
+    put(fadt + (by_x ? 140 : 40) - 36, dsdt, by_x ? 8 : 4);
+    uint64_t tables[] = {table("FACP", fadt, fadt_size)};
+    f = (struct acpi_power){0, 0};
+    if (!acpi_find_power(list_of(wide, tables, 1), &f))
+        f = (struct acpi_power){0, 0};
+}
+
+static void test_power_off(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *aml;
+        uint32_t size;
+        int type;
+    } rows[] = {
+        {"\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 11, 5},          /* as iasl writes it */
+        {"\x08\\_S5_\x12\x06\x04\x0a\x07\x0a\x07", 12, 7},        /* from the root */
+        {"\x08_S5_\x12\x08\x04\x00\x00\x00\x00", 11, 0},          /* ZeroOp: QEMU's PIIX4 */
+        {"\x08_S5_\x12\x08\x04\x01\x01\x00\x00", 11, 1},          /* OneOp */
+        {"\x08_S5_\x12\x47\x00\x04\x0a\x06\x0a\x06", 12, 6},      /* a length of two bytes */
+        {"\x08_S5_\x12\x88\x00\x00\x04\x0a\x06\x0a\x06", 13, 6},  /* of three */
+        {"noise_S5_\x08_S5_\x12\x06\x04\x0a\x05\x0a\x05", 20, 5}, /* the name alone is not the object */
+        {"\x08_S5_\x12\x06\x04\x0a\x08\x0a\x08", 11, -1},         /* three bits only */
+        {"\x08_S5_\x12\x06\x04\x0b\x05\x00\x00", 11, -1},         /* not a byte */
+        {"\x08_S5_\x12\x06\x04"
+         "ABCD",
+         11, -1}, /* a name */
+        {"\x08_S5_\x12\x06\x04\xff\xff\x00\x00", 11, -1},
+        {"\x08_S4_\x12\x06\x04\x0a\x05\x0a\x05", 11, -1},
+        {"", 0, -1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        read_power(0x604, 276, i % 2, rows[i].aml, rows[i].size, false);
+        assert_int_equal(f.port, rows[i].type < 0 ? 0 : 0x604);
+        assert_int_equal(f.type, rows[i].type < 0 ? 0 : rows[i].type);
+        for (uint32_t cut = 0; cut < rows[i].size;
+             cut++) { /* ends early: no way to power off, and nothing read behind it */
+            read_power(0x604, 276, i % 2, rows[i].aml, cut, false);
+            assert_true(f.port == 0 || (rows[i].type >= 0 && f.type == rows[i].type));
+        }
+    }
+    const char *sound = rows[0].aml;
+    read_power(0x604, 276, false, sound, 11, true); /* a wrong sum */
+    assert_int_equal(f.port, 0);
+    read_power(0x604, 67, false, sound, 11, false); /* too short for the register */
+    assert_int_equal(f.port, 0);
+    read_power(0x604, 116, false, sound, 11, false); /* ACPI 1.0 */
+    assert_int_equal(f.port, 0x604);
+    read_power(0x604, 147, true, sound, 11, false); /* too short for the wide pointer */
+    assert_int_equal(f.port, 0);
+    read_power(0x10604, 276, false, sound, 11, false); /* not a port */
+    assert_int_equal(f.port, 0);
+    read_power(0xffff, 276, false, sound, 11, false);
+    assert_int_equal(f.port, 0);
+    read_power(0, 276, false, sound, 11, false); /* a machine without these registers */
+    assert_int_equal(f.port, 0);
+}
+
+/* Lists and pointers that lead nowhere, and one that leads to itself. */
+static void test_damaged_lists(void **state)
+{
+    const uint64_t wild[] = {0, 1, 0xffffffff, 1ull << 40, ~0ull, ~0ull - 40};
+    for (size_t i = 0; i < ARRAY_SIZE(wild); i++) {
+        setup(state);
+        assert_false(acpi_find_power(wild[i], &f));
+        uint64_t tables[] = {wild[i], wild[i]};
+        assert_false(acpi_find_power(list_of(true, tables, 2), &f));
+    }
+    uint64_t many[39] = {0}, list = list_of(true, many, 39);
+    for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+        put(at(list) + 36 + 8 * i, list, 8);
+    seal(list);
+    assert_false(acpi_find_power(list, &f));
+    put(at(list) + 4, 35, 4);
+    assert_false(acpi_find_power(list, &f));
+    put(at(list) + 4, 0xffffffff, 4);
+    assert_false(acpi_find_power(list, &f));
+}
+
+static void test_noise(void **state)
+{
+    srand(11);
+    for (unsigned n = 0; n < 20000; n++) {
+        setup(state);
+        uint8_t fadt[240] = {0}, aml[64];
+        for (size_t i = 0; i < sizeof aml; i++)
+            aml[i] = (uint8_t)rand();
+        memcpy(aml + rand() % 58, "_S5_\x12", 5);
+        put(fadt + 28, 0x600, 4);
+        put(fadt + 4, table_at_end("DSDT", aml, 36 + sizeof aml), 4);
+        uint64_t tables[] = {table("FACP", fadt, 276)};
+        if (acpi_find_power(list_of(rand() % 2, tables, 1), &f))
+            assert_true(f.port == 0x600 && f.type <= 7);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_power_off, setup),
+        cmocka_unit_test_setup(test_damaged_lists, setup),
+        cmocka_unit_test_setup(test_noise, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
