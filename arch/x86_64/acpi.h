@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The few facts the kernel needs of the host's ACPI tables; root reads the others (services/root/acpi.c). Every length is checked; a broken table means its facts are
- * missing, no more.
+ * The few facts the kernel needs of the host's ACPI tables; root reads the others (services/root/acpi.c). Every length
+ * is checked; a broken table means its facts are missing, no more.
  */
 #ifndef ARCH_ACPI_H
 #define ARCH_ACPI_H

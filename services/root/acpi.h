@@ -17,8 +17,8 @@ struct acpi_power {
 /* `list`: physical address of the RSDT or XSDT. False: it is not known how. */
 bool acpi_find_power(uint64_t list, struct acpi_power *out);
 
-/* acpi_show.c: shows [at, +size) of physical memory; what was shown before goes. NULL: it cannot be shown. Size 0: shows
- * nothing any more. */
+/* acpi_show.c: shows [at, +size) of physical memory; what was shown before goes. NULL: it cannot be shown. Size 0:
+ * shows nothing any more. */
 const uint8_t *acpi_show(uint64_t at, uint64_t size);
 
 #endif

@@ -52,7 +52,8 @@ void pci_use_line(struct pci_function *f);
 bool pci_use_message(struct pci_function *f, uint64_t message);
 /* No interrupt, no bus mastering. */
 void pci_silence(struct pci_function *f);
-/* Begins a function-level reset: the function may not be touched for PCI_RESET_MS. Then pci_restore. False: it has none. */
+/* Begins a function-level reset: the function may not be touched for PCI_RESET_MS. Then pci_restore. False: it has
+ * none. */
 #define PCI_RESET_MS 100
 bool pci_reset(struct pci_function *f);
 void pci_restore(struct pci_function *f);
