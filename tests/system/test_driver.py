@@ -9,7 +9,7 @@ from harness import Box, guest
 from outside import look_from_outside
 
 TINY = '[host]\nlog = debug\n\n' + guest('tiny', 'tiny.elf', 'share = 20% of cpu 0')
-CHECKS = 35
+CHECKS = 30
 
 
 def edu(*slots):
