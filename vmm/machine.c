@@ -398,6 +398,26 @@ enum error machine_load(struct vm *vm, char *why, size_t why_size)
     return OK;
 }
 
+void machine_fpu(struct vm_vcpu *v)
+{
+    uint64_t page = VMM_FPU_VA + v->index * sizeof(struct fpu_image);
+    if (v->fpu == NULL && sys_vcpu_fpu(page) == OK)
+        v->fpu = (struct fpu_image *)page;
+}
+
+/* As FNINIT and power-on leave it (Intel SDM vol. 1, 10.2.3; vol. 3, table 9-1). */
+static void reset_fpu(struct vm_vcpu *v)
+{
+    static const uint16_t control = 0x37f;
+    static const uint32_t mxcsr = 0x1f80;
+    if (v->fpu == NULL)
+        return;
+    memset(v->fpu, 0, sizeof *v->fpu);
+    memcpy(v->fpu->legacy, &control, sizeof control);
+    memcpy(v->fpu->legacy + 24, &mxcsr, sizeof mxcsr);
+    v->state->dirty |= GROUP_FPU;
+}
+
 /* A vCPU as it was made: nothing is left of what its guest did. */
 static void reset_vcpu(struct vm *vm, unsigned index)
 {
@@ -407,6 +427,7 @@ static void reset_vcpu(struct vm *vm, unsigned index)
     memset(s, 0, sizeof *s);
     s->apic_offer = offer;
     apply_sipi_state(s, 0); /* all groups; the boot CPU's are set once more when its image is loaded */
+    reset_fpu(v);
     v->recheck = v->halted_if = v->irq_from_pic = false;
     atomic_store(&v->unhalt, false);
     v->clock_gpa = v->retry_gpa = 0;

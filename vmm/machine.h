@@ -49,7 +49,7 @@ struct vm_vcpu {
     unsigned index;
     uint64_t handle;
     struct vcpu_state *state;
-    struct fpu_image *fpu; /* GROUP_FPU's page; NULL: not asked for yet */
+    struct fpu_image *fpu; /* GROUP_FPU's page; NULL: not asked for yet (machine_fpu) */
     struct lapic lapic;
     struct msr_cpu msr;
     bool recheck;     /* something was posted or may have changed: the loop looks at everything before the next entry */
@@ -126,6 +126,10 @@ enum error machine_reset(struct vm *vm, char *why, size_t why_size) must_check;
 /* A vCPU's TSC offset, or the time at which the clocks started, has changed: its APIC's timer and its clock page
  * follow. Thread of that vCPU, or as machine_reset. */
 void machine_tsc_changed(struct vm *vm, unsigned index);
+
+/* A vCPU's own thread: asks for its GROUP_FPU's page, which a save and a reset need. Where there is none, they leave
+ * the FPU as it is. */
+void machine_fpu(struct vm_vcpu *v);
 
 /* vCPU 0, when next_event has come. */
 void machine_timers(struct vm *vm);

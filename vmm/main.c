@@ -52,6 +52,7 @@ static bool wait_for_go(unsigned thread)
 /* Out of the guest until thread 0 has reset the machine. False: there is no more guest. */
 static bool park(unsigned thread)
 {
+    machine_fpu(&vm.vcpu[thread - 1]);
     if (atomic_fetch_add(&vm.parked, 1) + 1 == vm.vcpus)
         (void)sys_event_signal(atomic_load(&vm.lock.thread[0].event), THREAD_EVENT_GO);
     return wait_for_go(thread);

@@ -57,6 +57,8 @@ static enum error machine_take(struct vm *vm, struct stream *s, uint64_t now, bo
 
 struct vcpu_saved {
     struct vcpu_state state; /* the page, of which the groups count */
+    struct fpu_image fpu;
+    bool has_fpu;
     struct lapic_saved lapic;
     struct msr_cpu msr;
     uint32_t pending;
@@ -119,6 +121,9 @@ static void vcpu_fields(struct vcpu_saved *v, uint64_t now, struct stream *s)
 {
     uint64_t guest_tsc = now + v->state.tsc_offset;
     state_fields(&v->state, s);
+    stream_bool(s, &v->has_fpu);
+    if (v->has_fpu)
+        STREAM_FIELD(s, v->fpu);
     STREAM_FIELD(s, guest_tsc);
     v->state.tsc_offset = guest_tsc - now;
     lapic_fields(&v->lapic, now, s);
@@ -132,6 +137,9 @@ static void vcpu_fields(struct vcpu_saved *v, uint64_t now, struct stream *s)
 static void vcpu_saved_of(struct vm_vcpu *v, struct vcpu_saved *out)
 {
     out->state = *v->state;
+    out->has_fpu = v->fpu != NULL;
+    if (out->has_fpu)
+        out->fpu = *v->fpu;
     lapic_save(&v->lapic, &out->lapic);
     out->msr = v->msr;
     out->pending = v->pending;
@@ -143,7 +151,8 @@ static void vcpu_saved_of(struct vm_vcpu *v, struct vcpu_saved *out)
 /* What the CPU would refuse ends the guest at its next entry; here only what this program uses is looked at. */
 static bool vcpu_valid(const struct vm *vm, const struct vm_vcpu *v, const struct vcpu_saved *in)
 {
-    return (in->pending & ~PENDING_ALL) == 0 && lapic_saved_valid(&v->lapic, &in->lapic) &&
+    return (in->pending & ~PENDING_ALL) == 0 && (!in->has_fpu || v->fpu != NULL) &&
+           lapic_saved_valid(&v->lapic, &in->lapic) &&
            (in->clock_gpa == 0 || guest_ptr(&vm->memory, in->clock_gpa, 32) != NULL);
 }
 
@@ -155,8 +164,10 @@ static void vcpu_become(struct vm_vcpu *v, uint64_t now, struct vcpu_saved *in)
     in->state.advance = 0;
     in->state.irq = 0;
     memset(&in->state.exit, 0, sizeof in->state.exit);
-    in->state.dirty = GROUPS_REGISTERS | GROUP_TSC;
+    in->state.dirty = GROUPS_REGISTERS | GROUP_TSC | (in->has_fpu ? GROUP_FPU : 0);
     *s = in->state;
+    if (in->has_fpu) /* the kernel looks at it before the CPU does */
+        *v->fpu = in->fpu;
     lapic_load(&v->lapic, now, &in->lapic);
     lapic_set_tsc_offset(&v->lapic, s->tsc_offset);
     struct msr_cpu *m = &v->msr;
@@ -196,7 +207,8 @@ static enum error vcpu_take(struct vm *vm, struct stream *s, const struct stream
 
 bool vcpu_fetch_all(struct vm_vcpu *v)
 {
-    return exits_need(v, GROUPS_REGISTERS);
+    machine_fpu(v);
+    return exits_need(v, GROUPS_REGISTERS) && (v->fpu == NULL || exits_need(v, GROUP_FPU));
 }
 
 size_t machine_save(struct vm *vm, void *bytes, size_t size)

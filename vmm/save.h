@@ -12,7 +12,7 @@
 #include "vmm/machine.h"
 #include "vmm/stream.h"
 
-/* A vCPU's own thread: the whole state is in its page then. False: the kernel refused. */
+/* A vCPU's own thread: the whole state is in its pages then. False: the kernel refused. */
 bool vcpu_fetch_all(struct vm_vcpu *v) must_check;
 
 /* The length; 0: it does not fit into `size` bytes. */
@@ -20,7 +20,8 @@ size_t machine_save(struct vm *vm, void *bytes, size_t size);
 
 /* Into a machine of the same shape (vCPUs, memory, devices, kind of CPU, clock rate). E_ARG: not a stream, damaged, or
  * it makes no sense; E_UNSUPPORTED: of a machine of another shape, or with a section that is not known. Then nothing
- * has changed. The guest's memory must be there already: the clock page in it is written. */
+ * has changed. The guest's memory must be there already: the clock page in it is written. A vCPU takes a saved FPU if
+ * its thread has called machine_fpu. */
 enum error machine_restore(struct vm *vm, const void *bytes, size_t size) must_check;
 
 #endif

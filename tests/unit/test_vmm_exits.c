@@ -1118,6 +1118,8 @@ static void anything(void **unused)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static struct fpu_image fpu[2];
+
 /* --- reset in place --- */
 
 static void spoil(void)
@@ -1151,6 +1153,8 @@ static void reset_in_place(void **unused)
     for (unsigned round = 1; round <= 2; round++) {
         uint64_t before = vm->boot_ns;
         RUN(spoil, reset_by_port);
+        v->fpu = &fpu[0];
+        memset(&fpu[0], 0x77, sizeof fpu[0]);
         assert_int_equal(control.state, GUEST_RESET);
         assert_int_equal(control.resets, round);
         assert_true(vm->ending != VM_GOES_ON);
@@ -1164,13 +1168,15 @@ static void reset_in_place(void **unused)
         assert_int_equal(in_from(0x71), 0x02); /* RTC register B */
         for (unsigned i = 0; i < 2; i++) {
             assert_int_equal(pages[i].dirty & GROUPS_REGISTERS, GROUPS_REGISTERS);
-            assert_true((pages[i].dirty & GROUP_TSC) != 0);
+            assert_true((pages[i].dirty & GROUP_TSC) != 0 && !(pages[i].dirty & GROUP_FPU) == (i == 1));
             pages[i].tsc_offset = fresh[i].tsc_offset;
             pages[i].dirty = fresh[i].dirty;
         }
         assert_memory_equal(&pages[0], &fresh[0], sizeof pages[0]);
         assert_memory_equal(pages[1].apic, fresh[1].apic, sizeof pages[1].apic);
         assert_int_equal(vm->vcpu[1].pending, PENDING_WAIT_SIPI);
+        assert_true(fpu[0].legacy[0] == 0x7f && fpu[0].legacy[1] == 0x03 && fpu[0].legacy[25] == 0x1f);
+        assert_true(fpu[0].xstate_bv == 0 && fpu[0].extended[3519] == 0);
         assert_true(v->pending == 0 && v->clock_gpa == 0 && v->retries == 0 && v->move[0].width == 0);
         atomic_store(&vm->ending, VM_GOES_ON);
     }
@@ -1206,7 +1212,11 @@ static bool same_section(const char *name, const uint8_t *a, size_t a_size, cons
 static void saved_and_restored(void **unused)
 {
     (void)unused;
-    static uint8_t saved[32768], again[32768], bad[32768];
+    for (unsigned i = 0; i < 2; i++) {
+        vm->vcpu[i].fpu = &fpu[i];
+        memset(&fpu[i], (int)(0x11 * (i + 1)), sizeof fpu[i]);
+    }
+    static uint8_t saved[65536], again[65536], bad[65536];
     static struct vcpu_state was[2];
     const uint64_t ipi = 0x4fb00000000ull; /* of the second CPU to no CPU */
     assert_true(vcpu_fetch_all(v));
@@ -1236,6 +1246,10 @@ static void saved_and_restored(void **unused)
 
     teardown(NULL), setup(NULL); /* another, and in another state */
     touch_devices(99);
+    memset(fpu, 0, sizeof fpu);
+    assert_int_equal(machine_restore(vm, saved, size), E_ARG); /* nowhere to put the FPU's state */
+    for (unsigned i = 0; i < 2; i++)
+        vm->vcpu[i].fpu = &fpu[i];
     assert_int_equal(machine_restore(vm, saved, size), OK);
     assert_int_equal(vm->boot_ns, boot_ns);
     for (unsigned i = 0; i < 2; i++) {
@@ -1247,6 +1261,7 @@ static void saved_and_restored(void **unused)
         assert_memory_equal(&c->state->star, &was[i].star, 10 * 8);
         assert_memory_equal(c->state->dr, was[i].dr, 6 * 8);
         assert_int_equal(c->state->dirty & (GROUPS_REGISTERS | GROUP_TSC), GROUPS_REGISTERS | GROUP_TSC);
+        assert_true((c->state->dirty & GROUP_FPU) != 0 && fpu[i].extended[3000] == 0x11 * (i + 1));
         assert_int_equal(c->msr.misc_enable, 9);
         assert_int_equal(c->pending, i == 1 ? PENDING_HALTED : 0);
         assert_int_equal(lapic_highest_pending(&c->lapic), 0x61 + i);
