@@ -17,6 +17,17 @@ static __attribute__((noinline)) void log_unclaimed(struct vm *vm, uint64_t gpa,
                    write ? "write" : "read", size, gpa);
 }
 
+static __attribute__((noinline)) void unlock_unusual(struct vm *vm, unsigned answer, uint64_t gpa, unsigned size,
+                                                     bool write)
+{
+    if (answer == 0)
+        log_unclaimed(vm, gpa, size, write);
+    if (answer & BUS_TIMERS)
+        vm_unlock_timers(vm);
+    else
+        vm_unlock(vm);
+}
+
 void exits_device_access(void *context, uint64_t gpa, unsigned size, bool write, uint64_t *value)
 {
     struct vm_vcpu *v = context;
@@ -28,12 +39,10 @@ void exits_device_access(void *context, uint64_t gpa, unsigned size, bool write,
     }
     vm_lock(vm);
     unsigned answer = bus_memory(&vm->bus, gpa, size, write, value);
-    if (unlikely(answer == 0))
-        log_unclaimed(vm, gpa, size, write);
-    if (unlikely(answer & BUS_TIMERS))
-        vm_unlock_timers(vm);
-    else
+    if (likely(answer == BUS_CLAIMED))
         vm_unlock(vm);
+    else
+        unlock_unusual(vm, answer, gpa, size, write);
 }
 
 static inline __attribute__((always_inline)) bool access_port(struct vm_vcpu *v, uint16_t port, unsigned size,
