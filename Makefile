@@ -29,7 +29,7 @@ COMMON := -std=c17 -O2 -g -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -
 # No register but RBP outlives a call in ring 0: what begins with a system call or an exit ends in ring 3 or in a guest, and has no caller to save for.
 CALLS  := $(if $(findstring clang,$(CC)),,-fcall-used-rbx -fcall-used-r12 -fcall-used-r13 -fcall-used-r14 -fcall-used-r15)
 CFLAGS0 := $(COMMON) $(CALLS) -mno-red-zone -mcmodel=kernel -fstack-protector-strong -mstack-protector-guard=global -fcf-protection=none -DRING0
-CFLAGS3 := $(COMMON) -fno-stack-protector -fcf-protection=none -ffunction-sections -fdata-sections -DRING3
+CFLAGS3 := $(COMMON) -mno-red-zone -fno-stack-protector -fcf-protection=none -ffunction-sections -fdata-sections -DRING3
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_FLAGS := -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen

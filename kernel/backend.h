@@ -5,8 +5,8 @@
  * All functions but probe run on the vCPU's home CPU with interrupts off. A vCPU never changes its CPU, so a VMCS never
  * migrates. What the backend does not touch, because the kernel's common code does it when another vCPU becomes current
  * on a CPU: FPU and XCR0, DR0-3, TSC_AUX. While a vCPU is current its values of these, and of STAR, LSTAR, CSTAR,
- * SFMASK and KERNEL_GS_BASE, stay in the CPU even while ring 3 runs: ring 3 uses no FPU (CR0.TS is set), no SYSCALL
- * (EFER.SCE is clear) and no SWAPGS, so none of them matters to it.
+ * SFMASK and KERNEL_GS_BASE on VT-x, stay in the CPU even while ring 3 runs: ring 3 uses no FPU (CR0.TS is set), no
+ * SYSCALL there (EFER.SCE is clear) and no SWAPGS, so none of them matters to it.
  */
 #ifndef KERNEL_BACKEND_H
 #define KERNEL_BACKEND_H
@@ -106,7 +106,8 @@ static inline uint32_t vcpu_take_advance(struct vcpu_state *s)
 #define VECTOR_PENDING 0x100u /* no vector */
 
 struct backend {
-    const char *name; /* "VT-x", "AMD-V" */
+    const char *name;       /* "VT-x", "AMD-V" */
+    enum call_way call_way; /* whose MSRs this extension switches anyway */
     const struct pt_format *format;
     void *const *msr_bitmap; /* VT-x: where the two pages are, by apic_mode, once a CPU has started; NULL: each vCPU's
                                 VMCB says it */
@@ -146,11 +147,10 @@ struct backend {
      * record is in the shared page, in the common form: written there, never read back. Advances nothing but what the
      * monitor says it has done. Calls vcpu_goes_on before it enters and sets v->exit_at after it is back. */
     uint32_t (*run)(struct vcpu *v, uint64_t deadline_tsc);
-    /* Both in kernel/vcpu.c, with this backend's `run` compiled into them. enter: runs the current thread's vCPU. True:
-     * an exit for the monitor; the thread continues in ring 3 with its record. False: the host wants the CPU, or the
-     * guest sleeps. run_call: what vcpu_run_call does. */
+    /* In kernel/vcpu.c, with this backend's `run` compiled into it: runs the current thread's vCPU. True: an exit for
+     * the monitor; the thread continues in ring 3 with its record. False: the host wants the CPU, or the guest
+     * sleeps. */
     bool (*enter)(struct cpu *c, struct vcpu *v);
-    void (*run_call)(struct thread *t) __attribute__((__noreturn__));
 
     /* For exits that the kernel settles. skip: rip += len, shadow cleared. */
     void (*skip)(struct vcpu *v, uint32_t len);
@@ -170,6 +170,7 @@ uint32_t vmx_run(struct vcpu *v, uint64_t deadline_tsc);
 uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);
 bool vmx_vcpu_enter(struct cpu *c, struct vcpu *v);
 bool svm_vcpu_enter(struct cpu *c, struct vcpu *v);
+/* The system call vcpu_run, by the backend's way of system calls, of a thread on its own CPU: from entry.asm. */
 void vmx_run_call(struct thread *t) __attribute__((__noreturn__));
 void svm_run_call(struct thread *t) __attribute__((__noreturn__));
 

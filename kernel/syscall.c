@@ -456,7 +456,7 @@ static noreturn void thread_exit(struct thread *t)
     cpu_run();
 }
 
-/* From entry.asm: the frame is saved, we are on the CPU's stack. SYS_VCPU_RUN goes to vcpu_run_call instead. */
+/* From entry.asm: the frame is saved, we are on the CPU's stack. By a fast way SYS_VCPU_RUN goes elsewhere. */
 noreturn void syscall_entry(struct thread *t);
 noreturn void syscall_entry(struct thread *t)
 {
@@ -464,8 +464,10 @@ noreturn void syscall_entry(struct thread *t)
     path_begin(t->cpu, (uint32_t)min_u64(number, PATH_RING3), rdtsc());
     if (number == SYS_THREAD_EXIT)
         thread_exit(t);
+    if (number == SYS_VCPU_RUN)
+        vcpu_run_call(t);
     struct frame *f = &t->frame;
-    struct result r = call(number, (const uint64_t[6]){f->rdi, f->rsi, f->rdx, f->rcx, f->r8, f->r9});
+    struct result r = call(number, (const uint64_t[6]){f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9});
     if (number == SYS_EVENT_WAIT && r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps on its way */
         thread_block(t, BLOCK_EVENT, r.value);
         cpu_run();

@@ -43,6 +43,7 @@ enum error thread_create(struct domain *d, const struct new_thread *start, struc
     t->frame.rip = start->entry;
     t->frame.rsp = start->stack;
     t->frame.rdi = start->arg;
+    t->frame.rsi = backend ? backend->call_way : CALL_BY_INTERRUPT;
     t->frame.cs = SEL_USER_CODE;
     t->frame.ss = SEL_USER_DATA;
     t->frame.rflags = RFLAGS_FIXED | RFLAGS_IF;

@@ -430,38 +430,43 @@ static inline __attribute__((always_inline)) bool enter_again(struct cpu *c, str
 }
 
 /* The hottest call: no lock, no table. */
-static inline __attribute__((always_inline)) noreturn void run_call(struct thread *t, run_function run)
+static inline __attribute__((always_inline)) noreturn void run_call(struct thread *t, run_function run,
+                                                                    enum call_way way)
 {
     struct vcpu *v = t->vcpu;
-    t->frame.rax = OK;
+    t->frame.rax = unlikely(!v) ? E_STATE : OK;
+    if (unlikely(!v))
+        user_resume(&t->frame);
     bool exited = enter(t->cpu, v, run);
     if (unlikely(!exited || read_once(v->cpu->work))) {
         if (exited) /* else enter has told already */
             path_begin(v->cpu, PATH_GUEST, rdtsc());
         cpu_run();
     }
-    user_resume(&v->thread->frame);
+    if (way == CALL_BY_SYSENTER)
+        sysexit_from_run(&v->thread->frame);
+    sysret_from_run(&v->thread->frame);
 }
 
 /* Both ways in, once for each backend, so that its run is compiled into them (-flto). */
-#define DEFINE_WAYS_IN(hardware)                                                        \
+#define DEFINE_WAYS_IN(hardware, way)                                                   \
     __attribute__((noinline)) bool hardware##_vcpu_enter(struct cpu *c, struct vcpu *v) \
     {                                                                                   \
         return enter_again(c, v, hardware##_run);                                       \
     }                                                                                   \
     noreturn void hardware##_run_call(struct thread *t)                                 \
     {                                                                                   \
-        run_call(t, hardware##_run);                                                    \
+        run_call(t, hardware##_run, way);                                               \
     }
-DEFINE_WAYS_IN(vmx)
-DEFINE_WAYS_IN(svm)
+DEFINE_WAYS_IN(vmx, CALL_BY_SYSENTER)
+DEFINE_WAYS_IN(svm, CALL_BY_SYSCALL)
 
 noreturn void vcpu_run_call(struct thread *t)
 {
-    if (likely(t->vcpu))
-        backend->run_call(t);
-    t->frame.rax = E_STATE;
-    user_resume(&t->frame);
+    t->frame.rax = t->vcpu ? OK : E_STATE;
+    if (t->vcpu)
+        t->vcpu->in_guest_mode = true;
+    cpu_run();
 }
 
 /* Whoever runs looks at `kicked` before it enters its guest again: only who is in it, or asleep, must be told. */

@@ -22,7 +22,7 @@ enum error vcpu_show_fpu(struct vcpu *v, uint64_t va) must_check;
 
 /* Makes v (NULL: nobody) the one whose state is in this CPU. */
 void vcpu_make_current(struct cpu *c, struct vcpu *v);
-/* The system call vcpu_run, of a thread on its own CPU. */
+/* The system call vcpu_run, by SYSCALL_VECTOR. */
 noreturn void vcpu_run_call(struct thread *t);
 /* vcpu_fetch's work; the vCPU's thread calls. */
 void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups);

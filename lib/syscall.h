@@ -10,6 +10,12 @@
 #include "mullion/abi.h"
 #include "mullion/types.h"
 
+/* The machine's way into ring 0, as start.asm has learned it from the kernel. It needs ring 3 to have no red zone. */
+extern void (*call_way)(void);
+void call_by_interrupt(void);
+void call_by_sysenter(void);
+void call_by_syscall(void);
+
 struct syscall_result {
     enum error error;
     uint64_t value;
@@ -25,14 +31,16 @@ static inline struct syscall_result syscall6(enum syscall number, uint64_t a, ui
 {
     register uint64_t r8 __asm__("r8");
     register uint64_t r9 __asm__("r9");
+    register uint64_t r10 __asm__("r10");
     r8 = e;
     r9 = f;
+    r10 = d;
     uint64_t error = number, value = c;
-    /* Everything but rax and rdx is kept, except by vcpu_run. "memory": shared pages change under the call. */
-    __asm__ volatile("int %[vector]"
+    /* "memory": shared pages change under the call. */
+    __asm__ volatile("call *call_way(%%rip)"
                      : "+a"(error), "+d"(value)
-                     : [vector] "i"(SYSCALL_VECTOR), "D"(a), "S"(b), "c"(d), "r"(r8), "r"(r9)
-                     : "memory", "cc");
+                     : "D"(a), "S"(b), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory", "cc");
     return (struct syscall_result){(enum error)error, value};
 }
 #endif
@@ -51,9 +59,9 @@ static inline enum error sys_vcpu_run(void)
     return syscall6(SYS_VCPU_RUN, 0, 0, 0, 0, 0, 0).error;
 #else
     uint64_t error = SYS_VCPU_RUN, value; /* no arguments: nothing to clear, this is the hottest call of all */
-    __asm__ volatile("int %[vector]"
+    __asm__ volatile("call *call_way(%%rip)"
                      : "+a"(error), "=d"(value)
-                     : [vector] "i"(SYSCALL_VECTOR)
+                     :
                      : "rcx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
     (void)value;
     return (enum error)error;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The backend's face to the kernel, and what is not on the hot path: turning AMD-V on, making and ending vCPUs, their
- * VMCB with no state of the guest's yet. Relies on cpu_init for the host's TR, LDTR, FS, GS and SYSENTER: cpu_start
- * records them once, they must not change afterwards.
+ * VMCB with no state of the guest's yet. Relies on cpu_init for the host's TR, LDTR, FS, GS, SYSENTER and
+ * SYSCALL: cpu_start records them once, they must not change afterwards.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
@@ -42,6 +42,7 @@ static enum error cpu_start(unsigned number)
         return E_QUOTA; /* at boot, the end anyway: nothing is given back */
     if (a.vm_cr & VM_CR_SVMDIS)
         wrmsr(MSR_VM_CR, a.vm_cr & ~VM_CR_SVMDIS); /* off, but not locked */
+    cpu_calls_by(CALL_BY_SYSCALL);
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, pool_hpa(host_save).v);
     cpus[number].host_vmcb = pool_hpa(host_vmcb).v;
@@ -158,6 +159,7 @@ static void flush(void)
 
 const struct backend svm_backend = {
     .name = "AMD-V",
+    .call_way = CALL_BY_SYSCALL,
     .format = &pt_npt,
     .probe = probe,
     .cpu_start = cpu_start,
@@ -167,7 +169,6 @@ const struct backend svm_backend = {
     .get = svm_get,
     .run = svm_run,
     .enter = svm_vcpu_enter,
-    .run_call = svm_run_call,
     .skip = skip,
     .cr4 = cr4,
     .dr7 = dr7,

@@ -10,7 +10,7 @@ import tomllib
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIST = os.path.join(HERE, 'include', 'mullion', 'calls.toml')
-REGISTERS = ('rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9')
+REGISTERS = ('rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9')
 TYPES = ('domain', 'thread', 'space', 'vcpu', 'memory', 'event', 'irq', 'ports', 'log', 'hardware')
 KINDS = ('number', 'address', 'size', 'offset', 'rights', 'deadline', 'place', 'doorbell', 'hardware')
 CALL_KEYS = {'name', 'arguments', 'does', 'value', 'errors', 'makes', 'reshapes', 'steps', 'special'}

@@ -114,6 +114,7 @@ enum error vmx_cpu_start(unsigned cpu)
     for (unsigned dedicated = 0; dedicated < 2; dedicated++)
         vmx_turn[dedicated] = quirk_turn(dedicated, tsc_khz, VMX_TIMER_STEPS << vmx.timer_shift);
 
+    cpu_calls_by(CALL_BY_SYSENTER);
     uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
     if (!(feature & FEATURE_LOCKED))
         wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_LOCKED | FEATURE_VMX_NO_SMX);

@@ -96,9 +96,9 @@ static void set_up_host(void)
     vmwriten(HOST_TR_BASE, (uint64_t)this_cpu() + AREA_TSS);
     vmwriten(HOST_GDTR_BASE, (uint64_t)cpu_gdt(this_cpu()));
     vmwriten(HOST_IDTR_BASE, idt_base());
-    vmwrite32(HOST_SYSENTER_CS, 0); /* SYSENTER in ring 3 faults */
-    vmwriten(HOST_SYSENTER_ESP, 0);
-    vmwriten(HOST_SYSENTER_EIP, 0);
+    vmwrite32(HOST_SYSENTER_CS, SEL_KERNEL_CODE);
+    vmwriten(HOST_SYSENTER_ESP, cpu_call_stack(this_cpu()));
+    vmwriten(HOST_SYSENTER_EIP, (uint64_t)sysenter_entry);
     vmwrite64(HOST_EFER, rdmsr(MSR_EFER));
     vmwrite64(HOST_PAT, rdmsr(MSR_PAT));
     vmwriten(HOST_RIP, (uint64_t)vmx_exit_point);
@@ -161,6 +161,7 @@ __attribute__((noinline)) void vmx_flush(void)
 
 const struct backend vmx_backend = {
     .name = "VT-x",
+    .call_way = CALL_BY_SYSENTER,
     .format = &pt_ept,
     .msr_bitmap = vmx_msr_page,
     .probe = vmx_probe,
@@ -173,7 +174,6 @@ const struct backend vmx_backend = {
     .get = vmx_get,
     .run = vmx_run,
     .enter = vmx_vcpu_enter,
-    .run_call = vmx_run_call,
     .skip = vmx_skip,
     .cr4 = vmx_cr4,
     .dr7 = vmx_dr7,

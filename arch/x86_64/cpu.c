@@ -22,6 +22,7 @@ struct tss {
     uint16_t reserved3, iomap_base;
     uint8_t iomap[65536 / 8 + 1];
 } __attribute__((packed));
+_Static_assert(offsetof(struct tss, rsp) == 4, "cpu_call_stack, and entry.asm");
 _Static_assert(offsetof(struct tss, iomap) == 104, "Intel SDM vol. 3, figure 8-11");
 _Static_assert(sizeof(struct tss) <= 3 * 4096, "three pages of the area");
 
@@ -31,6 +32,7 @@ static struct tss *tss_of(struct cpu *c)
 }
 
 #define GDT_BYTES (SEL_TSS + 16u)
+#define ALL_FLAGS 0x257fd5u
 
 enum error cpu_area_create(unsigned number, uint32_t apic_id)
 {
@@ -66,6 +68,7 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
     gdt[SEL_KERNEL_DATA / 8] = 0x00cf93000000ffff;
     gdt[SEL_USER_DATA / 8] = 0x00cff3000000ffff;
     gdt[SEL_USER_CODE / 8] = 0x00affb000000ffff;
+    gdt[SEL_USER_STACK / 8] = gdt[SEL_USER_DATA / 8];
     gdt[SEL_TSS / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (limit >> 16) << 48 |
                        (base >> 24 & 0xff) << 56;
     gdt[SEL_TSS / 8 + 1] = base >> 32;
@@ -113,10 +116,35 @@ void cpu_init(void)
     wrmsr(MSR_PAT, PAT_HOST);
     write_cr4(cr4); /* PGE goes from 0 to 1: forgets translations of the old PAT */
     write_cr0(CR0_HOST);
-    /* No SYSCALL in ring 3: see mullion/abi.h. No SYSENTER either. */
+    /* No SYSCALL in ring 3, and no SYSENTER, before cpu_calls_by. */
     wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~EFER_SCE) | EFER_NXE);
     wrmsr(MSR_SYSENTER_CS, 0);
     fpu_init();
+}
+
+/*
+ * SYSENTER loads CS from its MSR and SS from behind it, SYSEXIT CS from + 32 and SS from + 40 (Intel SDM vol. 2).
+ * SYSCALL loads CS from bits 47:32 of STAR and SS from behind it, SYSRET SS from bits 63:48 + 8 and CS from + 16 (AMD
+ * APM vol. 2, 6.1.1). SYSCALL clears all flags; SYSENTER clears IF alone, and entry.asm the others.
+ */
+_Static_assert(SEL_KERNEL_DATA == SEL_KERNEL_CODE + 8 && SEL_USER_CODE == SEL_KERNEL_CODE + 32 + 3 &&
+                   SEL_USER_STACK == SEL_KERNEL_CODE + 40 + 3 && SEL_USER_CODE == SEL_USER_DATA + 8,
+               "the order in the GDT");
+_Static_assert(CPU_AREAS_VA == 0xffffffffa0000000 && CPU_AREA_SIZE == 0x10000 && AREA_TSS == 0x1000 && MAX_CPUS == 64,
+               "entry.asm has these");
+void cpu_calls_by(enum call_way way)
+{
+    struct cpu *c = this_cpu();
+    if (way == CALL_BY_SYSENTER) {
+        wrmsr(MSR_SYSENTER_CS, SEL_KERNEL_CODE);
+        wrmsr(MSR_SYSENTER_ESP, cpu_call_stack(c));
+        wrmsr(MSR_SYSENTER_EIP, (uint64_t)sysenter_entry);
+        return;
+    }
+    wrmsr(MSR_STAR, (uint64_t)(SEL_USER_DATA - 8) << 48 | (uint64_t)SEL_KERNEL_CODE << 32);
+    wrmsr(MSR_LSTAR, (uint64_t)syscall_entries + c->number * 16ull);
+    wrmsr(MSR_FMASK, ALL_FLAGS);
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
 }
 
 void cpu_set_rsp0(struct cpu *c, uint64_t thread_frame_end)

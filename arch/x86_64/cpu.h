@@ -32,9 +32,10 @@
 
 #define SEL_KERNEL_CODE 0x08
 #define SEL_KERNEL_DATA 0x10
-#define SEL_USER_DATA   0x1b
-#define SEL_USER_CODE   0x23
-#define SEL_TSS         0x28
+#define SEL_USER_DATA   0x23 /* the order of these is that of SYSRET and SYSEXIT: see cpu_calls_by */
+#define SEL_USER_CODE   0x2b
+#define SEL_USER_STACK  0x33
+#define SEL_TSS         0x38
 
 #define VECTOR_IRQ_BASE  0x30 /* irq objects, on each CPU its own; below SYSCALL_VECTOR */
 #define VECTOR_IRQ_COUNT 80
@@ -82,7 +83,7 @@ struct cpu {
     } ports[DOMAIN_PORTS_MAX];
     struct irq *irq[VECTOR_IRQ_COUNT]; /* by vector; kernel lock */
 };
-_Static_assert(sizeof(struct cpu) <= 4096, "one page");
+_Static_assert(sizeof(struct cpu) <= 3072, "one page, with room at its end for a #DB: see cpu_call_stack");
 
 static inline struct cpu *this_cpu(void)
 {
@@ -107,6 +108,15 @@ static inline uint64_t *cpu_gdt(const struct cpu *c)
 }
 /* Loads descriptor tables and control registers; on the CPU itself, on its own kernel stack. */
 void cpu_init(void);
+/* Lets ring 3 of the calling CPU make system calls by this way too. */
+void cpu_calls_by(enum call_way way);
+/* RSP behind SYSENTER: the word there is the end of the current thread's frame (RSP0). A #DB, which may come before
+ * RSP is loaded, finds its stack below. */
+static inline uint64_t cpu_call_stack(const struct cpu *c)
+{
+    return (uint64_t)c + AREA_TSS + 4;
+}
+extern char sysenter_entry[], syscall_entries[];
 /* Loads TR anew: a VM exit of VT-x leaves it without the I/O bitmap (Intel SDM vol. 3, 28.5.2), so that no port is open
  * in ring 3. */
 void cpu_reload_tr(struct cpu *c);

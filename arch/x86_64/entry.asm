@@ -8,14 +8,21 @@ section .text
 bits 64
 
 FRAME_SIZE   equ 176
-FRAME_PUSHED equ 17 * 8         ; by software: the registers, vector and error code
+FRAME_VECTOR equ 15 * 8
+FRAME_RIP    equ 17 * 8
 FRAME_CS     equ 18 * 8
 THREAD_STACK equ FRAME_SIZE     ; asserted in kernel/thread.c
 %include "calls.inc"            ; SYS_*
+FRAME_RSP    equ 20 * 8
+%define BY_SYSENTER 0x100          ; in the place of a vector: how the thread came in, and goes out
+%define BY_SYSCALL 0x101
+%define MAX_CPUS 64                ; asserted in cpu.c, like the addresses of syscall_entries
 
-extern trap_from_user, trap_from_kernel, irq_dispatch, syscall_entry, vcpu_run_call
-global user_resume, trap_stubs, syscall_stub
+extern trap_from_user, trap_from_kernel, irq_dispatch, syscall_entry, vmx_run_call, svm_run_call
+global user_resume, trap_stubs, syscall_stub, sysenter_entry, syscall_entries, sysexit_from_run, sysret_from_run, sysexit_point
 
+%define PAGE rdi
+%include "arch/x86_64/registers.inc"
 %define EVERY_REGISTER rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
 %macro push_each 1-*
 %rep %0
@@ -71,26 +78,12 @@ irq_common:
     add rsp, 16
     iretq
 
-; vcpu_run keeps what a C function keeps; the thread's other registers become what they were at an earlier entry.
+; System calls (mullion/abi.h). The software interrupt has pushed into the thread's frame, as an interrupt does.
 align 16
 syscall_stub:
-    cmp rax, SYS_VCPU_RUN
-    jne .any
-    lea rdi, [rsp - FRAME_PUSHED]
-    mov [rdi], r15
-    mov [rdi + 1 * 8], r14
-    mov [rdi + 2 * 8], r13
-    mov [rdi + 3 * 8], r12
-    mov [rdi + 8 * 8], rbp
-    mov [rdi + 13 * 8], rbx
-    mov rsp, [rdi + THREAD_STACK]
-    own_flags
-    xor ebp, ebp
-    call vcpu_run_call
-    ud2
-.any:
     push qword 0
     push qword 0x80
+any_call:
     push_each EVERY_REGISTER
     mov rdi, rsp
     mov rsp, [rdi + THREAD_STACK]
@@ -99,12 +92,110 @@ syscall_stub:
     call syscall_entry
     ud2
 
+%macro kept_registers 1         ; by C functions
+    %1 r15, 0
+    %1 r14, 1
+    %1 r13, 2
+    %1 r12, 3
+    %1 rbp, 8
+    %1 rbx, 13
+%endmacro
+%macro clear 1-*
+%rep %0
+    xor %1, %1
+%rotate 1
+%endrep
+%endmacro
+
+; A fast call. rcx, r11: ring 3's RIP and RSP. RSP: cpu_call_stack. CS, SS and RFLAGS in the frame are good for an IRET from an earlier entry, or from
+; the thread's start. vcpu_run keeps what a C function keeps; if its thread goes out by IRET, the other registers become what they were at an
+; earlier entry.
+%macro fast_call 2              ; BY_SYSENTER or BY_SYSCALL, and vcpu_run for it
+    mov rsp, [rsp]              ; the end of the frame
+    cmp rax, SYS_VCPU_RUN
+    jne %%any
+    lea rdi, [rsp - FRAME_SIZE]
+    mov [rdi + FRAME_RIP], rcx
+    mov [rdi + FRAME_RSP], r11
+    kept_registers to_page
+    mov rsp, [rdi + THREAD_STACK]
+%if %1 == BY_SYSENTER
+    own_flags
+%endif
+    call %2
+    ud2
+%%any:
+    mov [rsp - FRAME_SIZE + FRAME_RIP], rcx
+    mov [rsp - FRAME_SIZE + FRAME_RSP], r11
+    lea rsp, [rsp - FRAME_SIZE + FRAME_VECTOR + 8]
+    push qword %1
+    jmp any_call
+%endmacro
+
+; Interrupts are off. The first instruction is where a #DB comes, if ring 3 had TF set (trap_from_kernel). The upper halves go, so that SYSEXIT and
+; IRET find canonical addresses.
+align 16
+sysenter_entry:
+    mov ecx, ecx
+    mov r11d, r11d
+    fast_call BY_SYSENTER, vmx_run_call
+
+; SYSCALL brings no stack: each CPU has an entry that knows its own. All flags are clear. Only NMI and #MC, which have stacks of their own, can come
+; before RSP is loaded.
+align 16
+syscall_entries:
+%assign n 0
+%rep MAX_CPUS
+    align 16
+    mov r11, rsp
+    mov rsp, -0x60000000 + n * 0x10000 + 0x1004     ; cpu_call_stack
+    jmp syscall_common
+%assign n n + 1
+%endrep
+    times 16 * MAX_CPUS - ($ - syscall_entries) int3    ; they are 16 bytes each
+syscall_common:
+    fast_call BY_SYSCALL, svm_run_call
+
+; No register of the kernel's reaches ring 3.
+sysexit_from_run:
+    kept_registers from_page
+    mov edx, [rdi + FRAME_RIP]
+    mov ecx, [rdi + FRAME_RSP]
+    clear eax, esi, r8d, r9d, r10d, r11d, edi
+sysexit_way:                    ; RSP: a stack, should an NMI come
+    sti
+sysexit_point:
+    o64 sysexit
+
+sysret_from_run:
+    kept_registers from_page
+    mov rcx, [rdi + FRAME_RIP]
+    mov rsp, [rdi + FRAME_RSP]
+    mov r11d, 0x202              ; RFLAGS
+    clear eax, edx, esi, r8d, r9d, r10d, edi
+    o64 sysret
+
+; The way out that fits the way in. SYSRET of a CPU with AMD-V finds an RIP below USER_VA_MAX: SYSCALL has brought it.
 align 16
 user_resume:
     mov rsp, rdi
     pop_each EVERY_REGISTER
+    cmp qword [rsp], BY_SYSENTER
+    jae .fast
     add rsp, 16
     iretq
+.fast:
+    mov rcx, [rsp - FRAME_VECTOR + FRAME_RIP]
+    je .sysexit
+    mov rsp, [rsp - FRAME_VECTOR + FRAME_RSP]
+    mov r11d, 0x202              ; RFLAGS
+    o64 sysret
+.sysexit:
+    mov r11, rdx
+    mov edx, ecx
+    mov ecx, [rsp - FRAME_VECTOR + FRAME_RSP]
+    mov rsp, [rsp - FRAME_VECTOR + THREAD_STACK]
+    jmp sysexit_way
 
 ; One stub per vector, 16 bytes each. Vectors 8, 10-14, 17, 21, 29, 30 push an error code (Intel SDM vol. 3, 6.3.1; AMD APM vol. 2, 8.2).
 align 16

@@ -13,18 +13,19 @@
 #include "kernel/irq.h"
 #include "kernel/log.h"
 #include "kernel/thread.h"
+#include "mullion/regs.h"
 
 struct gate {
     uint64_t low, high;
 };
 static struct gate idt[256] __attribute__((aligned(16)));
 
-extern char trap_stubs[], syscall_stub[];
+extern char trap_stubs[], syscall_stub[], sysexit_point[];
 void trap_from_user(struct thread *t);
 void trap_from_kernel(struct frame *f);
 
 #define STUB_BYTES 16
-enum { TRAP_NMI = 2, TRAP_DF = 8, TRAP_PF = 14, TRAP_MC = 18 };
+enum { TRAP_DB = 1, TRAP_NMI = 2, TRAP_DF = 8, TRAP_PF = 14, TRAP_MC = 18 };
 
 uint64_t idt_base(void)
 {
@@ -105,6 +106,11 @@ void trap_from_kernel(struct frame *f)
         if (read_once(this_cpu()->work) & WORK_STOP)
             for (;;)
                 __asm__ volatile("cli; hlt");
+        f->rip -= f->rip == (uint64_t)sysexit_point; /* back to its STI, whose shadow the NMI has ended */
+        return;
+    }
+    if (f->vector == TRAP_DB && f->rip == (uint64_t)sysenter_entry) { /* ring 3 had TF set, and SYSENTER keeps it */
+        f->rflags &= ~RFLAGS_TF;
         return;
     }
     const char *name = names[f->vector] ? names[f->vector] : "exception";

@@ -28,5 +28,8 @@ void irq_dispatch(unsigned vector);
 
 /* entry.asm: continues ring 3 from the frame at the head of a thread. */
 noreturn void user_resume(const struct frame *frame);
+/* entry.asm: the same behind vcpu_run by SYSENTER, by SYSCALL: the answer is OK, and only what C keeps is loaded. */
+noreturn void sysexit_from_run(const struct frame *frame);
+noreturn void sysret_from_run(const struct frame *frame);
 
 #endif

@@ -2,11 +2,14 @@
 /*
  * The ABI between ring 0 and ring 3: system-call numbers, errors, rights, object types.
  *
- * A system call is the software interrupt SYSCALL_VECTOR. The number is in rax, up to six arguments are in rdi, rsi,
- * rdx, rcx, r8, r9. On return rax holds an enum error and rdx the call's value; every other register is kept (but
- * see vcpu_run). The SYSCALL instruction is switched off (EFER.SCE = 0 outside guests): that way a guest's
- * STAR/LSTAR/SFMASK/KERNEL_GS_BASE can stay in the CPU while its monitor runs, and a round trip to the monitor
- * switches no MSR.
+ * A system call is made by the machine's way, which a thread finds in rsi when it starts (enum call_way). The number is
+ * in rax, up to six arguments are in rdi, rsi, rdx, r10, r8, r9. On return rax holds an enum error and rdx the call's
+ * value; rcx, r11 and the flags are lost, every other register is kept (but see vcpu_run). The software interrupt
+ * SYSCALL_VECTOR works on every machine, and keeps rcx, r11 and the flags too. SYSCALL (where guests run by AMD-V) is
+ * as the CPU has it. For SYSENTER (VT-x) rcx holds the address to return to and r11 the stack pointer to return with,
+ * both below 4 GiB: of larger ones the low half is taken; the value comes in r11. A VM exit of VT-x loads the MSRs
+ * behind SYSENTER anyway, and leaving AMD-V's guests those behind SYSCALL, so a round trip to the monitor switches no
+ * MSR; the other instruction of the two is off.
  *
  * An unknown number is answered E_NOSYS. The kernel never dereferences an address that comes from ring 3. All
  * arguments are numbers in registers; what is larger lives in a page that the kernel itself owns and has mapped into
@@ -21,6 +24,7 @@
 
 #define MULLION_ABI_VERSION 3
 #define SYSCALL_VECTOR      0x80
+enum call_way { CALL_BY_INTERRUPT, CALL_BY_SYSENTER, CALL_BY_SYSCALL };
 
 #define MAX_CPUS    64   /* physical CPUs the kernel can use */
 #define MAX_HANDLES 8192 /* slots in a domain's handle table, which grows by pages; slot 0 is never valid */

@@ -114,6 +114,15 @@ noreturn void user_resume(const struct frame *frame)
     longjmp(out, 1);
 }
 
+noreturn void sysexit_from_run(const struct frame *frame)
+{
+    user_resume(frame);
+}
+noreturn void sysret_from_run(const struct frame *frame)
+{
+    user_resume(frame);
+}
+
 void cpu_post(struct cpu *c, uint32_t work)
 {
     __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST);
@@ -389,7 +398,6 @@ static struct backend fake_backend = {.name = "test",
                                       .get = fake_groups,
                                       .run = fake_run,
                                       .enter = vmx_vcpu_enter,
-                                      .run_call = vmx_run_call,
                                       .skip = fake_skip,
                                       .cr4 = fake_cr4,
                                       .dr7 = fake_dr7,
@@ -434,13 +442,15 @@ struct thread *make_call(struct thread *t, enum syscall number, const uint64_t a
     t->frame.rdi = a[0];
     t->frame.rsi = a[1];
     t->frame.rdx = a[2];
-    t->frame.rcx = a[3];
+    t->frame.r10 = a[3];
     t->frame.r8 = a[4];
     t->frame.r9 = a[5];
     running = t->cpu->number;
-    if (setjmp(out) == 0) { /* as entry.asm does */
-        if (number == SYS_VCPU_RUN)
-            vcpu_run_call(t);
+    static __thread bool by_interrupt;
+    if (setjmp(out) == 0) { /* as entry.asm does: by SYSENTER, and every other time by SYSCALL_VECTOR */
+        by_interrupt = !by_interrupt;
+        if (number == SYS_VCPU_RUN && !by_interrupt)
+            vmx_run_call(t);
         syscall_entry(t);
     }
     return resumed ? (struct thread *)(uintptr_t)resumed : NULL;

@@ -264,6 +264,27 @@ static bool must_not(const struct hostile *h, uint64_t call, const uint64_t x[6]
            ((call == SYS_UNMAP || call == SYS_PROTECT) && spared(x[1]));
 }
 
+/* vmm/test/fuzz_call.asm */
+struct odd_call {
+    uint64_t error, value, rdi, rsi, r10, r8, r9, flags, odd;
+};
+void odd_call(struct odd_call *c, bool sysenter, unsigned how);
+
+/* TF, DF, NT, AC, ID: SYSENTER keeps them, and TF's #DB comes behind it, in ring 0. */
+#define ODD_FLAGS (1u << 8 | 1u << 10 | 1u << 14 | 1u << 18 | 1u << 21)
+
+static struct syscall_result make_call(struct hostile *h, uint64_t call, const uint64_t x[6])
+{
+    if (call_way == call_by_interrupt || !once_in(h, 3))
+        return call == SYS_VCPU_RUN ? (struct syscall_result){sys_vcpu_run(), 0}
+                                    : syscall6((enum syscall)call, x[0], x[1], x[2], x[3], x[4], x[5]);
+    struct odd_call c = {.error = call, .rdi = x[0], .rsi = x[1], .value = x[2], .r10 = x[3], .r8 = x[4], .r9 = x[5]};
+    c.flags = 0x202 | (any(h) & ODD_FLAGS);
+    c.odd = edge(h);
+    odd_call(&c, call_way == call_by_sysenter, (unsigned)below(h, 2));
+    return (struct syscall_result){(enum error)c.error, c.value};
+}
+
 static void one_call(struct hostile *h, enum phase phase)
 {
     uint64_t x[6], call = once_in(h, 50) ? edge(h) : below(h, SYS_COUNT);
@@ -278,10 +299,9 @@ static void one_call(struct hostile *h, enum phase phase)
         scribble_state(h, h->state);
         h->state->deadline = tsc_now() + below(h, h->vm->boot->tsc_khz + 1);
     }
-    struct syscall_result r = call == SYS_VCPU_RUN ? (struct syscall_result){sys_vcpu_run(), 0}
-                                                   : syscall6((enum syscall)call, x[0], x[1], x[2], x[3], x[4], x[5]);
+    struct syscall_result r = make_call(h, call, x);
     for (unsigned more = once_in(h, 2) ? 0 : 100; r.error == E_AGAIN && more > 0; more--)
-        r = syscall6((enum syscall)call, x[0], x[1], x[2], x[3], x[4], x[5]);
+        r = make_call(h, call, x);
     h->calls++;
     if (r.error == OK) {
         h->good++;
