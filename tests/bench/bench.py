@@ -325,6 +325,8 @@ def markdown(results):
     return '\n'.join(lines)
 
 
+# Whose guests compute with their interrupts off and share a CPU.
+PREEMPTING = ('ops', 'barriers')
 PARTS = {'ops': measure_ops, 'barriers': measure_barriers, 'ipi': measure_ipi, 'linux': measure_linux, 'bare': measure_bare}
 
 
@@ -364,6 +366,9 @@ def main():
         for part in a.part or ([] if a.peer_only or a.peer_ipi else list(PARTS)):
             if part == 'ipi' and on == 'qemu':
                 continue # -icount has one CPU
+            if part in PREEMPTING and 'preempt' in rows_of_machines.find(CHOSEN[on]).lacks:
+                say(f'{name}: {part} is left out: its guests compute with their interrupts off (docs/machines.md)')
+                continue
             say(f'{on}: {part}')
             begin = time.monotonic()
             try:
