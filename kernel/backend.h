@@ -69,7 +69,7 @@ struct vcpu {
     uint32_t kicked; /* atomic; set by anybody, cleared when it is reported */
     bool in_guest_mode; /* the thread's mode: inside vcpu_run */
     bool halted;        /* atomic; inside vcpu_run, asleep by ACTIVITY_HALT or about to be */
-    bool dedicated;     /* nobody else is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice
+    bool dedicated;     /* no other is to have the CPU, busy or not: its guest waits in HLT itself, and no time slice
                        ends its turn */
     /* switched by common code, see above */
     struct fpu_image *fpu;       /* XSAVE area, one page */
@@ -140,8 +140,8 @@ struct backend {
 
     /* Enters the guest once. Before: delivers what was interrupted in delivery,
      * else state->inject, else state->irq if the guest can take it now (otherwise opens the interrupt window; at the
-     * window's exit it delivers without anybody's help). Arms the CPU's own means (VMX preemption timer; at most 10 ms
-     * away, but for who is alone, with IF set) so that the guest is left when the TSC reaches deadline. Answers the
+     * window's exit it delivers by itself). Arms the CPU's own means (VMX preemption timer; at most 10 ms
+     * away, but for a dedicated CPU, with IF set) so that the guest is left when the TSC reaches deadline. Answers the
      * enum exit_reason, EXIT_WAITING for everything that is the host's (external interrupt, NMI, timer expiry, window;
      * then v->vector says more), with RUN_DECODE if the monitor will have to decode the instruction. The rest of the
      * record is in the shared page, in the common form: written there, never read back. Advances nothing but what the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events: 64 bits that somebody signals and one thread waits for. Kernel lock held. */
+/* Events: 64 bits that threads signal and one thread waits for. Kernel lock held. */
 #ifndef KERNEL_EVENT_H
 #define KERNEL_EVENT_H
 

@@ -41,8 +41,8 @@ void fastpath_signal(const struct fastpath_doorbells *x);
  * A write to a doorbell, as struct fastpath_doorbells has it; `mask`: the bits of the key that are known. Signals its
  * event and counts the exit; then the instruction is still to be skipped (its length, a store's: FASTPATH_LENGTH of
  * what is returned; 0: there is no such doorbell), and cpu->work to be looked at. Where all the bits are set already
- * there is nothing to do: nobody waits for them, or they would have been taken, and who takes them sees what the guest
- * wrote before, for the exit has put it in order.
+ * there is nothing to do: no thread waits for them, or they would have been taken; the one that takes them sees what
+ * the guest wrote before, for the exit has put it in order.
  */
 #define FASTPATH_LENGTH(x) ((uint32_t)(x)&0xfu)
 static inline __attribute__((always_inline)) uint32_t fastpath_doorbell(struct vcpu *v, uint64_t at, uint64_t key,

@@ -136,7 +136,7 @@ static void cpu_begin(void)
     speculation_cpu();
     if (backend && backend->cpu_start(c->number) != OK)
         panic("CPU %u cannot turn on %s although the boot CPU could", c->number, backend->name);
-    smp_online(); /* only now: the boot CPU waits, so nobody else uses the pool meanwhile */
+    smp_online(); /* only now: the boot CPU waits, so no other CPU uses the pool meanwhile */
     cpu_run();
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The scheduler of one CPU. It promises: the one that runs has the highest priority of all that want to and may, and
- * the earliest deadline of those; who has a budget runs no longer than that in any of its periods, but for what its
- * caller is late and what nobody else wants; those without take turns of a slice each. Never looks at a clock, never
+ * the earliest deadline of those; one with a budget runs no longer than that in any of its periods, but for what its
+ * caller is late and what no other wants; those without take turns of a slice each. Never looks at a clock, never
  * allocates, never touches another CPU's queue.
  */
 #include "kernel/sched.h"
@@ -150,7 +150,7 @@ void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now)
         return;
     kassert(e->priority < SCHED_PRIORITIES && (!b || (b->ticks && b->period >= b->ticks)));
     if (b && b->awake++ != 0)
-        book(s, now); /* whoever runs on it pays before it is refilled */
+        book(s, now); /* what runs on it pays before it is refilled */
     else if (b && (b->refill_at <= now || (__int128)b->left * b->period > (__int128)(b->refill_at - now) * b->ticks)) {
         b->left = (b->left > 0 ? 0 : b->left) + (int64_t)b->ticks;
         b->refill_at = add_sat(now, b->period);
@@ -178,7 +178,7 @@ void sched_block(struct sched *s, struct sched_entity *e, uint64_t now)
 }
 
 /* The first of those that are ready, with its budget as it is now: another may have used that up, or begun a new
- * period. NULL: nobody is. */
+ * period. NULL: none is. */
 static inline struct sched_entity *first_ready(struct sched *s, uint64_t now)
 {
     while (s->ready_mask) {
@@ -197,7 +197,7 @@ static inline bool goes_before(const struct sched_entity *a, const struct sched_
     return a->priority > b->priority || (a->priority == b->priority && deadline_of(a) < deadline_of(b));
 }
 
-/* Who is chosen runs until here at the latest: r, or nobody. */
+/* The one chosen runs until here at the latest: r, or none. */
 static inline uint64_t until(const struct sched *s, const struct sched_entity *r)
 {
     const struct sched_link *l = s->throttled.next;
@@ -217,7 +217,7 @@ static inline uint64_t until(const struct sched *s, const struct sched_entity *r
     return due;
 }
 
-/* Who runs from now on, his turn with him; NULL: nobody. `fresh` may run, and is in no list. */
+/* The one that runs from now on, with its turn; NULL: none. `fresh` may run, and is in no list. */
 static inline struct sched_entity *choose(struct sched *s, struct sched_entity *fresh, uint64_t now)
 {
     struct sched_entity *r = s->running, *best = first_ready(s, now);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scheduler of one CPU: fixed priorities; within one the earliest deadline first. Who has a budget is a
+ * The scheduler of one CPU: fixed priorities; within one the earliest deadline first. What has a budget is a
  * constant-bandwidth server: `ticks` in each `period`, whose end is the deadline, guaranteed as long as the shares of a
  * CPU add up to no more than all of it, and a cap. A period begins when the server wakes up with more left than it may
  * use until the old one's end, else when the old one ends: so a sleeper cannot save up. Several entities may live on
- * one budget. Who has none comes after those of his priority who have one, in turns. With `borrow`, who has used up his
- * budget goes on while the CPU would be idle otherwise. docs/scheduling.md says why.
+ * one budget. Those without come after those of their priority with one, in turns. With `borrow`, one that has used up
+ * its budget goes on while the CPU would be idle otherwise. docs/scheduling.md says why.
  *
  * Pure: it is told the time, keeps no globals and takes no lock; the CPU that owns it calls it. It also keeps that
  * CPU's books: each tick since the TSC was 0 is some entity's, idle, or the kernel's. Times are TSC ticks.
@@ -48,8 +48,8 @@ struct sched {
     struct sched_link throttled;               /* the same by the beginning of the next period, for which they wait */
     struct sched_entity *running;
     uint64_t due;          /* see sched_deadline */
-    uint64_t booked;       /* everything up to here is in somebody's books */
-    uint64_t idle, kernel; /* ticks with nobody running: waiting; between two who run */
+    uint64_t booked;       /* everything up to here is booked */
+    uint64_t idle, kernel; /* ticks in which none runs: waiting; between two that run */
     uint64_t slice;        /* a turn, ticks */
     uint64_t slice_end;
     uint32_t ready_mask; /* bit p: ready[p] is not empty */
@@ -60,15 +60,15 @@ void sched_init(struct sched *s, uint64_t slice_ticks);
 void sched_wake(struct sched *s, struct sched_entity *e, uint64_t now);
 /* Takes e out, whatever its state (its run time so far is booked). */
 void sched_block(struct sched *s, struct sched_entity *e, uint64_t now);
-/* Books the running entity's time, refills budgets that are due, and picks who runs from now on (NULL: nobody). */
+/* Books the running entity's time, refills budgets that are due, and picks what runs from now on (NULL: nothing). */
 struct sched_entity *sched_pick(struct sched *s, uint64_t now);
-/* Nobody runs, and the CPU has waited until now, which is not before the last pick's. */
+/* None runs, and the CPU has waited until now, which is not before the last pick's. */
 static inline void sched_waited(struct sched *s, uint64_t now)
 {
     s->idle += now - s->booked, s->booked = now;
 }
-/* When sched_pick must be called again at the latest: at the end of a budget, of a turn if somebody waits for it, at
- * the beginning of a period in which somebody goes first; NEVER if nothing is due; 0, at once, after sched_wake and
+/* When sched_pick must be called again at the latest: at the end of a budget, of a turn if another waits for it, at
+ * the beginning of a period in which another goes first; NEVER if nothing is due; 0, at once, after sched_wake and
  * sched_block. */
 static inline uint64_t sched_deadline(const struct sched *s)
 {

@@ -21,7 +21,7 @@ struct thread {
     struct object object;
     struct sched_entity entity;
     struct sched_budget budget; /* its own, if it has one */
-    uint64_t not_run;           /* ticks that others, or nobody, had before its present turn on the CPU */
+    uint64_t not_run;           /* ticks that others had, or none, before its present turn on the CPU */
     struct cpu *cpu;            /* home, for good */
     struct domain *domain;
     struct thread *next; /* in the domain */

@@ -311,7 +311,7 @@ static inline uint64_t deadline_of(const struct vcpu *v)
     return read_once(v->state->deadline);
 }
 
-/* The guest has nothing to do: asleep until somebody kicks, the deadline comes or there is something to deliver. */
+/* The guest has nothing to do: asleep until a thread kicks, the deadline comes or there is something to deliver. */
 static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
 {
     struct vcpu_state *s = v->state;
@@ -357,7 +357,7 @@ static inline __attribute__((always_inline)) enum outcome handle_host_exit(struc
 
 typedef uint32_t (*run_function)(struct vcpu *v, uint64_t deadline);
 
-/* Somebody else's state or code was on this CPU. */
+/* Another's state or code was on this CPU. */
 static inline __attribute__((always_inline)) void switch_to_vcpu(struct cpu *c, struct vcpu *v)
 {
     if (c->vcpu != v)
@@ -469,7 +469,7 @@ noreturn void vcpu_run_call(struct thread *t)
     cpu_run();
 }
 
-/* Whoever runs looks at `kicked` before it enters its guest again: only who is in it, or asleep, must be told. */
+/* A vCPU that runs looks at `kicked` before it enters its guest again: only one in it, or asleep, must be told. */
 void vcpu_kick(struct vcpu *v)
 {
     struct cpu *c = v->cpu;

@@ -20,7 +20,7 @@ void vcpu_free(struct vcpu *v);
 /* Kernel lock held. The page of GROUP_FPU appears at `va` in the vCPU's monitor. */
 enum error vcpu_show_fpu(struct vcpu *v, uint64_t va) must_check;
 
-/* Makes v (NULL: nobody) the one whose state is in this CPU. */
+/* Makes v (NULL: none) the one whose state is in this CPU. */
 void vcpu_make_current(struct cpu *c, struct vcpu *v);
 /* The system call vcpu_run, by SYSCALL_VECTOR. */
 noreturn void vcpu_run_call(struct thread *t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of svm/ share. Nobody outside includes this: the kernel sees svm_backend alone.
+ * What the files of svm/ share. No file outside includes this: the kernel sees svm_backend alone.
  */
 #ifndef SVM_SVM_H
 #define SVM_SVM_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * From the VMCB's exit fields to the common form. Pure: reads the VMCB, writes the record, changes nothing. An exit
- * code that nobody asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
+ * code that was not asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
  */
 #include "mullion/regs.h"
 #include "svm/quirks.h"

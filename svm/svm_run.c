@@ -260,7 +260,7 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
             skip_to(s, b->save.rip + FASTPATH_LENGTH(stored));
         else
             break;
-        if (read_once(v->cpu->work)) { /* whom it woke may go first */
+        if (read_once(v->cpu->work)) { /* the thread that it woke may go first */
             close_way(s, s->vmcb_hpa);
             s->gpr[GPR_RAX] = b->save.rax;
             v->vector = 0;

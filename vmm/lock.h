@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The VM's lock. Threads of different priorities that share a CPU use it (thread 0 and the vCPUs of a capped guest), so
- * who finds it taken sleeps: a spinning thread of high priority would keep the holder off the CPU for ever. An
- * uncontended lock and unlock make no system call.
+ * a thread that finds it taken sleeps: a spinning thread of high priority would keep the holder off the CPU for ever.
+ * An uncontended lock and unlock make no system call.
  *
  * Not recursive. Held only around device code, which is bounded and makes no blocking call.
  */

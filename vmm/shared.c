@@ -132,7 +132,7 @@ void shared_pay_wake(struct vm *vm)
         return;
     uint64_t now = tsc_now(), each = vm->boot->tsc_khz / WAKES_PER_MS;
     paid = (paid > now ? paid : now) + each;
-    if (paid - now > WAKES_AT_ONCE * each) /* nobody signals this event any more: it is a pause */
+    if (paid - now > WAKES_AT_ONCE * each) /* this event is not signalled any more: it is a pause */
         (void)sys_event_wait(atomic_load(&vm->lock.thread[0].event), THREAD_EVENT_GO, paid - WAKES_AT_ONCE * each);
 }
 

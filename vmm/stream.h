@@ -4,11 +4,11 @@
  * checksum. A stream is written once from its start and read once from its start.
  *
  * One function moves the fields of a state in both directions, so saving and loading cannot differ: it calls
- * STREAM_FIELD and its like on each field in a fixed order. Whoever changes the fields or their order raises the
+ * STREAM_FIELD and its like on each field in a fixed order. A change of the fields or their order raises the
  * section's version.
  *
  * stream_open checks the whole structure and each checksum before anything is loaded. A stream may still come from an
- * enemy: who loads a section checks each value that is used as an index, a length or a mode.
+ * enemy: the code that loads a section checks each value that is used as an index, a length or a mode.
  *
  * Pure. Lengths are in bytes. A stream is used by one thread.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the VT-x backend share. Nobody outside vmx/ includes this: the rest of the kernel sees
+ * What the files of the VT-x backend share. No file outside vmx/ includes this: the rest of the kernel sees
  * kernel/backend.h only.
  */
 #ifndef VMX_VMX_H

@@ -13,8 +13,8 @@ static const struct control_row pin_rows[] = {
     {PIN_PREEMPTION_TIMER, REQUIRED, "activate VMX-preemption timer"},
 };
 
-/* Forbidden are those that would turn what a guest does all the time into exits nobody expects: a CPU that insists on
- * one is of no use. */
+/* Forbidden are those that would turn what a guest does all the time into exits that no code expects: a CPU that
+ * insists on one is of no use. */
 static const struct control_row proc_rows[] = {
     {PROC_INTERRUPT_WINDOW, SWITCHED, "interrupt-window exiting"},
     {PROC_TSC_OFFSETTING, REQUIRED, "use TSC offsetting"},
@@ -89,7 +89,7 @@ enum error vmx_resolve(const struct control_set *set, uint64_t capability, uint3
                        const struct control_row **lacking)
 {
     uint32_t must = (uint32_t)capability, may = (uint32_t)(capability >> 32);
-    uint32_t result = must; /* bits nobody here knows get what the CPU insists on */
+    uint32_t result = must; /* bits unknown here get what the CPU insists on */
     for (uint32_t i = 0; i < set->count; i++) {
         const struct control_row *row = &set->rows[i];
         uint32_t bit = BIT(row->bit);

@@ -27,7 +27,7 @@ static const struct msr_row rows[] = {
     {MSR_STAR, MSR_FMASK, READ,
      "the guest's values are in the CPU; the kernel must know them, so writes exit (a kernel's start makes them)"},
     {MSR_FS_BASE, MSR_GS_BASE, BOTH, "part of the guest's segment registers"},
-    {MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, BOTH, "the guest's value stays in the CPU; nobody else uses SWAPGS"},
+    {MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, BOTH, "the guest's value stays in the CPU; no other code uses SWAPGS"},
     {MSR_TSC_AUX, MSR_TSC_AUX, READ, "the guest's value is in the CPU; the kernel must know it, so writes exit"},
 };
 

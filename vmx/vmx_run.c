@@ -203,7 +203,7 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
         }
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
         if (settled >= vmx_of(v)->launched || (reason != REASON_CPUID && read_once(v->cpu->work))) {
-            /* As if the guest's time were over: it may be, and whom a doorbell woke may go first. */
+            /* As if the guest's time were over: it may be, and a thread that a doorbell woke may go first. */
             leave(v, REASON_TIMER);
             v->vector = 0;
             return EXIT_WAITING;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exceptions, interrupts and system calls: what the entry stubs push, and who gets it.
+ * Exceptions, interrupts and system calls: what the entry stubs push, and where it goes.
  */
 #ifndef ARCH_TRAPS_H
 #define ARCH_TRAPS_H

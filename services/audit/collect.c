@@ -88,7 +88,7 @@ static void collect_domains(struct check *c)
     }
 }
 
-/* What guest's space is it? Its payer's, who must be a monitor. */
+/* What guest's space is it? Its payer's, which must be a monitor. */
 static uint32_t guest_of(const struct check *c, const struct domain *payer)
 {
     for (unsigned i = 0; i < c->domain_count; i++)

@@ -13,7 +13,7 @@
 #define RING0_POOL_VA 0xffffffffc0000000ull /* docs/memory.md */
 #define TRIES_MAX     8
 #define PAUSE_US      500u         /* before the second look; each further pause is twice as long */
-#define EVENT_NEVER   (1ull << 63) /* nobody signals it */
+#define EVENT_NEVER   (1ull << 63) /* never signalled */
 
 void thread_main(uint64_t argument);
 

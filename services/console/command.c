@@ -23,7 +23,7 @@ static const struct {
      "stop NAME [now]      presses its power button, and stops it 5 s later; now: at once"},
     {"restart", SHELL_RESTART, WANTS_GUEST, "restart NAME         stops it at once and starts it again"},
     {"log", SHELL_LOG, WANTS_LOG, "log [NAME] [LINES]   the last lines that a guest, or Mullion itself, has written"},
-    {"memory", SHELL_MEMORY, WANTS_NOTHING, "memory               who owns which memory"},
+    {"memory", SHELL_MEMORY, WANTS_NOTHING, "memory               the owner of each range of memory"},
     {"stats", SHELL_STATS, WANTS_GUEST,
      "stats NAME           a guest's exits by reason, its start and its kernel memory"},
     {"top", SHELL_TOP, WANTS_TIMES,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * `memory`: which range belongs to whom. See show.h.
+ * `memory`: the owner of each range. See show.h.
  */
 #include "lib/print.h"
 #include "services/console/show.h"

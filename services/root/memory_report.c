@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Which range of memory belongs to whom, as records: modules, guests and their monitors, regions. See answers.h.
+ * The owner of each range of memory, as records: modules, guests and their monitors, regions. See answers.h.
  */
 #include "lib/string.h"
 #include "lib/syscall.h"

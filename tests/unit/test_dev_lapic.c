@@ -527,7 +527,7 @@ static void messages_find_their_cpu_by_number(void **state)
     assert_int_equal(next_vector(&cpu[1]), 0x62);
     m.wide = true;
     for (uint32_t i = 0; i < 3; i++) {
-        m.dest = (const uint32_t[]){VMM_VCPUS_MAX, 0x12345678, UINT32_MAX - 1}[i]; /* nobody's */
+        m.dest = (const uint32_t[]){VMM_VCPUS_MAX, 0x12345678, UINT32_MAX - 1}[i]; /* no APIC's */
         apic_set_deliver(&one, &m);
     }
     m.dest_logical = true;

@@ -36,7 +36,7 @@
      BIT(20) | BIT(23) | BIT(24) | BIT(29) | L7_EBX_AVX512)
 /* ECX: UMIP 2, AVX512 VBMI 1, VBMI2 6, GFNI 8, VAES 9, VPCLMULQDQ 10, VNNI 11, BITALG 12, VPOPCNTDQ 14, RDPID 22,
  * CLDEMOTE 25, MOVDIRI 27, MOVDIR64B 28. Not: PKU 3 and OSPKE 4, WAITPKG 5, CET 7 and EDX 20, LA57 16, SGX_LC 30, PKS
- * 31: each is state or a control that nobody switches. */
+ * 31: each is state or a control that is not switched. */
 #define L7_ECX_AVX512 (BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
 #define L7_ECX_AVX    (BIT(9) | BIT(10))
 #define L7_ECX        (BIT(2) | BIT(8) | BIT(22) | BIT(25) | BIT(27) | BIT(28) | L7_ECX_AVX | L7_ECX_AVX512)

@@ -134,7 +134,7 @@ static __attribute__((noinline)) void any_wrmsr(struct vm_vcpu *v, struct vcpu_s
         inject_gp(v);
 }
 
-/* SDM vol. 1, 13.3, and vol. 2, XSETBV: which values there are, and who may write them. */
+/* SDM vol. 1, 13.3, and vol. 2, XSETBV: which values there are, and from which ring they are written. */
 static bool xcr0_takes(uint64_t value, uint64_t allowed)
 {
     uint64_t wide = value & XCR0_AVX512;
@@ -285,7 +285,7 @@ static void exception_exit(struct vm_vcpu *v)
     exits_inject(v, &f);
 }
 
-/* Somebody has posted something, or time has come. */
+/* Another thread has posted something, or time has come. */
 static void look_exit(struct vm_vcpu *v)
 {
     v->recheck = true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What exits.c and exits_device.c share; nobody else includes it.
+ * What exits.c and exits_device.c share; no other file includes it.
  */
 #ifndef VMM_EXITS_INTERNAL_H
 #define VMM_EXITS_INTERNAL_H
@@ -18,7 +18,7 @@ void exits_inject(struct vm_vcpu *v, const struct guest_fault *f);
 void exits_finish(struct vm_vcpu *v, enum verdict verdict, const struct guest_fault *fault,
                   const struct instruction_bytes *seen, const char *what);
 
-/* guest_cpu.device: the device at gpa, or nobody. */
+/* guest_cpu.device: the device at gpa, or none. */
 void exits_device_access(void *vcpu, uint64_t gpa, unsigned size, bool write, uint64_t *value);
 void exits_port(struct vm_vcpu *v);
 void exits_memory(struct vm_vcpu *v);

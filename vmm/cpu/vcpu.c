@@ -3,9 +3,9 @@
  * A vCPU's thread: before an entry its APIC, timers and mail, if there is news; then the guest runs; then its exit is
  * settled in vmm/cpu/exits.c.
  *
- * No wake-up is lost: whoever has something for this vCPU first posts it and then kicks. A kick by this thread itself
- * sets v->recheck. A kick by another thread makes vcpu_run come back with EXIT_KICK, which sets it too: at once, or at
- * the next call if this thread was here.
+ * No wake-up is lost: a thread that has something for this vCPU first posts it and then kicks. A kick by this thread
+ * itself sets v->recheck. A kick by another thread makes vcpu_run come back with EXIT_KICK, which sets it too: at once,
+ * or at the next call if this thread was here.
  */
 #include "lib/syscall.h"
 #include "vmm/cpu/exits.h"
@@ -130,8 +130,8 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
     } else if (more && (vector = lapic_highest_pending(l)) >= 0) {
         more = lapic_others_posted(l, (uint8_t)vector);
     }
-    /* The CPU delivers by itself: nobody needs to know, but who sleeps, and who might be asked for the PIC's instead.
-     */
+    /* The CPU delivers by itself: only one that sleeps needs to know, and one that might be asked for the PIC's
+     * instead. */
     if (by_cpu && (pic_asks || (v->pending & PENDING_HALTED)))
         vector = lapic_highest_pending(l);
     /* The boot CPU is kicked when the PIC asks; another that listens to it looks each time. */
@@ -183,7 +183,7 @@ void vcpu_loop(struct vm_vcpu *v)
 {
     struct vm *vm = v->vm;
     struct vcpu_state *s = v->state;
-    if (v->index == 0) { /* the time first: who sees the state may read it */
+    if (v->index == 0) { /* the time first: a reader of the state may read it */
         vm->control->first_entry_tsc = tsc_now();
         atomic_store(&vm->control->state, GUEST_RUNNING);
         (void)sys_event_signal(VMM_SLOT_ROOT_EVENT, vm->boot->root_bits);

@@ -176,7 +176,7 @@ unsigned bus_search_port(struct bus *bus, uint16_t port, unsigned size, bool is_
     uint32_t result = 0;
     for (unsigned i = 0; i < size; i += step) {
         uint32_t piece = is_write ? *value >> (8 * i) & (uint32_t)bus_ones(step) : (uint32_t)bus_ones(step);
-        /* A port number past 0xffff does not wrap: nobody is there. */
+        /* A port number past 0xffff does not wrap: no device is there. */
         range = (uint32_t)port + i <= 0xffff ? port_range_of(bus, (uint32_t)port + i, step) : NULL;
         if (range != NULL) {
             answer |= answer_of(range->flags);

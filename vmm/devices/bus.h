@@ -4,7 +4,7 @@
  *
  * Ranges are inclusive [first, last], never empty, never wrap, and never overlap (an overlapping one is refused). An
  * access that lies in one range goes to the device as it is, or, if it is wider than the range's `widest`, in pieces of
- * that width; one that leaves a range is cut into bytes. What nobody claims reads as all ones and swallows writes.
+ * that width; one that leaves a range is cut into bytes. What no device claims reads as all ones and swallows writes.
  *
  * Lock: the VM's lock is held around every call. A handler may add and remove ranges (that is how PCI BARs move).
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time as devices see it: host TSC ticks. One struct clock per VM; whoever takes the VM's lock to call into devices
- * sets `now` (from RDTSC) first. Devices never read the hardware's clock themselves, so a test can tell them any time.
+ * Time as devices see it: host TSC ticks. One struct clock per VM; a thread that takes the VM's lock to call into
+ * devices sets `now` (from RDTSC) first. Devices never read the hardware's clock themselves, so a test can tell them
+ * any time.
  *
  * Conversions multiply by a fixed-point ratio: no 128-bit division, which would need a compiler library.
  */

@@ -115,7 +115,7 @@ struct device {
     /* Once, before the guest runs: puts itself on the buses, with the state of power-on. number: 0..count - 1. */
     enum error (*init)(void *state, const struct platform *platform, unsigned number);
     /* Back to power-on, as if the machine had just been made; on the buses it stays where it is. No line is lowered:
-     * those who listen to them are reset as well. Without a guest running. */
+     * their listeners are reset as well. Without a guest running. */
     void (*reset)(void *state);
     /* Takes no more work from now on. True: nothing is in flight. Else it is asked again, until `resume`. */
     bool (*quiet)(void *state);

@@ -4,7 +4,7 @@
  *
  * A GSI is a line: 0..15 are the ISA interrupts by their ISA number (so the PIT is GSI 0 here, and arrives at I/O APIC
  * pin 2, as the ACPI tables must say); 16..23 are I/O APIC pins only. `level` means asserted, whatever polarity the
- * guest programs. A line has one owner, who calls only when the level changes (or pulses low-high for an edge).
+ * guest programs. A line has one owner, which calls only when the level changes (or pulses low-high for an edge).
  */
 #ifndef VMM_DEVICES_IRQ_H
 #define VMM_DEVICES_IRQ_H

@@ -52,7 +52,7 @@ void ivshmem_resume(struct ivshmem *s)
     device_release(&s->lock);
 }
 
-/* In a handler. Who is rung follows from the region alone, which does not change. */
+/* In a handler. Which peer is rung follows from the region alone, which does not change. */
 static void doorbell(struct ivshmem *s, uint32_t value)
 {
     const struct vmm_region *r = s->region;

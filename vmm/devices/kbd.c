@@ -3,7 +3,7 @@
  * The i8042 with nothing attached, system control port A, and ports that are only remembered; see legacy.h.
  *
  * 0x64 read: status: output full 0, system flag 2, command was last 3, keyboard not locked 4. Write: command. 0x60:
- * data. Every command that has an answer gets one at once, so that nobody waits for a timeout; both interface tests
+ * data. Every command that has an answer gets one at once, so that no guest waits for a timeout; both interface tests
  * report a stuck clock, which is how a controller says that no device is there. What is sent to a device is lost.
  */
 #include "lib/string.h"

@@ -66,7 +66,7 @@ static int highest_of(const uint64_t bits[4])
                      : 0;
 }
 
-/* ---- who serves the interrupts ---- */
+/* ---- what serves the interrupts ---- */
 
 static uint32_t processor_priority(const struct lapic *l)
 {
@@ -193,7 +193,7 @@ bool lapic_request(struct lapic *l, uint8_t vector)
     return true;
 }
 
-/* Tells the other threads how this APIC is to be addressed now, and decides who serves it. */
+/* Tells the other threads how this APIC is to be addressed now, and decides what serves it. */
 static void publish(struct lapic *l)
 {
     uint32_t mode = (uint32_t)mode_of(l->base_msr), enabled = *reg_of(l, REG_SVR) & SVR_ENABLE;

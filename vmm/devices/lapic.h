@@ -4,18 +4,20 @@
  * of all of a VM's local APICs, through which messages find their CPUs.
  *
  * Threads. Functions that take a struct lapic are for its own vCPU's thread, without a lock, except lapic_post_*, which
- * anybody may call. What others read of a lapic is atomic (`route_*`, pending, level, mail). apic_set_deliver may be
+ * any thread may call. What others read of a lapic is atomic (`route_*`, pending, level, mail). apic_set_deliver may be
  * called by any thread; it sets bits and calls set->kick for each target.
  *
  * Time is the host's TSC, given as `now`. The guest's TSC is now + tsc_offset.
  *
- * Use, before each entry:   lapic_advance(l, now);  lapic_take_requests(l);  v = lapic_highest_pending(l);
- *                           if (v < 0 && lapic_accepts_pic(l)) v = pic_peek(..) (VM lock);  state->irq = IRQ_VALID | v
- * or 0, but for lapic_by_cpu(l) only if v is the PIC's after each exit, if IRQ_DELIVERED:  lapic_accept(l, v) or
- * pic_accept(.., v) mail = lapic_take_mail(l, &sipi) whenever kicked. Nothing is moved by highest_pending: an interrupt
- * that was offered but not delivered is simply asked for anew.
+ * Use. Before each entry:
+ *     lapic_advance(l, now); lapic_take_requests(l); v = lapic_highest_pending(l);
+ *     if (v < 0 && lapic_accepts_pic(l)) v = pic_peek(..) (VM lock);
+ *     state->irq = IRQ_VALID | v or 0, but for lapic_by_cpu(l) only if v is the PIC's.
+ * After each exit, if IRQ_DELIVERED: lapic_accept(l, v) or pic_accept(.., v).
+ * Whenever kicked: mail = lapic_take_mail(l, &sipi).
+ * Nothing is moved by highest_pending: an interrupt that was offered but not delivered is simply asked for anew.
  *
- * The registers lie in the vCPU's state page (mullion/vcpu.h, apic_mode). Who serves the interrupts is settled each
+ * The registers lie in the vCPU's state page (mullion/vcpu.h, apic_mode). What serves the interrupts is decided each
  * time the mode changes: the CPU, in x2APIC mode and software-enabled, where it can; else this model. IRR is in the
  * page only while the CPU does, ISR always: then `serving` and `nested` are not kept up to date, and PPR in the page
  * is.
@@ -107,7 +109,7 @@ void lapic_reset(struct lapic *l, bool power_on);
 void lapic_firmware_state(struct lapic *l);
 void lapic_set_tsc_offset(struct lapic *l, uint64_t offset);
 
-/* All of it that the guest can tell, whoever serves its interrupts. Times are the host's. */
+/* All of it that the guest can tell, whatever serves its interrupts. Times are the host's. */
 #define LAPIC_REGISTERS 64u
 struct lapic_saved {
     uint32_t reg[LAPIC_REGISTERS]; /* without IRR and TMR */
@@ -153,7 +155,7 @@ static inline bool lapic_x2apic(const struct lapic *l)
     return (atomic_load_explicit(&l->route_mode, memory_order_relaxed) & LAPIC_ROUTE_MODE) == LAPIC_X2APIC;
 }
 void lapic_end_of_interrupt(struct lapic *l);
-/* Does the same if no other is in service, and nobody else must hear of its end. False: it is not so simple. */
+/* Does the same if no other is in service, and no I/O APIC must hear of its end. False: it is not so simple. */
 static inline bool lapic_end_only(struct lapic *l)
 {
     unsigned vector = l->serving;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What lapic.c (registers), lapic_timer.c and lapic_route.c share; nobody else includes it.
+ * What lapic.c (registers), lapic_timer.c and lapic_route.c share; no other file includes it.
  */
 #ifndef VMM_DEVICES_LAPIC_INTERNAL_H
 #define VMM_DEVICES_LAPIC_INTERNAL_H

@@ -23,7 +23,7 @@ void lapic_post_fixed(struct lapic *l, uint8_t vector, bool level_triggered)
         return;
     }
     uint64_t bit = 1ull << (vector & 63);
-    /* Trigger mode first: whoever sees the request sees it right. */
+    /* Trigger mode first: a reader that sees the request sees it right. */
     if (level_triggered)
         atomic_fetch_or(&l->level[vector >> 6], bit);
     else if (atomic_load_explicit(&l->level[vector >> 6], memory_order_relaxed) & bit)
@@ -142,7 +142,7 @@ bool lapic_send_self(struct lapic *l, uint8_t vector)
     return true;
 }
 
-/* One vector for one CPU, by its number: the usual message. False: it is another, or nobody has that number. */
+/* One vector for one CPU, by its number: the usual message. False: it is another, or no CPU has that number. */
 static bool send_to_one(struct apic_set *set, uint32_t icr_low, uint32_t dest)
 {
     struct lapic *l = dest < set->count && dest < VMM_VCPUS_MAX ? set->cpu[dest] : NULL;

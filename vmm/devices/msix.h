@@ -5,7 +5,7 @@
  *
  * A vector that is raised while it, or the whole function, is masked stays pending and is sent when the mask goes.
  * While MSI-X is off nothing is sent and nothing becomes pending. Bus mastering is not asked for: drivers forget it,
- * and nobody is hurt.
+ * and it does no harm.
  */
 #ifndef VMM_DEVICES_MSIX_H
 #define VMM_DEVICES_MSIX_H

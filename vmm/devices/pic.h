@@ -2,8 +2,8 @@
 /*
  * The pair of 8259A interrupt controllers (Intel 8259A data sheet; ELCR as in the 82371 PIIX data sheet, 4.2.2).
  *
- * Who asks for an interrupt looks at pic_peek (no change), hands the vector to the CPU, and calls pic_accept when the
- * CPU has taken it: that is the INTA cycle. Lock: the VM's, except for `output`, which anybody may read.
+ * The one that asks for an interrupt looks at pic_peek (no change), hands the vector to the CPU, and calls pic_accept
+ * when the CPU has taken it: that is the INTA cycle. Lock: the VM's, except for `output`, which any thread may read.
  */
 #ifndef VMM_DEVICES_PIC_H
 #define VMM_DEVICES_PIC_H

@@ -6,7 +6,7 @@
  * (access 0), read-back (channel 3). 0x61: gate 2 (bit 0), speaker (1), refresh toggle (4), output 2 (5).
  *
  * Everything follows from the number of input cycles since a channel's count was loaded. A new count takes effect at
- * once, in modes 2 and 3 too (the chip would end the period first); nobody is known to mind.
+ * once, in modes 2 and 3 too (the chip would end the period first); no guest is known to mind.
  */
 #include "vmm/devices/pit.h"
 

@@ -31,7 +31,7 @@
 #define LSR_ERRORS       0x1eu
 #define LSR_THRE         0x20u
 #define LSR_TEMT         0x40u
-#define MSR_INPUTS_READY 0xb0u /* DCD, DSR, CTS: somebody is always at the other end */
+#define MSR_INPUTS_READY 0xb0u /* DCD, DSR, CTS: the other end is always there */
 
 static bool fifo_on(const struct uart *u)
 {

@@ -5,10 +5,12 @@
  * them settled by ring 0 when it knows the instruction (vmm/doorbell.h), the others here. It exists only in a guest
  * whose configuration says `bench-device = yes`. Lock: the VM's.
  *
- *   port 0x5d0   read: BENCH_MAGIC, answered here        port 0x5d4   write: a doorbell that nobody waits for
- *                                                        port 0x5d8   write: a doorbell that wakes the monitor's thread
- * 0 page + 0x000..0x7ff  write: the doorbell that nobody waits for page + 0x800         read: BENCH_MAGIC, answered
- * here page + 0x808         read: the host's TSC at which the guest's was 0, so that two guests' clocks can be compared
+ *   port 0x5d0           read: BENCH_MAGIC, answered here
+ *   port 0x5d4           write: a doorbell that is not waited for
+ *   port 0x5d8           write: a doorbell that wakes the monitor's thread
+ *   page + 0x000..0x7ff  write: the doorbell that is not waited for
+ *   page + 0x800         read: BENCH_MAGIC, answered here
+ *   page + 0x808         read: the host's TSC at which the guest's was 0, so that two guests' clocks can be compared
  */
 #ifndef VMM_DEVICES_BENCH_H
 #define VMM_DEVICES_BENCH_H
