@@ -36,8 +36,8 @@ struct memory *memory_new(struct domain *payer, hpa_t base, uint64_t size, uint3
     return NULL;
 }
 
-/* The last handle has gone, and no table shows it. Memory that nobody destroyed keeps its place in the ledger, and so
- * its shell: the frames were not zeroed, so nobody may get them. */
+/* The last handle has gone, and no table shows it. Memory that was not destroyed keeps its place in the ledger, and so
+ * its shell: the frames were not zeroed, so no domain may get them. */
 void memory_free(struct memory *m)
 {
     if (m->device)

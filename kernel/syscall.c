@@ -344,7 +344,7 @@ static struct result query_thread(const struct thread *t, uint64_t what, uint64_
     return done(what == QUERY_THREAD_EXITS ? v->exits[index] : v->exit_ticks[index]);
 }
 
-/* Of another CPU's books, which it may be writing: whoever asks twice sees each number grow. */
+/* Of another CPU's books, which it may be writing: a caller that asks twice sees each number grow. */
 static struct result query_cpu(const struct domain *d, uint64_t what, uint64_t index)
 {
     uint64_t cpu = index & 0xff, path = index >> 8, now = rdtsc();
@@ -382,7 +382,7 @@ static struct result sys_query(struct object *o, uint64_t what, uint64_t index)
     }
 }
 
-/* Where nobody in ring 3 has taken the port or the screen, sending a line takes milliseconds: nobody else's system call
+/* Where no program has taken the port or the screen, sending a line takes milliseconds: no other CPU's system call
  * waits for that. */
 static void append_line(struct domain *d)
 {

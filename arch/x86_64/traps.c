@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The IDT and the C side of every entry through it. A fault in ring 3 ends that domain, nobody else; a fault in ring 0
+ * The IDT and the C side of every entry through it. A fault in ring 3 ends that domain alone; a fault in ring 0
  * is a panic with its place and registers.
  */
 #include "arch/x86_64/traps.h"
@@ -52,10 +52,10 @@ void irq_dispatch(unsigned vector)
 {
     struct cpu *c = this_cpu();
     if (vector == VECTOR_TIMER) {
-        c->timer_armed = NEVER; /* who is interrupted looks at the clock */
+        c->timer_armed = NEVER; /* what it interrupts looks at the clock */
         apic_eoi();
     } else if (vector == VECTOR_IPI) {
-        apic_eoi(); /* who sent it left word in c->work, or in a vCPU's `kicked` */
+        apic_eoi(); /* its sender left word in c->work, or in a vCPU's `kicked` */
     } else if (vector >= VECTOR_IRQ_BASE && vector < VECTOR_IRQ_BASE + VECTOR_IRQ_COUNT) {
         irq_arrived(vector);
         apic_eoi();

@@ -45,7 +45,7 @@ enum error {
     E_QUOTA,       /* the domain's quota of kernel memory is used up */
     E_OVERLAP,     /* the range overlaps one that exists */
     E_STATE,       /* the object is not in a state in which this can be done */
-    E_BUSY,        /* taken by somebody else */
+    E_BUSY,        /* taken by another */
     E_AGAIN,       /* a bounded step was made; call again with the same arguments until the answer differs */
     E_TIMEOUT,     /* the deadline passed */
     E_UNSUPPORTED, /* this machine cannot do it */

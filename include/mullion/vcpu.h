@@ -171,7 +171,7 @@ enum activity {
 #define SHADOW_NMI    0x8u
 
 /*
- * apic_mode: who serves the guest's local APIC. It is the monitor's; its registers lie at the state page's begin, each
+ * apic_mode: what serves the guest's local APIC. It is the monitor's; its registers lie at the state page's begin, each
  * at its xAPIC offset, as the CPU expects them where it can help (Intel SDM vol. 3, 30.1). The kernel looks at none of
  * them but TPR. With APIC_BY_CPU, which apic_offer must have, the guest's RDMSR of the x2APIC's registers (but for ICR
  * and current count) and its writes of TPR, EOI and SELF IPI go to the page without an exit, and the CPU delivers what

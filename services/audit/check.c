@@ -36,7 +36,7 @@ static uint64_t physical(const struct check *c, const volatile void *ring0)
     return (uint64_t)(uintptr_t)ring0 - c->view->pool_va + c->view->pool_hpa;
 }
 
-/* One table of somebody's, into the digest too: their order is chance, so they are added. */
+/* One table, into the digest too: their order is chance, so they are added. */
 static void walk_of(struct check *c, uint32_t who, const struct domain *program, enum walk_format format,
                     const volatile void *root, unsigned end)
 {

@@ -73,7 +73,7 @@ static inline const struct audit_service *service_of(const struct audit_boot *bo
 /* collect.c: the ledger, domains, spaces, vCPUs. */
 void collect(struct check *c);
 
-/* rules.c: who may reach what. */
+/* rules.c: what may reach what. */
 void rule_reach(struct check *c, const struct walk_run *run); /* a program or a guest */
 void rule_ring0(struct check *c, const struct walk_run *run); /* the kernel's half */
 void rule_two_guests(struct check *c);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Who may reach what. A frame is known by its owner in the ledger; a program by the number that root has given it; a
+ * What may reach what. A frame is known by its owner in the ledger; a program by the number that root has given it; a
  * guest by the monitor that pays for its space. Memory that guests share has a tag of its own for each region,
- * and root has said whom the configuration lets read and write it: nobody else may reach it, neither guest nor program.
+ * and root has said which guests the configuration lets read and write it: no other guest or program may reach it.
  */
 #include "services/audit/check_private.h"
 
@@ -66,7 +66,7 @@ static uint32_t allowed(const struct audit_boot *boot, uint32_t who, uint32_t ow
     if (is_guest(who))
         return owner == who ? RW | RX : 0; /* a guest: its own memory and nothing else */
     if (owner == TAG_MODULE)
-        return RX; /* boot modules and programs' images: nobody writes there */
+        return RX; /* boot modules and programs' images: never written */
     if (owner == who || owner == TAG_SHARED(who))
         return RW;
     if (is_monitor(who)) /* RX: it may hand its guest's memory to a program of its own making; W and X at once is a

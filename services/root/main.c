@@ -20,7 +20,7 @@
 
 struct config root_config;
 uint64_t root_event;
-static uint64_t rest_event; /* nobody else has a handle to it */
+static uint64_t rest_event; /* no other program has a handle to it */
 
 void thread_main(uint64_t argument);
 /* In test images only: tests/programs. */

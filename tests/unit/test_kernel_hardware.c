@@ -2,7 +2,7 @@
 // sources: @kernel
 // libs: -include tests/unit/fake_cpu.h
 /*
- * Hardware by class: what one handle makes of the machine, to whom it belongs, and what it never gives.
+ * Hardware by class: what one handle makes of the machine, what owns it, and what it never gives.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -98,7 +98,7 @@ static void test_open_ports(void **state)
     assert_int_equal(call2(T, SYS_PORTS_OPEN, ROOT_SLOT_SELF, PORTS_SLOT).error, OK);
     assert_true(can_use_port(0, 0xcf9));
 
-    /* Ports that a domain has open are its own until its end, whoever has a handle. */
+    /* Ports that a domain has open are its own until its end, whatever handles there are. */
     assert_int_equal(call1(T, SYS_HANDLE_CLOSE, p[0]).error, OK);
     assert_int_equal(hardware(HARDWARE_PORTS, 0x100, 0x100, 0).error, E_OVERLAP);
     assert_int_equal(call_steps(T, SYS_DESTROY, d[0], 0), OK);
@@ -296,7 +296,7 @@ static void test_device_memory_is_never_write_back(void **state)
     made(hardware(HARDWARE_MEMORY, DEVICE, PAGE_SIZE, TAG_DEVICE(1)));
 }
 
-/* Who shows the log says so, and needs a right for it. */
+/* The program that shows the log says so, and needs a right for it. */
 static void test_taking_the_log(void **state)
 {
     (void)state;

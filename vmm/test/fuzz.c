@@ -337,7 +337,7 @@ void fuzz_for_ever(struct vm *vm, unsigned thread, struct vcpu_state *state)
         scribble(&h);
         if (phase == PHASE_CALM || phase == PHASE_CALM_AGAIN)
             rest(&h);
-        for (unsigned i = 0; i < vm->vcpus && once_in(&h, 4); i++) /* whom garbage in its deadline has sent to sleep */
+        for (unsigned i = 0; i < vm->vcpus && once_in(&h, 4); i++) /* garbage in its deadline may make it sleep */
             (void)sys_vcpu_kick(vm->vcpu[i].handle);
     }
 }
