@@ -48,7 +48,7 @@ def by_cpus(cpus):
 def one(guests, memory, host):
     """Boots, starts every guest, and asks the last one what it costs."""
     text = conf(guests, memory)
-    # Not reserved: the machine's RAM may be far more than this one's, as long as nobody touches it.
+    # Not reserved: the machine's RAM may be far more than this one's, as long as it is not touched.
     with harness.Box(text, on='qemu', cpus=1, memory=host, machine='q35,memory-backend=lazy',
                      extra=['-object', f'memory-backend-ram,id=lazy,size={host >> 20}M,reserve=off']) as m:
         m.wait(r'^\[g0\] bench cpuid \d+ ', 60)

@@ -43,7 +43,7 @@ class Accounts:
                 raise Unknown(f'CPU {cpu} is in one reading of the accounts only')
             d.tsc[cpu] = tsc - earlier.tsc[cpu]
             old = earlier.accounts[cpu]
-            # Who is gone meanwhile is in `gone` from then on: its old ticks must not be lost.
+            # A thread that is gone meanwhile is in `gone` from then on: its old ticks must not be lost.
             names = list(self.accounts[cpu]) + [n for n in old if n not in self.accounts[cpu]]
             d.accounts[cpu] = {n: self.accounts[cpu].get(n, 0) - old.get(n, 0) for n in names}
             d.details[cpu] = {

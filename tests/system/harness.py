@@ -188,7 +188,7 @@ class Box:
         self.machine.write(text.encode())
 
     def settle(self, seconds=0.3):
-        """Reads until it has been quiet for a moment (or somebody talks on and on); what was printed so far is behind us."""
+        """Reads until it has been quiet for a moment (or a guest talks on and on); what was printed so far is behind us."""
         quiet = begun = time.monotonic()
         size = len(self.text)
         while time.monotonic() < min(quiet + seconds, begun + 8 * seconds) and self.pump(0.1):

@@ -73,7 +73,7 @@ def test_an_account_is_its_guest_and_its_exits(looks):
 
 @pytest.mark.needs('preempt')
 def test_shares_and_borrowing(box, looks):
-    """The lender sleeps: the borrower has what nobody else wants, who is capped has his share and no more."""
+    """The lender sleeps: the borrower has what no other wants, a capped guest its share and no more."""
     first, second = (x[1] for x in looks)
     clock = second['tsc'] - first['tsc']
 

@@ -42,7 +42,7 @@ def count(box):
 
 
 def is_dead(box):
-    """Without a panic, and without an end: not even the shell answers, whom serial input would wake were it only asleep."""
+    """Without a panic, and without an end: not even the shell answers, which serial input would wake were it only asleep."""
     if PANIC in box.text or box.machine.how_it_ended:
         return False
     try:

@@ -20,7 +20,7 @@ def test_no_line_is_broken(on):
 
 
 def test_a_slow_reader_loses_nothing(on):
-    """Whoever reads the emulator's serial line may be away for longer than the console waits for a line that is stuck (2 s)."""
+    """The reader of the emulator's serial line may be away for longer than the console waits for a line that is stuck (2 s)."""
     with Box('[host]\nconsole = serial\n\n' + guest('tiny', 'tiny.elf', 'share = 10% of cpu 0'), on=on, cpus=1) as box:
         box.wait(r'tiny ready', 60)
         box.settle()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hostile program in a monitor's place, live: random system calls, garbage in all that it shares, storms of events, on a share of
 the counter's CPU. Root, the console, the checker and the other guests go on, and it can be ended and is well again. Only one: with more CPUs that
-storm than an emulator's host has, it is the host that keeps the kernel's locks from those who wait for them."""
+storm than an emulator's host has, it is the host that keeps the kernel's locks from those that wait for them."""
 import re
 import time
 
@@ -42,7 +42,7 @@ def keeps_its_pace(box, beats):
 
 
 def audit(box):
-    """Its verdict. `nothing is known` is one while somebody changes things all the time; it may be asked again."""
+    """Its verdict. `nothing is known` is one while a monitor changes things all the time; it may be asked again."""
     for _ in range(6):
         m = box.shell('audit', r'^audit: (passed|FAILED.*|nothing.*)\n|The checker is looking', 30)
         if m.group(1) and 'something changed' not in m.group(1):

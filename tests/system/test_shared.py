@@ -101,7 +101,7 @@ def test_contents_outlive_a_guest(box):
     box.attach('left')
     box.type('get 0 100\r')
     box.wait(r'^got 0xf00d\n')
-    box.type('ring 0 1 3\r')  # nobody is there
+    box.type('ring 0 1 3\r')  # no peer is there
     box.wait(r'^rung')
     box.type('put 0 104 beef\r')
     box.wait(r'^put')
@@ -175,7 +175,7 @@ def test_linux_uses_it():
         # The large one stands above RAM, where Linux has found it good.
         resource(2, 2, 'devmem 0x7fff000 64 0x1122334455667788; devmem 0x7fff000 64', '0x1122334455667788\n')
         box.in_guest('linux', 'cat /sys/bus/pci/devices/0000:00:02.0/resource | grep -c ^0x0000000100000000', r'^1\n')
-        # What may only be read: writing does nothing, and nobody comes to harm.
+        # What may only be read: writing does nothing, and no guest comes to harm.
         resource(3, 2, 'devmem 0 32 0x55; devmem 0 32', '0x00000000\n')
         box.in_guest('linux', "dmesg | grep -ciE 'BUG:|Oops|call trace|no compatible bridge|not claimed'", r'^0\n')
         box.shell('audit', r'^audit: passed\n', 30)

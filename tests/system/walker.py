@@ -292,7 +292,7 @@ class Isolation:
         return None
 
     def _find_host_roots(self):
-        """Every frame whose last entry leads to the kernel's shared half: an address space, whoever may know of it."""
+        """Every frame whose last entry leads to the kernel's shared half: an address space, whatever may know of it."""
         found = []
         for frame in self.ram.frames():
             page = self.ram.page(frame)

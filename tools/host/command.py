@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 EXIT_STATUS = '''exit status of run:
   0    the machine powered itself off (or you left with Ctrl-A x)
   1    the command line or the configuration is wrong, or a tool is missing
-  2    the machine failed: a panic, a reset that nobody asked for, the emulator's failure
+  2    the machine failed: a panic, a reset that was not asked for, the emulator's failure
   124  --timeout has passed
 '''
 
@@ -212,6 +212,6 @@ def main(argv):
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # who read our output has gone
+    except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1

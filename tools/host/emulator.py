@@ -324,7 +324,7 @@ class Machine:
 
 
 class Pipes:
-    """QEMU's serial port as two named pipes, with a socket's methods. It sends byte by byte: of such, a socket that nobody reads holds some
+    """QEMU's serial port as two named pipes, with a socket's methods. It sends byte by byte: of such, a socket that is not read holds some
     300, a pipe as many as it has room for; and a machine whose counted clock runs ahead would call a line dead that only waits for us."""
 
     ROOM = 1 << 20

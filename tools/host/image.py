@@ -28,7 +28,7 @@ menuentry "Mullion (by Multiboot 1)" {{
 '''
 
 # What the image needs of GRUB; the whole set would make it three times as large. The kinds of partition table that
-# nobody has are asked for by grub-mkrescue's own start for UEFI, which complains on screen where they are missing.
+# no image has are asked for by grub-mkrescue's own start for UEFI, which complains on screen where they are missing.
 GRUB_MODULES = (
     'multiboot multiboot2 normal configfile iso9660 part_msdos part_gpt fat serial terminal all_video gfxterm minicmd echo test '
     'reboot halt sleep part_acorn part_amiga part_apple part_bsd part_dfly part_dvh part_plan part_sun part_sunpc'

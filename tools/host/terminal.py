@@ -67,7 +67,7 @@ def converse(machine, timeout=None, serial_file=None):
             now = time.monotonic()
             if end and now >= end:
                 return 'panic' if panicked_at else 'timeout'
-            # After a panic: its text to the end, then out, unless somebody is looking.
+            # After a panic: its text to the end, then out, unless a person is looking.
             if panicked_at and not interactive and now > panicked_at + 2:
                 return 'panic'
             wait = min(0.5, end - now) if end else 0.5
