@@ -248,7 +248,7 @@ void pci_init(void)
     count = left_out = 0;
     for (unsigned b = 0; b < bus_count; b++)
         for (unsigned device = 0; device < 32; device++) {
-            uint16_t place = (uint16_t)(buses[b] << 8 | device << 3);
+            uint16_t place = (uint16_t)((unsigned)buses[b] << 8 | device << 3);
             if ((pci_read(place, REG_ID) & 0xffff) == 0xffff)
                 continue;
             unsigned last = pci_read(place, REG_HEADER) & MULTI_FUNCTION ? 8 : 1;

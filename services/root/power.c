@@ -48,7 +48,7 @@ static void bochs_exit(void)
 static void acpi_off(void)
 {
     if (can_power) {
-        port_out16(power.port, (uint16_t)(power.type << 10 | PM1_SLP_EN));
+        port_out16(power.port, (uint16_t)((unsigned)power.type << 10 | PM1_SLP_EN));
         root_rest(ticks_of_ms(500));
     }
 }
