@@ -26,7 +26,7 @@ $(BUILD)/guests/bench-init: tests/bench/guest/init.asm
 bench-guest: $(BUILD)/guests/bench.elf $(BUILD)/guests/bench-init
 bench: setup-test ## measure what operations cost, in instructions: docs/performance.md
 	@$(MAKE) --no-print-directory all default-guests bench-guest
-	@RING0='$(RING0)' /usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(if $(PEER),--peer $(PEER)) \
+	@RING0='$(RING0)' GENERATED=$(BUILD)/gen /usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(if $(PEER),--peer $(PEER)) \
 	  $(if $(filter command line,$(origin ON)),--on $(ON))
 
 bench-growth: setup-test ## measure what grows with guests and memory
