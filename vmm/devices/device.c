@@ -14,6 +14,8 @@ static enum error place_one(struct device_set *set, const struct device *d, unsi
         return E_QUOTA;
     if (d->next_event != NULL)
         set->timer[set->timers++] = at;
+    if (d->wakes != 0)
+        set->waker[set->wakers++] = at;
     set->at[set->count++] = at;
     set->wakes[d->own_lock] |= d->wakes;
     set->used += bytes;
@@ -73,9 +75,11 @@ void device_set_advance(struct device_set *set)
 
 void device_set_polled(struct device_set *set, uint64_t bits, bool own_lock)
 {
-    for (uint32_t i = 0; i < set->count; i++)
-        if ((set->at[i].device->wakes & bits) && set->at[i].device->own_lock == own_lock)
-            set->at[i].device->polled(set->at[i].state, bits);
+    for (uint32_t i = 0; i < set->wakers; i++) {
+        const struct device *d = set->waker[i].device;
+        if ((d->wakes & bits) && d->own_lock == own_lock)
+            d->polled(set->waker[i].state, bits);
+    }
 }
 
 void device_set_reset(struct device_set *set)

@@ -148,9 +148,10 @@ struct device_at {
 
 /* A machine's devices, with their states. */
 struct device_set {
-    uint32_t count, timers;
+    uint32_t count, timers, wakers;
     uint64_t wakes[2]; /* of those without, and with a lock of their own */
     struct device_at at[DEVICES_MAX];
+    struct device_at waker[DEVICES_MAX];       /* those with `wakes` */
     struct device_at timer[DEVICE_TIMERS_MAX]; /* those with next_event */
     size_t used;
     _Alignas(64) uint8_t state[DEVICE_STATE_BYTES];
