@@ -191,6 +191,7 @@ void attach_again(void)
 
 void detach(const char *why)
 {
+    send_input(); /* what was typed just before */
     uart_write("\r\n", 2);
     console.attached = NO_GUEST;
     console.lines.silent = false;

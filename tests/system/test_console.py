@@ -3,7 +3,7 @@
 import re
 import time
 
-from harness import Box, guest
+from harness import DETACH, Box, guest
 
 NAMES = [f'g{n}' for n in range(8)]
 CONF = '[host]\nconsole = serial\n\n' + ''.join(guest(n, 'privileged.elf', 'share = 10% of cpu 0', debug_exit='0xf4') for n in NAMES)
@@ -28,3 +28,14 @@ def test_a_slow_reader_loses_nothing(on):
         time.sleep(5)
         box.settle(1)
         assert len(re.findall(r'^  paths +', box.text, re.M)) == 4
+
+
+def test_what_was_typed_before_leaving_arrives(on):
+    """Keys and the Ctrl-] behind them may be read in one go: the guest has the keys all the same."""
+    with Box('[host]\nconsole = serial\n\n' + guest('tiny', 'tiny.elf', 'share = 20% of cpu 0'), on=on, cpus=1) as box:
+        box.wait(r'tiny ready', 60)
+        for n in range(5):
+            box.attach('tiny')
+            box.type(f'typed and left {n}\r' + DETACH)
+            box.wait(r'mullion> ', 20)
+            box.until('tiny', f'^you typed: typed and left {n}$', 20)

@@ -224,7 +224,8 @@ def is_region(tag):
 
 
 class Isolation:
-    """regions: [{guest's number: 'rw' or 'ro'}], by the number of the region that guests share."""
+    """regions: [{guest's number: 'rw' or 'ro'}], by the number of the region that guests share. RAM is read here only: the
+    caller may let the machine go on, and ask for violations() under other regions."""
 
     def __init__(self, ram, elf, regions=None):
         self.ram = ram
@@ -237,6 +238,7 @@ class Isolation:
         self.domains = {root: Tables(ram, root, host_rights, range(256)) for root in self._find_host_roots()}
         self.spaces = {root: Tables(ram, root, self.second_rights) for root in self._find_pagetables(('pt_ept', 'pt_npt'))}
         self.ledger = self._read_ledger()
+        self.device_violations = self._find_device_violations()
 
     # -- finding things
 
@@ -357,7 +359,7 @@ class Isolation:
     def is_ram(self, pa):
         return not LEGACY_HOLE[0] <= pa < LEGACY_HOLE[1] and self.ram.page(pa) is not None
 
-    def _device_violations(self):
+    def _find_device_violations(self):
         """Device memory is no RAM and never write-back; interrupt controllers are ring 0's, and so are some ports."""
         bad = []
         devices = merge([b, b + s] for b, s, t in self.ledger if t == TAG_SCREEN or TAG_DEVICE <= t < TAG_DEVICES_END)
@@ -385,7 +387,7 @@ class Isolation:
         return bad
 
     def violations(self):
-        bad = self._device_violations()
+        bad = list(self.device_violations)
         guest_owned = merge([b, b + s] for b, s, t in self.ledger if TAG_GUEST <= t < TAG_MONITOR)
         by_tag = {t: merge([b, b + s] for b, s, x in self.ledger if x == t) for t in {x for _, _, x in self.ledger}}
         mapped = {root: merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves) for root, t in self.spaces.items()}
