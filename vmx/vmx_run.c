@@ -205,6 +205,7 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
         if (settled >= vmx_of(v)->launched || (reason != REASON_CPUID && read_once(v->cpu->work))) {
             /* As if the guest's time were over: it may be, and a thread that a doorbell woke may go first. */
             leave(v, REASON_TIMER);
+            vmx_of(v)->launched = (uint8_t)vmx.launched; /* the first exit of all may be one of these */
             v->vector = 0;
             return EXIT_WAITING;
         }

@@ -158,6 +158,24 @@ static void common_path_writes_only_the_timer(void **state)
     assert_true(hw.launched);
 }
 
+/* A vCPU whose first exit of all is answered in the loop was launched: another VMLAUNCH would be refused. */
+static void launched_by_an_exit_that_is_answered_here(void **state)
+{
+    (void)state;
+    leaves.count = 1;
+    leaves.entry[1] = (struct fastpath_cpuid_entry){.leaf = 5, .subleaf = ~0u, .eax = 77};
+    leaves.index[cpuid_index(5)] = 1;
+    page.gpr[GPR_RAX] = 5;
+    next.reason = REASON_CPUID;
+    next.length = 2;
+    reason = vmx_run(&v, NEVER);
+    memset(&leaves, 0, sizeof leaves);
+    assert_int_equal(reason, EXIT_WAITING);
+    assert_int_equal(page.gpr[GPR_RAX], 77);
+    assert_int_equal(FIELD(GUEST_RIP), 0x1002);
+    assert_true(hw.launched);
+}
+
 static void interrupt_now_or_by_window(void **state)
 {
     (void)state;
@@ -719,6 +737,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(common_path_writes_only_the_timer),
+        T(launched_by_an_exit_that_is_answered_here),
         T(interrupt_now_or_by_window),
         T(order_of_events),
         T(nmi),
