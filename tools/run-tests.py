@@ -101,8 +101,12 @@ def system_tests_of(build, title, marks, options):
 
 
 def system_tests(build, options, short):
-    """Two machines at a time, the slow ones first. What needs no machine, or names none, runs beside QEMU."""
+    """Two machines at a time, the slow ones first. What needs no machine, or names none, runs beside QEMU. The short part
+    leaves out machines whose known fault can cost a Linux an interrupt: what fails there now and then says nothing."""
     rows = machines.for_tests()
+    if short and any(row.lost for row in rows):
+        say('left out of the short part: ' + ', '.join(row.name for row in rows if row.lost))
+        rows = [row for row in rows if not row.lost]
     jobs = [(row, row.name) for row in rows if row.emulator == 'bochs'] + [(machines.find('qemu'), 'not bochs')]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = []
