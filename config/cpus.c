@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The keys `cpus` and `share`, and whether the guests agree about CPUs: a CPU is dedicated to one guest, or shared by
- * guests whose shares add up to 100% at most. See config.h.
+ * Lists of CPUs and the key `share`, and whether the guests agree about CPUs: a CPU is dedicated to one guest, or
+ * shared by guests whose shares add up to 100% at most. See config.h.
  */
 #include "config/parser.h"
+#include "lib/string.h"
 
 #define SHARE_ALLOWED "like '25%% of cpu 3, every 10ms' is allowed"
 #define PERIOD_US     10000u /* without "every" */
@@ -11,9 +12,18 @@
 #define PERIOD_MAX_US 1000000u
 #define BUDGET_MIN_US 100u /* of CPU time in a period: less is spent on the switches */
 
+/* A list of CPUs as it was read: in the order of the text, and as a set. */
+struct cpu_list {
+    struct cpuset set;
+    unsigned count;
+    uint16_t cpu[MAX_CPUS];
+};
+
 /* Is there such a CPU? If not, that is reported. */
 static bool check_cpu(struct config_parser *p, const char *key, uint64_t cpu)
 {
+    if (cpu == 0) /* each machine has it; and defaults are read before the machine is known */
+        return true;
     unsigned count = (unsigned)min_u64(p->machine->cpus, MAX_CPUS);
     if (cpu < count)
         return true;
@@ -26,7 +36,7 @@ static bool check_cpu(struct config_parser *p, const char *key, uint64_t cpu)
 }
 
 /* One item of the list: a number or a range. False: it is reported. */
-static bool add_cpus(struct config_parser *p, struct config_guest *g, struct span item)
+static bool add_cpus(struct config_parser *p, const char *key, struct cpu_list *list, struct span item)
 {
     struct span rest = item;
     uint64_t first, last;
@@ -38,36 +48,57 @@ static bool add_cpus(struct config_parser *p, struct config_guest *g, struct spa
         good = take_number(&rest, &last);
     }
     if (!good || rest.size != 0 || first == NUMBER_MAX || last == NUMBER_MAX) {
-        config_bad(p, "cpus: '%s' is not a CPU number or range; a list like 1-2,4 is allowed", config_quote(item).text);
+        config_bad(p, "%s: '%s' is not a CPU number or range; a list like 1-2,4 is allowed", key,
+                   config_quote(item).text);
         return false;
     }
     if (first > last) {
-        config_bad(p, "cpus: the range %s runs backwards; the smaller number comes first", config_quote(item).text);
+        config_bad(p, "%s: the range %s runs backwards; the smaller number comes first", key, config_quote(item).text);
         return false;
     }
-    if (!check_cpu(p, "cpus", first) || !check_cpu(p, "cpus", last))
+    if (!check_cpu(p, key, first) || !check_cpu(p, key, last))
         return false;
     for (unsigned cpu = (unsigned)first; cpu <= last; cpu++) {
-        if (cpuset_has(&g->cpus, cpu)) {
-            config_bad(p, "cpus: CPU %u is in the list twice; once is allowed", cpu);
+        if (cpuset_has(&list->set, cpu)) {
+            config_bad(p, "%s: CPU %u is in the list twice; once is allowed", key, cpu);
             return false;
         }
-        if (g->cpu_count == VMM_VCPUS_MAX) {
-            config_bad(p, "cpus: there are more than %d CPUs in the list; that many are allowed", VMM_VCPUS_MAX);
-            return false;
-        }
-        cpuset_set(&g->cpus, cpu);
-        g->cpu[g->cpu_count++] = (uint16_t)cpu;
+        cpuset_set(&list->set, cpu);
+        list->cpu[list->count++] = (uint16_t)cpu;
     }
+    return true;
+}
+
+/* False: it is reported. A list that is read has one CPU at least. */
+static bool read_list(struct config_parser *p, const char *key, struct cpu_list *list, struct span value)
+{
+    struct span items = value, item;
+    *list = (struct cpu_list){.count = 0};
+    while (take_item(&items, &item))
+        if (!add_cpus(p, key, list, item))
+            return false;
     return true;
 }
 
 void config_cpus_value(struct config_parser *p, struct config_guest *g, struct span value)
 {
-    struct span list = value, item;
-    while (take_item(&list, &item))
-        if (!add_cpus(p, g, item))
-            return;
+    struct cpu_list list;
+    if (!read_list(p, "cpus", &list, value))
+        return;
+    if (list.count > VMM_VCPUS_MAX) {
+        config_bad(p, "cpus: there are more than %d CPUs in the list; that many are allowed", VMM_VCPUS_MAX);
+        return;
+    }
+    g->cpus = list.set;
+    g->cpu_count = list.count;
+    memcpy(g->cpu, list.cpu, list.count * sizeof list.cpu[0]);
+}
+
+void config_cpuset_value(struct config_parser *p, const struct config_key *key, struct cpuset *field, struct span value)
+{
+    struct cpu_list list;
+    if (read_list(p, key->name, &list, value))
+        *field = list.set;
 }
 
 /* The parts of "25% of cpu 3, every 10ms". */

@@ -23,6 +23,7 @@ enum config_type {
     TYPE_MODULE,  /* one boot module -> module[slot] of the guest */
     TYPE_MODULES, /* boot modules with arguments -> module[slot...] */
     TYPE_CPUS,    /* a list of CPUs -> the guest's cpus, one vCPU on each */
+    TYPE_CPUSET,  /* a list of CPUs, one at least -> struct cpuset */
     TYPE_SHARE,   /* a share of one CPU -> the guest's share */
     TYPE_REGIONS, /* memory shared with other guests -> the guest's regions */
 };

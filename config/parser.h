@@ -5,7 +5,7 @@
  *     span.c     pieces of text
  *     report.c   mistakes
  *     keys.c     the table of keys
- *     cpus.c     `cpus` and `share`, and whether the guests agree about CPUs
+ *     cpus.c     lists of CPUs, `share`, and whether the guests agree about CPUs
  *     modules.c  `kernel`, `initrd` and `modules`
  *     regions.c  `shared`, and whether the guests agree about regions
  *     values.c   a value of any type
@@ -75,6 +75,8 @@ const char *config_keep_text(struct config_parser *p, const char *key, struct sp
 
 void config_value(struct config_parser *p, const struct config_key *key, struct span value);
 void config_cpus_value(struct config_parser *p, struct config_guest *g, struct span value);
+void config_cpuset_value(struct config_parser *p, const struct config_key *key, struct cpuset *field,
+                         struct span value);
 void config_share_value(struct config_parser *p, struct config_guest *g, struct span value);
 void config_module_value(struct config_parser *p, const struct config_key *key, struct config_guest *g,
                          struct span value);

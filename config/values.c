@@ -136,6 +136,7 @@ void config_value(struct config_parser *p, const struct config_key *key, struct 
     case TYPE_MODULE: config_module_value(p, key, g, value); break;
     case TYPE_MODULES: config_modules_value(p, key, g, value); break;
     case TYPE_CPUS: config_cpus_value(p, g, value); break;
+    case TYPE_CPUSET: config_cpuset_value(p, key, field, value); break;
     case TYPE_SHARE: config_share_value(p, g, value); break;
     case TYPE_REGIONS: config_regions_value(p, g, value); break;
     }
