@@ -49,11 +49,12 @@ static void add(uint64_t handle, struct account who)
     now.account[now.count++] = who;
 }
 
-static void add_services(void)
+static void add_services(unsigned cpu)
 {
-    add(0, (struct account){.guest = NO_GUEST, .service = "root"});
+    if (cpu == 0)
+        add(0, (struct account){.guest = NO_GUEST, .service = "root"});
     for (const struct service *s = service_first(); s != NULL; s = s->next)
-        if (s->thread != 0)
+        if (s->thread != 0 && s->cpu == cpu)
             add(s->thread, (struct account){.guest = NO_GUEST, .service = s->row->name});
 }
 
@@ -69,8 +70,7 @@ static void read_cpu(unsigned cpu)
     now.kernel = ask(ROOT_SLOT_SELF, QUERY_CPU_KERNEL, cpu);
     now.gone = ask(ROOT_SLOT_SELF, QUERY_CPU_GONE, cpu);
     now.tsc = tsc_now();
-    if (cpu == 0)
-        add_services();
+    add_services(cpu);
     for (unsigned n = 0; n < guests_end; n++) {
         const struct guest *g = &guests[n];
         for (unsigned i = 0; g->config != NULL && i <= g->config->cpu_count; i++)

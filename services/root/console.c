@@ -157,7 +157,7 @@ static const struct service_row row = {
     .tag = TAG_CONSOLE,
     .start = SERVICE_AT_BOOT,
     .priority = PRIORITY_SERVICE,
-    /* At most half of CPU 0, in short pieces: a guest that floods its console cannot use the console to keep that CPU
+    /* At most half of its CPU, in short pieces: a guest that floods its console cannot use the console to keep that CPU
      * from others. */
     .budget_us = 1000,
     .period_us = 2000,

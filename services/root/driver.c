@@ -8,8 +8,7 @@
 
 typedef unsigned long long ull;
 
-#define DRIVER_CPU 0 /* where the services run */
-#define LINES_MAX  8
+#define LINES_MAX 8
 
 const struct service_grant driver_grants[DRIVER_GRANTS] = {
     {ROOT_SLOT_LOG, RIGHT_SIGNAL, DRIVER_SLOT_LOG, NULL, NULL},
@@ -85,7 +84,7 @@ static void claim(struct driver *d)
         else if (p->size != 0)
             claim_memory(d, n, &b);
     }
-    d->message = d->function->msi != 0 ? hardware_message(DRIVER_CPU) : 0;
+    d->message = d->function->msi != 0 ? hardware_message(d->service.cpu) : 0;
 }
 
 bool driver_add(struct driver *d, const struct driver_row *row)
@@ -96,12 +95,12 @@ bool driver_add(struct driver *d, const struct driver_row *row)
         return false;
     d->function->owner = row->service.title;
     d->dma_hpa = row->dma_bytes != 0 ? ram_place_private(row->dma_bytes) : 0;
-    claim(d);
     struct driver **at = &first;
     while (*at != NULL)
         at = &(*at)->next;
     *at = d;
     service_add(&d->service, &row->service);
+    claim(d); /* its message goes to the CPU that it has been given */
     return true;
 }
 

@@ -121,11 +121,6 @@ static void read_config(void)
                  root_config.guest_count == 1 ? "s" : "");
     else if (root_config.guest_count == 0)
         root_log(LOG_WARN, CONFIG_NAME " describes no guest; only the shell runs");
-    for (unsigned n = 0; n < root_config.guest_count; n++)
-        for (unsigned i = 0; i < root_config.guest[n].cpu_count; i++)
-            if (root_config.guest[n].cpu[i] == 0 && !root_config.guest[n].shared)
-                root_log(LOG_INFO, "guest %s runs on CPU 0, where root and the console come first",
-                         root_config.guest[n].name);
 }
 
 static void start_services(void)
@@ -196,6 +191,7 @@ void thread_main(uint64_t argument)
         pci_init();
     if (test_services_add != NULL)
         test_services_add();
+    services_log_sharing();
     start_services();
     guests_autostart();
     root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",

@@ -35,6 +35,7 @@ void service_add(struct service *s, const struct service_row *row)
 {
     struct program p;
     s->row = row;
+    s->cpu = 0;
     struct service **at = &first;
     while (*at != NULL)
         at = &(*at)->next;
@@ -58,6 +59,29 @@ void service_add(struct service *s, const struct service_row *row)
 struct service *service_first(void)
 {
     return first;
+}
+
+/* "root, console, audit": what runs on that CPU; empty: nothing. */
+static void names_on(unsigned cpu, char *out, size_t size)
+{
+    size_t used = (size_t)format(out, size, "%s", cpu == 0 ? "root" : "");
+    for (const struct service *s = first; s != NULL && used < size; s = s->next)
+        if (s->cpu == cpu)
+            used += (size_t)format(out + used, size - used, "%s%s", used != 0 ? ", " : "", s->row->name);
+}
+
+void services_log_sharing(void)
+{
+    for (unsigned n = 0; n < root_config.guest_count; n++) {
+        const struct cpuset *cpus = &root_config.guest[n].cpus;
+        for (unsigned cpu = cpuset_next(cpus, 0); cpu < MAX_CPUS; cpu = cpuset_next(cpus, cpu + 1)) {
+            char names[160];
+            names_on(cpu, names, sizeof names);
+            if (names[0] != 0)
+                root_log(LOG_INFO, "guest %s shares CPU %u with services, which come first there: %s",
+                         root_config.guest[n].name, cpu, names);
+        }
+    }
 }
 
 enum error service_grant(struct service *s, uint64_t handle, uint64_t rights, uint64_t slot)
@@ -117,6 +141,7 @@ static enum error make_thread(struct service *s, const struct program *p)
     service_step(s, "its thread cannot be made");
     struct syscall_result r = thread_start(s->domain, &(struct thread_start){.entry = p->entry,
                                                                              .stack = row->stack_top,
+                                                                             .cpu = s->cpu,
                                                                              .priority = row->priority,
                                                                              .budget_us = row->budget_us,
                                                                              .period_us = row->period_us});
@@ -132,7 +157,7 @@ static enum error make(struct service *s, const struct program *p)
         return E_QUOTA;
     uint64_t pages = row->quota_pages + p->tables + (row->more_pages != NULL ? row->more_pages() : 0);
     service_step(s, "its domain cannot be made (%llu pages of kernel memory)", (unsigned long long)pages);
-    struct syscall_result r = sys_domain_create(pages, 1, root_event, ROOT_EVENT_SERVICES, row->tag);
+    struct syscall_result r = sys_domain_create(pages, 1ull << s->cpu, root_event, ROOT_EVENT_SERVICES, row->tag);
     if (r.error != OK)
         return r.error;
     s->domain = r.value;

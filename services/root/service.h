@@ -3,8 +3,10 @@
  * Services: the programs that root starts beside the guests' monitors. Each is a row: what it is given, what it must be
  * told, and what happens when it dies. Making, watching, starting again and ending are the same for all, and are here.
  *
- * A service runs in a domain of its own with one thread on CPU 0. It has an event, which outlives it, and pages that it
- * shares with root. A service that dies is started again as its row says; then its clients are told.
+ * A service runs in a domain of its own with one thread. It has an event, which outlives it, and pages that it shares
+ * with root. A service that dies is started again as its row says; then its clients are told.
+ *
+ * Each stays on its CPU, also when it is started again. Root itself runs on CPU 0.
  */
 #ifndef ROOT_SERVICE_H
 #define ROOT_SERVICE_H
@@ -72,6 +74,7 @@ struct service {
     const struct service_row *row;
     struct service *next;   /* in the order of service_add */
     unsigned char *page;    /* the shared pages, in root */
+    unsigned cpu;           /* where it runs, for good */
     uint64_t event, shared; /* handles, for good */
     uint64_t private_hpa, private_bytes;
     uint64_t domain, memory, thread; /* handles; 0: it does not run */
@@ -81,11 +84,13 @@ struct service {
     char step[96]; /* what was tried last while it was made */
 };
 
-/* The service's event, pages and place in memory, for as long as the machine runs. What fails is logged, and then the
- * service never starts. */
+/* The service's CPU, event, pages and place in memory, for as long as the machine runs. What fails is logged, and then
+ * the service never starts. */
 void service_add(struct service *s, const struct service_row *row);
 /* All that were added. */
 struct service *service_first(void);
+/* When all have been added: the log says which guests share a CPU with services or root, and with which. */
+void services_log_sharing(void);
 
 /* Makes it, if it does not run and has not died too often. True: it runs. */
 bool service_start(struct service *s);
