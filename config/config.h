@@ -93,7 +93,8 @@ struct config_guest {
 
 struct config {
     bool console_serial, console_screen;
-    unsigned log_level; /* 0 error .. 3 debug */
+    unsigned log_level;         /* 0 error .. 3 debug */
+    struct cpuset service_cpus; /* where root places the services and drivers; never empty */
     unsigned guest_count;
     struct config_guest guest[CONFIG_GUESTS_MAX];
     unsigned region_count;

@@ -20,6 +20,8 @@ static const struct config_key keys[] = {
      .help = "Where the guests' lines are shown."},
     {.name = "log", HOST(log_level), .type = TYPE_CHOICE, .choice = log_levels, .initial = "info",
      .help = "How much root says. The kernel's own level is on its command line."},
+    {.name = "service-cpus", HOST(service_cpus), .type = TYPE_CPUSET, .form = "LIST", .initial = "0",
+     .help = "The CPUs on which console, audit and the drivers run, in turn. They come first there; guests may share them."},
 
     {.name = "kernel", GUEST(module), .type = TYPE_MODULE, .slot = 0, .form = "MODULE", .required = true,
      .help = "The boot module to start: a Linux bzImage, a Multiboot 1 kernel or a PVH ELF."},

@@ -31,11 +31,23 @@ void service_step(struct service *s, const char *text, ...)
     va_end(arguments);
 }
 
+/* The next CPU for services, in turn. */
+static unsigned next_cpu(void)
+{
+    static unsigned from;
+    const struct cpuset *cpus = &root_config.service_cpus;
+    unsigned cpu = cpuset_next(cpus, from);
+    if (cpu == MAX_CPUS)
+        cpu = cpuset_next(cpus, 0);
+    from = cpu + 1;
+    return cpu;
+}
+
 void service_add(struct service *s, const struct service_row *row)
 {
     struct program p;
     s->row = row;
-    s->cpu = 0;
+    s->cpu = next_cpu();
     struct service **at = &first;
     while (*at != NULL)
         at = &(*at)->next;

@@ -6,7 +6,8 @@
  * A service runs in a domain of its own with one thread. It has an event, which outlives it, and pages that it shares
  * with root. A service that dies is started again as its row says; then its clients are told.
  *
- * Each stays on its CPU, also when it is started again. Root itself runs on CPU 0.
+ * Services are placed on the CPUs of the key `service-cpus` in turn, in the order in which they are added: the first
+ * one on the first CPU. Each stays on its CPU, also when it is started again. Root itself runs on CPU 0.
  */
 #ifndef ROOT_SERVICE_H
 #define ROOT_SERVICE_H

@@ -126,3 +126,26 @@ def test_gone_threads_keep_their_ticks(box):
     after = read_accounts(box)[1]
     assert after['gone'] - before['gone'] >= before['guest capped vcpu 0']
     assert 'guest capped vcpu 0' not in after
+
+
+PLACED = ('[host]\nservice-cpus = 0,1\n\n'
+          + guest('own', 'tiny.elf', 'cpus = 1')
+          + guest('part', 'tiny.elf', 'share = 20% of cpu 0'))
+
+
+@pytest.mark.qemu
+def test_services_on_their_cpus():
+    """`service-cpus = 0,1`: root and the console on CPU 0, the checker on CPU 1, and the log says which guest shares what."""
+    with Box(PLACED, cpus=2) as box:
+        box.wait_all([rf'\[{name}\] tiny ready' for name in ('own', 'part')], 60)
+        box.settle()
+        assert re.search(r'^guest own shares CPU 1 with services, which come first there: audit', box.text, re.M)
+        assert re.search(r'^guest part shares CPU 0 with services, which come first there: root, console', box.text, re.M)
+        box.shell('audit', r'^audit: passed', 30)
+        accounts = read_accounts(box)
+        for cpu, here, away in ((0, ('root', 'console'), ('audit',)), (1, ('audit',), ('root', 'console'))):
+            assert all(accounts[cpu][f'service {name}'] > 0 for name in here)
+            assert not any(f'service {name}' in accounts[cpu] for name in away)
+        before = accounts[1]['service audit']
+        box.shell('audit', r'^audit: passed', 30)
+        assert read_accounts(box)[1]['service audit'] > before

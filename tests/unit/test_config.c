@@ -150,7 +150,7 @@ static void test_lines(void **state)
     assert_int_equal(c.mistakes, 1);
     mistake("[host\n", 1, "lacks the closing ']'");
     mistake("[]", 1, "unknown section");
-    mistake("[host]\nspeed = 3", 2, "unknown key 'speed'; in [host] these are allowed: console, log");
+    mistake("[host]\nspeed = 3", 2, "unknown key 'speed'; in [host] these are allowed: console, log, service-cpus");
     mistake("[host]\nlog = loud", 2, "log: 'loud' is not known; error, warn, info or debug is allowed");
     mistake("[host]\nconsole = tape", 2,
             "console: 'tape' is not known; serial, screen or both (with a comma between them) is allowed");
@@ -170,6 +170,39 @@ static void test_lines(void **state)
              "debug-exit: '0x10000' is not a number in the range; 1 to 65535 or 0x1 to 0xffff is allowed");
     bad_line("debug-exit = 0xzz",
              "debug-exit: '0xzz' is not a number in the range; 1 to 65535 or 0x1 to 0xffff is allowed");
+}
+
+/* "0,2" as a set; without the key, and after a mistake in it, services are on CPU 0. */
+static void service_cpus(const char *value, unsigned count, unsigned lowest, const char *words)
+{
+    char text[512];
+    snprintf(text, sizeof text, "[host]\nservice-cpus = %s\n" GOOD, value);
+    parse(text);
+    if (words[0] != 0 && strstr(told, words) == NULL)
+        fail_msg("wanted ...%s..., got:\n%s", words, told);
+    assert_int_equal(c.mistakes, words[0] != 0);
+    assert_int_equal(cpuset_count(&c.service_cpus), count);
+    assert_int_equal(cpuset_next(&c.service_cpus, 0), lowest);
+    assert_int_equal(c.guest_count, 1);
+}
+
+static void test_service_cpus(void **state)
+{
+    (void)state;
+    memset(&c, 0xff, sizeof c);
+    config_defaults(&c);
+    assert_true(cpuset_count(&c.service_cpus) == 1 && cpuset_has(&c.service_cpus, 0));
+    service_cpus("0,2", 2, 0, "");
+    assert_true(cpuset_has(&c.service_cpus, 2));
+    service_cpus("1-3", 3, 1, ""); /* 1 is the guest's too: that is no mistake */
+    service_cpus("3", 1, 3, "");
+    service_cpus("1,4", 1, 0, "2: service-cpus: CPU 4 does not exist; this machine has CPUs 0-3\n");
+    service_cpus("1,1", 1, 0, "2: service-cpus: CPU 1 is in the list twice; once is allowed\n");
+    service_cpus("3-1", 1, 0, "2: service-cpus: the range 3-1 runs backwards; the smaller number comes first\n");
+    service_cpus("", 1, 0, "2: the key 'service-cpus' has no value\n");
+    service_cpus("\"\"", 1, 0, "2: the key 'service-cpus' has no value\n");
+    service_cpus(",", 1, 0, "2: service-cpus: '' is not a CPU number or range; a list like 1-2,4 is allowed\n");
+    service_cpus("all", 1, 0, "2: service-cpus: 'all' is not a CPU number or range; a list like 1-2,4 is allowed\n");
 }
 
 static void test_names(void **state)
@@ -424,11 +457,12 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),     cmocka_unit_test(test_empty),         cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_memory),        cmocka_unit_test(test_overcommit),
-        cmocka_unit_test(test_cpus),     cmocka_unit_test(test_shares),        cmocka_unit_test(test_modules),
-        cmocka_unit_test(test_bytes),    cmocka_unit_test(test_long_line),     cmocka_unit_test(test_flood),
-        cmocka_unit_test(test_too_many), cmocka_unit_test(test_kernel_memory), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_full),         cmocka_unit_test(test_empty),         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_memory),        cmocka_unit_test(test_overcommit),
+        cmocka_unit_test(test_cpus),         cmocka_unit_test(test_shares),        cmocka_unit_test(test_modules),
+        cmocka_unit_test(test_bytes),        cmocka_unit_test(test_long_line),     cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_too_many),     cmocka_unit_test(test_kernel_memory), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_service_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
 /*
  * Root's services, with a kernel that this test plays: what a row promises is given, in the service's own domain; a
  * call that fails leaves nothing behind and the log names the step; a service that dies is started again by its row,
- * its clients are told, and one that dies too often stays away.
+ * its clients are told, and one that dies too often stays away. Services are placed on their CPUs in turn.
  */
 #define _DEFAULT_SOURCE
 #include <setjmp.h>
@@ -177,6 +177,8 @@ static int setup(void **state)
                                .give = give,
                                .died = died,
                                .began = began};
+    memset(&root_config, 0, sizeof root_config);
+    cpuset_set(&root_config.service_cpus, 0);
     calls = fail_at = filled = died_count = began_count = 0;
     alive = 0;
     next_handle = FIRST_MADE;
@@ -320,12 +322,52 @@ static void test_on_demand(void **state)
     assert_true(service_start(tried)); /* by the next that wants it */
 }
 
+/* In turn on the CPUs of the key; and there again after a death. Guests that share a CPU with services are named. */
+static void test_its_cpu(void **state)
+{
+    static struct service more[5];
+    static const unsigned wanted[] = {2, 3, 40, 2, 3};
+    (void)state;
+    assert_int_equal(tried->cpu, 0);
+    cpuset_clear(&root_config.service_cpus, 0);
+    cpuset_set(&root_config.service_cpus, 2);
+    cpuset_set(&root_config.service_cpus, 3);
+    cpuset_set(&root_config.service_cpus, 40);
+    for (unsigned i = 0; i < ARRAY_SIZE(more); i++) {
+        service_add(&more[i], &row);
+        assert_int_equal(more[i].cpu, wanted[i]);
+    }
+    tried = &more[2];
+    for (unsigned lives = 1; lives <= 2; lives++) {
+        assert_true(service_start(tried));
+        assert_int_equal(count_of(SYS_DOMAIN_CREATE, 1, 1ull << 40), lives);
+        assert_int_equal(count_of(SYS_THREAD_CREATE, 4, 40 | 5u << 8), lives); /* its CPU, its row's priority */
+        domain_state = DOMAIN_FAULTED;
+        if (lives == 1)
+            services_watch();
+    }
+    root_config.guest_count = 2;
+    strcpy(root_config.guest[0].name, "web");
+    cpuset_set(&root_config.guest[0].cpus, 1); /* its own */
+    cpuset_set(&root_config.guest[0].cpus, 3);
+    strcpy(root_config.guest[1].name, "batch");
+    cpuset_set(&root_config.guest[1].cpus, 40);
+    said[0] = 0;
+    services_log_sharing();
+    assert_string_equal(said, "guest web shares CPU 3 with services, which come first there: tried, tried"
+                              "guest batch shares CPU 40 with services, which come first there: tried");
+    cpuset_set(&root_config.guest[1].cpus, 0);
+    services_log_sharing();
+    assert_non_null(strstr(said, "guest batch shares CPU 0 with services, which come first there: root, tried"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_what_it_is_given, setup),  cmocka_unit_test(test_each_failure),
         cmocka_unit_test_setup(test_the_step_is_named, setup), cmocka_unit_test_setup(test_what_is_optional, setup),
         cmocka_unit_test_setup(test_it_dies, setup),           cmocka_unit_test_setup(test_on_demand, setup),
+        cmocka_unit_test_setup(test_its_cpu, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
