@@ -34,7 +34,7 @@ CFLAGS3 := $(COMMON) -mno-red-zone -fno-stack-protector -fcf-protection=none -ff
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_FLAGS := -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen
 
-.PHONY: all kernel unit tcb check format run test image clean setup setup-test default-guests
+.PHONY: all kernel unit tcb check format layout run test image clean setup setup-test default-guests
 .DELETE_ON_ERROR:
 # `make V=1` shows every command.
 ifndef V
@@ -171,6 +171,9 @@ test-13: ## run `make test` in a Debian 13 system, made in build/debian13 (as ro
 
 test-13-short: ## run `make test-short` in that system
 	@tools/debian13.sh $(BUILD) test-short
+
+layout: ## check that all C is laid out as `make format` does it
+	@tools/check.py $(BUILD) layout
 
 format: setup-test ## lay out all C as .clang-format says
 	@clang-format -i $$(git ls-files '*.c' '*.h')
