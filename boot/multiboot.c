@@ -23,25 +23,19 @@ static void copy_text(char *out, size_t size, uint64_t at, uint64_t end)
     copy_string(out, at && at < end ? min_u64(size, end - at + 1) : 1, (const char *)at);
 }
 
-/* First word, without its folders. */
-static void add_module(struct boot_facts *f, uint64_t start, uint64_t end, uint64_t text, uint64_t text_end)
+static void add_module(struct boot_facts *f, struct root_boot *root, uint64_t start, uint64_t end, uint64_t text,
+                       uint64_t text_end)
 {
     if (start >= end || end > REACH)
         return;
-    if (f->module_count == BOOT_MODULES_MAX) {
+    if (root->module_count == BOOT_MODULES_MAX) {
         f->modules_left_out++;
         return;
     }
-    f->module[f->module_count].range = (struct boot_range){start, end - start};
-    char *name = f->module[f->module_count++].name;
-    copy_text(name, BOOT_NAME_MAX, text, text_end);
-    size_t from = 0, n = 0;
-    for (size_t i = 0; name[i] && name[i] != ' '; i++)
-        if (name[i] == '/')
-            from = i + 1;
-    for (; name[from + n] && name[from + n] != ' '; n++)
-        name[n] = name[from + n];
-    name[n] = 0;
+    struct boot_module *m = &root->module[root->module_count++];
+    m->base = start;
+    m->size = end - start;
+    copy_text(m->name, BOOT_NAME_MAX, text, text_end);
 }
 
 /* E_QUOTA: a piece is left out, the smallest one. */
@@ -61,7 +55,8 @@ static enum error add_ram(struct boot_facts *f, struct boot_range more)
 
 /* Firmware maps may be in any order and overlap; what anybody calls unusable is unusable. Two passes: add, then remove.
  */
-static void memory_entry(struct boot_facts *f, uint64_t base, uint64_t size, uint64_t type, bool removing)
+static void memory_entry(struct boot_facts *f, struct root_boot *root, uint64_t base, uint64_t size, uint64_t type,
+                         bool removing)
 {
     if (size == 0 || base >= RAM_END)
         return;
@@ -69,7 +64,7 @@ static void memory_entry(struct boot_facts *f, uint64_t base, uint64_t size, uin
     if (!removing && type == 1) {
         if (size > RAM_END - base) /* nonsense: better none of it than too much */
             return;
-        f->ram_total += size;
+        root->ram_total += size;
         uint64_t start = page_up(base), end = page_down(base + size);
         if (start < end)
             e = add_ram(f, (struct boot_range){start, end - start});
@@ -81,15 +76,15 @@ static void memory_entry(struct boot_facts *f, uint64_t base, uint64_t size, uin
         f->ranges_left_out++;
 }
 
-static void read1(uint64_t info, struct boot_facts *f)
+static void read1(uint64_t info, struct boot_facts *f, struct root_boot *root)
 {
     uint64_t flags = get(info, 4);
     if (flags & 1u << 2)
-        copy_text(f->cmdline, sizeof f->cmdline, get(info + 16, 4), REACH);
+        copy_text(root->cmdline, sizeof root->cmdline, get(info + 16, 4), REACH);
     if (flags & 1u << 3) {
         uint64_t count = min_u64(get(info + 20, 4), 4096), at = get(info + 24, 4);
         for (uint64_t i = 0; i < count && at + 16 <= REACH; i++, at += 16)
-            add_module(f, get(at, 4), get(at + 4, 4), get(at + 8, 4), REACH);
+            add_module(f, root, get(at, 4), get(at + 4, 4), get(at + 8, 4), REACH);
     }
     if (flags & 1u << 6) {
         uint64_t start = get(info + 48, 4), end = start + get(info + 44, 4);
@@ -98,15 +93,15 @@ static void read1(uint64_t info, struct boot_facts *f)
                 step = get(at, 4) + 4;
                 if (step < 24)
                     break;
-                memory_entry(f, get(at + 4, 8), get(at + 12, 8), get(at + 20, 4), removing);
+                memory_entry(f, root, get(at + 4, 8), get(at + 12, 8), get(at + 20, 4), removing);
             }
     } else if (flags & 1) {
-        memory_entry(f, 0, get(info + 4, 4) * 1024, 1, false);
-        memory_entry(f, 0x100000, get(info + 8, 4) * 1024, 1, false);
+        memory_entry(f, root, 0, get(info + 4, 4) * 1024, 1, false);
+        memory_entry(f, root, 0x100000, get(info + 8, 4) * 1024, 1, false);
     }
 }
 
-static void read2(uint64_t info, struct boot_facts *f)
+static void read2(uint64_t info, struct boot_facts *f, struct root_boot *root)
 {
     uint64_t end = info + get(info, 4);
     for (int pass = 0; pass < 2; pass++)
@@ -118,41 +113,31 @@ static void read2(uint64_t info, struct boot_facts *f)
             if (type == 6 && size >= 16) {
                 uint64_t entry = get(at + 8, 4);
                 for (uint64_t e = at + 16; entry >= 24 && e + entry <= at + size; e += entry)
-                    memory_entry(f, get(e, 8), get(e + 8, 8), get(e + 16, 4), pass == 1);
+                    memory_entry(f, root, get(e, 8), get(e + 8, 8), get(e + 16, 4), pass == 1);
             }
             if (pass == 1)
                 continue;
             if (type == 1)
-                copy_text(f->cmdline, sizeof f->cmdline, at + 8, at + size);
+                copy_text(root->cmdline, sizeof root->cmdline, at + 8, at + size);
             else if (type == 3 && size >= 17)
-                add_module(f, get(at + 8, 4), get(at + 12, 4), at + 16, at + size);
+                add_module(f, root, get(at + 8, 4), get(at + 12, 4), at + 16, at + size);
             else if (type == 15 || (type == 14 && f->rsdp == 0)) /* ACPI 2.0's pointer wins */
                 f->rsdp = at + 8;
-            else if (type == 8 && size >= 31) {
-                f->screen.address = get(at + 8, 8);
-                f->screen.pitch = (uint32_t)get(at + 16, 4);
-                f->screen.width = (uint32_t)get(at + 20, 4);
-                f->screen.height = (uint32_t)get(at + 24, 4);
-                f->screen.bits = (uint8_t)get(at + 28, 1);
-                f->screen.type = (uint8_t)get(at + 29, 1);
-                for (unsigned i = 0; i < 3 && size >= 38; i++) {
-                    f->screen.field[i].position = (uint8_t)get(at + 32 + 2 * i, 1);
-                    f->screen.field[i].size = (uint8_t)get(at + 33 + 2 * i, 1);
-                }
-            }
+            else if (type == 8)
+                memcpy(&root->screen, (const void *)(at + 8), min_u64(size - 8, sizeof root->screen));
         }
 }
 
-enum error multiboot_read(uint32_t magic, uint64_t info, struct boot_facts *f)
+enum error multiboot_read(uint32_t magic, uint64_t info, struct boot_facts *f, struct root_boot *root)
 {
     memset(f, 0, sizeof *f);
-    f->screen.type = SCREEN_NONE;
+    root->screen.type = SCREEN_NONE;
     if (info == 0 || info >= REACH - 128)
         return E_ARG;
     if (magic == MAGIC1)
-        read1(info, f);
+        read1(info, f, root);
     else if (magic == MAGIC2)
-        read2(info, f);
+        read2(info, f, root);
     else
         return E_ARG;
     return OK;

@@ -36,7 +36,6 @@ static struct boot_facts facts;
 static struct acpi_facts acpi;
 static struct root_setup setup;
 static uint64_t trampoline_page;
-static char why_no_backend[128];
 
 void boot_main(uint32_t magic, uint64_t info);
 
@@ -44,11 +43,11 @@ static void options_early(void)
 {
     char value[32];
     uint16_t port = DEFAULT_SERIAL;
-    if (option(facts.cmdline, "serial", value, sizeof value))
+    if (option(root_boot.cmdline, "serial", value, sizeof value))
         port = !strcmp(value, "none") ? 0 : !strcmp(value, "0x2f8") ? 0x2f8 : DEFAULT_SERIAL;
     serial_init(port);
-    vmx_without_apicv = option(facts.cmdline, "apicv", value, sizeof value) && !strcmp(value, "off");
-    if (option(facts.cmdline, "log", value, sizeof value))
+    vmx_without_apicv = option(root_boot.cmdline, "apicv", value, sizeof value) && !strcmp(value, "off");
+    if (option(root_boot.cmdline, "log", value, sizeof value))
         log_level = !strcmp(value, "debug")   ? LOG_DEBUG
                     : !strcmp(value, "warn")  ? LOG_WARN
                     : !strcmp(value, "error") ? LOG_ERROR
@@ -71,30 +70,31 @@ static uint64_t find_low_page(const struct boot_range *free, unsigned count)
  * so that an early panic is seen; screen_keep maps it for good. */
 static void screen_early(void)
 {
-    if (facts.screen.type == SCREEN_NONE && facts.rsdp == 0)
-        facts.screen = (struct screen_facts){
+    if (root_boot.screen.type == SCREEN_NONE && facts.rsdp == 0)
+        root_boot.screen = (struct screen_facts){
             .address = VGA_TEXT, .pitch = 160, .width = 80, .height = 25, .type = SCREEN_TEXT};
-    setup.screen_bytes = screen_plan(&facts.screen);
-    uint64_t from = facts.screen.address;
+    root_boot.screen_bytes = screen_plan(&root_boot.screen);
+    uint64_t from = root_boot.screen.address;
     for (unsigned i = 0; i < facts.ram_count; i++)
-        if (from < facts.ram[i].base + facts.ram[i].size && facts.ram[i].base < from + setup.screen_bytes)
-            setup.screen_bytes = 0; /* not over anybody's memory */
-    if (setup.screen_bytes && from + setup.screen_bytes <= BOOT_MAP_END)
-        screen_show(&facts.screen, (void *)from);
+        if (from < facts.ram[i].base + facts.ram[i].size && facts.ram[i].base < from + root_boot.screen_bytes)
+            root_boot.screen_bytes = 0; /* not over anybody's memory */
+    if (root_boot.screen_bytes && from + root_boot.screen_bytes <= BOOT_MAP_END)
+        screen_show(&root_boot.screen, (void *)from);
 }
 
 static void screen_keep(void)
 {
-    void *where = setup.screen_bytes ? hostmap_video(hpa(facts.screen.address), setup.screen_bytes) : NULL;
+    void *where = root_boot.screen_bytes ? hostmap_video(hpa(root_boot.screen.address), root_boot.screen_bytes) : NULL;
     if (where)
-        screen_show(&facts.screen, where);
+        screen_show(&root_boot.screen, where);
     else
-        setup.screen_bytes = screen_plan(&(struct screen_facts){.type = SCREEN_NONE});
-    if (where && facts.screen.type == SCREEN_TEXT) /* no cursor: CRT controller register 10, bit 5 */
+        root_boot.screen_bytes = screen_plan(&(struct screen_facts){.type = SCREEN_NONE});
+    if (where && root_boot.screen.type == SCREEN_TEXT) /* no cursor: CRT controller register 10, bit 5 */
         out8(0x3d4, 10), out8(0x3d5, 0x20);
-    if (!where && facts.screen.type != SCREEN_NONE)
-        klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", facts.screen.type,
-             facts.screen.width, facts.screen.height, facts.screen.bits, facts.screen.pitch, facts.screen.address);
+    if (!where && root_boot.screen.type != SCREEN_NONE)
+        klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", root_boot.screen.type,
+             root_boot.screen.width, root_boot.screen.height, root_boot.screen.bits, root_boot.screen.pitch,
+             root_boot.screen.address);
 }
 
 static void plan_memory(void)
@@ -106,15 +106,15 @@ static void plan_memory(void)
     unsigned n = facts.ram_count;
     memcpy(free, facts.ram, sizeof facts.ram);
     enum error e = OK;
-    for (unsigned i = 0; i < facts.module_count && e == OK; i++) {
-        struct boot_range r = facts.module[i].range;
-        e = ranges_remove(free, &n, FREE_MAX, (struct boot_range){page_down(r.base), page_up(r.size + PAGE_MASK)});
+    for (unsigned i = 0; i < root_boot.module_count && e == OK; i++) {
+        const struct boot_module *m = &root_boot.module[i];
+        e = ranges_remove(free, &n, FREE_MAX, (struct boot_range){page_down(m->base), page_up(m->size + PAGE_MASK)});
     }
     trampoline_page = find_low_page(free, n);
     e = e == OK ? ranges_remove(free, &n, FREE_MAX, low) : e;
     e = e == OK ? ranges_remove(free, &n, FREE_MAX, image) : e;
     kassert(e == OK);
-    hostmap_init(free, n, facts.ram_total, acpi.cpu_count, &setup.pool);
+    hostmap_init(free, n, root_boot.ram_total, acpi.cpu_count, &setup.pool);
     screen_keep(); /* at once: the next line of the log goes there */
 
     memcpy(setup.ram, facts.ram, sizeof setup.ram);
@@ -125,7 +125,7 @@ static void plan_memory(void)
     if (e != OK)
         klog(LOG_WARN, "the firmware's memory map is in too many pieces; some memory stays unused");
     klog(LOG_INFO, "memory: %lu MiB usable in %u pieces, kernel pool %lu MiB at 0x%lx, %u modules",
-         facts.ram_total >> 20, facts.ram_count, setup.pool.size >> 20, setup.pool.base, facts.module_count);
+         root_boot.ram_total >> 20, facts.ram_count, setup.pool.size >> 20, setup.pool.base, root_boot.module_count);
 }
 
 /* Each CPU but the boot CPU, once it is set up. */
@@ -150,10 +150,10 @@ static void recognise_emulator(void)
         emulator = EMULATOR_QEMU;
     if (!hypervisor && acpi.by_bochs)
         emulator = EMULATOR_BOCHS;
-    if (option(facts.cmdline, "quirks", value, sizeof value) && !strcmp(value, "none"))
+    if (option(root_boot.cmdline, "quirks", value, sizeof value) && !strcmp(value, "none"))
         emulator = EMULATOR_NONE;
     vmx_reach_by_timer = emulator == EMULATOR_BOCHS;
-    if (option(facts.cmdline, "reach", value, sizeof value))
+    if (option(root_boot.cmdline, "reach", value, sizeof value))
         vmx_reach_by_timer = !strcmp(value, "timer");
     if (emulator != EMULATOR_NONE)
         klog(LOG_INFO, "work-arounds for %s are on", emulator == EMULATOR_QEMU ? "QEMU" : "Bochs");
@@ -162,7 +162,7 @@ static void recognise_emulator(void)
 static void choose_backend(void)
 {
     static const struct backend *const all[] = {&vmx_backend, &svm_backend};
-    char why[2][sizeof why_no_backend];
+    char why[2][sizeof root_boot.backend_error];
     for (unsigned i = 0; i < 2; i++)
         if (all[i]->probe(why[i], sizeof why[i]) == OK) {
             backend = all[i];
@@ -171,8 +171,8 @@ static void choose_backend(void)
         }
     /* Intel's reason on Intel, AMD's on AMD. */
     bool amd = cpuid(0, 0).ebx == 0x68747541 || cpuid(0, 0).ebx == 0x6f677948;
-    copy_string(why_no_backend, sizeof why_no_backend, why[amd]);
-    klog(LOG_ERROR, "this machine cannot run guests: %s", why_no_backend);
+    copy_string(root_boot.backend_error, sizeof root_boot.backend_error, why[amd]);
+    klog(LOG_ERROR, "this machine cannot run guests: %s", root_boot.backend_error);
 }
 
 /* On the boot CPU's own stack. */
@@ -187,7 +187,7 @@ static noreturn void boot_continue(void)
     for (unsigned i = 0; i < acpi.ioapic_count; i++)
         ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
     char how[8] = "";
-    option(facts.cmdline, "mitigations", how, sizeof how);
+    option(root_boot.cmdline, "mitigations", how, sizeof how);
     speculation_init(how);
     speculation_cpu();
     recognise_emulator();
@@ -202,15 +202,14 @@ static noreturn void boot_continue(void)
     klog(LOG_INFO, "%u CPUs at %lu.%03lu MHz", cpu_count, tsc_khz / 1000, tsc_khz % 1000);
     setup.boot = &facts;
     setup.acpi = &acpi;
-    setup.backend_error = why_no_backend;
     root_create(&setup);
     cpu_run();
 }
 
 void boot_main(uint32_t magic, uint64_t info)
 {
-    setup.entry_tsc = rdtsc();
-    enum error e = multiboot_read(magic, info, &facts);
+    root_boot.entry_tsc = rdtsc();
+    enum error e = multiboot_read(magic, info, &facts, &root_boot);
     options_early();
     screen_early();
     klog(LOG_INFO, "Mullion, a hypervisor of many panes");

@@ -28,10 +28,7 @@
 
 extern char programs_start[], programs_end[], shown_start[], shown_end[];
 
-static union {
-    struct root_boot boot;
-    char pages[(sizeof(struct root_boot) + PAGE_MASK) & ~PAGE_MASK];
-} root_info __attribute__((section(".bss.page"), aligned(4096)));
+struct root_boot root_boot __attribute__((section(".bss.page")));
 
 static void grant(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
 {
@@ -78,13 +75,13 @@ static void map_root_data(struct domain *root, struct memory *ram, uint64_t from
     if (m) {
         const struct map_target target = {root, &root->tables, &root->mappings};
         e = mapping_make(&target, m, from, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
-        root_info.boot.data_base = m->range.base.v;
+        root_boot.data_base = m->range.base.v;
     }
     if (e != OK)
         panic("no memory for root's data (error %u)", e);
-    root_info.boot.data_bytes = size;
+    root_boot.data_bytes = size;
     for (uint64_t at = 0; at < size; at += PAGE_SIZE, file += PAGE_SIZE) {
-        char *page = window_open(hpa(root_info.boot.data_base + at));
+        char *page = window_open(hpa(root_boot.data_base + at));
         memset(page, 0, PAGE_SIZE);
         if (file < file_end)
             memcpy(page, file, min_u64(PAGE_SIZE, (uint64_t)(file_end - file)));
@@ -101,33 +98,19 @@ static uint64_t load_root(struct domain *root, struct memory *ram)
     map_root(root, ROOT_IMAGE_VA, x->rodata, file, RIGHT_READ | RIGHT_EXEC);
     map_root(root, x->rodata, x->data, rodata, RIGHT_READ);
     map_root_data(root, ram, x->data, x->end, data, file + entry->size);
-    map_root(root, ROOT_BOOT_VA, ROOT_BOOT_VA + sizeof root_info, &root_info, RIGHT_READ);
+    map_root(root, ROOT_BOOT_VA, ROOT_BOOT_VA + sizeof root_boot, &root_boot, RIGHT_READ);
     return x->entry;
 }
 
-static void fill_root_info(const struct root_setup *s, struct domain *root)
+static void fill_root_boot(const struct root_setup *s)
 {
-    struct root_boot *b = &root_info.boot;
+    struct root_boot *b = &root_boot;
     b->magic = ROOT_BOOT_MAGIC;
     b->abi_version = MULLION_ABI_VERSION;
     b->cpu_count = cpu_count;
-    for (unsigned i = 0; i < cpu_count; i++)
-        b->cpu_apic_id[i] = cpu_by_number(i)->apic_id;
     b->tsc_khz = tsc_khz;
-    b->kmem_pages = root->quota.limit_bytes / PAGE_SIZE;
-    b->entry_tsc = s->entry_tsc;
-    b->ram_total = s->boot->ram_total;
     copy_string(b->backend, sizeof b->backend, backend ? backend->name : "");
-    copy_string(b->backend_error, sizeof b->backend_error, s->backend_error);
-    copy_string(b->cmdline, sizeof b->cmdline, s->boot->cmdline);
     b->serial_port = serial_port();
-    for (unsigned i = 0; i < ARRAY_SIZE(b->isa); i++) {
-        b->isa[i].gsi = s->acpi->isa[i].gsi;
-        b->isa[i].how = (s->acpi->isa[i].level ? LINE_LEVEL : 0) | (s->acpi->isa[i].low ? LINE_LOW : 0);
-    }
-    if (s->screen_bytes)
-        b->screen = s->boot->screen;
-    b->screen_bytes = s->screen_bytes;
     b->acpi_list = s->acpi->list;
 }
 
@@ -177,25 +160,23 @@ void root_create(const struct root_setup *s)
     for (unsigned i = 0; i < s->ram_count; i++, slot++) {
         struct memory *m = object_over(root, s->ram[i].base, s->ram[i].size, 0, true);
         grant(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, slot);
-        root_info.boot.ram[root_info.boot.ram_count++] = (struct boot_ram){s->ram[i].base, s->ram[i].size, slot, 0};
+        root_boot.ram[root_boot.ram_count++] = (struct boot_ram){s->ram[i].base, s->ram[i].size, slot, 0};
         if (!largest || m->range.size > largest->range.size)
             largest = m;
     }
-    for (unsigned i = 0; i < s->boot->module_count; i++, slot++) {
-        struct boot_range r = s->boot->module[i].range;
-        struct memory *m = object_over(root, page_down(r.base), page_up(r.base + r.size) - page_down(r.base),
-                                       TAG_MODULE, false);
+    for (unsigned i = 0; i < root_boot.module_count; i++, slot++) {
+        struct boot_module *x = &root_boot.module[i];
+        uint64_t base = page_down(x->base);
+        struct memory *m = object_over(root, base, page_up(x->base + x->size) - base, TAG_MODULE, false);
         grant(root, &m->object, RIGHTS_ALL, slot);
-        struct boot_module *x = &root_info.boot.module[root_info.boot.module_count++];
-        *x = (struct boot_module){.base = r.base, .size = r.size, .slot = slot};
-        copy_string(x->name, sizeof x->name, s->boot->module[i].name);
+        x->slot = slot;
     }
     grant_permanent(root, image_hpa(programs_start).v, (uint64_t)(programs_end - programs_start), TAG_MODULE,
                     RIGHT_EXEC, ROOT_SLOT_PROGRAMS);
-    grant_permanent(root, image_hpa(&root_info).v, sizeof root_info, TAG_ROOT, 0, slot);
+    grant_permanent(root, image_hpa(&root_boot).v, sizeof root_boot, TAG_ROOT, 0, slot);
     if (!largest)
         panic("the firmware's map leaves no memory for guests");
-    fill_root_info(s, root);
+    fill_root_boot(s);
     shown.root = root;
     shown.kernel_table = kernel_tables.root;
     for (unsigned i = 0; i < ARRAY_SIZE(shown.msr_bitmap); i++)

@@ -6,15 +6,15 @@
 #include "arch/x86_64/acpi.h"
 #include "boot/multiboot.h"
 
+/* What root is told. Whatever the start finds out is put here at once; root_create adds the rest. */
+extern struct root_boot root_boot;
+
 struct root_setup {
     const struct boot_facts *boot;
     const struct acpi_facts *acpi;
     struct boot_range ram[BOOT_RAM_MAX]; /* free for root to carve from; modules lie inside */
     unsigned ram_count;
     struct boot_range pool;
-    uint64_t screen_bytes; /* of boot->screen; 0: there is none */
-    const char *backend_error;
-    uint64_t entry_tsc;
 };
 
 /* Boot CPU, once, interrupts off. Panics in words if it cannot be done. */

@@ -77,10 +77,6 @@ static void read_madt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
         } else if (e[0] == 1 && e[1] >= 12 && f->ioapic_count < ARRAY_SIZE(f->ioapic)) {
             f->ioapic[f->ioapic_count].base = read_le(e + 4, 4);
             f->ioapic[f->ioapic_count++].first_gsi = (uint32_t)read_le(e + 8, 4);
-        } else if (e[0] == 2 && e[1] >= 10 && e[3] < 16) {
-            f->isa[e[3]].gsi = (uint32_t)read_le(e + 4, 4);
-            f->isa[e[3]].low = (e[8] & 3) == 3;
-            f->isa[e[3]].level = (e[8] >> 2 & 3) == 3;
         } else if (e[0] == 5 && e[1] >= 12) {
             f->apic_base = read_le(e + 4, 8);
         }
@@ -91,8 +87,6 @@ void acpi_read(uint64_t rsdp, struct acpi_facts *f)
 {
     memset(f, 0, sizeof *f);
     f->apic_base = 0xfee00000;
-    for (unsigned i = 0; i < 16; i++)
-        f->isa[i].gsi = i;
     if (rsdp == 0)
         rsdp = find_rsdp();
     if (rsdp == 0 || rsdp > REACH - 36) {

@@ -20,10 +20,6 @@ struct acpi_facts {
         uint64_t base;
         uint32_t first_gsi;
     } ioapic[8];
-    struct {
-        uint32_t gsi;
-        bool level, low;
-    } isa[16];     /* ISA interrupt -> GSI */
     uint64_t list; /* physical address of the RSDT or XSDT; 0: there are no tables */
 };
 

@@ -56,28 +56,28 @@ struct boot_module {
     uint64_t size; /* bytes; the memory object covers the whole pages */
     uint32_t slot;
     uint32_t reserved;
-    char name[BOOT_NAME_MAX]; /* first word of the module's string, its folders cut off */
+    char name[BOOT_NAME_MAX]; /* the module's string as the loader told it: a path, and perhaps words behind it */
 };
 
 enum screen_type { SCREEN_PIXELS = 1, SCREEN_TEXT = 2, SCREEN_NONE = 0xff }; /* Multiboot2 Specification 2.0, 3.6.12 */
 
-/* The screen, as the boot loader tells of it: nothing is believed unchecked. */
+/* The screen, as the boot loader tells of it, byte by byte: nothing is believed unchecked. */
 struct screen_facts {
     uint64_t address;              /* physical */
     uint32_t pitch, width, height; /* bytes a line; pixels, or characters */
     uint8_t bits, type;            /* a pixel's; enum screen_type */
+    uint16_t reserved;
     struct {
         uint8_t position, size;
     } field[3]; /* of red, green and blue in a pixel */
 };
 
+/* Whole pages. */
 struct root_boot {
     uint64_t magic;
     uint32_t abi_version;
     uint32_t cpu_count; /* CPUs that started; numbered 0.. */
-    uint32_t cpu_apic_id[MAX_CPUS];
     uint64_t tsc_khz;
-    uint64_t kmem_pages;     /* kernel memory root may spend */
     uint64_t entry_tsc;      /* TSC at the kernel's entry */
     uint64_t ram_total;      /* bytes of usable RAM in the firmware's map */
     char backend[16];        /* "VT-x" or "AMD-V"; empty if this machine can do neither */
@@ -85,16 +85,13 @@ struct root_boot {
     char cmdline[BOOT_CMDLINE_MAX];
     uint16_t serial_port, reserved0; /* of the kernel's log; 0: there is none */
     uint32_t ram_count, module_count;
-    struct {
-        uint32_t gsi, how;          /* how: LINE_* */
-    } isa[16];                      /* where the I/O APICs have the ISA interrupts */
-    struct screen_facts screen;     /* width 0: there is none that can be used */
+    struct screen_facts screen;     /* as told, usable or not */
     uint64_t acpi_list;             /* physical address of the RSDT or XSDT; 0: there are no tables */
-    uint64_t screen_bytes;          /* at its address */
+    uint64_t screen_bytes;          /* at its address; 0: there is no screen that can be used */
     uint64_t data_base, data_bytes; /* host-physical: where in RAM root's own data is */
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];
-};
+} __attribute__((aligned(4096)));
 
 /* The kernel's log: text in a ring; `head` counts all bytes ever written. Up to `shown` the kernel itself has put them
  * on the serial port and the screen; what comes behind that, once ring 3 has taken either of them, is ring 3's to show.

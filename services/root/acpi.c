@@ -3,6 +3,7 @@
 #include "services/root/acpi.h"
 
 #include "lib/string.h"
+#include "mullion/abi.h"
 
 #define HEADER      36u
 #define TABLE_MAX   0x400000u /* no table that is read is larger */
@@ -10,6 +11,8 @@
 #define FADT_DSDT   40
 #define FADT_PM1A   64
 #define FADT_X_DSDT 140
+#define MADT_FIRST  44u
+#define MADT_ISA    2 /* an interrupt source override */
 
 static uint64_t read_le(const uint8_t *p, unsigned bytes)
 {
@@ -74,19 +77,51 @@ static bool read_fadt(const uint8_t *p, uint32_t size, struct acpi_power *out)
     return dsdt != NULL && sleep_type(dsdt, dsdt_size, &out->type);
 }
 
+static void read_madt(const uint8_t *p, uint32_t size, struct isa_line *out)
+{
+    for (uint32_t at = MADT_FIRST; at + 2 <= size && p[at + 1] >= 2 && at + p[at + 1] <= size; at += p[at + 1]) {
+        const uint8_t *e = p + at;
+        if (e[0] != MADT_ISA || e[1] < 10 || e[3] >= ISA_LINES)
+            continue;
+        bool low = (e[8] & 3) == 3, level = (e[8] >> 2 & 3) == 3;
+        out[e[3]].gsi = (uint32_t)read_le(e + 4, 4);
+        out[e[3]].how = (low ? LINE_LOW : 0) | (level ? LINE_LEVEL : 0);
+    }
+}
+
+/* Goes through the list from *next on. NULL: there is no further table of that name. */
+static const uint8_t *find(uint64_t list, const char *name, uint32_t *next, uint32_t *size)
+{
+    for (; *next < ENTRIES_MAX; ++*next) {
+        const uint8_t *p = table(list, size);
+        uint32_t entry = p != NULL && memcmp(p, "XSDT", 4) == 0 ? 8 : 4, at = HEADER + *next * entry;
+        if (p == NULL || at + entry > *size)
+            return NULL;
+        p = table(read_le(p + at, entry), size);
+        if (p != NULL && memcmp(p, name, 4) == 0) {
+            ++*next;
+            return p;
+        }
+    }
+    return NULL;
+}
+
 bool acpi_find_power(uint64_t list, struct acpi_power *out)
 {
-    static uint64_t entries[ENTRIES_MAX];
-    uint32_t size, count = 0;
+    uint32_t next = 0, size;
     bool found = false;
-    const uint8_t *p = table(list, &size);
-    uint32_t entry = p != NULL && memcmp(p, "XSDT", 4) == 0 ? 8 : 4;
-    for (uint32_t at = HEADER; p != NULL && at + entry <= size && count < ENTRIES_MAX; at += entry)
-        entries[count++] = read_le(p + at, entry);
-    for (uint32_t i = 0; i < count && !found; i++) {
-        p = table(entries[i], &size);
-        found = p != NULL && memcmp(p, "FACP", 4) == 0 && read_fadt(p, size, out);
-    }
+    for (const uint8_t *p; !found && (p = find(list, "FACP", &next, &size)) != NULL;)
+        found = read_fadt(p, size, out);
     (void)acpi_show(0, 0);
     return found;
+}
+
+void acpi_find_isa(uint64_t list, struct isa_line out[ISA_LINES])
+{
+    uint32_t next = 0, size;
+    for (uint32_t i = 0; i < ISA_LINES; i++)
+        out[i] = (struct isa_line){.gsi = i};
+    for (const uint8_t *p; (p = find(list, "APIC", &next, &size)) != NULL;)
+        read_madt(p, size, out);
+    (void)acpi_show(0, 0);
 }

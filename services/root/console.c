@@ -51,13 +51,15 @@ static void fill(struct service *s)
     for (unsigned n = 0; n < guests_end; n++)
         string_copy(c->guest[n], guest_name(n), sizeof c->guest[n]);
     c->screen = b->screen;
+    if (b->screen_bytes == 0)
+        c->screen.width = 0;
     c->log_start = log_seen;
     c->restarted = s->starts > 1;
 }
 
 static uint64_t screen_bytes(void)
 {
-    return ROOT_BOOT->screen.width ? sys_query(ROOT_SLOT_SCREEN, QUERY_MEMORY_SIZE, 0).value : 0;
+    return ROOT_BOOT->screen_bytes ? sys_query(ROOT_SLOT_SCREEN, QUERY_MEMORY_SIZE, 0).value : 0;
 }
 static uint64_t screen_table_pages(void)
 {

@@ -189,9 +189,9 @@ void driver_died(struct service *s)
  * interrupts is all that is known without running ACPI's code. */
 static unsigned line_of(const struct pci_function *f)
 {
-    if (f->pin == 0 || f->line >= ARRAY_SIZE(ROOT_BOOT->isa))
+    if (f->pin == 0 || f->line >= ISA_LINES)
         return 0;
-    uint32_t gsi = ROOT_BOOT->isa[f->line].gsi, how = ROOT_BOOT->isa[f->line].how;
+    uint32_t gsi = isa_lines[f->line].gsi, how = isa_lines[f->line].how;
     for (unsigned i = 0; i < line_count; i++)
         if (lines[i].gsi == gsi)
             return i + 1;

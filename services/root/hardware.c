@@ -12,6 +12,8 @@ typedef unsigned long long ull;
 #define SECOND_SERIAL  0x2f8
 #define SECOND_ISA_IRQ 3
 
+struct isa_line isa_lines[ISA_LINES];
+
 static uint64_t made(struct syscall_result r, const char *what, uint64_t which)
 {
     if (r.error == OK)
@@ -63,10 +65,11 @@ static void keep_at(uint32_t slot, uint64_t handle)
 void hardware_init(void)
 {
     const struct root_boot *b = ROOT_BOOT;
+    acpi_find_isa(b->acpi_list, isa_lines);
     if (b->serial_port != 0) {
         unsigned irq = b->serial_port == SECOND_SERIAL ? SECOND_ISA_IRQ : SERIAL_ISA_IRQ;
         keep_at(ROOT_SLOT_SERIAL_PORTS, hardware_ports(b->serial_port, (uint16_t)(b->serial_port + SERIAL_PORTS - 1)));
-        keep_at(ROOT_SLOT_SERIAL_IRQ, hardware_line(b->isa[irq].gsi, b->isa[irq].how, 0));
+        keep_at(ROOT_SLOT_SERIAL_IRQ, hardware_line(isa_lines[irq].gsi, isa_lines[irq].how, 0));
     }
     if (b->screen_bytes != 0) {
         uint64_t from = page_down(b->screen.address), end = page_up(b->screen.address + b->screen_bytes);

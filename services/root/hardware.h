@@ -8,6 +8,7 @@
 
 #include "mullion/boot.h"
 #include "mullion/types.h"
+#include "services/root/acpi.h"
 
 /* Handles that root's tables name: hardware_init puts them there, as far as the machine has them. From the table's end,
  * where a new handle comes last. */
@@ -18,6 +19,9 @@ enum {
 };
 
 void hardware_init(void);
+
+/* Where ISA interrupt n is. */
+extern struct isa_line isa_lines[ISA_LINES];
 
 /* Handles, all rights; 0: it failed, and the log says why. */
 uint64_t hardware_ports(uint16_t first, uint16_t last);

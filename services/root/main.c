@@ -79,7 +79,7 @@ static const struct boot_module *find_config(void)
 {
     const struct root_boot *b = ROOT_BOOT;
     for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
-        if (strncmp(b->module[i].name, CONFIG_NAME, BOOT_NAME_MAX) == 0)
+        if (strcmp(module_name(i), CONFIG_NAME) == 0)
             return &b->module[i];
     return NULL;
 }
@@ -97,7 +97,7 @@ static void read_config(void)
                                      .kernel_memory = kernel > spent ? kernel - spent : 0,
                                      .module = modules};
     for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
-        modules[machine.module_count++] = (struct config_module){b->module[i].name, b->module[i].size};
+        modules[machine.module_count++] = (struct config_module){module_name(i), b->module[i].size};
 
     config_defaults(&root_config);
     const struct boot_module *m = find_config();

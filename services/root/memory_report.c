@@ -38,8 +38,9 @@ static bool module_next(struct cursor *at, union record *out)
     const struct root_boot *b = ROOT_BOOT;
     if (at->index >= min_u64(b->module_count, BOOT_MODULES_MAX))
         return false;
-    const struct boot_module *m = &b->module[at->index++];
-    range(out, RANGE_MODULE, m->name, m->base, page_up(m->size));
+    unsigned i = at->index++;
+    const struct boot_module *m = &b->module[i];
+    range(out, RANGE_MODULE, module_name(i), m->base, page_up(m->size));
     return true;
 }
 

@@ -52,6 +52,10 @@ uint64_t ticks_of_ms(uint64_t ms);
 /* Lets time pass, whatever bells are rung meanwhile. */
 void root_rest(uint64_t ticks);
 
+/* modules.c: what boot module i is called. The first word of what the loader told, its folders cut off. */
+const char *module_name(unsigned i);
+void module_name_of(const char *told, char *out /* BOOT_NAME_MAX bytes */);
+
 /* ram.c: the machine's RAM. Handles returned are root's; 0: it failed (and was logged). */
 void ram_init(void);
 uint64_t ram_free_bytes(void);

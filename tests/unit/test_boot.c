@@ -131,6 +131,7 @@ static void test_options(void **state)
 enum { LOW = 1 << 20 };
 static uint8_t *low; /* LOW bytes below 2 GiB; what follows cannot be read */
 static struct boot_facts f;
+static struct root_boot root;
 static uint8_t image[LOW]; /* built here, copied to the end of `low` */
 static size_t used;
 
@@ -145,6 +146,7 @@ static int setup(void **state)
     memset(low, 0, LOW);
     memset(image, 0, sizeof image);
     memset(&f, 0x55, sizeof f);
+    memset(&root, 0, sizeof root);
     used = 8;
     return 0;
 }
@@ -210,6 +212,12 @@ static uint64_t place2(bool end_tag)
 #define MAGIC1 0x2badb002u
 #define MAGIC2 0x36d76289u
 
+static enum error read_info(uint32_t magic, uint64_t info)
+{
+    memset(&root, 0, sizeof root);
+    return multiboot_read(magic, info, &f, &root);
+}
+
 static void range_is(unsigned i, uint64_t base, uint64_t size)
 {
     assert_true(i < f.ram_count);
@@ -246,25 +254,25 @@ static void test_version2(void **state)
     put(2, 1);
     put(0, 2);
     uint64_t at = place2(true);
-    assert_int_equal(multiboot_read(MAGIC2, at, &f), OK);
-    assert_string_equal(f.cmdline, "log=debug serial=none");
-    assert_int_equal(f.module_count, 2);
-    assert_string_equal(f.module[0].name, "vmlinuz");
-    assert_int_equal(f.module[0].range.base, 0x200000);
-    assert_int_equal(f.module[0].range.size, 0x123);
-    assert_string_equal(f.module[1].name, "");
+    assert_int_equal(read_info(MAGIC2, at), OK);
+    assert_string_equal(root.cmdline, "log=debug serial=none");
+    assert_int_equal(root.module_count, 2);
+    assert_string_equal(root.module[0].name, "/boot/guests/vmlinuz console=ttyS0 a/b");
+    assert_int_equal(root.module[0].base, 0x200000);
+    assert_int_equal(root.module[0].size, 0x123);
+    assert_string_equal(root.module[1].name, "");
     assert_int_equal(f.ram_count, 4);
     range_is(0, 0, 0x9f000);
     range_is(1, 0x100000, 0x6f00000);
     range_is(2, 0x7002000, 0x7ff0000 - 0x7002000);
     range_is(3, 0x100000000, 0x40000000);
-    assert_int_equal(f.ram_total, 0x7ef0800 + 0x9fc00 + 0x40000000);
+    assert_int_equal(root.ram_total, 0x7ef0800 + 0x9fc00 + 0x40000000);
     assert_int_equal(f.rsdp, at + new); /* ACPI 2.0's pointer, not the old one */
     assert_int_not_equal(f.rsdp, at + old);
-    assert_int_equal(f.screen.address, 0xb8000);
-    assert_int_equal(f.screen.width, 80);
-    assert_int_equal(f.screen.height, 25);
-    assert_int_equal(f.screen.type, 2);
+    assert_int_equal(root.screen.address, 0xb8000);
+    assert_int_equal(root.screen.width, 80);
+    assert_int_equal(root.screen.height, 25);
+    assert_int_equal(root.screen.type, 2);
     assert_int_equal(f.ranges_left_out + f.modules_left_out, 0);
 }
 
@@ -291,49 +299,49 @@ static void test_version1(void **state)
     uint8_t *at = (uint8_t *)(uintptr_t)(end - sizeof map);
     memcpy(at, map, sizeof map);
     w[11] = sizeof map, w[12] = (uint32_t)(uintptr_t)at;
-    assert_int_equal(multiboot_read(MAGIC1, info, &f), OK);
-    assert_string_equal(f.cmdline, "/boot/mullion log=warn");
-    assert_int_equal(f.module_count, 2);
-    assert_string_equal(f.module[0].name, "tiny.elf");
-    assert_string_equal(f.module[1].name, "");
+    assert_int_equal(read_info(MAGIC1, info), OK);
+    assert_string_equal(root.cmdline, "/boot/mullion log=warn");
+    assert_int_equal(root.module_count, 2);
+    assert_string_equal(root.module[0].name, "(cd)/boot/tiny.elf x");
+    assert_string_equal(root.module[1].name, "");
     assert_int_equal(f.ram_count, 3);
     range_is(0, 0, 0x9f000);
     range_is(1, 0x100000, 0x80000);
     range_is(2, 0x181000, 0xf7f000);
     assert_int_equal(f.rsdp, 0);
-    assert_int_equal(f.screen.type, 0xff);
+    assert_int_equal(root.screen.type, 0xff);
 
     /* Without a map, the two old numbers. */
     w[0] = 1;
-    assert_int_equal(multiboot_read(MAGIC1, info, &f), OK);
+    assert_int_equal(read_info(MAGIC1, info), OK);
     assert_int_equal(f.ram_count, 2);
     range_is(0, 0, 0x9f000);
     range_is(1, 0x100000, 100000 * 1024);
-    assert_string_equal(f.cmdline, "");
-    assert_int_equal(f.module_count, 0);
+    assert_string_equal(root.cmdline, "");
+    assert_int_equal(root.module_count, 0);
 
     /* A map that is cut in an entry, has entries that lead nowhere, or wraps. */
     w[0] = 1 << 6;
     w[11] = sizeof map - 1;
-    assert_int_equal(multiboot_read(MAGIC1, info, &f), OK);
+    assert_int_equal(read_info(MAGIC1, info), OK);
     assert_int_equal(f.ram_count, 2);
     w[11] = sizeof map;
     memset(at + 24, 0, 4); /* an entry of no size */
-    assert_int_equal(multiboot_read(MAGIC1, info, &f), OK);
+    assert_int_equal(read_info(MAGIC1, info), OK);
     assert_int_equal(f.ram_count, 1);
     w[12] = 0xfffffff0;
-    assert_int_equal(multiboot_read(MAGIC1, info, &f), OK);
+    assert_int_equal(read_info(MAGIC1, info), OK);
     assert_int_equal(f.ram_count, 0);
 }
 
 static void test_not_multiboot(void **state)
 {
     (void)state;
-    assert_int_equal(multiboot_read(0, (uint64_t)(uintptr_t)low, &f), E_ARG);
-    assert_int_equal(multiboot_read(MAGIC1, 0, &f), E_ARG);
-    assert_int_equal(multiboot_read(MAGIC2, 1ull << 32, &f), E_ARG);
-    assert_int_equal(multiboot_read(MAGIC2, 0xffffffff, &f), E_ARG);
-    assert_int_equal(f.ram_count + f.module_count, 0);
+    assert_int_equal(read_info(0, (uint64_t)(uintptr_t)low), E_ARG);
+    assert_int_equal(read_info(MAGIC1, 0), E_ARG);
+    assert_int_equal(read_info(MAGIC2, 1ull << 32), E_ARG);
+    assert_int_equal(read_info(MAGIC2, 0xffffffff), E_ARG);
+    assert_int_equal(f.ram_count + root.module_count, 0);
 }
 
 static void test_addresses_that_wrap(void **state)
@@ -357,7 +365,7 @@ static void test_addresses_that_wrap(void **state)
     map_tag(ARRAY_SIZE(rows), 24);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         map_entry(rows[i].base, rows[i].size, rows[i].type, 24);
-    assert_int_equal(multiboot_read(MAGIC2, place2(true), &f), OK);
+    assert_int_equal(read_info(MAGIC2, place2(true)), OK);
     assert_int_equal(f.ram_count, 0);
 
     setup(NULL); /* what is unusable up to the end of everything is so, wrapping or not */
@@ -365,7 +373,7 @@ static void test_addresses_that_wrap(void **state)
     map_entry(0x100000, 0x100000, 1, 24);
     map_entry(0x200000000, 0x100000, 1, 24);
     map_entry(0x180000, ~0ull, 2, 24);
-    assert_int_equal(multiboot_read(MAGIC2, place2(true), &f), OK);
+    assert_int_equal(read_info(MAGIC2, place2(true)), OK);
     assert_int_equal(f.ram_count, 1);
     range_is(0, 0x100000, 0x80000);
 }
@@ -382,12 +390,12 @@ static void test_more_than_fits(void **state)
     memset(long_name, 'n', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = 0;
     text_tag(1, long_name);
-    assert_int_equal(multiboot_read(MAGIC2, place2(true), &f), OK);
-    assert_int_equal(f.module_count, BOOT_MODULES_MAX);
+    assert_int_equal(read_info(MAGIC2, place2(true)), OK);
+    assert_int_equal(root.module_count, BOOT_MODULES_MAX);
     assert_int_equal(f.modules_left_out, 6);
     assert_int_equal(f.ram_count, BOOT_RAM_MAX);
     assert_int_equal(f.ranges_left_out, 9);
-    assert_int_equal(strlen(f.cmdline), 399);
+    assert_int_equal(strlen(root.cmdline), 399);
 
     setup(NULL);
     module_tag(0x1000, 0x2000, long_name);
@@ -395,16 +403,16 @@ static void test_more_than_fits(void **state)
     memset(line, 'c', 4999);
     text_tag(1, line);
     free(line);
-    assert_int_equal(multiboot_read(MAGIC2, place2(true), &f), OK);
-    assert_int_equal(strlen(f.module[0].name), BOOT_NAME_MAX - 1);
-    assert_int_equal(strlen(f.cmdline), BOOT_CMDLINE_MAX - 1);
+    assert_int_equal(read_info(MAGIC2, place2(true)), OK);
+    assert_int_equal(strlen(root.module[0].name), BOOT_NAME_MAX - 1);
+    assert_int_equal(strlen(root.cmdline), BOOT_CMDLINE_MAX - 1);
 
     setup(NULL); /* a hole in a full list: half of the range is lost, nothing is invented */
     map_tag(BOOT_RAM_MAX + 1, 24);
     for (uint64_t i = 0; i < BOOT_RAM_MAX; i++)
         map_entry(0x10000000 + i * 0x20000, 0x10000, 1, 24);
     map_entry(0x10004000, 0x1000, 2, 24);
-    assert_int_equal(multiboot_read(MAGIC2, place2(true), &f), OK);
+    assert_int_equal(read_info(MAGIC2, place2(true)), OK);
     assert_int_equal(f.ram_count, BOOT_RAM_MAX);
     assert_int_equal(f.ranges_left_out, 1);
     range_is(0, 0x10000000, 0x4000);
@@ -420,22 +428,22 @@ static void test_lying_lengths(void **state)
     memset(image + used, 'z', 16);
     used += 16;
     uint64_t info = place2(false);
-    assert_int_equal(multiboot_read(MAGIC2, info, &f), OK);
-    assert_int_equal(strlen(f.cmdline), 16);
+    assert_int_equal(read_info(MAGIC2, info), OK);
+    assert_int_equal(strlen(root.cmdline), 16);
     const uint32_t sizes[] = {0, 1, 7, 8, 9, 25, 100, 0x7fffffff, 0xfffffff8, 0xffffffff};
     const uint32_t types[] = {1, 3, 6, 8, 14, 15, 99};
     for (size_t t = 0; t < ARRAY_SIZE(types); t++)
         for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
             memcpy((uint8_t *)(uintptr_t)info + at, &types[t], 4);
             memcpy((uint8_t *)(uintptr_t)info + at + 4, &sizes[i], 4);
-            assert_int_equal(multiboot_read(MAGIC2, info, &f), OK);
+            assert_int_equal(read_info(MAGIC2, info), OK);
         }
     for (uint32_t total = 0; total < 40;
          total++) { /* shorter and longer than what is there: longer ends at the first tag of type 0 */
         if (total > used)
             break;
         memcpy((uint8_t *)(uintptr_t)info, &total, 4);
-        assert_int_equal(multiboot_read(MAGIC2, info, &f), OK);
+        assert_int_equal(read_info(MAGIC2, info), OK);
     }
     setup(NULL);
     map_tag(2, 24);
@@ -445,24 +453,24 @@ static void test_lying_lengths(void **state)
     info = place2(true);
     for (size_t i = 0; i < ARRAY_SIZE(entry_sizes); i++) {
         memcpy((uint8_t *)(uintptr_t)info + map_at + 8, &entry_sizes[i], 4);
-        assert_int_equal(multiboot_read(MAGIC2, info, &f), OK);
+        assert_int_equal(read_info(MAGIC2, info), OK);
         assert_int_equal(f.ram_count, 0);
     }
 }
 
 static void facts_are_sound(void)
 {
-    assert_true(f.ram_count <= BOOT_RAM_MAX && f.module_count <= BOOT_MODULES_MAX);
+    assert_true(f.ram_count <= BOOT_RAM_MAX && root.module_count <= BOOT_MODULES_MAX);
     for (unsigned i = 0; i < f.ram_count; i++) {
         assert_true(f.ram[i].size > 0 && ((f.ram[i].base | f.ram[i].size) & PAGE_MASK) == 0);
         assert_true(f.ram[i].base + f.ram[i].size <= 1ull << 52);
         assert_true(i == 0 || f.ram[i - 1].base + f.ram[i - 1].size <= f.ram[i].base);
     }
-    for (unsigned i = 0; i < f.module_count; i++) {
-        assert_true(f.module[i].range.size > 0 && f.module[i].range.base + f.module[i].range.size <= 1ull << 32);
-        assert_non_null(memchr(f.module[i].name, 0, BOOT_NAME_MAX));
+    for (unsigned i = 0; i < root.module_count; i++) {
+        assert_true(root.module[i].size > 0 && root.module[i].base + root.module[i].size <= 1ull << 32);
+        assert_non_null(memchr(root.module[i].name, 0, BOOT_NAME_MAX));
     }
-    assert_non_null(memchr(f.cmdline, 0, BOOT_CMDLINE_MAX));
+    assert_non_null(memchr(root.cmdline, 0, BOOT_CMDLINE_MAX));
 }
 
 static void test_noise(void **state)
@@ -487,7 +495,7 @@ static void test_noise(void **state)
         for (int flips = rand() % 5; flips > 0; flips--)
             image[8 + (size_t)rand() % used] ^= (uint8_t)(1 << rand() % 8);
         uint64_t info = place2(rand() % 4);
-        assert_int_equal(multiboot_read(MAGIC2, info, &f), OK);
+        assert_int_equal(read_info(MAGIC2, info), OK);
         facts_are_sound();
     }
 }

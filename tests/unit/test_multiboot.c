@@ -23,6 +23,7 @@ static uint8_t *room; /* ROOM bytes, then nothing */
 static uint8_t text[ROOM];
 static unsigned length;
 static struct boot_facts facts;
+static struct root_boot root;
 
 static int make_room(void **state)
 {
@@ -66,7 +67,8 @@ static enum error read_all(void)
     memcpy(text, &length, 4);
     uint8_t *at = room + ROOM - length;
     memcpy(at, text, length);
-    return multiboot_read(MAGIC2, (uintptr_t)at, &facts);
+    memset(&root, 0, sizeof root);
+    return multiboot_read(MAGIC2, (uintptr_t)at, &facts, &root);
 }
 
 static void entry(uint64_t base, uint64_t size, uint32_t type)
@@ -133,24 +135,24 @@ static void all_there(void **state)
     end_tag(at);
     assert_int_equal(read_all(), OK);
     assert_int_equal(rsdp_to_end, 36);
-    assert_string_equal(facts.cmdline, "log=debug serial=0x2f8");
-    assert_int_equal(facts.module_count, 1);
-    assert_string_equal(facts.module[0].name, "vmlinuz");
-    assert_int_equal(facts.module[0].range.size, 0x34567);
+    assert_string_equal(root.cmdline, "log=debug serial=0x2f8");
+    assert_int_equal(root.module_count, 1);
+    assert_string_equal(root.module[0].name, "/boot/modules/vmlinuz and more");
+    assert_int_equal(root.module[0].size, 0x34567);
     assert_int_equal(facts.rsdp, (uintptr_t)(room + ROOM - length + rsdp_at));
     assert_int_equal(facts.ram_count, 4);
     assert_int_equal(facts.ram[0].size, 0x9f000);
     assert_int_equal(facts.ram[1].base + facts.ram[1].size, 0x4000000);
     assert_int_equal(facts.ram[2].base, 0x4001000);
     assert_int_equal(facts.ram[3].size, 0x80000000);
-    assert_int_equal(facts.screen.address, 0x8000000000);
-    assert_int_equal(facts.screen.pitch, 4096);
-    assert_int_equal(facts.screen.width, 1024);
-    assert_int_equal(facts.screen.height, 768);
-    assert_int_equal(facts.screen.type, SCREEN_PIXELS);
+    assert_int_equal(root.screen.address, 0x8000000000);
+    assert_int_equal(root.screen.pitch, 4096);
+    assert_int_equal(root.screen.width, 1024);
+    assert_int_equal(root.screen.height, 768);
+    assert_int_equal(root.screen.type, SCREEN_PIXELS);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(facts.screen.field[i].position, 16 - 8 * i);
-        assert_int_equal(facts.screen.field[i].size, 8);
+        assert_int_equal(root.screen.field[i].position, 16 - 8 * i);
+        assert_int_equal(root.screen.field[i].size, 8);
     }
 }
 
@@ -195,10 +197,10 @@ static void many_pieces(void **state)
 static void broken(void **state)
 {
     (void)state;
-    assert_int_equal(multiboot_read(0, (uintptr_t)room, &facts), E_ARG);
-    assert_int_equal(multiboot_read(MAGIC1, 0, &facts), E_ARG);
-    assert_int_equal(multiboot_read(MAGIC2, ~0ull, &facts), E_ARG);
-    assert_int_equal(facts.screen.type, SCREEN_NONE);
+    assert_int_equal(multiboot_read(0, (uintptr_t)room, &facts, &root), E_ARG);
+    assert_int_equal(multiboot_read(MAGIC1, 0, &facts, &root), E_ARG);
+    assert_int_equal(multiboot_read(MAGIC2, ~0ull, &facts, &root), E_ARG);
+    assert_int_equal(root.screen.type, SCREEN_NONE);
     /* A module that ends before it begins, one of no bytes, a screen's tag that is too short for its colours, a map
      * with entries of no bytes. */
     begin();
@@ -227,15 +229,10 @@ static void broken(void **state)
     entry(0, 0x1000000, 1);
     end_tag(at);
     assert_int_equal(read_all(), OK);
-    assert_int_equal(facts.module_count, 0);
+    assert_int_equal(root.module_count, 0);
     assert_int_equal(facts.ram_count, 0);
-    assert_int_equal(facts.screen.field[0].size, 0);
-    assert_int_equal(screen_plan(&facts.screen), 0);
-}
-
-uint64_t screen_plan(const struct screen_facts *f) /* as framebuffer_usable: no colours, no screen */
-{
-    return f->field[0].size;
+    assert_int_equal(root.screen.field[0].size, 0);
+    assert_int_equal(root.screen.height, 768);
 }
 
 /* Any bytes: whatever comes out is in bounds, the RAM ascending and disjoint. */
@@ -254,8 +251,8 @@ static void any_bytes(void **state)
                 text[at + 4 + (unsigned)rand() % 4] = (uint8_t)rand();
         }
         assert_int_equal(read_all(), OK);
-        assert_true(facts.ram_count <= BOOT_RAM_MAX && facts.module_count <= BOOT_MODULES_MAX);
-        assert_true(memchr(facts.cmdline, 0, sizeof facts.cmdline) != NULL);
+        assert_true(facts.ram_count <= BOOT_RAM_MAX && root.module_count <= BOOT_MODULES_MAX);
+        assert_true(memchr(root.cmdline, 0, sizeof root.cmdline) != NULL);
         for (unsigned i = 0; i < facts.ram_count; i++) {
             assert_true(facts.ram[i].size != 0 && (facts.ram[i].base | facts.ram[i].size) % 4096 == 0);
             assert_true(i == 0 || facts.ram[i - 1].base + facts.ram[i - 1].size < facts.ram[i].base);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // sources: services/root/acpi.c
 /*
- * How root finds out how the machine is switched off: tables that are sound, damaged and hostile. The table under test
+ * How root finds out how the machine is switched off and where the ISA interrupts are: tables that are sound, damaged
+ * and hostile. The table under test
  * ends at a page that cannot be read.
  */
 #define _GNU_SOURCE
@@ -12,6 +13,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
+#include "mullion/abi.h"
 #include "services/root/acpi.h"
 
 enum { LOW = 16 << 20 };
@@ -166,6 +168,58 @@ static void test_power_off(void **state)
     assert_int_equal(f.port, 0);
 }
 
+static uint8_t madt[200];
+static uint32_t madt_used;
+
+static uint8_t *madt_entry(uint8_t type, uint8_t size)
+{
+    uint8_t *e = madt + madt_used;
+    e[0] = type;
+    e[1] = size;
+    madt_used += size;
+    return e;
+}
+static void override(uint8_t size, uint8_t irq, uint32_t gsi, uint16_t flags)
+{
+    uint8_t *e = madt_entry(2, size);
+    e[3] = irq;
+    put(e + 4, gsi, 4);
+    put(e + 8, flags, 2);
+}
+
+static void test_isa(void **state)
+{
+    struct isa_line line[ISA_LINES];
+    for (int wide = 0; wide < 2; wide++) {
+        setup(state);
+        memset(madt, 0, sizeof madt);
+        madt_used = 8;
+        madt_entry(0, 8);
+        override(10, 0, 2, 0);
+        override(10, 9, 9, 0xd);  /* level, high */
+        override(10, 4, 20, 0xf); /* level, low */
+        override(10, 200, 7, 0);
+        override(9, 5, 55, 0); /* too short; its second byte of flags is the next one's type */
+        madt[madt_used - 1] = 0;
+        uint64_t tables[] = {table("HPET", madt, 60), table_at_end("APIC", madt, 36 + madt_used)};
+        acpi_find_isa(list_of(wide, tables, 2), line);
+        assert_int_equal(line[0].gsi, 2);
+        assert_int_equal(line[3].gsi, 3);
+        assert_true(line[9].how == LINE_LEVEL && line[9].gsi == 9);
+        assert_true(line[4].how == (LINE_LEVEL | LINE_LOW) && line[4].gsi == 20);
+        assert_int_equal(line[1].how, 0);
+        assert_int_equal(line[5].gsi, 5);
+        for (uint32_t cut = 0; cut < madt_used; cut++) { /* nothing behind the end is read */
+            tables[1] = table_at_end("APIC", madt, 36 + cut);
+            acpi_find_isa(list_of(wide, tables, 2), line);
+            assert_true(line[4].gsi == 4 || line[4].gsi == 20);
+        }
+    }
+    acpi_find_isa(0, line); /* no tables */
+    for (unsigned i = 0; i < ISA_LINES; i++)
+        assert_true(line[i].gsi == i && line[i].how == 0);
+}
+
 /* Lists and pointers that lead nowhere, and one that leads to itself. */
 static void test_damaged_lists(void **state)
 {
@@ -201,6 +255,11 @@ static void test_noise(void **state)
         uint64_t tables[] = {table("FACP", fadt, 276)};
         if (acpi_find_power(list_of(rand() % 2, tables, 1), &f))
             assert_true(f.port == 0x600 && f.type <= 7);
+        struct isa_line line[ISA_LINES];
+        tables[0] = table_at_end("APIC", aml, 36 + sizeof aml);
+        acpi_find_isa(list_of(rand() % 2, tables, 1), line);
+        for (unsigned i = 0; i < ISA_LINES; i++)
+            assert_int_equal(line[i].how & ~(LINE_LEVEL | LINE_LOW), 0);
     }
 }
 
@@ -208,6 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_power_off, setup),
+        cmocka_unit_test_setup(test_isa, setup),
         cmocka_unit_test_setup(test_damaged_lists, setup),
         cmocka_unit_test_setup(test_noise, setup),
     };

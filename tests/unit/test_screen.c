@@ -20,13 +20,14 @@
 uint8_t screen_font[128][GLYPH_HEIGHT];
 static uint8_t *video;
 
-static const struct screen_facts xrgb = {
-    0xe0000000, 400 * 4 + 12, 400, 200, 32, SCREEN_PIXELS, {{16, 8}, {8, 8}, {0, 8}}};
-static const struct screen_facts bgr = {
-    0xe0000000, 400 * 3 + 5, 400, 200, 24, SCREEN_PIXELS, {{0, 8}, {8, 8}, {16, 8}}};
-static const struct screen_facts rgb565 = {0xe0000000, 400 * 2, 400, 200, 16, SCREEN_PIXELS, {{11, 5}, {5, 6}, {0, 5}}};
-static const struct screen_facts deep = {
-    0xe0000000, 400 * 4, 400, 200, 32, SCREEN_PIXELS, {{20, 10}, {10, 10}, {0, 10}}};
+static const struct screen_facts xrgb = {0xe0000000, 400 * 4 + 12,  400, 200,
+                                         32,         SCREEN_PIXELS, 0,   {{16, 8}, {8, 8}, {0, 8}}};
+static const struct screen_facts bgr = {0xe0000000, 400 * 3 + 5,   400, 200,
+                                        24,         SCREEN_PIXELS, 0,   {{0, 8}, {8, 8}, {16, 8}}};
+static const struct screen_facts rgb565 = {0xe0000000, 400 * 2,       400, 200,
+                                           16,         SCREEN_PIXELS, 0,   {{11, 5}, {5, 6}, {0, 5}}};
+static const struct screen_facts deep = {0xe0000000, 400 * 4,       400, 200,
+                                         32,         SCREEN_PIXELS, 0,   {{20, 10}, {10, 10}, {0, 10}}};
 
 static void show(const struct screen_facts *f)
 {
@@ -161,7 +162,7 @@ static void shown_late(void **state)
 static void large_ones(void **state)
 {
     (void)state;
-    struct screen_facts f = {0xe0000000, 3840 * 4, 3840, 2160, 32, SCREEN_PIXELS, {{16, 8}, {8, 8}, {0, 8}}};
+    struct screen_facts f = {0xe0000000, 3840 * 4, 3840, 2160, 32, SCREEN_PIXELS, 0, {{16, 8}, {8, 8}, {0, 8}}};
     show(&f); /* 256 of its 480 columns, 128 of its 135 rows */
     for (unsigned i = 0; i < 200; i++)
         write_text("line\n");
