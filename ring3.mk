@@ -11,8 +11,8 @@ STRIP ?= strip
 lib3     := $(sort $(wildcard lib/*.c lib/*/*.c))
 root3    := $(sort $(wildcard services/root/*.c config/*.c)) $(if $(TESTS),$(sort $(wildcard tests/programs/root_*.c)))
 vmm3     := $(filter-out $(if $(TESTS),vmm/notest.c,vmm/test/%),$(sort $(wildcard vmm/*.c vmm/*/*.c vmm/*/*.asm)))
-# The screen is drawn by the kernel until the console takes it over, and by the same source.
-console3 := $(sort $(wildcard services/console/*.c)) drivers/screen.c drivers/framebuffer.c drivers/font.asm
+# The kernel's font and the console's are the same.
+console3 := $(sort $(wildcard services/console/*.c)) drivers/font.asm
 audit3   := $(sort $(wildcard services/audit/*.c))
 testdev3 := tests/programs/testdev.c
 

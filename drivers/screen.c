@@ -1,105 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "drivers/screen.h"
 
-#include "drivers/framebuffer.h"
 #include "kernel/string.h"
 
 #define WHITE_ON_BLACK 0x0700u
-#define COLUMNS_MAX    256u
-#define ROWS_MAX       128u
+#define GLYPH_WIDTH    8u
+#define GLYPH_HEIGHT   16u
 #define COLUMNS_MIN    40u
 #define ROWS_MIN       10u
 #define BYTES_MAX      (64ull << 20) /* of the device region; 5120 x 2880 in 32 bits */
 
-static uint8_t cells[COLUMNS_MAX * ROWS_MAX]; /* what is to stand where... */
-static uint8_t
-    drawn[COLUMNS_MAX * ROWS_MAX]; /* ...and what does; 0: not known. Video memory is slow to read, and is never read */
-static unsigned columns, rows;
-static unsigned column, lines;   /* where the next character goes: lines since it was cleared */
-static volatile uint16_t *video; /* VGA text, or `pixels`; NULL: nowhere yet */
-static bool pixels;
+extern const uint8_t screen_font[128][GLYPH_HEIGHT]; /* the highest bit is the leftmost pixel */
+
+static uint8_t *video; /* NULL: nowhere */
+static bool text;
+static unsigned columns, rows, column, row; /* row: since it was cleared */
+static unsigned unit;                       /* bytes of a pixel, or of a text screen's character */
+static uint64_t pitch, row_bytes, bytes;
 
 uint64_t screen_plan(const struct screen_facts *f)
 {
-    uint64_t bytes = 0;
-    unsigned wide = 0, high = 0;
-    columns = rows = 0;
-    video = NULL;
-    pixels = f->type == SCREEN_PIXELS;
-    if (f->type == SCREEN_TEXT && f->width <= COLUMNS_MAX) {
-        bytes = 2ull * f->width * f->height;
-        wide = f->width;
-        high = f->height;
-    } else if (pixels && framebuffer_usable(f)) {
-        bytes = (uint64_t)f->pitch * f->height;
-        wide = f->width / GLYPH_WIDTH;
-        high = f->height / GLYPH_HEIGHT;
-    }
-    if (wide < COLUMNS_MIN || high < ROWS_MIN || bytes > BYTES_MAX || f->address > ~0ull - bytes)
-        return 0;
-    columns = wide < COLUMNS_MAX ? wide : COLUMNS_MAX;
-    rows = high < ROWS_MAX ? high : ROWS_MAX;
+    text = f->type == SCREEN_TEXT;
+    unit = text ? 2 : (f->bits + 7u) / 8;
+    columns = text ? f->width : f->width / GLYPH_WIDTH;
+    rows = text ? f->height : f->height / GLYPH_HEIGHT;
+    pitch = f->pitch;
+    row_bytes = text ? pitch : pitch * GLYPH_HEIGHT;
+    bytes = pitch * f->height;
+    bool usable = (text || f->type == SCREEN_PIXELS) && unit >= 2 && unit <= 4 && pitch / unit >= f->width &&
+                  columns >= COLUMNS_MIN && rows >= ROWS_MIN && bytes <= BYTES_MAX && f->address <= ~0ull - bytes;
+    return usable ? bytes : 0;
+}
+
+void screen_show(void *where)
+{
+    video = where;
     screen_clear();
-    return bytes;
 }
 
 void screen_clear(void)
 {
-    memset(cells, ' ', sizeof cells);
-    memset(drawn, 0, sizeof drawn);
-    column = lines = 0;
+    column = row = 0;
+    if (video)
+        memset(video, 0, bytes);
 }
 
-/* A panic may come in the middle of another CPU's line: no place is outside. */
-static uint8_t *line(unsigned n)
+static void draw(uint8_t *at, uint8_t c)
 {
-    return &cells[n % rows * columns];
+    for (unsigned y = 0; y < GLYPH_HEIGHT; y++, at += pitch)
+        for (unsigned x = 0; x < GLYPH_WIDTH; x++)
+            memset(at + x * unit, screen_font[c][y] & 0x80u >> x ? 0xff : 0, unit);
 }
 
-void screen_flush(void)
+void screen_write(char c)
 {
-    unsigned top = lines < rows ? 0 : lines + 1; /* or that less `rows`: the ring does not care */
-    for (unsigned r = 0; r < rows && video; r++)
-        for (unsigned c = 0, i = r * columns; c < columns; c++, i++) {
-            if (drawn[i] == line(top + r)[c])
-                continue;
-            drawn[i] = line(top + r)[c];
-            if (!pixels)
-                video[i] = (uint16_t)(WHITE_ON_BLACK | drawn[i]);
-            else
-                framebuffer_draw(c, r, drawn[i]);
-        }
-}
-
-void screen_show(const struct screen_facts *f, void *where)
-{
-    video = where;
-    if (pixels)
-        framebuffer_init(f, where);
-    memset(drawn, 0, sizeof drawn);
-    screen_flush();
-}
-
-static void new_line(void)
-{
-    column = 0;
-    memset(line(++lines), ' ', columns);
-}
-
-void screen_write(char ch)
-{
-    uint8_t c = (uint8_t)ch;
-    if (rows == 0)
+    if (!video)
         return;
-    if (c == '\n') {
-        new_line();
-    } else if (c == '\t') {
-        do
-            screen_write(' ');
-        while (column % 8);
-    } else if (c >= ' ' && (c < 0x80 || c >= 0xc0)) { /* no control characters; of a UTF-8 character the first byte */
-        if (column >= columns)
-            new_line();
-        line(lines)[column++ % columns] = c < 0x7f ? c : '?';
+    if (c == '\n' || column >= columns) {
+        column = 0;
+        memset(video + (++row + 1) % rows * row_bytes, 0, row_bytes);
     }
+    if (c == '\n')
+        return;
+    uint8_t shown = c >= ' ' && c < 0x7f ? (uint8_t)c : '?';
+    /* A panic may come in the middle of another CPU's line: no place is outside. */
+    uint8_t *at = video + row % rows * row_bytes;
+    unsigned here = column++ % columns;
+    if (text)
+        *(uint16_t *)(at + here * unit) = (uint16_t)(WHITE_ON_BLACK | shown);
+    else
+        draw(at + here * GLYPH_WIDTH * unit, shown);
 }

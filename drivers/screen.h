@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's screen: VGA text, or pixels where the firmware has no text mode (UEFI). The kernel's until ring 3's
- * console maps it, and again in a panic; the console is made of the same source. What is written before there is a
- * screen shows up when there is one; where there is none, nothing happens. No lock is kept: in the kernel callers hold
- * the log's, except a panic.
+ * The kernel's own screen, for its start and for a panic: VGA text, or pixels where the firmware has no text mode
+ * (UEFI). Between the two ring 3's console has it. White on black, from the top; below the last line it goes on at the
+ * top, a blank line ahead of the text. Video memory is never read. No lock is kept: callers hold the log's, except a
+ * panic.
  */
 #ifndef DRIVERS_SCREEN_H
 #define DRIVERS_SCREEN_H
 
 #include "mullion/boot.h"
 
-/* Chooses rows and columns. The bytes to be mapped at the address; 0: this is no screen that can be used. */
+/* The bytes to be mapped at the address; 0: this is no screen that can be used. */
 uint64_t screen_plan(const struct screen_facts *facts);
-/* From now on the planned screen is at `where`: draws it whole. */
-void screen_show(const struct screen_facts *facts, void *where);
-/* Shows up at the next flush, whose cost is a look at the whole screen and what has changed on it. */
+/* From now on the planned screen is at `where`, and blank. NULL: there is none, and what is written is lost. */
+void screen_show(void *where);
+/* Printable ASCII and newlines; '?' stands for other bytes. */
 void screen_write(char c);
-void screen_flush(void);
-/* Blank, whatever was drawn there before; the next flush draws everything. */
+/* Blank, whatever was drawn there before; goes on at the top. */
 void screen_clear(void);
 
 #endif

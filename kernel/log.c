@@ -10,8 +10,8 @@
 #include "kernel/klog_ring.h"
 #include "kernel/lock.h"
 
-#define LINE_MAX    1024
-#define PANIC_SHOWS 1000 /* bytes of the log */
+#define LINE_MAX 1024
+#define REDRAWN  1000 /* bytes */
 
 struct klog_ring klog_ring __attribute__((section(".bss.page"), aligned(4096)));
 enum log_level log_level = LOG_INFO;
@@ -33,6 +33,13 @@ static void put(char c)
     screen_write(c);
 }
 
+void log_redraw(void)
+{
+    screen_clear();
+    for (uint64_t n = min_u64(klog_ring.head, REDRAWN); n; n--)
+        screen_write(klog_ring.text[(klog_ring.head - n) % KLOG_TEXT_BYTES]);
+}
+
 void log_append(const char *text, size_t count)
 {
     lock(&ring_lock);
@@ -42,7 +49,6 @@ void log_append(const char *text, size_t count)
     if (!taken) {
         for (size_t i = 0; i < count; i++)
             put(text[i]);
-        screen_flush();
         klog_ring.shown = head + count;
     }
     __atomic_store_n(&klog_ring.head, head + count, __ATOMIC_RELEASE);
@@ -68,7 +74,6 @@ static void panic_text(const char *s)
 {
     while (*s)
         put(*s++);
-    screen_flush();
 }
 
 void panic(const char *format, ...)
@@ -84,9 +89,7 @@ void panic(const char *format, ...)
         va_start(arguments, format);
         kvformat(text, sizeof text, format, arguments);
         va_end(arguments);
-        screen_clear(); /* ring 3 may have drawn what stands there */
-        for (uint64_t n = min_u64(klog_ring.head, PANIC_SHOWS); n; n--)
-            screen_write(klog_ring.text[(klog_ring.head - n) % KLOG_TEXT_BYTES]);
+        log_redraw(); /* ring 3 may have drawn what stands there */
         panic_text("\n\nmullion: PANIC: ");
         panic_text(text);
         if (cpu_count > 0) {

@@ -79,22 +79,16 @@ static void screen_early(void)
         if (from < facts.ram[i].base + facts.ram[i].size && facts.ram[i].base < from + root_boot.screen_bytes)
             root_boot.screen_bytes = 0; /* not over anybody's memory */
     if (root_boot.screen_bytes && from + root_boot.screen_bytes <= BOOT_MAP_END)
-        screen_show(&root_boot.screen, (void *)from);
+        screen_show((void *)from);
 }
 
 static void screen_keep(void)
 {
     void *where = root_boot.screen_bytes ? hostmap_video(hpa(root_boot.screen.address), root_boot.screen_bytes) : NULL;
-    if (where)
-        screen_show(&root_boot.screen, where);
-    else
-        root_boot.screen_bytes = screen_plan(&(struct screen_facts){.type = SCREEN_NONE});
-    if (where && root_boot.screen.type == SCREEN_TEXT) /* no cursor: CRT controller register 10, bit 5 */
-        out8(0x3d4, 10), out8(0x3d5, 0x20);
-    if (!where && root_boot.screen.type != SCREEN_NONE)
-        klog(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%lx cannot be used", root_boot.screen.type,
-             root_boot.screen.width, root_boot.screen.height, root_boot.screen.bits, root_boot.screen.pitch,
-             root_boot.screen.address);
+    screen_show(where);
+    log_redraw();
+    if (!where)
+        root_boot.screen_bytes = 0;
 }
 
 static void plan_memory(void)

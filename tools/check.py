@@ -21,8 +21,6 @@ RING3 = ('vmm', 'services', 'lib', 'config')
 # What the layer below the kernel objects may use of kernel/: logging, strings, and the scheduler's structure inside struct cpu.
 # Traps hand over to the kernel's entry points.
 BELOW_MAY = {'kernel/log.h', 'kernel/string.h', 'kernel/sched.h'}
-# The console draws with the kernel's own screen driver, built once more for ring 3.
-CONSOLE_MAY = {'drivers/screen.h'}
 # The checker reads ring 0's objects where they lie: it may know what they look like, and links none of ring 0's code.
 AUDIT_MAY = {'kernel/audit_view.h', 'kernel/domain.h', 'kernel/hardware.h', 'kernel/space.h', 'kernel/thread.h', 'svm/svm.h'}
 # Root's dispatcher stands above the files that it calls: none of them knows it.
@@ -47,7 +45,6 @@ def layers():
                     top in RING3
                     and other in RING0
                     and not (name in AUDIT_MAY and path.startswith('services/audit/'))
-                    and not (name in CONSOLE_MAY and path.startswith('services/console/'))
                 )
                 or (top == 'include' and other != 'mullion')
                 or {top, other} == {'vmx', 'svm'}

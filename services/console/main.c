@@ -4,11 +4,11 @@
  * shell, which asks root for what it may not do itself. One thread. Guests can garble their own lines and nothing else:
  * see lines.h.
  */
-#include "drivers/screen.h"
 #include "lib/log.h"
 #include "lib/syscall.h"
 #include "mullion/boot.h"
 #include "services/console/console.h"
+#include "services/console/screen.h"
 #include "services/console/uart.h"
 
 #define POLL_BARE_MS 4          /* a serial port without an interrupt */

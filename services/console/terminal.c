@@ -2,11 +2,11 @@
 /*
  * The terminal, and the screen beside it: lines of all sources, and the prompt below them. See console.h.
  */
-#include "drivers/screen.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/console/console.h"
+#include "services/console/screen.h"
 #include "services/console/uart.h"
 
 #define PROMPT         "mullion> "

@@ -12,6 +12,12 @@ typedef unsigned long long ull;
 #define SECOND_SERIAL  0x2f8
 #define SECOND_ISA_IRQ 3
 
+/* VGA's CRT controller */
+#define CRTC_INDEX      0x3d4
+#define CRTC_DATA       0x3d5
+#define CRTC_CURSOR     10
+#define CRTC_CURSOR_OFF 0x20
+
 struct isa_line isa_lines[ISA_LINES];
 
 static uint64_t made(struct syscall_result r, const char *what, uint64_t which)
@@ -74,5 +80,12 @@ void hardware_init(void)
     if (b->screen_bytes != 0) {
         uint64_t from = page_down(b->screen.address), end = page_up(b->screen.address + b->screen_bytes);
         keep_at(ROOT_SLOT_SCREEN, hardware_memory(from, end - from, TAG_SCREEN));
+        if (b->screen.type == SCREEN_TEXT && hardware_open(CRTC_INDEX, CRTC_DATA)) {
+            port_out8(CRTC_INDEX, CRTC_CURSOR);
+            port_out8(CRTC_DATA, CRTC_CURSOR_OFF);
+        }
+    } else if (b->screen.type != SCREEN_NONE) {
+        root_log(LOG_WARN, "no screen: type %u, %ux%u, %u bits, pitch %u at 0x%llx cannot be used", b->screen.type,
+                 b->screen.width, b->screen.height, b->screen.bits, b->screen.pitch, (ull)b->screen.address);
     }
 }

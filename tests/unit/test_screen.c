@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: drivers/screen.c drivers/framebuffer.c
+// sources: services/console/screen.c services/console/framebuffer.c
 /* The kernel's screen on pixels: what stands where, in four kinds of pixel; what a loader may tell and must not be
  * believed. Video memory is exactly as large as told, so the sanitizer sees every step outside. */
 #include <setjmp.h>
@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "drivers/framebuffer.h"
-#include "drivers/screen.h"
+#include "services/console/framebuffer.h"
+#include "services/console/screen.h"
 
 #define PADDING 0x5a /* between the lines: never drawn */
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "drivers/framebuffer.h"
+#include "services/console/framebuffer.h"
 
-#include "kernel/string.h"
+#include "lib/string.h"
 
 #define GREY 0xc0u /* of 0xff, in each colour */
 

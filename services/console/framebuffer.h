@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Characters on a screen of pixels with direct colours, 16, 24 or 32 bits each. Never reads video memory; keeps no
  * lock. */
-#ifndef DRIVERS_FRAMEBUFFER_H
-#define DRIVERS_FRAMEBUFFER_H
+#ifndef CONSOLE_FRAMEBUFFER_H
+#define CONSOLE_FRAMEBUFFER_H
 
 #include <stdbool.h>
 
-#include "drivers/screen.h"
+#include "services/console/screen.h"
 
 #define GLYPH_WIDTH  8u
 #define GLYPH_HEIGHT 16u
