@@ -23,12 +23,13 @@
 #include "kernel/vcpu.h"
 #include "mm/hostmap.h"
 
-#define IMAGE_BASE     0x100000ull
-#define LOW_MEMORY     0x100000ull /* left to firmware: real-mode tables, the other CPUs' way in */
-#define DEFAULT_SERIAL 0x3f8
-#define SLICE_US       10000u
-#define VGA_TEXT       0xb8000ull
-#define BOOT_MAP_END   0x100000000ull
+#define IMAGE_BASE    0x100000ull
+#define LOW_MEMORY    0x100000ull /* left to firmware: real-mode tables, the other CPUs' way in */
+#define FIRST_SERIAL  0x3f8
+#define SECOND_SERIAL 0x2f8
+#define SLICE_US      10000u
+#define VGA_TEXT      0xb8000ull
+#define BOOT_MAP_END  0x100000000ull
 
 extern char kernel_end[];
 
@@ -41,17 +42,13 @@ void boot_main(uint32_t magic, uint64_t info);
 
 static void options_early(void)
 {
-    char value[32];
-    uint16_t port = DEFAULT_SERIAL;
-    if (option(root_boot.cmdline, "serial", value, sizeof value))
-        port = !strcmp(value, "none") ? 0 : !strcmp(value, "0x2f8") ? 0x2f8 : DEFAULT_SERIAL;
-    serial_init(port);
-    vmx_without_apicv = option(root_boot.cmdline, "apicv", value, sizeof value) && !strcmp(value, "off");
-    if (option(root_boot.cmdline, "log", value, sizeof value))
-        log_level = !strcmp(value, "debug")   ? LOG_DEBUG
-                    : !strcmp(value, "warn")  ? LOG_WARN
-                    : !strcmp(value, "error") ? LOG_ERROR
-                                              : LOG_INFO;
+    static const char *const levels[] = {"log=error", "log=warn", "log=info", "log=debug"}; /* by enum log_level */
+    uint16_t port = option(root_boot.cmdline, "serial=0x2f8") ? SECOND_SERIAL : FIRST_SERIAL;
+    serial_init(option(root_boot.cmdline, "serial=none") ? 0 : port);
+    vmx_without_apicv = option(root_boot.cmdline, "apicv=off");
+    for (unsigned i = 0; i < ARRAY_SIZE(levels); i++)
+        if (option(root_boot.cmdline, levels[i]))
+            log_level = i;
 }
 
 /* A page below 640 KiB for the other CPUs' first steps, not among the lowest, which firmware may still use; 0: none is
@@ -138,17 +135,15 @@ static void cpu_begin(void)
  * they are no hardware. */
 static void recognise_emulator(void)
 {
-    char value[32];
     bool hypervisor = cpuid(1, 0).ecx >> 31;
     if (hypervisor && cpuid(0x40000000, 0).ebx == 0x54474354) /* "TCGTCGTCGTCG" */
         emulator = EMULATOR_QEMU;
     if (!hypervisor && acpi.by_bochs)
         emulator = EMULATOR_BOCHS;
-    if (option(root_boot.cmdline, "quirks", value, sizeof value) && !strcmp(value, "none"))
+    if (option(root_boot.cmdline, "quirks=none"))
         emulator = EMULATOR_NONE;
-    vmx_reach_by_timer = emulator == EMULATOR_BOCHS;
-    if (option(root_boot.cmdline, "reach", value, sizeof value))
-        vmx_reach_by_timer = !strcmp(value, "timer");
+    vmx_reach_by_timer = (emulator == EMULATOR_BOCHS || option(root_boot.cmdline, "reach=timer")) &&
+                         !option(root_boot.cmdline, "reach=interrupt");
     if (emulator != EMULATOR_NONE)
         klog(LOG_INFO, "work-arounds for %s are on", emulator == EMULATOR_QEMU ? "QEMU" : "Bochs");
 }
@@ -180,9 +175,7 @@ static noreturn void boot_continue(void)
     time_init();
     for (unsigned i = 0; i < acpi.ioapic_count; i++)
         ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
-    char how[8] = "";
-    option(root_boot.cmdline, "mitigations", how, sizeof how);
-    speculation_init(how);
+    speculation_init(option(root_boot.cmdline, "mitigations=off"), option(root_boot.cmdline, "mitigations=force"));
     speculation_cpu();
     recognise_emulator();
     choose_backend();

@@ -1,26 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/options.h"
 
-bool option(const char *cmdline, const char *name, char *value, size_t size)
+bool option(const char *cmdline, const char *word)
 {
-    if (size)
-        value[0] = 0;
-    for (const char *p = cmdline; *p;) {
-        size_t n = 0, k = 0;
-        while (name[n] && p[n] == name[n])
+    for (const char *p = cmdline; *p; p++) {
+        size_t n = 0;
+        while (word[n] && p[n] == word[n])
             n++;
-        if (!name[n] && (p[n] == 0 || p[n] == ' ' || p[n] == '=')) {
-            p += n + (p[n] == '=');
-            for (; k + 1 < size && *p && *p != ' '; k++)
-                value[k] = *p++;
-            if (size)
-                value[k] = 0;
+        if (!word[n] && (p[n] == 0 || p[n] == ' ') && (p == cmdline || p[-1] == ' '))
             return true;
-        }
-        while (*p && *p != ' ')
-            p++;
-        while (*p == ' ')
-            p++;
     }
     return false;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel's command line: words, `name` or `name=value`. Pure. */
+/* The kernel's command line: words with spaces between them. Pure. */
 #ifndef KERNEL_OPTIONS_H
 #define KERNEL_OPTIONS_H
 
 #include "mullion/types.h"
 
-/* Is the option there? Its value (empty without `=`) is copied, cut to fit. */
-bool option(const char *cmdline, const char *name, char *value, size_t size);
+/* Is the word there, whole? */
+bool option(const char *cmdline, const char *word);
 
 #endif

@@ -25,15 +25,6 @@ int memcmp(const void *a, const void *b, size_t size)
     return 0;
 }
 
-int strcmp(const char *a, const char *b)
-{
-    while (*a && *a == *b) {
-        a++;
-        b++;
-    }
-    return (unsigned char)*a - (unsigned char)*b;
-}
-
 uint64_t read_le(const void *from, unsigned bytes)
 {
     uint64_t v = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The few string functions of ring 0. The first four are what the C standard says; the compiler calls some of them on
+ * The few string functions of ring 0. The first three are what the C standard says; the compiler calls some of them on
  * its own.
  */
 #ifndef KERNEL_STRING_H
@@ -11,7 +11,6 @@
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *to, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
-int strcmp(const char *a, const char *b);
 
 /* A little-endian number of 1 to 8 bytes, wherever it lies. */
 uint64_t read_le(const void *from, unsigned bytes);

@@ -4,7 +4,6 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
 #include "kernel/log.h"
-#include "kernel/string.h"
 #include "mullion/regs.h"
 
 /* CPUID leaf 7, EBX and EDX */
@@ -46,7 +45,7 @@ uint32_t speculation_needs(const struct speculation_facts *f)
            (((f->leaf7_edx & HAS_MD_CLEAR) && old) || stale ? BARRIER_BUFFERS : 0);
 }
 
-void speculation_init(const char *how)
+void speculation_init(bool off, bool force)
 {
     uint32_t vendor = cpuid(0, 0).ebx;
     amd = vendor == 0x68747541 || vendor == 0x6f677948; /* AuthenticAMD, HygonGenuine */
@@ -58,10 +57,10 @@ void speculation_init(const char *how)
     if (!amd && (f.leaf7_edx & HAS_CAPABILITIES))
         f.capabilities = rdmsr(MSR_ARCH_CAPABILITIES);
     uint32_t needs = speculation_needs(&f), all = BARRIER_PREDICTOR | BARRIER_L1D | BARRIER_BUFFERS;
-    if (!strcmp(how, "off"))
+    if (off)
         needs = 0;
     keep_predictions = needs & KEEP_PREDICTIONS;
-    speculation_barriers = !strcmp(how, "force") ? all : needs & all;
+    speculation_barriers = force ? all : needs & all;
     klog(LOG_INFO, "from domain to domain: predictor barrier %s, L1D flush %s, buffers cleared %s",
          speculation_barriers & BARRIER_PREDICTOR ? "yes" : "no", speculation_barriers & BARRIER_L1D ? "yes" : "no",
          speculation_barriers & BARRIER_BUFFERS ? "yes" : "no");

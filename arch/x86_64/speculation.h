@@ -25,9 +25,8 @@ struct speculation_facts {
 /* Pure. */
 uint32_t speculation_needs(const struct speculation_facts *f);
 
-/* Boot CPU: finds out; `how` is the option mitigations=: "off": none, "force": every barrier, needed or not (to measure
- * them). */
-void speculation_init(const char *how);
+/* Boot CPU: finds out. `off`: none; `force`: every barrier, needed or not (to measure them). */
+void speculation_init(bool off, bool force);
 /* Each CPU. */
 void speculation_cpu(void);
 /* On the way into a domain when another was on this CPU, after the last touch of the other's state. */

@@ -3,5 +3,4 @@
 #define memcpy ring0_memcpy
 #define memset ring0_memset
 #define memcmp ring0_memcmp
-#define strcmp ring0_strcmp
 #include "kernel/string.c"
