@@ -17,7 +17,7 @@ RING0 := \
   arch/x86_64/speculation.c arch/x86_64/trampoline.asm arch/x86_64/traps.c arch/x86_64/ioapic.c \
   drivers/serial.c drivers/screen.c drivers/font.asm \
   mm/hostmap.c mm/ledger.c mm/pagetable.c mm/pool.c \
-  kernel/main.c kernel/log.c kernel/options.c kernel/format.c kernel/string.c kernel/object.c kernel/domain.c kernel/thread.c kernel/event.c kernel/memory.c \
+  kernel/main.c kernel/log.c kernel/options.c kernel/format.c kernel/string.c kernel/object.c kernel/grace.c kernel/domain.c kernel/thread.c kernel/event.c kernel/memory.c \
   kernel/space.c kernel/vcpu.c kernel/hardware.c kernel/irq.c kernel/sched.c kernel/syscall.c kernel/root.c \
   $(sort $(wildcard vmx/*.c vmx/*.asm svm/*.c svm/*.asm))
 

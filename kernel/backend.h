@@ -74,6 +74,7 @@ struct vcpu {
     /* switched by common code, see above */
     struct fpu_image *fpu;       /* XSAVE area, one page */
     struct fpu_image *fpu_shown; /* the page of GROUP_FPU; NULL: the monitor has not asked for it. As `state` */
+    struct event *event;         /* bound to it: see event_bind; NULL: none */
     uint64_t xcr0, cr2, dr[4], tsc_aux;
     bool dr_wanted; /* put away with breakpoints enabled in DR7: back they go when it is current again */
     bool dr_here;   /* DR0-3 are in the CPU. Else accesses to debug registers exit, and DR7 enables none */

@@ -3,6 +3,7 @@
 
 #include "arch/x86_64/instr.h"
 #include "kernel/event.h"
+#include "kernel/grace.h"
 #include "kernel/hardware.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
@@ -12,7 +13,7 @@
 
 #define HANDLES_PER_STEP 32
 #define TABLES_PER_STEP  64
-enum { PHASE_ALIVE = 0, PHASE_STOPPING, PHASE_FLUSHING, PHASE_HANDLES, PHASE_TABLES, PHASE_GONE };
+enum { PHASE_ALIVE = 0, PHASE_STOPPING, PHASE_WAITING, PHASE_FLUSHING, PHASE_HANDLES, PHASE_TABLES, PHASE_GONE };
 
 static uint32_t domains_made;
 
@@ -48,28 +49,37 @@ void domain_free(struct domain *d)
     object_free(parent, d, sizeof *d);
 }
 
-static struct handle *entry_of(struct domain *d, uint64_t slot)
+static handle_t *entry_of(struct domain *d, uint64_t slot)
 {
     if (slot == 0 || slot >= MAX_HANDLES)
         return NULL;
     slot = checked_index(slot, MAX_HANDLES);
-    if (!d->handles[slot / HANDLES_PER_PAGE])
-        return NULL;
-    return &d->handles[slot / HANDLES_PER_PAGE][slot % HANDLES_PER_PAGE];
+    handle_t *page = __atomic_load_n(&d->handles[slot / HANDLES_PER_PAGE], __ATOMIC_ACQUIRE);
+    return page ? &page[slot % HANDLES_PER_PAGE] : NULL;
+}
+
+static handle_t handle_at(struct domain *d, uint64_t slot)
+{
+    handle_t *h = entry_of(d, slot);
+    return h ? __atomic_load_n(h, __ATOMIC_SEQ_CST) : 0;
 }
 
 enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint32_t *slot)
 {
     uint32_t at = *slot ? *slot : (uint32_t)max_u64(d->first_free, 1);
     for (; at < MAX_HANDLES; at++) {
-        struct handle **page = &d->handles[at / HANDLES_PER_PAGE];
-        if (!*page && !(*page = pool_page(&d->quota)))
-            return E_QUOTA;
-        struct handle *h = entry_of(d, at);
-        if (*slot && h->object && h->object->dead)
+        handle_t **page = &d->handles[at / HANDLES_PER_PAGE];
+        if (!*page) {
+            handle_t *new = pool_page(&d->quota);
+            if (!new)
+                return E_QUOTA;
+            __atomic_store_n(page, new, __ATOMIC_RELEASE);
+        }
+        handle_t *h = entry_of(d, at);
+        if (*slot && *h && object_dead(handle_object(*h)))
             (void)!handle_close(d, at);
-        if (!h->object) {
-            *h = (struct handle){o, rights};
+        if (!*h) {
+            __atomic_store_n(h, o ? handle_of(o, rights) : 0, __ATOMIC_SEQ_CST);
             d->first_free = *slot ? d->first_free : at;
             *slot = at;
             return OK;
@@ -88,38 +98,39 @@ enum error handle_room(struct domain *d)
 
 enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct object **out, uint32_t *rights_out)
 {
-    struct handle *h = entry_of(d, slot);
-    if (!h || !h->object)
+    handle_t h = handle_at(d, slot);
+    if (!h)
         return E_HANDLE;
-    if ((h->rights & rights) != rights)
+    if ((h & rights) != rights)
         return E_RIGHTS;
-    *out = h->object;
+    *out = handle_object(h);
     if (rights_out)
-        *rights_out = (uint32_t)h->rights;
+        *rights_out = h & RIGHTS_ALL;
     return OK;
 }
 
 enum error handle_get(struct domain *d, uint64_t slot, uint32_t types, uint32_t rights, struct object **out)
 {
-    struct handle *h = entry_of(d, slot);
-    if (!h || !h->object)
+    handle_t h = handle_at(d, slot);
+    struct object *o = handle_object(h);
+    if (!h)
         return E_HANDLE;
-    if (!(types >> h->object->type & 1))
+    if (!(types >> o->type & 1))
         return E_TYPE;
-    if (h->object->dead)
+    if (object_dead(o))
         return E_DEAD;
-    return handle_any(d, slot, rights, out, NULL);
+    *out = o;
+    return (h & rights) == rights ? OK : E_RIGHTS;
 }
 
 enum error handle_close(struct domain *d, uint64_t slot)
 {
-    struct handle *h = entry_of(d, slot);
-    if (!h || !h->object)
+    handle_t h = handle_at(d, slot);
+    if (!h)
         return E_HANDLE;
-    struct object *o = h->object;
-    *h = (struct handle){0};
+    __atomic_store_n(entry_of(d, slot), 0, __ATOMIC_SEQ_CST);
     d->first_free = (uint32_t)min_u64(d->first_free, slot);
-    object_put(o);
+    object_put(handle_object(h));
     return OK;
 }
 
@@ -213,7 +224,7 @@ static void free_threads(struct domain *d)
     while (d->threads) {
         struct thread *t = d->threads;
         d->threads = t->next;
-        t->object.dead = true;
+        object_die(&t->object);
         t->cpu->ended_ticks += t->entity.ran;
         if (t->vcpu) {
             struct object *v = &t->vcpu->object;
@@ -239,7 +250,7 @@ static enum error destroy_step(struct domain *d)
     case PHASE_ALIVE:
         if (!d->parent)
             return E_STATE;
-        d->object.dead = true;
+        object_die(&d->object);
         if (d->death)
             object_put(&d->death->object);
         d->death = NULL;
@@ -250,8 +261,14 @@ static enum error destroy_step(struct domain *d)
         if (!all_parked(d))
             return E_AGAIN;
         for (struct thread *t = d->threads; t; t = t->next)
-            if (t->vcpu) /* a kick by another domain must not wake-list a thread again that is freed after the flush */
-                t->vcpu->object.dead = true;
+            if (t->vcpu)
+                vcpu_end(t->vcpu);
+        d->grace_period = grace_next();
+        d->phase = PHASE_WAITING;
+        return E_AGAIN;
+    case PHASE_WAITING: /* for signals and kicks on their way: the last that can put a thread on a wake list */
+        if (!grace_over(d->grace_period) || !all_parked(d))
+            return E_AGAIN;
         d->flush_target = flush_request(d->tables.cpus);
         d->phase = PHASE_FLUSHING;
         return E_AGAIN;

@@ -15,11 +15,18 @@ struct mapping;
 struct ports;
 struct cpu;
 
-struct handle {
-    struct object *object;
-    uint64_t rights;
-};
-#define HANDLES_PER_PAGE (PAGE_SIZE / sizeof(struct handle))
+/* The object's address, of which 48 bits tell all, above 16 bits of rights; 0: none. One word, so that it is read
+ * without a lock. */
+typedef uint64_t handle_t;
+static inline handle_t handle_of(struct object *o, uint32_t rights)
+{
+    return (uint64_t)(uintptr_t)o << 16 | rights;
+}
+static inline struct object *handle_object(handle_t h)
+{
+    return (struct object *)(uintptr_t)((int64_t)h >> 16);
+}
+#define HANDLES_PER_PAGE (PAGE_SIZE / sizeof(handle_t))
 
 struct domain {
     struct object object;
@@ -28,8 +35,8 @@ struct domain {
         *sibling; /* a parent holds a reference to each child until the child is gone; they end with it */
     struct quota quota;
     struct pagetable tables;
-    struct handle *handles[MAX_HANDLES / HANDLES_PER_PAGE]; /* pages that are there when they are needed */
-    uint32_t first_free;                                    /* no slot below it is free, but 0 */
+    handle_t *handles[MAX_HANDLES / HANDLES_PER_PAGE]; /* atomic; pages that are there when they are needed */
+    uint32_t first_free;                               /* no slot below it is free, but 0 */
     struct thread *threads;
     struct mapping *mappings;
     uint64_t cpu_mask;
@@ -47,7 +54,7 @@ struct domain {
     /* destruction: how far it has come */
     uint32_t phase;
     uint32_t next_handle;
-    uint64_t flush_target;
+    uint64_t flush_target, grace_period;
 };
 
 struct domain *domain_new(struct domain *parent, uint64_t quota_bytes); /* NULL: E_QUOTA */
@@ -58,7 +65,8 @@ void domain_free(struct domain *d);                                     /* from 
 enum error handle_put(struct domain *d, struct object *o, uint32_t rights, uint32_t *slot) must_check;
 /* Makes sure that the next handle_put into the first free slot succeeds: for objects that cannot be unmade. */
 enum error handle_room(struct domain *d) must_check;
-/* The object behind a handle with these rights, alive. types: a bit (1 << OBJ_*) for each type that it may have. */
+/* The object behind a handle with these rights, alive. types: a bit (1 << OBJ_*) for each type that it may have. Kernel
+ * lock held; for an event, an irq or a vCPU a section is enough. */
 enum error handle_get(struct domain *d, uint64_t slot, uint32_t types, uint32_t rights, struct object **out) must_check;
 /* As handle_get, but a destroyed object is found too. */
 enum error handle_any(struct domain *d, uint64_t slot, uint32_t rights, struct object **out,

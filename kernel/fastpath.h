@@ -34,7 +34,7 @@ static inline bool fastpath_cpuid(struct vcpu *v, uint64_t *gpr)
     return false;
 }
 
-/* Signals the event (kernel/vcpu.c); takes the lock. */
+/* Signals the event (kernel/vcpu.c). */
 void fastpath_signal(const struct fastpath_doorbells *x);
 
 /*

@@ -4,6 +4,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/ioapic.h"
 #include "kernel/event.h"
+#include "kernel/grace.h"
 
 #define MSI_ADDRESS 0xfee00000ull /* Intel SDM vol. 3, 11.11.1: the destination in bits 19:12 */
 
@@ -26,38 +27,52 @@ struct irq *irq_new(struct domain *payer, struct cpu *c, uint64_t gsi, uint64_t 
     i->level = how & LINE_LEVEL;
     *e = gsi == IRQ_NO_LINE ? OK : ioapic_route(gsi, i->vector, c->apic_id, i->level, how & LINE_LOW);
     if (*e == OK) {
-        c->irq[n] = i;
+        __atomic_store_n(&c->irq[n], i, __ATOMIC_SEQ_CST);
         return i;
     }
     object_free(payer, i, sizeof *i);
     return NULL;
 }
 
-void irq_free(struct irq *i)
+void irq_end(struct irq *i)
 {
+    __atomic_store_n(&i->cpu->irq[i->vector - VECTOR_IRQ_BASE], NULL, __ATOMIC_SEQ_CST);
+    lock(&i->lock);
+    struct event *e = i->event;
+    i->event = NULL;
+    i->level = false;
     if (i->gsi != IRQ_NO_LINE)
         ioapic_free(i->gsi);
-    i->cpu->irq[i->vector - VECTOR_IRQ_BASE] = NULL;
-    if (i->event)
-        object_put(&i->event->object);
+    unlock(&i->lock);
+    if (e)
+        object_put(&e->object);
+}
+
+void irq_free(struct irq *i)
+{
     object_free(i->payer, i, sizeof *i);
 }
 
 void irq_bind(struct irq *i, struct event *e, uint64_t bits)
 {
     object_get(&e->object);
-    if (i->event)
-        object_put(&i->event->object);
+    lock(&i->lock);
+    struct event *before = i->event;
     i->event = e;
     i->bits = bits;
     if (i->gsi != IRQ_NO_LINE)
         ioapic_mask(i->gsi, false);
+    unlock(&i->lock);
+    if (before)
+        object_put(&before->object);
 }
 
 void irq_ack(struct irq *i)
 {
+    lock(&i->lock);
     if (i->level && i->event)
         ioapic_mask(i->gsi, false);
+    unlock(&i->lock);
 }
 
 uint64_t irq_message(const struct irq *i)
@@ -65,24 +80,31 @@ uint64_t irq_message(const struct irq *i)
     return (MSI_ADDRESS | (uint64_t)i->cpu->apic_id << 12) << 32 | i->vector;
 }
 
+/* In a section. */
 static void arrived(struct irq *i)
 {
-    if (i && i->level)
+    lock(&i->lock);
+    if (i->level)
         ioapic_mask(i->gsi, true);
-    if (i && i->event)
+    if (i->event)
         event_signal(i->event, i->bits);
+    unlock(&i->lock);
 }
 
 void irq_raise(struct irq *i)
 {
-    kernel_lock();
+    struct cpu *c = this_cpu();
+    section_open(c);
     arrived(i);
-    kernel_unlock();
+    section_close(c);
 }
 
 void irq_arrived(unsigned vector)
 {
-    kernel_lock();
-    arrived(this_cpu()->irq[vector - VECTOR_IRQ_BASE]);
-    kernel_unlock();
+    struct cpu *c = this_cpu();
+    section_open(c);
+    struct irq *i = __atomic_load_n(&c->irq[vector - VECTOR_IRQ_BASE], __ATOMIC_SEQ_CST);
+    if (i)
+        arrived(i);
+    section_close(c);
 }

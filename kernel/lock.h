@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel's locks, all of them, in the order in which they may be taken:
- *   1. kernel_lock (kernel/object.h): objects, handles, tables, ledger, pool, events.
- *   2. ring_lock (kernel/log.c): the log's text.
+ *   1. kernel_lock (kernel/object.h): objects, handles, tables, ledger, pool.
+ *   2. an irq's: what it signals, and its line's mask.
+ *   3. registers_lock (arch/x86_64/ioapic.c), or an event's: its bits, who waits.
+ *   4. ring_lock (kernel/log.c): the log's text.
  * What belongs to one CPU (scheduler, timeouts, its vCPUs) needs none: only that CPU touches it, with interrupts off.
  * Other CPUs leave word in cpu->work and cpu->wake_list, by atomic operations. The way from a guest's exit back into
  * the guest takes no lock unless it signals an event.

@@ -53,7 +53,7 @@ void log_append(const char *text, size_t count)
     }
     __atomic_store_n(&klog_ring.head, head + count, __ATOMIC_RELEASE);
     unlock(&ring_lock);
-    if (log_bell.event) /* the writer may hold the kernel's lock, or not: CPU 0 takes it later */
+    if (read_once(log_bell.event)) /* the writer may hold the kernel's lock, or not: CPU 0 takes it later */
         cpu_post(cpu_by_number(0), WORK_LOG);
 }
 

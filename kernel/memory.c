@@ -159,12 +159,19 @@ struct result mapping_protect_step(struct mapping *list, uint64_t address, uint6
     return e == OK ? done(change.done) : result_of(e);
 }
 
+/* Without the kernel's lock, which the caller holds: no other CPU waits for it. Its thread alone is in here. */
 static void scrub(struct memory *m)
 {
+    m->being_scrubbed = true;
+    shown.generation++; /* nothing changes meanwhile */
+    kernel_unlock();
     uint64_t at = m->range.base.v + m->scrubbed;
     uint64_t bytes = min_u64(min_u64(m->range.size - m->scrubbed, SCRUB_STEP), SIZE_2M - (at & (SIZE_2M - 1)));
     memset(window_open(hpa(at)), 0, bytes);
     window_close();
+    kernel_lock();
+    shown.generation++;
+    m->being_scrubbed = false;
     m->scrubbed += bytes;
 }
 
@@ -174,7 +181,7 @@ enum error memory_destroy_step(struct memory *m)
         return E_STATE;
     switch (m->phase) {
     case PHASE_ALIVE:
-        m->object.dead = true; /* no new mapping from here on */
+        object_die(&m->object); /* no new mapping from here on */
         m->phase = PHASE_UNMAPPING;
         return E_AGAIN;
     case PHASE_UNMAPPING:
@@ -196,6 +203,8 @@ enum error memory_destroy_step(struct memory *m)
         m->phase = PHASE_SCRUBBING;
         return E_AGAIN;
     case PHASE_SCRUBBING:
+        if (m->being_scrubbed)
+            return E_AGAIN;
         if (m->scrubbed < m->range.size) {
             scrub(m);
             return E_AGAIN;

@@ -22,6 +22,7 @@ struct memory {
     uint8_t phase;             /* of destruction */
     struct mapping *mappings;
     uint64_t flush_target, flush_cpus, scrubbed;
+    bool being_scrubbed; /* by a thread that has given the kernel's lock back for it */
 };
 
 /* One mapping of one memory object into one table. */

@@ -3,6 +3,7 @@
 
 #include "kernel/domain.h"
 #include "kernel/event.h"
+#include "kernel/grace.h"
 #include "kernel/hardware.h"
 #include "kernel/irq.h"
 #include "kernel/lock.h"
@@ -11,6 +12,8 @@
 #include "kernel/space.h"
 #include "kernel/thread.h"
 #include "kernel/vcpu.h"
+
+#define FREED_PER_STEP 64u
 
 static struct lock the_lock;
 
@@ -37,6 +40,15 @@ void object_free(struct domain *payer, void *p, size_t size)
     object_put(&payer->object);
 }
 
+/* Those that ended since the period began that the others wait for, and these others. */
+static struct object *ended, *waiting;
+
+static void end_later(struct object *o)
+{
+    o->next = ended;
+    ended = o;
+}
+
 void object_put(struct object *o)
 {
     kassert(o->references > 0);
@@ -44,17 +56,46 @@ void object_put(struct object *o)
         return;
     switch (o->type) {
     case OBJ_DOMAIN: domain_free(container_of(o, struct domain, object)); break;
-    case OBJ_THREAD: thread_free(container_of(o, struct thread, object)); break;
     case OBJ_SPACE: space_free(container_of(o, struct space, object)); break;
-    case OBJ_VCPU: vcpu_free(container_of(o, struct vcpu, object)); break;
-    case OBJ_EVENT: {
-        struct event *e = container_of(o, struct event, object);
-        object_free(e->payer, e, sizeof *e);
+    case OBJ_EVENT:
+        event_destroy(container_of(o, struct event, object));
+        end_later(o);
         break;
-    }
-    case OBJ_IRQ: irq_free(container_of(o, struct irq, object)); break;
+    case OBJ_IRQ:
+        irq_end(container_of(o, struct irq, object));
+        end_later(o);
+        break;
+    case OBJ_VCPU:
+    case OBJ_THREAD: end_later(o); break;
     case OBJ_PORTS: ports_free(container_of(o, struct ports, object)); break;
     case OBJ_MEMORY: memory_free(container_of(o, struct memory, object)); break;
     default: panic("object of type %u freed: it should live for ever", o->type);
+    }
+}
+
+static void free_ended(struct object *o)
+{
+    switch (o->type) {
+    case OBJ_EVENT: event_free(container_of(o, struct event, object)); break;
+    case OBJ_IRQ: irq_free(container_of(o, struct irq, object)); break;
+    case OBJ_VCPU: vcpu_free(container_of(o, struct vcpu, object)); break;
+    default: thread_free(container_of(o, struct thread, object));
+    }
+}
+
+void object_reap(void)
+{
+    static uint64_t period;
+    for (unsigned n = 0; (waiting || ended) && n < FREED_PER_STEP; n++) {
+        if (!waiting) {
+            waiting = ended;
+            ended = NULL;
+            period = grace_next();
+        }
+        if (!grace_over(period))
+            return;
+        struct object *o = waiting;
+        waiting = o->next;
+        free_ended(o);
     }
 }

@@ -9,6 +9,7 @@
 #include "kernel/audit_view.h"
 #include "kernel/domain.h"
 #include "kernel/event.h"
+#include "kernel/grace.h"
 #include "kernel/hardware.h"
 #include "kernel/irq.h"
 #include "kernel/klog_ring.h"
@@ -23,6 +24,7 @@ struct object log_object = {.type = OBJ_LOG, .references = 1};
 /* What a call's argument that is a handle must name. Made from the list of calls; see include/mullion/calls.toml. */
 struct call_rule {
     bool reshapes;     /* it may change tables, the ledger, or which objects there are */
+    bool in_section;   /* instead of with the kernel's lock: see kernel/grace.h */
     uint8_t looked_up; /* the arguments before this one may be handles that are looked up */
     struct {
         uint16_t types; /* a bit for each enum object_type; 0: it is a number */
@@ -61,7 +63,7 @@ static struct result sys_handle_grant(struct domain *domain, uint64_t handle, ui
         return result_of(e);
     if (slot >= MAX_HANDLES)
         return result_of(E_ARG);
-    if (o->dead || domain->phase)
+    if (object_dead(o) || domain->phase)
         return result_of(E_DEAD);
     e = handle_put(domain, o, has & (uint32_t)rights, &free_slot);
     if (e != OK)
@@ -83,7 +85,7 @@ static struct result sys_destroy(uint64_t handle)
     }
     case OBJ_MEMORY: return result_of(memory_destroy_step(container_of(o, struct memory, object)));
     case OBJ_EVENT:
-        if (o->dead)
+        if (object_dead(o))
             return result_of(E_DEAD);
         event_destroy(container_of(o, struct event, object));
         return done(0);
@@ -287,6 +289,12 @@ static struct result sys_vcpu_fpu(uint64_t image_va)
     return result_of(v ? vcpu_show_fpu(v, image_va) : E_STATE);
 }
 
+static struct result sys_vcpu_bind(struct event *event)
+{
+    struct vcpu *v = caller()->vcpu;
+    return result_of(v ? event_bind(event, v) : E_STATE);
+}
+
 static struct result sys_vcpu_kick(struct vcpu *vcpu)
 {
     vcpu_kick(vcpu);
@@ -428,18 +436,30 @@ static enum error look_up(const struct call_rule *rule, const uint64_t a[6], str
     return e;
 }
 
+static struct result carry_out(const struct call_rule *rule, uint64_t number, const uint64_t a[6])
+{
+    struct object *o[6];
+    struct result r = result_of(look_up(rule, a, o));
+    return r.error == OK ? call_handler(number, a, o) : r;
+}
+
 static struct result call(uint64_t number, const uint64_t a[6])
 {
     if (number >= SYS_COUNT)
         return result_of(E_NOSYS);
     number = checked_index(number, SYS_COUNT);
     const struct call_rule *rule = &call_rules[number];
-    struct object *o[6];
+    struct result r;
+    if (rule->in_section) {
+        section_open(this_cpu());
+        r = carry_out(rule, number, a);
+        section_close(this_cpu());
+        return r;
+    }
     kernel_lock();
     shown.generation += rule->reshapes;
-    struct result r = result_of(look_up(rule, a, o));
-    if (r.error == OK)
-        r = call_handler(number, a, o);
+    r = carry_out(rule, number, a);
+    object_reap();
     shown.generation += rule->reshapes;
     kernel_unlock();
     return r;

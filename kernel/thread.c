@@ -120,9 +120,7 @@ static void park(struct cpu *c, struct thread *t)
     if (t->block == BLOCK_PARKED)
         return;
     timeout_remove(t);
-    kernel_lock();
-    event_forget(t);
-    kernel_unlock();
+    (void)event_forget(t);
     sched_block(&c->sched, &t->entity, rdtsc());
     if (t->vcpu && c->vcpu == t->vcpu)
         vcpu_make_current(c, NULL);
@@ -180,13 +178,9 @@ static __attribute__((noinline)) uint64_t expire_timeouts(struct cpu *c, uint64_
     while (next_timeout(c) <= now) {
         struct thread *t = c->timeouts;
         timeout_remove(t);
-        if (t->block == BLOCK_EVENT) {
-            kernel_lock();
-            if (event_forget(t)) {
-                t->frame.rax = E_TIMEOUT;
-                t->frame.rdx = 0;
-            }
-            kernel_unlock();
+        if (t->block == BLOCK_EVENT && event_forget(t)) {
+            t->frame.rax = E_TIMEOUT;
+            t->frame.rdx = 0;
         }
         unblock(t);
     }

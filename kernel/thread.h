@@ -26,8 +26,8 @@ struct thread {
     struct domain *domain;
     struct thread *next; /* in the domain */
     struct vcpu *vcpu;
-    /* waiting; `waiting` under the kernel lock, the rest the home CPU's */
-    struct event *waiting;
+    /* waiting; the first two under the event's lock, the rest the home CPU's */
+    struct event *waiting; /* atomic */
     uint64_t wait_mask;
     uint32_t block;
     bool timed, exited;

@@ -13,6 +13,7 @@
 #include "arch/x86_64/traps.h"
 #include "kernel/event.h"
 #include "kernel/fastpath.h"
+#include "kernel/grace.h"
 #include "kernel/space.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
@@ -87,6 +88,13 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     return OK;
 }
 
+void vcpu_end(struct vcpu *v)
+{
+    object_die(&v->object);
+    if (v->event)
+        event_unbind(v->event);
+}
+
 void vcpu_free(struct vcpu *v)
 {
     if (v->hw)
@@ -94,6 +102,8 @@ void vcpu_free(struct vcpu *v)
     pool_page_free(&v->payer->quota, v->fpu_shown);
     pool_page_free(&v->payer->quota, v->fpu);
     pool_page_free(&v->payer->quota, v->state);
+    if (v->event)
+        object_put(&v->event->object);
     object_put(&v->space->object);
     object_free(v->payer, v, sizeof *v);
 }
@@ -294,14 +304,22 @@ void fastpath_osxsave(struct vcpu *v, uint64_t *gpr)
 
 void fastpath_signal(const struct fastpath_doorbells *x)
 {
-    kernel_lock();
+    struct cpu *c = this_cpu();
+    section_open(c);
     event_signal(x->event, x->bits);
-    kernel_unlock();
+    section_close(c);
 }
 
 static __attribute__((noinline)) enum outcome exit_to_monitor_cold(struct vcpu *v, uint32_t reason)
 {
     return exit_to_monitor(v, reason);
+}
+
+/* `kicked` has been cleared: what its event gets from now on kicks again. */
+static __attribute__((noinline)) enum outcome exit_kicked(struct vcpu *v)
+{
+    v->state->exit.kick.events = v->event ? event_take(v->event) : 0;
+    return exit_to_monitor(v, EXIT_KICK);
 }
 
 /* The monitor's wish, which may change at any time: then it is met late, at the latest by the kick that comes with it.
@@ -325,7 +343,7 @@ static __attribute__((noinline)) enum outcome sleep(struct vcpu *v)
     }
     __atomic_store_n(&v->halted, false, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST))
-        return exit_to_monitor_cold(v, EXIT_KICK);
+        return exit_kicked(v);
     if (!deliver)
         return exit_to_monitor_cold(v, EXIT_DEADLINE);
     s->activity = ACTIVITY_RUN; /* what wakes it is taken at the entry: it must not fall asleep again when the host has
@@ -372,7 +390,7 @@ static inline __attribute__((always_inline)) enum outcome run_once(struct vcpu *
     struct cpu *c = v->cpu;
     if (unlikely(read_once(v->kicked))) {
         __atomic_store_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
-        return exit_to_monitor_cold(v, EXIT_KICK);
+        return exit_kicked(v);
     }
     if (unlikely(read_once(c->work))) {
         path_begin(c, PATH_GUEST, rdtsc()); /* else since before the monitor ran */

@@ -16,7 +16,10 @@ extern const struct backend *backend;
 
 /* Kernel lock held. The page appears at state_va in the thread's domain. */
 enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct vcpu **out) must_check;
-void vcpu_free(struct vcpu *v);
+void vcpu_free(struct vcpu *v); /* from object_reap */
+/* Kernel lock held. Its thread is parked for good: after the next grace period no kick, and no signal of its event,
+ * reaches it. */
+void vcpu_end(struct vcpu *v);
 /* Kernel lock held. The page of GROUP_FPU appears at `va` in the vCPU's monitor. */
 enum error vcpu_show_fpu(struct vcpu *v, uint64_t va) must_check;
 
@@ -26,7 +29,7 @@ void vcpu_make_current(struct cpu *c, struct vcpu *v);
 noreturn void vcpu_run_call(struct thread *t);
 /* vcpu_fetch's work; the vCPU's thread calls. */
 void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups);
-/* Any CPU. */
+/* Any CPU, in a section or with the kernel lock. */
 void vcpu_kick(struct vcpu *v);
 /* Drops this CPU's second-level translations. */
 void vcpu_flush_cpu(void);

@@ -13,7 +13,7 @@ LIST = os.path.join(HERE, 'include', 'mullion', 'calls.toml')
 REGISTERS = ('rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9')
 TYPES = ('domain', 'thread', 'space', 'vcpu', 'memory', 'event', 'irq', 'ports', 'log', 'hardware')
 KINDS = ('number', 'address', 'size', 'offset', 'rights', 'deadline', 'place', 'doorbell', 'hardware')
-CALL_KEYS = {'name', 'arguments', 'does', 'value', 'errors', 'makes', 'reshapes', 'steps', 'special'}
+CALL_KEYS = {'name', 'arguments', 'does', 'value', 'errors', 'makes', 'reshapes', 'in_section', 'steps', 'special'}
 ARGUMENT_KEYS = {'name', 'object', 'handle', 'rights', 'needs', 'optional', 'kind', 'below', 'type'}
 NOTE = '/* Made by tools/calls.py from include/mullion/calls.toml. */\n'
 
@@ -87,7 +87,7 @@ def rule(call):
         if 'object' in a
     ]
     last = max((i + 1 for i, a in enumerate(call['arguments']) if 'object' in a), default=0)
-    parts = ['.reshapes = true'] if call.get('reshapes') else []
+    parts = [f'.{key} = true' for key in ('reshapes', 'in_section') if call.get(key)]
     parts += [f'.looked_up = {last}', f'.object = {{{", ".join(objects)}}}'] if objects else []
     return f'    [{number_of(call)}] = {{{", ".join(parts)}}},\n' if parts else ''
 

@@ -199,7 +199,7 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
         return report(v, reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR, instruction_length());
     case REASON_CR: return control_register(v);
     case REASON_DR: vcpu_load_dr(v); return waiting(v, 0);
-    case REASON_TPR_THRESHOLD: return report(v, EXIT_KICK, 0);
+    case REASON_TPR_THRESHOLD: v->state->exit.kick.events = 0; return report(v, EXIT_KICK, 0);
     case REASON_EOI:
     case REASON_APIC_WRITE: return apic_written(v, reason);
     case REASON_XSETBV: return report(v, EXIT_XSETBV, instruction_length());

@@ -69,6 +69,7 @@ struct cpu {
     uint64_t next_deadline;           /* the earliest thing the host wants this CPU for; valid while a thread runs */
     uint64_t timer_armed;             /* TSC at which the local APIC's timer fires; NEVER: not armed */
     uint64_t flush_seen;              /* atomic; the newest flush generation this CPU has carried out */
+    uint64_t section;                 /* atomic; odd while a section is open: see kernel/grace.h */
     uint64_t tsc_aux;                 /* IA32_TSC_AUX as last loaded for a guest */
     uint64_t ended_ticks;             /* of threads that are no more; kernel lock */
     uint64_t entered;                 /* TSC when ring 0 was last entered... */
@@ -81,7 +82,7 @@ struct cpu {
     struct {
         uint16_t first, last;
     } ports[DOMAIN_PORTS_MAX];
-    struct irq *irq[VECTOR_IRQ_COUNT]; /* by vector; kernel lock */
+    struct irq *irq[VECTOR_IRQ_COUNT]; /* by vector; atomic, set with the kernel lock */
 };
 _Static_assert(sizeof(struct cpu) <= 3072, "one page, with room at its end for a #DB: see cpu_call_stack");
 

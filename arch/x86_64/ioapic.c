@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arch/x86_64/ioapic.h"
 
+#include "kernel/lock.h"
 #include "kernel/log.h"
 #include "mm/hostmap.h"
 #include "mullion/abi.h"
@@ -18,6 +19,7 @@ static struct ioapic {
     uint32_t first, count;
 } ioapics[IOAPICS_MAX];
 static unsigned ioapic_count;
+static struct lock registers_lock; /* a register is chosen, then used: of all of them */
 
 static uint32_t read(struct ioapic *a, uint32_t reg)
 {
@@ -59,22 +61,29 @@ enum error ioapic_route(uint64_t gsi, uint8_t vector, uint32_t apic_id, bool lev
     if (!a)
         return E_UNSUPPORTED;
     uint32_t reg = REG_TABLE + 2 * ((uint32_t)gsi - a->first);
-    if (read(a, reg) & VECTOR)
-        return E_OVERLAP;
-    write(a, reg + 1, apic_id << 24);
-    write(a, reg, MASKED | vector | (level ? LEVEL : 0) | (low ? ACTIVE_LOW : 0));
-    return OK;
+    lock(&registers_lock);
+    bool used = read(a, reg) & VECTOR;
+    if (!used) {
+        write(a, reg + 1, apic_id << 24);
+        write(a, reg, MASKED | vector | (level ? LEVEL : 0) | (low ? ACTIVE_LOW : 0));
+    }
+    unlock(&registers_lock);
+    return used ? E_OVERLAP : OK;
 }
 
 void ioapic_mask(uint64_t gsi, bool masked)
 {
     struct ioapic *a = find(gsi);
     uint32_t reg = REG_TABLE + 2 * ((uint32_t)gsi - a->first);
+    lock(&registers_lock);
     write(a, reg, masked ? read(a, reg) | MASKED : read(a, reg) & ~MASKED);
+    unlock(&registers_lock);
 }
 
 void ioapic_free(uint64_t gsi)
 {
     struct ioapic *a = find(gsi);
+    lock(&registers_lock);
     write(a, REG_TABLE + 2 * ((uint32_t)gsi - a->first), MASKED);
+    unlock(&registers_lock);
 }

@@ -73,7 +73,7 @@ struct table_register {
 
 enum exit_reason {
     EXIT_NONE = 0,
-    EXIT_KICK,                  /* vcpu_kick; nothing filled */
+    EXIT_KICK,                  /* vcpu_kick, or a signal of its event: kick; nothing else filled */
     EXIT_DEADLINE,              /* host TSC has reached `deadline`; nothing filled */
     EXIT_PORT,                  /* IN/OUT: port; nothing filled. String forms: decode (RIP, SEG, CR filled) */
     EXIT_MEMORY,                /* second-level fault: memory; RIP, CR filled */
@@ -104,6 +104,9 @@ struct vcpu_exit {
     uint32_t insn_len; /* bytes; 0: not known, decode */
     uint64_t detail;   /* raw hardware reason, for reports only */
     union {
+        struct {
+            uint64_t events; /* the bits of the event that vcpu_bind has bound, taken; 0: none */
+        } kick;
         struct {
             uint16_t port;
             uint8_t size;   /* 1, 2, 4 */

@@ -150,11 +150,11 @@ static void collect_of(struct check *c, const struct found_domain *f)
         thread = LOOK(t->next);
     }
     for (unsigned i = 0; i < ARRAY_SIZE(f->d->handles); i++) {
-        const struct handle *page = LOOK(f->d->handles[i]);
+        const handle_t *page = LOOK(f->d->handles[i]);
         if (page == NULL || (page = object(c, page, PAGE_SIZE)) == NULL)
             continue;
         for (unsigned k = 0; k < HANDLES_PER_PAGE; k++) {
-            const struct object *o = LOOK(page[k].object),
+            const struct object *o = handle_object(LOOK(page[k])),
                                 *here = o != NULL ? view_object(c->view, o, sizeof *o) : NULL;
             if (here != NULL && LOOK(here->type) == OBJ_SPACE) /* ports, interrupts and the log are not in the pool */
                 take_space(c, container_of(o, struct space, object));

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "kernel/grace.h"
 #include "pt_lookup.h"
 
 #define T  root_thread
@@ -140,15 +141,36 @@ static void test_events_end_under_their_waiters(void **state)
     assert_null(run_cpu(1));
     assert_int_equal(cpu_by_number(1)->timer_armed, NEVER);
 
-    /* The last handle goes while a thread waits: the event lives as long as it is waited for. */
+    /* The last handle goes while a thread waits: nothing can signal it any more. */
     uint64_t e = made(call0(b, SYS_EVENT_CREATE));
-    assert_true(call3(b, SYS_EVENT_WAIT, e, 1, now + 5 * MS).blocked);
+    assert_true(call3(b, SYS_EVENT_WAIT, e, 1, now + 5000 * MS).blocked);
     uint64_t used = b->domain->quota.used_bytes;
     assert_int_equal(call1(c, SYS_HANDLE_CLOSE, e).error, OK);
-    assert_int_equal(b->domain->quota.used_bytes, used);
-    now += 100 * MS;
-    is_back(b, E_TIMEOUT, 0);
     assert_int_equal(b->domain->quota.used_bytes, used - 64);
+    is_back(b, E_DEAD, 0);
+}
+
+/* While a CPU is in a section that it opened before, what has ended is not freed; and what ends later waits for a
+ * period of its own. */
+static void test_a_section_holds_what_has_ended(void **state)
+{
+    (void)state;
+    struct cpu *c2 = cpu_by_number(2);
+    uint64_t e = made(call0(a, SYS_EVENT_CREATE)), f = made(call0(a, SYS_EVENT_CREATE));
+    uint64_t used = a->domain->quota.used_bytes;
+    section_open(c2);
+    assert_int_equal(call1(a, SYS_HANDLE_CLOSE, e).error, OK);
+    for (int n = 0; n < 5; n++)
+        assert_int_equal(call1(a, SYS_HANDLE_CLOSE, e).error, E_HANDLE);
+    assert_int_equal(a->domain->quota.used_bytes, used);
+    section_close(c2);
+    section_open(c2); /* this one began after e had ended, but before f does */
+    assert_int_equal(call1(a, SYS_HANDLE_CLOSE, f).error, OK);
+    assert_int_equal(call1(a, SYS_HANDLE_CLOSE, f).error, E_HANDLE);
+    assert_int_equal(a->domain->quota.used_bytes, used - 64);
+    section_close(c2);
+    assert_int_equal(call1(a, SYS_HANDLE_CLOSE, f).error, E_HANDLE);
+    assert_int_equal(a->domain->quota.used_bytes, used - 128);
 }
 
 static void test_an_interrupt_signals(void **state)
@@ -337,6 +359,71 @@ static void test_a_kick_tells_who_must_be_told(void **state)
     assert_int_equal(c1->work, WORK_WAKE);
     assert_ptr_equal(run_cpu(1), a);
     assert_int_equal(v->state->exit.reason, EXIT_KICK);
+}
+
+/* What signals an event that is bound to a vCPU makes that vCPU's own thread come back with the bits. */
+static void test_a_bound_event(void **state)
+{
+    (void)state;
+    assert_int_equal(call1(a, SYS_VCPU_BIND, 5).error, E_STATE);
+    with_vcpu();
+    assert_true(wait_for(b, 0x100, NEVER).blocked);
+    assert_int_equal(call1(a, SYS_VCPU_BIND, 5).error, E_BUSY);
+    signal_bits(0x103);
+    is_back(b, OK, 0x100);
+    assert_int_equal(call1(a, SYS_VCPU_BIND, 5).error, OK);
+    assert_int_equal(((struct event *)object_at(T, event))->object.references, 3);
+    assert_int_equal(call1(a, SYS_VCPU_BIND, 5).error, E_STATE);
+    assert_int_equal(wait_for(b, 0x100, NEVER).error, E_BUSY);
+    assert_int_equal(run_guest(), EXIT_KICK); /* with what was there */
+    assert_int_equal(v->state->exit.kick.events, 3);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK);
+    assert_int_equal(run_guest(), EXIT_KICK);
+    assert_int_equal(v->state->exit.kick.events, 0);
+
+    v->state->activity = ACTIVITY_HALT; /* asleep: it wakes up */
+    assert_true(call0(a, SYS_VCPU_RUN).blocked);
+    assert_null(run_cpu(1));
+    signal_bits(4);
+    signal_bits(8);
+    assert_ptr_equal(run_cpu(1), a);
+    assert_int_equal(v->state->exit.reason, EXIT_KICK);
+    assert_int_equal(v->state->exit.kick.events, 0xc);
+    v->state->activity = ACTIVITY_RUN;
+    unsigned before = ipis; /* in its guest: it is told */
+    signal_bits(0x10);
+    assert_int_equal(ipis, before + 1);
+    assert_int_equal(run_guest(), EXIT_KICK);
+    assert_int_equal(v->state->exit.kick.events, 0x10);
+    assert_int_equal(((struct event *)object_at(T, event))->bits, 0);
+}
+
+/* The vCPU's domain ends: the event, which others have too, signals no more to it. */
+static void test_a_bound_event_outlives_its_vcpu(void **state)
+{
+    (void)state;
+    with_vcpu();
+    assert_int_equal(call1(a, SYS_VCPU_BIND, 5).error, OK);
+    struct event *e = object_at(T, event);
+    assert_int_equal(call_steps(T, SYS_DESTROY, domain, 0), OK);
+    assert_null(e->vcpu);
+    assert_int_equal(e->object.references, 1);
+    signal_bits(1);
+    assert_int_equal(made(call3(T, SYS_EVENT_WAIT, event, ~0ull, 0)), 1);
+}
+
+static void test_the_end_of_a_bound_event(void **state)
+{
+    (void)state;
+    with_vcpu();
+    assert_int_equal(call1(a, SYS_VCPU_BIND, 5).error, OK);
+    assert_int_equal(run_guest(), EXIT_KICK);
+    assert_int_equal(call1(T, SYS_DESTROY, event).error, OK);
+    assert_int_equal(run_guest(), EXIT_HLT);
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK);
+    assert_int_equal(run_guest(), EXIT_KICK);
+    assert_int_equal(v->state->exit.kick.events, 0);
 }
 
 static unsigned entries;
@@ -711,12 +798,16 @@ int main(void)
         ON_A_MACHINE(test_a_waiter_is_woken_by_its_bits_only),
         ON_A_MACHINE(test_deadlines),
         ON_A_MACHINE(test_events_end_under_their_waiters),
+        ON_A_MACHINE(test_a_section_holds_what_has_ended),
         ON_A_MACHINE(test_an_interrupt_signals),
         ON_A_MACHINE(test_a_line_of_the_log_rings),
         ON_A_MACHINE(test_random),
         ON_A_MACHINE(test_kicks_are_never_lost),
         ON_A_MACHINE(test_a_kick_tells_who_must_be_told),
         ON_A_MACHINE(test_the_timer_is_the_hosts_again),
+        ON_A_MACHINE(test_a_bound_event),
+        ON_A_MACHINE(test_a_bound_event_outlives_its_vcpu),
+        ON_A_MACHINE(test_the_end_of_a_bound_event),
         ON_A_MACHINE(test_a_kick_while_the_guest_runs),
         ON_A_MACHINE(test_fastpath_cpuid),
         ON_A_MACHINE(test_doorbells),

@@ -151,7 +151,7 @@ static uint64_t bystander_digest(void)
     uint64_t sum = d->quota.used_bytes * 31 + d->quota.limit_bytes, h = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(d->handles); i++)
         for (unsigned k = 0; d->handles[i] && k < HANDLES_PER_PAGE; k++)
-            h = h * 1099511628211ull + (uint64_t)(uintptr_t)d->handles[i][k].object + d->handles[i][k].rights;
+            h = h * 1099511628211ull + d->handles[i][k];
     for (uint64_t va = VA; va < VA + 0x40000; va += PAGE_SIZE) {
         hpa_t frame = {0};
         uint32_t rights = 0;
@@ -198,12 +198,12 @@ static uint64_t a_handle(uint32_t types)
     }
     uint64_t found = 0, seen = 0;
     for (uint64_t slot = 1; slot < MAX_HANDLES; slot++) {
-        const struct handle *page = whose->handles[slot / HANDLES_PER_PAGE];
+        const handle_t *page = whose->handles[slot / HANDLES_PER_PAGE];
         if (!page) {
             slot |= HANDLES_PER_PAGE - 1;
             continue;
         }
-        const struct object *o = page[slot % HANDLES_PER_PAGE].object;
+        const struct object *o = handle_object(page[slot % HANDLES_PER_PAGE]);
         if (o && (types >> o->type & 1) && below(++seen) == 0)
             found = slot;
     }
@@ -455,30 +455,31 @@ static uint64_t check_domain(struct domain *d)
     assert_true(d->quota.used_bytes <= d->quota.limit_bytes);
     assert_true(d->phase || d->object.references > 0);
     check_mappings(d->mappings);
-    if (d->phase < 3) /* later no thread can be in it, and its vCPUs' pages are gone */
+    if (d->phase < 4) /* later no thread can be in it, and its vCPUs' pages are gone */
         check_tables(&d->tables, d->tables.root, 4, 0, d->mappings, d);
-    for (unsigned i = 0; d->phase < 4 && i < ARRAY_SIZE(d->handles); i++)
+    for (unsigned i = 0; d->phase < 5 && i < ARRAY_SIZE(d->handles); i++)
         for (unsigned k = 0; d->handles[i] && k < HANDLES_PER_PAGE; k++) {
-            const struct handle *h = &d->handles[i][k];
-            if (!h->object)
+            handle_t h = d->handles[i][k];
+            struct object *o = handle_object(h);
+            if (!h)
                 continue;
-            assert_in_range(h->object->type, OBJ_DOMAIN, OBJ_COUNT - 1);
-            assert_true(h->object->references > 0);
-            assert_int_equal(h->rights & ~(uint64_t)RIGHTS_ALL, 0);
-            if (h->object->type == OBJ_SPACE) {
-                struct space *s = container_of(h->object, struct space, object);
+            assert_in_range(o->type, OBJ_DOMAIN, OBJ_COUNT - 1);
+            assert_true(o->references > 0);
+            assert_int_equal(h & 0xffff & ~(uint64_t)RIGHTS_ALL, 0);
+            if (o->type == OBJ_SPACE) {
+                struct space *s = container_of(o, struct space, object);
                 check_mappings(s->mappings);
                 check_tables(&s->tables, s->tables.root, 4, 0, s->mappings, NULL);
             }
             if (!evil)
                 continue;
-            assert_ptr_not_equal(h->object, object_of(bystander_handle));
-            assert_ptr_not_equal(h->object, object_of(bystander_memory));
-            assert_ptr_not_equal(h->object, object_of(bystander_event));
-            assert_ptr_not_equal(h->object, &root->object);
+            assert_ptr_not_equal(o, object_of(bystander_handle));
+            assert_ptr_not_equal(o, object_of(bystander_memory));
+            assert_ptr_not_equal(o, object_of(bystander_event));
+            assert_ptr_not_equal(o, &root->object);
             for (unsigned n = 0; n < allowed_count; n++)
-                if (allowed[n].object == h->object && !h->object->dead)
-                    assert_int_equal(h->rights & ~(uint64_t)allowed[n].rights, 0);
+                if (allowed[n].object == o && !o->dead)
+                    assert_int_equal((h & 0xffff) & ~(uint64_t)allowed[n].rights, 0);
         }
     uint64_t used = d->quota.used_bytes;
     for (struct domain *c = d->children; c; c = c->sibling)

@@ -119,6 +119,7 @@ static void test_every_call_asks_for_its_right(void **state)
         {SYS_PORTS_OPEN, {61, 0}, 1, PORTS, RIGHT_MAP},
         {SYS_VCPU_CREATE, {0, 0x710000}, 0, SPACE, RIGHT_MANAGE},
         {SYS_VCPU_KICK, {0}, 0, VCPU, RIGHT_SIGNAL},
+        {SYS_VCPU_BIND, {0}, 0, EVENT, RIGHT_WAIT},
         {SYS_FASTPATH_CPUID, {0, 1, 2, 3, 0}, 0, SPACE, RIGHT_MANAGE},
         {SYS_FASTPATH_DOORBELL, {0, FASTPATH_DOORBELL_PORT, 1, 1, 60, 1}, 0, SPACE, RIGHT_MANAGE},
         {SYS_FASTPATH_DOORBELL, {65, FASTPATH_DOORBELL_PORT, 1, 1, 0, 1}, 4, EVENT, RIGHT_SIGNAL},
