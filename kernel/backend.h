@@ -13,6 +13,7 @@
 
 #include "kernel/object.h"
 #include "mm/pagetable.h"
+#include "mullion/boot.h"
 #include "mullion/types.h"
 #include "mullion/vcpu.h"
 
@@ -113,10 +114,9 @@ struct backend {
     void *const *msr_bitmap; /* VT-x: where the two pages are, by apic_mode, once a CPU has started; NULL: each vCPU's
                                 VMCB says it */
 
-    /* Can this CPU do it, with everything that we need? If not, `why` gets a sentence that names what is missing and
-     * what to do about it (for example the firmware's setting). Also called when the CPU has neither: then it must say
-     * so, not crash. */
-    enum error (*probe)(char *why, size_t why_size) must_check;
+    /* Can this CPU do it, with everything that we need? If not, what is missing first. Also called when the CPU has
+     * neither: then it must say so, not crash. */
+    struct lack (*probe)(void) must_check;
     /* Turns the extension on, on the calling CPU (page for VMXON or host save area from the pool, kept in per-CPU
      * arrays of the backend). */
     enum error (*cpu_start)(unsigned cpu) must_check;

@@ -151,17 +151,14 @@ static void recognise_emulator(void)
 static void choose_backend(void)
 {
     static const struct backend *const all[] = {&vmx_backend, &svm_backend};
-    char why[2][sizeof root_boot.backend_error];
-    for (unsigned i = 0; i < 2; i++)
-        if (all[i]->probe(why[i], sizeof why[i]) == OK) {
+    for (unsigned i = 0; i < 2; i++) {
+        root_boot.lacks[i] = all[i]->probe();
+        if (root_boot.lacks[i].what == LACK_NOTHING) {
             backend = all[i];
             klog(LOG_INFO, "guests run by %s", backend->name);
             return;
         }
-    /* Intel's reason on Intel, AMD's on AMD. */
-    bool amd = cpuid(0, 0).ebx == 0x68747541 || cpuid(0, 0).ebx == 0x6f677948;
-    copy_string(root_boot.backend_error, sizeof root_boot.backend_error, why[amd]);
-    klog(LOG_ERROR, "this machine cannot run guests: %s", root_boot.backend_error);
+    }
 }
 
 /* On the boot CPU's own stack. */

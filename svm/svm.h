@@ -40,13 +40,13 @@ struct svm_vcpu {
 
 _Static_assert(offsetof(struct svm_vcpu, gpr) == 0, "svm_entry.asm knows these");
 
-/* Words for what this CPU lacks, or NULL. Pure. */
+/* What this CPU lacks: LACK_*. Pure. */
 struct svm_abilities {
     bool svm, nx;
     uint64_t vm_cr;
     uint32_t features, asids;
 };
-const char *svm_lacks(const struct svm_abilities *a);
+uint8_t svm_lacks(const struct svm_abilities *a);
 /* Of the calling CPU. */
 struct svm_abilities svm_abilities(void);
 

@@ -1,26 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Can this CPU run guests by AMD-V with nested paging? If not, the answer is one sentence that names what is missing
- * and what to do. Required: SVM, not disabled by firmware, nested paging, at least one ASID for guests, no-execute
- * pages. Everything else is optional.
+ * Can this CPU run guests by AMD-V with nested paging? If not, what is missing? Required: SVM, not disabled by
+ * firmware, nested paging, at least one ASID for guests, no-execute pages. Everything else is optional.
  */
 #include "arch/x86_64/instr.h"
 #include "mullion/regs.h"
 #include "svm/svm.h"
 
-const char *svm_lacks(const struct svm_abilities *a)
+uint8_t svm_lacks(const struct svm_abilities *a)
 {
     if (!a->svm)
-        return "the CPU has no AMD-V (CPUID 8000_0001h ECX bit 2); an emulator or an outer hypervisor may have it off by default";
+        return LACK_SVM;
     if ((a->vm_cr & (VM_CR_SVMDIS | VM_CR_LOCK)) == (VM_CR_SVMDIS | VM_CR_LOCK))
-        return "the firmware has switched AMD-V off and locked it: enable \"SVM Mode\" (or \"AMD-V\") in its CPU settings";
+        return LACK_SVM_UNLOCKED;
     if (!(a->features & SVM_FEATURE_NPT))
-        return "the CPU has AMD-V but no nested paging (CPUID 8000_000Ah EDX bit 0); a newer CPU is needed";
+        return LACK_SVM_NPT;
     if (a->asids < 2)
-        return "AMD-V reports no address-space identifier for guests (CPUID 8000_000Ah EBX)";
-    if (!a->nx)
-        return "no-execute pages are off (CPUID 8000_0001h EDX bit 20): enable \"NX Mode\" in the firmware's CPU settings";
-    return NULL;
+        return LACK_SVM_ASIDS;
+    return a->nx ? LACK_NOTHING : LACK_SVM_NX;
 }
 
 struct svm_abilities svm_abilities(void)

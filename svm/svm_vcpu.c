@@ -23,13 +23,11 @@ static uint64_t image_hpa(const void *p)
     return (uint64_t)p - KERNEL_BASE;
 }
 
-static enum error probe(char *why, size_t why_size)
+static struct lack probe(void)
 {
     struct svm_abilities a = svm_abilities();
-    const char *lack = svm_lacks(&a);
-    (void)kformat(why, why_size, "%s", lack ? lack : "");
     vcpu_own_xcr0 = quirk_qemu(); /* it does not intercept XSETBV (7.2) */
-    return lack ? E_UNSUPPORTED : OK;
+    return (struct lack){.what = svm_lacks(&a)};
 }
 
 static enum error cpu_start(unsigned number)

@@ -73,29 +73,22 @@ static inline struct vmx_vcpu *vmx_of(struct vcpu *v)
 }
 
 /* vmx_controls.c: pure. */
-enum control_wish { REQUIRED, WANTED, SWITCHED /* off at first, but can be turned on */, FORBIDDEN };
-struct control_row {
-    uint8_t bit, wish;
-    const char *name;
-};
 struct control_set {
-    const char *name;
     uint32_t msr;
-    uint32_t count;
-    const struct control_row *rows;
+    uint32_t required, wanted;    /* on; wanted: if the CPU can */
+    uint32_t switched, forbidden; /* off; switched: but can be turned on */
 };
 enum { SET_PIN, SET_PROC, SET_PROC2, SET_EXIT, SET_ENTRY, SET_COUNT };
 extern const struct control_set vmx_control_sets[SET_COUNT];
-/* Resolves a set against its capability MSR (low half: must be 1; high half: may be 1). E_UNSUPPORTED: *lacking is the
- * row that cannot be had. */
-enum error vmx_resolve(const struct control_set *set, uint64_t capability, uint32_t *value,
-                       const struct control_row **lacking) must_check;
+/* Resolves a set against its capability MSR (low half: must be 1; high half: may be 1). The bits that cannot be had as
+ * they must be; 0: none. */
+uint32_t vmx_resolve(const struct control_set *set, uint64_t capability, uint32_t *value) must_check;
 /* Takes the controls of APIC_BY_CPU out of proc2; they are returned if all of them can be had. */
 uint32_t vmx_apic_controls(uint32_t proc, uint32_t *proc2);
-/* The words for the first thing that is missing, or NULL. */
-const char *vmx_basic_lacking(uint64_t basic);
-const char *vmx_ept_lacking(uint64_t ept_vpid);
-const char *vmx_feature_lacking(uint64_t feature_control);
+/* The lowest bit of the field of IA32_VMX_BASIC that will not do; 0: none. */
+unsigned vmx_basic_lacking(uint64_t basic);
+/* Of IA32_VMX_EPT_VPID_CAP: four levels, write-back; INVEPT, of all contexts; INVVPID, of one context and of all. */
+#define EPT_VPID_NEEDED (1ull << 6 | 1ull << 14 | 1ull << 20 | 1ull << 26 | 1ull << 32 | 1ull << 41 | 1ull << 42)
 
 /* vmx_registers.c: pure but for `vmx`. */
 uint64_t vmx_cr0_mask(void);
@@ -154,7 +147,7 @@ uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring);
 /* A port exit, with its qualification. An instruction's own exit comes in no event's delivery (SDM vol. 3, 28.2.4). */
 uint32_t vmx_port(struct vcpu *v, uint64_t qualification);
 uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail);
-enum error vmx_probe(char *why, size_t size) must_check;
+struct lack vmx_probe(void) must_check;
 enum error vmx_cpu_start(unsigned cpu) must_check;
 enum error vmx_vcpu_create(struct vcpu *v) must_check;
 void vmx_vcpu_destroy(struct vcpu *v);

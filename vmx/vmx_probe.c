@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Can this CPU do it, and if not, what exactly is missing; and turning VMX operation on, on each CPU. The tables and
- * the words are in vmx_controls.c; here are only the questions to the hardware.
+ * Can this CPU do it, and if not, what exactly is missing; and turning VMX operation on, on each CPU. The tables are in
+ * vmx_controls.c; here are only the questions to the hardware.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
@@ -32,39 +32,27 @@ void vmx_field_refused(const char *what, uint32_t field)
     panic("VT-x: %s was refused, field or type 0x%x", what, field);
 }
 
-/* Asks the calling CPU. false: `why` has the sentence. */
-static bool read_machine(struct vmx_machine *m, char *why, size_t size)
+/* Asks the calling CPU. */
+static struct lack read_machine(struct vmx_machine *m)
 {
     memset(m, 0, sizeof *m);
-    if (!(cpuid(1, 0).ecx & CPUID1_ECX_VMX)) {
-        kformat(why, size, "VT-x: this CPU has none (CPUID.1:ECX.VMX is clear)");
-        return false;
-    }
-    const char *lacking = vmx_feature_lacking(rdmsr(MSR_FEATURE_CONTROL));
-    if (lacking) {
-        kformat(why, size, "VT-x: %s", lacking);
-        return false;
-    }
+    if (!(cpuid(1, 0).ecx & CPUID1_ECX_VMX))
+        return (struct lack){.what = LACK_VTX};
+    if ((rdmsr(MSR_FEATURE_CONTROL) & (FEATURE_LOCKED | FEATURE_VMX_NO_SMX)) == FEATURE_LOCKED)
+        return (struct lack){.what = LACK_VTX_UNLOCKED};
     uint64_t basic = rdmsr(MSR_VMX_BASIC);
-    lacking = vmx_basic_lacking(basic);
+    unsigned bit = vmx_basic_lacking(basic);
+    if (bit)
+        return (struct lack){LACK_VMX_BASIC, (uint8_t)bit};
     uint32_t *values[SET_COUNT] = {&m->pin, &m->proc, &m->proc2, &m->exit, &m->entry};
-    for (unsigned i = 0; !lacking && i < SET_COUNT;
-         i++) { /* in this order: without secondary controls their MSR does not exist */
-        const struct control_set *set = &vmx_control_sets[i];
-        const struct control_row *row;
-        if (vmx_resolve(set, rdmsr(set->msr), values[i], &row) != OK) {
-            kformat(why, size, "VT-x: this CPU lacks '%s' (%s %u)", row->name, set->name, row->bit);
-            return false;
-        }
+    for (unsigned i = 0; i < SET_COUNT; i++) { /* in this order: without secondary controls their MSR does not exist */
+        uint32_t missing = vmx_resolve(&vmx_control_sets[i], rdmsr(vmx_control_sets[i].msr), values[i]);
+        if (missing)
+            return (struct lack){(uint8_t)(LACK_VMX_PIN + i), (uint8_t)__builtin_ctz(missing)};
     }
-    if (!lacking) {
-        m->ept_vpid = rdmsr(MSR_VMX_EPT_VPID);
-        lacking = vmx_ept_lacking(m->ept_vpid);
-    }
-    if (lacking) {
-        kformat(why, size, "VT-x: this CPU lacks %s", lacking);
-        return false;
-    }
+    m->ept_vpid = rdmsr(MSR_VMX_EPT_VPID);
+    if (EPT_VPID_NEEDED & ~m->ept_vpid)
+        return (struct lack){LACK_VMX_EPT, (uint8_t)__builtin_ctzll(EPT_VPID_NEEDED & ~m->ept_vpid)};
     m->apic = vmx_apic_controls(m->proc, &m->proc2);
     if (vmx_without_apicv)
         m->apic = 0;
@@ -78,29 +66,25 @@ static bool read_machine(struct vmx_machine *m, char *why, size_t size)
     m->cr0_fixed1 = rdmsr(MSR_VMX_CR0_FIXED1);
     m->cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0);
     m->cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1);
-    return true;
+    return (struct lack){.what = LACK_NOTHING};
 }
 
-enum error vmx_probe(char *why, size_t size)
+struct lack vmx_probe(void)
 {
-    if (!read_machine(&vmx, why, size))
-        return E_UNSUPPORTED;
+    struct lack lack = read_machine(&vmx);
     unsigned largest = vmx.ept_vpid >> 17 & 1 ? 3 : vmx.ept_vpid >> 16 & 1 ? 2 : 1;
-    if (pt_ept.max_leaf_level > largest)
+    if (lack.what == LACK_NOTHING && pt_ept.max_leaf_level > largest)
         pt_ept.max_leaf_level = largest;
-    return OK;
+    return lack;
 }
 
 enum error vmx_cpu_start(unsigned cpu)
 {
     struct vmx_machine here;
-    char why[192];
-    if (!read_machine(&here, why, sizeof why)) {
-        klog(LOG_ERROR, "CPU %u: %s", cpu, why);
-        return E_UNSUPPORTED;
-    }
-    if (memcmp(&here, &vmx, sizeof here) != 0) {
-        klog(LOG_ERROR, "CPU %u: VT-x: its capabilities differ from the first CPU's", cpu);
+    struct lack lack = read_machine(&here);
+    if (lack.what != LACK_NOTHING || memcmp(&here, &vmx, sizeof here) != 0) {
+        klog(LOG_ERROR, "CPU %u: VT-x: its capabilities differ from the first CPU's (lack %u, bit %u)", cpu, lack.what,
+             lack.bit);
         return E_UNSUPPORTED;
     }
     struct vmx_cpu *c = &cpus[cpu];

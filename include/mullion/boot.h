@@ -72,16 +72,38 @@ struct screen_facts {
     } field[3]; /* of red, green and blue in a pixel */
 };
 
+/* What a CPU lacks so that an extension of it cannot run guests. Root has the words (services/root/lacks.c). */
+enum {
+    LACK_NOTHING,
+    LACK_VTX,
+    LACK_VTX_UNLOCKED, /* the firmware has switched it off */
+    LACK_VMX_BASIC,    /* and the lowest bit of that field of the MSR IA32_VMX_BASIC */
+    LACK_VMX_PIN,      /* and a control's bit: pin-based, ... */
+    LACK_VMX_PROC,
+    LACK_VMX_PROC2,
+    LACK_VMX_EXIT,
+    LACK_VMX_ENTRY,
+    LACK_VMX_EPT, /* and a bit of IA32_VMX_EPT_VPID_CAP */
+    LACK_SVM,
+    LACK_SVM_UNLOCKED,
+    LACK_SVM_NPT,
+    LACK_SVM_ASIDS,
+    LACK_SVM_NX,
+};
+struct lack {
+    uint8_t what, bit; /* LACK_* */
+};
+
 /* Whole pages. */
 struct root_boot {
     uint64_t magic;
     uint32_t abi_version;
     uint32_t cpu_count; /* CPUs that started; numbered 0.. */
     uint64_t tsc_khz;
-    uint64_t entry_tsc;      /* TSC at the kernel's entry */
-    uint64_t ram_total;      /* bytes of usable RAM in the firmware's map */
-    char backend[16];        /* "VT-x" or "AMD-V"; empty if this machine can do neither */
-    char backend_error[128]; /* why not, in words */
+    uint64_t entry_tsc;   /* TSC at the kernel's entry */
+    uint64_t ram_total;   /* bytes of usable RAM in the firmware's map */
+    char backend[16];     /* "VT-x" or "AMD-V"; empty if this machine can do neither */
+    struct lack lacks[2]; /* then: what is lacking for VT-x, and for AMD-V */
     char cmdline[BOOT_CMDLINE_MAX];
     uint16_t serial_port, reserved0; /* of the kernel's log; 0: there is none */
     uint32_t ram_count, module_count;

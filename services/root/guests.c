@@ -404,7 +404,9 @@ bool guest_start(unsigned n, struct note_record *answer)
     struct guest *g = &guests[n];
     const char *name = g->config->name;
     if (ROOT_BOOT->backend[0] == 0) {
-        record_note(answer, NOTE_ERROR, "This machine cannot run guests: %s", ROOT_BOOT->backend_error);
+        char why[LACK_TEXT_BYTES];
+        lack_text(ROOT_BOOT->lacks, why, sizeof why);
+        record_note(answer, NOTE_ERROR, "This machine cannot run guests: %s", why);
         return false;
     }
     if (!g->placed) {

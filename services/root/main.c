@@ -180,8 +180,11 @@ void thread_main(uint64_t argument)
     if (!programs_init())
         return;
     read_config();
-    if (b->backend[0] == 0)
-        root_log(LOG_ERROR, "this machine cannot run guests: %s", b->backend_error);
+    if (b->backend[0] == 0) {
+        char why[LACK_TEXT_BYTES];
+        lack_text(b->lacks, why, sizeof why);
+        root_log(LOG_ERROR, "this machine cannot run guests: %s", why);
+    }
     console_init();
     audit_init();
     regions_init();

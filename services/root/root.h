@@ -56,6 +56,10 @@ void root_rest(uint64_t ticks);
 const char *module_name(unsigned i);
 void module_name_of(const char *told, char *out /* BOOT_NAME_MAX bytes */);
 
+/* lacks.c: why this machine cannot run guests; one sentence. */
+#define LACK_TEXT_BYTES 160
+void lack_text(const struct lack lacks[2], char *out, size_t size);
+
 /* ram.c: the machine's RAM. Handles returned are root's; 0: it failed (and was logged). */
 void ram_init(void);
 uint64_t ram_free_bytes(void);

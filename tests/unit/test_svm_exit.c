@@ -181,27 +181,22 @@ static void what_is_lacking(void **state)
 {
     (void)state;
     struct svm_abilities a = {.svm = true, .nx = true, .features = SVM_FEATURE_NPT, .asids = 16};
-    assert_null(svm_lacks(&a));
+    assert_int_equal(svm_lacks(&a), LACK_NOTHING);
     a.vm_cr = VM_CR_SVMDIS; /* off, but we may turn it on */
-    assert_null(svm_lacks(&a));
+    assert_int_equal(svm_lacks(&a), LACK_NOTHING);
     a.vm_cr |= VM_CR_LOCK;
-    assert_non_null(strstr(svm_lacks(&a), "firmware"));
+    assert_int_equal(svm_lacks(&a), LACK_SVM_UNLOCKED);
     a.vm_cr = VM_CR_LOCK;
     a.features = SVM_FEATURE_NRIPS;
-    assert_non_null(strstr(svm_lacks(&a), "nested paging"));
+    assert_int_equal(svm_lacks(&a), LACK_SVM_NPT);
     a.features = SVM_FEATURE_NPT;
     a.asids = 1;
-    assert_non_null(strstr(svm_lacks(&a), "identifier"));
+    assert_int_equal(svm_lacks(&a), LACK_SVM_ASIDS);
     a.asids = 16;
     a.nx = false;
-    assert_non_null(strstr(svm_lacks(&a), "NX"));
+    assert_int_equal(svm_lacks(&a), LACK_SVM_NX);
     a.svm = false;
-    assert_non_null(strstr(svm_lacks(&a), "no AMD-V"));
-    assert_true(strlen(svm_lacks(&a)) < 128); /* fits struct root_boot */
-    a.svm = true;
-    a.nx = true;
-    a.vm_cr = VM_CR_LOCK | VM_CR_SVMDIS;
-    assert_true(strlen(svm_lacks(&a)) < 128);
+    assert_int_equal(svm_lacks(&a), LACK_SVM);
 }
 
 int main(void)
