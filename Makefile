@@ -12,10 +12,10 @@ OBJCOPY := objcopy
 
 # The ONE list of what runs in ring 0. `make tcb` counts exactly these and the headers they include.
 RING0 := \
-  boot/entry.asm boot/multiboot.c boot/ranges.c boot/programs.asm \
+  boot/entry.asm boot/multiboot.c boot/ranges.c \
   arch/x86_64/acpi.c arch/x86_64/apic.c arch/x86_64/cpu.c arch/x86_64/entry.asm arch/x86_64/fpu.c arch/x86_64/smp.c arch/x86_64/time.c \
   arch/x86_64/speculation.c arch/x86_64/trampoline.asm arch/x86_64/traps.c arch/x86_64/ioapic.c \
-  drivers/serial.c drivers/screen.c drivers/font.asm \
+  drivers/serial.c drivers/screen.c \
   mm/hostmap.c mm/ledger.c mm/pagetable.c mm/pool.c \
   kernel/main.c kernel/log.c kernel/options.c kernel/format.c kernel/string.c kernel/object.c kernel/grace.c kernel/domain.c kernel/thread.c kernel/event.c kernel/memory.c \
   kernel/space.c kernel/vcpu.c kernel/hardware.c kernel/irq.c kernel/sched.c kernel/syscall.c kernel/root.c \
@@ -59,7 +59,8 @@ include docs/docs.mk
 
 # ---- The kernel: RING0 -> mullion.elf (64-bit, for debuggers) -> flat binary -> mullion (the bootable 32-bit ELF).
 
-OBJ0 := $(RING0:%=$(BUILD)/obj/%.o)
+# With it go two files that are data alone.
+OBJ0 := $(RING0:%=$(BUILD)/obj/%.o) $(BUILD)/obj/programs.o $(BUILD)/obj/font.o
 # As one unit, so that the way of an exit is inlined across files. Not memcpy and its like: the compiler itself calls them, late.
 LTO  := $(if $(findstring clang,$(CC)),,-flto -flto-partition=one)
 $(BUILD)/obj/kernel/string.c.o: LTO :=
@@ -71,23 +72,30 @@ $(BUILD)/obj/%.c.o: %.c | $(CALL_LIST)
 	@echo '  ring 0  $<'
 	$(CC) $(CFLAGS0) $(LTO) -MMD -MP -c -o $@ $<
 
-NASM0 := -f elf64 -g -F dwarf -I./ -I$(BUILD)/gen/ -DPROGRAMS='"$(BUILD)"'
+NASM0 := -f elf64 -g -F dwarf -I./ -I$(BUILD)/gen/
 # nasm's -MD leaves out what is %included: the dependencies are made by a run of their own.
 $(BUILD)/obj/%.asm.o: %.asm | $(CALL_LIST)
 	@mkdir -p $(@D)
 	$(NASM) $(NASM0) -MT $@ -M $< > $@.d
 	$(NASM) $(NASM0) -o $@ $<
 
-comma := ,
-empty :=
-$(BUILD)/obj/boot/programs.asm.o: NASM0 += -DPROGRAM_LIST=root$(subst $(empty) ,,$(PROGRAMS:%=$(comma)%))
-$(BUILD)/obj/boot/programs.asm.o: $(PROGRAM_FILES) ring3.mk $(BUILD)/gen/tests.h
+# A file as an object: a section that is only read, and a symbol at its start.
+as_object = $(OBJCOPY) -I binary -O elf64-x86-64 --set-section-alignment .data=$(3) \
+  --rename-section .data=.$(1),alloc,load,readonly,data,contents --strip-all --add-symbol $(2)=.$(1):0,global,object
+$(BUILD)/gen/programs.bin: $(PROGRAM_FILES) ring3.mk $(BUILD)/gen/tests.h tools/pack-programs.py
+	@mkdir -p $(@D)
+	/usr/bin/python3 tools/pack-programs.py $@ $(PROGRAM_FILES)
+$(BUILD)/obj/programs.o: $(BUILD)/gen/programs.bin
+	@mkdir -p $(@D)
+	$(call as_object,programs,programs,4096) $< $@
 
-# The pixel screen's font: GNU Unifont, from Debian's grub-common.
+# The font of the pixel screen, the kernel's and the console's: GNU Unifont, from Debian's grub-common.
 $(BUILD)/gen/font.bin: /usr/share/grub/ascii.pf2 tools/make-font.py
 	@mkdir -p $(@D)
 	/usr/bin/python3 tools/make-font.py $< $@
-$(BUILD)/obj/drivers/font.asm.o: $(BUILD)/gen/font.bin
+$(BUILD)/obj/font.o: $(BUILD)/gen/font.bin
+	@mkdir -p $(@D)
+	$(call as_object,rodata,screen_font,16) $< $@
 
 $(BUILD)/mullion.elf: $(OBJ0) linker.ld
 	$(CC) $(CFLAGS0) $(LTO) -nostdlib -static -Wl,-T,linker.ld,-z,max-page-size=4096,-z,noexecstack,--build-id=none -o $@.new $(OBJ0)

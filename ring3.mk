@@ -11,8 +11,7 @@ STRIP ?= strip
 lib3     := $(sort $(wildcard lib/*.c lib/*/*.c))
 root3    := $(sort $(wildcard services/root/*.c config/*.c)) $(if $(TESTS),$(sort $(wildcard tests/programs/root_*.c)))
 vmm3     := $(filter-out $(if $(TESTS),vmm/notest.c,vmm/test/%),$(sort $(wildcard vmm/*.c vmm/*/*.c vmm/*/*.asm)))
-# The kernel's font and the console's are the same.
-console3 := $(sort $(wildcard services/console/*.c)) drivers/font.asm
+console3 := $(sort $(wildcard services/console/*.c))
 audit3   := $(sort $(wildcard services/audit/*.c))
 testdev3 := tests/programs/testdev.c
 
@@ -58,10 +57,10 @@ $(R3)/%.o: %.c | $(CALL_LIST)
 
 $(R3)/%.o: %.asm $(CALL_LIST)
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -I$(BUILD)/gen/ -g -F dwarf -DPROGRAMS='"$(BUILD)"' -o $@ $<
+	$(NASM) -f elf64 -I$(BUILD)/gen/ -g -F dwarf -o $@ $<
 
 $(R3)/vmm.elf: $(ZYDIS_LIB)
-$(R3)/drivers/font.o: $(BUILD)/gen/font.bin
+$(R3)/console.elf: $(BUILD)/obj/font.o
 
 # With TESTS or without: another monitor, another list of programs, and root knows it.
 $(BUILD)/gen/tests.h: FORCE

@@ -10,7 +10,7 @@
 #define ROWS_MIN       10u
 #define BYTES_MAX      (64ull << 20) /* of the device region; 5120 x 2880 in 32 bits */
 
-extern const uint8_t screen_font[128][GLYPH_HEIGHT]; /* the highest bit is the leftmost pixel */
+extern const uint8_t screen_font[128][GLYPH_HEIGHT]; /* Makefile; the highest bit is the leftmost pixel */
 
 static uint8_t *video; /* NULL: nowhere */
 static bool text;

@@ -39,7 +39,7 @@ enum {
 
 /* The programs in the kernel's image: a run of whole pages that begins with a table of these; size 0 ends it. Each file
  * begins on a page of its own. The first is root, flat (struct root_image); the others are ELF files. Made by
- * boot/programs.asm from the list PROGRAMS in ring3.mk. */
+ * tools/pack-programs.py from the list PROGRAMS in ring3.mk. */
 #define PROGRAM_NAME_MAX 24
 struct program_entry {
     uint32_t offset, size; /* bytes, from the table's start */

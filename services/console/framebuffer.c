@@ -5,7 +5,7 @@
 
 #define GREY 0xc0u /* of 0xff, in each colour */
 
-extern const uint8_t screen_font[128][GLYPH_HEIGHT]; /* drivers/font.asm; the highest bit is the leftmost pixel */
+extern const uint8_t screen_font[128][GLYPH_HEIGHT]; /* Makefile; the highest bit is the leftmost pixel */
 
 static uint8_t *base;
 static uint64_t pitch;
