@@ -97,21 +97,25 @@ $(BUILD)/obj/font.o: $(BUILD)/gen/font.bin
 	@mkdir -p $(@D)
 	$(call as_object,rodata,screen_font,16) $< $@
 
+# The number of a symbol, for the shell.
+symbol = 0x$$(nm $(1) | sed -n 's/^\([0-9a-f]*\) . $(2)$$/\1/p')
 $(BUILD)/mullion.elf: $(OBJ0) linker.ld
-	$(CC) $(CFLAGS0) $(LTO) -nostdlib -static -Wl,-T,linker.ld,-z,max-page-size=4096,-z,noexecstack,--build-id=none -o $@.new $(OBJ0)
+	$(CC) $(CFLAGS0) $(LTO) -nostdlib -static -Wl,-T,linker.ld,-z,max-page-size=4096,-z,noexecstack,--build-id=none \
+	  -Wl,--defsym=root_data_bytes=$$(($(call symbol,$(R3)/root.elf,image_end) - $(call symbol,$(R3)/root.elf,data_start))) \
+	  -o $@.new $(OBJ0)
 	mv $@.new $@
 
 $(BUILD)/mullion.bin: $(BUILD)/mullion.elf
 	$(OBJCOPY) -O binary $< $@
 
-symbol = 0x$$(nm $(BUILD)/mullion.elf | sed -n 's/^\([0-9a-f]*\) . $(1)$$/\1/p')
+kernel_symbol = $(call symbol,$(BUILD)/mullion.elf,$(1))
 $(BUILD)/mullion: $(BUILD)/mullion.bin boot/image.asm
 	@mkdir -p $(BUILD)/obj/boot
-	$(NASM) -f elf32 -DKERNEL_BIN='"$(BUILD)/mullion.bin"' -DBSS_SIZE=$(call symbol,bss_size) -DENTRY=$(call symbol,boot_entry) \
+	$(NASM) -f elf32 -DKERNEL_BIN='"$(BUILD)/mullion.bin"' -DBSS_SIZE=$(call kernel_symbol,bss_size) -DENTRY=$(call kernel_symbol,boot_entry) \
 	  -o $(BUILD)/obj/boot/image.o boot/image.asm
 	ld -m elf_i386 -nostdlib -N -z noexecstack --no-warn-rwx-segments --build-id=none --section-start=.image=0x100000 \
-	  --section-start=.bss=$$(printf '%#x' $$(($(call symbol,image_end) - $(call symbol,bss_size)))) \
-	  -e $(call symbol,boot_entry) -o $@ $(BUILD)/obj/boot/image.o
+	  --section-start=.bss=$$(printf '%#x' $$(($(call kernel_symbol,image_end) - $(call kernel_symbol,bss_size)))) \
+	  -e $(call kernel_symbol,boot_entry) -o $@ $(BUILD)/obj/boot/image.o
 	@echo "  image   $@, $$(stat -c %s $@) bytes"
 	@grub-file --is-x86-multiboot $@ && grub-file --is-x86-multiboot2 $@ || { echo "$@: a Multiboot header is missing" >&2; exit 1; }
 

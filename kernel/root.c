@@ -27,8 +27,9 @@
 #define HPET             0xfed00000ull /* it can send such messages */
 
 extern char programs_start[], programs_end[], shown_start[], shown_end[];
+extern char root_data[], root_data_end[]; /* behind root_boot: linker.ld */
 
-struct root_boot root_boot __attribute__((section(".bss.page")));
+struct root_boot root_boot __attribute__((section(".bss.root")));
 
 static void grant(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
 {
@@ -62,34 +63,8 @@ static void map_root(struct domain *root, uint64_t from, uint64_t to, const void
         panic("cannot map root's image at 0x%lx (error %u)", from, e);
 }
 
-/* What root writes gets memory of its own, from the top of `ram`, or below the modules that lie there: the rest of the
- * file, if any, then zeros. */
-static void map_root_data(struct domain *root, struct memory *ram, uint64_t from, uint64_t to, const char *file,
-                          const char *file_end)
-{
-    uint64_t size = to - from, place = ram->range.base.v + ram->range.size - size;
-    enum error e = E_OVERLAP;
-    struct memory *m = NULL;
-    for (; e == E_OVERLAP && place >= ram->range.base.v; place -= PAGE_SIZE)
-        m = memory_new(root, hpa(place), size, TAG_ROOT, false, &e);
-    if (m) {
-        const struct map_target target = {root, &root->tables, &root->mappings};
-        e = mapping_make(&target, m, from, 0, size, RIGHT_READ | RIGHT_WRITE | PT_USER);
-        root_boot.data_base = m->range.base.v;
-    }
-    if (e != OK)
-        panic("no memory for root's data (error %u)", e);
-    root_boot.data_bytes = size;
-    for (uint64_t at = 0; at < size; at += PAGE_SIZE, file += PAGE_SIZE) {
-        char *page = window_open(hpa(root_boot.data_base + at));
-        memset(page, 0, PAGE_SIZE);
-        if (file < file_end)
-            memcpy(page, file, min_u64(PAGE_SIZE, (uint64_t)(file_end - file)));
-        window_close();
-    }
-}
-
-static uint64_t load_root(struct domain *root, struct memory *ram)
+/* What root writes has its place in the kernel's image: the rest of the file, if any, then zeros. */
+static uint64_t load_root(struct domain *root)
 {
     const struct program_entry *entry = (const struct program_entry *)programs_start;
     const char *file = programs_start + entry->offset;
@@ -97,7 +72,10 @@ static uint64_t load_root(struct domain *root, struct memory *ram)
     const char *rodata = file + (x->rodata - ROOT_IMAGE_VA), *data = file + (x->data - ROOT_IMAGE_VA);
     map_root(root, ROOT_IMAGE_VA, x->rodata, file, RIGHT_READ | RIGHT_EXEC);
     map_root(root, x->rodata, x->data, rodata, RIGHT_READ);
-    map_root_data(root, ram, x->data, x->end, data, file + entry->size);
+    kassert(x->end - x->data <= (uint64_t)(root_data_end - root_data));
+    if (data < file + entry->size)
+        memcpy(root_data, data, (size_t)(file + entry->size - data));
+    map_root(root, x->data, x->end, root_data, RIGHT_READ | RIGHT_WRITE);
     map_root(root, ROOT_BOOT_VA, ROOT_BOOT_VA + sizeof root_boot, &root_boot, RIGHT_READ);
     return x->entry;
 }
@@ -156,13 +134,10 @@ void root_create(const struct root_setup *s)
     keep_memory(s);
 
     uint32_t slot = ROOT_SLOT_FIRST_FREE;
-    struct memory *largest = NULL;
     for (unsigned i = 0; i < s->ram_count; i++, slot++) {
         struct memory *m = object_over(root, s->ram[i].base, s->ram[i].size, 0, true);
         grant(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, slot);
         root_boot.ram[root_boot.ram_count++] = (struct boot_ram){s->ram[i].base, s->ram[i].size, slot, 0};
-        if (!largest || m->range.size > largest->range.size)
-            largest = m;
     }
     for (unsigned i = 0; i < root_boot.module_count; i++, slot++) {
         struct boot_module *x = &root_boot.module[i];
@@ -173,8 +148,8 @@ void root_create(const struct root_setup *s)
     }
     grant_permanent(root, image_hpa(programs_start).v, (uint64_t)(programs_end - programs_start), TAG_MODULE,
                     RIGHT_EXEC, ROOT_SLOT_PROGRAMS);
-    grant_permanent(root, image_hpa(&root_boot).v, sizeof root_boot, TAG_ROOT, 0, slot);
-    if (!largest)
+    grant_permanent(root, image_hpa(&root_boot).v, (uint64_t)(root_data_end - (char *)&root_boot), TAG_ROOT, 0, slot);
+    if (s->ram_count == 0)
         panic("the firmware's map leaves no memory for guests");
     fill_root_boot(s);
     shown.root = root;
@@ -182,7 +157,7 @@ void root_create(const struct root_setup *s)
     for (unsigned i = 0; i < ARRAY_SIZE(shown.msr_bitmap); i++)
         shown.msr_bitmap[i] = backend && backend->msr_bitmap ? backend->msr_bitmap[i] : NULL;
     struct thread *t;
-    struct new_thread first = {.entry = load_root(root, largest), .place = ROOT_PRIORITY << 8};
+    struct new_thread first = {.entry = load_root(root), .place = ROOT_PRIORITY << 8};
     enum error e = thread_create(root, &first, &t);
     if (e != OK)
         panic("cannot start root (error %u)", e);

@@ -107,10 +107,9 @@ struct root_boot {
     char cmdline[BOOT_CMDLINE_MAX];
     uint16_t serial_port, reserved0; /* of the kernel's log; 0: there is none */
     uint32_t ram_count, module_count;
-    struct screen_facts screen;     /* as told, usable or not */
-    uint64_t acpi_list;             /* physical address of the RSDT or XSDT; 0: there are no tables */
-    uint64_t screen_bytes;          /* at its address; 0: there is no screen that can be used */
-    uint64_t data_base, data_bytes; /* host-physical: where in RAM root's own data is */
+    struct screen_facts screen; /* as told, usable or not */
+    uint64_t acpi_list;         /* physical address of the RSDT or XSDT; 0: there are no tables */
+    uint64_t screen_bytes;      /* at its address; 0: there is no screen that can be used */
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];
 } __attribute__((aligned(4096)));

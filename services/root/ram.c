@@ -23,7 +23,6 @@ void ram_init(void)
         if (base < end && !free_map_add(&map, base, end - base))
             root_log(LOG_WARN, "the map of RAM is too ragged: some memory will not be used");
     }
-    take(b->data_base, b->data_bytes);
     for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
         take(page_down(b->module[i].base),
              page_up(b->module[i].base + b->module[i].size) - page_down(b->module[i].base));
