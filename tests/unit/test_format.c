@@ -14,7 +14,6 @@
 void *ring0_memcpy(void *to, const void *from, size_t size);
 void *ring0_memset(void *to, int byte, size_t size);
 int ring0_memcmp(const void *a, const void *b, size_t size);
-int ring0_strcmp(const char *a, const char *b);
 
 /* Cut as snprintf cuts, but the answer is what was written. */
 #define same(...)                                                                  \
@@ -123,12 +122,10 @@ static void test_strings(void **state)
             b[to + (size_t)rand() % n] ^= (unsigned char)(rand() % 2 << 7);
         assert_int_equal(sign(ring0_memcmp(a + to, b + to, n)), sign(memcmp(a + to, b + to, n)));
 
-        char s[12], t[12];
+        char s[12];
         for (size_t k = 0; k < 11; k++)
-            s[k] = t[k] = (char)(rand() % 4 ? 'a' + rand() % 2 * 128 : 0);
-        t[rand() % 11] = (char)rand();
-        s[11] = t[11] = '\0';
-        assert_int_equal(sign(ring0_strcmp(s, t)), sign(strcmp(s, t)));
+            s[k] = (char)(rand() % 4 ? 'a' + rand() % 2 * 128 : 0);
+        s[11] = '\0';
         char out[12];
         memset(out, '#', sizeof(out));
         size_t room = 1 + (size_t)rand() % 11;
