@@ -37,14 +37,28 @@ static inline uint32_t cpuid_index(uint32_t leaf)
 {
     return leaf % CPUID_INDEX_SIZE;
 }
-struct fastpath_doorbells {
+/* A row of doorbells, each 1 << shift ports or bytes: the n-th signals bits << n. */
+struct fastpath_doorbell_entry {
     struct event *event;
     uint64_t bits;
-    uint64_t at;  /* a port, or a guest-physical address with DOORBELL_STORE */
+    uint64_t at;  /* the first's: a port, or a guest-physical address with DOORBELL_STORE */
     uint64_t key; /* atomic. A port's: size of the access, bytes; 0: any. A store's: the instruction, DOORBELL_KEY */
+    uint8_t count, shift;
 };
 #define DOORBELL_STORE            (1ull << 63)
 #define DOORBELL_KEY(rip, length) ((rip) << 4 | (length))
+/* One pool page: the entries from 1 on, and where those of a place are, as fastpath_cpuids. An entry is found by each
+ * piece of 64 ports or 4 KiB that it touches. */
+#define DOORBELL_INDEX_SIZE 256u
+struct fastpath_doorbells {
+    uint32_t count, indexed;
+    struct fastpath_doorbell_entry entry[FASTPATH_DOORBELL_MAX + 1];
+    uint8_t index[DOORBELL_INDEX_SIZE];
+};
+static inline uint64_t doorbell_piece(uint64_t at)
+{
+    return at >> (at & DOORBELL_STORE ? 12 : 6);
+}
 
 /* A guest-physical address space. */
 struct space {
@@ -52,9 +66,8 @@ struct space {
     struct domain *payer;
     struct pagetable tables; /* EPT or NPT */
     struct mapping *mappings;
-    uint32_t doorbell_count;
     struct fastpath_cpuids *cpuid;       /* one pool page */
-    struct fastpath_doorbells *doorbell; /* likewise, made at first use */
+    struct fastpath_doorbells *doorbell; /* likewise, made at first use; atomic */
 };
 
 struct vcpu {

@@ -35,11 +35,11 @@ static inline bool fastpath_cpuid(struct vcpu *v, uint64_t *gpr)
 }
 
 /* Signals the event (kernel/vcpu.c). */
-void fastpath_signal(const struct fastpath_doorbells *x);
+void fastpath_signal(struct event *e, uint64_t bits);
 
 /*
- * A write to a doorbell, as struct fastpath_doorbells has it; `mask`: the bits of the key that are known. Signals its
- * event and counts the exit; then the instruction is still to be skipped (its length, a store's: FASTPATH_LENGTH of
+ * A write to a doorbell, as struct fastpath_doorbell_entry has it; `mask`: the bits of the key that are known. Signals
+ * its event and counts the exit; then the instruction is still to be skipped (its length, a store's: FASTPATH_LENGTH of
  * what is returned; 0: there is no such doorbell), and cpu->work to be looked at. Where all the bits are set already
  * there is nothing to do: no thread waits for them, or they would have been taken; the one that takes them sees what
  * the guest wrote before, for the exit has put it in order.
@@ -48,13 +48,19 @@ void fastpath_signal(const struct fastpath_doorbells *x);
 static inline __attribute__((always_inline)) uint32_t fastpath_doorbell(struct vcpu *v, uint64_t at, uint64_t key,
                                                                         uint64_t mask, uint32_t reason)
 {
-    uint32_t count = __atomic_load_n(&v->space->doorbell_count, __ATOMIC_ACQUIRE);
-    for (const struct fastpath_doorbells *x = v->space->doorbell; count-- > 0; x++) {
-        uint64_t known = read_once(x->key);
-        if (x->at != at || (known && ((known ^ key) & mask)))
+    const struct fastpath_doorbells *t = __atomic_load_n(&v->space->doorbell, __ATOMIC_ACQUIRE);
+    if (!t)
+        return 0;
+    uint8_t slot;
+    for (uint64_t i = doorbell_piece(at);
+         (slot = __atomic_load_n(&t->index[i % DOORBELL_INDEX_SIZE], __ATOMIC_ACQUIRE)) != 0; i++) {
+        const struct fastpath_doorbell_entry *x = &t->entry[slot];
+        uint64_t known = read_once(x->key), which = (at - x->at) >> x->shift;
+        if (which >= x->count || (known && ((known ^ key) & mask)))
             continue;
-        if ((read_once(x->event->bits) & x->bits) != x->bits)
-            fastpath_signal(x);
+        uint64_t bits = x->bits << which;
+        if ((read_once(x->event->bits) & bits) != bits)
+            fastpath_signal(x->event, bits);
         v->exits[reason]++;
         return 0x10u | FASTPATH_LENGTH(known);
     }

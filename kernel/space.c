@@ -6,7 +6,7 @@
 #include "kernel/vcpu.h"
 
 _Static_assert(sizeof(struct fastpath_cpuids) <= PAGE_SIZE && FASTPATH_CPUID_MAX < 256, "one page");
-_Static_assert(sizeof(struct fastpath_doorbells) * FASTPATH_DOORBELL_MAX <= PAGE_SIZE, "one page");
+_Static_assert(sizeof(struct fastpath_doorbells) <= PAGE_SIZE && FASTPATH_DOORBELL_MAX < 256, "one page");
 
 struct space *space_new(struct domain *payer)
 {
@@ -31,8 +31,8 @@ void space_free(struct space *s)
         mapping_free(s->mappings);
     while (!pt_free_step(&s->tables, 512, 512)) {
     }
-    for (uint32_t i = 0; i < s->doorbell_count; i++)
-        object_put(&s->doorbell[i].event->object);
+    for (uint32_t i = s->doorbell ? s->doorbell->count : 0; i > 0; i--)
+        object_put(&s->doorbell->entry[i].event->object);
     pool_page_free(&s->payer->quota, s->doorbell);
     pool_page_free(&s->payer->quota, s->cpuid);
     object_free(s->payer, s, sizeof *s);
@@ -63,19 +63,29 @@ enum error space_fastpath_cpuid(struct space *s, uint64_t leaf, uint64_t eax_ebx
     return OK;
 }
 
-enum error space_fastpath_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e, uint64_t bits)
+enum error space_fastpath_doorbell(struct space *s, const struct fastpath_doorbell_entry *x)
 {
-    if (!s->doorbell && !(s->doorbell = pool_page(&s->payer->quota)))
+    struct fastpath_doorbells *t = s->doorbell;
+    if (!t && !(t = pool_page(&s->payer->quota)))
         return E_QUOTA;
-    for (uint32_t i = 0; i < s->doorbell_count; i++)
-        if (s->doorbell[i].at == at) {
-            __atomic_store_n(&s->doorbell[i].key, key, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->doorbell, t, __ATOMIC_RELEASE);
+    for (uint32_t i = 1; i <= t->count; i++)
+        if (t->entry[i].at == x->at) {
+            write_once(t->entry[i].key, x->key);
             return OK;
         }
-    if (s->doorbell_count == FASTPATH_DOORBELL_MAX)
+    uint64_t piece = doorbell_piece(x->at),
+             pieces = doorbell_piece(x->at + ((uint64_t)x->count << x->shift) - 1) - piece + 1;
+    if (t->count == FASTPATH_DOORBELL_MAX || pieces >= DOORBELL_INDEX_SIZE - t->indexed)
         return E_QUOTA;
-    object_get(&e->object);
-    s->doorbell[s->doorbell_count] = (struct fastpath_doorbells){e, bits, at, key};
-    __atomic_store_n(&s->doorbell_count, s->doorbell_count + 1, __ATOMIC_RELEASE);
+    object_get(&x->event->object);
+    t->entry[++t->count] = *x;
+    t->indexed += (uint32_t)pieces;
+    for (; pieces-- > 0; piece++) {
+        uint64_t at = piece;
+        while (t->index[at % DOORBELL_INDEX_SIZE])
+            at++;
+        __atomic_store_n(&t->index[at % DOORBELL_INDEX_SIZE], (uint8_t)t->count, __ATOMIC_RELEASE);
+    }
     return OK;
 }

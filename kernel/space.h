@@ -14,9 +14,8 @@ void space_free(struct space *s);
 /* As the call fastpath_cpuid has them. */
 enum error space_fastpath_cpuid(struct space *s, uint64_t leaf, uint64_t eax_ebx, uint64_t ecx_edx,
                                 uint64_t live) must_check;
-/* at, key: as struct fastpath_doorbells has them. Takes a reference to the event; one that is there keeps its own and
- * gets the new key. */
-enum error space_fastpath_doorbell(struct space *s, uint64_t at, uint64_t key, struct event *e,
-                                   uint64_t bits) must_check;
+/* Takes a reference to the event; one that is there, by `at`, keeps its own and gets the new key. E_QUOTA also if it is
+ * spread over too many places. */
+enum error space_fastpath_doorbell(struct space *s, const struct fastpath_doorbell_entry *x) must_check;
 
 #endif

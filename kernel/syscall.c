@@ -310,15 +310,18 @@ static struct result sys_fastpath_cpuid(struct space *space, uint64_t leaf, uint
 static struct result sys_fastpath_doorbell(struct space *space, uint64_t kind, uint64_t at, uint64_t key,
                                            struct event *event, uint64_t bits)
 {
-    uint64_t length = at >> 56;
-    if (kind == FASTPATH_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX &&
-        !(at >> 52 & 0xf)) { /* guest-physical addresses have 52 bits */
-        at = at << 12 >> 12 | DOORBELL_STORE;
-        key = DOORBELL_KEY(key, length);
-    } else if (kind != FASTPATH_DOORBELL_PORT || at > 0xffff || key > 4) {
+    uint64_t length = at >> 56, first = at << 12 >> 12, row = kind >> 8, count = (row & 0xff) + 1, shift = row >> 8;
+    bool store = (kind & 0xff) == FASTPATH_DOORBELL_STORE && length - 1 < INSTRUCTION_MAX && !(at >> 52 & 0xf);
+    bool port = (kind & 0xff) == FASTPATH_DOORBELL_PORT && at <= 0xffff && key <= 4;
+    if ((!store && !port) || count > 64 || shift > 12 || bits << (count - 1) >> (count - 1) != bits ||
+        first + (count << shift) > (store ? 1ull << 52 : 0x10000))
         return result_of(E_ARG);
+    struct fastpath_doorbell_entry x = {event, bits, first, key, (uint8_t)count, (uint8_t)shift};
+    if (store) {
+        x.at |= DOORBELL_STORE;
+        x.key = DOORBELL_KEY(key, length);
     }
-    return result_of(space_fastpath_doorbell(space, at, key, event, bits));
+    return result_of(space_fastpath_doorbell(space, &x));
 }
 
 static struct result query_memory(const struct memory *m, uint64_t what)

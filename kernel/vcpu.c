@@ -302,11 +302,11 @@ void fastpath_osxsave(struct vcpu *v, uint64_t *gpr)
     gpr[GPR_RCX] = (gpr[GPR_RCX] & ~(1ull << 27)) | (backend->cr4(v) & CR4_OSXSAVE ? 1u << 27 : 0);
 }
 
-void fastpath_signal(const struct fastpath_doorbells *x)
+void fastpath_signal(struct event *e, uint64_t bits)
 {
     struct cpu *c = this_cpu();
     section_open(c);
-    event_signal(x->event, x->bits);
+    event_signal(e, bits);
     section_close(c);
 }
 

@@ -20,6 +20,7 @@ enum argument_kind {
     ARGUMENT_DEADLINE, /* of the host's TSC */
     ARGUMENT_PLACE,    /* a thread's CPU, priority and flags */
     ARGUMENT_HARDWARE, /* a GSI, a port, a CPU, or a physical address or size */
+    ARGUMENT_ROW,      /* of doorbells: kind and DOORBELL_ROW */
     ARGUMENT_DOORBELL, /* a port, or a guest-physical address and a length */
 };
 

@@ -215,7 +215,7 @@ static inline bool fastpath_out(struct vcpu *v, const struct vmcb_control *c)
 static inline uint32_t fastpath_store(struct vcpu *v, const struct vmcb *b)
 {
     const struct vmcb_control *c = &b->control;
-    if (!read_once(v->space->doorbell_count) || (c->exit_info1 & (NPF_WRITE | NPF_IN_WALK)) != NPF_WRITE ||
+    if (!read_once(v->space->doorbell) || (c->exit_info1 & (NPF_WRITE | NPF_IN_WALK)) != NPF_WRITE ||
         (c->exit_event & EVENT_VALID))
         return 0;
     return fastpath_doorbell(v, c->exit_info2 | DOORBELL_STORE, DOORBELL_KEY(b->save.rip, 0), ~0xfull, EXIT_MEMORY);

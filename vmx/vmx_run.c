@@ -134,7 +134,7 @@ static inline bool fastpath_out(struct vcpu *v, uint64_t q)
  * rings. */
 static inline bool fastpath_store(struct vcpu *v)
 {
-    return read_once(v->space->doorbell_count) &&
+    return read_once(v->space->doorbell) &&
            (vmreadn(EXIT_QUALIFICATION) & QUALIFICATION_ACCESS) == QUALIFICATION_STORE &&
            !(vmread32(IDT_VECTORING) & EVENT_VALID) &&
            fastpath_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE,

@@ -107,7 +107,10 @@ enum hardware_class {
 #define SCHED_BORROW     0x10000u /* with the budget used up it runs on while the CPU would be idle */
 #define SCHED_BESIDE     0x20000u
 
-/* What fastpath_doorbell registers. */
+/* What fastpath_doorbell registers: a row of doorbells, kind | DOORBELL_ROW(count, shift). There are 1 to 64, each
+ * 1 << shift (0 to 12) ports or bytes; the n-th from 0 on signals bits << n. Without DOORBELL_ROW it is one, of one
+ * port or byte. */
+#define DOORBELL_ROW(count, shift) (((uint64_t)(count)-1) << 8 | (uint64_t)(shift) << 16)
 enum doorbell_kind {
     /* at = port, key = size in bytes (0: any): OUT signals the event and the guest goes on. */
     FASTPATH_DOORBELL_PORT = 0,

@@ -608,6 +608,53 @@ static void test_doorbells(void **state)
 
 /* Doorbells in memory: this instruction, at this address, as long as it was. On a CPU that does not say how long (0),
  * its address decides. */
+/* One registration for the queues of a device: which of them was rung is a bit. */
+static void test_rows_of_doorbells(void **state)
+{
+    (void)state;
+    with_vcpu();
+    struct vcpu_state *s = v->state;
+#define ROW(kind, count, shift, at, key, bits) \
+    call(a, SYS_FASTPATH_DOORBELL, space, (kind) | DOORBELL_ROW(count, shift), at, key, 5, bits).error
+    const uint64_t store = 0xfeb00000 | 7ull << 56, rip = 0x401000;
+    assert_int_equal(ROW(FASTPATH_DOORBELL_PORT, 16, 2, 0xc03c, 2, 0x10), OK);
+    assert_int_equal(ROW(FASTPATH_DOORBELL_STORE, 64, 12, store, rip, 1), OK);
+    assert_int_equal(ROW(FASTPATH_DOORBELL_PORT, 65, 0, 0x1000, 0, 1), E_ARG);
+    assert_int_equal(ROW(FASTPATH_DOORBELL_PORT, 2, 13, 0x1000, 0, 1), E_ARG);
+    assert_int_equal(ROW(FASTPATH_DOORBELL_PORT, 64, 0, 0x1000, 0, 2), E_ARG); /* the last bit falls out */
+    assert_int_equal(ROW(FASTPATH_DOORBELL_PORT, 8, 2, 0xffe4, 0, 1), E_ARG);
+    assert_int_equal(ROW(FASTPATH_DOORBELL_PORT, 8, 2, 0xffe0, 0, 1), OK);
+    assert_int_equal(ROW(FASTPATH_DOORBELL_STORE, 2, 12, 0xffffffffff001ull | 1ull << 56, rip, 1), E_ARG);
+    for (uint64_t n = 0; n < 16; n++) {
+        assert_true(settled(PORT((uint16_t)(0xc03c + 4 * n), 2)));
+        assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x10 << n);
+    }
+    assert_false(settled(PORT(0xc03b, 2)));
+    assert_false(settled(PORT(0xc07c, 2)));
+    assert_false(settled(PORT(0xc040, 4)));
+    s->rip = rip;
+    for (uint64_t n = 0; n < 64; n++) {
+        assert_true(settled(STORE(0xfeb00000 + n * 0x1000 + 0xfff, 7)));
+        assert_int_equal(made(wait_for(b, ~0ull, 0)), 1ull << n);
+    }
+    assert_false(settled(STORE(0xfeaff000, 7)));
+    assert_false(settled(STORE(0xfeb40000, 7)));
+    /* Two rows in one piece, and pieces whose places in the index meet. */
+    assert_int_equal(ROW(FASTPATH_DOORBELL_PORT, 4, 0, 0xc080, 0, 1), OK);
+    assert_int_equal(ROW(FASTPATH_DOORBELL_PORT, 4, 0, 0xc084, 0, 0x100), OK);
+    assert_int_equal(ROW(FASTPATH_DOORBELL_STORE, 1, 0, (0xc080ull >> 6) << 12 | 1ull << 56, rip, 1), OK);
+    assert_true(settled(PORT(0xc087, 1)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 0x800);
+    assert_true(settled(PORT(0xc081, 1)));
+    assert_int_equal(made(wait_for(b, ~0ull, 0)), 2);
+    /* The index has room for so many pieces; one place always stays free, so that each search ends. */
+    unsigned rows = 0;
+    while (ROW(FASTPATH_DOORBELL_STORE, 64, 12, store + (++rows << 20), rip, 1) == OK)
+        assert_true(rows < 10);
+    assert_int_equal(rows, 3);
+    assert_false(settled(STORE(0xfec50000, 7)));
+}
+
 static void test_store_doorbells(void **state)
 {
     (void)state;
@@ -811,6 +858,7 @@ int main(void)
         ON_A_MACHINE(test_a_kick_while_the_guest_runs),
         ON_A_MACHINE(test_fastpath_cpuid),
         ON_A_MACHINE(test_doorbells),
+        ON_A_MACHINE(test_rows_of_doorbells),
         ON_A_MACHINE(test_store_doorbells),
         ON_A_MACHINE(test_barriers_stand_between_domains),
         ON_A_MACHINE(test_fetch_keeps_what_the_monitor_changed),

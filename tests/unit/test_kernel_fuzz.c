@@ -267,6 +267,7 @@ static uint64_t an_argument(enum argument_kind kind, uint32_t of)
     case ARGUMENT_HARDWARE: /* an address: somewhere around the RAM */
         return once_in(2) ? below(MACHINE_LINES + 2)
                           : a_size() + (once_in(2) ? 0 : RAM_BASE + RAM_SIZE * (below(4) - 1));
+    case ARGUMENT_ROW: return below(3) | (once_in(2) ? 0 : below(70) << 8 | below(14) << 16);
     case ARGUMENT_DOORBELL: return once_in(2) ? below(8) : below(4) << 12 | below(18) << 56;
     case ARGUMENT_NUMBER: break;
     }
