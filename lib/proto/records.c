@@ -18,7 +18,7 @@ struct limit {
 struct shape {
     uint16_t bytes;
     struct text text[2];
-    struct limit limit[4];
+    struct limit limit[5];
 };
 
 #define TEXT(type, field)                                             \
@@ -49,6 +49,11 @@ static const struct shape shapes[RECORD_KIND_COUNT] = {
                         {TEXT(account_record, name)},
                         {LIMIT(account_record, kind, ACCOUNT_KIND_COUNT)}},
     [RECORD_PATH] = {sizeof(struct path_record), {{0}}, {{0}}},
+    [RECORD_DEVICE] = {sizeof(struct device_record),
+                       {TEXT(device_record, driver)},
+                       {LIMIT(device_record, pin, 5), LIMIT(device_record, messages, 4),
+                        LIMIT(device_record, master, 2), LIMIT(device_record, interrupt, DEVICE_INTERRUPT_COUNT),
+                        LIMIT(device_record, driven, 2)}},
     [RECORD_OWNED] = {sizeof(struct owned_record),
                       {TEXT(owned_record, owner.name)},
                       {LIMIT(owned_record, owner.kind, OWNER_KIND_COUNT), LIMIT(owned_record, owner.shared, 2)}},

@@ -33,6 +33,7 @@ enum record_kind {
     RECORD_CPU,
     RECORD_ACCOUNT,
     RECORD_PATH,
+    RECORD_DEVICE,
     RECORD_OWNED,
     RECORD_VIOLATION,
     RECORD_AUDIT,
@@ -56,6 +57,7 @@ enum request_kind {
     REQUEST_MEMORY,   /* range_record for each range, access_record behind a region, machine_record */
     REQUEST_ACCOUNTS, /* for each CPU cpu_record, then account_record for each thread there */
     REQUEST_PATHS,    /* path_record, longest first */
+    REQUEST_DEVICES,  /* device_record for each PCI function of the machine, in the order in which root found them */
     REQUEST_AUDIT,    /* owned_record, violation_record, audit_record */
     /* Answered by a note_record each, in words. */
     REQUEST_START,       /* name */
@@ -169,6 +171,33 @@ struct path_record {
     uint64_t ticks;
 };
 
+enum device_interrupt {
+    DEVICE_QUIET = 0,  /* it may raise none */
+    DEVICE_BY_LINE,    /* a line of an I/O APIC, which other functions may share */
+    DEVICE_BY_MESSAGE, /* MSI */
+    DEVICE_INTERRUPT_COUNT
+};
+
+#define DEVICE_MSI  1u
+#define DEVICE_MSIX 2u
+
+/* A PCI function of the machine. */
+struct device_record {
+    struct record_head head;
+    uint32_t place; /* bus << 8 | device << 3 | function */
+    uint32_t class; /* class << 16 | subclass << 8 | interface */
+    uint16_t vendor, device;
+    uint32_t pin;       /* 1..4: INTA to INTD, which it could raise; 0: none */
+    uint32_t messages;  /* DEVICE_MSI | DEVICE_MSIX: how it could raise messages */
+    uint32_t master;    /* 1: it may read and write memory by itself */
+    uint32_t interrupt; /* enum device_interrupt: what its driver uses */
+    uint32_t number;    /* DEVICE_BY_LINE: the GSI; DEVICE_BY_MESSAGE: the vector */
+    uint32_t cpu;       /* that takes it */
+    uint32_t driven;    /* 1: its driver runs; 0: it has none, or that stays away */
+    uint32_t reserved;
+    char driver[48]; /* the service that drives it, in words; empty: none */
+};
+
 enum owner_kind {
     OWNER_NONE = 0,
     OWNER_ROOT,
@@ -265,6 +294,7 @@ union record {
     struct cpu_record cpu;
     struct account_record account;
     struct path_record path;
+    struct device_record device;
     struct owned_record owned;
     struct violation_record violation;
     struct audit_record audit;

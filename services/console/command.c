@@ -32,6 +32,8 @@ static const struct {
      "accounts             the account of every tick so far, for programs to read"},
     {"ledger", SHELL_ACCOUNTS, WANTS_NOTHING, "ledger               the same, by its former name"},
     {"paths", SHELL_PATHS, WANTS_NOTHING, "paths                the kernel's ten longest stays with interrupts off"},
+    {"devices", SHELL_DEVICES, WANTS_NOTHING,
+     "devices              the machine's PCI functions: drivers and interrupts"},
     {"audit", SHELL_AUDIT, WANTS_AUDIT,
      "audit                proves that no guest reaches what is not its own: walks all tables"},
     {"fault", SHELL_FAULT, WANTS_GUEST_FUZZ,

@@ -27,6 +27,7 @@ enum command_kind {
     SHELL_TOP,
     SHELL_ACCOUNTS,
     SHELL_PATHS,
+    SHELL_DEVICES,
 };
 
 struct command {

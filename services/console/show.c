@@ -41,6 +41,7 @@ void show_record(struct show *s, const union record *r)
     case RECORD_CPU: show_cpu(s, &r->cpu); break;
     case RECORD_ACCOUNT: show_account(s, &r->account); break;
     case RECORD_PATH: show_path(s, &r->path); break;
+    case RECORD_DEVICE: show_device(s, &r->device); break;
     case RECORD_OWNED: show_owned(s, &r->owned); break;
     case RECORD_VIOLATION: show_violation(s, &r->violation); break;
     case RECORD_AUDIT: show_audit(s, &r->audit); break;
@@ -58,6 +59,8 @@ void show_end(struct show *s, const struct end_record *r)
         [ANSWER_BUSY] = "Root is still busy with the request before this one; try again.",
     };
     show_region_end(s);
+    if (s->what == REQUEST_DEVICES && r->status == ANSWER_DONE)
+        show_no_device(s);
     if (r->status < ANSWER_STATUS_COUNT && text[r->status] != NULL)
         show_line(s, "%s", text[r->status]);
 }

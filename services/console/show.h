@@ -39,6 +39,8 @@ void show_access(struct show *s, const struct access_record *r);
 void show_region_end(struct show *s);
 void show_cpu(struct show *s, const struct cpu_record *r);
 void show_account(struct show *s, const struct account_record *r);
+void show_device(struct show *s, const struct device_record *r);
+void show_no_device(struct show *s); /* at the end, if there was none */
 void show_path(struct show *s, const struct path_record *r);
 void show_owned(struct show *s, const struct owned_record *r);
 void show_violation(struct show *s, const struct violation_record *r);

@@ -32,6 +32,9 @@ void machine_report(union record *out); /* a machine_record */
 bool accounts_next(struct cursor *at, union record *out);
 bool paths_next(struct cursor *at, union record *out);
 
+/* device_report.c */
+bool devices_next(struct cursor *at, union record *out);
+
 /* regions.c: the region of number at->index as a range_record, then its guests. */
 bool region_next(struct cursor *at, union record *out);
 

@@ -54,6 +54,10 @@ static void leave_table_out(const struct driver *d, unsigned n, struct driver_ba
         return;
     uint64_t skew = b->base & PAGE_MASK;
     uint64_t from = page_down(skew + f->table_at), to = page_up(skew + f->table_at + f->table_bytes);
+    uint64_t end = page_up(skew + b->size);
+    if (from >= end)
+        return; /* a table outside of its BAR is nowhere */
+    to = min_u64(to, end);
     b->hole_at = (uint32_t)from;
     b->hole_bytes = (uint32_t)(to - from);
     if (from < skew + f->table_at || to > skew + f->table_at + f->table_bytes)
@@ -61,15 +65,34 @@ static void leave_table_out(const struct driver *d, unsigned n, struct driver_ba
                  d->row->service.title, n, (ull)from);
 }
 
+/* Another function's MSI-X table on the pages [from, end): small BARs may share a page. */
+static bool foreign_table(const struct driver *d, uint64_t from, uint64_t end)
+{
+    for (unsigned i = 0; i < pci_count(); i++) {
+        const struct pci_function *f = pci_function(i);
+        if (f == d->function || f->msix == 0 || f->table_bar >= PCI_BARS || f->bar[f->table_bar].size == 0)
+            continue;
+        uint64_t table = f->bar[f->table_bar].base + f->table_at;
+        if (table < end && table + f->table_bytes > from)
+            return true;
+    }
+    return false;
+}
+
 static void claim_memory(struct driver *d, unsigned n, struct driver_bar *b)
 {
     uint64_t from = page_down(b->base), end = page_up(b->base + b->size);
+    if (foreign_table(d, from, end)) {
+        root_log(LOG_WARN, "%s: BAR %u shares a page with another function's MSI-X table and is out of its reach",
+                 d->row->service.title, n);
+        return;
+    }
     leave_table_out(d, n, b);
     uint64_t hole = from + b->hole_at, behind = hole + b->hole_bytes;
     if (b->hole_bytes == 0)
         hole = behind = end;
     if (hole > from)
-        d->bar[n][0] = hardware_memory(from, min_u64(hole, end) - from, d->row->device_tag);
+        d->bar[n][0] = hardware_memory(from, hole - from, d->row->device_tag);
     if (behind < end)
         d->bar[n][1] = hardware_memory(behind, end - behind, d->row->device_tag);
 }
@@ -320,4 +343,22 @@ uint64_t drivers_work(uint64_t bits)
             again = min_u64(again, d->reset_until);
     }
     return again;
+}
+
+void driver_report(const struct pci_function *f, struct device_record *out)
+{
+    const struct driver *d = first;
+    while (d != NULL && d->function != f)
+        d = d->next;
+    if (d == NULL)
+        return;
+    out->driven = d->service.alive;
+    if (d->line != 0) {
+        out->interrupt = DEVICE_BY_LINE;
+        out->number = lines[d->line - 1].gsi;
+    } else if (d->message != 0 && pci_uses_message(f)) {
+        out->interrupt = DEVICE_BY_MESSAGE;
+        out->cpu = d->service.cpu;
+        out->number = sys_query(d->message, QUERY_IRQ_MESSAGE, 0).value & 0xff;
+    }
 }

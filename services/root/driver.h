@@ -11,6 +11,7 @@
 #define ROOT_DRIVER_H
 
 #include "lib/proto/driver_boot.h"
+#include "lib/proto/records.h"
 #include "services/root/pci.h"
 #include "services/root/service.h"
 
@@ -54,5 +55,7 @@ void driver_died(struct service *s);
 bool driver_add(struct driver *d, const struct driver_row *row);
 /* Requests, lines and deadlines. `bits`: of root's event. The next deadline; NEVER. */
 uint64_t drivers_work(uint64_t bits);
+/* Of a device_record: whether its driver runs, and which interrupt it uses. */
+void driver_report(const struct pci_function *f, struct device_record *out);
 
 #endif

@@ -171,6 +171,16 @@ bool pci_use_message(struct pci_function *f, uint64_t message)
     return true;
 }
 
+bool pci_is_master(const struct pci_function *f)
+{
+    return (pci_read(f->place, REG_COMMAND) & COMMAND_MASTER) != 0;
+}
+
+bool pci_uses_message(const struct pci_function *f)
+{
+    return f->msi != 0 && (pci_read(f->place, f->msi) & MSI_ENABLE) != 0;
+}
+
 bool pci_reset(struct pci_function *f)
 {
     if (!f->has_reset)

@@ -50,6 +50,9 @@ void pci_master(struct pci_function *f, bool on);
 void pci_use_line(struct pci_function *f);
 /* False: it cannot raise interrupts by message. `message`: as QUERY_IRQ_MESSAGE tells it. */
 bool pci_use_message(struct pci_function *f, uint64_t message);
+/* What stands in its registers now. */
+bool pci_is_master(const struct pci_function *f);
+bool pci_uses_message(const struct pci_function *f);
 /* No interrupt, no bus mastering. */
 void pci_silence(struct pci_function *f);
 /* Begins a function-level reset: the function may not be touched for PCI_RESET_MS. Then pci_restore. False: it has

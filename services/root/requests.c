@@ -133,6 +133,7 @@ static const struct row {
     [REQUEST_MEMORY] = {.next = memory_next},
     [REQUEST_ACCOUNTS] = {.next = accounts_next},
     [REQUEST_PATHS] = {.next = paths_next},
+    [REQUEST_DEVICES] = {.next = devices_next},
     [REQUEST_AUDIT] = {.next = audit_next, .act = act_audit, .wait = WAIT_AUDIT},
     [REQUEST_START] = {.guest = true, .act = act_start},
     [REQUEST_STOP] = {.guest = true, .act = act_stop},

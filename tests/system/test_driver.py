@@ -40,6 +40,14 @@ def test_what_there_is_in_the_log(box):
 
 
 @pytest.mark.qemu
+def test_the_shell_shows_it(box):
+    box.wait(r'testdev0: goes on: yes\n', 60) if 'goes on: yes' not in box.text else None  # by line, that is
+    box.shell('devices', r'^PLACE +NUMBER +CLASS +CAN RAISE +INTERRUPT +DRIVER\n')
+    box.wait(r'^00:00\.0  8086:29c0  060000 bridge +- +- +-\n')
+    box.wait(r'^00:05\.0  1234:11e8  00ff00 other +INTA, MSI +line \d+, CPU 0 +the test driver\n')
+
+
+@pytest.mark.qemu
 def test_the_checker_and_the_outside_agree(box):
     box.mark = 0
     box.wait(r'audit: \d+ tables.* passed\n', 60)  # the look that root takes by itself when a guest has started

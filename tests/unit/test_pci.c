@@ -135,7 +135,9 @@ static void test_one_with_everything(void **state)
     assert_int_equal(m->word[4], 0xfe000000);
     assert_int_equal(m->word[7], 8);
 
+    assert_false(pci_is_master(f) || pci_uses_message(f));
     pci_master(f, true);
+    assert_true(pci_is_master(f));
     assert_int_equal(m->word[1] & 0xffff, 0x0407);
     assert_true(pci_use_message(f, 0xfee0100000000031ull));
     assert_int_equal(m->word[1] & 0xffff, 0x0407); /* no line */
@@ -143,9 +145,11 @@ static void test_one_with_everything(void **state)
     assert_int_equal(m->word[17], 0xfee01000);
     assert_int_equal(m->word[18], 0);
     assert_int_equal(m->word[19], 0xabcd0031);
+    assert_true(pci_uses_message(f));
     pci_use_line(f);
     assert_int_equal(m->word[1] & 0xffff, 0x0007);
     assert_int_equal(m->word[16] >> 16 & 1, 0);
+    assert_false(pci_uses_message(f));
     pci_silence(f);
     assert_int_equal(m->word[1] & 0xffff, 0x0403);
 
@@ -190,7 +194,7 @@ static void test_what_it_has_not(void **state)
     add(6 << 3, 0x11e81234, 0x00ff00);
     pci_init();
     struct pci_function *f = pci_function(0);
-    assert_false(pci_use_message(f, 0xfee0000000000030ull));
+    assert_false(pci_use_message(f, 0xfee0000000000030ull) || pci_uses_message(f));
     assert_false(pci_reset(f));
     f->owner = "a test";
     assert_null(pci_find(0x1234, 0x11e8, 0));

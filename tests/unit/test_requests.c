@@ -91,6 +91,12 @@ bool paths_next(struct cursor *at, union record *out)
 {
     return memory_next(at, out);
 }
+bool devices_next(struct cursor *at, union record *out)
+{
+    record_begin(out, RECORD_DEVICE);
+    out->device.place = at->index;
+    return at->index++ < 2;
+}
 bool audit_next(struct cursor *at, union record *out)
 {
     record_begin(out, RECORD_AUDIT);
@@ -230,6 +236,11 @@ static void answers(void **unused)
     work();
     assert_note(4, "Guest web starts.");
     assert_end(4, ANSWER_DONE);
+    ask(5, REQUEST_DEVICES, "", 0);
+    work();
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(hear() && got.head.kind == RECORD_DEVICE && got.device.place == i);
+    assert_end(5, ANSWER_DONE);
     assert_false(hear());
 }
 

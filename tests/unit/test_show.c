@@ -165,6 +165,53 @@ static void memory(void **unused)
     assert_non_null(strstr(seen, "\nfree: 100M of 256M; the kernel's pool: root uses 5 of 9 pages\n"));
 }
 
+static void devices(void **unused)
+{
+    (void)unused;
+    union record r, end;
+    record_begin(&end, RECORD_END);
+    show_begin(&show, REQUEST_DEVICES);
+    record_begin(&r, RECORD_DEVICE);
+    r.device.vendor = 0x8086;
+    r.device.device = 0x29c0;
+    r.device.class = 0x060000;
+    show_record(&show, &r);
+    r.device.place = 3 << 8 | 5 << 3 | 1;
+    r.device.class = 0x010802;
+    r.device.pin = 1;
+    r.device.messages = DEVICE_MSI | DEVICE_MSIX;
+    r.device.interrupt = DEVICE_BY_MESSAGE;
+    r.device.number = 49;
+    r.device.driven = r.device.master = 1;
+    strcpy(r.device.driver, "the disk driver");
+    show_record(&show, &r);
+    r.device.class = 0xff0000;
+    r.device.messages = DEVICE_MSIX;
+    r.device.interrupt = DEVICE_BY_LINE;
+    r.device.number = 22;
+    r.device.driven = r.device.master = 0;
+    show_record(&show, &r);
+    r.device.interrupt = DEVICE_QUIET;
+    r.device.messages = 0;
+    show_record(&show, &r);
+    show_end(&show, &end.end);
+    assert_seen("PLACE    NUMBER     CLASS                 CAN RAISE         INTERRUPT           DRIVER\n"
+                "00:00.0  8086:29c0  060000 bridge         -                 -                   -\n"
+                "03:05.1  8086:29c0  010802 storage        INTA, MSI, MSI-X  vector 49, CPU 0    "
+                "the disk driver, bus master\n"
+                "03:05.1  8086:29c0  ff0000 other          INTA, MSI-X       line 22, CPU 0      "
+                "the disk driver (it stays away)\n"
+                "03:05.1  8086:29c0  ff0000 other          INTA              -                   "
+                "the disk driver (it stays away)\n");
+    show_begin(&show, REQUEST_DEVICES);
+    end.end.status = ANSWER_BUSY;
+    show_end(&show, &end.end);
+    end.end.status = ANSWER_DONE;
+    show_end(&show, &end.end);
+    assert_seen("Root is still busy with the request before this one; try again.\n"
+                "(root has found no PCI function)\n");
+}
+
 static union record cpu(uint64_t tsc, uint64_t idle, uint64_t kernel, uint64_t gone)
 {
     union record r;
@@ -366,10 +413,11 @@ static void noise(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(list, setup),   cmocka_unit_test_setup(stats, setup),
-        cmocka_unit_test_setup(memory, setup), cmocka_unit_test_setup(accounts, setup),
-        cmocka_unit_test_setup(top, setup),    cmocka_unit_test_setup(audit, setup),
-        cmocka_unit_test_setup(notes, setup),  cmocka_unit_test_setup(noise, setup),
+        cmocka_unit_test_setup(list, setup),    cmocka_unit_test_setup(stats, setup),
+        cmocka_unit_test_setup(memory, setup),  cmocka_unit_test_setup(accounts, setup),
+        cmocka_unit_test_setup(top, setup),     cmocka_unit_test_setup(audit, setup),
+        cmocka_unit_test_setup(notes, setup),   cmocka_unit_test_setup(noise, setup),
+        cmocka_unit_test_setup(devices, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
