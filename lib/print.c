@@ -46,9 +46,9 @@ static void put_number(struct sink *s, const struct conversion *c, uint64_t valu
 {
     char digits[24];
     size_t at = sizeof digits;
+    const char *of = upper ? "0123456789ABCDEF" : "0123456789abcdef";
     do {
-        unsigned digit = (unsigned)(value % base);
-        digits[--at] = (char)(digit < 10 ? '0' + digit : (upper ? 'A' : 'a') + digit - 10);
+        digits[--at] = of[value % base];
         value /= base;
     } while (value != 0);
     if (negative)
@@ -110,7 +110,10 @@ int format_list(char *out, size_t size, const char *text, va_list arguments)
             }
         }
         for (; *p == 'l' || *p == 'z' || *p == 'h'; p++)
-            c.bytes = *p == 'h' ? (c.bytes == 2 ? 1 : 2) : 8;
+            if (*p != 'h')
+                c.bytes = 8;
+            else
+                c.bytes = c.bytes == 2 ? 1 : 2;
         /* Arguments narrower than int are passed as int. */
         switch (*p) {
         case 'd':

@@ -108,7 +108,13 @@ static uint64_t size_argument(const char *text)
 {
     char *end;
     unsigned long long n = strtoull(text, &end, 10);
-    unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    unsigned shift = 0;
+    switch (*end) {
+    case 'K': shift = 10; break;
+    case 'M': shift = 20; break;
+    case 'G': shift = 30; break;
+    default: break;
+    }
     if (end == text || text[0] == '-' || (shift ? end[1] : end[0]) != 0 || n > (1ull << 50) >> shift)
         return 0;
     return n << shift;

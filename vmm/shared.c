@@ -19,7 +19,7 @@ void shared_window(const struct vm *vm, uint64_t *base, uint64_t *size)
             end = vm->memory.piece[i].gpa + vm->memory.piece[i].size;
     *base = (end + WINDOW_ALIGN - 1) & ~(WINDOW_ALIGN - 1);
     uint64_t left = *base < limit ? limit - *base : 0;
-    *size = vm->boot->region_count == 0 ? 0 : left < WINDOW_BYTES ? left : WINDOW_BYTES;
+    *size = vm->boot->region_count != 0 ? min_u64(left, WINDOW_BYTES) : 0;
 }
 
 static enum error on_map(void *context, const struct ivshmem *s, uint64_t gpa)

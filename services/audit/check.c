@@ -140,8 +140,10 @@ void check(const struct view *view, const struct audit_boot *boot, struct audit_
     add_up(&c);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     bool moved = (generation & 1) || __atomic_load_n(&view->shown->generation, __ATOMIC_ACQUIRE) != generation;
-    out->verdict = moved                       ? AUDIT_RESTLESS
-                   : c.too_much                ? AUDIT_TOO_MUCH
-                   : out->violation_count != 0 ? AUDIT_FAILED
-                                               : AUDIT_PASSED;
+    if (moved)
+        out->verdict = AUDIT_RESTLESS;
+    else if (c.too_much)
+        out->verdict = AUDIT_TOO_MUCH;
+    else
+        out->verdict = out->violation_count != 0 ? AUDIT_FAILED : AUDIT_PASSED;
 }

@@ -72,8 +72,10 @@ static uint32_t allowed(const struct audit_boot *boot, uint32_t who, uint32_t ow
     if (is_monitor(who)) /* RX: it may hand its guest's memory to a program of its own making; W and X at once is a
                             violation by itself */
         return owner == who - TAG_MONITOR(0) + TAG_GUEST(0) ? RW | RX : 0;
+    if (who == TAG_ROOT && owner == TAG_LOG)
+        return RIGHT_READ;
     if (who == TAG_ROOT)
-        return owner == TAG_LOG ? RIGHT_READ : is_shared(owner) ? RW : 0;
+        return is_shared(owner) ? RW : 0;
     return allowed_to_service(boot, who, owner);
 }
 

@@ -94,10 +94,11 @@ static void add(struct lines *l, unsigned i, const char *bytes, unsigned size)
 /* A whole character of two to four bytes. */
 static void add_wide(struct lines *l, unsigned i, const uint8_t *c, unsigned size)
 {
-    uint32_t code = size == 2 ? c[0] & 0x1fu : size == 3 ? c[0] & 0x0fu : c[0] & 0x07u;
+    static const uint32_t least[] = {[2] = 0x80, [3] = 0x800, [4] = 0x10000}; /* less has a shorter form */
+    uint32_t code = c[0] & (0x7fu >> size);
     for (unsigned k = 1; k < size; k++)
         code = code << 6 | (c[k] & 0x3fu);
-    bool overlong = code < (size == 2 ? 0x80u : size == 3 ? 0x800u : 0x10000u);
+    bool overlong = code < least[size];
     bool surrogate = code >= 0xd800 && code <= 0xdfff;
     bool control = code < 0xa0 || code == 0xfeff;
     bool direction = (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
@@ -117,6 +118,16 @@ static void backspace(struct line_source *s)
     while (s->length > s->shown && ((uint8_t)s->text[s->length] & 0xc0) == 0x80);
 }
 
+/* Bytes of a character that begins with c, from 0x80 on; 0: none does. */
+static uint8_t wide_size(uint8_t c)
+{
+    if (c < 0xc2 || c > 0xf4)
+        return 0;
+    if (c >= 0xf0)
+        return 4;
+    return c >= 0xe0 ? 3 : 2;
+}
+
 static void text_byte(struct lines *l, unsigned i, uint8_t c)
 {
     struct line_source *s = &l->source[i];
@@ -133,7 +144,7 @@ static void text_byte(struct lines *l, unsigned i, uint8_t c)
         add(l, i, "?", 1);
     }
     if (c >= 0x80) {
-        uint8_t need = c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+        uint8_t need = wide_size(c);
         if (need == 0) {
             add(l, i, "?", 1);
             return;
@@ -155,6 +166,20 @@ static void text_byte(struct lines *l, unsigned i, uint8_t c)
     }
 }
 
+/* What an ESC begins, by the byte behind it. */
+static uint8_t behind_escape(uint8_t c)
+{
+    switch (c) {
+    case '[': return SEQUENCE;
+    case ']':
+    case 'P':
+    case 'X':
+    case '^':
+    case '_': return STRING;
+    default: return c >= 0x20 && c <= 0x2f ? ESCAPE : TEXT;
+    }
+}
+
 static void escape_byte(struct line_source *s, uint8_t c)
 {
     if (c == 0x1b) {
@@ -162,12 +187,7 @@ static void escape_byte(struct line_source *s, uint8_t c)
         return;
     }
     switch (s->escape) {
-    case ESCAPE:
-        s->escape = c == '['                                                   ? SEQUENCE
-                    : c == ']' || c == 'P' || c == 'X' || c == '^' || c == '_' ? STRING
-                    : c >= 0x20 && c <= 0x2f                                   ? ESCAPE
-                                                                               : TEXT;
-        break;
+    case ESCAPE: s->escape = behind_escape(c); break;
     case SEQUENCE:
         if (c < 0x20 || c > 0x3f)
             s->escape = TEXT;

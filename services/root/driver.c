@@ -218,8 +218,9 @@ static unsigned line_of(const struct pci_function *f)
     for (unsigned i = 0; i < line_count; i++)
         if (lines[i].gsi == gsi)
             return i + 1;
-    /* PCI's lines are level-triggered and active low, unless firmware says otherwise of that interrupt. */
-    uint64_t irq = line_count < LINES_MAX ? hardware_line(gsi, how != 0 ? how : LINE_LEVEL | LINE_LOW, 0) : 0;
+    if (how == 0) /* PCI's lines, unless firmware says otherwise of that interrupt */
+        how = LINE_LEVEL | LINE_LOW;
+    uint64_t irq = line_count < LINES_MAX ? hardware_line(gsi, how, 0) : 0;
     if (irq == 0 || sys_irq_bind(irq, root_event, ROOT_EVENT_LINE(line_count)) != OK)
         return 0;
     lines[line_count++] = (struct line){.gsi = gsi, .irq = irq};

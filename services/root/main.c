@@ -28,6 +28,8 @@ void test_services_add(void) __attribute__((weak));
 
 void root_log(enum log_level level, const char *text, ...)
 {
+    static const char *const before[] = {
+        [LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_INFO] = "", [LOG_DEBUG] = ""};
     if (level > root_config.log_level)
         return;
     char line[400];
@@ -35,7 +37,7 @@ void root_log(enum log_level level, const char *text, ...)
     va_start(arguments, text);
     format_list(line, sizeof line, text, arguments);
     va_end(arguments);
-    log_printf(ROOT_SLOT_LOG, "%s%s\n", level == LOG_ERROR ? "error: " : level == LOG_WARN ? "warning: " : "", line);
+    log_printf(ROOT_SLOT_LOG, "%s%s\n", before[level], line);
 }
 
 const char *error_text(enum error e)

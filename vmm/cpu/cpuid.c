@@ -129,7 +129,8 @@ static void caches(struct builder *b, uint32_t leaf)
         if ((r.eax & 0x1fu) == 0)
             break;
         uint32_t sharing = (r.eax >> 5 & 7u) >= 3 ? all : 0;
-        r.eax = (r.eax & 0x3fffu) | sharing << 14 | (b->t->intel ? (all > 63 ? 63u : all) << 26 : 0);
+        uint32_t cores = b->t->intel ? (uint32_t)min_u64(all, 63) : 0; /* AMD has no such field */
+        r.eax = (r.eax & 0x3fffu) | sharing << 14 | cores << 26;
         add(b, leaf, i, r, 0);
     }
 }

@@ -123,7 +123,7 @@ void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struc
     c->vcpu = vcpu;
     c->intel = intel;
     c->nx = true;
-    c->physical_bits = physical_bits < 36 ? 36 : physical_bits > 52 ? 52 : physical_bits;
+    c->physical_bits = (uint8_t)min_u64(max_u64(physical_bits, 36), 52);
     c->misc_enable = MISC_FAST_STRINGS | MISC_NO_TRACING;
     c->hwcr = HWCR_TSC_FREQ;
     c->bios_sign = intel ? 0x100000000ull : 0x01000065ull; /* a microcode revision: Intel's is in the upper half */
@@ -131,7 +131,8 @@ void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struc
      * An operating system that finds the MTRRs off gives up the PAT with them. */
     c->mtrr_def = 0xc06;
     for (int i = 0; i < 11; i++)
-        c->mtrr_fixed[i] = i < 2 ? 0x0606060606060606ull : i == 2 ? 0 : 0x0505050505050505ull;
+        c->mtrr_fixed[i] = i < 2 ? 0x0606060606060606ull : 0x0505050505050505ull;
+    c->mtrr_fixed[2] = 0;
     c->mtrr_base[0] = 0xc0000000ull;
     c->mtrr_mask[0] = (((1ull << c->physical_bits) - 1) & ~0x3fffffffull) | MTRR_VALID;
 }

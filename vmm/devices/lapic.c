@@ -25,7 +25,9 @@ static const uint32_t lvt_writable[LVT_COUNT] = {
 
 static enum lapic_mode mode_of(uint64_t base)
 {
-    return !(base & BASE_ENABLE) ? LAPIC_OFF : base & BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
+    if (!(base & BASE_ENABLE))
+        return LAPIC_OFF;
+    return base & BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
 }
 
 /* ---- ISR and IRR in the page: eight registers of 32 bits ---- */
@@ -59,11 +61,10 @@ static uint8_t highest_in(const struct lapic *l, unsigned first, int word)
 
 static int highest_of(const uint64_t bits[4])
 {
-    return bits[3]   ? 255 - __builtin_clzll(bits[3])
-           : bits[2] ? 191 - __builtin_clzll(bits[2])
-           : bits[1] ? 127 - __builtin_clzll(bits[1])
-           : bits[0] ? 63 - __builtin_clzll(bits[0])
-                     : 0;
+    for (int word = 3; word >= 0; word--)
+        if (bits[word] != 0)
+            return 64 * word + 63 - __builtin_clzll(bits[word]);
+    return 0;
 }
 
 /* ---- what serves the interrupts ---- */
@@ -71,7 +72,9 @@ static int highest_of(const uint64_t bits[4])
 static uint32_t processor_priority(const struct lapic *l)
 {
     uint32_t tpr = *reg_of(l, REG_TPR), class = l->serving & 0xf0;
-    return l->by_cpu ? *reg_of(l, REG_PPR) : (tpr & 0xf0) >= class ? tpr : class;
+    if (l->by_cpu)
+        return *reg_of(l, REG_PPR);
+    return (tpr & 0xf0) >= class ? tpr : class;
 }
 
 /* Has the kernel tell the CPU what stands in the page. */
@@ -136,7 +139,9 @@ static void show_request(struct lapic *l, uint8_t highest)
 /* The usual case: one vector, and nothing about it is new. */
 static bool take_one(struct lapic *l)
 {
-    unsigned word = lapic_posted(l, 3) ? 3 : lapic_posted(l, 2) ? 2 : lapic_posted(l, 1) ? 1 : 0;
+    unsigned word = 3;
+    while (word > 0 && lapic_posted(l, word) == 0)
+        word--;
     uint64_t bits = lapic_posted(l, word);
     for (unsigned i = 0; i < word; i++)
         if (lapic_posted(l, i))

@@ -91,8 +91,10 @@ void msix_config_written(struct msix *m, unsigned offset, unsigned size)
 
 static uint32_t word_at(const struct msix *m, uint64_t offset)
 {
+    if (offset >= MSIX_PBA + 8)
+        return 0;
     if (offset >= MSIX_PBA)
-        return offset < MSIX_PBA + 8 ? (uint32_t)(m->pending >> (offset & 4 ? 32 : 0)) : 0;
+        return (uint32_t)(m->pending >> (offset & 4) * 8);
     uint64_t vector = offset / 16;
     return vector < m->count ? m->table[vector][offset / 4 % MSIX_WORDS] : 0;
 }
@@ -102,7 +104,11 @@ static void set_word(struct msix *m, uint64_t offset, uint32_t value)
     uint64_t vector = offset / 16, word = offset / 4 % MSIX_WORDS;
     if (vector >= m->count) /* the pending bits, which are not for writing, are behind any */
         return;
-    m->table[vector][word] = word == MSIX_CONTROL ? value & ENTRY_MASKED : word == MSIX_ADDRESS ? value & ~3u : value;
+    if (word == MSIX_CONTROL)
+        value &= ENTRY_MASKED;
+    if (word == MSIX_ADDRESS)
+        value &= ~3u;
+    m->table[vector][word] = value;
 }
 
 /* Aligned accesses of 4 and 8 bytes; others are undefined (6.8.2): they read as zero and do nothing. */

@@ -83,7 +83,7 @@ enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kin
                                      .port = port,
                                      .memory = memory,
                                      .device = device};
-    uint32_t flags = io ? 1u : (wide ? 4u : 0u) | (prefetchable ? 8u : 0u);
+    uint32_t flags = (io ? 1u : 0u) | (wide ? 4u : 0u) | (prefetchable && !io ? 8u : 0u);
     uint64_t mask = ~(size - 1);
     unsigned at = CFG_BAR + 4 * index;
     put(f, at, 4, (uint32_t)address | flags);
@@ -201,7 +201,9 @@ static bool bar_wanted(const struct pci_function *f, unsigned index, uint64_t *b
     if (!(command & (bar->kind == PCI_BAR_IO ? COMMAND_IO : COMMAND_MEMORY)) || address == 0)
         return false;
     /* All ones is the sizing pattern, not a place. */
-    uint64_t last = bar->kind == PCI_BAR_IO ? 0xffff : bar->kind == PCI_BAR_MEM32 ? UINT32_MAX : UINT64_MAX;
+    static const uint64_t ends[] = {
+        [PCI_BAR_NONE] = 0, [PCI_BAR_IO] = 0xffff, [PCI_BAR_MEM32] = UINT32_MAX, [PCI_BAR_MEM64] = UINT64_MAX};
+    uint64_t last = ends[bar->kind];
     return address <= last && last - address > bar->size - 1;
 }
 

@@ -190,14 +190,20 @@ static void write_even(struct pic_chip *c, uint8_t value)
     }
 }
 
+/* The step that follows ICW3, or ICW2 where there is one chip: 0 when all has been written. */
+static uint8_t behind_icw3(const struct pic_chip *c)
+{
+    return c->icw4_needed ? 4 : 0;
+}
+
 static void write_odd(struct pic_chip *c, uint8_t value)
 {
     switch (c->icw_step) {
     case 2:
         c->base = value & 0xf8;
-        c->icw_step = c->single ? (c->icw4_needed ? 4 : 0) : 3;
+        c->icw_step = c->single ? behind_icw3(c) : 3;
         break;
-    case 3: /* how the chips are wired is fixed */ c->icw_step = c->icw4_needed ? 4 : 0; break;
+    case 3: /* how the chips are wired is fixed */ c->icw_step = behind_icw3(c); break;
     case 4:
         c->auto_eoi = value & ICW4_AEOI;
         c->special_nested = value & ICW4_SFNM;

@@ -119,8 +119,8 @@ static void adopt(struct rtc *rtc)
 {
     unsigned year = decode(rtc, rtc->ram[T_CENTURY]) % 100 * 100 + decode(rtc, rtc->ram[T_YEAR]) % 100;
     unsigned month = decode(rtc, rtc->ram[T_MONTH]), day = decode(rtc, rtc->ram[T_DAY]);
-    month = month < 1 ? 1 : month > 12 ? 12 : month;
-    day = day < 1 ? 1 : day > 31 ? 31 : day;
+    month = (unsigned)min_u64(max_u64(month, 1), 12);
+    day = (unsigned)min_u64(max_u64(day, 1), 31);
     rtc->base_seconds = days_of(year, month, day) * DAY + decode_hour(rtc, rtc->ram[T_HOUR]) * 3600 +
                         decode(rtc, rtc->ram[T_MINUTE]) % 60 * 60 + decode(rtc, rtc->ram[T_SECOND]) % 60;
     rtc->base_tick = rtc->clock->now;

@@ -135,7 +135,8 @@ struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s
 
     const struct mode mode = mode_of(s);
     bool pae = mode.levels == 3;
-    uint64_t table = pae ? s->cr3 & 0xffffffe0u : s->cr3 & (mode.entry_bytes == 4 ? 0xfffff000u : PTE_FRAME);
+    uint64_t base = mode.entry_bytes == 4 ? 0xfffff000u : PTE_FRAME; /* CR3's bits that are an address */
+    uint64_t table = s->cr3 & (pae ? 0xffffffe0u : base);
     uint64_t all = PTE_WRITE | PTE_USER;
     bool nx = false;
     struct {

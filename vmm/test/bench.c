@@ -22,8 +22,13 @@ static void page(void *device, uint64_t offset, unsigned size, bool is_write, ui
     (void)size;
     if (is_write && offset < BENCH_PAGE_DOORBELL)
         (void)sys_event_signal(doorbell, 1);
-    else if (!is_write)
-        *value = offset == 0x808 ? *boot_tsc : offset == 0x80c ? *boot_tsc >> 32 : BENCH_MAGIC;
+    if (is_write)
+        return;
+    switch (offset) {
+    case 0x808: *value = *boot_tsc; break;
+    case 0x80c: *value = *boot_tsc >> 32; break;
+    default: *value = BENCH_MAGIC; break;
+    }
 }
 
 enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event)

@@ -119,12 +119,16 @@ static uint64_t address(struct hostile *h)
 
 static uint64_t size_of_it(struct hostile *h)
 {
-    return once_in(h, 8) ? edge(h) : once_in(h, 4) ? SIZE_2M : PAGE_SIZE * below(h, 24);
+    if (once_in(h, 8))
+        return edge(h);
+    return once_in(h, 4) ? SIZE_2M : PAGE_SIZE * below(h, 24);
 }
 
 static uint64_t offset(struct hostile *h)
 {
-    return once_in(h, 8) ? edge(h) : once_in(h, 2) ? 0 : PAGE_SIZE * below(h, 600);
+    if (once_in(h, 8))
+        return edge(h);
+    return once_in(h, 2) ? 0 : PAGE_SIZE * below(h, 600);
 }
 
 /* What it would die of: its text, its data and stacks, what it shares with root. */
@@ -286,11 +290,20 @@ static struct syscall_result make_call(struct hostile *h, uint64_t call, const u
     return (struct syscall_result){(enum error)c.error, c.value};
 }
 
+static uint64_t stormy_call(struct hostile *h)
+{
+    if (once_in(h, 6))
+        return SYS_LOG;
+    if (once_in(h, 4))
+        return SYS_VCPU_KICK;
+    return once_in(h, 8) ? SYS_QUERY : SYS_EVENT_SIGNAL;
+}
+
 static void one_call(struct hostile *h, enum phase phase)
 {
     uint64_t x[6], call = once_in(h, 50) ? edge(h) : below(h, SYS_COUNT);
     if (phase == PHASE_STORM)
-        call = once_in(h, 6) ? SYS_LOG : once_in(h, 4) ? SYS_VCPU_KICK : once_in(h, 8) ? SYS_QUERY : SYS_EVENT_SIGNAL;
+        call = stormy_call(h);
     else if ((phase != PHASE_ANYTHING && changes_tables(call)) || (call == SYS_LOG && !once_in(h, 16)))
         call = SYS_EVENT_SIGNAL;
     choose(h, call, x);
