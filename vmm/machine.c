@@ -257,9 +257,9 @@ static enum error build_cpuid(struct vm *vm)
     if (error != OK)
         return error;
     struct cpuid_regs one, seven, sizes;
-    cpuid_lookup(&vm->cpuid, 0, 1, 0, 0, 0, &one);
-    cpuid_lookup(&vm->cpuid, 0, 7, 0, 0, 0, &seven);
-    cpuid_lookup(&vm->cpuid, 0, 0x80000008u, 0, 0, 0, &sizes);
+    one = cpuid_lookup(&vm->cpuid, 0, 1, 0, 0, 0);
+    seven = cpuid_lookup(&vm->cpuid, 0, 7, 0, 0, 0);
+    sizes = cpuid_lookup(&vm->cpuid, 0, 0x80000008u, 0, 0, 0);
     /* OSXSAVE (leaf 1, ecx 27) mirrors CR4, XSAVE (26) is the offer. */
     vm->cr4_allowed = cr4_allowed(one.ecx, one.edx, seven.ebx, seven.ecx);
     vm->physical_bits = (sizes.eax & 0xff) >= 32 && (sizes.eax & 0xff) <= 52 ? sizes.eax & 0xff : 36;
@@ -332,10 +332,11 @@ void machine_vcpu_init(struct vm *vm, unsigned index)
 {
     struct vm_vcpu *v = &vm->vcpu[index];
     struct cpuid_regs extended;
-    cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0, &extended);
+    extended = cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0);
     lapic_init(&v->lapic, &vm->apics, index, v->state, vm->boot->tsc_khz);
     lapic_firmware_state(&v->lapic);
-    msr_init(&v->msr, &machine_msr_ops, vm, v->state, index, vm->cpuid.intel, (uint8_t)vm->physical_bits);
+    msr_init(&v->msr, &machine_msr_ops, vm, v->state, index,
+             (struct msr_kind){vm->cpuid.intel, (uint8_t)vm->physical_bits});
     v->msr.nx = (extended.edx >> 20 & 1) != 0;
     v->pending = index != 0 ? PENDING_WAIT_SIPI : 0;
     v->state->tsc_offset = 0 - vm->boot_tsc; /* the guest's TSC starts near 0, the same on every vCPU */

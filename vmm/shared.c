@@ -70,8 +70,13 @@ static enum error init(void *state, const struct platform *p, unsigned number)
 {
     struct vm *vm = p->context;
     vm->shared[number] = state;
-    enum error error = ivshmem_init(state, p->pci, number, &p->boot->region[number],
-                                    (void *)(VMM_REGIONS_VA + number * VMM_REGION_STRIDE), &hooks, p->message, vm);
+    enum error error = ivshmem_init(
+        state, p->pci, number,
+        &(struct ivshmem_parts){.region = &p->boot->region[number],
+                                .memory = (void *)(VMM_REGIONS_VA + number * VMM_REGION_STRIDE),
+                                .hooks = &hooks,
+                                .deliver = p->message,
+                                .context = vm});
     if (error == OK)
         ivshmem_own_lock(state, p);
     return error;

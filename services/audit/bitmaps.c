@@ -47,7 +47,7 @@ static void open_bit(struct check *c, uint32_t msr, unsigned right)
             (when == YES || (when == BY_CPU && c->apic_by_cpu)))
             return;
     }
-    violation(c, AUDIT_MSR, 0, 0, msr, 0, right);
+    violation(c, (struct audit_violation){.kind = AUDIT_MSR, .where = msr, .at = right});
 }
 
 /* Calls `open` for each clear bit of a bitmap. */
@@ -75,7 +75,7 @@ static void amd_msr(struct check *c, uint32_t bit)
 
 static void amd_port(struct check *c, uint32_t bit)
 {
-    violation(c, AUDIT_PORT, 0, 0, bit, 0, 0);
+    violation(c, (struct audit_violation){.kind = AUDIT_PORT, .where = bit});
 }
 
 #define IOIO_AND_MSR (1u << 27 | 1u << 28) /* AMD APM vol. 2, table B-1: offset 0xc */
@@ -90,7 +90,8 @@ static void amd_vcpus(struct check *c)
         uint64_t hpa = hw != NULL ? LOOK(hw->vmcb_hpa) : 0;
         const struct vmcb *b = view_in_pool(c->view, hpa) ? view_physical(c->view, hpa, sizeof *b) : NULL;
         if (b == NULL) {
-            violation(c, AUDIT_OBJECT, f->who, 0, hpa, sizeof *b, 0);
+            violation(c,
+                      (struct audit_violation){.kind = AUDIT_OBJECT, .who = f->who, .where = hpa, .size = sizeof *b});
             continue;
         }
         uint64_t ports = LOOK(b->control.iopm), msrs = LOOK(b->control.msrpm);
@@ -101,12 +102,12 @@ static void amd_vcpus(struct check *c)
         }
         if ((LOOK(b->control.intercept1) & IOIO_AND_MSR) != IOIO_AND_MSR || !(LOOK(b->control.nested) & NP_ENABLE) ||
             LOOK(b->control.nested_cr3) != f->table || ports != iopm || msrs != msrpm)
-            violation(c, AUDIT_CONTROLS, f->who, 0, hpa, 0, 0);
+            violation(c, (struct audit_violation){.kind = AUDIT_CONTROLS, .who = f->who, .where = hpa});
         if (!first)
             continue;
         const void *p = view_physical(c->view, iopm, IOPM_BYTES), *m = view_physical(c->view, msrpm, MSRPM_BYTES);
         if (p == NULL || m == NULL) {
-            violation(c, AUDIT_CONTROLS, f->who, 0, hpa, 0, 0);
+            violation(c, (struct audit_violation){.kind = AUDIT_CONTROLS, .who = f->who, .where = hpa});
             continue;
         }
         clear_bits(c, p, IOPM_BYTES, amd_port);
@@ -120,7 +121,8 @@ static bool port_range(struct check *c, unsigned domain, uint32_t k, uint16_t *f
     const struct domain *d = c->domain[domain].d;
     const struct ports *ring0 = LOOK(d->ports[k]), *p = view_object(c->view, ring0, sizeof *p);
     if (p == NULL) {
-        violation(c, AUDIT_OBJECT, 0, 0, (uint64_t)(uintptr_t)ring0, sizeof *p, 0);
+        violation(
+            c, (struct audit_violation){.kind = AUDIT_OBJECT, .where = (uint64_t)(uintptr_t)ring0, .size = sizeof *p});
         return false;
     }
     *first = LOOK(p->first);
@@ -138,16 +140,21 @@ static void program_ports(struct check *c, unsigned domain, uint32_t k)
         return;
     const struct audit_service *s = service_of(c->boot, who);
     if (who != TAG_ROOT && (s == NULL || s->ports == 0))
-        violation(c, AUDIT_PROGRAM_PORTS, who, 0, first, 0, last);
+        violation(c, (struct audit_violation){.kind = AUDIT_PROGRAM_PORTS, .who = who, .where = first, .at = last});
     for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
         if (kept[i] >= first && kept[i] <= last)
-            violation(c, AUDIT_PROGRAM_PORTS, who, TAG_KERNEL, kept[i], 0, kept[i]);
+            violation(
+                c, (struct audit_violation){
+                       .kind = AUDIT_PROGRAM_PORTS, .who = who, .other = TAG_KERNEL, .where = kept[i], .at = kept[i]});
     for (unsigned i = 0; i < domain; i++) {
         uint32_t count = LOOK(c->domain[i].d->port_count);
         for (uint32_t n = 0; n < count && n < DOMAIN_PORTS_MAX; n++)
             if (port_range(c, i, n, &low, &high) && low <= last && first <= high)
-                violation(c, AUDIT_PROGRAM_PORTS, who, c->domain[i].who, low > first ? low : first, 0,
-                          high < last ? high : last);
+                violation(c, (struct audit_violation){.kind = AUDIT_PROGRAM_PORTS,
+                                                      .who = who,
+                                                      .other = c->domain[i].who,
+                                                      .where = low > first ? low : first,
+                                                      .at = high < last ? high : last});
     }
 }
 
@@ -169,6 +176,7 @@ void check_bitmaps(struct check *c)
         if (map != NULL)
             clear_bits(c, map, PAGE_SIZE, intel_msr);
         else if (c->vcpu_count != 0)
-            violation(c, AUDIT_OBJECT, 0, 0, (uint64_t)(uintptr_t)ring0, PAGE_SIZE, 0);
+            violation(c, (struct audit_violation){
+                             .kind = AUDIT_OBJECT, .where = (uint64_t)(uintptr_t)ring0, .size = PAGE_SIZE});
     }
 }

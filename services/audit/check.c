@@ -7,12 +7,11 @@
 #include "kernel/space.h"
 #include "lib/string.h"
 
-void violation(struct check *c, enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size,
-               uint64_t at)
+void violation(struct check *c, struct audit_violation v)
 {
     struct audit_answer *out = c->out;
     if (out->listed < AUDIT_VIOLATIONS_MAX)
-        out->violation[out->listed++] = (struct audit_violation){kind, who, other, 0, where, size, at};
+        out->violation[out->listed++] = v;
     out->violation_count++;
 }
 
@@ -28,7 +27,8 @@ static void found_ring0(void *context, const struct walk_run *run)
 static void strange(void *context, uint64_t table, uint64_t entry)
 {
     struct check *c = context;
-    violation(c, entry == 0 ? AUDIT_TABLE : AUDIT_ENTRY, c->who, 0, table, 0, entry);
+    violation(c, (struct audit_violation){
+                     .kind = entry == 0 ? AUDIT_TABLE : AUDIT_ENTRY, .who = c->who, .where = table, .at = entry});
 }
 
 static uint64_t physical(const struct check *c, const volatile void *ring0)
@@ -67,7 +67,8 @@ static void check_tables(struct check *c)
         const uint64_t *root = LOOK(f->d->tables.root), *top = view_object(c->view, root, PAGE_SIZE);
         for (unsigned k = 256; top != NULL && kernel_top != NULL && k < 512; k++)
             if (LOOK(top[k]) != LOOK(kernel_top[k])) {
-                violation(c, AUDIT_HALF, f->who, 0, physical(c, root), 0, k);
+                violation(c, (struct audit_violation){
+                                 .kind = AUDIT_HALF, .who = f->who, .where = physical(c, root), .at = k});
                 break;
             }
         walk_of(c, f->who, f->ring0, WALK_HOST, root, 256);

@@ -58,8 +58,8 @@ struct check {
     bool apic_by_cpu; /* of the MSR bitmap that is looked at */
 };
 
-void violation(struct check *c, enum audit_kind kind, uint32_t who, uint32_t other, uint64_t where, uint64_t size,
-               uint64_t at);
+/* Counts it, and lists it as long as there is room. */
+void violation(struct check *c, struct audit_violation v);
 
 /* The service that has this tag; NULL: none. */
 static inline const struct audit_service *service_of(const struct audit_boot *boot, uint32_t tag)

@@ -17,7 +17,7 @@ static const void *object(struct check *c, const volatile void *ring0, size_t si
 {
     const void *p = view_object(c->view, ring0, size);
     if (p == NULL)
-        violation(c, AUDIT_OBJECT, 0, 0, (uint64_t)(uintptr_t)ring0, size, 0);
+        violation(c, (struct audit_violation){.kind = AUDIT_OBJECT, .where = (uint64_t)(uintptr_t)ring0, .size = size});
     return p;
 }
 
@@ -26,7 +26,8 @@ static void take_range(struct check *c, const struct ledger_range *r)
     uint64_t base = LOOK(r->base.v), size = LOOK(r->size);
     uint64_t before = c->owned_count != 0 ? c->owned[c->owned_count - 1].end : 0;
     if (base < before || size == 0 || base + size <= base)
-        violation(c, AUDIT_TWO_OWNERS, LOOK(r->tag), 0, base, size, 0);
+        violation(c,
+                  (struct audit_violation){.kind = AUDIT_TWO_OWNERS, .who = LOOK(r->tag), .where = base, .size = size});
     else if (c->owned_count == OWNED_MAX)
         c->too_much = true;
     else

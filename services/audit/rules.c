@@ -124,9 +124,12 @@ void rule_reach(struct check *c, const struct walk_run *run)
     bool pool = view_in_pool(c->view, run->frame);
     if (c->walking != NULL) {
         if ((run->rights & WALK_USER) == 0)
-            violation(c, AUDIT_PRIVILEGE, c->who, 0, run->frame, run->size, run->at);
+            violation(
+                c, (struct audit_violation){
+                       .kind = AUDIT_PRIVILEGE, .who = c->who, .where = run->frame, .size = run->size, .at = run->at});
         if ((run->rights & (RIGHT_WRITE | RIGHT_EXEC)) == (RIGHT_WRITE | RIGHT_EXEC))
-            violation(c, AUDIT_WX, c->who, 0, run->frame, run->size, run->at);
+            violation(c, (struct audit_violation){
+                             .kind = AUDIT_WX, .who = c->who, .where = run->frame, .size = run->size, .at = run->at});
     }
     /* Where the pool's pages lie is chance, and no part of the state that is compared. */
     c->hash = mix(mix(mix(mix(c->hash, run->at), pool ? 0 : run->frame), run->size), run->rights);
@@ -139,15 +142,28 @@ void rule_reach(struct check *c, const struct walk_run *run)
         if (c->walking == NULL && (gap > at || (part > gap && !is_region(o->tag))))
             remember(c, at, part > gap && is_region(o->tag) ? gap : part);
         if (gap > at)
-            violation(c, AUDIT_OWNER, c->who, is_ram(c, at) ? 0 : TAG_KERNEL, at, gap - at,
-                      run->at + (at - run->frame));
+            violation(c, (struct audit_violation){.kind = AUDIT_OWNER,
+                                                  .who = c->who,
+                                                  .other = is_ram(c, at) ? 0 : TAG_KERNEL,
+                                                  .where = at,
+                                                  .size = gap - at,
+                                                  .at = run->at + (at - run->frame)});
         if (part > gap) {
             uint32_t may = allowed(c->boot, c->who, o->tag);
             if (may == 0 || (run->rights & (RW | RX) & ~may) != 0)
-                violation(c, may == 0 ? AUDIT_OWNER : AUDIT_RIGHTS, c->who, o->tag, gap, part - gap,
-                          run->at + (gap - run->frame));
+                violation(c, (struct audit_violation){.kind = may == 0 ? AUDIT_OWNER : AUDIT_RIGHTS,
+                                                      .who = c->who,
+                                                      .other = o->tag,
+                                                      .where = gap,
+                                                      .size = part - gap,
+                                                      .at = run->at + (gap - run->frame)});
             if (is_device(o->tag) != ((run->rights & WALK_DEVICE) != 0))
-                violation(c, AUDIT_MEMORY_TYPE, c->who, o->tag, gap, part - gap, run->at + (gap - run->frame));
+                violation(c, (struct audit_violation){.kind = AUDIT_MEMORY_TYPE,
+                                                      .who = c->who,
+                                                      .other = o->tag,
+                                                      .where = gap,
+                                                      .size = part - gap,
+                                                      .at = run->at + (gap - run->frame)});
         }
         at = part;
     }
@@ -161,7 +177,8 @@ void rule_device_memory(struct check *c)
             uint64_t low = max_u64(o->base, c->boot->ram[k].base);
             uint64_t high = min_u64(o->end, c->boot->ram[k].base + c->boot->ram[k].size);
             if (low < high)
-                violation(c, AUDIT_DEVICE_RAM, 0, o->tag, low, high - low, 0);
+                violation(c, (struct audit_violation){
+                                 .kind = AUDIT_DEVICE_RAM, .other = o->tag, .where = low, .size = high - low});
         }
     }
 }
@@ -169,9 +186,12 @@ void rule_device_memory(struct check *c)
 void rule_ring0(struct check *c, const struct walk_run *run)
 {
     if (run->rights & WALK_USER)
-        violation(c, AUDIT_PRIVILEGE, TAG_KERNEL, 0, run->frame, run->size, run->at);
+        violation(
+            c, (struct audit_violation){
+                   .kind = AUDIT_PRIVILEGE, .who = TAG_KERNEL, .where = run->frame, .size = run->size, .at = run->at});
     if ((run->rights & (RIGHT_WRITE | RIGHT_EXEC)) == (RIGHT_WRITE | RIGHT_EXEC))
-        violation(c, AUDIT_WX, TAG_KERNEL, 0, run->frame, run->size, run->at);
+        violation(c, (struct audit_violation){
+                         .kind = AUDIT_WX, .who = TAG_KERNEL, .where = run->frame, .size = run->size, .at = run->at});
     for (uint32_t i = 0; i < c->boot->ram_count && i < BOOT_RAM_MAX; i++) {
         uint64_t low = max_u64(run->frame, c->boot->ram[i].base);
         uint64_t high = min_u64(run->frame + run->size, c->boot->ram[i].base + c->boot->ram[i].size);
@@ -179,7 +199,12 @@ void rule_ring0(struct check *c, const struct walk_run *run)
             continue;
         unsigned k = first_behind(c, low);
         uint32_t owner = k < c->owned_count && c->owned[k].base <= low ? c->owned[k].tag : 0;
-        violation(c, AUDIT_RING0_REACHES, TAG_KERNEL, owner, low, high - low, run->at + (low - run->frame));
+        violation(c, (struct audit_violation){.kind = AUDIT_RING0_REACHES,
+                                              .who = TAG_KERNEL,
+                                              .other = owner,
+                                              .where = low,
+                                              .size = high - low,
+                                              .at = run->at + (low - run->frame)});
     }
 }
 
@@ -215,8 +240,11 @@ void rule_two_guests(struct check *c)
     sort(r, c->reached_count);
     for (unsigned i = 0, furthest = 0; i < c->reached_count; i++) {
         if (i != furthest && r[i].base < r[furthest].end && r[i].who != r[furthest].who)
-            violation(c, AUDIT_TWO_GUESTS, r[i].who, r[furthest].who, r[i].base,
-                      min_u64(r[i].end, r[furthest].end) - r[i].base, 0);
+            violation(c, (struct audit_violation){.kind = AUDIT_TWO_GUESTS,
+                                                  .who = r[i].who,
+                                                  .other = r[furthest].who,
+                                                  .where = r[i].base,
+                                                  .size = min_u64(r[i].end, r[furthest].end) - r[i].base});
         if (r[i].end > r[furthest].end)
             furthest = i;
     }

@@ -63,8 +63,7 @@ static void leaf(struct walk *w, uint64_t at, uint64_t frame, uint64_t size, uin
     *o = (struct walk_run){at, frame, size, rights};
 }
 
-static void table(struct walk *w, uint64_t hpa, unsigned level, uint64_t base, uint32_t up, unsigned first,
-                  unsigned end)
+static void table(struct walk *w, uint64_t hpa, unsigned level, uint64_t base, uint32_t up)
 {
     const struct view *v = w->view;
     uint64_t page = (hpa - v->pool_hpa) >> PAGE_SHIFT;
@@ -76,6 +75,7 @@ static void table(struct walk *w, uint64_t hpa, unsigned level, uint64_t base, u
     w->tables++;
     const uint64_t *entries = (const uint64_t *)(const void *)(v->pool + (page << PAGE_SHIFT));
     unsigned shift = PAGE_SHIFT + 9 * (level - 1);
+    unsigned first = level == 4 ? w->first : 0, end = level == 4 ? w->end : 512;
     for (unsigned i = first; i < end; i++) {
         uint64_t e = LOOK(entries[i]);
         uint32_t rights = e != 0 ? allows(w->format, e) : 0;
@@ -89,7 +89,7 @@ static void table(struct walk *w, uint64_t hpa, unsigned level, uint64_t base, u
         else if (level == 1 || (e & LARGE) != 0)
             leaf(w, at, e & FRAME_BITS & ~(BIT(shift) - 1), BIT(shift), (rights & up) | type_of(w->format, e, level));
         else
-            table(w, e & FRAME_BITS, level - 1, at, rights & up, 0, 512);
+            table(w, e & FRAME_BITS, level - 1, at, rights & up);
     }
 }
 
@@ -103,6 +103,8 @@ void walk_begin(struct walk *w)
 void walk_table(struct walk *w, enum walk_format format, uint64_t root, unsigned first, unsigned end)
 {
     w->format = format;
-    table(w, root, 4, 0, ~0u, first, end);
+    w->first = first;
+    w->end = end;
+    table(w, root, 4, 0, ~0u);
     close_run(w);
 }

@@ -33,7 +33,8 @@ struct walk {
     uint32_t tables, leaves;           /* met so far */
     uint64_t met[POOL_PAGES_MAX / 64]; /* pages of the pool that are tables of a walk so far, a bit each */
     struct walk_run open;              /* private */
-    enum walk_format format;           /* private */
+    enum walk_format format;           /* private: of the table that is walked, and its slots */
+    unsigned first, end;
 };
 
 /* The caller fills in view, found, strange, context. */

@@ -85,7 +85,11 @@ static void build(bool writable)
     refusal = OK;
     bus_init(&bus);
     assert_int_equal(pci_init(&pci, &bus, &irq), OK);
-    assert_int_equal(ivshmem_init(&s, &pci, 1, &region, memory, &hooks, deliver, &lines), OK);
+    assert_int_equal(
+        ivshmem_init(&s, &pci, 1,
+                     &(struct ivshmem_parts){
+                         .region = &region, .memory = memory, .hooks = &hooks, .deliver = deliver, .context = &lines}),
+        OK);
 }
 
 static int setup(void **state)

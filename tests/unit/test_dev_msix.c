@@ -4,7 +4,7 @@
 #include "dev_test.h"
 #include "vmm/devices/msix.h"
 
-#define AT    0xc0010000ull
+#define AT    (f.bar[1].base)
 #define DEVFN (1u << 3)
 #define COUNT 5u
 
@@ -61,10 +61,15 @@ static int setup(void **state)
     sent = 0;
     bus_init(&bus);
     assert_int_equal(pci_init(&pci, &bus, &irq), OK);
-    pci_function_init(&f, 0x1af4, 0x1110, 0x050000, 1, 0x1af4, 0x1100);
+    pci_function_init(&f, &(struct pci_identity){.vendor = 0x1af4,
+                                                 .device = 0x1110,
+                                                 .class_code = 0x050000,
+                                                 .revision = 1,
+                                                 .subsystem_vendor = 0x1af4,
+                                                 .subsystem = 0x1100});
     f.written = written;
     f.context = &msix;
-    assert_int_equal(msix_init(&msix, &f, 1, AT, COUNT, deliver, &lines), OK);
+    assert_int_equal(msix_init(&msix, &f, 1, COUNT, deliver, &lines), OK);
     f.config[4] |= 2;
     assert_int_equal(pci_add(&pci, &f, DEVFN, 0), OK);
     return 0;
@@ -85,11 +90,11 @@ static void test_capability(void **state)
     assert_int_equal(inl(&bus, 0xcfc), MSIX_PBA | 1);
     struct msix other;
     struct pci_function g = f;
-    assert_int_equal(msix_init(&other, &g, 0, 0, 0, deliver, NULL), E_ARG);
-    assert_int_equal(msix_init(&other, &g, 0, 0, MSIX_VECTORS_MAX + 1, deliver, NULL), E_ARG);
-    assert_int_equal(msix_init(&other, &g, 1, 0, 1, deliver, NULL), E_OVERLAP);
+    assert_int_equal(msix_init(&other, &g, 0, 0, deliver, NULL), E_ARG);
+    assert_int_equal(msix_init(&other, &g, 0, MSIX_VECTORS_MAX + 1, deliver, NULL), E_ARG);
+    assert_int_equal(msix_init(&other, &g, 1, 1, deliver, NULL), E_OVERLAP);
     g.capability_end = 250;
-    assert_int_equal(msix_init(&other, &g, 0, 0, 1, deliver, NULL), E_QUOTA);
+    assert_int_equal(msix_init(&other, &g, 0, 1, deliver, NULL), E_QUOTA);
 }
 
 static void test_messages(void **state)

@@ -68,11 +68,25 @@ static int setup(void **state)
     writes = port_calls = memory_calls = 0;
     bus_init(&bus);
     assert_int_equal(pci_init(&pci, &bus, &irq), OK);
-    pci_function_init(&f, 0x1af4, 0x1042, 0x018000, 1, 0x1af4, 2);
+    pci_function_init(&f, &(struct pci_identity){.vendor = 0x1af4,
+                                                 .device = 0x1042,
+                                                 .class_code = 0x018000,
+                                                 .revision = 1,
+                                                 .subsystem_vendor = 0x1af4,
+                                                 .subsystem = 2});
     f.written = on_written;
-    assert_int_equal(pci_bar_init(&f, 0, PCI_BAR_IO, false, 64, 0, on_port, NULL, &f), OK);
-    assert_int_equal(pci_bar_init(&f, 1, PCI_BAR_MEM32, false, 4096, 0, NULL, on_memory, &f), OK);
-    assert_int_equal(pci_bar_init(&f, 4, PCI_BAR_MEM64, true, 16384, 0, NULL, on_memory, &f), OK);
+    assert_int_equal(
+        pci_bar_init(&f, 0, 0, &(struct pci_bar){.kind = PCI_BAR_IO, .size = 64, .port = on_port, .device = &f}), OK);
+    assert_int_equal(
+        pci_bar_init(&f, 1, 0,
+                     &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = 4096, .memory = on_memory, .device = &f}),
+        OK);
+    assert_int_equal(
+        pci_bar_init(
+            &f, 4, 0,
+            &(struct pci_bar){
+                .kind = PCI_BAR_MEM64, .prefetchable = true, .size = 16384, .memory = on_memory, .device = &f}),
+        OK);
     return 0;
 }
 
@@ -181,13 +195,28 @@ static void bars(void **state)
 static void bad_descriptions(void **state)
 {
     (void)state;
-    assert_int_equal(pci_bar_init(&f, 6, PCI_BAR_IO, false, 64, 0, on_port, NULL, &f), E_ARG);
-    assert_int_equal(pci_bar_init(&f, 0, PCI_BAR_IO, false, 64, 0, on_port, NULL, &f), E_OVERLAP);
-    assert_int_equal(pci_bar_init(&f, 5, PCI_BAR_MEM32, false, 64, 0, NULL, on_memory, &f), E_OVERLAP);
-    assert_int_equal(pci_bar_init(&f, 2, PCI_BAR_MEM32, false, 65, 0, NULL, on_memory, &f), E_ARG);
-    assert_int_equal(pci_bar_init(&f, 2, PCI_BAR_MEM32, false, 8, 0, NULL, on_memory, &f), E_ARG);
-    assert_int_equal(pci_bar_init(&f, 2, PCI_BAR_MEM32, false, 4096, 0, on_port, NULL, &f), E_ARG);
-    assert_int_equal(pci_bar_init(&f, 3, PCI_BAR_MEM64, false, 4096, 0, NULL, on_memory, &f), E_OVERLAP);
+    assert_int_equal(
+        pci_bar_init(&f, 6, 0, &(struct pci_bar){.kind = PCI_BAR_IO, .size = 64, .port = on_port, .device = &f}),
+        E_ARG);
+    assert_int_equal(
+        pci_bar_init(&f, 0, 0, &(struct pci_bar){.kind = PCI_BAR_IO, .size = 64, .port = on_port, .device = &f}),
+        E_OVERLAP);
+    assert_int_equal(
+        pci_bar_init(&f, 5, 0, &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = 64, .memory = on_memory, .device = &f}),
+        E_OVERLAP);
+    assert_int_equal(
+        pci_bar_init(&f, 2, 0, &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = 65, .memory = on_memory, .device = &f}),
+        E_ARG);
+    assert_int_equal(
+        pci_bar_init(&f, 2, 0, &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = 8, .memory = on_memory, .device = &f}),
+        E_ARG);
+    assert_int_equal(
+        pci_bar_init(&f, 2, 0, &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = 4096, .port = on_port, .device = &f}),
+        E_ARG);
+    assert_int_equal(
+        pci_bar_init(&f, 3, 0,
+                     &(struct pci_bar){.kind = PCI_BAR_MEM64, .size = 4096, .memory = on_memory, .device = &f}),
+        E_OVERLAP);
     assert_int_equal(pci_add(&pci, &f, 0, 1), E_OVERLAP);
     assert_int_equal(pci_add(&pci, &f, 8, 5), E_ARG);
     assert_int_equal(pci_capability(&f, 9, NULL, NULL, 1), 0);
@@ -217,7 +246,9 @@ static void capabilities(void **state)
 static void intx(void **state)
 {
     (void)state;
-    pci_function_init(&g, 1, 2, 3, 4, 5, 6);
+    pci_function_init(
+        &g, &(struct pci_identity){
+                .vendor = 1, .device = 2, .class_code = 3, .revision = 4, .subsystem_vendor = 5, .subsystem = 6});
     assert_int_equal(pci_add(&pci, &f, 1 << 3, 1), OK);     /* slot 1 INTA: GSI 17 */
     assert_int_equal(pci_add(&pci, &g, 0 << 3 | 1, 2), OK); /* slot 0 INTB: GSI 17 */
     assert_int_equal(rd(0, 0x0c) >> 16 & 0x80, 0x80);       /* slot 0 is multi-function now */

@@ -198,14 +198,34 @@ static void addresses(void **unused)
     pci_window(&pci, 0x1000000000ull, 0x10000000);
     for (unsigned i = 0; i < 3; i++) {
         uint8_t devfn;
-        pci_function_init(&f[i], 1, 2, 3, 4, 5, 6);
-        assert_int_equal(pci_bar_init(&f[i], 0, PCI_BAR_MEM32, false, 512, PCI_ALLOCATE, NULL, nothing_memory, &f), OK);
-        assert_int_equal(pci_bar_init(&f[i], 1, PCI_BAR_MEM32, false, 0x10000, PCI_ALLOCATE, NULL, nothing_memory, &f),
+        pci_function_init(
+            &f[i],
+            &(struct pci_identity){
+                .vendor = 1, .device = 2, .class_code = 3, .revision = 4, .subsystem_vendor = 5, .subsystem = 6});
+        assert_int_equal(
+            pci_bar_init(&f[i], 0, PCI_ALLOCATE,
+                         &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = 512, .memory = nothing_memory, .device = &f}),
+            OK);
+        assert_int_equal(
+            pci_bar_init(
+                &f[i], 1, PCI_ALLOCATE,
+                &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = 0x10000, .memory = nothing_memory, .device = &f}),
+            OK);
+        assert_int_equal(pci_bar_init(&f[i], 2, PCI_ALLOCATE,
+                                      &(struct pci_bar){.kind = PCI_BAR_MEM64,
+                                                        .prefetchable = true,
+                                                        .size = 0x8000000,
+                                                        .memory = nothing_memory,
+                                                        .device = &f}),
                          OK);
-        assert_int_equal(pci_bar_init(&f[i], 2, PCI_BAR_MEM64, true, 0x8000000, PCI_ALLOCATE, NULL, nothing_memory, &f),
-                         OK);
-        assert_int_equal(pci_bar_init(&f[i], 4, PCI_BAR_IO, false, 128, PCI_ALLOCATE, nothing_port, NULL, &f), OK);
-        assert_int_equal(pci_bar_init(&f[i], 5, PCI_BAR_IO, false, 256, PCI_ALLOCATE, nothing_port, NULL, &f), OK);
+        assert_int_equal(
+            pci_bar_init(&f[i], 4, PCI_ALLOCATE,
+                         &(struct pci_bar){.kind = PCI_BAR_IO, .size = 128, .port = nothing_port, .device = &f}),
+            OK);
+        assert_int_equal(
+            pci_bar_init(&f[i], 5, PCI_ALLOCATE,
+                         &(struct pci_bar){.kind = PCI_BAR_IO, .size = 256, .port = nothing_port, .device = &f}),
+            OK);
         assert_int_equal(pci_place(PCI_KIND_DISK, 2 - i, &devfn), OK);
         assert_int_equal(pci_add(&pci, &f[i], devfn, 0), OK);
         uint32_t base = (uint32_t)(LAYOUT_PCI_MMIO_BASE + (10 - i) * LAYOUT_PCI_SLOT_BYTES);

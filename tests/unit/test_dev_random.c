@@ -73,8 +73,9 @@ static void attach(void)
     assert_int_equal(pic_init(&pic, &bus, NULL, NULL), OK);
     assert_int_equal(ioapic_init(&io, &bus, LAYOUT_IOAPIC_BASE, on_deliver, NULL), OK);
     assert_int_equal(pit_init(&pit, &bus, &clk, &irq), OK);
-    assert_int_equal(rtc_init(&rtc, &bus, &clk, &irq, 1700000000, 1ull << 30, 0), OK);
-    assert_int_equal(uart_init(&uart, &bus, 0x3f8, 4, &irq, on_write, NULL), OK);
+    assert_int_equal(rtc_init(&rtc, &bus, &clk, &irq, &(struct rtc_contents){1700000000, 1ull << 30, 0}), OK);
+    uart_make(&uart, &irq, on_write, NULL);
+    assert_int_equal(uart_place(&uart, &bus, 0x3f8, 4), OK);
     assert_int_equal(pci_init(&pci, &bus, &irq), OK);
     assert_int_equal(pm_init(&pm, &bus, &clk, &irq, &power), OK);
     assert_int_equal(kbd_init(&kbd, &bus, &power), OK);

@@ -17,7 +17,7 @@ static void boot(int64_t when)
     memset(&lines, 0, sizeof lines);
     clk = (struct clock){.now = 777, .khz = KHZ};
     bus_init(&bus);
-    assert_int_equal(rtc_init(&rtc, &bus, &clk, &irq, when, 512ull << 20, 3ull << 30), OK);
+    assert_int_equal(rtc_init(&rtc, &bus, &clk, &irq, &(struct rtc_contents){when, 512ull << 20, 3ull << 30}), OK);
 }
 
 static uint8_t rd(unsigned index)

@@ -29,7 +29,8 @@ static int setup(void **state)
     sunk = 0;
     room = sizeof sink;
     bus_init(&bus);
-    assert_int_equal(uart_init(&u, &bus, P, 4, &irq, on_write, NULL), OK);
+    uart_make(&u, &irq, on_write, NULL);
+    assert_int_equal(uart_place(&u, &bus, P, 4), OK);
     return 0;
 }
 

@@ -109,7 +109,12 @@ static unsigned shared_count(const struct vmm_boot *b)
 }
 static enum error shared_init(void *state, const struct platform *p, unsigned n)
 {
-    return ivshmem_init(state, p->pci, n, &p->boot->region[n], shared_page, &hooks, p->message, p->context);
+    return ivshmem_init(state, p->pci, n,
+                        &(struct ivshmem_parts){.region = &p->boot->region[n],
+                                                .memory = shared_page,
+                                                .hooks = &hooks,
+                                                .deliver = p->message,
+                                                .context = p->context});
 }
 static void shared_reset(void *state)
 {

@@ -62,7 +62,7 @@ static void the_host(void *context, uint32_t leaf, uint32_t subleaf, struct cpui
 static struct cpuid_regs ask(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf)
 {
     struct cpuid_regs r;
-    cpuid_lookup(t, vcpu, leaf, subleaf, 0, 1, &r);
+    r = cpuid_lookup(t, vcpu, leaf, subleaf, 0, 1);
     return r;
 }
 
@@ -191,28 +191,28 @@ static void xsave_follows_xcr0(void **state)
     struct cpuid_regs r;
     assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
     assert_int_equal(t.xcr0_allowed, 0xe7);
-    cpuid_lookup(&t, 0, 0xd, 0, 0, 3, &r);
+    r = cpuid_lookup(&t, 0, 0xd, 0, 0, 3);
     assert_int_equal(r.eax, 0xe7);
     assert_int_equal(r.ebx, 576);
     assert_int_equal(r.ecx, 2688);
     assert_int_equal(r.edx, 0);
-    cpuid_lookup(&t, 0, 0xd, 0, 0, 7, &r);
+    r = cpuid_lookup(&t, 0, 0xd, 0, 0, 7);
     assert_int_equal(r.ebx, 832);
-    cpuid_lookup(&t, 0, 0xd, 1, 0, 0xe7, &r);
+    r = cpuid_lookup(&t, 0, 0xd, 1, 0, 0xe7);
     assert_int_equal(r.eax & ~5u, 0); /* no XSAVEC, no XSAVES */
     assert_int_equal(r.ebx, 0);
-    cpuid_lookup(&t, 0, 0xd, 2, 0, 7, &r);
+    r = cpuid_lookup(&t, 0, 0xd, 2, 0, 7);
     assert_int_equal(r.eax, 256);
     assert_int_equal(r.ebx, 576);
     assert_int_equal(ask(&t, 0, 0xd, 3).eax, 0); /* MPX */
-    cpuid_lookup(&t, 0, 1, 0, 1u << 18, 1, &r);
+    r = cpuid_lookup(&t, 0, 1, 0, 1u << 18, 1);
     assert_true(bit(r.ecx, 27));
-    cpuid_lookup(&t, 0, 1, 0, 0, 1, &r);
+    r = cpuid_lookup(&t, 0, 1, 0, 0, 1);
     assert_false(bit(r.ecx, 27));
 
     assert_int_equal(cpuid_build(&t, plain, NULL, &q), OK);
     assert_int_equal(t.xcr0_allowed, 0);
-    cpuid_lookup(&t, 0, 1, 0, 1u << 18, 1, &r);
+    r = cpuid_lookup(&t, 0, 1, 0, 1u << 18, 1);
     assert_false(bit(r.ecx, 26) || bit(r.ecx, 27) || bit(r.ecx, 28)); /* AVX without XSAVE makes no sense */
     assert_int_equal(ask(&t, 0, 0xd, 0).eax, 0);
     assert_int_equal(ask(&t, 0, 0x80000008, 0).eax, 0x3024);

@@ -85,7 +85,7 @@ static void start(bool intel)
     now = 1000000;
     apic_calls = tsc_changes = logs = clock_calls = 0;
     accept = true;
-    msr_init(&cpu, &ops, &now, &page, 3, intel, 40);
+    msr_init(&cpu, &ops, &now, &page, 3, (struct msr_kind){intel, 40});
 }
 
 static uint64_t rd(uint32_t index)

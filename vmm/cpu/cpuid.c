@@ -378,39 +378,40 @@ static bool out_of_range(const struct cpuid_table *t, uint32_t leaf)
     return leaf > t->max_basic;
 }
 
-void cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
-                  uint64_t xcr0, struct cpuid_regs *out)
+struct cpuid_regs cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf,
+                               uint64_t cr4, uint64_t xcr0)
 {
-    *out = (struct cpuid_regs){0};
+    struct cpuid_regs out = {0};
     if (out_of_range(t, leaf)) {
         if (!t->intel)
-            return;
+            return out;
         leaf = t->max_basic;
     }
     const struct cpuid_entry *e = find(t, leaf, subleaf);
     if (e != NULL)
-        *out = e->regs;
+        out = e->regs;
     switch (leaf) {
     case 1:
-        out->ebx = (out->ebx & 0x00ffffffu) | vcpu << 24;
-        if ((out->ecx & L1_ECX_XSAVE) != 0 && (cr4 >> 18 & 1) != 0)
-            out->ecx |= L1_ECX_OSXSAVE;
+        out.ebx = (out.ebx & 0x00ffffffu) | vcpu << 24;
+        if ((out.ecx & L1_ECX_XSAVE) != 0 && (cr4 >> 18 & 1) != 0)
+            out.ecx |= L1_ECX_OSXSAVE;
         break;
     case 0xb:
-        out->edx = vcpu;
+        out.edx = vcpu;
         if (e == NULL)
-            out->ecx = subleaf & 0xffu;
+            out.ecx = subleaf & 0xffu;
         break;
     case 0xd:
         if (e != NULL && subleaf == 0)
-            out->ebx = standard_size(t, xcr0 & t->xcr0_allowed);
+            out.ebx = standard_size(t, xcr0 & t->xcr0_allowed);
         break;
     case EXTENDED + 0x1e:
         if (e != NULL) {
-            out->eax = vcpu;
-            out->ebx = vcpu & 0xffu;
+            out.eax = vcpu;
+            out.ebx = vcpu & 0xffu;
         }
         break;
     default: break;
     }
+    return out;
 }

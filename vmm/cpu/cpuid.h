@@ -62,7 +62,7 @@ bool cpuid_needs_state(uint32_t leaf);
 
 /* The monitor's own answer for any leaf, with the out-of-range rule of the vendor (Intel SDM vol. 2, CPUID: data of the
  * highest basic leaf; AMD: zeros). */
-void cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
-                  uint64_t xcr0, struct cpuid_regs *out);
+struct cpuid_regs cpuid_lookup(const struct cpuid_table *t, uint32_t vcpu, uint32_t leaf, uint32_t subleaf,
+                               uint64_t cr4, uint64_t xcr0);
 
 #endif

@@ -197,7 +197,7 @@ static void cpuid_exit(struct vm_vcpu *v)
     if (state && !exits_need(v, GROUP_CR))
         return;
     struct cpuid_regs r;
-    cpuid_lookup(&v->vm->cpuid, v->index, leaf, (uint32_t)s->gpr[GPR_RCX], state ? s->cr4 : 0, state ? s->xcr0 : 0, &r);
+    r = cpuid_lookup(&v->vm->cpuid, v->index, leaf, (uint32_t)s->gpr[GPR_RCX], state ? s->cr4 : 0, state ? s->xcr0 : 0);
     if (!exits_skip(v, s))
         return;
     s->gpr[GPR_RAX] = r.eax;

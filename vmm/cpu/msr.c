@@ -114,19 +114,19 @@ static bool eight_types(uint64_t value, bool with_uc_minus)
 }
 
 void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struct vcpu_state *state, uint32_t vcpu,
-              bool intel, uint8_t physical_bits)
+              struct msr_kind kind)
 {
     memset(c, 0, sizeof(*c));
     c->ops = ops;
     c->context = context;
     c->state = state;
     c->vcpu = vcpu;
-    c->intel = intel;
+    c->intel = kind.intel;
     c->nx = true;
-    c->physical_bits = (uint8_t)min_u64(max_u64(physical_bits, 36), 52);
+    c->physical_bits = (uint8_t)min_u64(max_u64(kind.physical_bits, 36), 52);
     c->misc_enable = MISC_FAST_STRINGS | MISC_NO_TRACING;
     c->hwcr = HWCR_TSC_FREQ;
-    c->bios_sign = intel ? 0x100000000ull : 0x01000065ull; /* a microcode revision: Intel's is in the upper half */
+    c->bios_sign = kind.intel ? 0x100000000ull : 0x01000065ull; /* a microcode revision: Intel's is in the upper half */
     /* As firmware leaves them: all memory write-back but the last GiB below 4 GiB (devices) and the hole below 1 MiB.
      * An operating system that finds the MTRRs off gives up the PAT with them. */
     c->mtrr_def = 0xc06;

@@ -51,9 +51,15 @@ struct msr_cpu {
     uint64_t hwcr, syscfg, bios_sign;
 };
 
+/* What the registers of a processor depend on. */
+struct msr_kind {
+    bool intel;
+    uint8_t physical_bits;
+};
+
 /* Power-on values. `state` is that vCPU's page. */
 void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struct vcpu_state *state, uint32_t vcpu,
-              bool intel, uint8_t physical_bits);
+              struct msr_kind kind);
 
 /* Saves or loads what the guest can tell of them beyond the state page. */
 void msr_fields(struct msr_cpu *c, struct stream *s);

@@ -174,29 +174,40 @@ bool ivshmem_at(const struct ivshmem *s, uint64_t gpa)
     return bar->mapped && gpa - bar->base < bar->size;
 }
 
-enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
-                        void *memory, const struct ivshmem_hooks *hooks, msix_deliver *deliver, void *context)
+enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct ivshmem_parts *parts)
 {
     memset(s, 0, sizeof *s);
-    s->region = region;
+    s->region = parts->region;
     s->index = index;
-    s->memory = memory;
-    s->hooks = hooks;
-    s->context = context;
+    s->memory = parts->memory;
+    s->hooks = parts->hooks;
+    s->context = parts->context;
     struct pci_function *f = &s->function;
-    pci_function_init(f, VENDOR, DEVICE, CLASS, REVISION, VENDOR, SUBSYSTEM);
+    pci_function_init(f, &(struct pci_identity){.vendor = VENDOR,
+                                                .device = DEVICE,
+                                                .class_code = CLASS,
+                                                .revision = REVISION,
+                                                .subsystem_vendor = VENDOR,
+                                                .subsystem = SUBSYSTEM});
     f->written = config_written;
     f->context = s;
-    enum error e = pci_bar_init(f, BAR_REGISTERS, PCI_BAR_MEM32, false, IVSHMEM_REGISTERS_BYTES, PCI_ALLOCATE, NULL,
-                                register_access, s);
+    enum error e = pci_bar_init(
+        f, BAR_REGISTERS, PCI_ALLOCATE,
+        &(struct pci_bar){
+            .kind = PCI_BAR_MEM32, .size = IVSHMEM_REGISTERS_BYTES, .memory = register_access, .device = s});
     if (e == OK)
-        e = msix_init(&s->msix, f, BAR_MSIX, PCI_ALLOCATE, VMM_REGION_VECTORS, deliver, context);
+        e = msix_init(&s->msix, f, BAR_MSIX, VMM_REGION_VECTORS, parts->deliver, parts->context);
     if (e == OK)
-        e = pci_bar_init(f, BAR_MEMORY, PCI_BAR_MEM64, true, region->size, PCI_ALLOCATE, NULL, memory_access, s);
+        e = pci_bar_init(f, BAR_MEMORY, PCI_ALLOCATE,
+                         &(struct pci_bar){.kind = PCI_BAR_MEM64,
+                                           .prefetchable = true,
+                                           .size = parts->region->size,
+                                           .memory = memory_access,
+                                           .device = s,
+                                           .appear = appear,
+                                           .disappear = disappear});
     if (e != OK)
         return e;
-    f->bar[BAR_MEMORY].appear = appear;
-    f->bar[BAR_MEMORY].disappear = disappear;
     f->config[CONFIG_COMMAND] |= COMMAND_MEMORY; /* as firmware leaves it: the region is there without a driver */
     uint8_t devfn;
     e = pci_place(PCI_KIND_SHARED, index, &devfn);

@@ -50,11 +50,19 @@ struct ivshmem {
     uint32_t waiting; /* by vector */
 };
 
-/* Puts it on the bus as the index-th of its kind. `region` and `memory` must stay. Errors: as of pci_place, pci_add,
+/* What one is made of. All that is pointed to must stay. */
+struct ivshmem_parts {
+    const struct vmm_region *region;
+    void *memory; /* where the monitor has it */
+    const struct ivshmem_hooks *hooks;
+    msix_deliver *deliver;
+    void *context; /* of hooks and deliver */
+};
+
+/* Puts it on the bus as the index-th of its kind. Errors: as of pci_place, pci_add,
  * pci_bar_init. */
-must_check enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index, const struct vmm_region *region,
-                                   void *memory, const struct ivshmem_hooks *hooks, msix_deliver *deliver,
-                                   void *context);
+must_check enum error ivshmem_init(struct ivshmem *s, struct pci *pci, unsigned index,
+                                   const struct ivshmem_parts *parts);
 /* From now on it has a lock of its own; without it, the VM's lock guards all. */
 void ivshmem_own_lock(struct ivshmem *s, const struct platform *platform);
 /* A peer has rung. */

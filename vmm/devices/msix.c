@@ -159,8 +159,8 @@ void msix_fields(struct msix *m, struct stream *s)
     STREAM_FIELD(s, m->pending);
 }
 
-enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint64_t address, unsigned count,
-                     msix_deliver *deliver, void *context)
+enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, unsigned count, msix_deliver *deliver,
+                     void *context)
 {
     if (count < 1 || count > MSIX_VECTORS_MAX)
         return E_ARG;
@@ -174,7 +174,9 @@ enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint6
     const uint8_t body[CAPABILITY_BYTES - 2] = {(uint8_t)(count - 1), 0, (uint8_t)bar, 0, 0, 0, (uint8_t)bar,
                                                 MSIX_PBA >> 8};
     const uint8_t writable[CAPABILITY_BYTES - 2] = {0, (CONTROL_MASKED | CONTROL_ON) >> 8};
-    enum error e = pci_bar_init(f, bar, PCI_BAR_MEM32, false, MSIX_BAR_BYTES, address, NULL, page_access, m);
+    enum error e = pci_bar_init(
+        f, bar, PCI_ALLOCATE,
+        &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = MSIX_BAR_BYTES, .memory = page_access, .device = m});
     if (e != OK)
         return e;
     m->capability = pci_capability(f, CAPABILITY_ID, body, writable, CAPABILITY_BYTES);

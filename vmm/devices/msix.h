@@ -40,9 +40,9 @@ struct msix {
     void *context;
 };
 
-/* Before pci_add, behind pci_function_init: adds the capability, and BAR `bar` (32 bits wide) at `address` for the
- * page. E_ARG: no such count or BAR; E_QUOTA: no room for the capability. */
-must_check enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, uint64_t address, unsigned count,
+/* Before pci_add, behind pci_function_init: adds the capability, and BAR `bar` (32 bits wide) for the page, at
+ * an address that pci_add finds. E_ARG: no such count or BAR; E_QUOTA: no room for the capability. */
+must_check enum error msix_init(struct msix *m, struct pci_function *f, unsigned bar, unsigned count,
                                 msix_deliver *deliver, void *context);
 bool msix_on(const struct msix *m);
 /* An interrupt for that vector. One that the function has not is ignored. */

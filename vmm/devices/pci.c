@@ -43,16 +43,15 @@ static void put(struct pci_function *f, unsigned offset, unsigned bytes, uint32_
         f->config[offset + i] = (uint8_t)(value >> (8 * i));
 }
 
-void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision,
-                       uint16_t subsystem_vendor, uint16_t subsystem)
+void pci_function_init(struct pci_function *f, const struct pci_identity *id)
 {
     memset(f, 0, sizeof *f);
-    put(f, CFG_VENDOR, 2, vendor);
-    put(f, CFG_DEVICE, 2, device);
-    put(f, CFG_REVISION, 1, revision);
-    put(f, CFG_CLASS, 3, class_code);
-    put(f, CFG_SUBSYSTEM, 2, subsystem_vendor);
-    put(f, CFG_SUBSYSTEM + 2, 2, subsystem);
+    put(f, CFG_VENDOR, 2, id->vendor);
+    put(f, CFG_DEVICE, 2, id->device);
+    put(f, CFG_REVISION, 1, id->revision);
+    put(f, CFG_CLASS, 3, id->class_code);
+    put(f, CFG_SUBSYSTEM, 2, id->subsystem_vendor);
+    put(f, CFG_SUBSYSTEM + 2, 2, id->subsystem);
     f->writable[CFG_COMMAND] = COMMAND_WRITABLE & 0xff;
     f->writable[CFG_COMMAND + 1] = COMMAND_WRITABLE >> 8;
     f->writable[0x0c] = 0xff; /* cache line size: only remembered */
@@ -60,9 +59,10 @@ void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device,
     f->capability_end = CFG_FREE;
 }
 
-enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable,
-                        uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory, void *device)
+enum error pci_bar_init(struct pci_function *f, unsigned index, uint64_t address, const struct pci_bar *bar)
 {
+    enum pci_bar_kind kind = bar->kind;
+    uint64_t size = bar->size;
     bool io = kind == PCI_BAR_IO, wide = kind == PCI_BAR_MEM64;
     if (index >= 6 || kind == PCI_BAR_NONE || kind == PCI_BAR_UPPER || (wide && index == 5))
         return E_ARG;
@@ -72,18 +72,14 @@ enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kin
     address = allocate ? 0 : address;
     if (size == 0 || (size & (size - 1)) || (address & (size - 1)))
         return E_ARG;
-    if (io ? (size < 4 || size > 256 || !port || address > 0xffff) : (size < 16 || !memory))
+    if (io ? (size < 4 || size > 256 || !bar->port || address > 0xffff) : (size < 16 || !bar->memory))
         return E_ARG;
     if (!io && !wide && (size > 0x80000000u || address > UINT32_MAX))
         return E_ARG;
-    f->bar[index] = (struct pci_bar){.kind = (uint8_t)kind,
-                                     .prefetchable = prefetchable,
-                                     .allocate = allocate,
-                                     .size = size,
-                                     .port = port,
-                                     .memory = memory,
-                                     .device = device};
-    uint32_t flags = (io ? 1u : 0u) | (wide ? 4u : 0u) | (prefetchable && !io ? 8u : 0u);
+    f->bar[index] = *bar;
+    f->bar[index].allocate = allocate;
+    f->bar[index].mapped = false;
+    uint32_t flags = (io ? 1u : 0u) | (wide ? 4u : 0u) | (bar->prefetchable && !io ? 8u : 0u);
     uint64_t mask = ~(size - 1);
     unsigned at = CFG_BAR + 4 * index;
     put(f, at, 4, (uint32_t)address | flags);
@@ -447,8 +443,16 @@ enum error pci_init(struct pci *pci, struct bus *bus, const struct irq_sink *irq
     pci->large_next = LAYOUT_PCI_LARGE;
     /* Ids on which no operating system hangs chipset-specific work: the generic PCIe host bridge of virtual machines,
      * and a bridge that is told by its class only. */
-    pci_function_init(&pci->host, 0x1b36, 0x0008, 0x060000, 0, 0x1af4, 0x1100);
-    pci_function_init(&pci->isa, 0x1b36, 0x0ff0, 0x060100, 0, 0x1af4, 0x1100);
+    pci_function_init(&pci->host, &(struct pci_identity){.vendor = 0x1b36,
+                                                         .device = 0x0008,
+                                                         .class_code = 0x060000,
+                                                         .subsystem_vendor = 0x1af4,
+                                                         .subsystem = 0x1100});
+    pci_function_init(&pci->isa, &(struct pci_identity){.vendor = 0x1b36,
+                                                        .device = 0x0ff0,
+                                                        .class_code = 0x060100,
+                                                        .subsystem_vendor = 0x1af4,
+                                                        .subsystem = 0x1100});
     enum error e = pci_add(pci, &pci->host, 0x00, 0);
     if (e == OK)
         e = pci_add(pci, &pci->isa, LAYOUT_SLOT_ISA << 3, 0);

@@ -84,16 +84,20 @@ void pci_window(struct pci *pci, uint64_t base, uint64_t size);
 /* Where the number-th device of a kind is: devfn. E_QUOTA: there are no more places for that kind. */
 enum pci_kind { PCI_KIND_SHARED, PCI_KIND_OTHER, PCI_KIND_DISK, PCI_KIND_NETWORK, PCI_KIND_PASSED, PCI_KINDS };
 must_check enum error pci_place(enum pci_kind kind, unsigned number, uint8_t *devfn);
+/* What a function says that it is. */
+struct pci_identity {
+    uint16_t vendor, device, subsystem_vendor, subsystem;
+    uint32_t class_code; /* 24 bits */
+    uint8_t revision;
+};
 /* Fills ids and class, makes the command register writable. */
-void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code /* 24 bits */,
-                       uint8_t revision, uint16_t subsystem_vendor, uint16_t subsystem);
-/* Before pci_add. size: power of two; memory >= 16, I/O 4..256. MEM64 takes index and index + 1. address: first value
- * (0: unassigned), or PCI_ALLOCATE: pci_add finds one, by the slot if the BAR is small (I/O; 32 bits wide and at most
- * 64 KiB), else in the order of adding, below 4 GiB or, if it is larger than 64 MiB, above RAM. Where there is no room
- * it stays unassigned. */
-must_check enum error pci_bar_init(struct pci_function *f, unsigned index, enum pci_bar_kind kind, bool prefetchable,
-                                   uint64_t size, uint64_t address, bus_port_handler port, bus_memory_handler memory,
-                                   void *device);
+void pci_function_init(struct pci_function *f, const struct pci_identity *id);
+/* Before pci_add. Of `bar`: kind, prefetchable, size, port or memory, device, and perhaps appear and disappear. size: a
+ * power of two; memory >= 16, I/O 4..256. MEM64 takes index and index + 1. address: first value (0: unassigned), or
+ * PCI_ALLOCATE: pci_add finds one, by the slot if the BAR is small (I/O; 32 bits wide and at most 64 KiB), else in the
+ * order of adding, below 4 GiB or, if it is larger than 64 MiB, above RAM. Where there is no room it stays unassigned.
+ */
+must_check enum error pci_bar_init(struct pci_function *f, unsigned index, uint64_t address, const struct pci_bar *bar);
 /* Before pci_add: an option ROM. size: a power of two from 2 KiB to 64 KiB; rom[0..size) must stay. It answers once the
  * guest has switched it on. */
 must_check enum error pci_rom_init(struct pci_function *f, const uint8_t *rom, uint64_t size);

@@ -284,15 +284,16 @@ static void reset(void *state)
 }
 
 enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
-                    int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes)
+                    const struct rtc_contents *contents)
 {
+    uint64_t low_bytes = contents->low_bytes, high_bytes = contents->high_bytes;
     memset(rtc, 0, sizeof *rtc);
     rtc->clock = clock;
     rtc->irq = *irq;
     rtc->to_32k = clock_to_cycles(clock->khz, 32768);
     rtc->from_32k = clock_to_ticks(clock->khz, 32768);
     rtc->base_tick = clock->now;
-    rtc->base_seconds = unix_seconds;
+    rtc->base_seconds = contents->unix_seconds;
     /* Memory sizes where PC firmware keeps them: KiB below 640 K, KiB from 1 M (at most 63 M), 64 KiB from 16 M, 64 KiB
      * from 4 G. */
     uint64_t above_1m = low_bytes > 0x100000 ? (low_bytes - 0x100000) >> 10 : 0;
@@ -314,7 +315,7 @@ static enum error init(void *state, const struct platform *p, unsigned number)
 {
     uint64_t low = guest_low_end(p->memory), total = guest_total(p->memory);
     (void)number;
-    return rtc_init(state, p->bus, p->clock, &p->irq, p->unix_seconds, low, total - low);
+    return rtc_init(state, p->bus, p->clock, &p->irq, &(struct rtc_contents){p->unix_seconds, low, total - low});
 }
 
 static void fields(void *state, struct stream *s)

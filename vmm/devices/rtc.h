@@ -29,10 +29,13 @@ struct rtc {
     struct irq_sink irq;
 };
 
-/* unix_seconds: the time at clock->now. low_bytes: RAM below LAYOUT_LOW_RAM_END; high_bytes: RAM above 4 GiB (for the
- * memory-size bytes). */
+/* What firmware has left in it. */
+struct rtc_contents {
+    int64_t unix_seconds;           /* the time at clock->now */
+    uint64_t low_bytes, high_bytes; /* RAM below LAYOUT_LOW_RAM_END and above 4 GiB, for the memory-size bytes */
+};
 must_check enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
-                               int64_t unix_seconds, uint64_t low_bytes, uint64_t high_bytes);
+                               const struct rtc_contents *contents);
 void rtc_advance(struct rtc *rtc);
 uint64_t rtc_next_event(const struct rtc *rtc); /* host TSC; CLOCK_NEVER */
 extern const struct device rtc_device;

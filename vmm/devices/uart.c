@@ -285,12 +285,10 @@ void uart_make(struct uart *u, const struct irq_sink *irq,
     uart_reset(u);
 }
 
-enum error uart_init(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi, const struct irq_sink *irq,
-                     size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context)
+enum error uart_place(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi)
 {
     if (base > 0xfff8)
         return E_ARG;
-    uart_make(u, irq, write, context);
     u->base = base;
     u->gsi = gsi;
     return bus_add_ports(bus, base, (uint16_t)(base + 7), 1, uart_port, u);
@@ -300,9 +298,9 @@ static enum error init(void *state, const struct platform *p, unsigned number)
 {
     struct uart *u = state;
     (void)number;
-    enum error error = uart_init(u, p->bus, LAYOUT_PORT_COM1, LAYOUT_IRQ_COM1, &p->irq, p->output, p->context);
+    uart_make(u, &p->irq, p->output, p->context);
     u->read = p->input;
-    return error;
+    return uart_place(u, p->bus, LAYOUT_PORT_COM1, LAYOUT_IRQ_COM1);
 }
 
 void uart_fields(struct uart *u, struct stream *s)

@@ -36,10 +36,10 @@ struct uart {
     void *context;
 };
 
-/* write == NULL: output is dropped. */
-must_check enum error uart_init(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi,
-                                const struct irq_sink *irq,
-                                size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context);
+/* Power-on state; write == NULL: output is dropped. Then uart_place puts it on the bus: ports base to base + 7. */
+void uart_make(struct uart *u, const struct irq_sink *irq,
+               size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context);
+must_check enum error uart_place(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi);
 size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t count); /* how many fitted; 0 in loopback */
 size_t uart_room(const struct uart *u);
 void uart_pump(struct uart *u);
@@ -47,9 +47,7 @@ void uart_pump(struct uart *u);
 void uart_take_input(struct uart *u);
 extern const struct device uart_device;
 
-/* For other devices with a serial port in them: one without a place on the bus, and its registers 0..7. */
-void uart_make(struct uart *u, const struct irq_sink *irq,
-               size_t (*write)(void *context, const uint8_t *bytes, size_t count), void *context);
+/* For other devices with a serial port in them, which uart_make has made: its registers 0..7. */
 void uart_access(struct uart *u, unsigned reg, unsigned size, bool is_write, uint32_t *value);
 void uart_reset(struct uart *u);
 void uart_fields(struct uart *u, struct stream *s);

@@ -65,37 +65,45 @@ static void move(const struct guest_cpu *c, uint64_t gpa, unsigned size, bool wr
     }
 }
 
-/* An access touches one page or two; both must be there before anything is done. */
+/* An access touches one page or two: `low` bytes are in the first. */
+struct places {
+    struct walk_result part[2];
+    unsigned low;
+};
+
+/* Both pages must be there before anything is done. */
 static enum verdict translate(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,
-                              struct walk_result part[2], unsigned *low, struct guest_fault *fault)
+                              struct places *places, struct guest_fault *fault)
 {
+    struct walk_result *part = places->part;
     uint32_t how = (write ? ACCESS_WRITE : 0) | (access_cpl(c->state) == 3 ? ACCESS_USER : 0);
     part[0] = walk(c->memory, c->state, linear, how);
     if (part[0].outcome != WALK_OK)
         return fault_of(&part[0], linear, fault);
-    *low = size <= part[0].left ? size : (unsigned)part[0].left;
-    if (*low == size)
+    unsigned low = size <= part[0].left ? size : (unsigned)part[0].left;
+    places->low = low;
+    if (low == size)
         return VERDICT_DONE;
-    part[1] = walk(c->memory, c->state, linear + *low, how);
-    return part[1].outcome == WALK_OK ? VERDICT_DONE : fault_of(&part[1], linear + *low, fault);
+    part[1] = walk(c->memory, c->state, linear + low, how);
+    return part[1].outcome == WALK_OK ? VERDICT_DONE : fault_of(&part[1], linear + low, fault);
 }
 
 enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,
                           struct guest_fault *fault)
 {
-    struct walk_result part[2];
-    unsigned low;
-    return translate(c, linear, size, write, part, &low, fault);
+    struct places places;
+    return translate(c, linear, size, write, &places, fault);
 }
 
 enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value,
                            struct guest_fault *fault)
 {
-    struct walk_result part[2];
-    unsigned low = 0;
-    enum verdict v = translate(c, linear, size, write, part, &low, fault);
+    struct places places;
+    enum verdict v = translate(c, linear, size, write, &places, fault);
     if (v != VERDICT_DONE)
         return v;
+    const struct walk_result *part = places.part;
+    unsigned low = places.low;
     uint64_t result = *value;
     move(c, part[0].gpa, low, write, &result);
     if (low < size) {

@@ -52,10 +52,11 @@ enum error refuse(struct loading *l, enum error e, const char *text, ...) print_
 /* Takes [base, base + size) of guest RAM below 4 GiB; refuses, naming `what`, if it is not RAM, is firmware's, or is
  * taken. */
 enum error take(struct loading *l, uint64_t base, uint64_t size, const char *what) must_check;
-/* The lowest (highest) free place within [min, max) aligned to `align` (a power of two), taken. */
-enum error take_low(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
+/* The lowest free place from `min` on, and below 4 GiB, aligned to `align` (a power of two), taken. */
+enum error take_low(struct loading *l, uint64_t size, uint64_t align, uint64_t min, const char *what,
                     uint64_t *base) must_check;
-enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
+/* The highest from 1 MiB on and below `max`. */
+enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t max, const char *what,
                      uint64_t *base) must_check;
 
 /* Takes a low place for the bytes and writes them. */

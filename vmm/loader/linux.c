@@ -102,7 +102,7 @@ static enum error place(struct loading *l, struct plan *p)
         p->base = preferred;
         return take(l, preferred, p->init_size, "the Linux kernel");
     }
-    return take_low(l, p->init_size, align, MIB, GUEST_LOW_RAM_MAX, "the Linux kernel", &p->base);
+    return take_low(l, p->init_size, align, MIB, "the Linux kernel", &p->base);
 }
 
 static enum error zero_page(struct loading *l, uint64_t cmdline, uint64_t initrd, uint64_t *base)
@@ -140,7 +140,7 @@ static enum error put_initrd(struct loading *l, uint64_t *base)
     if (l->r->module_count > 1)
         return refuse(l, E_ARG, "a Linux guest takes one module, its initrd; %u were given", l->r->module_count);
     uint64_t limit = (uint64_t)image_le32(&l->kernel, OFF_INITRD_MAX) + 1, size = l->r->module[0].size;
-    enum error e = take_high(l, size, PAGE, MIB, limit, "the initrd", base);
+    enum error e = take_high(l, size, PAGE, limit, "the initrd", base);
     return e != OK ? e : guest_write(l->m, *base, l->r->module[0].bytes, size);
 }
 

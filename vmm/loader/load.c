@@ -89,12 +89,9 @@ static enum error no_room(struct loading *l, uint64_t size, const char *what)
                   (unsigned long long)((size + KIB - 1) / KIB), (unsigned long long)(guest_total(l->m) / MIB));
 }
 
-enum error take_low(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
-                    uint64_t *base)
+enum error take_low(struct loading *l, uint64_t size, uint64_t align, uint64_t min, const char *what, uint64_t *base)
 {
-    uint64_t low = guest_low_end(l->m);
-    if (max > low)
-        max = low;
+    uint64_t max = min_u64(guest_low_end(l->m), GUEST_LOW_RAM_MAX);
     if (size == 0)
         size = 1;
     /* Every step goes past one taken range, so there are at most used_count + 1 steps. Addresses stay below 4 GiB. */
@@ -110,17 +107,14 @@ enum error take_low(struct loading *l, uint64_t size, uint64_t align, uint64_t m
     return no_room(l, size, what);
 }
 
-enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t min, uint64_t max, const char *what,
-                     uint64_t *base)
+enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t max, const char *what, uint64_t *base)
 {
-    uint64_t low = guest_low_end(l->m);
-    if (max > low)
-        max = low;
+    max = min_u64(max, guest_low_end(l->m));
     if (size == 0)
         size = 1;
     while (max >= size) {
         uint64_t at = (max - size) & ~(align - 1), start;
-        if (at < min)
+        if (at < MIB)
             break;
         if (conflict(l, at, size, &start) == 0) {
             *base = at;
@@ -134,14 +128,14 @@ enum error take_high(struct loading *l, uint64_t size, uint64_t align, uint64_t 
 enum error put_bytes(struct loading *l, const void *bytes, uint64_t size, uint64_t align, const char *what,
                      uint64_t *base)
 {
-    enum error e = take_low(l, size, align, PLACE_MIN, GUEST_LOW_RAM_MAX, what, base);
+    enum error e = take_low(l, size, align, PLACE_MIN, what, base);
     return e != OK ? e : guest_write(l->m, *base, bytes, size);
 }
 
 enum error put_string(struct loading *l, const char *first, const char *second, const char *what, uint64_t *base)
 {
     uint64_t a = first != NULL ? strlen(first) : 0, b = second != NULL ? strlen(second) : 0, gap = a != 0 && b != 0;
-    enum error e = take_low(l, a + gap + b + 1, 16, PLACE_MIN, GUEST_LOW_RAM_MAX, what, base);
+    enum error e = take_low(l, a + gap + b + 1, 16, PLACE_MIN, what, base);
     if (e == OK)
         e = guest_fill(l->m, *base, 0, a + gap + b + 1);
     if (e == OK && a != 0)
@@ -160,8 +154,7 @@ enum error put_modules(struct loading *l, uint64_t min, uint64_t base[VMM_MODULE
         char what[32];
         format(what, sizeof(what), "module %u", i + 1);
         /* Whole pages, so that a kernel which reclaims memory by pages does not free a neighbour. */
-        enum error e = take_low(l, (module->size + PAGE - 1) & ~(PAGE - 1), PAGE, min, GUEST_LOW_RAM_MAX, what,
-                                &base[i]);
+        enum error e = take_low(l, (module->size + PAGE - 1) & ~(PAGE - 1), PAGE, min, what, &base[i]);
         if (e == OK)
             e = guest_write(l->m, base[i], module->bytes, module->size);
         if (e != OK)

@@ -76,7 +76,7 @@ enum error start_long(struct loading *l, uint64_t entry)
         return e;
     /* PML4, one PDPT, four directories of 2 MiB pages: the first 4 GiB as they are. */
     uint64_t base;
-    e = take_low(l, 6 * PAGE, PAGE, PAGE, GUEST_LOW_RAM_MAX, "the first page tables", &base);
+    e = take_low(l, 6 * PAGE, PAGE, PAGE, "the first page tables", &base);
     if (e != OK)
         return e;
     static uint64_t table[6 * PAGE / 8]; /* one guest is loaded at a time */

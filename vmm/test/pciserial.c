@@ -132,13 +132,21 @@ static enum error init(void *state, const struct platform *p, unsigned number)
     uint8_t devfn;
     s->message = p->message;
     s->context = p->context;
-    pci_function_init(&s->function, VENDOR, DEVICE, CLASS, 1, SUBVENDOR, SUBSYSTEM);
+    pci_function_init(&s->function, &(struct pci_identity){.vendor = VENDOR,
+                                                           .device = DEVICE,
+                                                           .class_code = CLASS,
+                                                           .revision = 1,
+                                                           .subsystem_vendor = SUBVENDOR,
+                                                           .subsystem = SUBSYSTEM});
     uart_make(&s->uart, &irq, on_write, s);
     s->uart.read = on_read;
     fill_rom(s->rom);
-    enum error error = pci_bar_init(&s->function, 0, PCI_BAR_IO, false, PORT_BYTES, PCI_ALLOCATE, port, NULL, s);
+    enum error error = pci_bar_init(
+        &s->function, 0, PCI_ALLOCATE,
+        &(struct pci_bar){.kind = PCI_BAR_IO, .size = PORT_BYTES, .port = port, .device = s});
     if (error == OK)
-        error = pci_bar_init(&s->function, 1, PCI_BAR_MEM32, false, PAGE_BYTES, PCI_ALLOCATE, NULL, page, s);
+        error = pci_bar_init(&s->function, 1, PCI_ALLOCATE,
+                             &(struct pci_bar){.kind = PCI_BAR_MEM32, .size = PAGE_BYTES, .memory = page, .device = s});
     if (error == OK)
         error = pci_rom_init(&s->function, s->rom, ROM_BYTES);
     if (error == OK)
