@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import prose
+import shape as expressions
 
 RING0 = ('boot', 'arch', 'mm', 'kernel', 'vmx', 'svm', 'drivers')
 RING3 = ('vmm', 'services', 'lib', 'config')
@@ -231,6 +232,20 @@ def layout():
     return bad
 
 
+def shape():
+    """No `?:` inside another, but in tests, which make chances of them; no call with more than six arguments."""
+    texts = {}
+    for path in tracked('*.c', '*.h'):
+        with open(path, encoding='utf-8') as f:
+            texts[path] = f.read()
+    may = expressions.formats(texts.values())
+    bad = []
+    for path, text in texts.items():
+        if path.split('/')[0] not in RING0:
+            bad += expressions.shape(path, text, may, nesting=path.startswith('tests/'))
+    return bad
+
+
 def licences():
     """Each source file names its licence in its first two lines."""
     bad = []
@@ -245,6 +260,7 @@ def main():
     failed = 0
     for name, check in (
         ('layout', layout),
+        ('shape', shape),
         ('licences', licences),
         ('prose', prose.prose),
         ('words', lambda: prose.words(tracked)),
