@@ -94,26 +94,28 @@ enum error elf_read(struct elf *e, const void *bytes, uint64_t size, char *why, 
     return E_ARG;
 }
 
+/* Where a program header has its fields. */
+struct header_layout {
+    unsigned width; /* bytes of all but type and flags */
+    unsigned flags, offset, vaddr, paddr, file_size, mem_size, align;
+};
+static const struct header_layout layout32 = {
+    .width = 4, .flags = 24, .offset = 4, .vaddr = 8, .paddr = 12, .file_size = 16, .mem_size = 20, .align = 28};
+static const struct header_layout layout64 = {
+    .width = 8, .flags = 4, .offset = 8, .vaddr = 16, .paddr = 24, .file_size = 32, .mem_size = 40, .align = 48};
+
 struct elf_segment elf_segment(const struct elf *e, uint32_t index)
 {
     uint64_t at = e->ph_offset + (uint64_t)index * e->ph_size;
-    if (e->class64)
-        return (struct elf_segment){.type = (uint32_t)number(e, at, 4),
-                                    .flags = (uint32_t)number(e, at + 4, 4),
-                                    .offset = number(e, at + 8, 8),
-                                    .vaddr = number(e, at + 16, 8),
-                                    .paddr = number(e, at + 24, 8),
-                                    .file_size = number(e, at + 32, 8),
-                                    .mem_size = number(e, at + 40, 8),
-                                    .align = number(e, at + 48, 8)};
+    const struct header_layout *l = e->class64 ? &layout64 : &layout32;
     return (struct elf_segment){.type = (uint32_t)number(e, at, 4),
-                                .flags = (uint32_t)number(e, at + 24, 4),
-                                .offset = number(e, at + 4, 4),
-                                .vaddr = number(e, at + 8, 4),
-                                .paddr = number(e, at + 12, 4),
-                                .file_size = number(e, at + 16, 4),
-                                .mem_size = number(e, at + 20, 4),
-                                .align = number(e, at + 28, 4)};
+                                .flags = (uint32_t)number(e, at + l->flags, 4),
+                                .offset = number(e, at + l->offset, l->width),
+                                .vaddr = number(e, at + l->vaddr, l->width),
+                                .paddr = number(e, at + l->paddr, l->width),
+                                .file_size = number(e, at + l->file_size, l->width),
+                                .mem_size = number(e, at + l->mem_size, l->width),
+                                .align = number(e, at + l->align, l->width)};
 }
 
 enum error elf_check(const struct elf *e, const struct elf_segment *s, uint32_t index, char *why, size_t why_size)

@@ -15,43 +15,28 @@ import tables  # noqa: E402
 
 pytestmark = pytest.mark.qemu
 
-FIRST = '''mullion> accounts
-accounts: cpu 0 tsc 1000000
-accounts: cpu 0 idle 700000
-accounts: cpu 0 kernel 100000
-accounts: cpu 0 gone 0
-accounts: cpu 0 service root 150000
-accounts: cpu 0 service console 50000
-[web] accounts: cpu 0 idle 5
-accounts: cpu 1 tsc 1000100
-accounts: cpu 1 idle 400000
-accounts: cpu 1 kernel 100
-accounts: cpu 1 gone 0
-accounts: cpu 1 guest web devices 100000
-accounts: cpu 1 guest web vcpu 0 250000
-accounts: cpu 1 guest web vcpu 0 guest 200000
-accounts: cpu 1 guest web vcpu 0 exit start 40000
-accounts: cpu 1 guest web vcpu 0 exit port 10000
-accounts: cpu 1 guest vcpu vcpu 1 250000
-mullion> '''
-SECOND = '''accounts: cpu 0 tsc 3000000
-accounts: cpu 0 idle 2600000
-accounts: cpu 0 kernel 120000
-accounts: cpu 0 gone 0
-accounts: cpu 0 service root 200000
-accounts: cpu 0 service console 80000
-accounts: cpu 1 tsc 3000100
-accounts: cpu 1 idle 900000
-accounts: cpu 1 kernel 100
-accounts: cpu 1 gone 260000
-accounts: cpu 1 guest web devices 139000
-accounts: cpu 1 guest web vcpu 0 750000
-accounts: cpu 1 guest web vcpu 0 guest 690000
-accounts: cpu 1 guest web vcpu 0 exit start 40000
-accounts: cpu 1 guest web vcpu 0 exit port 12000
-accounts: cpu 1 guest web vcpu 0 exit cr-write 8000
-accounts: cpu 1 guest new vcpu 0 950000
-'''
+
+
+def lines(cpu, figures):
+    """The lines of `accounts` for one CPU."""
+    return ''.join(f'accounts: cpu {cpu} {figure.strip()}\n' for figure in figures.split(','))
+
+
+FIRST = (
+    'mullion> accounts\n'
+    + lines(0, 'tsc 1000000, idle 700000, kernel 100000, gone 0, service root 150000, service console 50000')
+    + '[web] accounts: cpu 0 idle 5\n'
+    + lines(1, 'tsc 1000100, idle 400000, kernel 100, gone 0, guest web devices 100000, guest web vcpu 0 250000')
+    + lines(1, 'guest web vcpu 0 guest 200000, guest web vcpu 0 exit start 40000, guest web vcpu 0 exit port 10000')
+    + lines(1, 'guest vcpu vcpu 1 250000')
+    + 'mullion> '
+)
+SECOND = (
+    lines(0, 'tsc 3000000, idle 2600000, kernel 120000, gone 0, service root 200000, service console 80000')
+    + lines(1, 'tsc 3000100, idle 900000, kernel 100, gone 260000, guest web devices 139000, guest web vcpu 0 750000')
+    + lines(1, 'guest web vcpu 0 guest 690000, guest web vcpu 0 exit start 40000, guest web vcpu 0 exit port 12000')
+    + lines(1, 'guest web vcpu 0 exit cr-write 8000, guest new vcpu 0 950000')
+)
 
 
 def test_accounts_are_read():

@@ -25,7 +25,7 @@ static int setup(void **state)
 static void run(uint64_t cycles)
 {
     clk.now += cycles * CYCLE;
-    pit_advance(&pit);
+    pit_device.advance(&pit);
 }
 
 static uint16_t read16(unsigned n)
@@ -105,18 +105,18 @@ static void gate(void **state)
 static void periodic(void **state)
 {
     (void)state;
-    assert_int_equal(pit_next_event(&pit), CLOCK_NEVER);
+    assert_int_equal(pit_device.next_event(&pit), CLOCK_NEVER);
     outb(&bus, 0x43, 0x34); /* mode 2, 250 Hz as a kernel would */
     outb(&bus, 0x40, 4773 & 0xff);
     outb(&bus, 0x40, 4773 >> 8);
     uint64_t start = clk.now;
     for (unsigned i = 1; i <= 10; i++) {
-        assert_int_equal(pit_next_event(&pit), start + i * 4773 * CYCLE);
-        clk.now = pit_next_event(&pit) - 1;
-        pit_advance(&pit);
+        assert_int_equal(pit_device.next_event(&pit), start + i * 4773 * CYCLE);
+        clk.now = pit_device.next_event(&pit) - 1;
+        pit_device.advance(&pit);
         assert_int_equal(lines.rises[0], i - 1);
         clk.now++;
-        pit_advance(&pit);
+        pit_device.advance(&pit);
         assert_int_equal(lines.rises[0], i);
     }
     run(4773 * 7); /* missed ones are not replayed */
@@ -141,18 +141,18 @@ static void periodic(void **state)
     outb(&bus, 0x40, 0);
     outb(&bus, 0x40, 0);
     assert_false(lines.level[0]);
-    assert_int_equal(pit_next_event(&pit), clk.now + 65536 * CYCLE);
+    assert_int_equal(pit_device.next_event(&pit), clk.now + 65536 * CYCLE);
     run(65536);
     assert_int_equal(lines.rises[0], 12);
-    assert_int_equal(pit_next_event(&pit), CLOCK_NEVER);
+    assert_int_equal(pit_device.next_event(&pit), CLOCK_NEVER);
     /* one-shot, mode 4 */
     outb(&bus, 0x43, 0x38);
     outb(&bus, 0x40, 0xe8);
     outb(&bus, 0x40, 0x03);
-    assert_int_equal(pit_next_event(&pit), clk.now + 1000 * CYCLE);
+    assert_int_equal(pit_device.next_event(&pit), clk.now + 1000 * CYCLE);
     run(1000);
     assert_int_equal(lines.rises[0], 13);
-    assert_int_equal(pit_next_event(&pit), CLOCK_NEVER);
+    assert_int_equal(pit_device.next_event(&pit), CLOCK_NEVER);
 }
 
 static void odd_requests(void **state)
@@ -163,7 +163,7 @@ static void odd_requests(void **state)
     outb(&bus, 0x40, 1);
     run(2);
     unsigned before = lines.rises[0];
-    assert_true(pit_next_event(&pit) >= clk.now + KHZ / 10 - 1);
+    assert_true(pit_device.next_event(&pit) >= clk.now + KHZ / 10 - 1);
     run(1);
     assert_int_equal(lines.rises[0], before);
     /* BCD */
@@ -185,7 +185,7 @@ static void odd_requests(void **state)
             outb(&bus, 0x61, control & 1);
             run(control * 131 + 1);
             (void)read16(n);
-            assert_true(pit_next_event(&pit) > clk.now);
+            assert_true(pit_device.next_event(&pit) > clk.now);
         }
     assert_int_equal(inb(&bus, 0x43), 0xff);
 }

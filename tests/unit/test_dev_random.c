@@ -120,11 +120,11 @@ static void random_touches(void **state)
     for (unsigned i = 0; i < 600000; i++) {
         touch();
         clk.now += rnd() % 16 ? rnd() % 5000 : rnd();
-        pit_advance(&pit);
-        rtc_advance(&rtc);
+        pit_device.advance(&pit);
+        rtc_device.advance(&rtc);
         pm_advance(&pm);
-        assert_true(pit_next_event(&pit) > clk.now);
-        assert_true(rtc_next_event(&rtc) > clk.now);
+        assert_true(pit_device.next_event(&pit) > clk.now);
+        assert_true(rtc_device.next_event(&rtc) > clk.now);
         assert_true(pm_next_event(&pm) > clk.now);
         for (unsigned c = 0; c < CPUS; c++) {
             uint8_t sipi;

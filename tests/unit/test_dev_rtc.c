@@ -123,14 +123,14 @@ static void interrupts(void **state)
 {
     (void)state;
     boot(1000000000); /* 01:46:40 */
-    assert_int_equal(rtc_next_event(&rtc), CLOCK_NEVER);
+    assert_int_equal(rtc_device.next_event(&rtc), CLOCK_NEVER);
     /* update-ended */
     wr(0xb, 0x12);
-    assert_in_range(rtc_next_event(&rtc), 777 + SECOND, 777 + SECOND + 1);
-    clk.now = rtc_next_event(&rtc);
-    rtc_advance(&rtc);
+    assert_in_range(rtc_device.next_event(&rtc), 777 + SECOND, 777 + SECOND + 1);
+    clk.now = rtc_device.next_event(&rtc);
+    rtc_device.advance(&rtc);
     assert_true(lines.level[8]);
-    assert_int_equal(rtc_next_event(&rtc), CLOCK_NEVER);
+    assert_int_equal(rtc_device.next_event(&rtc), CLOCK_NEVER);
     assert_int_equal(rd(0xc) & 0xb0, 0x90); /* the periodic flag rises too, as on the chip */
     assert_false(lines.level[8]);
     assert_int_equal(rd(0xc), 0x00);
@@ -139,21 +139,21 @@ static void interrupts(void **state)
     wr(1, 0x45), wr(3, 0x46), wr(5, 0x01);
     unsigned events = 0;
     while (!lines.level[8] && events++ < 10) {
-        clk.now = rtc_next_event(&rtc);
-        rtc_advance(&rtc);
+        clk.now = rtc_device.next_event(&rtc);
+        rtc_device.advance(&rtc);
     }
     assert_int_equal(events, 4);
     assert_int_equal(rd(0xc) & 0xb0, 0xb0);
     wr(3, 0xff), wr(5, 0xc0);
     clk.now += 59 * SECOND;
-    rtc_advance(&rtc);
+    rtc_device.advance(&rtc);
     assert_false(lines.level[8]);
     clk.now += SECOND;
-    rtc_advance(&rtc);
+    rtc_device.advance(&rtc);
     assert_true(lines.level[8]);
     (void)rd(0xc);
     clk.now += 400 * 86400 * SECOND; /* a long sleep */
-    rtc_advance(&rtc);
+    rtc_device.advance(&rtc);
     assert_true(lines.level[8]);
     (void)rd(0xc);
     /* periodic at 1024 Hz */
@@ -162,15 +162,15 @@ static void interrupts(void **state)
     unsigned before = lines.rises[8];
     uint64_t start = clk.now;
     for (unsigned i = 0; i < 1024; i++) {
-        clk.now = rtc_next_event(&rtc);
-        rtc_advance(&rtc);
+        clk.now = rtc_device.next_event(&rtc);
+        rtc_device.advance(&rtc);
         assert_int_equal(rd(0xc) & 0xc0, 0xc0);
     }
     assert_int_equal(lines.rises[8] - before, 1024);
     assert_in_range(clk.now - start, SECOND - SECOND / 1000, SECOND + SECOND / 1000);
     wr(0xa, 0x20);
     wr(0xb, 0x42);
-    assert_int_equal(rtc_next_event(&rtc), CLOCK_NEVER);
+    assert_int_equal(rtc_device.next_event(&rtc), CLOCK_NEVER);
 }
 
 static void cmos(void **state)

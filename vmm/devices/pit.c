@@ -77,8 +77,9 @@ static uint64_t rises(const struct pit_channel *c, uint64_t now)
     return c->mode == 2 || c->mode == 3 ? e / c->reload : e >= c->reload;
 }
 
-void pit_advance(struct pit *pit)
+static void advance(void *state)
 {
+    struct pit *pit = state;
     const struct pit_channel *c = &pit->channel[0];
     uint64_t now = cycles_now(pit);
     if (now <= pit->irq_seen || clock_since(pit->not_before, pit->clock->now) > 0)
@@ -91,8 +92,9 @@ void pit_advance(struct pit *pit)
     pit->irq_seen = now;
 }
 
-uint64_t pit_next_event(const struct pit *pit)
+static uint64_t next_event(const void *state)
 {
+    const struct pit *pit = state;
     const struct pit_channel *c = &pit->channel[0];
     if (!c->loaded || c->mode == 1 || c->mode == 5)
         return CLOCK_NEVER;
@@ -239,7 +241,7 @@ static void count_port(void *device, uint16_t port, unsigned size, bool is_write
     struct pit *pit = device;
     unsigned n = port & 3;
     (void)size;
-    pit_advance(pit);
+    advance(pit);
     if (n == 3) {
         if (is_write)
             write_control(pit, (uint8_t)*value);
@@ -337,16 +339,6 @@ static bool valid(const void *state)
             return false;
     }
     return true;
-}
-
-static uint64_t next_event(const void *state)
-{
-    return pit_next_event(state);
-}
-
-static void advance(void *state)
-{
-    pit_advance(state);
 }
 
 const struct device pit_device = {.name = "PIT",

@@ -3,8 +3,8 @@
  * The 8254 interval timer and port 0x61 (Intel 8254 data sheet). Computed from the clock, nothing ticks. Lock: the
  * VM's.
  *
- * Channel 0's rising output is GSI 0: one pulse per pit_advance however many periods have passed (missed ticks are not
- * replayed).
+ * Channel 0's rising output is GSI 0: one pulse by the row's `advance`, however many periods have passed (missed ticks
+ * are not replayed).
  */
 #ifndef VMM_DEVICES_PIT_H
 #define VMM_DEVICES_PIT_H
@@ -47,8 +47,6 @@ struct pit {
 };
 
 must_check enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock, const struct irq_sink *irq);
-void pit_advance(struct pit *pit);              /* to clock->now */
-uint64_t pit_next_event(const struct pit *pit); /* host TSC; CLOCK_NEVER */
 extern const struct device pit_device;
 
 #endif

@@ -153,8 +153,9 @@ static void update_line(struct rtc *rtc)
     }
 }
 
-void rtc_advance(struct rtc *rtc)
+static void advance(void *state)
 {
+    struct rtc *rtc = state;
     uint64_t now = cycles(rtc);
     unsigned period = period_cycles(rtc);
     if (period && now / period > rtc->periodic_seen / period)
@@ -174,8 +175,9 @@ void rtc_advance(struct rtc *rtc)
     update_line(rtc);
 }
 
-uint64_t rtc_next_event(const struct rtc *rtc)
+static uint64_t next_event(const void *state)
 {
+    const struct rtc *rtc = state;
     uint64_t next = UINT64_MAX;
     unsigned period = period_cycles(rtc);
     if (rtc->line)
@@ -256,7 +258,7 @@ static void rtc_port(void *device, uint16_t port, unsigned size, bool is_write, 
             rtc->index = (uint8_t)*value & 0x7f;
         return; /* the index cannot be read: all ones */
     }
-    rtc_advance(rtc);
+    advance(rtc);
     if (is_write)
         write_byte(rtc, (uint8_t)*value);
     else
@@ -337,16 +339,6 @@ static bool valid(const void *state)
 {
     const struct rtc *rtc = state;
     return rtc->index < sizeof rtc->ram && rtc->base_seconds > -SECONDS_MAX && rtc->base_seconds < SECONDS_MAX;
-}
-
-static uint64_t next_event(const void *state)
-{
-    return rtc_next_event(state);
-}
-
-static void advance(void *state)
-{
-    rtc_advance(state);
 }
 
 const struct device rtc_device = {.name = "RTC",

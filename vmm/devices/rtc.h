@@ -36,8 +36,6 @@ struct rtc_contents {
 };
 must_check enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
                                const struct rtc_contents *contents);
-void rtc_advance(struct rtc *rtc);
-uint64_t rtc_next_event(const struct rtc *rtc); /* host TSC; CLOCK_NEVER */
 extern const struct device rtc_device;
 
 #endif
