@@ -131,6 +131,13 @@ static void section_head(struct config_parser *p, struct span s)
 static void unknown_key(struct config_parser *p, struct span name)
 {
     char names[320];
+    const struct config_key *key;
+    for (unsigned k = 0; (key = config_key_at(k)) != NULL; k++)
+        if (key->section == p->section && key->was != NULL && span_is(name, key->was)) {
+            config_bad(p, "the key '%s' is called '%s' now; '%s = %s' is allowed", key->was, key->name, key->name,
+                       key->form);
+            return;
+        }
     config_key_names(p->section, names, sizeof names);
     config_bad(p, "unknown key '%s'; in %s these are allowed: %s", config_quote(name).text,
                p->section == IN_HOST ? "[host]" : "[guest ...]", names);

@@ -50,8 +50,8 @@ struct config_machine {
     const struct config_module *module;
 };
 
-/* One item of a guest's `shared`. */
-struct config_shared {
+/* One item of a guest's `shared-memory`. */
+struct config_region_use {
     char name[CONFIG_NAME_MAX];
     uint64_t size; /* bytes, a power of two */
     bool writable;
@@ -75,7 +75,7 @@ struct config_guest {
     unsigned cpu_count;          /* vCPUs */
     uint16_t cpu[VMM_VCPUS_MAX]; /* vCPU i runs on cpu[i] */
     struct cpuset cpus;          /* the same CPUs as a set */
-    bool shared;                 /* one vCPU on a shared CPU, with: */
+    bool has_share;              /* one vCPU with a share of its CPU: */
     unsigned percent;
     uint32_t period_us;
     bool borrow;                              /* it may use the CPU beyond its share while that would be idle */
@@ -88,7 +88,7 @@ struct config_guest {
     bool autostart;
     struct vmm_options options; /* for its monitor alone; root copies it whole */
     unsigned region_count;      /* memory shared with other guests */
-    struct config_shared region[VMM_REGIONS_MAX];
+    struct config_region_use region[VMM_REGIONS_MAX];
 };
 
 struct config {

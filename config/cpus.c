@@ -158,7 +158,7 @@ void config_share_value(struct config_parser *p, struct config_guest *g, struct 
             (unsigned long long)share.percent, (unsigned long long)budget_us, BUDGET_MIN_US);
         return;
     }
-    g->shared = true;
+    g->has_share = true;
     g->percent = (unsigned)share.percent;
     g->period_us = (uint32_t)share.period_us;
     g->cpu_count = 1;
@@ -171,15 +171,15 @@ static bool check_pair(struct config_parser *p, unsigned i, unsigned other)
 {
     const struct config_guest *g = &p->c->guest[i], *o = &p->c->guest[other];
     struct cpuset both = cpuset_and(&g->cpus, &o->cpus);
-    if (cpuset_empty(&both) || (g->shared && o->shared))
+    if (cpuset_empty(&both) || (g->has_share && o->has_share))
         return true;
     unsigned cpu = cpuset_next(&both, 0);
-    unsigned line = config_line_of(p, i, g->shared ? "share" : "cpus");
-    unsigned other_line = config_line_of(p, other, o->shared ? "share" : "cpus");
-    if (g->shared)
+    unsigned line = config_line_of(p, i, g->has_share ? "share" : "cpus");
+    unsigned other_line = config_line_of(p, other, o->has_share ? "share" : "cpus");
+    if (g->has_share)
         config_bad_guest(p, i, line, "share: CPU %u is dedicated to guest '%s' (cpus, line %u); choose another CPU",
                          cpu, o->name, other_line);
-    else if (o->shared)
+    else if (o->has_share)
         config_bad_guest(p, i, line,
                          "cpus: CPU %u cannot be dedicated: guest '%s' has a share of it (line %u); choose another CPU",
                          cpu, o->name, other_line);
@@ -197,7 +197,7 @@ static void check_shares(struct config_parser *p, unsigned i)
     struct config_list list = {.used = 0};
     for (unsigned other = 0; other < i; other++) {
         const struct config_guest *o = &p->c->guest[other];
-        if (p->draft[other].bad || !o->shared || o->cpu[0] != g->cpu[0])
+        if (p->draft[other].bad || !o->has_share || o->cpu[0] != g->cpu[0])
             continue;
         sum += o->percent;
         config_list_add(&list, "%s %u%%", o->name, o->percent);
@@ -213,6 +213,6 @@ void config_check_cpus(struct config_parser *p, unsigned i)
     for (unsigned other = 0; other < i; other++)
         if (!p->draft[other].bad && !check_pair(p, i, other))
             return;
-    if (p->c->guest[i].shared)
+    if (p->c->guest[i].has_share)
         check_shares(p, i);
 }

@@ -51,7 +51,7 @@ static const struct config_key keys[] = {
      .help = "What follows when the guest resets itself."},
     {.name = "autostart", GUEST(autostart), .type = TYPE_BOOL, .initial = "yes",
      .help = "The guest is started when the machine starts."},
-    {.name = "shared", GUEST(region), .type = TYPE_REGIONS, .form = "NAME SIZE rw, NAME SIZE ro, ...",
+    {.name = "shared-memory", .was = "shared", GUEST(region), .type = TYPE_REGIONS, .form = "NAME SIZE rw, NAME SIZE ro, ...",
      .help = "At most 4 regions of memory shared with other guests. SIZE is a power of two from 4K to 1G."},
     {.name = "bench-device", GUEST(options.bench_device), .type = TYPE_BOOL, .initial = "no",
      .help = "A device for measurements that does nothing, at port 0x5d0 and address 0xfeb00000."},

@@ -30,6 +30,7 @@ enum config_type {
 
 struct config_key {
     const char *name;
+    const char *was;             /* its name before, which is refused with the new one; NULL: it had none */
     enum config_section section; /* IN_HOST or IN_GUEST */
     enum config_type type;
     size_t offset, size; /* of the field, in struct config or struct config_guest */

@@ -7,7 +7,7 @@
  *     keys.c     the table of keys
  *     cpus.c     lists of CPUs, `share`, and whether the guests agree about CPUs
  *     modules.c  `kernel`, `initrd` and `modules`
- *     regions.c  `shared`, and whether the guests agree about regions
+ *     regions.c  `shared-memory`, and whether the guests agree about regions
  *     values.c   a value of any type
  *     check.c    whether each guest is whole, and fits the machine
  *     config.c   lines, sections and keys

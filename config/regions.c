@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Memory that guests share: the key `shared`, and whether the guests agree about each region. See config.h. A region
- * exists as soon as one valid guest names it. A guest that names it later must name the same size.
+ * Memory that guests share: the key `shared-memory`, and whether the guests agree about each region. See config.h. A
+ * region exists as soon as one valid guest names it. A guest that names it later must name the same size.
  */
 #include "config/parser.h"
 #include "lib/print.h"
@@ -24,32 +24,34 @@ static bool one_region(struct config_parser *p, struct config_guest *g, struct s
     struct span rest = item, name = take_until_blank(&rest), size = take_until_blank(&rest);
     bool read_only = span_is(rest, "ro");
     if (size.size == 0 || rest.size == 0) {
-        config_bad(p, "shared: '%s' is not understood; NAME SIZE rw or NAME SIZE ro, like 'mail 4M rw', is allowed",
+        config_bad(p,
+                   "shared-memory: '%s' is not understood; NAME SIZE rw or NAME SIZE ro, like 'mail 4M rw', is allowed",
                    config_quote(item).text);
         return false;
     }
     if (!span_is_name(name, CONFIG_NAME_MAX)) {
-        config_bad(p, "shared: '%s' is not a region's name; " CONFIG_NAME_ALLOWED, config_quote(name).text,
+        config_bad(p, "shared-memory: '%s' is not a region's name; " CONFIG_NAME_ALLOWED, config_quote(name).text,
                    CONFIG_NAME_MAX - 1);
         return false;
     }
     uint64_t bytes = region_size(size);
     if (bytes == 0) {
-        config_bad(p, "shared: region '%s' cannot have the size '%s'; " SIZE_ALLOWED, config_quote(name).text,
+        config_bad(p, "shared-memory: region '%s' cannot have the size '%s'; " SIZE_ALLOWED, config_quote(name).text,
                    config_quote(size).text);
         return false;
     }
     if (!read_only && !span_is(rest, "rw")) {
-        config_bad(p, "shared: region '%s': '%s' is not known; rw (reading and writing) or ro (reading) is allowed",
+        config_bad(p,
+                   "shared-memory: region '%s': '%s' is not known; rw (reading and writing) or ro (reading) is allowed",
                    config_quote(name).text, config_quote(rest).text);
         return false;
     }
     for (unsigned i = 0; i < g->region_count; i++)
         if (span_is(name, g->region[i].name)) {
-            config_bad(p, "shared: region '%s' is in the list twice; once is allowed", g->region[i].name);
+            config_bad(p, "shared-memory: region '%s' is in the list twice; once is allowed", g->region[i].name);
             return false;
         }
-    struct config_shared *r = &g->region[g->region_count++];
+    struct config_region_use *r = &g->region[g->region_count++];
     memset(r, 0, sizeof *r);
     memcpy(r->name, name.at, name.size);
     r->size = bytes;
@@ -62,7 +64,7 @@ void config_regions_value(struct config_parser *p, struct config_guest *g, struc
     struct span list = value, item;
     while (take_item(&list, &item)) {
         if (g->region_count == VMM_REGIONS_MAX) {
-            config_bad(p, "shared: there are more than %d regions; that many are allowed", VMM_REGIONS_MAX);
+            config_bad(p, "shared-memory: there are more than %d regions; that many are allowed", VMM_REGIONS_MAX);
             return;
         }
         if (!one_region(p, g, item))
@@ -80,22 +82,23 @@ static unsigned find_region(const struct config *c, const char *name)
 }
 
 /* Region `at` is there already: does guest i fit to it? What does not is reported. */
-static bool joins(struct config_parser *p, unsigned i, const struct config_shared *s, unsigned at)
+static bool joins(struct config_parser *p, unsigned i, const struct config_region_use *s, unsigned at)
 {
     const struct config_region *r = &p->c->region[at];
-    unsigned line = config_line_of(p, i, "shared");
+    unsigned line = config_line_of(p, i, "shared-memory");
     char mine[24], theirs[24];
     if (r->size != s->size) {
         config_size_text(mine, sizeof mine, s->size);
         config_size_text(theirs, sizeof theirs, r->size);
-        config_bad_guest(p, i, line,
-                         "shared: region '%s' has %s here, but guest '%s' gives it %s (line %u); the same size in both "
-                         "is allowed",
-                         s->name, mine, r->by, theirs, r->line);
+        config_bad_guest(
+            p, i, line,
+            "shared-memory: region '%s' has %s here, but guest '%s' gives it %s (line %u); the same size in both "
+            "is allowed",
+            s->name, mine, r->by, theirs, r->line);
         return false;
     }
     if (r->users == VMM_PEERS_MAX) {
-        config_bad_guest(p, i, line, "shared: region '%s' has %d guests already; that many are allowed", s->name,
+        config_bad_guest(p, i, line, "shared-memory: region '%s' has %d guests already; that many are allowed", s->name,
                          VMM_PEERS_MAX);
         return false;
     }
@@ -107,7 +110,7 @@ void config_check_regions(struct config_parser *p, unsigned i)
     const struct config_guest *g = &p->c->guest[i];
     unsigned count = p->c->region_count;
     for (unsigned k = 0; k < g->region_count; k++) {
-        const struct config_shared *s = &g->region[k];
+        const struct config_region_use *s = &g->region[k];
         unsigned at = find_region(p->c, s->name);
         if (at < p->c->region_count) {
             if (!joins(p, i, s, at))
@@ -115,8 +118,8 @@ void config_check_regions(struct config_parser *p, unsigned i)
             continue;
         }
         if (++count > CONFIG_REGIONS_MAX) {
-            config_bad_guest(p, i, config_line_of(p, i, "shared"),
-                             "shared: region '%s' is one too many; at most %d are allowed", s->name,
+            config_bad_guest(p, i, config_line_of(p, i, "shared-memory"),
+                             "shared-memory: region '%s' is one too many; at most %d are allowed", s->name,
                              CONFIG_REGIONS_MAX);
             return;
         }
@@ -146,14 +149,14 @@ void config_take_regions(struct config_parser *p, unsigned i)
     struct config *c = p->c;
     struct config_guest *g = &c->guest[i];
     for (unsigned k = 0; k < g->region_count; k++) {
-        struct config_shared *s = &g->region[k];
+        struct config_region_use *s = &g->region[k];
         s->region = find_region(c, s->name);
         struct config_region *r = &c->region[s->region];
         if (s->region == c->region_count) {
             c->region_count++;
             r->users = 0;
             r->size = s->size;
-            r->line = config_line_of(p, i, "shared");
+            r->line = config_line_of(p, i, "shared-memory");
             memcpy(r->name, s->name, sizeof r->name);
             memcpy(r->by, g->name, sizeof r->by);
         }

@@ -183,9 +183,9 @@ static bool make_threads(struct guest *g, const struct program *vmm, char *why, 
         unsigned cpu = i == 0 ? c->cpu[0] : c->cpu[i - 1];
         uint64_t top = VMM_STACKS_VA + (i + 1ull) * VMM_STACK_STRIDE;
         struct thread_start s = {.entry = vmm->entry, .stack = top, .arg = i, .cpu = cpu, .priority = PRIORITY_GUEST};
-        if (c->shared && i == 0) { /* on the vCPU's budget, and before it: a busy guest's console answers too */
+        if (c->has_share && i == 0) { /* on the vCPU's budget, and before it: a busy guest's console answers too */
             s.beside = g->thread[1];
-        } else if (c->shared) {
+        } else if (c->has_share) {
             s.budget_us = (uint32_t)((uint64_t)c->period_us * c->percent / 100);
             s.period_us = c->period_us;
             s.flags = c->borrow ? SCHED_BORROW : 0;

@@ -59,7 +59,7 @@ void guest_report(unsigned n, union record *out)
     string_copy(r->name, c->name, sizeof r->name);
     r->life = life(g);
     r->restarts = g->restarts;
-    r->percent = c->shared ? c->percent : 0;
+    r->percent = c->has_share ? c->percent : 0;
     r->cpu_count = c->cpu_count;
     for (unsigned i = 0; i < c->cpu_count; i++)
         r->cpu[i] = c->cpu[i];

@@ -114,7 +114,7 @@ void regions_describe(unsigned n, struct vmm_boot *b)
     }
 }
 
-static uint64_t rights_of(const struct config_shared *s)
+static uint64_t rights_of(const struct config_region_use *s)
 {
     return RIGHT_READ | (s->writable ? RIGHT_WRITE : 0);
 }
@@ -138,7 +138,7 @@ enum error regions_give(unsigned n)
     const struct config_guest *c = g->config;
     enum error e = OK;
     for (unsigned i = 0; i < c->region_count && e == OK; i++) {
-        const struct config_shared *s = &c->region[i];
+        const struct config_region_use *s = &c->region[i];
         uint64_t memory = place[s->region].memory;
         e = sys_handle_grant(g->domain, memory, rights_of(s), VMM_SLOT_REGION + i).error;
         if (e == OK)

@@ -41,7 +41,7 @@ def test_check(conf, tmp_path):
 
 def test_check_notes(tmp_path):
     alone = tmp_path / 'alone.conf'
-    alone.write_text(guest('tiny', 'tiny.elf', 'share = 50% of cpu 0', shared='mail 128M rw'))
+    alone.write_text(guest('tiny', 'tiny.elf', 'share = 50% of cpu 0', shared_memory='mail 128M rw'))
     result = run('check', str(alone))
     assert result.returncode == 0
     assert b"alone.conf:5: note: guest 'tiny' alone has region 'mail'" in result.stdout

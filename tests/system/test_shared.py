@@ -10,8 +10,8 @@ from walker import PAGE, TAG_REGION, TAG_REGIONS_END
 
 CONF = (
     '[host]\nconsole = serial\nlog = debug\n\n'
-    + guest('left', 'shared.elf', 'share = 20% of cpu 0', shared='mail 64K rw, news 4K rw', on_crash='stop')
-    + guest('right', 'shared.elf', 'share = 20% of cpu 0', shared='news 4K ro, mail 64K rw', on_crash='stop')
+    + guest('left', 'shared.elf', 'share = 20% of cpu 0', shared_memory='mail 64K rw, news 4K rw', on_crash='stop')
+    + guest('right', 'shared.elf', 'share = 20% of cpu 0', shared_memory='news 4K ro, mail 64K rw', on_crash='stop')
     + guest('other', 'shared.elf', 'share = 20% of cpu 0')
 )
 
@@ -147,8 +147,8 @@ def test_empty_at_first():
 
 LINUX = (
     guest('linux', 'vmlinuz-cloud', 'cpus = 1', '128M', initrd='initrd.gz', cmdline='console=ttyS0 loglevel=4 mullion.name=linux',
-          shared='mail 4M rw, big 128M rw, news 4K ro')
-    + guest('small', 'shared.elf', 'share = 20% of cpu 0', shared='mail 4M rw, big 128M ro, news 4K rw')
+          shared_memory='mail 4M rw, big 128M rw, news 4K ro')
+    + guest('small', 'shared.elf', 'share = 20% of cpu 0', shared_memory='mail 4M rw, big 128M ro, news 4K rw')
 )  # fmt: skip
 
 

@@ -117,9 +117,9 @@ static void test_full(void **state)
     assert_int_equal(g->module[0], 0);
     assert_int_equal(g->module[1], 1);
     assert_string_equal(g->cmdline, "console=ttyS0 a=b;c x#y");
-    assert_true(g->autostart && g->on_crash == POLICY_STOP && g->on_reboot == POLICY_RESTART && !g->shared);
+    assert_true(g->autostart && g->on_crash == POLICY_STOP && g->on_reboot == POLICY_RESTART && !g->has_share);
     g = &c.guest[1];
-    assert_true(g->shared);
+    assert_true(g->has_share);
     assert_int_equal(g->percent, 25);
     assert_int_equal(g->period_us, 20000);
     assert_int_equal(g->cpu[0], 3);
@@ -159,6 +159,7 @@ static void test_lines(void **state)
     mistake("[host]\nlog = info\nlog = info", 3, "already, in line 2");
     bad_line("colour = red",
              "unknown key 'colour'; in [guest ...] these are allowed: kernel, memory, cpus, share, borrow, ");
+    bad_line("shared = mail 4K rw", "the key 'shared' is called 'shared-memory' now; 'shared-memory = NAME SIZE rw, ");
     bad_line("nonsense", "'nonsense' is not understood");
     bad_line("cmdline = \"abc", "quotes do not match");
     bad_line("autostart =", "has no value");
@@ -429,7 +430,7 @@ static void test_damage(void **state)
     static const char text[] =
         "[host]\nconsole = serial\n[guest a]\ncpus = 1-2\nmemory = 64M\nkernel = vmlinuz\ninitrd = initrd.gz\n"
         "cmdline = \"a b\" ; c\n[guest b]\nshare = 25% of cpu 3, every 10ms\nmemory = 32M\nkernel = tiny.elf\n"
-        "modules = vmlinuz a, initrd.gz b\ndebug-exit = 0x501\nshared = mail 4M rw, news 64K ro\n";
+        "modules = vmlinuz a, initrd.gz b\ndebug-exit = 0x501\nshared-memory = mail 4M rw, news 64K ro\n";
     uint32_t seed = 1;
     for (int round = 0; round < 20000; round++) {
         char copy[sizeof text];

@@ -162,12 +162,12 @@ static void test_peers(void **state)
     begin_text();
     for (unsigned i = 0; i <= VMM_PEERS_MAX; i++) {
         snprintf(cpus, sizeof cpus, "cpus = %u", 100 + i);
-        add_guest(i, cpus, "shared = mail 4K rw");
+        add_guest(i, cpus, "shared-memory = mail 4K rw");
     }
     parse_all();
     assert_int_equal(c.guest_count, VMM_PEERS_MAX);
     assert_int_equal(c.region[0].users, VMM_PEERS_MAX);
-    assert_non_null(strstr(told, "165: shared: region 'mail' has 32 guests already; that many are allowed\n"));
+    assert_non_null(strstr(told, "165: shared-memory: region 'mail' has 32 guests already; that many are allowed\n"));
 }
 
 /* Every key has a place, a help text that fits a cell of a table, and a default that its own reader accepts. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sources: @config
-/* The key `shared` of mullion.conf: what is understood, every mistake, what guests must agree about, and how memory is
- * counted. */
+/* The key `shared-memory` of mullion.conf: what is understood, every mistake, what guests must agree about, and how
+ * memory is counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,9 +42,10 @@ static int setup(void **state)
     return 0;
 }
 
-/* Guest number n, four lines and `shared` in the fifth. */
-#define G(n, shared) "[guest g" #n "]\nshare = 5% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared = " shared "\n"
-#define PLAIN(n)     "[guest g" #n "]\nshare = 5% of cpu 1\nmemory = 16M\nkernel = tiny.elf\n\n"
+/* Guest number n, four lines and `shared-memory` in the fifth. */
+#define G(n, shared) \
+    "[guest g" #n "]\nshare = 5% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared-memory = " shared "\n"
+#define PLAIN(n) "[guest g" #n "]\nshare = 5% of cpu 1\nmemory = 16M\nkernel = tiny.elf\n\n"
 
 static void test_understood(void **state)
 {
@@ -74,8 +75,9 @@ static void test_understood(void **state)
 static void bad(const char *value, const char *words)
 {
     char text[1024];
-    snprintf(text, sizeof text, "[guest bad]\nshare = 5%% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared = %s\n%s",
-             value, PLAIN(1));
+    snprintf(text, sizeof text,
+             "[guest bad]\nshare = 5%% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared-memory = %s\n%s", value,
+             PLAIN(1));
     parse(text);
     if (strncmp(told, "5: ", 3) != 0 || strstr(told, words) == NULL ||
         strstr(told, "1: guest 'bad' is left out") == NULL)
@@ -116,12 +118,12 @@ static void test_agreement(void **state)
     parse(G(0, "mail 4M rw") G(1, "mail 8M rw") G(2, "mail 4M ro"));
     assert_non_null(strstr(
         told,
-        "10: shared: region 'mail' has 8M here, but guest 'g0' gives it 4M (line 5); the same size in both is allowed\n"));
+        "10: shared-memory: region 'mail' has 8M here, but guest 'g0' gives it 4M (line 5); the same size in both is allowed\n"));
     assert_int_equal(c.mistakes, 1);
     assert_int_equal(c.guest_count, 2);
     assert_int_equal(c.region_count, 1);
     assert_string_equal(c.guest[1].name, "g2");
-    parse("[guest bad]\nshared = mail 8M rw\n" G(0, "mail 4M rw") G(1, "mail 4M rw"));
+    parse("[guest bad]\nshared-memory = mail 8M rw\n" G(0, "mail 4M rw") G(1, "mail 4M rw"));
     assert_int_equal(c.guest_count, 2);
     assert_int_equal(c.region[0].size, 4 << 20);
     assert_string_equal(c.region[0].by, "g0");
@@ -140,7 +142,7 @@ static void test_notes(void **state)
         told, "5: note: region 'mail' is ro in all guests, so it stays empty; rw in one of them lets it be filled\n");
     assert_int_equal(c.guest_count, 2);
     /* The second one is left out: the first is alone. */
-    parse(G(0, "mail 4M rw") "[guest bad]\nmemory = 1M\nshared = mail 4M rw\n");
+    parse(G(0, "mail 4M rw") "[guest bad]\nmemory = 1M\nshared-memory = mail 4M rw\n");
     assert_non_null(strstr(told, "note: guest 'g0' alone"));
 }
 
@@ -180,12 +182,12 @@ static void test_too_many(void **state)
     for (unsigned i = 0; i < 9; i++)
         snprintf(
             text + strlen(text), sizeof text - strlen(text),
-            "[guest g%u]\nshare = 5%% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared = a%u 4K rw, b%u 4K rw, c%u 4K rw, d%u 4K rw\n",
+            "[guest g%u]\nshare = 5%% of cpu 1\nmemory = 16M\nkernel = tiny.elf\nshared-memory = a%u 4K rw, b%u 4K rw, c%u 4K rw, d%u 4K rw\n",
             i, i, i, i, i);
     parse(text);
     assert_int_equal(c.guest_count, 8);
     assert_int_equal(c.region_count, 32);
-    assert_non_null(strstr(told, "45: shared: region 'a8' is one too many; at most 32 are allowed\n"));
+    assert_non_null(strstr(told, "45: shared-memory: region 'a8' is one too many; at most 32 are allowed\n"));
 }
 
 int main(void)

@@ -309,7 +309,7 @@ static void test_nothing_is_left(void **state)
 static void test_regions(void **state)
 {
     (void)state;
-    parse(3, "shared = news 64K rw\n");
+    parse(3, "shared-memory = news 64K rw\n");
     regions_init();
     add_all();
     static struct vmm_boot b;

@@ -61,7 +61,7 @@ class Conf:
             if size <= 1 << 40:
                 self.memory += size
 
-        elif key == 'shared':
+        elif key == 'shared-memory':
             for item in value.split(','):
                 m = re.match(r'\s*(\S+)\s+(\d{1,10}[kmgKMG]?)\s', item)
                 if m:
