@@ -122,16 +122,36 @@ def fields(body, prefix=''):
 
 def ask_compiler(constants, members, sizes):
     """Values of constants, (offset, size) of members, sizes of structures."""
-    lines = ['#include <stdio.h>', '#include <stddef.h>'] + ['#include "mullion/%s.h"' % h for h in HEADERS] + ['int main(void) {']
+    lines = (
+        ['#include <stdio.h>', '#include <stddef.h>']
+        + ['#include "mullion/%s.h"' % h for h in HEADERS]
+        + ['int main(void) {']
+    )
     lines += ['printf("%%llx\\n", (unsigned long long)(%s));' % c for c in constants]
-    lines += ['printf("%%zx %%zx\\n", offsetof(struct %s, %s), sizeof(((struct %s *)0)->%s));' % (s, f, s, f) for s, f in members]
+    lines += [
+        'printf("%%zx %%zx\\n", offsetof(struct %s, %s), sizeof(((struct %s *)0)->%s));' % (s, f, s, f)
+        for s, f in members
+    ]
     lines += ['printf("%%zx\\n", sizeof(struct %s));' % s for s in sizes] + ['return 0; }']
     with tempfile.TemporaryDirectory() as d:
         source, program = os.path.join(d, 'a.c'), os.path.join(d, 'a')
         with open(source, 'w', encoding='utf-8') as f:
             f.write('\n'.join(lines) + '\n')
         subprocess.run([os.path.join(HERE, 'tools', 'calls.py'), d], check=True)
-        subprocess.run([os.environ.get('CC', 'gcc'), '-std=c17', '-I', os.path.join(HERE, 'include'), '-I', d, '-o', program, source], check=True)
+        subprocess.run(
+            [
+                os.environ.get('CC', 'gcc'),
+                '-std=c17',
+                '-I',
+                os.path.join(HERE, 'include'),
+                '-I',
+                d,
+                '-o',
+                program,
+                source,
+            ],
+            check=True,
+        )
         got = subprocess.run([program], check=True, capture_output=True, text=True).stdout.split('\n')
     values = {c: int(v, 16) for c, v in zip(constants, got)}
     got = got[len(constants):]
@@ -171,8 +191,12 @@ def system_calls(values, errors):
         rows = []
         for e in wrong.split('; '):
             if e.startswith('handle errors'):
-                rows += [['`E_HANDLE`', 'no such handle'], ['`E_TYPE`', 'the handle names another type of object'],
-                         ['`E_DEAD`', 'the object was destroyed'], ['`E_RIGHTS`', 'the handle does not carry the right']]
+                rows += [
+                    ['`E_HANDLE`', 'no such handle'],
+                    ['`E_TYPE`', 'the handle names another type of object'],
+                    ['`E_DEAD`', 'the object was destroyed'],
+                    ['`E_RIGHTS`', 'the handle does not carry the right'],
+                ]
                 if e != 'handle errors':
                     rows[-4][1] += e[len('handle errors'):]
                 continue
@@ -223,8 +247,14 @@ def main():
     values, layout, size_of = ask_compiler(sorted(set(constants)), members, sizes)
 
     def macro_table(header, pattern, skip=r'$'):
-        return table(['name', 'value', ''], [['`%s`' % n, '0x%x' % values[n] if values[n] > 9 else '%d' % values[n], c]
-                                             for n, _, c in macros[header] if re.match(pattern, n) and not re.match(skip, n)])
+        return table(
+            ['name', 'value', ''],
+            [
+                ['`%s`' % n, '0x%x' % values[n] if values[n] > 9 else '%d' % values[n], c]
+                for n, _, c in macros[header]
+                if re.match(pattern, n) and not re.match(skip, n)
+            ],
+        )
 
     out = ['# The ABI between ring 0 and ring 3', '',
            '<!-- Made by tools/abi-doc.py from include/mullion. Change that, then run `make docs`. -->', '']
@@ -233,7 +263,9 @@ def main():
     out += ['## Numbers', ''] + macro_table('abi', r'MULLION_|SYSCALL_|MAX_|USER_|SCHED_')
     out += ['## Errors', ''] + enum_table(enums['error'], values, ['rax', 'name', ''])
     out += ['## Types of objects', ''] + enum_table(enums['object_type'], values, ['number', 'name', ''])
-    out += ['## Rights', '', 'A handle carries rights; a grant can only narrow them. ', ''] + macro_table('abi', r'RIGHT')
+    out += ['## Rights', '', 'A handle carries rights; a grant can only narrow them. ', ''] + macro_table(
+        'abi', r'RIGHT'
+    )
     out += ['## System calls', '', CALLS_NOTE, '']
     out += system_calls(values, dict(enums['error']))
     out += ['## Doorbells (`fastpath_doorbell`)', ''] + enum_table(enums['doorbell_kind'], values, ['kind', 'name', ''])
@@ -242,7 +274,11 @@ def main():
     out += ['## What can be asked (`query`)', ''] + enum_table(enums['query'], values, ['what', 'name', ''])
     out += ['States of a domain:', ''] + enum_table(enums['domain_state'], values, ['value', 'name', ''])
     out += ['## Tags of memory', ''] + macro_table('abi', r'TAG_')
-    out += ['`TAG_GUEST(n)` = 0x100 + n: memory of the n-th guest. `TAG_MONITOR(n)` = 0x200 + n: private memory of its monitor.', '']
+    out += [
+        '`TAG_GUEST(n)` = 0x100 + n: memory of the n-th guest. '
+        '`TAG_MONITOR(n)` = 0x200 + n: private memory of its monitor.',
+        '',
+    ]
 
     out += ['## What root is told', '', ' '.join(paragraphs(boot)), '']
     out += macro_table('boot', r'ROOT_|BOOT_|KLOG_')
@@ -258,7 +294,9 @@ def main():
     out += ['Activity:', ''] + enum_table(enums['activity'], values, ['value', 'name', ''])
     for m in re.finditer(r'/\*[\s*]*((?:inject|irq|attr|apic_mode): .*?)\*/', vcpu, re.S):
         out += ['`' + words(m.group(1)).replace(':', '`:', 1), '']
-    out += ['Bits of `inject`, `irq`, `shadow` and `attr`; `apic_mode`:', ''] + macro_table('vcpu', r'INJECT|IRQ|SHADOW|SEG_ATTR|APIC_')
+    out += ['Bits of `inject`, `irq`, `shadow` and `attr`; `apic_mode`:', ''] + macro_table(
+        'vcpu', r'INJECT|IRQ|SHADOW|SEG_ATTR|APIC_'
+    )
     out += ['Order of registers in `gpr` and `seg`:', '']
     out += [', '.join('%d `%s`' % (values[n], n) for n, _ in r if not n.endswith('_COUNT')) + '.\n' for r in registers]
     for name, body in bodies['vcpu'].items():
@@ -272,7 +310,13 @@ def main():
         except FileNotFoundError:
             have = ''
         if have != result:
-            sys.stdout.writelines(list(difflib.unified_diff(have.splitlines(True), result.splitlines(True), 'docs/abi.md', 'the headers', n=0))[:40])
+            sys.stdout.writelines(
+                list(
+                    difflib.unified_diff(
+                        have.splitlines(True), result.splitlines(True), 'docs/abi.md', 'the headers', n=0
+                    )
+                )[:40]
+            )
             sys.exit('docs/abi.md is not what include/mullion says: run `make docs` and commit it')
         return
     with open(OUT, 'w', encoding='utf-8') as f:

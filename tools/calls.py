@@ -72,7 +72,8 @@ def type_mask(argument):
 
 def numbers(calls):
     rows = ''.join(f'    {number_of(c)},\n' for c in calls)
-    return f'{NOTE}#ifndef MULLION_CALLS_H\n#define MULLION_CALLS_H\n\nenum syscall {{\n{rows}    SYS_COUNT\n}};\n\n#endif\n'
+    guard = '#ifndef MULLION_CALLS_H\n#define MULLION_CALLS_H\n'
+    return f'{NOTE}{guard}\nenum syscall {{\n{rows}    SYS_COUNT\n}};\n\n#endif\n'
 
 
 def assembly(calls):
@@ -81,11 +82,11 @@ def assembly(calls):
 
 
 def rule(call):
-    objects = [
-        f'[{i}] = {{{type_mask(a)}, {"RIGHT_" + a["rights"] if "rights" in a else "0"}, {str(a.get("optional", False)).lower()}}}'
-        for i, a in enumerate(call['arguments'])
-        if 'object' in a
-    ]
+    objects = []
+    for i, a in enumerate(call['arguments']):
+        if 'object' in a:
+            rights = 'RIGHT_' + a['rights'] if 'rights' in a else '0'
+            objects.append(f'[{i}] = {{{type_mask(a)}, {rights}, {str(a.get("optional", False)).lower()}}}')
     last = max((i + 1 for i, a in enumerate(call['arguments']) if 'object' in a), default=0)
     parts = [f'.{key} = true' for key in ('reshapes', 'in_section') if call.get(key)]
     parts += [f'.looked_up = {last}', f'.object = {{{", ".join(objects)}}}'] if objects else []
@@ -107,10 +108,10 @@ def kernel(calls):
     """Included by kernel/syscall.c behind its handlers."""
     handled = [c for c in calls if not c.get('special')]
     rules = ''.join(map(rule, calls))
-    cases = ''.join(
-        f'    case {number_of(c)}: return sys_{c["name"]}({", ".join(handed_over(i, a) for i, a in enumerate(c["arguments"]))});\n'
-        for c in handled
-    )
+    cases = ''
+    for c in handled:
+        arguments = ', '.join(handed_over(i, a) for i, a in enumerate(c['arguments']))
+        cases += f'    case {number_of(c)}: return sys_{c["name"]}({arguments});\n'
     return (
         f'{NOTE}static const struct call_rule call_rules[SYS_COUNT] = {{\n{rules}}};\n\n'
         'static struct result call_handler(uint64_t number, const uint64_t a[6], struct object *const o[6])\n'

@@ -19,11 +19,18 @@ import shape as expressions
 RING0 = ('boot', 'arch', 'mm', 'kernel', 'vmx', 'svm', 'drivers')
 RING3 = ('vmm', 'services', 'lib', 'config')
 
-# What the layer below the kernel objects may use of kernel/: logging, strings, and the scheduler's structure inside struct cpu.
-# Traps hand over to the kernel's entry points.
+# What the layer below the kernel objects may use of kernel/: logging, strings, and the scheduler's structure inside
+# struct cpu. Traps hand over to the kernel's entry points.
 BELOW_MAY = {'kernel/log.h', 'kernel/string.h', 'kernel/sched.h'}
 # The checker reads ring 0's objects where they lie: it may know what they look like, and links none of ring 0's code.
-AUDIT_MAY = {'kernel/audit_view.h', 'kernel/domain.h', 'kernel/hardware.h', 'kernel/space.h', 'kernel/thread.h', 'svm/svm.h'}
+AUDIT_MAY = {
+    'kernel/audit_view.h',
+    'kernel/domain.h',
+    'kernel/hardware.h',
+    'kernel/space.h',
+    'kernel/thread.h',
+    'svm/svm.h',
+}
 # Root's dispatcher stands above the files that it calls: none of them knows it.
 ABOVE = {'services/root/requests.h': ('services/root/requests.c', 'services/root/main.c')}
 
@@ -198,10 +205,12 @@ def compiler(name):
 
 
 def tracked(*patterns):
-    """The tree's files whose names match: those that git knows; where there is no git, or no repository, all but what was
-    built."""
+    """The tree's files whose names match: those that git knows; where there is no git, or no repository, all but what
+    was built."""
     try:
-        run = subprocess.run(['git', 'ls-files', *patterns], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+        run = subprocess.run(
+            ['git', 'ls-files', *patterns], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+        )
         return [f for f in run.stdout.decode().split('\n') if f and os.path.exists(f)]
     except (OSError, subprocess.CalledProcessError):
         found = []
@@ -219,7 +228,10 @@ def layout():
         print(f'skipped layout: it is that of clang-format 14, here is {version.strip()}')
         return []
     run = subprocess.run(
-        ['clang-format', '--dry-run', '-Werror', *sources], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        ['clang-format', '--dry-run', '-Werror', *sources],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
     bad = [line for line in run.stdout.decode().split('\n') if 'error:' in line]
     if run.returncode and not bad:
@@ -227,8 +239,21 @@ def layout():
     for path in sources:
         with open(path, encoding='utf-8') as f:
             for number, line in enumerate(f, 1):
-                if len(line.rstrip('\n')) > 120 and '"' not in line and not line.startswith(('// sources:', '// libs:')):
+                if (
+                    len(line.rstrip('\n')) > 120
+                    and '"' not in line
+                    and not line.startswith(('// sources:', '// libs:'))
+                ):
                     bad.append(f'{path}:{number}: {len(line) - 1} columns; at most 120')
+    return bad
+
+
+def columns():
+    """No line of Python over 120 columns. Its code is laid out by hand, near to what black makes of it."""
+    bad = []
+    for path in tracked('*.py', 'mullion'):
+        with open(path, encoding='utf-8') as f:
+            bad += [f'{path}:{n}: {len(s) - 1} columns; at most 120' for n, s in enumerate(f, 1) if len(s) > 121]
     return bad
 
 
@@ -260,6 +285,7 @@ def main():
     failed = 0
     for name, check in (
         ('layout', layout),
+        ('columns', columns),
         ('shape', shape),
         ('licences', licences),
         ('prose', prose.prose),

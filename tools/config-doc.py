@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables of keys in docs/configuration.md, as `check-config --keys` prints them from the table in config/keys.c.
+"""Writes the tables of keys in docs/configuration.md, as `check-config --keys` prints them from the table in
+config/keys.c.
 
     tools/config-doc.py CHECK-CONFIG             writes docs/configuration.md
     tools/config-doc.py CHECK-CONFIG --check     fails, in words, if it is not what would be written
@@ -38,7 +39,9 @@ def main():
     new = PLACE.sub(lambda m: m.group(1) + made[m.group(2)] + m.group(3), old)
     if '--check' in sys.argv[2:]:
         if new != old:
-            sys.exit('docs/configuration.md: the tables of keys are not those of config/keys.c; `make docs` writes them')
+            sys.exit(
+                'docs/configuration.md: the tables of keys are not those of config/keys.c; `make docs` writes them'
+            )
     elif new != old:
         with open(OUT, 'w', encoding='utf-8') as f:
             f.write(new)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the text, for tools/check.py: `prose` measures the documents, `words` counts words that have no person behind them."""
+"""Checks of the text, for tools/check.py: `prose` measures the documents, `words` counts words that have no person
+behind them."""
 import collections
 import glob
+import io
 import os
 import re
+import tokenize
 
 MEAN_WORDS = 18  # of a document's sentences
 PARAGRAPH_WORDS = 110
@@ -12,7 +15,7 @@ COLUMNS = 120
 GENERATED = {'docs/abi.md'}
 COUNTS = 'tools/words.txt'
 HEADLESS = re.compile(r'\b(?:who|whoever|whom|nobody|somebody)\b', re.I)
-SOURCES = ('.c', '.h', '.asm', '.inc')
+SOURCES = ('.c', '.h', '.asm', '.inc', '.py')
 
 
 def documents():
@@ -111,7 +114,10 @@ def prose():
             words = word_count(block)
             most = PARAGRAPH_WORDS if kind == 'prose' else CELL_WORDS
             if words > most:
-                bad.append(f'{path}:{number}: {words} words in one {"paragraph" if kind == "prose" else "cell"}; at most {most}')
+                bad.append(
+                    f'{path}:{number}: {words} words in one '
+                    f'{"paragraph" if kind == "prose" else "cell"}; at most {most}'
+                )
             if kind == 'prose':
                 lengths += sentences(block)
         mean = sum(lengths) / max(len(lengths), 1)
@@ -124,10 +130,25 @@ def prose():
     return bad
 
 
+def spoken_python(text):
+    """The comments, and the strings that stand as statements."""
+    found, before = [], tokenize.NEWLINE
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        starts = before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and starts):
+            found.append(re.sub(r'`[^`]*`', '', token.string))
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            before = token.type
+    return '\n'.join(found)
+
+
 def spoken(path, text):
-    """The comments and strings of a source file; the text of a document without its code."""
+    """The comments and strings of a source file, of Python's strings the docstrings; the text of a document without its
+    code."""
     if path.endswith('.md'):
         return re.sub(r'`[^`]*`', '', without_code(text))
+    if path.endswith('.py'):
+        return spoken_python(text)
     comment = r';[^\n]*' if path.endswith(('.asm', '.inc')) else r'/\*.*?\*/|//[^\n]*'
     found = re.findall(comment + r'|"(?:\\.|[^"\\\n])*"' + r"|'(?:\\.|[^'\\\n])*'", text, re.S)
     return '\n'.join(re.sub(r'`[^`\n]*`', '', piece) for piece in found)
@@ -148,8 +169,8 @@ def count_words(paths):
 
 
 def words(tracked):
-    """`who`, `whoever`, `whom`, `nobody` and `somebody` in comments, messages and documents: no more than tools/words.txt
-    allows. Name the thing that acts instead."""
+    """`who`, `whoever`, `whom`, `nobody` and `somebody` in comments, messages and documents: no more than
+    tools/words.txt allows. Name the thing that acts instead."""
     allowed = {}
     for line in read(COUNTS).split('\n'):
         if line.strip() and not line.startswith('#'):
@@ -160,7 +181,10 @@ def words(tracked):
     for folder, n in sorted(counts.items()):
         most = allowed.get(folder, 0)
         if n > most:
-            bad.append(f'{folder}: {n} times who, whoever, whom, nobody or somebody; at most {most}: ' + ', '.join(where[folder]))
+            bad.append(
+                f'{folder}: {n} times who, whoever, whom, nobody or somebody; at most {most}: '
+                + ', '.join(where[folder])
+            )
         elif n < most:
             print(f'note: {folder} has only {n} such words left; write that number into {COUNTS} instead of {most}')
     return bad

@@ -39,7 +39,12 @@ def unit_tests(build):
             continue
         try:
             run = subprocess.run(
-                [program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False
+                [program],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=300,
+                check=False,
             )
             text, status = run.stdout.decode('utf-8', 'replace'), run.returncode
         except subprocess.TimeoutExpired:
@@ -57,7 +62,9 @@ def unit_tests(build):
 
 def step(name, command):
     start = time.monotonic()
-    run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    run = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
     say(f'{"ok    " if run.returncode == 0 else "FAILED"} {name} ({time.monotonic() - start:.0f} s)')
     if run.returncode:
         say('\n'.join(run.stdout.decode('utf-8', 'replace').splitlines()[-40:]))
@@ -101,8 +108,9 @@ def system_tests_of(build, title, marks, options):
 
 
 def system_tests(build, options, short):
-    """Two machines at a time, the slow ones first. What needs no machine, or names none, runs beside QEMU. The short part
-    leaves out machines whose known fault can cost a Linux an interrupt: what fails there now and then says nothing."""
+    """Two machines at a time, the slow ones first. What needs no machine, or names none, runs beside QEMU. The short
+    part leaves out machines whose known fault can cost a Linux an interrupt: what fails there now and then says
+    nothing."""
     rows = machines.for_tests()
     if short and any(row.lost for row in rows):
         say('left out of the short part: ' + ', '.join(row.name for row in rows if row.lost))

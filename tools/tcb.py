@@ -4,9 +4,10 @@
 
     tools/tcb.py SOURCE...
 
-The measure is the statement, which no layout can move: a semicolon outside comments, strings and directives (a `for` has
-two), and a comma that joins two expressions outside argument lists, initializers and declarations. Two more numbers are
-held beside it: C tokens, and lines of assembly. Nothing is preprocessed, so code under #if counts whatever its condition."""
+The measure is the statement, which no layout can move: a semicolon outside comments, strings and directives (a `for`
+has two), and a comma that joins two expressions outside argument lists, initializers and declarations. Two more numbers
+are held beside it: C tokens, and lines of assembly. Nothing is preprocessed, so code under #if counts whatever its
+condition."""
 import os
 import re
 import subprocess
@@ -17,11 +18,15 @@ STATEMENTS_MAX, TOKENS_MAX, ASSEMBLY_MAX = 4900, 75000, 500
 OTHERS = (('Jailhouse, x86', 4977, 68426), ('NOVA, x86-64', 6382, 108544), ('seL4, x86-64', 11859, 155533))
 
 TOKEN = re.compile(
-    r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|[A-Za-z_]\w*|\.?\d(?:[eEpP][+-]|[\w.])*|\.\.\.|<<=|>>=|->|\+\+|--|<<|>>|[<>=!+\-*/%&|^]=|&&|\|\||##|\S'
+    r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|[A-Za-z_]\w*|\.?\d(?:[eEpP][+-]|[\w.])*'
+    r'|\.\.\.|<<=|>>=|->|\+\+|--|<<|>>|[<>=!+\-*/%&|^]=|&&|\|\||##|\S'
 )
 WORD = re.compile(r'[A-Za-z_]\w*$')
 CONTROL = {'if', 'while', 'for', 'switch'}
-TYPE_WORDS = set('void char short int long signed unsigned bool const volatile static extern inline struct union enum typedef register _Atomic _Bool'.split())
+TYPE_WORDS = set(
+    'void char short int long signed unsigned bool const volatile static extern inline struct union enum typedef '
+    'register _Atomic _Bool'.split()
+)
 NOT_TYPES = {'return', 'goto', 'case', 'else', 'do', 'sizeof', 'default', 'break', 'continue'} | CONTROL
 
 
@@ -49,7 +54,8 @@ def is_declaration(tokens):
 
 
 class Scope:
-    """One open bracket. kind: 'list' (arguments, initializer, index, members: its commas count for nothing), 'block', 'group'."""
+    """One open bracket. kind: 'list' (arguments, initializer, index, members: its commas count for nothing), 'block',
+    'group'."""
 
     def __init__(self, kind, before):
         self.kind, self.before, self.statement = kind, before, []
@@ -60,7 +66,9 @@ def kind_of(token, before, closed, outer):
     if token == '[':
         return 'list'
     if token == '(':
-        called = before in (')', ']') or (before and WORD.match(before) and before not in CONTROL and before != 'return')
+        called = before in (')', ']') or (
+            before and WORD.match(before) and before not in CONTROL and before != 'return'
+        )
         return 'list' if called or outer.before == '__attribute__' else 'group'
     if before in ('=', ',', '(', 'return') or outer.kind == 'list' or 'enum' in outer.statement[:3]:
         return 'list'

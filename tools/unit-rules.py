@@ -64,10 +64,13 @@ def main():
             mine.append(target)
             objects[target] = (source, compile_flags)
         name = os.path.basename(path)[:-2]
-        rules.append(f'{build}/unit/{name}: {" ".join(mine)}\n\t$(HOSTCC) $(UNIT_FLAGS) -o $@ $^ {" ".join(link_flags)} -lcmocka')
+        rules.append(
+            f'{build}/unit/{name}: {" ".join(mine)}\n\t$(HOSTCC) $(UNIT_FLAGS) -o $@ $^ {" ".join(link_flags)} -lcmocka'
+        )
     for target, (source, flags) in objects.items():
         rules.append(
-            f'{target}: {source} | $(UNIT_GENERATED)\n\t@mkdir -p $(@D)\n\t$(HOSTCC) $(UNIT_FLAGS) {" ".join(flags)} -MMD -MP -c -o $@ $<'
+            f'{target}: {source} | $(UNIT_GENERATED)\n\t@mkdir -p $(@D)\n'
+            f'\t$(HOSTCC) $(UNIT_FLAGS) {" ".join(flags)} -MMD -MP -c -o $@ $<'
         )
         rules.append(f'-include {target[:-2]}.d')
     text = '\n'.join(rules) + '\n'

@@ -3,8 +3,8 @@
 """`make bench`: measures Mullion in Bochs (VT-x) and QEMU (AMD-V), prints a table and writes build/bench.json.
 docs/performance.md says what the rows mean and what they do not show.
 
-One tick is one instruction: Bochs' TSC counts them, and so does QEMU's under -icount shift=0. So the figures repeat on any
-machine, however busy."""
+One tick is one instruction: Bochs' TSC counts them, and so does QEMU's under -icount shift=0. So the figures repeat on
+any machine, however busy."""
 import argparse
 import datetime
 import gzip
@@ -30,10 +30,35 @@ KHZ = 1_000_000                      # both emulated clocks: 1 GHz
 PEER_PATIENCE = 1500                 # seconds; Linux' QEMU alone takes minutes to start in Bochs
 LINUX = 'vmlinuz-cloud'
 LINUX_CMDLINE = f'console=ttyS0 loglevel=4 rdinit=/bench-init tsc_early_khz={KHZ}'
-ROWS = ['cpuid', 'cpuid_far', 'hypercall', 'wrmsr_passthrough', 'rdmsr_exit', 'pio_kernel', 'pio_monitor', 'mmio_monitor',
-        'doorbell_pio', 'doorbell_wake', 'doorbell_mmio', 'self_ipi', 'eoi', 'tsc_deadline', 'hlt_wake', 'ipi_vcpu',
-        'vcpu_switch', 'vcpu_switch_barriers', 'guest_fault_fill', 'vm_start', 'linux_boot', 'linux_boot_bare', 'linux_exits',
-        'kernel_entry_to_first_guest', 'image_bytes', 'ring0_statements', 'kernel_bytes_per_guest']
+ROWS = [
+    'cpuid',
+    'cpuid_far',
+    'hypercall',
+    'wrmsr_passthrough',
+    'rdmsr_exit',
+    'pio_kernel',
+    'pio_monitor',
+    'mmio_monitor',
+    'doorbell_pio',
+    'doorbell_wake',
+    'doorbell_mmio',
+    'self_ipi',
+    'eoi',
+    'tsc_deadline',
+    'hlt_wake',
+    'ipi_vcpu',
+    'vcpu_switch',
+    'vcpu_switch_barriers',
+    'guest_fault_fill',
+    'vm_start',
+    'linux_boot',
+    'linux_boot_bare',
+    'linux_exits',
+    'kernel_entry_to_first_guest',
+    'image_bytes',
+    'ring0_statements',
+    'kernel_bytes_per_guest',
+]
 # What the project wants to reach: (VT-x, AMD-V).
 GOALS = {'cpuid': (120, 120), 'pio_monitor': (450, 450), 'mmio_monitor': (900, 900), 'doorbell_pio': (200, 250),
          'doorbell_mmio': (200, 250), 'self_ipi': (550, 900), 'eoi': (20, 340), 'tsc_deadline': (530, 800),
@@ -119,7 +144,8 @@ def backend_of(key):
 
 
 def box(on, conf, cpus=1, **more):
-    # With several CPUs Bochs' clock stands for all of them in turn, in steps; a slower one makes its firmware's waits short.
+    # With several CPUs Bochs' clock stands for all of them in turn, in steps; a slower one makes its firmware's waits
+    # short.
     ips = 1000 * KHZ if cpus == 1 else 50_000_000
     return harness.Box(conf, on=CHOSEN[on], cpus=cpus, bochs_ips=ips, **more)
 
@@ -270,7 +296,8 @@ def table(results, with_peer):
         for b in names:
             value, goal = results[b].get(row), GOALS.get(row, (None, None))[backend_of(b)]
             mark = ' ' if value is None or goal is None or value <= goal else '!'
-            cells += f'{"-" if value is None else format(value, ","):>15}{mark}{"" if goal is None else format(goal, ","):>12}'
+            cells += f'{"-" if value is None else format(value, ","):>15}{mark}'
+            cells += f'{"" if goal is None else format(goal, ","):>12}'
             if with_peer:
                 theirs = results.get(f'{b}_kvm', {}).get(row)
                 cells += f'{"-" if theirs is None else format(theirs, ","):>12}'
@@ -300,7 +327,9 @@ def measure_peer(on, out, build, mitigations):
 
 def measure_peer_ipi(on, out, build, mitigations):
     """Two CPUs for two vCPUs: at a slower clock, as in measure_ipi, of which Linux must be told."""
-    with peer.PeerBox(on, build, '' if mitigations else 'mitigations=off', 'ipi', BenchMachine, cpus=2, khz=50_000) as m:
+    with peer.PeerBox(
+        on, build, '' if mitigations else 'mitigations=off', 'ipi', BenchMachine, cpus=2, khz=50_000
+    ) as m:
         m.wait(r'^peer: ipi', PEER_PATIENCE)
         out.update(rows(m.text))
         if 'ipi_vcpu' not in out:
@@ -308,11 +337,16 @@ def measure_peer_ipi(on, out, build, mitigations):
 
 
 def markdown(results):
-    """The table of docs/performance.md. KVM's figures with what they are of ours, where ours are more than one instruction."""
+    """The table of docs/performance.md. KVM's figures with what they are of ours, where ours are more than one
+    instruction."""
     def cell(value, ours=None):
         return '-' if value is None else format(value, ',') + (f' ({value / ours:.1f})' if ours and ours > 1 else '')
-    lines = ['| row | VT-x | goal | KVM, mitigations off | KVM, default | AMD-V | goal | KVM, mitigations off | KVM, default |',
-             '|---|---:|---:|---:|---:|---:|---:|---:|---:|']
+
+    lines = [
+        '| row | VT-x | goal | KVM, mitigations off | KVM, default '
+        '| AMD-V | goal | KVM, mitigations off | KVM, default |',
+        '|---|---:|---:|---:|---:|---:|---:|---:|---:|',
+    ]
     for row in ROWS:
         goal = GOALS.get(row, (None, None))
         cells = []
@@ -327,7 +361,13 @@ def markdown(results):
 
 # Whose guests compute with their interrupts off and share a CPU.
 PREEMPTING = ('ops', 'barriers')
-PARTS = {'ops': measure_ops, 'barriers': measure_barriers, 'ipi': measure_ipi, 'linux': measure_linux, 'bare': measure_bare}
+PARTS = {
+    'ops': measure_ops,
+    'barriers': measure_barriers,
+    'ipi': measure_ipi,
+    'linux': measure_linux,
+    'bare': measure_bare,
+}
 
 
 def main():
@@ -336,8 +376,12 @@ def main():
     p.add_argument('--on', choices=[n for n in rows_of_machines.NAMES if n != 'kvm'], metavar='NAME',
                    help='one machine only: qemu, bochs, or another of docs/machines.md')
     p.add_argument('--peer', choices=('kvm',))
-    p.add_argument('--part', action='append', choices=sorted(PARTS), help='only these; the others keep what the last run wrote')
-    p.add_argument('--peer-only', action='store_true', help='with --peer: Mullion\'s own rows are taken from the last run')
+    p.add_argument(
+        '--part', action='append', choices=sorted(PARTS), help='only these; the others keep what the last run wrote'
+    )
+    p.add_argument(
+        '--peer-only', action='store_true', help='with --peer: Mullion\'s own rows are taken from the last run'
+    )
     p.add_argument('--peer-ipi', action='store_true', help='with --peer: the row of two vCPUs instead of the others')
     p.add_argument('--markdown', action='store_true', help='print the last results as docs/performance.md shows them')
     a = p.parse_args()

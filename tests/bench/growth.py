@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench-growth`: how costs grow with the number of guests, their memory, the machine's memory and CPUs. In QEMU with one
-CPU, whose clock counts instructions; for the CPUs in Bochs. Prints tables and writes build/growth.json."""
+"""`make bench-growth`: how costs grow with the number of guests, their memory, the machine's memory and CPUs. In QEMU
+with one CPU, whose clock counts instructions; for the CPUs in Bochs. Prints tables and writes build/growth.json."""
 import argparse
 import json
 import os
@@ -16,14 +16,16 @@ GIB = 1 << 30
 
 
 def conf(guests, memory):
-    return ''.join(f'[guest g{n}]\nshare = {100 // guests}% of cpu 0, every 100ms\nmemory = {memory}\n'
-                   f'kernel = bench.elf\ncmdline = mode=cpuid\nbench-device = yes\nautostart = {"no" if n else "yes"}\n\n'
-                   for n in range(guests))
+    return ''.join(
+        f'[guest g{n}]\nshare = {100 // guests}% of cpu 0, every 100ms\nmemory = {memory}\n'
+        f'kernel = bench.elf\ncmdline = mode=cpuid\nbench-device = yes\nautostart = {"no" if n else "yes"}\n\n'
+        for n in range(guests)
+    )
 
 
 def audit(m):
-    """Ticks of the checker's thread for one look at everything, and how many tables it has walked. The second look: what is done
-    but once is done."""
+    """Ticks of the checker's thread for one look at everything, and how many tables it has walked. The second look:
+    what is done but once is done."""
     for _ in range(2):
         m.settle(0.3)
         a = m.shell('audit', r'^audit: (\d+) tables, .*; (\d+) ticks; .*\naudit: (.*)\n', 30)
@@ -33,8 +35,8 @@ def audit(m):
 
 
 def by_cpus(cpus):
-    """In Bochs, since QEMU's clock counts instructions of one CPU only. Its clock goes in steps of a few ticks then; the guest
-    is on the last CPU."""
+    """In Bochs, since QEMU's clock counts instructions of one CPU only. Its clock goes in steps of a few ticks then;
+    the guest is on the last CPU."""
     text = conf(1, '64M').replace('cpu 0', f'cpu {cpus - 1}')
     with harness.Box(text, on='bochs', cpus=cpus, memory=512 << 20, bochs_ips=50_000_000) as m:
         boot = m.wait(r'guest g0: runs; first instruction (\d+) ticks', 60)
@@ -90,8 +92,9 @@ def main():
         for case in cases:
             r = None
             for attempt in range(3):
-                # Once in a hundred commands QEMU's counted clock stands still while the CPU sleeps: seen with the next timer's time not come,
-                # and with its interrupt pending. The figures are the same each time, so the machine is started anew.
+                # Once in a hundred commands QEMU's counted clock stands still while the CPU sleeps: seen with the next
+                # timer's time not come, and with its interrupt pending. The figures are the same each time, so the
+                # machine is started anew.
                 try:
                     r = one(*case) if len(case) == 3 else by_cpus(*case)
                     break
@@ -100,8 +103,11 @@ def main():
             if r is None:
                 continue
             everything[name].append(r)
-            print(f'{r.get("cpus", 1):>5}{r["guests"]:>7}{r["memory"]:>8}{r["host"] / GIB:>8.4g}G{r["boot"] or 0:>14,}'
-                  f'{r["start"]:>19,}{r["kernel_bytes"]:>14,}{r["cpuid"]:>7}{r["audit"]:>11,}{r["audit_tables"]:>11}', flush=True)
+            print(
+                f'{r.get("cpus", 1):>5}{r["guests"]:>7}{r["memory"]:>8}{r["host"] / GIB:>8.4g}G{r["boot"] or 0:>14,}'
+                f'{r["start"]:>19,}{r["kernel_bytes"]:>14,}{r["cpuid"]:>7}{r["audit"]:>11,}{r["audit_tables"]:>11}',
+                flush=True,
+            )
         with open(path, 'w', encoding='utf-8') as f:
             json.dump(everything, f, indent=1)
     return 0

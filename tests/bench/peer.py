@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peer: Debian's Linux with KVM and Debian's QEMU, booted in the same emulated machine from an initrd made here, running the
-same guest binary."""
+"""The peer: Debian's Linux with KVM and Debian's QEMU, booted in the same emulated machine from an initrd made here,
+running the same guest binary."""
 import gzip
 import os
 import re
@@ -78,8 +78,13 @@ def kernel_modules(build):
     if not os.path.exists(done):
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as work:
-            run = subprocess.run(['apt-get', '-o', 'APT::Sandbox::User=root', 'download', '-q', f'{package}={version}'], cwd=work,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            run = subprocess.run(
+                ['apt-get', '-o', 'APT::Sandbox::User=root', 'download', '-q', f'{package}={version}'],
+                cwd=work,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
             debs = [f for f in os.listdir(work) if f.endswith('.deb')]
             if run.returncode or not debs:
                 raise UsageError(f'{package}={version} could not be downloaded:\n{run.stdout.decode()}')
@@ -89,7 +94,9 @@ def kernel_modules(build):
                 shutil.copy(os.path.join(base, m), folder)
         with open(done, 'w', encoding='utf-8'):
             pass
-    return [(f'modules/{os.path.basename(m)}', 0o100644, read(os.path.join(folder, os.path.basename(m)))) for m in MODULES]
+    return [
+        (f'modules/{os.path.basename(m)}', 0o100644, read(os.path.join(folder, os.path.basename(m)))) for m in MODULES
+    ]
 
 
 def make_initrd(build, linux, cmdline):
@@ -136,12 +143,35 @@ class PeerBox(harness.Box):
             os.makedirs(grub)
             with open(os.path.join(grub, 'grub.cfg'), 'w', encoding='utf-8') as f:
                 f.write(GRUB_CFG.format(cmdline=cmdline))
-            subprocess.run(['grub-mkrescue', '-o', image, '--install-modules=linux normal configfile iso9660 serial terminal',
-                            '--locales=', '--fonts=', '--themes=', os.path.dirname(os.path.dirname(grub)),
-                            f'/boot/kernel={kernel}', f'/boot/initrd={initrd}'],
-                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        self.machine = machine(on=on, boot='kernel' if on == 'qemu' else 'cd', cpus=cpus, memory=2 << 30, image=image, kernel=kernel,
-                               options=cmdline, modules=[initrd], bochs_ips=1000 * khz)
+            subprocess.run(
+                [
+                    'grub-mkrescue',
+                    '-o',
+                    image,
+                    '--install-modules=linux normal configfile iso9660 serial terminal',
+                    '--locales=',
+                    '--fonts=',
+                    '--themes=',
+                    os.path.dirname(os.path.dirname(grub)),
+                    f'/boot/kernel={kernel}',
+                    f'/boot/initrd={initrd}',
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
+        self.machine = machine(
+            on=on,
+            boot='kernel' if on == 'qemu' else 'cd',
+            cpus=cpus,
+            memory=2 << 30,
+            image=image,
+            kernel=kernel,
+            options=cmdline,
+            modules=[initrd],
+            bochs_ips=1000 * khz,
+        )
         try:
             self.machine.start()
         except BaseException:

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Where the instructions of one operation go: `tests/bench/profile.py --on qemu|bochs pio`. Traces single instructions of the
-benchmark guest's mode=loop, takes the round of median length, and prints them by function; --listing prints each."""
+"""Where the instructions of one operation go: `tests/bench/profile.py --on qemu|bochs pio`. Traces single instructions
+of the benchmark guest's mode=loop, takes the round of median length, and prints them by function; --listing prints
+each."""
 import argparse
 import bisect
 import collections
@@ -30,7 +31,9 @@ class Symbols:
     def __init__(self, build):
         self.at = []
         for prefix, file in (('kernel', 'mullion.elf'), ('vmm', 'ring3/vmm.elf'), ('guest', 'obj/bench/bench64.elf')):
-            text = subprocess.run(['nm', '-n', os.path.join(build, file)], stdout=subprocess.PIPE, check=True).stdout.decode()
+            text = subprocess.run(
+                ['nm', '-n', os.path.join(build, file)], stdout=subprocess.PIPE, check=True
+            ).stdout.decode()
             for line in text.splitlines():
                 words = line.split()
                 if len(words) != 3 or words[1] not in 'tT' or words[2].startswith('.L'):
@@ -85,7 +88,9 @@ def main():
     p.add_argument('--on', choices=('bochs', 'qemu'), default='qemu')
     p.add_argument('--build', default=os.path.join(bench.ROOT, 'build'))
     p.add_argument('--listing', action='store_true')
-    p.add_argument('what', help='cpuid, rdmsr, pio, mmio, doorbell_pio, doorbell_mmio, eoi, self_ipi, tsc_deadline, hlt_wake')
+    p.add_argument(
+        'what', help='cpuid, rdmsr, pio, mmio, doorbell_pio, doorbell_mmio, eoi, self_ipi, tsc_deadline, hlt_wake'
+    )
     a = p.parse_args()
     harness.BUILD = os.path.join(bench.ROOT, a.build)
     symbols = Symbols(harness.BUILD)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shell's commands `accounts` and `paths`, as numbers. Everything that knows what they print is here.
 
-`accounts` books every tick of each CPU to one account; a vCPU's account is also told apart into guest and exits by reason:
+`accounts` books every tick of each CPU to one account; a vCPU's account is also told apart into guest and exits by
+reason:
 
     accounts: cpu 1 tsc 123456789
     accounts: cpu 1 idle 1234
@@ -29,8 +30,8 @@ class Unknown(Exception):
 
 
 class Accounts:
-    """tsc: {cpu: ticks}; accounts: {cpu: {'idle': ticks, 'service root': .., 'guest web vcpu 0': ..}}; details: the same for the
-    parts of a vCPU's account, {cpu: {'guest web vcpu 0': {'guest': .., 'exit port': ..}}}."""
+    """tsc: {cpu: ticks}; accounts: {cpu: {'idle': ticks, 'service root': .., 'guest web vcpu 0': ..}}; details: the
+    same for the parts of a vCPU's account, {cpu: {'guest web vcpu 0': {'guest': .., 'exit port': ..}}}."""
 
     def __init__(self):
         self.tsc, self.accounts, self.details = {}, {}, {}
@@ -70,7 +71,8 @@ class Accounts:
         return max(100 * abs(tsc - sum(self.accounts[cpu].values())) / tsc for cpu, tsc in self.tsc.items())
 
     def kinds(self, cpu):
-        """A CPU's accounts by kind, for a table: {'idle': .., 'kernel': .., 'services': .., 'devices': .., 'guests': ..}"""
+        """A CPU's accounts by kind, for a table: {'idle': .., 'kernel': .., 'services': .., 'devices': .., 'guests':
+        ..}"""
         sums = {}
         for name, ticks in self.accounts[cpu].items():
             kind = ('services' if name.startswith('service ') else 'devices' if re.fullmatch(r'guest \S+ devices', name)
@@ -80,7 +82,8 @@ class Accounts:
 
 
 def parse_accounts(text):
-    """Of the shell's answer; other lines among it are passed over, but a line of the accounts that is not understood is not."""
+    """Of the shell's answer; other lines among it are passed over, but a line of the accounts that is not understood is
+    not."""
     read = Accounts()
     for line in text.splitlines():
         if not line.startswith('accounts: '):

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""`make isolation`: what Mullion promises to its guests, measured beside hostile neighbours, in Bochs (VT-x) and QEMU (AMD-V).
-Each check has a bound; figures go to build/isolation.json. docs/guarantees.md, "The numbers", says what they mean."""
+"""`make isolation`: what Mullion promises to its guests, measured beside hostile neighbours, in Bochs (VT-x) and QEMU
+(AMD-V). Each check has a bound; figures go to build/isolation.json. docs/guarantees.md, "The numbers", says what they
+mean."""
 import argparse
 import datetime
 import json
@@ -17,8 +18,8 @@ import parts  # noqa: E402
 import tables  # noqa: E402
 from machines import Failure, bench, harness  # noqa: E402
 
-# An interrupt's way through monitor and kernel is about 1,000 ticks. What may come before it: another guest's call that holds the
-# kernel's lock, and a path that cannot be interrupted.
+# An interrupt's way through monitor and kernel is about 1,000 ticks. What may come before it: another guest's call that
+# holds the kernel's lock, and a path that cannot be interrupted.
 WAKE_DEDICATED_TICKS = 5_000
 # The longest step is to zero 1 MiB, 131,072 stores; and half as much for what is before and behind it.
 LONGEST_PATH_TICKS = 100_000
@@ -101,8 +102,9 @@ def checks(p, s):
 
 
 def run_part(on, part):
-    """QEMU's counted clock stands still once in a hundred runs (tests/bench/growth.py), and its guests get lost now and then
-    (docs/emulators.md): a machine that says nothing more is started anew there, twice. A figure is never taken anew."""
+    """QEMU's counted clock stands still once in a hundred runs (tests/bench/growth.py), and its guests get lost now and
+    then (docs/emulators.md): a machine that says nothing more is started anew there, twice. A figure is never taken
+    anew."""
     attempts = 3 if on == 'qemu' else 1
     for attempt in range(1, attempts + 1):
         try:
@@ -133,8 +135,18 @@ def hostile_machines():
 def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument('--build', default=os.path.join(machines.ROOT, 'build'))
-    a.add_argument('--on', choices=hostile_machines(), metavar='NAME', help='one machine only: qemu, bochs, or another of docs/machines.md')
-    a.add_argument('--part', action='append', choices=sorted(parts.PARTS), help='only these; the others keep what the last run wrote')
+    a.add_argument(
+        '--on',
+        choices=hostile_machines(),
+        metavar='NAME',
+        help='one machine only: qemu, bochs, or another of docs/machines.md',
+    )
+    a.add_argument(
+        '--part',
+        action='append',
+        choices=sorted(parts.PARTS),
+        help='only these; the others keep what the last run wrote',
+    )
     a.add_argument('--markdown', action='store_true', help='print the last results as docs/guarantees.md shows them')
     a = a.parse_args()
     harness.BUILD = os.path.join(machines.ROOT, a.build)

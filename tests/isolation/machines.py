@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machines that the isolation suite looks at: their configurations, and how they are started and read.
 
-A tick is an instruction: QEMU's clock counts them with one CPU (-icount), so all its machines have one. Bochs' clock counts them
-with any number of CPUs, which take turns of a few instructions."""
+A tick is an instruction: QEMU's clock counts them with one CPU (-icount), so all its machines have one. Bochs' clock
+counts them with any number of CPUs, which take turns of a few instructions."""
 import os
 import re
 import sys
@@ -34,8 +34,8 @@ def adversary(name, seed, where, **keys):
     return guest(name, 'adversary.elf', where, cmdline=f'seed={seed} forever', on_crash='restart', **keys)
 
 
-# Guests of one CPU: their shares add up to 95%; the rest is for root and the console, which on AMD-V come first there. Periods that
-# have nothing to do with each other.
+# Guests of one CPU: their shares add up to 95%; the rest is for root and the console, which on AMD-V come first there.
+# Periods that have nothing to do with each other.
 SPINNERS = {'spin10': (30, 10), 'spin3': (25, 3), 'spin40': (15, 40)}  # name: percent, period in ms
 LATENCY_PERIOD_MS = 10
 
@@ -64,18 +64,25 @@ ALONE = guest('latency', 'latency.elf', 'cpus = 0', cmdline='count=500')
 
 
 def interference_qemu():
-    """On one CPU: a short period and a long round of hundreds of them. Beside others a period's budget may come early or late in it, so
-    one round can be a period longer or shorter."""
+    """On one CPU: a short period and a long round of hundreds of them. Beside others a period's budget may come early
+    or late in it, so one round can be a period longer or shorter."""
     return (guest('workload', 'workload.elf', 'share = 30% of cpu 0, every 2ms', cmdline='work=160')
             + adversary('left', 1, 'share = 30% of cpu 0, every 5ms', autostart='no')
             + adversary('right', 2, 'share = 30% of cpu 0, every 7ms', autostart='no'))
 
 
 def linux(on):
-    """(configuration, CPUs, MHz): a Linux with an adversary beside it on its CPU and, on VT-x, another on the other CPU."""
+    """(configuration, CPUs, MHz): a Linux with an adversary beside it on its CPU and, on VT-x, another on the other
+    CPU."""
     mhz, near, percent, others = (SLOW_MHZ, 1, 70, (60, 25)) if on == 'bochs' else (MHZ[on], 0, 50, (20, 20))
-    conf = guest('linux', 'vmlinuz-cloud', f'share = {percent}% of cpu {near}, every 10ms', memory='192M', initrd='initrd.gz',
-                 cmdline=f'console=ttyS0 loglevel=4 tsc_early_khz={mhz * 1000} mullion.name=linux')
+    conf = guest(
+        'linux',
+        'vmlinuz-cloud',
+        f'share = {percent}% of cpu {near}, every 10ms',
+        memory='192M',
+        initrd='initrd.gz',
+        cmdline=f'console=ttyS0 loglevel=4 tsc_early_khz={mhz * 1000} mullion.name=linux',
+    )
     conf += adversary('left', 1, f'share = {others[0]}% of cpu 0, every 5ms', autostart='no')
     conf += adversary('right', 2, f'share = {others[1]}% of cpu {near}, every 7ms', autostart='no')
     return conf, near + 1, mhz

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measurements of the isolation suite. Each part runs one or two machines and answers with its figures; nothing is judged here."""
+"""The measurements of the isolation suite. Each part runs one or two machines and answers with its figures; nothing is
+judged here."""
 import hashlib
 import re
 
@@ -10,8 +11,10 @@ from machines import Failure, bench
 ROUNDS = {'bochs': 12, 'qemu': 6}
 RESTARTS_MAX = 60
 SPIN_REPORTS = 6  # of 2 s each
-BURNER = (r'burner: ran (\d+) of (\d+) ticks in (\d+) runs, at worst (\d+) over its share of (\d+)%, (\d+) in any window, '
-          r'slice (\d+)\n')
+BURNER = (
+    r'burner: ran (\d+) of (\d+) ticks in (\d+) runs, at worst (\d+) over its share of (\d+)%, (\d+) in any window, '
+    r'slice (\d+)\n'
+)
 LATENCY = r'latency: (\d+) wakes, least (\d+), median (\d+), 99% (\d+), worst (\d+), (\d+) early\n'
 WORKLOAD = r'workload: round \d+: (\d+) ticks, result 0x([0-9a-f]{16})\n'
 
@@ -24,8 +27,16 @@ def wakes(found, where, beside):
     """One row of the table of wake-ups out of several rounds: the median one's median, the worst one's worst."""
     rounds = [tuple(map(int, f.groups())) for f in found]
     middle = sorted(r[2] for r in rounds)[len(rounds) // 2]
-    return {'where': where, 'beside': beside, 'wakes': sum(r[0] for r in rounds), 'least': min(r[1] for r in rounds),
-            'median': middle, 'p99': max(r[3] for r in rounds), 'worst': max(r[4] for r in rounds), 'early': sum(r[5] for r in rounds)}
+    return {
+        'where': where,
+        'beside': beside,
+        'wakes': sum(r[0] for r in rounds),
+        'least': min(r[1] for r in rounds),
+        'median': middle,
+        'p99': max(r[3] for r in rounds),
+        'worst': max(r[4] for r in rounds),
+        'early': sum(r[5] for r in rounds),
+    }
 
 
 def closing(m, out):
@@ -36,7 +47,9 @@ def closing(m, out):
     out['audit_ticks'] = int(a.group(1))
     out['audit'] = a.group(2)
     violations = re.search(r'FAILED, (\d+)', a.group(2))
-    out['escapes'] = machines.escapes(m) + (int(violations.group(1)) if violations else 0 if a.group(2) == 'passed' else 1)
+    out['escapes'] = machines.escapes(m) + (
+        int(violations.group(1)) if violations else 0 if a.group(2) == 'passed' else 1
+    )
     out['attacks'] = len(re.findall(r'^\[\w+\] attack [a-z ]+: done', m.text, re.M))
 
 
@@ -78,7 +91,8 @@ def measure_shared(on):
 
 
 def rounds(m, count, since, results):
-    """The mean of `count` whole rounds that begin after this moment; the first line may be of one that began before it."""
+    """The mean of `count` whole rounds that begin after this moment; the first line may be of one that began before
+    it."""
     found = machines.wait_lines(m, 'workload', WORKLOAD, count + 1, since, 240)[1:]
     results.update(f.group(2) for f in found)
     ticks = [int(f.group(1)) for f in found]
@@ -97,7 +111,11 @@ def beside_adversaries(m, names, out, count, measure):
     beside = rounds(m, count, max(len(m.text), *begun), results)
     out['wakes'] += measure('adversaries') if measure else []
     out['gap_pct'] = (accounts.read_accounts(m) - begin).gap_pct()
-    out['interference'] = {'alone': alone, 'beside': beside, 'pct': 100 * abs(beside['mean'] - alone['mean']) / alone['mean']}
+    out['interference'] = {
+        'alone': alone,
+        'beside': beside,
+        'pct': 100 * abs(beside['mean'] - alone['mean']) / alone['mean'],
+    }
     out['results'] = len(results)
     out['khz'] = khz(m)
     closing(m, out)
@@ -111,7 +129,8 @@ def dedicated_wakes(m, beside):
 
 
 def wakes_amid_restarts(m, name):
-    """While a neighbour is ended, cleared away and started again, over and over: the kernel's longest work, and under its lock."""
+    """While a neighbour is ended, cleared away and started again, over and over: the kernel's longest work, and under
+    its lock."""
     since = len(m.text)
     for _ in range(RESTARTS_MAX):
         m.shell(f'restart {name}', rf'guest {name}: runs; first', 60)
@@ -176,16 +195,28 @@ def measure_linux(on):
 
 
 def flat_conf(guests):
-    """Two that compute, to see the switch between them: with other periods and much to do, so that one often waits for the other. One that
-    tells what an exit costs. The others are asleep by then."""
+    """Two that compute, to see the switch between them: with other periods and much to do, so that one often waits for
+    the other. One that tells what an exit costs. The others are asleep by then."""
     conf = ''
     for n in range(guests):
         if n < 2 and guests > 1:
-            conf += machines.guest('sw' + 'ab'[n], 'bench.elf', f'share = 30% of cpu 0, every {2 + n}ms', cmdline='mode=switch',
-                                   bench_device='yes', autostart='no')
+            conf += machines.guest(
+                'sw' + 'ab'[n],
+                'bench.elf',
+                f'share = 30% of cpu 0, every {2 + n}ms',
+                cmdline='mode=switch',
+                bench_device='yes',
+                autostart='no',
+            )
         else:
-            conf += machines.guest(f'g{n}', 'bench.elf', 'share = 1% of cpu 0, every 20ms', cmdline='mode=cpuid', bench_device='yes',
-                                   autostart='yes' if n < guests - 1 else 'no')
+            conf += machines.guest(
+                f'g{n}',
+                'bench.elf',
+                'share = 1% of cpu 0, every 20ms',
+                cmdline='mode=cpuid',
+                bench_device='yes',
+                autostart='yes' if n < guests - 1 else 'no',
+            )
     return conf
 
 

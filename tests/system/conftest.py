@@ -40,8 +40,8 @@ def row_of(item):
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Before pytest chooses (-m): leaves out what a machine cannot. Behind it: the tests of a file share one machine, so
-    first all of one machine, in the order in which they are written."""
+    """Before pytest chooses (-m): leaves out what a machine cannot. Behind it: the tests of a file share one machine,
+    so first all of one machine, in the order in which they are written."""
     left_out = []
     for item in items:
         row = row_of(item)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running Mullion under test: boots a configuration in an emulator, reads what its serial port says, types into it."""
+"""A running Mullion under test: boots a configuration in an emulator, reads what its serial port says, types into
+it."""
 import os
 import re
 import select
@@ -27,7 +28,8 @@ class Failure(AssertionError):
 
 
 class Screen:
-    """What a terminal would show of a byte stream, as text: escape sequences are dropped, a line that is erased is gone."""
+    """What a terminal would show of a byte stream, as text: escape sequences are dropped, a line that is erased is
+    gone."""
 
     def __init__(self):
         self.text = ''
@@ -48,8 +50,10 @@ class Screen:
 
 
 class Box:
-    """on: a name of host.machines; afterwards `row` is that machine and `on` its emulator. conf: a configuration's text (bytes or str), or None for the default mullion.conf. ram_file: QEMU's RAM can be looked
-    at; dirty: every byte of it has this value when the machine is switched on. grub: more for make_image. Everything else: host.emulator.Machine."""
+    """on: a name of host.machines; afterwards `row` is that machine and `on` its emulator. conf: a configuration's text
+    (bytes or str), or None for the default mullion.conf. ram_file: QEMU's RAM can be looked at; dirty: every byte of it
+    has this value when the machine is switched on. grub: more for make_image. Everything else:
+    host.emulator.Machine."""
 
     def __init__(
         self,
@@ -147,8 +151,8 @@ class Box:
         return self.screen.text
 
     def wait(self, pattern, timeout=60, why=''):
-        """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more. A line's end
-        in a pattern is \\n: $ would match where the text so far ends."""
+        """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more. A
+        line's end in a pattern is \\n: $ would match where the text so far ends."""
         regex = re.compile(pattern, re.M)
         end = time.monotonic() + timeout * SLOWER[self.on]
         alive = True
@@ -188,7 +192,8 @@ class Box:
         self.machine.write(text.encode())
 
     def settle(self, seconds=0.3):
-        """Reads until it has been quiet for a moment (or a guest talks on and on); what was printed so far is behind us."""
+        """Reads until it has been quiet for a moment (or a guest talks on and on); what was printed so far is behind
+        us."""
         quiet = begun = time.monotonic()
         size = len(self.text)
         while time.monotonic() < min(quiet + seconds, begun + 8 * seconds) and self.pump(0.1):
@@ -203,8 +208,8 @@ class Box:
         return self.wait(pattern, timeout, f'after `{command}`')
 
     def log(self, name, lines=400):
-        """What a guest (or 'mullion') has written, in whole lines: live, a slow guest's line may come in pieces, others'
-        between them."""
+        """What a guest (or 'mullion') has written, in whole lines: live, a slow guest's line may come in pieces,
+        others' between them."""
         self.settle(0.05)
         self.asked += 1
         self.type(f'log {name} {lines}\rend{self.asked}\r')

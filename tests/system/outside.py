@@ -7,7 +7,8 @@ from walker import BochsRam, Isolation, QemuRam
 
 
 def look_from_outside(box, look=None, regions=None):
-    """Stops the machine, walks its tables (or does what `look` does with its RAM), lets it run again. regions: walker.Isolation's."""
+    """Stops the machine, walks its tables (or does what `look` does with its RAM), lets it run again. regions:
+    walker.Isolation's."""
     elf = os.path.join(BUILD, 'mullion.elf')
     if box.on == 'qemu':
         box.machine.qmp.command('stop')

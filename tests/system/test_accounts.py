@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where every tick goes: `top`, `accounts` and `paths`, with guests that always want their CPU; and what shares and borrowing make of that."""
+"""Where every tick goes: `top`, `accounts` and `paths`, with guests that always want their CPU; and what shares and
+borrowing make of that."""
 import os
 import re
 import time
@@ -31,7 +32,9 @@ def read_accounts(box):
     box.type('accounts\rend\r')
     end = box.wait("Unknown command 'end'", 30).start()
     accounts = {}
-    for cpu, what, ticks in re.findall(r'^accounts: cpu (\d+) (.*) (\d+)\n', box.text[:end][box.text.rfind('mullion> accounts', 0, end):], re.M):
+    for cpu, what, ticks in re.findall(
+        r'^accounts: cpu (\d+) (.*) (\d+)\n', box.text[:end][box.text.rfind('mullion> accounts', 0, end) :], re.M
+    ):
         accounts.setdefault(int(cpu), {})[what] = int(ticks)
     return accounts
 
@@ -78,7 +81,10 @@ def test_shares_and_borrowing(box, looks):
     clock = second['tsc'] - first['tsc']
 
     def percent(name):
-        return 100 * sum(second[k] - first[k] for k in first if re.fullmatch(rf'guest {name} (vcpu 0|devices)', k)) / clock
+        return (
+            100 * sum(second[k] - first[k] for k in first if re.fullmatch(rf'guest {name} (vcpu 0|devices)', k)) / clock
+        )
+
     assert percent('lender') < 5
     if box.on == 'qemu':  # its clock goes on while it does not run: only the order says something
         assert percent('capped') < 30 < percent('borrower')
@@ -112,9 +118,14 @@ def test_paths(box):
     assert 3 <= len(rows) <= 10
     assert [int(r[1]) for r in rows] == sorted((int(r[1]) for r in rows), reverse=True)
     names = set(re.findall(r'^name = "(\w+)"', open(os.path.join(ROOT, 'include/mullion/calls.toml')).read(), re.M))
-    names |= set(re.findall(r'case PATH_\w+: return "([a-z0-9-]+)"', open(os.path.join(ROOT, 'services/console/show_accounts.c')).read()))
+    names |= set(
+        re.findall(
+            r'case PATH_\w+: return "([a-z0-9-]+)"', open(os.path.join(ROOT, 'services/console/show_accounts.c')).read()
+        )
+    )
     assert all(r[0] in names and int(r[1]) > 0 and int(r[2]) < 2 for r in rows)
-    if box.on == 'bochs':  # QEMU's clock goes on while its host runs something else: there any path may have been a long one
+    # QEMU's clock goes on while its host runs something else: there any path may have been a long one
+    if box.on == 'bochs':
         assert {'log', 'map'} & {r[0] for r in rows}
 
 
@@ -135,12 +146,15 @@ PLACED = ('[host]\nservice-cpus = 0,1\n\n'
 
 @pytest.mark.qemu
 def test_services_on_their_cpus():
-    """`service-cpus = 0,1`: root and the console on CPU 0, the checker on CPU 1, and the log says which guest shares what."""
+    """`service-cpus = 0,1`: root and the console on CPU 0, the checker on CPU 1, and the log says which guest shares
+    what."""
     with Box(PLACED, cpus=2) as box:
         box.wait_all([rf'\[{name}\] tiny ready' for name in ('own', 'part')], 60)
         box.settle()
         assert re.search(r'^guest own shares CPU 1 with services, which come first there: audit', box.text, re.M)
-        assert re.search(r'^guest part shares CPU 0 with services, which come first there: root, console', box.text, re.M)
+        assert re.search(
+            r'^guest part shares CPU 0 with services, which come first there: root, console', box.text, re.M
+        )
         box.shell('audit', r'^audit: passed', 30)
         accounts = read_accounts(box)
         for cpu, here, away in ((0, ('root', 'console'), ('audit',)), (1, ('audit',), ('root', 'console'))):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two adversaries, one on each side of a guest that counts: they try everything that could reach out of a guest, survive it,
-and the counter goes on at its pace; then they go on for ever, and Mullion still does what it is told."""
+"""Two adversaries, one on each side of a guest that counts: they try everything that could reach out of a guest,
+survive it, and the counter goes on at its pace; then they go on for ever, and Mullion still does what it is told."""
 import re
 import time
 
@@ -15,8 +15,22 @@ CONF = ('[host]\nconsole = serial\n\n'
         + guest('counter', 'counter.elf', 'share = 30% of cpu 1, every 20ms')
         + guest('right', 'adversary.elf', 'share = 60% of cpu 1', cmdline='seed=2 forever', on_crash='restart'))
 DONE = r'adversary done: nothing outside itself was reached'
-ATTACKS = ['memory', 'ports', 'msrs', 'cpuid', 'hypercalls', 'pci', 'apic', 'devices', 'code', 'tables', 'vm instructions',
-           'registers', 'delivery', 'exits']
+ATTACKS = [
+    'memory',
+    'ports',
+    'msrs',
+    'cpuid',
+    'hypercalls',
+    'pci',
+    'apic',
+    'devices',
+    'code',
+    'tables',
+    'vm instructions',
+    'registers',
+    'delivery',
+    'exits',
+]
 
 
 def boot(on):
@@ -42,7 +56,8 @@ def count(box):
 
 
 def is_dead(box):
-    """Without a panic, and without an end: not even the shell answers, which serial input would wake were it only asleep."""
+    """Without a panic, and without an end: not even the shell answers, which serial input would wake were it only
+    asleep."""
     if PANIC in box.text or box.machine.how_it_ended:
         return False
     try:
@@ -53,8 +68,9 @@ def is_dead(box):
 
 
 def attacked(box):
-    """Live, not from the logs: an adversary that goes on for ever fills them. Whatever it does to itself, it starts anew and must come to its end:
-    QEMU has been seen, unlikely, to lose a guest's state (docs/emulators.md, "QEMU's guests that get lost")."""
+    """Live, not from the logs: an adversary that goes on for ever fills them. Whatever it does to itself, it starts
+    anew and must come to its end: QEMU has been seen, unlikely, to lose a guest's state (docs/emulators.md, "QEMU's
+    guests that get lost")."""
     for name in ('left', 'right'):
         box.mark = 0
         for attempt in range(3):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest with CPUs of its own (`cpus = ...`): nothing of the host's takes it out of its own work, and on VT-x it waits in HLT by itself."""
+"""A guest with CPUs of its own (`cpus = ...`): nothing of the host's takes it out of its own work, and on VT-x it waits
+in HLT by itself."""
 import re
 
 import pytest
@@ -14,7 +15,8 @@ CONF = ('[host]\nconsole = serial\n\n'
 
 @pytest.fixture(scope='module')
 def box(on):
-    with Box(CONF, on=on, cpus=3, options='reach=interrupt') as b:  # as on hardware; none of these guests sleeps with interrupts off
+    # as on hardware; none of these guests sleeps with interrupts off
+    with Box(CONF, on=on, cpus=3, options='reach=interrupt') as b:
         b.wait_all([rf'^\[{name}\] latency: 200 wakes' for name in ('sleeper', 'sharer')], 120)
         yield b
         print(b.text)
@@ -26,7 +28,12 @@ def exits(box, name):
     box.mark = len(box.text)
     box.type(f'stats {name}\rend\r')
     end = box.wait("Unknown command 'end'", 30).start()
-    return {k: int(n) for k, n in re.findall(r'^exits: (\S+) +(\d+)', box.text[box.text.rfind(f'mullion> stats {name}', 0, end):end], re.M)}
+    return {
+        k: int(n)
+        for k, n in re.findall(
+            r'^exits: (\S+) +(\d+)', box.text[box.text.rfind(f'mullion> stats {name}', 0, end) : end], re.M
+        )
+    }
 
 
 def test_who_is_busy_is_left_alone(box):
@@ -49,7 +56,8 @@ def test_who_sleeps_does_so_by_himself(box):
 
 
 def test_who_halts_for_good_is_reached(on):
-    """Nothing wakes him, but the host must be able to: in Bochs by the timer alone, because the kernel has recognised it."""
+    """Nothing wakes him, but the host must be able to: in Bochs by the timer alone, because the kernel has recognised
+    it."""
     conf = '[host]\nconsole = serial\n\n' + guest('halted', 'wild.elf', 'cpus = 1', cmdline='halt')
     with Box(conf, on=on, cpus=2) as b:
         b.wait(r'^\[halted\] wild: halting with interrupts off')

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Isolation, checked from inside: the shell's `audit` on a live machine in both emulators. It passes whatever the guests go through, it
-finds a mapping that should not be, the same state gives the same digest, and its cost does not grow with guests' memory."""
+"""Isolation, checked from inside: the shell's `audit` on a live machine in both emulators. It passes whatever the
+guests go through, it finds a mapping that should not be, the same state gives the same digest, and its cost does not
+grow with guests' memory."""
 import re
 
 import pytest
@@ -26,7 +27,9 @@ class Audit:
             re.M,
         )
         assert m, text
-        self.tables, self.leaves, self.ranges, self.domains, self.spaces, self.vcpus, self.ticks = map(int, m.groups()[:7])
+        self.tables, self.leaves, self.ranges, self.domains, self.spaces, self.vcpus, self.ticks = map(
+            int, m.groups()[:7]
+        )
         self.digest = m.group(8)
         self.owners = {name: int(n) for name, n in re.findall(r'^(\S+) +(\d+)\n', text, re.M)}
         self.verdict = re.search(r'^audit: (passed|FAILED|nothing).*\n', text, re.M).group(0).strip()
@@ -100,7 +103,9 @@ def test_finds_a_broken_mapping(box):
     assert 'audit break: the broken mapping was found, and is undone' in box.text
     assert a.verdict == 'audit: FAILED, 1 violation'
     assert len(a.violations) == 1
-    assert re.fullmatch(r'monitor of web: 0x[0-9a-f]+ \(4 KiB\) belongs to guest batch \(seen at 0x[0-9a-f]+\)', a.violations[0])
+    assert re.fullmatch(
+        r'monitor of web: 0x[0-9a-f]+ \(4 KiB\) belongs to guest batch \(seen at 0x[0-9a-f]+\)', a.violations[0]
+    )
     assert a.digest != before.digest
     assert passes(box).digest == before.digest
     box.in_guest('web', 'all well', r'you typed: all well')
@@ -146,7 +151,11 @@ def test_break_needs_its_option():
 @pytest.mark.qemu
 def test_thirty_two_guests():
     names = [f'g{i}' for i in range(32)]
-    with Box(''.join(guest(n, 'tiny.elf', 'share = 3% of cpu 0, every 100ms') for n in names), on='qemu', options='debug-exit') as box:
+    with Box(
+        ''.join(guest(n, 'tiny.elf', 'share = 3% of cpu 0, every 100ms') for n in names),
+        on='qemu',
+        options='debug-exit',
+    ) as box:
         box.until('g31', '^tiny ready', 90)
         for n in names:
             box.wait_state(n, 'running', 60)

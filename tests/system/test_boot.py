@@ -104,4 +104,8 @@ def test_vtx_that_the_firmware_has_locked():
     """Bochs' own firmware switches VT-x on; QEMU's leaves that open, and GRUB locks it as it is."""
     grub = {'first': ['insmod wrmsr', 'wrmsr 0x3a 1'], 'grub_modules': 'wrmsr'}
     with Box(TINY, on='bochs', bochs_bios='/usr/share/seabios/bios.bin', grub=grub, memory=128 << 20) as box:
-        refuses(box, 'VT-x: the firmware has switched it off and locked it: switch on "Intel Virtualization Technology" in its settings')
+        refuses(
+            box,
+            'VT-x: the firmware has switched it off and locked it: '
+            'switch on "Intel Virtualization Technology" in its settings',
+        )

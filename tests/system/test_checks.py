@@ -14,7 +14,12 @@ def found(text, **how):
 
 def test_nested_conditions():
     nested = ['a ?: inside of another']
-    for text in ('x = a ? b : c ? d : e;', 'x = a ? (b ? c : d) : e;', 'f(a ? g(b ? 1 : 2) : 3);', 'x = (a ? b : c) ? d : e;'):
+    for text in (
+        'x = a ? b : c ? d : e;',
+        'x = a ? (b ? c : d) : e;',
+        'f(a ? g(b ? 1 : 2) : 3);',
+        'x = (a ? b : c) ? d : e;',
+    ):
         assert found(text) == nested
         assert not found(text, nesting=True)
     for text in ('f(a ? b : c, d ? e : f);', 'x = (a ? b : c) | (d ? e : f);', 'if (a ? b : c) x = d ? e : f;',
@@ -27,6 +32,12 @@ def test_many_arguments():
     assert found('f(1, 2, g(3, 4), 5, 6, 7, (struct s){8, 9});') == ['f has 7 arguments; at most 6']
     assert found('void f(int a, int b, int c, int d, int e, int g, int h);') == ['f has 7 arguments; at most 6']
     say = 'void say(const char *text, ...) print_like(1, 2);\n'
-    for text in ('f(1, 2, 3, 4, 5, 6);', 'int a[] = {1, 2, 3, 4, 5, 6, 7};', 'printf("%d", 1, 2, 3, 4, 5, 6, 7);',
-                 say + 'say("%d", 1, 2, 3, 4, 5, 6, 7);', 'RUN(1, 2, 3, 4, 5, 6, 7);', '__asm__ volatile("" : : "a"(1), "b"(2));'):
+    for text in (
+        'f(1, 2, 3, 4, 5, 6);',
+        'int a[] = {1, 2, 3, 4, 5, 6, 7};',
+        'printf("%d", 1, 2, 3, 4, 5, 6, 7);',
+        say + 'say("%d", 1, 2, 3, 4, 5, 6, 7);',
+        'RUN(1, 2, 3, 4, 5, 6, 7);',
+        '__asm__ volatile("" : : "a"(1), "b"(2));',
+    ):
         assert not found(text)

@@ -86,7 +86,9 @@ def test_image(conf, tmp_path):
 
 
 def test_terminal(conf):
-    child = pexpect.spawn(MULLION, ['run', conf, '--build', BUILD], timeout=60, encoding='utf-8', codec_errors='replace')
+    child = pexpect.spawn(
+        MULLION, ['run', conf, '--build', BUILD], timeout=60, encoding='utf-8', codec_errors='replace'
+    )
     child.expect('attach NAME')
     child.expect('tiny ready')
     child.send('\r')
@@ -105,7 +107,11 @@ def test_terminal(conf):
 
 def test_leaving(conf):
     child = pexpect.spawn(
-        MULLION, ['run', conf, '--boot', 'kernel', '--build', BUILD], timeout=30, encoding='utf-8', codec_errors='replace'
+        MULLION,
+        ['run', conf, '--boot', 'kernel', '--build', BUILD],
+        timeout=30,
+        encoding='utf-8',
+        codec_errors='replace',
     )
     child.expect('tiny ready')
     child.send('\x01x')

@@ -22,7 +22,10 @@ MISTAKES = {
     'memory too large': (guest('bad', 'tiny.elf', memory='99999999999999999999G'), r'memory: .*too large; 1M to 4096G'),
     'memory not a size': (guest('bad', 'tiny.elf', memory='lots'), r'memory: .*not a size'),
     'CPU missing': (guest('bad', 'tiny.elf', 'cpus = 17'), r'CPU 17 does not exist'),
-    'CPU taken': (guest('bad', 'tiny.elf', 'cpus = 0'), r"cpus: CPU 0 cannot be dedicated: guest 'good' has a share of it"),
+    'CPU taken': (
+        guest('bad', 'tiny.elf', 'cpus = 0'),
+        r"cpus: CPU 0 cannot be dedicated: guest 'good' has a share of it",
+    ),
     'share over-committed': (guest('bad', 'tiny.elf', 'share = 70% of cpu 0'), r'120%'),
     'share zero': (guest('bad', 'tiny.elf', 'share = 0% of cpu 0'), r'share: .*out of range; 1% to 100%'),
     'share negative': (guest('bad', 'tiny.elf', 'share = -3% of cpu 0'), r'share: .*negative'),
@@ -59,7 +62,11 @@ def test_one_mistake(name):
     [
         ('bad UTF-8', GOOD.encode() + b'[guest bad]\ncmdline = \xff\xfe\xc0\n', r'not UTF-8'),
         ('NUL bytes', GOOD.encode() + b'[guest bad]\ncmd\0line = x\n', r'NUL'),
-        ('a line of 1 MiB', GOOD.encode() + b'[guest bad]\ncmdline = ' + b'x' * (1 << 20) + b'\n', r'the line has 1048\d+ bytes'),
+        (
+            'a line of 1 MiB',
+            GOOD.encode() + b'[guest bad]\ncmdline = ' + b'x' * (1 << 20) + b'\n',
+            r'the line has 1048\d+ bytes',
+        ),
         ('1 MiB of zeros', bytes(1 << 20) + b'\n' + GOOD.encode(), r'mullion\.conf'),
     ],
     ids=lambda value: value if isinstance(value, str) and ' ' in value and '\\' not in value else '-',

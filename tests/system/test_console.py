@@ -6,7 +6,9 @@ import time
 from harness import DETACH, Box, guest
 
 NAMES = [f'g{n}' for n in range(8)]
-CONF = '[host]\nconsole = serial\n\n' + ''.join(guest(n, 'privileged.elf', 'share = 10% of cpu 0', debug_exit='0xf4') for n in NAMES)
+CONF = '[host]\nconsole = serial\n\n' + ''.join(
+    guest(n, 'privileged.elf', 'share = 10% of cpu 0', debug_exit='0xf4') for n in NAMES
+)
 
 
 def test_no_line_is_broken(on):
@@ -20,7 +22,8 @@ def test_no_line_is_broken(on):
 
 
 def test_a_slow_reader_loses_nothing(on):
-    """The reader of the emulator's serial line may be away for longer than the console waits for a line that is stuck (2 s)."""
+    """The reader of the emulator's serial line may be away for longer than the console waits for a line that is stuck
+    (2 s)."""
     with Box('[host]\nconsole = serial\n\n' + guest('tiny', 'tiny.elf', 'share = 10% of cpu 0'), on=on, cpus=1) as box:
         box.wait(r'tiny ready', 60)
         box.settle()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests that misbehave, guests of every small kind, and one that counts beside them: nothing of it may reach the counter."""
+"""Guests that misbehave, guests of every small kind, and one that counts beside them: nothing of it may reach the
+counter."""
 import re
 
 import pytest
@@ -18,7 +19,9 @@ CONF = (
     + guest('writer', 'wild.elf', 'share = 10% of cpu 0', cmdline='write', debug_exit='0xf4')
     + guest('privileged', 'privileged.elf', 'share = 30% of cpu 1', debug_exit='0xf4')
     + guest('devices', 'devices.elf', 'cpus = 2', debug_exit='0xf4', bench_device='yes')
-    + guest('mb64', 'mb64.elf', 'share = 10% of cpu 0', debug_exit='0xf4', cmdline='sixty four', modules='tiny.elf a module')
+    + guest(
+        'mb64', 'mb64.elf', 'share = 10% of cpu 0', debug_exit='0xf4', cmdline='sixty four', modules='tiny.elf a module'
+    )
     + guest('modes', 'modes.elf', 'share = 10% of cpu 1', debug_exit='0xf4')
     + guest('sector', 'realmode.bin', 'share = 10% of cpu 1', debug_exit='0xf4')
 )

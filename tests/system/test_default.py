@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny one, to
-their prompts, typed into, rebooted, powered off, crashed, and the isolation of it all proved from outside while they run."""
+"""The default configuration, from power on to power off, in one boot for each emulator: two Linux guests and a tiny
+one, to their prompts, typed into, rebooted, powered off, crashed, and the isolation of it all proved from outside while
+they run."""
 import hashlib
 import os
 import re
@@ -32,8 +33,8 @@ def box(on):
 
 
 def has_lost(box):
-    """Whether the machine's known fault has cost the Linux with two CPUs an interrupt while it booted: then the machine is
-    started anew, once."""
+    """Whether the machine's known fault has cost the Linux with two CPUs an interrupt while it booted: then the machine
+    is started anew, once."""
     box.wait("Mullion's shell", 60)
     m = box.until('debian', f"{READY['debian']}|{box.row.lost}", 90)
     box.mark = 0
@@ -160,7 +161,9 @@ def test_log_and_memory(box):
 def test_memory_is_scrubbed(box):
     """Not one byte of a stopped guest stays in its frames."""
     _, seen = look_from_outside(box)
-    frames = [frame for base, size, tag in seen.ledger if tag == TAG_GUEST + 2 for frame in range(base, base + size, PAGE)]
+    frames = [
+        frame for base, size, tag in seen.ledger if tag == TAG_GUEST + 2 for frame in range(base, base + size, PAGE)
+    ]
     assert len(frames) == (16 << 20) // PAGE
 
     def dirty(ram):
@@ -170,8 +173,12 @@ def test_memory_is_scrubbed(box):
     box.shell('stop tiny now', r'tiny')
     box.wait_state('tiny', 'off')
     assert look_from_outside(box, dirty) == 0
-    receipt = re.findall(r'guest tiny: (\d+) bytes of its memory and its monitor\'s zeroed and returned in (\d+) ticks', box.log('mullion'))
-    assert len(receipt) == 2 and all(int(n) > 16 << 20 and int(ticks) > 0 for n, ticks in receipt)  # it has crashed once before
+    receipt = re.findall(
+        r'guest tiny: (\d+) bytes of its memory and its monitor\'s zeroed and returned in (\d+) ticks',
+        box.log('mullion'),
+    )
+    # it has crashed once before
+    assert len(receipt) == 2 and all(int(n) > 16 << 20 and int(ticks) > 0 for n, ticks in receipt)
 
 
 @pytest.mark.short

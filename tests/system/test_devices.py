@@ -34,7 +34,9 @@ def test_linux_uses_intx(box):
     box.in_guest('debian', f'cat {DEVICE}/vendor {DEVICE}/device {DEVICE}/class', r'^0x1b36\n0x0002\n0x070002\n')
     box.in_guest('debian', f'echo irq $(cat {DEVICE}/irq) $(ls {DEVICE}/tty)', r'^irq 17 ttyS\d+\n')
     tty = re.search(r'^irq 17 (ttyS\d+)', box.log('debian'), re.M).group(1)
-    box.in_guest('debian', f'stty -F /dev/{tty} raw -echo && cat /dev/{tty} > /tmp/back & sleep 1; echo reads', r'^reads\n')
+    box.in_guest(
+        'debian', f'stty -F /dev/{tty} raw -echo && cat /dev/{tty} > /tmp/back & sleep 1; echo reads', r'^reads\n'
+    )
     box.in_guest('debian', f'echo it comes back > /dev/{tty}; sleep 1; cat /tmp/back', r'^it comes back\n')
     box.in_guest('debian', f'grep -c "IO-APIC *17-fasteoi.*{tty}" /proc/interrupts', r'^1\n')
     count = f"awk '/{tty}/ {{print \"taken\", ($2 + $3 > 1)}}' /proc/interrupts"
@@ -42,7 +44,9 @@ def test_linux_uses_intx(box):
 
 
 def test_linux_reads_the_option_rom(box):
-    box.in_guest('debian', f'cd {DEVICE}; echo 1 > rom; echo $(dd if=rom bs=16 skip=4 count=1); cd', r'^Mullion test ROM\n')
+    box.in_guest(
+        'debian', f'cd {DEVICE}; echo 1 > rom; echo $(dd if=rom bs=16 skip=4 count=1); cd', r'^Mullion test ROM\n'
+    )
 
 
 def test_where_things_are(box):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ring-3 driver service on a PCI device (QEMU's edu): registers, interrupts by line and by message, DMA; what no program of ring 3 gets;
-and a neighbour on the same line that never answers. tests/programs/testdev.c says what works."""
+"""A ring-3 driver service on a PCI device (QEMU's edu): registers, interrupts by line and by message, DMA; what no
+program of ring 3 gets; and a neighbour on the same line that never answers. tests/programs/testdev.c says what
+works."""
 import re
 
 import pytest
@@ -28,7 +29,15 @@ def box():
 def test_a_driver_works(box):
     said = re.findall(r'^\[mullion\] testdev0: (.*): (yes|NO)$', box.text, re.M)
     assert not [what for what, how in said if how == 'NO']
-    for what in ('5! by line', '6! by message', 'DMA', 'no DMA before it is allowed', 'no RAM', 'no local APIC', 'no 8259'):
+    for what in (
+        '5! by line',
+        '6! by message',
+        'DMA',
+        'no DMA before it is allowed',
+        'no RAM',
+        'no local APIC',
+        'no 8259',
+    ):
         assert (what, 'yes') in said
     assert len([what for what, _ in said if what != 'goes on']) >= CHECKS
 
@@ -59,9 +68,14 @@ def test_the_checker_and_the_outside_agree(box):
 
 @pytest.mark.qemu
 def test_a_neighbour_that_is_silent():
-    """Slots 5 and 9 of q35 share a line. The second driver never answers; the first one's interrupts come all the same."""
+    """Slots 5 and 9 of q35 share a line. The second driver never answers; the first one's interrupts come all the
+    same."""
     with Box(TINY, cpus=2, memory=192 << 20, extra=edu(5, 9)) as box:
-        box.wait(r'error: the silent test driver has not answered its interrupt; its device is silenced; it is started again\n', 60)
+        box.wait(
+            r'error: the silent test driver has not answered its interrupt; '
+            r'its device is silenced; it is started again\n',
+            60,
+        )
         box.wait(r'testdev0: done\n', 60)
         box.wait(r'testdev0: goes on: yes\n', 60)
         box.wait(r'testdev0: goes on: yes\n', 60)

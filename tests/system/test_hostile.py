@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hostile program in a monitor's place, live: random system calls, garbage in all that it shares, storms of events, on a share of
-the counter's CPU. Root, the console, the checker and the other guests go on, and it can be ended and is well again. Only one: with more CPUs that
-storm than an emulator's host has, it is the host that keeps the kernel's locks from those that wait for them."""
+"""A hostile program in a monitor's place, live: random system calls, garbage in all that it shares, storms of events,
+on a share of the counter's CPU. Root, the console, the checker and the other guests go on, and it can be ended and is
+well again. Only one: with more CPUs that storm than an emulator's host has, it is the host that keeps the kernel's
+locks from those that wait for them."""
 import re
 import time
 

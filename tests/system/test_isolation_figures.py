@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The isolation suite's reading of the shell's answers, and its sums, on sample text. No machine is started; the suite itself is
-`make isolation`."""
+"""The isolation suite's reading of the shell's answers, and its sums, on sample text. No machine is started; the suite
+itself is `make isolation`."""
 import os
 import sys
 
@@ -42,7 +42,13 @@ SECOND = (
 def test_accounts_are_read():
     one = accounts.parse_accounts(FIRST)
     assert one.tsc == {0: 1000000, 1: 1000100}
-    assert one.accounts[0] == {'idle': 700000, 'kernel': 100000, 'gone': 0, 'service root': 150000, 'service console': 50000}
+    assert one.accounts[0] == {
+        'idle': 700000,
+        'kernel': 100000,
+        'gone': 0,
+        'service root': 150000,
+        'service console': 50000,
+    }
     assert one.of_guest('web') == (1, 250000) and one.of_guest('vcpu', 1) == (1, 250000)
     assert one.details[1] == {'guest web vcpu 0': {'guest': 200000, 'exit start': 40000, 'exit port': 10000}}
     assert one.gap_pct() == 0
@@ -52,10 +58,21 @@ def test_what_lies_between_two_readings():
     d = accounts.parse_accounts(SECOND) - accounts.parse_accounts(FIRST)
     assert d.tsc == {0: 2000000, 1: 2000000}
     assert d.share_pct('web') == pytest.approx(25 + 1.95)  # its vCPU and its devices
-    assert d.details[1]['guest web vcpu 0'] == {'guest': 490000, 'exit start': 0, 'exit port': 2000, 'exit cr-write': 8000}
+    assert d.details[1]['guest web vcpu 0'] == {
+        'guest': 490000,
+        'exit start': 0,
+        'exit port': 2000,
+        'exit cr-write': 8000,
+    }
     # The guest `vcpu` has ended: what it had is in `gone`, with 10,000 more.
     assert d.accounts[1]['guest vcpu vcpu 1'] == -250000 and d.accounts[1]['gone'] == 260000
-    assert d.kinds(1) == {'idle': 500000, 'kernel': 0, 'gone': 260000, 'devices': 39000, 'guests': 500000 + 950000 - 250000}
+    assert d.kinds(1) == {
+        'idle': 500000,
+        'kernel': 0,
+        'gone': 260000,
+        'devices': 39000,
+        'guests': 500000 + 950000 - 250000,
+    }
     assert d.gap_pct() == pytest.approx(100 * 1000 / 2000000)  # of CPU 1; CPU 0's books balance
     with pytest.raises(accounts.Unknown):
         d.share_pct('nobody')
@@ -84,16 +101,46 @@ def test_paths_are_read():
 
 
 def figures():
-    wake = {'where': 'shared', 'beside': 'adversaries', 'wakes': 9, 'least': 1, 'median': 2, 'p99': 3, 'worst': 4, 'early': 0}
+    wake = {
+        'where': 'shared',
+        'beside': 'adversaries',
+        'wakes': 9,
+        'least': 1,
+        'median': 2,
+        'p99': 3,
+        'worst': 4,
+        'early': 0,
+    }
     ends = {'audit': 'passed', 'audit_ticks': 7, 'escapes': 0, 'attacks': 14, 'gap_pct': 0.05}
     return {
-        'shared': {**ends, 'khz': 1000, 'shares': [{'guest': 'a', 'percent': 10, 'period_ms': 3, 'got': 10.05, 'error_pct': 0.5}],
-                   'caps': [{'guest': 'a', 'percent': 10, 'slice': 300, 'worst_slices': 0.9, 'any_window_slices': 1.9,
-                             'windows_of_runs': 5}],
-                   'wakes': [wake], 'paths': [('destroy', 100), ('exit', 50)]},
-        'dedicated': {**ends, 'khz': 1000, 'wakes': [{**wake, 'where': 'dedicated', 'worst': 3}], 'paths': [('exit', 70)],
-                      'interference': {'alone': {'mean': 100, 'most': 101, 'rounds': 2},
-                                       'beside': {'mean': 100.5, 'most': 102, 'rounds': 2}, 'pct': 0.5}},
+        'shared': {
+            **ends,
+            'khz': 1000,
+            'shares': [{'guest': 'a', 'percent': 10, 'period_ms': 3, 'got': 10.05, 'error_pct': 0.5}],
+            'caps': [
+                {
+                    'guest': 'a',
+                    'percent': 10,
+                    'slice': 300,
+                    'worst_slices': 0.9,
+                    'any_window_slices': 1.9,
+                    'windows_of_runs': 5,
+                }
+            ],
+            'wakes': [wake],
+            'paths': [('destroy', 100), ('exit', 50)],
+        },
+        'dedicated': {
+            **ends,
+            'khz': 1000,
+            'wakes': [{**wake, 'where': 'dedicated', 'worst': 3}],
+            'paths': [('exit', 70)],
+            'interference': {
+                'alone': {'mean': 100, 'most': 101, 'rounds': 2},
+                'beside': {'mean': 100.5, 'most': 102, 'rounds': 2},
+                'pct': 0.5,
+            },
+        },
         'linux': {**ends, 'right_answers': [True] * 3},
         'flat': {**ends, 'rows': [{'guests': 1, 'kernel_bytes': 8, 'exit': 100},
                                   {'guests': 32, 'kernel_bytes': 8, 'exit': 100, 'switch': 9}]},
@@ -135,4 +182,10 @@ def test_what_is_not_known_does_not_pass():
     p['shared']['caps'][0]['any_window_slices'] = 2.01
     p['shared']['wakes'][0]['worst'] = 10001
     p['dedicated']['interference']['pct'] = 1.01
-    assert broken(p) == ['cap_any_window_slices', 'cap_overrun_slices', 'interference_pct', 'share_error_pct', 'wake_worst_ticks_shared']
+    assert broken(p) == [
+        'cap_any_window_slices',
+        'cap_overrun_slices',
+        'interference_pct',
+        'share_error_pct',
+        'wake_worst_ticks_shared',
+    ]

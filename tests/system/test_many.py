@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hundred small guests side by side: all come up, each answers on its own console, and one that ends or crashes touches
-no other."""
+"""A hundred small guests side by side: all come up, each answers on its own console, and one that ends or crashes
+touches no other."""
 import re
 import time
 

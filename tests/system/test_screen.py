@@ -10,7 +10,9 @@ from harness import BUILD, PANIC, Box, Failure, guest  # first: it knows where h
 import host.image
 
 pytestmark = pytest.mark.qemu
-CONF = '[host]\nconsole = serial, screen\n\n' + guest('tiny', 'tiny.elf', 'share = 50% of cpu 0', cmdline='on the screen')
+CONF = '[host]\nconsole = serial, screen\n\n' + guest(
+    'tiny', 'tiny.elf', 'share = 50% of cpu 0', cmdline='on the screen'
+)
 LINE = 'on the screen'
 
 
@@ -35,10 +37,14 @@ def pixel_text(box):
         font = f.read()
     known = {font[16 * c:16 * c + 16]: chr(c) for c in range(126, 31, -1)}
     # A byte for each 8 pixels of a line.
-    bits = [[sum(0x80 >> i for i in range(8) if data[3 * (y * width + x + i)]) for x in range(0, width - 7, 8)]
-            for y in range(height)]
-    return '\n'.join(''.join(known.get(bytes(bits[y + i][x] for i in range(16)), '~') for x in range(width // 8)).rstrip()
-                     for y in range(0, height - 15, 16))
+    bits = [
+        [sum(0x80 >> i for i in range(8) if data[3 * (y * width + x + i)]) for x in range(0, width - 7, 8)]
+        for y in range(height)
+    ]
+    return '\n'.join(
+        ''.join(known.get(bytes(bits[y + i][x] for i in range(16)), '~') for x in range(width // 8)).rstrip()
+        for y in range(0, height - 15, 16)
+    )
 
 
 def on_screen(box, read, pattern, timeout=20):
@@ -54,14 +60,21 @@ def on_screen(box, read, pattern, timeout=20):
 
 
 def machine_check(box):
-    """Ends the kernel: an uncorrected error of CPU 1, which has no guest. (While a guest runs, QEMU goes by the guest's CR4.MCE and resets the
-    machine.)"""
+    """Ends the kernel: an uncorrected error of CPU 1, which has no guest. (While a guest runs, QEMU goes by the guest's
+    CR4.MCE and resets the machine.)"""
     box.machine.qmp.monitor('mce 1 1 0xb200000000000000 0x4 0x0 0x0')
 
 
-@pytest.mark.parametrize('boot, how, read', [
-    ('cd', {}, vga_text), ('cd', {'multiboot1': True}, vga_text), ('kernel', {}, vga_text), ('cd', {'uefi': True}, pixel_text)],
-                         ids=['BIOS', 'Multiboot 1', 'no loader', 'UEFI'])
+@pytest.mark.parametrize(
+    'boot, how, read',
+    [
+        ('cd', {}, vga_text),
+        ('cd', {'multiboot1': True}, vga_text),
+        ('kernel', {}, vga_text),
+        ('cd', {'uefi': True}, pixel_text),
+    ],
+    ids=['BIOS', 'Multiboot 1', 'no loader', 'UEFI'],
+)
 def test_log_guests_and_panic(boot, how, read):
     with Box(CONF, boot=boot, cpus=2, memory=256 << 20, **how) as box:
         box.wait('tiny ready', 60)
@@ -77,7 +90,9 @@ def test_log_guests_and_panic(boot, how, read):
 
 @pytest.mark.parametrize('mode', ['1024x768x32', '1280x1024x24', '800x600x16', '2560x1600x32'])
 def test_kinds_of_pixels(mode, monkeypatch):
-    monkeypatch.setattr(host.image, 'GRUB_CFG', host.image.GRUB_CFG.replace('set gfxpayload=text', f'set gfxpayload={mode}'))
+    monkeypatch.setattr(
+        host.image, 'GRUB_CFG', host.image.GRUB_CFG.replace('set gfxpayload=text', f'set gfxpayload={mode}')
+    )
     assert mode in host.image.GRUB_CFG
     with Box(CONF, boot='cd', cpus=2, memory=256 << 20) as box:
         box.wait('tiny ready', 60)

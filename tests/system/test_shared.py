@@ -27,7 +27,9 @@ def test_who_has_what(box):
     for name in ('left', 'right', 'other'):
         box.until(name, '^shared ready', 60)
     left, right = box.log('left'), box.log('right')
-    assert re.search(r'^region 0: class 0x050000 revision 1, 64 KiB at 0xc4000000, this is number 0, 8 vectors\n', left, re.M), left
+    assert re.search(
+        r'^region 0: class 0x050000 revision 1, 64 KiB at 0xc4000000, this is number 0, 8 vectors\n', left, re.M
+    ), left
     assert re.search(r'^region 1: .* 4 KiB at 0xc4010000, this is number 0,', left, re.M), left
     assert re.search(r'^region 0: .* 4 KiB at 0xc4000000, this is number 1,', right, re.M), right
     assert re.search(r'^region 1: .* 64 KiB at 0xc4010000, this is number 1,', right, re.M), right
@@ -59,7 +61,14 @@ def test_data_and_bells_cross(box):
     box.type('bells\r')
     box.wait(r'^region 1 vector 7: 1 bell\(s\)\n1 bell\(s\) in all\n')
     box.detach()
-    assert len(re.findall(r'right: writes to shared region news \(at 0x8 first\), which it may only read', box.log('mullion'))) == 1
+    assert (
+        len(
+            re.findall(
+                r'right: writes to shared region news \(at 0x8 first\), which it may only read', box.log('mullion')
+            )
+        )
+        == 1
+    )
 
 
 def test_device_alone(box):
@@ -146,15 +155,16 @@ def test_empty_at_first():
 
 
 LINUX = (
-    guest('linux', 'vmlinuz-cloud', 'cpus = 1', '128M', initrd='initrd.gz', cmdline='console=ttyS0 loglevel=4 mullion.name=linux',
-          shared_memory='mail 4M rw, big 128M rw, news 4K ro')
+    guest('linux', 'vmlinuz-cloud', 'cpus = 1', '128M', initrd='initrd.gz',
+          cmdline='console=ttyS0 loglevel=4 mullion.name=linux', shared_memory='mail 4M rw, big 128M rw, news 4K ro')
     + guest('small', 'shared.elf', 'share = 20% of cpu 0', shared_memory='mail 4M rw, big 128M ro, news 4K rw')
 )  # fmt: skip
 
 
 @pytest.mark.qemu
 def test_linux_uses_it():
-    """Linux finds the functions and maps them through sysfs, without a driver: what devmem opens is the function's resource."""
+    """Linux finds the functions and maps them through sysfs, without a driver: what devmem opens is the function's
+    resource."""
 
     def resource(function, number, command, answer=''):
         file = f'/sys/bus/pci/devices/0000:00:0{function}.0/resource{number}'

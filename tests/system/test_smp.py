@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests with several CPUs: tests/guests/smp.c on 2, 4 and 64 vCPUs, one of whose CPUs crashes, and Linux that works on four, takes CPUs off and
-on, and panics on one of them."""
+"""Guests with several CPUs: tests/guests/smp.c on 2, 4 and 64 vCPUs, one of whose CPUs crashes, and Linux that works on
+four, takes CPUs off and on, and panics on one of them."""
 import hashlib
 import re
 import time
@@ -25,7 +25,9 @@ def box(on):
         '[host]\nconsole = serial\n\n'
         + guest('counter', 'counter.elf', 'share = 20% of cpu 0, every 20ms')
         + guest('many', 'smp.elf', f'cpus = {many}', debug_exit='0xf4')
-        + guest('crash', 'smp.elf', f'cpus = {few}', cmdline='crash', debug_exit='0xf4', on_crash='restart', autostart='no')
+        + guest(
+            'crash', 'smp.elf', f'cpus = {few}', cmdline='crash', debug_exit='0xf4', on_crash='restart', autostart='no'
+        )
     )
     with Box(conf, on=on, memory=192 << 20) as b:
         yield b
@@ -68,7 +70,9 @@ def test_end(box):
 @pytest.mark.qemu
 def test_sixty_four():
     """As many as Mullion can: every physical CPU, one vCPU each."""
-    with Box(guest('all', 'smp.elf', 'cpus = 0-63', cmdline='quick', debug_exit='0xf4'), cpus=64, memory=512 << 20) as box:
+    with Box(
+        guest('all', 'smp.elf', 'cpus = 0-63', cmdline='quick', debug_exit='0xf4'), cpus=64, memory=512 << 20
+    ) as box:
         box.wait('guest all: its monitor starts, 64 vCPUs', 60)
         passes(box, 'all', 64, 120, 25)
         box.settle()
@@ -96,7 +100,9 @@ def linux():
 
 def right_sums(text):
     """How many of the four sums stand in the text."""
-    sums = (hashlib.sha256(''.join(f'{n}\n' for n in range(first, LAST + 1)).encode()).hexdigest() for first in range(4))
+    sums = (
+        hashlib.sha256(''.join(f'{n}\n' for n in range(first, LAST + 1)).encode()).hexdigest() for first in range(4)
+    )
     return sum(text.count(s) for s in sums)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the physical memory of a stopped emulated machine from outside and walks every page table in it, host and
 second-level, with nothing of the kernel's own code. What it takes from the kernel: the addresses of four symbols
-(kernel_tables, shown, pt_host, pt_ept, pt_npt) and the layout of struct pagetable and struct ledger_range. What it takes from
-the configuration: which guests share which memory. What it proves: Isolation.violations() is empty."""
+(kernel_tables, shown, pt_host, pt_ept, pt_npt) and the layout of struct pagetable and struct ledger_range. What it
+takes from the configuration: which guests share which memory. What it proves: Isolation.violations() is empty."""
 import array
 import mmap
 import os
@@ -47,8 +47,8 @@ class QemuRam:
 
 
 class BochsRam:
-    """Bochs' RAM in its process' memory: blocks of 128 KiB in the order of first touch; `blocks`, an array of pointers, says
-    which is where."""
+    """Bochs' RAM in its process' memory: blocks of 128 KiB in the order of first touch; `blocks`, an array of pointers,
+    says which is where."""
 
     def __init__(self, pid, log, size):
         self.size = size
@@ -123,7 +123,9 @@ class BochsRam:
 def symbols(elf):
     """By name; what link-time optimization has hung behind a static one is cut off."""
     out = subprocess.run(['nm', elf], stdout=subprocess.PIPE, check=True).stdout.decode()
-    return {line.split()[2].split('.')[0]: int(line.split()[0], 16) for line in out.splitlines() if len(line.split()) == 3}
+    return {
+        line.split()[2].split('.')[0]: int(line.split()[0], 16) for line in out.splitlines() if len(line.split()) == 3
+    }
 
 
 class Leaf:
@@ -144,7 +146,8 @@ def ept_rights(entry, up):
 
 
 def is_write_back(rights, entry, level):
-    """EPT: bits 5:3 are the type. Else PWT, PCD and PAT choose an entry of the PAT, of which the first is write-back."""
+    """EPT: bits 5:3 are the type. Else PWT, PCD and PAT choose an entry of the PAT, of which the first is
+    write-back."""
     if rights is ept_rights:
         return entry >> 3 & 7 == 6
     return not entry & (0x18 | (0x80 if level == 1 else 0x1000))
@@ -224,8 +227,8 @@ def is_region(tag):
 
 
 class Isolation:
-    """regions: [{guest's number: 'rw' or 'ro'}], by the number of the region that guests share. RAM is read here only: the
-    caller may let the machine go on, and ask for violations() under other regions."""
+    """regions: [{guest's number: 'rw' or 'ro'}], by the number of the region that guests share. RAM is read here only:
+    the caller may let the machine go on, and ask for violations() under other regions."""
 
     def __init__(self, ram, elf, regions=None):
         self.ram = ram
@@ -236,7 +239,9 @@ class Isolation:
         self.kernel = Tables(ram, self.kernel_root, host_rights)
         self._find_pool()
         self.domains = {root: Tables(ram, root, host_rights, range(256)) for root in self._find_host_roots()}
-        self.spaces = {root: Tables(ram, root, self.second_rights) for root in self._find_pagetables(('pt_ept', 'pt_npt'))}
+        self.spaces = {
+            root: Tables(ram, root, self.second_rights) for root in self._find_pagetables(('pt_ept', 'pt_npt'))
+        }
         self.ledger = self._read_ledger()
         self.device_violations = self._find_device_violations()
 
@@ -272,7 +277,11 @@ class Isolation:
         text = self.symbols['text_start']
         for frame in self.ram.frames():
             top = self.ram.page(frame)
-            if top[511 * 8] & 1 and self._translate(frame, va) == frame and self._translate(frame, text) == text - KERNEL_BASE:
+            if (
+                top[511 * 8] & 1
+                and self._translate(frame, va) == frame
+                and self._translate(frame, text) == text - KERNEL_BASE
+            ):
                 return frame
         raise RuntimeError("the kernel's page table was not found in memory")
 
@@ -338,22 +347,29 @@ class Isolation:
     # -- the proof
 
     def _region_violations(self, by_tag):
-        """Each region is within reach of those that the configuration names, guests and their monitors, with no more rights."""
+        """Each region is within reach of those that the configuration names, guests and their monitors, with no more
+        rights."""
         bad = []
-        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [(f'space 0x{r:x}', t) for r, t in self.spaces.items()]:
+        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [
+            (f'space 0x{r:x}', t) for r, t in self.spaces.items()
+        ]:
             frames = merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves)
-            guests = {x - TAG_GUEST for x, ranges in by_tag.items() if TAG_GUEST <= x < TAG_MONITOR and overlaps(frames, ranges)}
-            who = guests.pop() if len(guests) == 1 else None
+            guests = {
+                x - TAG_GUEST
+                for x, ranges in by_tag.items()
+                if TAG_GUEST <= x < TAG_MONITOR and overlaps(frames, ranges)
+            }
+            guest = guests.pop() if len(guests) == 1 else None
             for tag, ranges in by_tag.items():
                 number = tag - TAG_REGION
                 if not is_region(tag) or not overlaps(frames, ranges):
                     continue
-                may = self.regions[number].get(who) if number < len(self.regions) else None
+                may = self.regions[number].get(guest) if number < len(self.regions) else None
                 leaves = [leaf for leaf in t.leaves if overlaps([[leaf.frame, leaf.frame + leaf.size]], ranges)]
                 if may is None:
-                    bad.append(f'{name}, of guest {who}, reaches region {number}')
+                    bad.append(f'{name}, of guest {guest}, reaches region {number}')
                 elif any(leaf.execute or (leaf.write and may != 'rw') for leaf in leaves):
-                    bad.append(f'{name}, of guest {who}, reaches region {number} with more rights than {may}')
+                    bad.append(f'{name}, of guest {guest}, reaches region {number} with more rights than {may}')
         return bad
 
     def is_ram(self, pa):
@@ -366,7 +382,9 @@ class Isolation:
         for low, high in devices:
             bad += [f'device memory 0x{pa:x} is RAM' for pa in range(low, high, PAGE) if self.is_ram(pa)][:1]
         self.devices_mapped = 0
-        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [(f'space 0x{r:x}', t) for r, t in self.spaces.items()]:
+        for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [
+            (f'space 0x{r:x}', t) for r, t in self.spaces.items()
+        ]:
             for leaf in t.leaves:
                 frames = [[leaf.frame, leaf.frame + leaf.size]]
                 device = overlaps(frames, devices)
@@ -390,7 +408,9 @@ class Isolation:
         bad = list(self.device_violations)
         guest_owned = merge([b, b + s] for b, s, t in self.ledger if TAG_GUEST <= t < TAG_MONITOR)
         by_tag = {t: merge([b, b + s] for b, s, x in self.ledger if x == t) for t in {x for _, _, x in self.ledger}}
-        mapped = {root: merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves) for root, t in self.spaces.items()}
+        mapped = {
+            root: merge([leaf.frame, leaf.frame + leaf.size] for leaf in t.leaves) for root, t in self.spaces.items()
+        }
         guest = merge([list(r) for ranges in mapped.values() for r in ranges] + [list(r) for r in guest_owned])
         bad += self._region_violations(by_tag)
         regions = merge([b, b + s] for b, s, t in self.ledger if is_region(t))
@@ -417,8 +437,8 @@ class Isolation:
                 if leaf.write and leaf.execute:
                     bad.append(f'{name}: 0x{leaf.va:x} is writable and executable')
 
-        # No frame is in two guests; what a guest sees belongs to one guest's tag; no guest sees the kernel, a table, or another's
-        # memory.
+        # No frame is in two guests; what a guest sees belongs to one guest's tag; no guest sees the kernel, a table, or
+        # another's memory.
         roots = sorted(mapped)
         for i, a in enumerate(roots):
             for b in roots[i + 1 :]:
@@ -449,9 +469,12 @@ class Isolation:
             if len(tags) > 1:
                 bad.append(f'domain 0x{root:x} maps the memory of {len(tags)} guests')
 
-        # No page table, of whatever kind, is within reach of ring 3 or of a guest; the kernel's image is never writable there.
-        # But for the checker: the program that has the memory of owner TAG_AUDIT may read the pool, in one piece of its address space.
-        tables = merge([f, f + PAGE] for t in [self.kernel, *self.domains.values(), *self.spaces.values()] for f in t.frames)
+        # No page table, of whatever kind, is within reach of ring 3 or of a guest; the kernel's image is never writable
+        # there. But for the checker: the program that has the memory of owner TAG_AUDIT may read the pool, in one piece
+        # of its address space.
+        tables = merge(
+            [f, f + PAGE] for t in [self.kernel, *self.domains.values(), *self.spaces.values()] for f in t.frames
+        )
         checkers = 0
         kernel_end = self.symbols['kernel_end'] - KERNEL_BASE
         for name, t in [(f'domain 0x{r:x}', t) for r, t in self.domains.items()] + [
@@ -460,7 +483,9 @@ class Isolation:
             leaves = t.leaves
             if overlaps(merge([leaf.frame, leaf.frame + leaf.size] for leaf in leaves), by_tag.get(TAG_AUDIT, [])):
                 in_pool = [leaf for leaf in leaves if self.pool <= leaf.frame < self.pool + self.pool_size]
-                if len({leaf.va - leaf.frame for leaf in in_pool}) == 1 and not any(leaf.write or leaf.execute for leaf in in_pool):
+                if len({leaf.va - leaf.frame for leaf in in_pool}) == 1 and not any(
+                    leaf.write or leaf.execute for leaf in in_pool
+                ):
                     leaves = [leaf for leaf in leaves if leaf not in in_pool]
                     checkers += 1
             frames = merge([leaf.frame, leaf.frame + leaf.size] for leaf in leaves)

@@ -36,7 +36,10 @@ def parser():
     def common(s):
         s.add_argument('conf', metavar='CONF', help='configuration file')
         s.add_argument(
-            '--build', default=os.path.join(ROOT, 'build'), metavar='DIR', help='where `make` has built (default: build)'
+            '--build',
+            default=os.path.join(ROOT, 'build'),
+            metavar='DIR',
+            help='where `make` has built (default: build)',
         )
         s.add_argument(
             '--modules',
@@ -61,17 +64,25 @@ def parser():
         metavar='NAME',
         default='qemu',
         help='qemu: AMD-V, emulated (default); bochs: VT-x, emulated, slower; kvm: nested, on hardware that has it; '
-        'or a machine of docs/machines.md: ' + ', '.join(name for name in machines.NAMES if name not in ('qemu', 'bochs', 'kvm')),
+        'or a machine of docs/machines.md: '
+        + ', '.join(name for name in machines.NAMES if name not in ('qemu', 'bochs', 'kvm')),
     )
     run.add_argument(
-        '--boot', choices=('cd', 'disk', 'kernel'), default='cd', help='from the image as CD or disk, or by -kernel (QEMU only)'
+        '--boot',
+        choices=('cd', 'disk', 'kernel'),
+        default='cd',
+        help='from the image as CD or disk, or by -kernel (QEMU only)',
     )
     run.add_argument('--uefi', action='store_true', help='UEFI firmware instead of BIOS (QEMU only)')
     run.add_argument('--timeout', type=float, metavar='S', help='end after S seconds, with exit status 124')
     run.add_argument('--serial', metavar='FILE', help='write all serial output to FILE too')
     run.add_argument('--options', default='', help="kernel command line (see docs/debugging.md)")
-    run.add_argument('--gdb', type=int, metavar='PORT', help='wait for gdb on this port before the first instruction (QEMU only)')
-    run.add_argument('--force', action='store_true', help='boot even if CONF has mistakes; the machine will report them')
+    run.add_argument(
+        '--gdb', type=int, metavar='PORT', help='wait for gdb on this port before the first instruction (QEMU only)'
+    )
+    run.add_argument(
+        '--force', action='store_true', help='boot even if CONF has mistakes; the machine will report them'
+    )
 
     image = sub.add_parser('image', help='write a bootable image: CD, disk and USB stick, BIOS and UEFI')
     common(image)
@@ -106,7 +117,8 @@ def banner(arguments, conf, cpus, memory):
         where = f'{row.name}: {where}'
     return (
         f'Mullion on {where}: {cpus} CPU(s), {memory >> 20} MiB, {os.path.basename(conf.path)}\n'
-        f'  In its shell: `help`, `list`, `attach NAME` talks to a guest, Ctrl-] comes back, `poweroff` ends the machine.\n'
+        f'  In its shell: `help`, `list`, `attach NAME` talks to a guest, Ctrl-] comes back, '
+        f'`poweroff` ends the machine.\n'
         f'  Ctrl-A x ends the emulator at once.\n\n'
     )
 
@@ -189,7 +201,10 @@ def image(arguments):
     if mistakes and not arguments.force:
         raise UsageError(f'{len(mistakes)} mistake(s) in {conf.path}; --force writes the image all the same')
     make_image(conf, os.path.join(arguments.build, 'mullion'), arguments.output, arguments.options)
-    print(f'{arguments.output}: {os.path.getsize(arguments.output) >> 20} MiB; write it to a USB stick with dd, or burn it')
+    print(
+        f'{arguments.output}: {os.path.getsize(arguments.output) >> 20} MiB; '
+        'write it to a USB stick with dd, or burn it'
+    )
     return 0
 
 

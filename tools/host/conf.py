@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the host command must know of a mullion.conf: which files it names, and how much machine it wants. What a configuration
-means, and whether it is right, is decided by root's own code (build/check-config, the same sources): this reader takes a
-broken file as it comes."""
+"""What the host command must know of a mullion.conf: which files it names, and how much machine it wants. What a
+configuration means, and whether it is right, is decided by root's own code (build/check-config, the same sources): this
+reader takes a broken file as it comes."""
 import os
 import re
 import subprocess
@@ -65,7 +65,10 @@ class Conf:
             for item in value.split(','):
                 m = re.match(r'\s*(\S+)\s+(\d{1,10}[kmgKMG]?)\s', item)
                 if m:
-                    self.regions.setdefault(m.group(1), int(re.match(r'\d+', m.group(2)).group(0)) * UNITS[m.group(2).lstrip('0123456789').lower()])
+                    self.regions.setdefault(
+                        m.group(1),
+                        int(re.match(r'\d+', m.group(2)).group(0)) * UNITS[m.group(2).lstrip('0123456789').lower()],
+                    )
 
     def _module(self, number, item, where):
         words = item.split()
@@ -81,7 +84,8 @@ class Conf:
         self.missing.append((number, name))
 
     def wanted_memory(self):
-        """Bytes of RAM for a machine that runs all of it: the guests, what they share, their modules, and 96 MiB, in whole 64 MiB."""
+        """Bytes of RAM for a machine that runs all of it: the guests, what they share, their modules, and 96 MiB, in
+        whole 64 MiB."""
         files = sum(os.path.getsize(f) for f in self.modules.values())
         shared = sum(min(size, 1 << 30) for size in self.regions.values())
         return (self.memory + shared + files + (96 << 20) + (64 << 20) - 1) & ~((64 << 20) - 1)
@@ -91,19 +95,16 @@ class Conf:
         found = []
         for number, name in self.missing:
             if '/' in name:
-                found.append(
-                    (
-                        number,
-                        f"'{name}' is a path; a file name is allowed: put the file beside the configuration, or name its folder "
-                        f"with --modules",
-                    )
-                )
+                advice = 'put the file beside the configuration, or name its folder with --modules'
+                found.append((number, f"'{name}' is a path; a file name is allowed: {advice}"))
         checker = os.path.join(build, 'check-config')
         if os.access(checker, os.X_OK):
             command = [checker, self.path, '--cpus', str(cpus), '--memory', f'{memory >> 10}K']
             for name, file in self.modules.items():
                 command += ['--module', f'{name}={os.path.getsize(file)}']
-            run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+            run = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+            )
             lines = run.stdout.decode('utf-8', 'replace').splitlines()
             self.notes = [line for line in lines if ': note: ' in line]
             lines = [line for line in lines if line not in self.notes]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts an emulated machine and says how it ended. The machine's serial port is a socket, or two pipes, in our hands; the emulator is our
-child, dies with us, and is ended by its process id."""
+"""Starts an emulated machine and says how it ended. The machine's serial port is a socket, or two pipes, in our hands;
+the emulator is our child, dies with us, and is ended by its process id."""
 import ctypes
 import fcntl
 import json
@@ -47,10 +47,11 @@ def _die_with_parent():
 
 
 class Machine:
-    """What to run: on (a name of machines.NAMES), cpus, memory in bytes, boot ('cd', 'disk', 'kernel'), uefi. Then start(), poll(),
-    read(), write(), stop(). row: the machine's; on: its emulator.
+    """What to run: on (a name of machines.NAMES), cpus, memory in bytes, boot ('cd', 'disk', 'kernel'), uefi. Then
+    start(), poll(), read(), write(), stop(). row: the machine's; on: its emulator.
 
-    ram_file: QEMU only, the guest-physical RAM as a file that others may map. qmp: QEMU's control socket, None for Bochs."""
+    ram_file: QEMU only, the guest-physical RAM as a file that others may map. qmp: QEMU's control socket, None for
+    Bochs."""
 
     def __init__(
         self,
@@ -74,7 +75,13 @@ class Machine:
     ):
         self.row = machines.find(on)
         self.on, self.cpus, self.memory, self.boot, self.uefi = self.row.emulator, cpus, memory, boot, uefi
-        self.image, self.kernel, self.options, self.modules, self.extra = image, kernel, options, list(modules), list(extra)
+        self.image, self.kernel, self.options, self.modules, self.extra = (
+            image,
+            kernel,
+            options,
+            list(modules),
+            list(extra),
+        )
         self.ram_file, self.qemu_cpu, self.machine, self.bochs_ips, self.no_reboot = (
             ram_file,
             qemu_cpu,
@@ -209,9 +216,8 @@ class Machine:
             shutil.copyfile(self.image, image)
             cylinders = (os.path.getsize(image) + cylinder - 1) // cylinder
             os.truncate(image, cylinders * cylinder)
-            drive = (
-                f'ata0-master: type=disk, path={image}, mode=volatile, cylinders={cylinders}, heads=16, spt=63, translation=lba'
-            )
+            shape = f'cylinders={cylinders}, heads=16, spt=63, translation=lba'
+            drive = f'ata0-master: type=disk, path={image}, mode=volatile, {shape}'
         else:
             drive = f'ata0-master: type=cdrom, path={image}, status=inserted'
         of_cpus = ''.join(f', cpu{i:x}=ignore' for i in range(self.cpus))
@@ -220,7 +226,8 @@ class Machine:
             f.write(
                 BOCHSRC.format(
                     cpus=self.cpus,
-                    # Of each virtual interrupt, and at each entry into a guest that can have them, the CPU would write a line.
+                    # Of each virtual interrupt, and at each entry into a guest that can have them, the CPU would write
+                    # a line.
                     quiet=of_cpus,
                     # With AMD-V the CPU also writes one of the kind `error` for each exit by a port.
                     calm=of_cpus if self.row.vendor == 'AMD-V' else '',
@@ -289,7 +296,9 @@ class Machine:
             status = self.process.wait()
         if self.on == 'bochs':
             log = self.emulator_log()
-            if re.search(r'ACPI control: soft power off|Shutdown port: shutdown requested|shutdown requested', log, re.I):
+            if re.search(
+                r'ACPI control: soft power off|Shutdown port: shutdown requested|shutdown requested', log, re.I
+            ):
                 self.how_it_ended = 'off'
             elif 'hardware reset' in log and 'triple' not in log.lower():
                 self.how_it_ended = 'reset'
@@ -324,8 +333,9 @@ class Machine:
 
 
 class Pipes:
-    """QEMU's serial port as two named pipes, with a socket's methods. It sends byte by byte: of such, a socket that is not read holds some
-    300, a pipe as many as it has room for; and a machine whose counted clock runs ahead would call a line dead that only waits for us."""
+    """QEMU's serial port as two named pipes, with a socket's methods. It sends byte by byte: of such, a socket that is
+    not read holds some 300, a pipe as many as it has room for; and a machine whose counted clock runs ahead would call
+    a line dead that only waits for us."""
 
     ROOM = 1 << 20
 

@@ -30,7 +30,8 @@ menuentry "Mullion (by Multiboot 1)" {{
 # What the image needs of GRUB; the whole set would make it three times as large. The kinds of partition table that
 # no image has are asked for by grub-mkrescue's own start for UEFI, which complains on screen where they are missing.
 GRUB_MODULES = (
-    'multiboot multiboot2 normal configfile iso9660 part_msdos part_gpt fat serial terminal all_video gfxterm minicmd echo test '
+    'multiboot multiboot2 normal configfile iso9660 part_msdos part_gpt fat serial terminal all_video gfxterm minicmd '
+    'echo test '
     'reboot halt sleep part_acorn part_amiga part_apple part_bsd part_dfly part_dvh part_plan part_sun part_sunpc'
 )
 
@@ -41,7 +42,8 @@ def quote(word):
 
 
 def make_image(conf, kernel, out, options='', timeout=3, multiboot1=False, first=(), grub_modules=''):
-    """Writes the image to `out`. Module names are what root sees. `first`: what GRUB does before its menu, for tests; the modules for that."""
+    """Writes the image to `out`. Module names are what root sees. `first`: what GRUB does before its menu, for tests;
+    the modules for that."""
     if not os.path.isfile(kernel):
         raise UsageError(f'{kernel} is not there; run `make` first')
     if not shutil.which('grub-mkrescue'):
@@ -85,7 +87,9 @@ def make_image(conf, kernel, out, options='', timeout=3, multiboot1=False, first
             '-volid',
             'MULLION',
         ]
-        run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        run = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
         if run.returncode != 0 or not os.path.isfile(temporary):
             raise UsageError('grub-mkrescue failed:\n' + run.stdout.decode('utf-8', 'replace')[-2000:])
         os.replace(temporary, out)

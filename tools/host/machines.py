@@ -48,8 +48,8 @@ LATEST = 1000
 # docs/emulators.md, "virtual interrupts that come too early".
 TIMER_LOST = "rcu_preempt kthread timer wakeup didn't happen"
 ANY = (0, LATEST)
-# What a test may need: `hostile`, guests that do what no operating system does; `preempt`, that a guest which computes with
-# its interrupts off is taken from its CPU; `stepping`, that a guest may single-step itself.
+# What a test may need: `hostile`, guests that do what no operating system does; `preempt`, that a guest which computes
+# with its interrupts off is taken from its CPU; `stepping`, that a guest may single-step itself.
 NEEDS = ('hostile', 'preempt', 'stepping')
 
 # The first row of an emulator that fits the installed version is what its bare name (`qemu`, `bochs`) stands for.

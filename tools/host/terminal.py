@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joins this terminal (or a pipe, or nothing) and the emulated machine's serial port until the machine ends, the user quits,
-or time is up."""
+"""Joins this terminal (or a pipe, or nothing) and the emulated machine's serial port until the machine ends, the user
+quits, or time is up."""
 import os
 import select
 import sys
