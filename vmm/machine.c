@@ -138,6 +138,18 @@ static size_t on_input(void *context, uint8_t *bytes, size_t count)
     return n;
 }
 
+static uint64_t vcpu_event(void *context, unsigned vcpu)
+{
+    struct vm *vm = context;
+    return vcpu < vm->vcpus ? vm->vcpu[vcpu].event : 0;
+}
+
+static uint64_t completion(void *context, const struct device *device, unsigned number)
+{
+    struct vm *vm = context;
+    return device_set_completion(&vm->devices, device, number);
+}
+
 void machine_timers(struct vm *vm)
 {
     vm_lock(vm);
@@ -290,6 +302,8 @@ static void find_devices(struct vm *vm)
         .extint = on_extint,
         .output = on_output,
         .input = on_input,
+        .vcpu_event = vcpu_event,
+        .completion = completion,
         .leave_vm = leave_vm,
         .enter_vm = enter_vm,
         .take = lock_take,
@@ -306,6 +320,14 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     if (error != OK) {
         format(why, why_size, "this CPU's CPUID cannot be offered to a guest (error %d)", (int)error);
         return error;
+    }
+    for (unsigned i = 0; i < vm->vcpus; i++) {
+        struct syscall_result event = sys_event_create();
+        if (event.error != OK) {
+            format(why, why_size, "no event for vCPU %u (error %d)", i, (int)event.error);
+            return event.error;
+        }
+        vm->vcpu[i].event = event.value;
     }
     vm->apics.context = vm;
     vm->apics.kick = vm_kick;

@@ -48,6 +48,7 @@ struct vm_vcpu {
     struct vm *vm;
     unsigned index;
     uint64_t handle;
+    uint64_t event; /* handle: what the devices' services signal; its bits come with EXIT_KICK */
     struct vcpu_state *state;
     struct fpu_image *fpu; /* GROUP_FPU's page; NULL: not asked for yet (machine_fpu) */
     struct lapic lapic;

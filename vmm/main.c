@@ -73,6 +73,8 @@ static void vcpu_thread(unsigned index)
     struct vm_vcpu *v = &vm.vcpu[index];
     uint64_t page = VMM_STATE_VA + index * 4096ull;
     struct syscall_result r = sys_vcpu_create(vm.space, page);
+    if (r.error == OK)
+        r.error = sys_vcpu_bind(v->event);
     if (r.error != OK) {
         vm_end(&vm, GUEST_FAILED, 0, "vCPU %u cannot be made (error %d)", index, (int)r.error);
         return;
@@ -184,7 +186,7 @@ static void device_loop(void)
 {
     while (!atomic_load(&vm.ending)) {
         struct syscall_result r = sys_event_wait(
-            VMM_SLOT_EVENT, VMM_EVENT_INPUT | VMM_EVENT_CONTROL | VMM_EVENT_END | VMM_EVENT_RINGS, NEVER);
+            VMM_SLOT_EVENT, VMM_EVENT_INPUT | VMM_EVENT_CONTROL | VMM_EVENT_INTERNAL | VMM_EVENT_RINGS, NEVER);
         if (r.error == E_TIMEOUT)
             continue;
         if (r.error != OK) {
@@ -194,8 +196,7 @@ static void device_loop(void)
         }
         if (r.value & VMM_EVENT_CONTROL)
             run_command();
-        if (r.value & (VMM_EVENT_RINGS | VMM_EVENT_INPUT))
-            machine_polled(&vm, r.value);
+        machine_polled(&vm, r.value);
         shared_pay_wake(&vm);
     }
 }

@@ -47,6 +47,8 @@ ROWS = [
     'tsc_deadline',
     'hlt_wake',
     'ipi_vcpu',
+    'io_doorbell',
+    'io_trip',
     'vcpu_switch',
     'vcpu_switch_barriers',
     'guest_fault_fill',

@@ -541,13 +541,62 @@ static void sets_are_bounded(void **state)
     assert_null(device_set_find(&worlds[0].devices, &too_large, 0));
 }
 
+/* Each device that something outside completes for has a bit of its own in the vCPUs' events. */
+static unsigned done[3], done_by;
+static void on_completed(void *state, unsigned vcpu)
+{
+    done[*(unsigned *)state]++;
+    done_by = vcpu;
+}
+static enum error numbered(void *state, const struct platform *p, unsigned number)
+{
+    (void)p;
+    *(unsigned *)state = number;
+    return OK;
+}
+static unsigned three(const struct vmm_boot *b)
+{
+    (void)b;
+    return 3;
+}
+static void test_completions(void **state)
+{
+    (void)state;
+    static const struct device disk = {
+        .name = "disk", .bytes = sizeof(unsigned), .count = three, .init = numbered, .completed = on_completed};
+    static const struct device other = {.name = "other", .init = numbered, .bytes = sizeof(unsigned)};
+    static const struct device *const table[] = {&other, &disk};
+    static struct device_set set;
+    static const struct platform platform;
+    const char *failed;
+    assert_int_equal(device_set_place(&set, table, 2, &boot, &failed), OK);
+    assert_int_equal(device_set_init(&set, &platform, &failed), OK);
+    assert_int_equal(device_set_completion(&set, &other, 0), 0);
+    assert_int_equal(device_set_completion(&set, &disk, 3), 0);
+    uint64_t bit[3], all = 0;
+    for (unsigned n = 0; n < 3; n++) {
+        bit[n] = device_set_completion(&set, &disk, n);
+        assert_true(bit[n] != 0 && (bit[n] & (bit[n] - 1)) == 0 && (all & bit[n]) == 0);
+        all |= bit[n];
+    }
+    device_set_completed(&set, 7, bit[1]);
+    assert_true(done[0] == 0 && done[1] == 1 && done[2] == 0 && done_by == 7);
+    device_set_completed(&set, 0, ~0ull & ~bit[1]); /* bits that belong to no device do nothing */
+    assert_true(done[0] == 1 && done[1] == 1 && done[2] == 1 && done_by == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(saved_and_loaded, setup), cmocka_unit_test_setup(each_alone, setup),
-        cmocka_unit_test_setup(reset_is_new, setup),     cmocka_unit_test_setup(reset_keeps_the_time, setup),
-        cmocka_unit_test_setup(damaged_streams, setup),  cmocka_unit_test_setup(forged_streams, setup),
-        cmocka_unit_test_setup(unknown_sections, setup), cmocka_unit_test_setup(quiet_and_resume, setup),
+        cmocka_unit_test_setup(saved_and_loaded, setup),
+        cmocka_unit_test_setup(each_alone, setup),
+        cmocka_unit_test_setup(reset_is_new, setup),
+        cmocka_unit_test_setup(reset_keeps_the_time, setup),
+        cmocka_unit_test_setup(damaged_streams, setup),
+        cmocka_unit_test_setup(forged_streams, setup),
+        cmocka_unit_test_setup(unknown_sections, setup),
+        cmocka_unit_test_setup(quiet_and_resume, setup),
+        cmocka_unit_test(test_completions),
         cmocka_unit_test_setup(sets_are_bounded, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

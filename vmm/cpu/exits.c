@@ -285,7 +285,16 @@ static void exception_exit(struct vm_vcpu *v)
     exits_inject(v, &f);
 }
 
-/* Another thread has posted something, or time has come. */
+/* Another thread has posted something, or what a device had asked for is done. */
+static void kick_exit(struct vm_vcpu *v)
+{
+    uint64_t events = v->state->exit.kick.events;
+    if (events != 0)
+        device_set_completed(&v->vm->devices, v->index, events);
+    v->recheck = true;
+}
+
+/* Time has come. */
 static void look_exit(struct vm_vcpu *v)
 {
     v->recheck = true;
@@ -345,7 +354,7 @@ static void unknown_exit(struct vm_vcpu *v)
 
 void (*const exit_handler[EXIT_COUNT])(struct vm_vcpu *v) = {
     [EXIT_NONE] = no_exit,
-    [EXIT_KICK] = look_exit,
+    [EXIT_KICK] = kick_exit,
     [EXIT_DEADLINE] = look_exit,
     [EXIT_PORT] = exits_port,
     [EXIT_MEMORY] = exits_memory,

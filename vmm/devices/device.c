@@ -16,6 +16,8 @@ static enum error place_one(struct device_set *set, const struct device *d, unsi
         set->timer[set->timers++] = at;
     if (d->wakes != 0)
         set->waker[set->wakers++] = at;
+    if (d->completed != NULL)
+        set->completer[set->completers++] = at;
     set->at[set->count++] = at;
     set->wakes[d->own_lock] |= d->wakes;
     set->used += bytes;
@@ -80,6 +82,21 @@ void device_set_polled(struct device_set *set, uint64_t bits, bool own_lock)
         if ((d->wakes & bits) && d->own_lock == own_lock)
             d->polled(set->waker[i].state, bits);
     }
+}
+
+uint64_t device_set_completion(const struct device_set *set, const struct device *device, unsigned number)
+{
+    for (uint32_t i = 0; i < set->completers; i++)
+        if (set->completer[i].device == device && set->completer[i].number == number)
+            return 1ull << i;
+    return 0;
+}
+
+void device_set_completed(struct device_set *set, unsigned vcpu, uint64_t bits)
+{
+    for (uint32_t i = 0; i < set->completers; i++)
+        if (bits >> i & 1)
+            set->completer[i].device->completed(set->completer[i].state, vcpu);
 }
 
 void device_set_reset(struct device_set *set)

@@ -22,6 +22,7 @@
 #include "vmm/memory.h"
 #include "vmm/stream.h"
 
+struct device;
 struct pci;
 struct doorbells;
 
@@ -46,6 +47,9 @@ struct platform {
     /* The guest's console: output takes as many as it can, input gives as many as there are. */
     size_t (*output)(void *context, const uint8_t *bytes, size_t count);
     size_t (*input)(void *context, uint8_t *bytes, size_t count);
+    /* For `completed`: the handle of a vCPU's event, and the device's bit in all of them. */
+    uint64_t (*vcpu_event)(void *context, unsigned vcpu);
+    uint64_t (*completion)(void *context, const struct device *device, unsigned number);
     /* Locks: the VM's is given back and taken again; another is taken and given back. NULL, as in tests: one thread. */
     void (*leave_vm)(void *context);
     void (*enter_vm)(void *context);
@@ -128,6 +132,10 @@ struct device {
     /* By the monitor's thread 0, when one of `wakes` was signalled: something waits outside. Leaves next_event as it
      * is. */
     void (*polled)(void *state, uint64_t bits);
+    /* What the device had asked for outside is done: the device's bit of that vCPU's event was signalled. By the vCPU's
+     * own thread, without the VM's lock, just before its guest goes on; so an interrupt to this vCPU costs no wake-up
+     * and no kick. May be called when nothing is done. */
+    void (*completed)(void *state, unsigned vcpu);
     /* Saves or loads all that the guest can tell (see vmm/stream.h), but no pointer and nothing of the configuration.
      * When it loads, it works on a copy. */
     void (*fields)(void *state, struct stream *s);
@@ -135,7 +143,7 @@ struct device {
     void (*loaded)(void *state);      /* it is in use now: whatever depends on it follows */
 };
 
-#define DEVICES_MAX        48u
+#define DEVICES_MAX        48u /* at most 64: each may have a bit of an event */
 #define DEVICE_TIMERS_MAX  8u
 #define DEVICE_STATE_BYTES 65536u
 #define DEVICE_LARGEST     8192u
@@ -148,11 +156,12 @@ struct device_at {
 
 /* A machine's devices, with their states. */
 struct device_set {
-    uint32_t count, timers, wakers;
+    uint32_t count, timers, wakers, completers;
     uint64_t wakes[2]; /* of those without, and with a lock of their own */
     struct device_at at[DEVICES_MAX];
     struct device_at waker[DEVICES_MAX];       /* those with `wakes` */
     struct device_at timer[DEVICE_TIMERS_MAX]; /* those with next_event */
+    struct device_at completer[DEVICES_MAX];   /* those with `completed`, each by its bit */
     size_t used;
     _Alignas(64) uint8_t state[DEVICE_STATE_BYTES];
     _Alignas(64) uint8_t copy[DEVICE_LARGEST]; /* while a section is loaded */
@@ -174,6 +183,9 @@ uint64_t device_set_next_event(const struct device_set *set);
 void device_set_advance(struct device_set *set);
 /* Those with a lock of their own, or the others. */
 void device_set_polled(struct device_set *set, uint64_t bits, bool own_lock);
+/* The device's bit; 0: it has no `completed`. */
+uint64_t device_set_completion(const struct device_set *set, const struct device *device, unsigned number);
+void device_set_completed(struct device_set *set, unsigned vcpu, uint64_t bits);
 void device_set_reset(struct device_set *set);
 /* True: none has anything in flight. */
 bool device_set_quiet(struct device_set *set);

@@ -5,15 +5,17 @@
 #include "lib/syscall.h"
 #include "vmm/doorbell.h"
 
-static uint64_t doorbell;
+static uint64_t doorbell, answer_event, answer_bit;
+static const struct platform *platform;
 
 static void ports(void *device, uint16_t port, unsigned size, bool is_write, uint32_t *value)
 {
     (void)device;
-    (void)port;
     (void)size;
     if (!is_write)
         *value = BENCH_MAGIC;
+    else if (port == BENCH_PORT_TRIP)
+        (void)sys_event_signal(VMM_SLOT_EVENT, BENCH_EVENT);
 }
 
 static void page(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
@@ -34,7 +36,7 @@ static void page(void *device, uint64_t offset, unsigned size, bool is_write, ui
 enum error bench_init(struct bus *bus, const uint64_t *boot_tsc, uint64_t event)
 {
     doorbell = event;
-    enum error error = bus_add_ports(bus, BENCH_PORT, BENCH_PORT_WAKE + 3, 4, ports, NULL);
+    enum error error = bus_add_ports(bus, BENCH_PORT, BENCH_PORT_TRIP + 3, 4, ports, NULL);
     return error != OK ? error
                        : bus_add_memory(bus, BENCH_PAGE, BENCH_PAGE + 0xfff, 8, page, (void *)(uintptr_t)boot_tsc);
 }
@@ -47,7 +49,9 @@ static unsigned count(const struct vmm_boot *boot)
 static enum error init(void *state, const struct platform *p, unsigned number)
 {
     (void)state;
-    (void)number;
+    platform = p;
+    answer_event = p->vcpu_event(p->context, 0);
+    answer_bit = p->completion(p->context, &bench_device, number);
     struct syscall_result event = sys_event_create();
     enum error error = event.error != OK ? event.error : bench_init(p->bus, p->boot_tsc, event.value);
     if (error == OK)
@@ -56,8 +60,33 @@ static enum error init(void *state, const struct platform *p, unsigned number)
         error = sys_fastpath_doorbell(p->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_WAKE, 0, VMM_SLOT_EVENT,
                                       VMM_EVENT_INPUT);
     if (error == OK)
+        error = sys_fastpath_doorbell(p->space, FASTPATH_DOORBELL_PORT, BENCH_PORT_ANSWER, 0, VMM_SLOT_EVENT,
+                                      BENCH_EVENT);
+    if (error == OK)
         error = doorbell_add(p->doorbells, BENCH_PAGE, event.value, 1);
     return error;
 }
 
-const struct device bench_device = {.name = "benchmark", .version = 1, .count = count, .init = init};
+static void serve(void *state, uint64_t bits)
+{
+    (void)state;
+    (void)bits;
+    (void)sys_event_signal(answer_event, answer_bit);
+}
+
+static void completed(void *state, unsigned vcpu)
+{
+    static const struct interrupt_message message = {.vector = BENCH_VECTOR};
+    (void)state;
+    (void)vcpu;
+    platform->message(platform->context, &message);
+}
+
+const struct device bench_device = {.name = "benchmark",
+                                    .version = 1,
+                                    .wakes = BENCH_EVENT,
+                                    .own_lock = true,
+                                    .count = count,
+                                    .init = init,
+                                    .polled = serve,
+                                    .completed = completed};

@@ -122,6 +122,14 @@ static void interrupts(void)
     report("self_ipi", samples, SAMPLES, base);
     report("eoi", eoi_samples, SAMPLES, 5);
 
+    if (mullion) { /* asked of a service, answered by an interrupt: the question by a doorbell, or by the monitor */
+        for (unsigned i = 0; i < SAMPLES; i++)
+            samples[i] = TO_HANDLER("mov $0x5dc, %%edx", "out %%eax, %%dx");
+        report("io_doorbell", samples, SAMPLES, base);
+        for (unsigned i = 0; i < SAMPLES; i++)
+            samples[i] = TO_HANDLER("mov $0x5e0, %%edx", "out %%eax, %%dx");
+        report("io_trip", samples, SAMPLES, base);
+    }
     cpuid(1, r);
     if (!(r[2] >> 24 & 1))
         return;
@@ -260,12 +268,20 @@ static void loop(const char *what)
     LOOP("mmio", "", "mov (%%rdi), %%eax", BENCH_PAGE + 0x800)
     LOOP("doorbell_pio", "mov $0x5d4, %%edx", "out %%al, %%dx", 0)
     LOOP("doorbell_mmio", "", "mov %%eax, (%%rdi)", BENCH_PAGE)
+    LOOP("doorbell_wake", "mov $0x5d8, %%edx", "out %%eax, %%dx", 0)
     LOOP("eoi", "mov $0x80b, %%ecx\n\txor %%eax, %%eax\n\txor %%edx, %%edx", "wrmsr", 0)
     if (starts(what, "self_ipi")) {
         loop_begin();
         for (;;) {
             loop_mark();
             (void)TO_HANDLER(SELF_IPI, "wrmsr");
+        }
+    }
+    if (starts(what, "io_doorbell")) {
+        loop_begin();
+        for (;;) {
+            loop_mark();
+            (void)TO_HANDLER("mov $0x5dc, %%edx", "out %%eax, %%dx");
         }
     }
     if (starts(what, "tsc_deadline")) {
