@@ -31,7 +31,7 @@
 #define VGA_TEXT      0xb8000ull
 #define BOOT_MAP_END  0x100000000ull
 
-extern char kernel_end[];
+extern char root_data_end[]; /* of all that the loader has placed: linker.ld */
 
 static struct boot_facts facts;
 static struct acpi_facts acpi;
@@ -93,7 +93,7 @@ static void plan_memory(void)
     enum { FREE_MAX = BOOT_RAM_MAX + BOOT_MODULES_MAX + 2 }; /* a range taken out leaves one piece more at most */
     static struct boot_range free[FREE_MAX];
     const struct boot_range low = {0, LOW_MEMORY},
-                            image = {IMAGE_BASE, page_up((uint64_t)kernel_end - KERNEL_BASE) - IMAGE_BASE};
+                            image = {IMAGE_BASE, page_up((uint64_t)root_data_end - KERNEL_BASE) - IMAGE_BASE};
     unsigned n = facts.ram_count;
     memcpy(free, facts.ram, sizeof facts.ram);
     enum error e = OK;

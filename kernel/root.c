@@ -27,9 +27,9 @@
 #define HPET             0xfed00000ull /* it can send such messages */
 
 extern char programs_start[], programs_end[], shown_start[], shown_end[];
-extern char root_data[], root_data_end[]; /* behind root_boot: linker.ld */
+extern char root_data[], root_data_end[]; /* behind the kernel, mapped in root alone: linker.ld */
 
-struct root_boot root_boot __attribute__((section(".bss.root")));
+struct root_boot root_boot __attribute__((section(".bss.page")));
 
 static void grant(struct domain *root, struct object *o, uint32_t rights, uint32_t slot)
 {
@@ -63,7 +63,7 @@ static void map_root(struct domain *root, uint64_t from, uint64_t to, const void
         panic("cannot map root's image at 0x%lx (error %u)", from, e);
 }
 
-/* What root writes has its place in the kernel's image: the rest of the file, if any, then zeros. */
+/* What root writes has its place behind the kernel: the rest of the file, a page at most, then zeros. */
 static uint64_t load_root(struct domain *root)
 {
     const struct program_entry *entry = (const struct program_entry *)programs_start;
@@ -72,9 +72,10 @@ static uint64_t load_root(struct domain *root)
     const char *rodata = file + (x->rodata - ROOT_IMAGE_VA), *data = file + (x->data - ROOT_IMAGE_VA);
     map_root(root, ROOT_IMAGE_VA, x->rodata, file, RIGHT_READ | RIGHT_EXEC);
     map_root(root, x->rodata, x->data, rodata, RIGHT_READ);
-    kassert(x->end - x->data <= (uint64_t)(root_data_end - root_data));
-    if (data < file + entry->size)
-        memcpy(root_data, data, (size_t)(file + entry->size - data));
+    size_t bytes = data < file + entry->size ? (size_t)(file + entry->size - data) : 0;
+    kassert(x->end - x->data == (uint64_t)(root_data_end - root_data) && bytes <= PAGE_SIZE);
+    memcpy(window_open(image_hpa(root_data)), data, bytes);
+    window_close();
     map_root(root, x->data, x->end, root_data, RIGHT_READ | RIGHT_WRITE);
     map_root(root, ROOT_BOOT_VA, ROOT_BOOT_VA + sizeof root_boot, &root_boot, RIGHT_READ);
     return x->entry;
@@ -148,7 +149,8 @@ void root_create(const struct root_setup *s)
     }
     grant_permanent(root, image_hpa(programs_start).v, (uint64_t)(programs_end - programs_start), TAG_MODULE,
                     RIGHT_EXEC, ROOT_SLOT_PROGRAMS);
-    grant_permanent(root, image_hpa(&root_boot).v, (uint64_t)(root_data_end - (char *)&root_boot), TAG_ROOT, 0, slot);
+    grant_permanent(root, image_hpa(&root_boot).v, sizeof root_boot, TAG_ROOT, 0, slot);
+    grant_permanent(root, image_hpa(root_data).v, (uint64_t)(root_data_end - root_data), TAG_ROOT, 0, slot + 1);
     if (s->ram_count == 0)
         panic("the firmware's map leaves no memory for guests");
     fill_root_boot(s);
