@@ -22,14 +22,14 @@ static void put_text(struct sink *s, const char *text)
         put(s, *text++);
 }
 
-static void put_number(struct sink *s, uint64_t value, unsigned base, unsigned digits_min)
+static void put_number(struct sink *s, uint64_t value, unsigned base)
 {
     char digits[20]; /* 2^64 has 20 decimal digits */
-    size_t at = sizeof(digits), last = sizeof(digits) - digits_min;
+    size_t at = sizeof(digits);
     do {
         digits[--at] = "0123456789abcdef"[value % base];
         value /= base;
-    } while (value || at > last);
+    } while (value);
     while (at < sizeof(digits))
         put(s, digits[at++]);
 }
@@ -43,11 +43,6 @@ size_t kvformat(char *out, size_t size, const char *format, va_list arguments)
             continue;
         }
         const char *start = p++;
-        unsigned digits_min = 0;
-        if (p[0] == '0' && p[1] >= '1' && p[1] <= '9') {
-            digits_min = (unsigned)(p[1] - '0');
-            p += 2;
-        }
         bool wide = *p == 'l';
         p += wide;
         if (*p == 'c' && start + 1 == p) {
@@ -55,8 +50,7 @@ size_t kvformat(char *out, size_t size, const char *format, va_list arguments)
         } else if (*p == 's' && start + 1 == p) {
             put_text(&s, va_arg(arguments, const char *));
         } else if (*p == 'u' || *p == 'x') {
-            put_number(&s, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), *p == 'u' ? 10 : 16,
-                       digits_min);
+            put_number(&s, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), *p == 'u' ? 10 : 16);
         } else {
             put_text(&s, start);
             break;

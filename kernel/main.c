@@ -15,6 +15,7 @@
 #include "boot/multiboot.h"
 #include "drivers/screen.h"
 #include "drivers/serial.h"
+#include "kernel/hardware.h"
 #include "kernel/klog_ring.h"
 #include "kernel/options.h"
 #include "kernel/root.h"
@@ -35,7 +36,7 @@ extern char root_data_end[]; /* of all that the loader has placed: linker.ld */
 
 static struct boot_facts facts;
 static struct acpi_facts acpi;
-static struct root_setup setup;
+static struct boot_range pool;
 static uint64_t trampoline_page;
 
 void boot_main(uint32_t magic, uint64_t info);
@@ -88,13 +89,16 @@ static void screen_keep(void)
         root_boot.screen_bytes = 0;
 }
 
+/* `facts.ram` becomes what root may have. */
 static void plan_memory(void)
 {
-    enum { FREE_MAX = BOOT_RAM_MAX + BOOT_MODULES_MAX + 2 }; /* a range taken out leaves one piece more at most */
+    enum { FREE_MAX = BOOT_RAM_MAX + BOOT_MODULES_MAX + 1 }; /* a range taken out leaves one piece more at most */
     static struct boot_range free[FREE_MAX];
     const struct boot_range low = {0, LOW_MEMORY},
                             image = {IMAGE_BASE, page_up((uint64_t)root_data_end - KERNEL_BASE) - IMAGE_BASE};
-    unsigned n = facts.ram_count;
+    unsigned pieces = facts.ram_count, n = pieces;
+    for (unsigned i = 0; i < pieces; i++)
+        hardware_keep(facts.ram[i].base, facts.ram[i].size);
     memcpy(free, facts.ram, sizeof facts.ram);
     enum error e = OK;
     for (unsigned i = 0; i < root_boot.module_count && e == OK; i++) {
@@ -102,21 +106,18 @@ static void plan_memory(void)
         e = ranges_remove(free, &n, FREE_MAX, (struct boot_range){page_down(m->base), page_up(m->size + PAGE_MASK)});
     }
     trampoline_page = find_low_page(free, n);
-    e = e == OK ? ranges_remove(free, &n, FREE_MAX, low) : e;
     e = e == OK ? ranges_remove(free, &n, FREE_MAX, image) : e;
     kassert(e == OK);
-    hostmap_init(free, n, root_boot.ram_total, acpi.cpu_count, &setup.pool);
+    hostmap_init(free, n, root_boot.ram_total, acpi.cpu_count, &pool); /* a pool is too large for low memory */
     screen_keep(); /* at once: the next line of the log goes there */
 
-    memcpy(setup.ram, facts.ram, sizeof setup.ram);
-    setup.ram_count = facts.ram_count;
-    e = ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, low);
-    e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, image) : e;
-    e = e == OK ? ranges_remove(setup.ram, &setup.ram_count, BOOT_RAM_MAX, setup.pool) : e;
+    e = ranges_remove(facts.ram, &facts.ram_count, BOOT_RAM_MAX, low);
+    e = e == OK ? ranges_remove(facts.ram, &facts.ram_count, BOOT_RAM_MAX, image) : e;
+    e = e == OK ? ranges_remove(facts.ram, &facts.ram_count, BOOT_RAM_MAX, pool) : e;
     if (e != OK)
         klog(LOG_WARN, "the firmware's memory map is in too many pieces; some memory stays unused");
     klog(LOG_INFO, "memory: %lu MiB usable in %u pieces, kernel pool %lu MiB at 0x%lx, %u modules",
-         root_boot.ram_total >> 20, facts.ram_count, setup.pool.size >> 20, setup.pool.base, root_boot.module_count);
+         root_boot.ram_total >> 20, pieces, pool.size >> 20, pool.base, root_boot.module_count);
 }
 
 /* Each CPU but the boot CPU, once it is set up. */
@@ -183,10 +184,7 @@ static noreturn void boot_continue(void)
         smp_start(&acpi, trampoline_page, cpu_begin);
     else
         klog(LOG_WARN, "no free page below 640 KiB: the other CPUs cannot be started");
-    klog(LOG_INFO, "%u CPUs at %lu.%03lu MHz", cpu_count, tsc_khz / 1000, tsc_khz % 1000);
-    setup.boot = &facts;
-    setup.acpi = &acpi;
-    root_create(&setup);
+    root_create(&facts, &acpi, pool);
     cpu_run();
 }
 

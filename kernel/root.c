@@ -81,7 +81,7 @@ static uint64_t load_root(struct domain *root)
     return x->entry;
 }
 
-static void fill_root_boot(const struct root_setup *s)
+static void fill_root_boot(const struct acpi_facts *acpi)
 {
     struct root_boot *b = &root_boot;
     b->magic = ROOT_BOOT_MAGIC;
@@ -90,10 +90,10 @@ static void fill_root_boot(const struct root_setup *s)
     b->tsc_khz = tsc_khz;
     copy_string(b->backend, sizeof b->backend, backend ? backend->name : "");
     b->serial_port = serial_port();
-    b->acpi_list = s->acpi->list;
+    b->acpi_list = acpi->list;
 }
 
-static void grant_fixed(const struct root_setup *s, struct domain *root)
+static void grant_fixed(struct domain *root, struct boot_range pool)
 {
     object_get(&hardware_object);
     grant(root, &hardware_object, RIGHTS_ALL, ROOT_SLOT_HARDWARE);
@@ -103,24 +103,22 @@ static void grant_fixed(const struct root_setup *s, struct domain *root)
     object_get(&log_bell.object);
     grant(root, &log_bell.object, RIGHTS_ALL, ROOT_SLOT_LOG_BELL);
     grant_permanent(root, image_hpa(&klog_ring).v, page_up(sizeof klog_ring), TAG_LOG, 0, ROOT_SLOT_LOG_RING);
-    grant_permanent(root, s->pool.base, s->pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
+    grant_permanent(root, pool.base, pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
     grant_permanent(root, image_hpa(shown_start).v, (uint64_t)(shown_end - shown_start), TAG_KERNEL, 0,
                     ROOT_SLOT_SHOWN);
 }
 
-/* What root can have no device memory of: RAM, and what could raise any vector on any CPU. */
-static void keep_memory(const struct root_setup *s)
+/* What root can have no device memory of, beside RAM: what could raise any vector on any CPU. */
+static void keep_memory(const struct acpi_facts *acpi)
 {
-    for (unsigned i = 0; i < s->boot->ram_count; i++)
-        hardware_keep(s->boot->ram[i].base, s->boot->ram[i].size);
-    for (unsigned i = 0; i < s->acpi->ioapic_count; i++)
-        hardware_keep(page_down(s->acpi->ioapic[i].base), PAGE_SIZE);
-    hardware_keep(page_down(s->acpi->apic_base), PAGE_SIZE);
+    for (unsigned i = 0; i < acpi->ioapic_count; i++)
+        hardware_keep(page_down(acpi->ioapic[i].base), PAGE_SIZE);
+    hardware_keep(page_down(acpi->apic_base), PAGE_SIZE);
     hardware_keep(MSI_WINDOW, MSI_WINDOW_BYTES);
     hardware_keep(HPET, PAGE_SIZE);
 }
 
-void root_create(const struct root_setup *s)
+void root_create(const struct boot_facts *boot, const struct acpi_facts *acpi, struct boot_range pool)
 {
     kernel_lock();
     uint64_t quota = min_u64(pool_pages_free() * PAGE_SIZE, pool_pages_total() * PAGE_SIZE - kernel_quota.limit_bytes);
@@ -131,14 +129,14 @@ void root_create(const struct root_setup *s)
     root->cpu_mask = cpu_count == 64 ? ~0ull : (1ull << cpu_count) - 1;
     object_get(&root->object);
     grant(root, &root->object, RIGHTS_ALL, ROOT_SLOT_SELF);
-    grant_fixed(s, root);
-    keep_memory(s);
+    grant_fixed(root, pool);
+    keep_memory(acpi);
 
     uint32_t slot = ROOT_SLOT_FIRST_FREE;
-    for (unsigned i = 0; i < s->ram_count; i++, slot++) {
-        struct memory *m = object_over(root, s->ram[i].base, s->ram[i].size, 0, true);
+    for (unsigned i = 0; i < boot->ram_count; i++, slot++) {
+        struct memory *m = object_over(root, boot->ram[i].base, boot->ram[i].size, 0, true);
         grant(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, slot);
-        root_boot.ram[root_boot.ram_count++] = (struct boot_ram){s->ram[i].base, s->ram[i].size, slot, 0};
+        root_boot.ram[root_boot.ram_count++] = (struct boot_ram){boot->ram[i].base, boot->ram[i].size, slot, 0};
     }
     for (unsigned i = 0; i < root_boot.module_count; i++, slot++) {
         struct boot_module *x = &root_boot.module[i];
@@ -151,9 +149,9 @@ void root_create(const struct root_setup *s)
                     RIGHT_EXEC, ROOT_SLOT_PROGRAMS);
     grant_permanent(root, image_hpa(&root_boot).v, sizeof root_boot, TAG_ROOT, 0, slot);
     grant_permanent(root, image_hpa(root_data).v, (uint64_t)(root_data_end - root_data), TAG_ROOT, 0, slot + 1);
-    if (s->ram_count == 0)
+    if (boot->ram_count == 0)
         panic("the firmware's map leaves no memory for guests");
-    fill_root_boot(s);
+    fill_root_boot(acpi);
     shown.root = root;
     shown.kernel_table = kernel_tables.root;
     for (unsigned i = 0; i < ARRAY_SIZE(shown.msr_bitmap); i++)

@@ -9,15 +9,8 @@
 /* What root is told. Whatever the start finds out is put here at once; root_create adds the rest. */
 extern struct root_boot root_boot;
 
-struct root_setup {
-    const struct boot_facts *boot;
-    const struct acpi_facts *acpi;
-    struct boot_range ram[BOOT_RAM_MAX]; /* free for root to carve from; modules lie inside */
-    unsigned ram_count;
-    struct boot_range pool;
-};
-
-/* Boot CPU, once, interrupts off. Panics in words if it cannot be done. */
-void root_create(const struct root_setup *s);
+/* boot->ram: free for root to carve from; modules lie inside. pool: the kernel's. Boot CPU, once, interrupts off.
+ * Panics in words if it cannot be done. */
+void root_create(const struct boot_facts *boot, const struct acpi_facts *acpi, struct boot_range pool);
 
 #endif

@@ -175,6 +175,8 @@ void thread_main(uint64_t argument)
     }
     root_event = event.value;
     rest_event = rest.value;
+    root_log(LOG_INFO, "%u CPUs at %llu.%03llu MHz", b->cpu_count, (unsigned long long)b->tsc_khz / 1000,
+             (unsigned long long)b->tsc_khz % 1000);
     hardware_init();
     power_init();
     clock_init();

@@ -44,13 +44,11 @@ static void test_against_snprintf(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
         int v = values[i];
         same("%u %x", (unsigned)v, (unsigned)v);
-        same("[%08x] [%01u] [%03u] [%09u]", (unsigned)v, (unsigned)v, (unsigned)v, (unsigned)v);
     }
     const long wide[] = {0, -1, 1, 0x7fffffffffffffff, -0x7fffffffffffffff - 1, 0x123456789abcdef};
     for (size_t i = 0; i < ARRAY_SIZE(wide); i++) {
         long v = wide[i];
         same("%lu %lx", (unsigned long)v, (unsigned long)v);
-        same("[%03lu] [%09lx]", (unsigned long)v, (unsigned long)v);
     }
 }
 
@@ -61,8 +59,8 @@ static void test_random_integers(void **state)
     for (int i = 0; i < 20000; i++) {
         char format[32], ours[64], theirs[64];
         static const char *const kinds[] = {"u", "x", "lu", "lx"};
-        int k = rand() % 4, digits = rand() % 10;
-        snprintf(format, sizeof(format), digits ? "<%%0%d%s>" : "<%%%.0d%s>", digits, kinds[k]);
+        int k = rand() % 4;
+        snprintf(format, sizeof(format), "<%%%s>", kinds[k]);
         unsigned long v = ((unsigned long)rand() << 33 ^ (unsigned long)rand() << 11) >> rand() % 64;
         v = rand() % 2 ? v : 0 - v;
         size_t a;
@@ -82,8 +80,9 @@ static void test_random_integers(void **state)
 static void test_odd_formats(void **state)
 {
     (void)state;
-    static const char *const unknown[] = {"%q",  "%d",   "%ld", "%5u", "%-3u", "%0u", "%012u", "%.2s", "%3s",  "%03s",
-                                          "%ls", "%03c", "%p",  "%zu", "%llu", "%%",  "%",     "%l",   "%08l", "%0"};
+    static const char *const unknown[] = {"%q",   "%d",  "%ld",  "%5u", "%-3u", "%0u", "%012u",
+                                          "%.2s", "%3s", "%03s", "%ls", "%03c", "%p",  "%zu",
+                                          "%llu", "%%",  "%",    "%l",  "%08l", "%0",  "%03u"};
     for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
         char out[64], format[32], right[32];
         snprintf(format, sizeof(format), "%%u %s %%s", unknown[i]);
