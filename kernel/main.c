@@ -17,6 +17,7 @@
 #include "drivers/serial.h"
 #include "kernel/hardware.h"
 #include "kernel/klog_ring.h"
+#include "kernel/lock.h"
 #include "kernel/options.h"
 #include "kernel/root.h"
 #include "kernel/string.h"
@@ -38,6 +39,7 @@ static struct boot_facts facts;
 static struct acpi_facts acpi;
 static struct boot_range pool;
 static uint64_t trampoline_page;
+uint32_t lock_patience;
 
 void boot_main(uint32_t magic, uint64_t info);
 
@@ -141,6 +143,7 @@ static void recognise_emulator(void)
         emulator = EMULATOR_QEMU;
     if (!hypervisor && acpi.by_bochs)
         emulator = EMULATOR_BOCHS;
+    lock_patience = hypervisor ? LOCK_PATIENCE : 0; /* Bochs lets all its CPUs run in turn */
     if (option(root_boot.cmdline, "quirks=none"))
         emulator = EMULATOR_NONE;
     vmx_reach_by_timer = (emulator == EMULATOR_BOCHS || option(root_boot.cmdline, "reach=timer")) &&

@@ -17,6 +17,7 @@
 #include "kernel/audit_view.h"
 #include "kernel/fastpath.h"
 #include "kernel/klog_ring.h"
+#include "kernel/lock.h"
 
 #define POOL_SIZE     (8ull << 20)
 #define POOL_BASE     0x1000000ull
@@ -200,6 +201,7 @@ void log_taken(void)
 {
     times_taken++;
 }
+uint32_t lock_patience = 100; /* the host's threads are often not running */
 /* A caller that holds the kernel's lock here waits for itself, until the alarm ends the test. */
 static void lock_is_free(void)
 {

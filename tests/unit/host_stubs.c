@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What ring-0 sources expect from the kernel, for unit tests on the host: a panic fails the test at once. */
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,3 +22,5 @@ __attribute__((weak)) void klog(enum log_level level, const char *format, ...)
     (void)level;
     (void)format;
 }
+
+__attribute__((weak)) uint32_t lock_patience; /* kernel/lock.h */
