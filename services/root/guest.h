@@ -45,7 +45,7 @@ struct guest {
     char reason[160];
     uint64_t ticks, exits;           /* of monitors that are gone */
     uint64_t last_exits[EXIT_COUNT]; /* of the last of them, by reason */
-    bool restart_wanted;
+    bool start_wanted;               /* it is started as soon as it is off and its turn comes: guests_work */
     uint32_t restarts;
     uint64_t restart_at[RESTARTS_MAX]; /* a ring: when the last ones were */
 };

@@ -21,9 +21,11 @@ static enum guest_life life(const struct guest *g)
     switch (g->phase) {
     case PHASE_ON: return g->shown == GUEST_RUNNING ? LIFE_RUNNING : LIFE_STARTING;
     case PHASE_STOPPING: return LIFE_STOPPING;
-    case PHASE_ENDING: return g->restart_wanted ? LIFE_RESTARTING : LIFE_CLEARING;
+    case PHASE_ENDING: return g->start_wanted ? LIFE_RESTARTING : LIFE_CLEARING;
     case PHASE_OFF: break;
     }
+    if (g->start_wanted)
+        return LIFE_STARTING;
     if (g->shown == GUEST_CRASHED)
         return LIFE_CRASHED;
     return g->shown == GUEST_FAILED ? LIFE_FAILED : LIFE_OFF;

@@ -3,7 +3,8 @@
  * The guests' lives: start, what their monitors say, what the configuration wants done then, and the end. See root.h.
  *
  * Destroying takes time proportional to the guest's memory, since that is zeroed. It is done in steps between other
- * work, so that neither the shell nor another guest on this CPU waits for it.
+ * work, so that neither the shell nor another guest on this CPU waits for it. Guests that wait for their start get it
+ * one after the other for the same reason.
  */
 #include <stdatomic.h>
 #include "lib/print.h"
@@ -81,6 +82,7 @@ static void start(unsigned n)
 {
     struct guest *g = &guests[n];
     char why[128];
+    g->start_wanted = false;
     g->started = tsc_now();
     g->start_ticks = 0;
     g->phase = PHASE_ON;
@@ -93,7 +95,6 @@ static void start(unsigned n)
         return;
     }
     root_log(LOG_ERROR, "guest %s: cannot be started: %s", g->config->name, why);
-    g->restart_wanted = false;
     end(n, GUEST_FAILED, why);
 }
 
@@ -113,12 +114,12 @@ static void ended(unsigned n, enum guest_state shown, enum config_policy policy,
 {
     struct guest *g = &guests[n];
     enum log_level level = shown == GUEST_POWEROFF || shown == GUEST_RESET ? LOG_INFO : LOG_WARN;
-    g->restart_wanted = false;
+    g->start_wanted = false;
     if (g->phase == PHASE_STOPPING || policy == POLICY_STOP) {
         root_log(level, "guest %s: %s", g->config->name, words);
     } else if (may_restart(g)) {
         root_log(level, "guest %s: %s; it is started again (%s = restart)", g->config->name, words, key);
-        g->restart_wanted = true;
+        g->start_wanted = true;
     } else {
         root_log(LOG_WARN, "guest %s: %s; that is the %dth time in %d s, so it stays stopped ('start %s' starts it)",
                  g->config->name, words, RESTARTS_MAX + 1, RESTARTS_WINDOW_MS / 1000, g->config->name);
@@ -314,7 +315,7 @@ void guest_remove(unsigned n)
 {
     struct guest *g = &guests[n];
     g->removed = true;
-    g->restart_wanted = false;
+    g->start_wanted = false;
     if (lives(g))
         end(n, GUEST_OFF, "taken away");
 }
@@ -346,18 +347,14 @@ static bool end_guest(unsigned n, uint64_t slice_end)
     g->phase = PHASE_OFF;
     reshaped = true;
     receipt(g);
-    if (g->restart_wanted) {
-        g->restart_wanted = false;
-        start(n);
-    } else {
-        g->changed = true;
-    }
+    g->changed = true;
     return true;
 }
 
 uint64_t guests_work(bool rest)
 {
     uint64_t again = NEVER;
+    bool started = false;
     uint64_t slice_end = tsc_now() + ROOT_BOOT->tsc_khz * WORK_SLICE_US / 1000;
     for (unsigned n = 0; n < guests_end; n++) {
         struct guest *g = &guests[n];
@@ -365,10 +362,17 @@ uint64_t guests_work(bool rest)
             continue;
         if (g->phase == PHASE_STOPPING && tsc_now() >= g->deadline)
             stop_late(n);
-        if (rest && (g->phase == PHASE_ENDING || g->removed))
+        bool waits = g->phase == PHASE_ENDING || g->removed || g->start_wanted;
+        if (rest && waits)
             again = min_u64(again, tsc_now() + ticks_of_ms(1));
         else if (g->phase == PHASE_ENDING && !end_guest(n, slice_end))
             again = 0;
+        if (g->phase == PHASE_OFF && g->start_wanted && !rest) {
+            if (!started)
+                start(n);
+            started = true;
+            again = 0;
+        }
         if (g->phase == PHASE_STOPPING)
             again = min_u64(again, g->deadline);
         if (g->phase == PHASE_OFF && g->removed && !rest)
@@ -387,7 +391,8 @@ bool guests_reshaped(void)
 bool guests_idle(void)
 {
     for (unsigned n = 0; n < guests_end; n++)
-        if (guests[n].phase == PHASE_ENDING || (guests[n].phase == PHASE_ON && guests[n].shown == GUEST_STARTING))
+        if (guests[n].phase == PHASE_ENDING || guests[n].start_wanted ||
+            (guests[n].phase == PHASE_ON && guests[n].shown == GUEST_STARTING))
             return false;
     return true;
 }
@@ -395,8 +400,7 @@ bool guests_idle(void)
 void guests_autostart(void)
 {
     for (unsigned n = 0; n < guests_end; n++)
-        if (guests[n].config->autostart && guests[n].placed && ROOT_BOOT->backend[0] != 0)
-            start(n);
+        guests[n].start_wanted = guests[n].config->autostart && guests[n].placed && ROOT_BOOT->backend[0] != 0;
 }
 
 bool guest_start(unsigned n, struct note_record *answer)
@@ -414,7 +418,7 @@ bool guest_start(unsigned n, struct note_record *answer)
         return false;
     }
     if (g->phase == PHASE_ENDING) {
-        g->restart_wanted = true;
+        g->start_wanted = true;
         record_note(answer, NOTE_INFO, "Guest %s is being cleared away; it starts right after.", name);
         return true;
     }
@@ -437,8 +441,14 @@ bool guest_stop(unsigned n, bool at_once, struct note_record *answer)
     struct guest *g = &guests[n];
     const char *name = g->config->name;
     if (g->phase == PHASE_ENDING) {
-        g->restart_wanted = false;
+        g->start_wanted = false;
         record_note(answer, NOTE_INFO, "Guest %s is being cleared away.", name);
+        return true;
+    }
+    if (g->phase == PHASE_OFF && g->start_wanted) {
+        g->start_wanted = false;
+        g->changed = true;
+        record_note(answer, NOTE_INFO, "Guest %s is not started.", name);
         return true;
     }
     if (g->phase == PHASE_OFF) {
@@ -446,7 +456,7 @@ bool guest_stop(unsigned n, bool at_once, struct note_record *answer)
         return false;
     }
     if (at_once) {
-        g->restart_wanted = false;
+        g->start_wanted = false;
         root_log(LOG_INFO, "guest %s: stopped by the user", name);
         end(n, GUEST_OFF, "stopped by the user");
         record_note(answer, NOTE_INFO, "Guest %s is stopped.", name);
@@ -473,7 +483,7 @@ bool guest_restart(unsigned n, struct note_record *answer)
         return guest_start(n, answer);
     if (g->phase != PHASE_ENDING)
         end(n, GUEST_OFF, "restarted by the user");
-    g->restart_wanted = true;
+    g->start_wanted = true;
     g->restarts++;
     memset(g->restart_at, 0, sizeof g->restart_at);
     root_log(LOG_INFO, "guest %s: restarted by the user", g->config->name);

@@ -16,7 +16,8 @@
 #include "services/root/service.h"
 
 #define CONFIG_NAME "mullion.conf"
-#define VAIN_REST   20 /* times as long a rest as the time spent on looking in vain: at most 5% of CPU 0 */
+#define VAIN_REST   20 /* times as long a rest as the time spent on looking in vain: at most 5% of CPU 0... */
+#define VAIN_MS     50 /* ...but no longer: where CPUs can be taken away from us, the time was not all spent on that */
 
 struct config root_config;
 uint64_t root_event;
@@ -144,7 +145,7 @@ static noreturn void serve(void)
         uint64_t before = tsc_now();
         uint64_t rest = ticks_of_ms(1);
         if (guests_look(bits) != 0)
-            rest = max_u64(rest, (tsc_now() - before) * VAIN_REST);
+            rest = max_u64(rest, min_u64((tsc_now() - before) * VAIN_REST, ticks_of_ms(VAIN_MS)));
         uint64_t again = guests_work(audit_looks());
         if (guests_reshaped())
             audit_due();

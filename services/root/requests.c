@@ -242,10 +242,13 @@ static bool answer(struct client *c)
     return true;
 }
 
-/* What the client is told without having asked. */
+/* What the client is told without having asked: in half of the channel, so that it never holds up a request or its
+ * answer. The client rings when it has made room. */
 static bool news(struct client *c)
 {
     unsigned n;
+    if (channel_used(&console_channel()->to_guest) >= CHANNEL_RING_BYTES / 2)
+        return false;
     if (power.drain) {
         record_begin(&c->out, RECORD_DRAIN);
         power.drain = false;
@@ -260,7 +263,7 @@ static bool news(struct client *c)
 static void send(struct client *c)
 {
     bool sent = false;
-    while (c->full || news(c) || answer(c)) {
+    while (c->full || answer(c) || news(c)) {
         c->full = !record_send(&console_channel()->to_guest, &c->out);
         if (c->full)
             break;

@@ -99,12 +99,12 @@ unsigned guest_add(const struct config_guest *section);
 /* Ends it if it is on. Then its memory, its pages, its event and its number are free again: guests_work does that, in
  * steps. */
 void guest_remove(unsigned n);
-/* Starts those that the configuration wants at boot. */
+/* Those that the configuration wants at boot are to be started: guests_work does that. */
 void guests_autostart(void);
 /* Looks at the guests whose bits of root's event are set. Returns how many had nothing to say. */
 unsigned guests_look(uint64_t bits);
-/* Does a bounded step of what is due; with `rest` nothing is destroyed. Returns when it wants to be called again: a TSC
- * value (0: at once after others had a chance), NEVER. */
+/* Does a bounded step of what is due: destroys for half a millisecond, starts one guest at most; with `rest` neither.
+ * Returns when it wants to be called again: a TSC value (0: at once after others had a chance), NEVER. */
 uint64_t guests_work(bool rest);
 /* Guests have come or gone since it was asked last. */
 bool guests_reshaped(void);

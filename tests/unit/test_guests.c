@@ -214,7 +214,18 @@ static void test_256_bells(void **state)
     add_all();
     assert_int_equal(guest_add(&root_config.guest[0]), CONFIG_GUESTS_MAX);
     guests_autostart();
+    /* One start at a time: between two of them root serves others. */
+    union record list;
+    for (unsigned n = 0; n < CONFIG_GUESTS_MAX; n++) {
+        assert_int_equal(open_of(OBJ_DOMAIN), n);
+        assert_false(guests_idle());
+        guest_report(n, &list);
+        assert_int_equal(list.guest.life, LIFE_STARTING);
+        assert_true(guests_work(true) != 0); /* none while the checker looks */
+        assert_int_equal(guests_work(false), 0);
+    }
     assert_int_equal(open_of(OBJ_DOMAIN), CONFIG_GUESTS_MAX);
+    assert_int_equal(guests_work(false), NEVER);
     assert_false(guests_idle());
     /* Its bell makes it heard, and only those that share the bit are looked at. */
     atomic_store(&guest_control(200)->state, GUEST_RUNNING);
@@ -257,6 +268,28 @@ static void test_256_bells(void **state)
     remove_all();
     assert_int_equal(open_of(OBJ_DOMAIN) + open_of(OBJ_THREAD) + open_of(OBJ_EVENT), 0);
     assert_int_equal(open_of(OBJ_MEMORY), CONFIG_GUESTS_MAX); /* each number's shared pages */
+}
+
+/* What waits for its start can be stopped, started at once, and taken away. */
+static void test_waiting_for_the_start(void **state)
+{
+    struct note_record note;
+    (void)state;
+    parse(4, "");
+    add_all();
+    guests_autostart();
+    assert_true(guest_stop(0, false, &note));
+    assert_false(guest_stop(0, false, &note)); /* it is off already */
+    assert_true(guest_start(2, &note));
+    assert_int_equal(guests[2].phase, PHASE_ON);
+    guest_remove(3);
+    while (guests_work(false) == 0)
+        ;
+    assert_int_equal(guests[0].phase, PHASE_OFF);
+    assert_int_equal(guests[1].phase, PHASE_ON);
+    assert_int_equal(guests_end, 3);
+    assert_int_equal(open_of(OBJ_DOMAIN), 2);
+    remove_all();
 }
 
 static void test_coming_and_going(void **state)
@@ -337,9 +370,8 @@ static void test_regions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_256_bells, setup),
-        cmocka_unit_test_setup(test_coming_and_going, setup),
-        cmocka_unit_test_setup(test_nothing_is_left, setup),
+        cmocka_unit_test_setup(test_256_bells, setup),        cmocka_unit_test_setup(test_waiting_for_the_start, setup),
+        cmocka_unit_test_setup(test_coming_and_going, setup), cmocka_unit_test_setup(test_nothing_is_left, setup),
         cmocka_unit_test_setup(test_regions, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -327,6 +327,25 @@ static void audit_takes_time(void **unused)
     assert_end(3, ANSWER_REFUSED);
 }
 
+/* However much there is to tell unasked, a request is taken at once, and its answer comes soon. */
+static void news_hold_up_no_request(void **unused)
+{
+    (void)unused;
+    changed = 1000;
+    work();
+    ask(1, REQUEST_START, "web", 0);
+    work();
+    unsigned told = 0;
+    while (hear() && got.head.request == 0)
+        told++;
+    assert_in_range(told, 1, CHANNEL_RING_BYTES / 2 / sizeof(struct guest_record) + 1);
+    assert_string_equal(got.note.text, "Guest web starts.");
+    assert_end(1, ANSWER_DONE);
+    for (told += hear(); told < 1000; told += hear())
+        work();
+    assert_false(hear());
+}
+
 static void news(void **unused)
 {
     (void)unused;
@@ -431,8 +450,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(answers, setup),     cmocka_unit_test_setup(mistakes, setup),
         cmocka_unit_test_setup(long_answer, setup), cmocka_unit_test_setup(audit_takes_time, setup),
-        cmocka_unit_test_setup(news, setup),        cmocka_unit_test_setup(successor, setup),
-        cmocka_unit_test_setup(noise, setup),       cmocka_unit_test_setup(power, setup),
+        cmocka_unit_test_setup(news, setup),        cmocka_unit_test_setup(news_hold_up_no_request, setup),
+        cmocka_unit_test_setup(successor, setup),   cmocka_unit_test_setup(noise, setup),
+        cmocka_unit_test_setup(power, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
