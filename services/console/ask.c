@@ -11,8 +11,8 @@
 #include "services/console/top.h"
 #include "services/console/uart.h"
 
-#define TOP_MS    1000 /* between two tables of `top` */
-#define ANSWER_MS 5000 /* root is given to go on with an answer */
+#define TOP_MS    1000  /* between two tables of `top` */
+#define ANSWER_MS 20000 /* root is given to go on with an answer: on an emulated machine whose host is busy, too */
 
 static struct record_reader reader;
 static struct show answer;

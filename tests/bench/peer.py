@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 
 import harness
 from host.conf import UsageError
@@ -132,7 +131,7 @@ class PeerBox(harness.Box):
     """The peer's host in place of Mullion."""
 
     def __init__(self, on, build, options, what, machine=Machine, cpus=1, khz=KHZ):
-        self.on, self.screen, self.started, self.ram_file = on, harness.Screen(), time.monotonic(), None
+        self.on, self.screen, self.ram_file = on, harness.Screen(), None
         self.mark = self.asked = 0
         self.work = tempfile.TemporaryDirectory(prefix='mullion-peer-')
         kernel, initrd = os.path.join(build, 'guests', 'vmlinuz'), os.path.join(build, 'peer', 'initrd.gz')

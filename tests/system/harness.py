@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running Mullion under test: boots a configuration in an emulator, reads what its serial port says, types into
 it."""
+import functools
 import os
 import re
 import select
 import sys
 import tempfile
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
@@ -14,6 +14,7 @@ from host import machines  # noqa: E402
 from host.conf import Conf  # noqa: E402
 from host.emulator import Machine  # noqa: E402
 from host.image import make_image  # noqa: E402
+from patience import Clock, Limit  # noqa: E402
 
 BUILD = os.path.join(ROOT, os.environ.get('BUILD', 'build'))
 PROMPT = r'mullion> '
@@ -75,7 +76,6 @@ class Box:
         self.work = tempfile.TemporaryDirectory(prefix='mullion-test-')
         self.screen = Screen()
         self.mark = self.asked = 0
-        self.started = time.monotonic()
         path = os.path.join(self.work.name, 'mullion.conf')
         if conf is None:
             with open(os.path.join(ROOT, 'mullion.conf'), 'rb') as f:
@@ -146,16 +146,24 @@ class Box:
         self.mark = min(self.mark, self.screen.kept)
         return bool(data)
 
+    @functools.cached_property
+    def clock(self):
+        return Clock(self.machine.process.pid)
+
+    def limit(self, timeout):
+        """For QEMU; Bochs gets more. Whatever waits for this machine asks such a limit whether it is over."""
+        return Limit(self.clock, timeout * SLOWER[self.on])
+
     @property
     def text(self):
         return self.screen.text
 
     def wait(self, pattern, timeout=60, why=''):
-        """The match of the pattern in what comes after the last wait's match. `timeout` is QEMU's; Bochs gets more. A
+        """The match of the pattern in what comes after the last wait's match. `timeout` is in seconds of patience.py. A
         line's end in a pattern is \\n: $ would match where the text so far ends."""
         regex = re.compile(pattern, re.M)
-        end = time.monotonic() + timeout * SLOWER[self.on]
-        alive = True
+        limit = self.limit(timeout)
+        alive, over = True, False
         while True:
             m = regex.search(self.text, self.mark)
             if m:
@@ -169,17 +177,18 @@ class Box:
                     f'the machine ended ({self.machine.finish()}) while waiting for {pattern!r} {why}\n{self.tail()}\n'
                     f'{self.machine.emulator_log()[-1000:]}'
                 )
-            if time.monotonic() > end:
-                raise Failure(f'no {pattern!r} within {timeout * SLOWER[self.on]:.0f} s {why}\n{self.tail()}')
-            alive = self.pump(0.5)
+            if over:
+                raise Failure(f'no {pattern!r} within {limit} {why}\n{self.tail()}')
+            over = limit.over()  # what has come until here is looked at first
+            alive = self.pump(0 if over else 0.5)
 
     def wait_all(self, patterns, timeout=60):
         """All of the patterns, in any order, after the last match."""
         start, last = self.mark, self.mark
-        end = time.monotonic() + timeout * SLOWER[self.on]
+        limit = self.limit(timeout)
         for p in patterns:
             self.mark = start
-            self.wait(p, max(0.1, (end - time.monotonic()) / SLOWER[self.on]), f'(one of {patterns})')
+            self.wait(p, max(0.1, limit.left() / SLOWER[self.on]), f'(one of {patterns})')
             last = max(last, self.mark)
         self.mark = last
 
@@ -194,11 +203,11 @@ class Box:
     def settle(self, seconds=0.3):
         """Reads until it has been quiet for a moment (or a guest talks on and on); what was printed so far is behind
         us."""
-        quiet = begun = time.monotonic()
+        quiet = begun = self.clock.now()
         size = len(self.text)
-        while time.monotonic() < min(quiet + seconds, begun + 8 * seconds) and self.pump(0.1):
+        while self.clock.now() < min(quiet + seconds, begun + 8 * seconds) and self.pump(0.1):
             if len(self.text) != size:
-                size, quiet = len(self.text), time.monotonic()
+                size, quiet = len(self.text), self.clock.now()
         self.mark = len(self.text)
 
     def shell(self, command, pattern, timeout=20):
@@ -220,21 +229,30 @@ class Box:
 
     def until(self, name, pattern, timeout=60, count=1):
         """Waits until a guest's log has the pattern, `count` times. The last match."""
-        end = time.monotonic() + timeout * SLOWER[self.on]
+        limit = self.limit(timeout)
         while True:
+            over = limit.over()
             text = self.log(name)
             found = list(re.finditer(pattern, text, re.M))
             if len(found) >= count:
                 return found[-1]
-            if time.monotonic() > end:
+            if over:
                 raise Failure(
-                    f'{name} has not written {pattern!r} {count} time(s) within {timeout * SLOWER[self.on]:.0f} s, '
+                    f'{name} has not written {pattern!r} {count} time(s) within {limit}, '
                     f'but:\n{text[-3000:]}\n'
                     f'{self.tail(30)}'
                 )
-            pause = time.monotonic() + SLOWER[self.on]
-            while time.monotonic() < pause:
-                self.pump(0.2)
+            self.rest(SLOWER[self.on])
+
+    def times(self, name, pattern):
+        """How often a guest's log has the pattern: behind an event it is to be once more."""
+        return len(re.findall(pattern, self.log(name), re.M))
+
+    def rest(self, seconds):
+        """Lets the machine run for a while, and reads what it says."""
+        limit = Limit(self.clock, seconds)
+        while not limit.over():
+            self.pump(0.2)
 
     def attach(self, name):
         self.mark = len(self.text)
@@ -262,22 +280,23 @@ class Box:
         return self.shell('list', rf'^\s*{re.escape(name)} +(\S.*)\n').group(1).split()
 
     def wait_state(self, name, state, timeout=30):
-        end = time.monotonic() + timeout * SLOWER[self.on]
+        limit = self.limit(timeout)
         while True:
+            over = limit.over()
             words = self.state(name)
             if words[0] == state:
                 return words
-            if time.monotonic() > end:
+            if over:
                 raise Failure(f'{name} is {words[0]}, not {state}\n{self.tail()}')
-            time.sleep(0.3)
+            self.rest(0.3)
 
     def ends(self, timeout=30):
         """Waits for the machine's own end: 'off', 'reset' or 'failed'."""
-        end = time.monotonic() + timeout * SLOWER[self.on]
-        while time.monotonic() < end:
+        limit = self.limit(timeout)
+        while not limit.over():
             if not self.pump(0.5):
                 return self.machine.finish()
-        raise Failure(f'the machine did not end within {timeout * SLOWER[self.on]:.0f} s\n{self.tail()}')
+        raise Failure(f'the machine did not end within {limit}\n{self.tail()}')
 
 
 def guest(name, kernel, where='share = 20% of cpu 0', memory='16M', **keys):

@@ -3,7 +3,6 @@
 borrowing make of that."""
 import os
 import re
-import time
 
 import pytest
 
@@ -133,7 +132,7 @@ def test_gone_threads_keep_their_ticks(box):
     before = read_accounts(box)[1]
     box.shell('stop capped now', 'capped is stopped')
     box.wait_state('capped', 'off')
-    time.sleep(0.2)
+    box.rest(0.2)
     after = read_accounts(box)[1]
     assert after['gone'] - before['gone'] >= before['guest capped vcpu 0']
     assert 'guest capped vcpu 0' not in after

@@ -2,7 +2,6 @@
 """The machine's own screen: VGA text under BIOS, pixels under UEFI or where the boot menu asks for them."""
 import os
 import re
-import time
 
 import pytest
 
@@ -49,12 +48,13 @@ def pixel_text(box):
 
 def on_screen(box, read, pattern, timeout=20):
     """The screen's text, once it has the pattern. The log is on the serial port before or after."""
-    end = time.monotonic() + timeout
+    limit = box.limit(timeout)
     while True:
+        over = limit.over()
         text = read(box)
         if re.search(pattern, text):
             return text
-        if time.monotonic() > end:
+        if over:
             raise Failure(f'no {pattern!r} on the screen:\n{text}\n{box.tail()}')
         box.pump(0.3)
 

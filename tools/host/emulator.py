@@ -41,7 +41,7 @@ debug: action=ignore
 '''
 
 
-def _die_with_parent():
+def die_with_parent():
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -119,14 +119,14 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
                 start_new_session=True,
             )
 
     def _accept(self, listener, what):
         """The emulator's connection to one of our sockets."""
         listener.settimeout(0.2)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             try:
                 connection = listener.accept()[0]
@@ -290,7 +290,7 @@ class Machine:
         if self.how_it_ended:
             return self.how_it_ended
         try:
-            status = self.process.wait(10)
+            status = self.process.wait(60)
         except subprocess.TimeoutExpired:  # its serial port is gone, itself it is not
             self.process.kill()
             status = self.process.wait()
@@ -387,7 +387,7 @@ class Qmp:
             json.dumps({'execute': name, 'arguments': arguments} if arguments else {'execute': name}).encode() + b'\n'
         )
         while True:
-            message = self._message(30)
+            message = self._message(120)
             if 'event' in message:
                 self.events.append(message)
             elif 'return' in message:
@@ -401,7 +401,7 @@ class Qmp:
     def shutdown_reason(self):
         try:
             while True:
-                message = self._message(2)
+                message = self._message(10)
                 if 'event' in message:
                     self.events.append(message)
         except (ConnectionError, OSError, ValueError):
