@@ -178,6 +178,10 @@ test-short: setup-test ## run a part of it: both compilers, unit tests, the syst
 	@$(MAKE) --no-print-directory -j$$(nproc) WERROR=1 all default-guests
 	@/usr/bin/python3 tools/run-tests.py $(BUILD) --short
 
+test-busy: setup-test ## run what boots or waits three times beside two busy loops; goes on where it was stopped; T=... as above
+	@$(MAKE) --no-print-directory -j$$(nproc) WERROR=1 all default-guests
+	@/usr/bin/python3 tools/busy-tests.py $(BUILD) $(if $(T),-k '$(T)')
+
 test-13: ## run `make test` in a Debian 13 system, made in build/debian13 (as root); T=... as there
 	@tools/debian13.sh $(BUILD) test $(if $(T),T='$(T)')
 
