@@ -2,6 +2,7 @@
 #include "kernel/domain.h"
 
 #include "arch/x86_64/instr.h"
+#include "arch/x86_64/speculation.h"
 #include "kernel/event.h"
 #include "kernel/grace.h"
 #include "kernel/hardware.h"
@@ -13,6 +14,7 @@
 
 #define HANDLES_PER_STEP 32
 #define TABLES_PER_STEP  64
+#define SEVERAL          (~0u) /* no domain's tag */
 enum { PHASE_ALIVE = 0, PHASE_STOPPING, PHASE_WAITING, PHASE_FLUSHING, PHASE_HANDLES, PHASE_TABLES, PHASE_GONE };
 
 static uint32_t domains_made;
@@ -30,6 +32,7 @@ struct domain *domain_new(struct domain *parent, uint64_t quota_bytes)
     }
     object_init(&d->object, OBJ_DOMAIN);
     d->parent = parent;
+    d->holds_data = true;
     d->tag = ++domains_made;
     d->tables.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
     if (parent) {
@@ -169,10 +172,30 @@ enum error domain_open_ports(struct domain *d, struct ports *p)
     return OK;
 }
 
+/* docs/memory.md has this as a table. */
+static void owe_barriers(struct cpu *c, const struct domain *d)
+{
+    uint32_t owed = 0;
+    if (c->data_of && c->data_of != d->tag)
+        owed = BARRIER_L1D | BARRIER_BUFFERS;
+    c->data_of = d->holds_data ? d->tag : 0;
+    bool others = c->steered_by && c->steered_by != d->tag;
+    if (others && d->holds_data) {
+        owed |= BARRIER_PREDICTOR;
+        c->steered_by = 0;
+    } else if (others && d->foreign_input) {
+        c->steered_by = SEVERAL;
+    }
+    if (!c->steered_by && d->foreign_input)
+        c->steered_by = d->tag;
+    c->owed |= owed & speculation_barriers;
+}
+
 void domain_switch(struct cpu *c, struct domain *d)
 {
     c->domain = d;
-    c->other_domain_ran = true;
+    if (d && unlikely(speculation_barriers))
+        owe_barriers(c, d);
     if (c->open_ports || (d && d->port_count))
         load_ports(c, d);
     write_cr3(pool_hpa(d ? d->tables.root : kernel_tables.root).v);

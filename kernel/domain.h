@@ -48,6 +48,8 @@ struct domain {
     struct ports *ports[DOMAIN_PORTS_MAX]; /* open; a reference each */
     uint32_t port_count;
     uint32_t owner;     /* its maker's number for it: TAG_* */
+    bool foreign_input; /* what others have chosen runs in it: code, or data that steers branches */
+    bool holds_data;    /* that others must not know */
     uint32_t tag;       /* its number of creation: no other domain has it */
     char log_line[128]; /* its line for the log, until it is whole: lines of several domains do not mix */
     uint32_t log_used;

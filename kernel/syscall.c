@@ -111,6 +111,8 @@ static struct result sys_domain_create(uint64_t quota_pages, uint64_t cpu_mask, 
     d->death = event;
     d->death_bits = bits;
     d->owner = (uint32_t)tag;
+    d->foreign_input = maker->foreign_input || !(tag & DOMAIN_OWN_CODE);
+    d->holds_data = !(tag & DOMAIN_NO_DATA);
     if (event)
         object_get(&event->object);
     return give(maker, &d->object, RIGHTS_ALL);

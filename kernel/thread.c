@@ -225,9 +225,7 @@ noreturn void cpu_run(void)
             continue;
         if (read_once(c->work))
             continue;
-        if (c->other_domain_ran)
-            speculation_barrier();
-        c->other_domain_ran = false;
+        speculation_pay(&c->owed);
         timer_arm(c, next);
         path_end(c, rdtsc());
         user_resume(&t->frame);

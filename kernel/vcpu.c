@@ -378,10 +378,12 @@ typedef uint32_t (*run_function)(struct vcpu *v, uint64_t deadline);
 /* Another's state or code was on this CPU. */
 static inline __attribute__((always_inline)) void switch_to_vcpu(struct cpu *c, struct vcpu *v)
 {
-    if (c->vcpu != v)
+    if (c->vcpu != v) {
+        if (c->vcpu && c->vcpu->payer != v->payer) /* its registers are put away now */
+            c->owed |= speculation_barriers & (BARRIER_L1D | BARRIER_BUFFERS);
         vcpu_make_current(c, v);
-    speculation_barrier();
-    c->other_domain_ran = false;
+    }
+    speculation_pay(&c->owed);
 }
 
 /* One way into the guest and back. Only v outlives it: there is a register for that. */
@@ -438,7 +440,7 @@ static inline __attribute__((always_inline)) bool enter(struct cpu *c, struct vc
 static inline __attribute__((always_inline)) bool enter_again(struct cpu *c, struct vcpu *v, run_function run)
 {
     v->in_guest_mode = false;
-    if (c->other_domain_ran)
+    if (c->owed)
         switch_to_vcpu(c, v);
     path_end(c, rdtsc());
     if (!enter(c, v, run))

@@ -63,7 +63,9 @@ struct cpu {
     struct thread *current;           /* atomic; runs in ring 3 or in its guest */
     struct domain *domain;            /* whose page tables and ports are loaded; NULL: the kernel's own */
     struct vcpu *vcpu;                /* whose state is in the CPU */
-    bool other_domain_ran;            /* another domain has been here since the last speculation_barrier */
+    uint32_t owed;                    /* BARRIER_*, before ring 3 or a guest goes on: see kernel/domain.c */
+    uint32_t steered_by;              /* the domain whose foreign input ran since the last predictor barrier */
+    uint32_t data_of;                 /* the domain whose data the buffers and the L1 cache may hold; tags, 0: none */
     struct thread *wake_list;         /* atomic; pushed by anybody, taken by this CPU */
     struct thread *timeouts;          /* blocked with a deadline; this CPU's own */
     uint64_t next_deadline;           /* the earliest thing the host wants this CPU for; valid while a thread runs */

@@ -78,13 +78,13 @@ void speculation_cpu(void)
         wrmsr(MSR_SPEC_CTRL, 1); /* IBRS; no guest reaches this register */
 }
 
-void speculation_barriers_now(void)
+void speculation_barriers_now(uint32_t which)
 {
     static const uint16_t selector = SEL_KERNEL_DATA;
-    if (speculation_barriers & BARRIER_PREDICTOR)
+    if (which & BARRIER_PREDICTOR)
         wrmsr(MSR_PRED_CMD, 1);
-    if (speculation_barriers & BARRIER_L1D)
+    if (which & BARRIER_L1D)
         wrmsr(MSR_FLUSH_CMD, 1);
-    if (speculation_barriers & BARRIER_BUFFERS)
+    if (which & BARRIER_BUFFERS)
         __asm__ volatile("verw %0" : : "m"(selector) : "cc");
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Against reading others' leftovers by speculation: what this machine's CPUs need where a CPU goes from one domain (a
- * monitor with its guest counts as one) to another, and nowhere else. Sources: Intel SDM vol. 2 (CPUID leaf 7), vol. 4,
- * table 2-2 (IA32_ARCH_CAPABILITIES, IA32_PRED_CMD, IA32_FLUSH_CMD), vol. 3, 29.5; AMD APM vol. 2, 3.2.9, and vol. 3,
- * appendix E (leaves 8000_0008h, 8000_0021h).
+ * monitor with its guest counts as one) to another; kernel/domain.c says from which to which. Sources: Intel SDM vol.
+ * 2 (CPUID leaf 7), vol. 4, table 2-2 (IA32_ARCH_CAPABILITIES, IA32_PRED_CMD, IA32_FLUSH_CMD), vol. 3, 29.5; AMD APM
+ * vol. 2, 3.2.9, and vol. 3, appendix E (leaves 8000_0008h, 8000_0021h).
  */
 #ifndef ARCH_SPECULATION_H
 #define ARCH_SPECULATION_H
@@ -29,13 +29,15 @@ uint32_t speculation_needs(const struct speculation_facts *f);
 void speculation_init(bool off, bool force);
 /* Each CPU. */
 void speculation_cpu(void);
-/* On the way into a domain when another was on this CPU, after the last touch of the other's state. */
+/* On the way into a domain, after the last touch of another's state. */
 extern uint32_t speculation_barriers; /* BARRIER_*: those that this machine gets */
-void speculation_barriers_now(void);
-static inline void speculation_barrier(void)
+void speculation_barriers_now(uint32_t which);
+static inline void speculation_pay(uint32_t *owed)
 {
-    if (unlikely(speculation_barriers))
-        speculation_barriers_now();
+    if (unlikely(*owed)) {
+        speculation_barriers_now(*owed);
+        *owed = 0;
+    }
 }
 
 #endif

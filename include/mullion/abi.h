@@ -154,6 +154,10 @@ enum ring0_path {
 
 enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAULTED, DOMAIN_DYING };
 
+/* With domain_create's `tag`. Without them a domain gets every barrier against speculation that this machine needs. */
+#define DOMAIN_OWN_CODE (1ull << 32) /* nothing that others have chosen runs in it, no guest above all */
+#define DOMAIN_NO_DATA  (1ull << 33) /* it holds nothing that others must not know */
+
 /* Owner tags in the ledger. */
 #define TAG_ROOT             1u
 #define TAG_CONSOLE          2u

@@ -169,7 +169,8 @@ static enum error make(struct service *s, const struct program *p)
         return E_QUOTA;
     uint64_t pages = row->quota_pages + p->tables + (row->more_pages != NULL ? row->more_pages() : 0);
     service_step(s, "its domain cannot be made (%llu pages of kernel memory)", (unsigned long long)pages);
-    struct syscall_result r = sys_domain_create(pages, 1ull << s->cpu, root_event, ROOT_EVENT_SERVICES, row->tag);
+    struct syscall_result r = sys_domain_create(pages, 1ull << s->cpu, root_event, ROOT_EVENT_SERVICES,
+                                                row->tag | DOMAIN_OWN_CODE);
     if (r.error != OK)
         return r.error;
     s->domain = r.value;

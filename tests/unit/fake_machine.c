@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "arch/x86_64/speculation.h"
 #include "fake_machine.h"
 #include "ledger_next.h"
 #include "pt_lookup.h"
@@ -236,9 +237,13 @@ struct fpu_image *fpu_now(void)
 void fpu_close(void)
 {
 }
-uint32_t speculation_barriers = 1;
-void speculation_barriers_now(void)
+uint32_t speculation_barriers = BARRIER_PREDICTOR | BARRIER_BUFFERS;
+unsigned predictor_barriers;
+void speculation_barriers_now(uint32_t which)
 {
+    __atomic_fetch_add(&predictor_barriers, which & BARRIER_PREDICTOR, __ATOMIC_RELAXED);
+    if (!(which & BARRIER_BUFFERS))
+        return;
     __atomic_fetch_add(&barriers, 1, __ATOMIC_RELAXED);
 }
 void fpu_restore(const void *area, uint64_t xcr0)

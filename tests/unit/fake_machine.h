@@ -32,9 +32,10 @@ extern struct thread *root_thread; /* on CPU 0 */
 extern uint64_t now;               /* the TSC */
 extern uint8_t *ram;               /* its bytes */
 extern unsigned ipis;              /* interrupts without work, to tell a vCPU in its guest, so far; atomic */
-extern unsigned barriers;          /* barriers against speculation so far */
-extern bool cpus_at_once;          /* each CPU is a thread of the host: what one must not see now, another may */
-struct fpu_image *fpu_now(void);   /* what the FPU of the CPU that runs holds */
+extern unsigned barriers;          /* those that clear buffers, so far */
+extern unsigned predictor_barriers;
+extern bool cpus_at_once;        /* each CPU is a thread of the host: what one must not see now, another may */
+struct fpu_image *fpu_now(void); /* what the FPU of the CPU that runs holds */
 extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */
 
 /* The inputs of the I/O APICs. vector 0: not routed. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/x86_64/speculation.h"
 #include "fake_machine.h"
 #include "kernel/grace.h"
 #include "pt_lookup.h"
@@ -689,6 +690,64 @@ static void test_store_doorbells(void **state)
     assert_int_equal(wait_for(b, ~0ull, 0).error, E_TIMEOUT);
 }
 
+/* The table of docs/memory.md, as a walk from one kind of domain to another. */
+static void test_which_barriers_are_owed(void **state)
+{
+    (void)state;
+    enum { GUEST, GUEST2, SERVICE, SERVICE2, PUMP, CHILD, KINDS };
+    static const uint64_t flags[] = {[SERVICE] = DOMAIN_OWN_CODE,
+                                     [SERVICE2] = DOMAIN_OWN_CODE,
+                                     [PUMP] = DOMAIN_OWN_CODE | DOMAIN_NO_DATA,
+                                     [CHILD] = DOMAIN_OWN_CODE | DOMAIN_NO_DATA};
+    struct domain *d[KINDS];
+    for (unsigned i = 0; i < CHILD; i++)
+        d[i] = object_at(T, made(call(T, SYS_DOMAIN_CREATE, 16, 2, 0, 0, 1 | flags[i], 0)));
+    /* A monitor's child is no better than its maker. */
+    d[CHILD] = object_at(a, made(call(a, SYS_DOMAIN_CREATE, 16, 2, 0, 0, 1 | flags[CHILD], 0)));
+    assert_true(d[CHILD]->foreign_input && !d[CHILD]->holds_data);
+    const uint32_t none = 0, data = BARRIER_L1D | BARRIER_BUFFERS, both = data | BARRIER_PREDICTOR;
+    const struct {
+        unsigned to;
+        uint32_t owed;
+    } way[] = {
+        {GUEST, none},
+        {GUEST, none},
+        {GUEST2, both},
+        {SERVICE, both},
+        {GUEST2, data},
+        {PUMP, data},
+        {GUEST2, none},
+        {PUMP, data},
+        {SERVICE, BARRIER_PREDICTOR},
+        {SERVICE2, data},
+        {PUMP, data},
+        {SERVICE, none},
+        {GUEST, data},
+        {CHILD, data},
+        {GUEST, BARRIER_PREDICTOR},
+        {CHILD, data},
+        {PUMP, none},
+        {SERVICE, BARRIER_PREDICTOR},
+        {CHILD, data},
+        {SERVICE, BARRIER_PREDICTOR},
+    };
+    struct cpu here = {.number = 1};
+    speculation_barriers = both;
+    for (size_t i = 0; i < ARRAY_SIZE(way); i++) {
+        here.owed = 0;
+        domain_switch(&here, d[way[i].to]);
+        if (here.owed != way[i].owed)
+            fail_msg("step %zu: %u, not %u", i, here.owed, way[i].owed);
+        domain_switch(&here, NULL); /* the kernel's own tables between two: nothing changes */
+    }
+    here.owed = 0;
+    domain_switch(&here, d[GUEST]);
+    domain_switch(&here, d[SERVICE]); /* before it was paid: nothing is forgotten */
+    domain_switch(&here, d[PUMP]);
+    assert_int_equal(here.owed, both);
+    speculation_barriers = BARRIER_PREDICTOR | BARRIER_BUFFERS;
+}
+
 static void test_fetch_keeps_what_the_monitor_changed(void **state)
 {
     (void)state;
@@ -861,6 +920,7 @@ int main(void)
         ON_A_MACHINE(test_rows_of_doorbells),
         ON_A_MACHINE(test_store_doorbells),
         ON_A_MACHINE(test_barriers_stand_between_domains),
+        ON_A_MACHINE(test_which_barriers_are_owed),
         ON_A_MACHINE(test_fetch_keeps_what_the_monitor_changed),
         ON_A_MACHINE(test_the_page_of_the_fpu),
         ON_A_MACHINE(test_fpu_goes_out_and_in),
