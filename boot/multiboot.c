@@ -38,21 +38,6 @@ static void add_module(struct boot_facts *f, struct root_boot *root, uint64_t st
     copy_text(m->name, BOOT_NAME_MAX, text, text_end);
 }
 
-/* E_QUOTA: a piece is left out, the smallest one. */
-static enum error add_ram(struct boot_facts *f, struct boot_range more)
-{
-    enum error e = ranges_add(f->ram, &f->ram_count, BOOT_RAM_MAX, more);
-    unsigned least = 0;
-    for (unsigned i = 1; e != OK && i < f->ram_count; i++)
-        if (f->ram[i].size < f->ram[least].size)
-            least = i;
-    if (e != OK && f->ram[least].size < more.size &&
-        ranges_remove(f->ram, &f->ram_count, BOOT_RAM_MAX, f->ram[least]) == OK &&
-        ranges_add(f->ram, &f->ram_count, BOOT_RAM_MAX, more) != OK)
-        f->ranges_left_out++;
-    return e;
-}
-
 /* Firmware maps may be in any order and overlap; what anybody calls unusable is unusable. Two passes: add, then remove.
  */
 static void memory_entry(struct boot_facts *f, struct root_boot *root, uint64_t base, uint64_t size, uint64_t type,
@@ -67,7 +52,7 @@ static void memory_entry(struct boot_facts *f, struct root_boot *root, uint64_t 
         root->ram_total += size;
         uint64_t start = page_up(base), end = page_down(base + size);
         if (start < end)
-            e = add_ram(f, (struct boot_range){start, end - start});
+            e = ranges_add(f->ram, &f->ram_count, BOOT_RAM_MAX, (struct boot_range){start, end - start});
     } else if (removing && type != 1) {
         uint64_t start = page_down(base), end = size > RAM_END - base ? RAM_END : page_up(base + size);
         e = ranges_remove(f->ram, &f->ram_count, BOOT_RAM_MAX, (struct boot_range){start, end - start});

@@ -19,7 +19,7 @@ struct root_image {
     uint64_t entry, rodata, data, end;
 };
 
-#define BOOT_RAM_MAX     64
+#define BOOT_RAM_MAX     256 /* more than firmware tells of, by far: what comes behind that is left out */
 #define BOOT_MODULES_MAX 64
 #define BOOT_NAME_MAX    128 /* a module's string, with its NUL; longer ones are cut */
 #define BOOT_CMDLINE_MAX 1024
