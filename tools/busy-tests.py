@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The tests that boot a machine, measure clocks or wait for others, three times in a row beside two busy loops: what fails
-here would fail on a busy machine.
+"""The tests that boot a machine, measure clocks or wait for others, three times in a row beside two busy loops: what
+fails here would fail on a busy machine.
 
     tools/busy-tests.py BUILD [pytest options]
 
-What has passed is kept in BUILD/test-busy.txt, so a run that was stopped goes on where it was. A new image or a change in
-tests/system begins anew."""
+What has passed is kept in BUILD/test-busy.txt, so a run that was stopped goes on where it was. A new image or a change
+in tests/system begins anew."""
 import glob
 import hashlib
 import os
@@ -40,9 +40,8 @@ def pytest(marks, *options):
 
 def files_of(marks, options):
     """The files of tests that have one for these machines."""
-    run = subprocess.run(
-        pytest(marks, *options, '--collect-only', 'tests/system'), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
-    )
+    command = pytest(marks, *options, '--collect-only', 'tests/system')
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     return sorted(set(re.findall(r'^(tests/system/\w+\.py)::', run.stdout.decode(), re.M)))
 
 

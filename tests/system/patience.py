@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a test waits for an emulated machine. Its seconds are those in which the emulator could run: where the host gives
-the emulator's threads half of the processor time that they ask for, a second of a limit takes two of a clock on the wall. A
-guest that waits for ever asks for nothing, so its limit is over as soon as a clock says so; one that spins uses its limit up."""
+"""How long a test waits for an emulated machine. Its seconds are those in which the emulator could run: where the host
+gives the emulator's threads half of the processor time that they ask for, a second of a limit takes two of a clock on
+the wall. A guest that waits for ever asks for nothing, so its limit is over as soon as a clock says so; one that spins
+uses its limit up."""
 import os
 import time
 
