@@ -40,8 +40,9 @@ void vm_kick(void *context, unsigned index)
 
 void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)
 {
-    uint32_t going = VM_GOES_ON;
-    if (atomic_compare_exchange_strong(&vm->ending, &going, state == GUEST_RESET ? VM_RESETS : VM_ENDS)) {
+    uint32_t why = state == GUEST_RESET ? VM_RESETS : VM_ENDS, going = VM_GOES_ON, paused = VM_PAUSES;
+    if (atomic_compare_exchange_strong(&vm->ending, &going, why) ||
+        atomic_compare_exchange_strong(&vm->ending, &paused, why)) {
         va_list arguments;
         va_start(arguments, reason);
         if (reason != NULL)
@@ -469,9 +470,8 @@ static void restart_clocks(struct vm *vm)
     vm->boot_tsc = now;
 }
 
-enum error machine_reset(struct vm *vm, char *why, size_t why_size)
+void machine_forget(struct vm *vm)
 {
-    guest_clear(&vm->memory);
     restart_clocks(vm);
     vm_lock(vm);
     device_set_reset(&vm->devices);
@@ -480,5 +480,11 @@ enum error machine_reset(struct vm *vm, char *why, size_t why_size)
     vm_unlock_timers(vm);
     for (unsigned i = 0; i < vm->vcpus; i++)
         reset_vcpu(vm, i);
+}
+
+enum error machine_reset(struct vm *vm, char *why, size_t why_size)
+{
+    guest_clear(&vm->memory);
+    machine_forget(vm);
     return machine_load(vm, why, why_size);
 }

@@ -35,8 +35,9 @@
 
 struct vm;
 
-/* Why vCPUs leave their guest, for good or until thread 0 lets them go on. The first reason counts. */
-enum vm_ending { VM_GOES_ON = 0, VM_ENDS, VM_RESETS };
+/* Why vCPUs leave their guest, for good or until thread 0 lets them go on. The first reason counts, but a pause gives
+ * way to any other. */
+enum vm_ending { VM_GOES_ON = 0, VM_ENDS, VM_RESETS, VM_PAUSES };
 
 #define PENDING_WAIT_SIPI 0x1u
 #define PENDING_HALTED    0x2u
@@ -79,7 +80,7 @@ struct vm {
     struct vm_vcpu vcpu[VMM_VCPUS_MAX];
     struct apic_set apics;
     _Atomic uint32_t ending;     /* enum vm_ending */
-    _Atomic uint32_t parked;     /* vCPU threads that have left their guest for a reset in place */
+    _Atomic uint32_t parked;     /* vCPU threads that have left their guest for a reset in place or a pause */
     _Atomic bool hostile;        /* a test: see vmm/test/fuzz.h */
     _Atomic bool extint;         /* the PICs have an interrupt */
     _Atomic uint64_t next_event; /* host TSC at which a platform timer is due; vCPU 0 serves it */
@@ -123,6 +124,15 @@ void machine_vcpu_init(struct vm *vm, unsigned index);
 /* All of it as machine_init and machine_load have left it, with the guest's memory zeroed first; but the time of day
  * goes on. Thread 0, while no vCPU thread is in the machine. */
 enum error machine_reset(struct vm *vm, char *why, size_t why_size) must_check;
+
+/* All but the guest's memory is as machine_init and machine_vcpu_init have left it; the clocks start anew. As
+ * machine_reset. */
+void machine_forget(struct vm *vm);
+
+/* Thread 0, main.c: no vCPU thread is in the machine any more, and each has called vcpu_fetch_all (vmm/save.h). False:
+ * the guest ends or resets instead. Then vm_go_on: they go on with what is in the machine then. */
+bool vm_pause(struct vm *vm);
+void vm_go_on(struct vm *vm);
 
 /* A vCPU's TSC offset, or the time at which the clocks started, has changed: its APIC's timer and its clock page
  * follow. Thread of that vCPU, or as machine_reset. */

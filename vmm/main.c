@@ -12,6 +12,7 @@
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "vmm/cpu/exits.h"
+#include "vmm/save.h"
 #include "vmm/test.h"
 
 #define BOOT    ((const struct vmm_boot *)VMM_BOOT_VA)
@@ -49,10 +50,14 @@ static bool wait_for_go(unsigned thread)
     }
 }
 
-/* Out of the guest until thread 0 has reset the machine. False: there is no more guest. */
+/* Out of the guest until thread 0 has reset the machine, or the pause is over. False: there is no more guest. */
 static bool park(unsigned thread)
 {
-    machine_fpu(&vm.vcpu[thread - 1]);
+    struct vm_vcpu *v = &vm.vcpu[thread - 1];
+    if (atomic_load(&vm.ending) != VM_PAUSES)
+        machine_fpu(v);
+    else if (!vcpu_fetch_all(v))
+        return false;
     if (atomic_fetch_add(&vm.parked, 1) + 1 == vm.vcpus)
         (void)sys_event_signal(atomic_load(&vm.lock.thread[0].event), THREAD_EVENT_GO);
     return wait_for_go(thread);
@@ -87,7 +92,7 @@ static void vcpu_thread(unsigned index)
     bool go = wait_for_go(index + 1);
     while (go) {
         vcpu_loop(v);
-        go = atomic_load(&vm.ending) == VM_RESETS && park(index + 1);
+        go = atomic_load(&vm.ending) != VM_ENDS && park(index + 1);
     }
     test_thread_ends(&vm, index + 1, v->state);
 }
@@ -108,6 +113,28 @@ static void let_go(void)
         if (event != 0)
             (void)sys_event_signal(event, THREAD_EVENT_GO);
     }
+}
+
+bool vm_pause(struct vm *m)
+{
+    uint32_t why = VM_GOES_ON;
+    if (!atomic_compare_exchange_strong(&m->ending, &why, VM_PAUSES))
+        return false;
+    for (unsigned i = 0; i < m->vcpus; i++)
+        vm_kick(m, i);
+    while ((why = atomic_load(&m->ending)) == VM_PAUSES && atomic_load(&m->parked) < m->vcpus)
+        pause_a_little();
+    if (why == VM_ENDS)
+        let_go(); /* those that are parked already see that it is over */
+    return why == VM_PAUSES;
+}
+
+void vm_go_on(struct vm *m)
+{
+    uint32_t why = VM_PAUSES;
+    atomic_store(&m->parked, 0);
+    (void)atomic_compare_exchange_strong(&m->ending, &why, VM_GOES_ON);
+    let_go();
 }
 
 static enum error map_memory(char *why, size_t why_size)
@@ -177,7 +204,8 @@ static void run_command(void)
     case COMMAND_RESET: may_reset = true; break;
     case COMMAND_STOP: machine_power_button(&vm); break;
     case COMMAND_CRASH:
-    case COMMAND_FUZZ: test_command(&vm, command); break;
+    case COMMAND_FUZZ:
+    case COMMAND_RELOAD: test_command(&vm, command); break;
     default: break;
     }
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A whole machine but its memory as a stream (vmm/stream.h): the machine's clocks, each device, each vCPU with its
- * local APIC and MSRs. What is read back goes on as what was saved would have, at whatever time that is.
+ * local APIC and MSRs. What is read back goes on as what was saved would have, at whatever time that is. Left out is an
+ * event whose delivery to the guest an exit has interrupted, which the kernel keeps for the next entry: that takes a
+ * delivery that reads or writes what is no memory of the guest's.
  *
  * All while no vCPU thread is in the machine. Before machine_save each vCPU's own thread has called vcpu_fetch_all.
  */

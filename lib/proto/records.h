@@ -63,13 +63,21 @@ enum request_kind {
     REQUEST_START,       /* name */
     REQUEST_STOP,        /* name; argument 1: at once, without asking the guest first */
     REQUEST_RESTART,     /* name */
-    REQUEST_FAULT,       /* name: its monitor is made to crash; argument 1: to turn hostile */
+    REQUEST_FAULT,       /* name; argument: enum fault_kind. Tests */
     REQUEST_AUDIT_BREAK, /* name: as REQUEST_AUDIT, with a mapping that should not be; a test */
     REQUEST_POWEROFF,    /* these three: answered only if the machine cannot do it */
     REQUEST_REBOOT,
     REQUEST_EXIT,    /* argument: the emulator's exit code */
     REQUEST_DRAINED, /* the answer to RECORD_DRAIN: the last byte is on the wire. It has none itself */
     REQUEST_KIND_COUNT
+};
+
+/* What a monitor in an image with test code is made to do. */
+enum fault_kind {
+    FAULT_CRASH = 0,
+    FAULT_HOSTILE,
+    FAULT_RELOAD, /* no fault: it saves its guest while that runs, forgets all but its memory, and loads it back */
+    FAULT_KIND_COUNT
 };
 
 struct request_record {

@@ -128,10 +128,11 @@ enum guest_state {
 };
 enum guest_command {
     COMMAND_NONE = 0,
-    COMMAND_STOP,  /* power button, then nothing */
-    COMMAND_CRASH, /* the monitor dereferences null: a test */
-    COMMAND_RESET, /* after GUEST_RESET: the guest may start anew in the monitor that it has */
-    COMMAND_FUZZ,  /* the monitor turns hostile, for good: a test, vmm/test/fuzz.c */
+    COMMAND_STOP,   /* power button, then nothing */
+    COMMAND_CRASH,  /* the monitor dereferences null: a test */
+    COMMAND_RESET,  /* after GUEST_RESET: the guest may start anew in the monitor that it has */
+    COMMAND_FUZZ,   /* the monitor turns hostile, for good: a test, vmm/test/fuzz.c */
+    COMMAND_RELOAD, /* the monitor saves its guest, forgets it and loads it back: a test, vmm/test/reload.c */
 };
 
 struct vmm_control {

@@ -4,9 +4,19 @@
  */
 #include "services/console/command.h"
 #include "lib/print.h"
+#include "lib/proto/records.h"
 #include "lib/string.h"
 
-enum { WANTS_NOTHING, WANTS_GUEST, WANTS_GUEST_NOW, WANTS_GUEST_FUZZ, WANTS_LOG, WANTS_CODE, WANTS_AUDIT, WANTS_TIMES };
+enum {
+    WANTS_NOTHING,
+    WANTS_GUEST,
+    WANTS_GUEST_NOW,
+    WANTS_GUEST_FAULT,
+    WANTS_LOG,
+    WANTS_CODE,
+    WANTS_AUDIT,
+    WANTS_TIMES
+};
 
 static const struct {
     const char *name;
@@ -36,8 +46,8 @@ static const struct {
      "devices              the machine's PCI functions: drivers and interrupts"},
     {"audit", SHELL_AUDIT, WANTS_AUDIT,
      "audit                proves that no guest reaches what is not its own: walks all tables"},
-    {"fault", SHELL_FAULT, WANTS_GUEST_FUZZ,
-     "fault NAME [fuzz]    crashes its monitor, or turns it hostile: a test for the others"},
+    {"fault", SHELL_FAULT, WANTS_GUEST_FAULT,
+     "fault NAME [WORD]    a test. Its monitor crashes; fuzz: turns hostile; reload: reloads it"},
     {"reboot", SHELL_REBOOT, WANTS_NOTHING, "reboot               starts the whole machine anew, with all guests"},
     {"poweroff", SHELL_POWEROFF, WANTS_NOTHING, "poweroff             switches the whole machine off, with all guests"},
     {"exit", SHELL_EXIT, WANTS_CODE,
@@ -143,9 +153,12 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
         }
         if (!find_guest(word[0], guests, guest_count, &out->guest, why, why_size))
             return false;
-        if ((commands[i].wants == WANTS_GUEST_NOW && strcmp(word[1], "now") == 0) ||
-            (commands[i].wants == WANTS_GUEST_FUZZ && strcmp(word[1], "fuzz") == 0))
+        if (commands[i].wants == WANTS_GUEST_NOW && strcmp(word[1], "now") == 0)
             out->value = 1;
+        else if (commands[i].wants == WANTS_GUEST_FAULT && strcmp(word[1], "fuzz") == 0)
+            out->value = FAULT_HOSTILE;
+        else if (commands[i].wants == WANTS_GUEST_FAULT && strcmp(word[1], "reload") == 0)
+            out->value = FAULT_RELOAD;
         else
             good = good && word[1][0] == 0;
         break;

@@ -491,8 +491,10 @@ bool guest_restart(unsigned n, struct note_record *answer)
     return true;
 }
 
-bool guest_fault(unsigned n, bool hostile, struct note_record *answer)
+bool guest_fault(unsigned n, uint64_t kind, struct note_record *answer)
 {
+    static const uint32_t command[FAULT_KIND_COUNT] = {
+        [FAULT_CRASH] = COMMAND_CRASH, [FAULT_HOSTILE] = COMMAND_FUZZ, [FAULT_RELOAD] = COMMAND_RELOAD};
     struct guest *g = &guests[n];
     const char *name = g->config->name;
     if (g->phase != PHASE_ON && g->phase != PHASE_STOPPING) {
@@ -503,9 +505,15 @@ bool guest_fault(unsigned n, bool hostile, struct note_record *answer)
         record_note(answer, NOTE_ERROR, "This image has no test code: no monitor in it can be made to go wrong.");
         return false;
     }
-    atomic_store(&guest_control(n)->command, hostile ? COMMAND_FUZZ : COMMAND_CRASH);
+    if (kind >= FAULT_KIND_COUNT) {
+        record_note(answer, NOTE_ERROR, "There is no such fault.");
+        return false;
+    }
+    atomic_store(&guest_control(n)->command, command[kind]);
     (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-    if (hostile)
+    if (kind == FAULT_RELOAD)
+        record_note(answer, NOTE_INFO, "Guest %s is saved and loaded back; 'log' tells of it.", name);
+    else if (kind == FAULT_HOSTILE)
         record_note(answer, NOTE_INFO, "Guest %s's monitor turns hostile; 'stop %s now' ends that.", name, name);
     else
         record_note(answer, NOTE_INFO, "Guest %s's monitor is made to crash.", name);

@@ -65,7 +65,7 @@ static bool act_restart(unsigned guest, uint64_t argument, struct note_record *a
 
 static bool act_fault(unsigned guest, uint64_t argument, struct note_record *answer)
 {
-    return guest_fault(guest, argument != 0, answer);
+    return guest_fault(guest, argument, answer);
 }
 
 static bool act_audit(unsigned guest, uint64_t argument, struct note_record *answer)

@@ -114,7 +114,7 @@ bool guests_idle(void);
 bool guest_start(unsigned n, struct note_record *answer);
 bool guest_stop(unsigned n, bool at_once, struct note_record *answer);
 bool guest_restart(unsigned n, struct note_record *answer);
-bool guest_fault(unsigned n, bool hostile, struct note_record *answer);
+bool guest_fault(unsigned n, uint64_t kind, struct note_record *answer); /* enum fault_kind, if it is one */
 /* A guest whose state has changed since it was last named here. False: there is none. */
 bool guest_change(unsigned *n);
 /* What a guest's monitor shares with root, and its channel with the console too. */

@@ -22,6 +22,10 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     const char *how = info->flags & 4 ? (const char *)(uintptr_t)info->cmdline : "";
     (void)magic;
     serial_init();
+    if (has(how, "reset")) {
+        print("wild: reset now\n");
+        guest_reboot();
+    }
     if (has(how, "read")) {
         print("wild: reading nothing\n");
         print("wild: got 0x%08x\n", *(volatile uint32_t *)(uintptr_t)0xdead0000u);

@@ -137,6 +137,8 @@ static void test_commands(void **state)
     assert_true(parse("stop web now") && c.value == 1);
     assert_true(parse("fault web") && c.kind == SHELL_FAULT && c.guest == 0 && c.value == 0);
     assert_true(parse("fault batch fuzz") && c.kind == SHELL_FAULT && c.guest == 1 && c.value == 1);
+    assert_true(parse("fault batch reload") && c.kind == SHELL_FAULT && c.guest == 1 && c.value == 2);
+    assert_false(parse("fault batch now") || parse("stop batch reload"));
     assert_true(parse("log") && c.kind == SHELL_LOG && c.guest == COMMAND_NO_GUEST && c.value == 20);
     assert_true(parse("log 7") && c.guest == COMMAND_NO_GUEST && c.value == 7);
     assert_true(parse("log web 5") && c.guest == 0 && c.value == 5);

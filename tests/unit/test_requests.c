@@ -118,9 +118,9 @@ bool guest_restart(unsigned n, struct note_record *answer)
 {
     return guest_start(n, answer);
 }
-bool guest_fault(unsigned n, bool hostile, struct note_record *answer)
+bool guest_fault(unsigned n, uint64_t kind, struct note_record *answer)
 {
-    (void)hostile;
+    (void)kind;
     return guest_start(n, answer);
 }
 bool audit_command(struct note_record *why)

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include "vmm/test.h"
 #include "vmm/test/fuzz.h"
+#include "vmm/test/reload.h"
 
 static void crash_here(void)
 {
@@ -21,6 +22,10 @@ static noreturn void turn_hostile(struct vm *vm)
 
 void test_command(struct vm *vm, uint32_t command)
 {
+    if (command == COMMAND_RELOAD) {
+        reload(vm);
+        return;
+    }
     if (command == COMMAND_FUZZ)
         turn_hostile(vm);
     crash_here(); /* this process dies of it, and no other */

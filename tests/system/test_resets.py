@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests that start anew in their own monitor, as often as they may; and guests that are saved while they run, forgotten but for their
+memory, and loaded back (`fault NAME reload`): the same registers, timers and clocks, whatever they were at."""
+import re
+
+import pytest
+
+from harness import PROMPT, Box, guest, machines
+
+RESETS = 6  # the first five within ten seconds are granted
+
+
+@pytest.fixture(scope='module')
+def box(on):
+    slow = machines.find(on).emulator == 'bochs'
+    conf = (
+        '[host]\nconsole = serial\n\n'
+        + guest('workload', 'workload.elf', 'share = 20% of cpu 0', cmdline='vectors work=1' if slow else 'vectors work=4')
+        + guest('loop', 'wild.elf', 'share = 20% of cpu 0', cmdline='reset', autostart='no')
+        + guest('once', 'wild.elf', 'share = 20% of cpu 0', cmdline='reset', on_reboot='stop', autostart='no')
+        + guest(
+            'linux',
+            'vmlinuz-cloud',
+            'cpus = 1' if slow else 'cpus = 1-2',
+            memory='192M',
+            initrd='initrd.gz',
+            cmdline='console=ttyS0 loglevel=4 mullion.name=linux',
+        )
+    )
+    with Box(conf, on=on) as b:
+        b.wait(PROMPT)
+        yield b
+        print(b.text)
+
+
+def resets(box, name):
+    return len(re.findall(r'^wild: reset now\n', box.log(name), re.M))
+
+
+def test_a_guest_that_resets_for_ever(box):
+    """In place: its monitor is made once. Then it stays stopped, until it is started again."""
+    box.shell('start loop', 'Guest loop starts')
+    box.wait_state('loop', 'off')
+    assert resets(box, 'loop') == RESETS
+    log = box.log('mullion')
+    assert log.count('guest loop: its monitor starts') == 1
+    assert log.count('guest loop: it has asked for a reset; it is started again (on-reboot = restart)') == RESETS - 1
+    assert "guest loop: it has asked for a reset; that is the 6th time in 10 s, so it stays stopped ('start loop'" in log
+    assert box.state('loop')[-1] == str(RESETS - 1)
+    box.shell('list', r'^ +it has asked for a reset\n')
+    box.shell('start loop', 'Guest loop starts')
+    box.wait_state('loop', 'off')
+    assert resets(box, 'loop') == 2 * RESETS
+
+
+def test_a_guest_that_may_not_reset(box):
+    box.shell('start once', 'Guest once starts')
+    box.wait_state('once', 'off')
+    assert resets(box, 'once') == 1
+    assert box.state('once')[-1] == '0'
+
+
+def reload(box, name):
+    box.shell(f'fault {name} reload', rf'^Guest {name} is saved and loaded back')
+    size = int(box.wait(rf'guest {name}: saved in (\d+) bytes, and loaded back\n', 30).group(1))
+    assert size > 4096  # the FPU registers alone are a page
+
+
+def test_a_small_guest_is_loaded_back(box):
+    """Its rounds come out the same: no step of its work is lost or done twice, and vector registers are as they were."""
+    seen = r'workload: round (\d+): \d+ ticks, result (0x[0-9a-f]{16})\n'
+    box.until('workload', seen, 60)
+    for _ in range(4):
+        last = int(box.until('workload', seen, 60).group(1))
+        reload(box, 'workload')
+        box.until('workload', rf'workload: round {last + 2}: ', 60)
+    assert len({result for _, result in re.findall(seen, box.log('workload'))}) == 1
+    assert 'crashed' not in box.log('mullion')
+
+
+def test_a_linux_is_loaded_back(box):
+    """While programs compute on each of its CPUs."""
+    box.until('linux', 'guest linux ready', 60)
+    work = """while :; do awk 'BEGIN { for (i = 1; i < 5000; i++) s += i / (i + 7); printf "%.17g\\n", s }' >> /tmp/sums; done &"""
+    box.in_guest('linux', f'for i in 1 2; do {work} done; echo at work', r'^at work\n')
+    before = float(box.in_guest('linux', 'read up rest < /proc/uptime; echo up $up', r'^up (\d+\.\d+)\n').group(1))
+    go_on = 'n=$(wc -l < /tmp/sums); until [ $(wc -l < /tmp/sums) -gt $((n + 2)) ]; do sleep 1; done; echo more $((40 + 2))'
+    for _ in range(5):
+        box.in_guest('linux', go_on, r'^more 42\n', 60)
+        reload(box, 'linux')
+    box.in_guest('linux', go_on, r'^more 42\n', 60)
+    after = float(box.in_guest('linux', 'read up rest < /proc/uptime; echo up $up', r'^up (\d+\.\d+)\n').group(1))
+    assert before < after < before + 300
+    box.in_guest('linux', 'kill $(jobs -p); sleep 1; echo kinds $(sort /tmp/sums | uniq | wc -l)', r'^kinds 1\n')
+    box.in_guest('linux', "echo bad $(dmesg | grep -ciE 'stall|lockup|unstable|segfault|traps:')", r'^bad 0\n')
+    assert box.state('linux')[-1] == '0'
+    box.shell('audit', r'^audit: passed', 30)
