@@ -118,7 +118,7 @@ enum error handle_get(struct domain *d, uint64_t slot, uint32_t types, uint32_t 
     struct object *o = handle_object(h);
     if (!h)
         return E_HANDLE;
-    if (!(types >> o->type & 1))
+    if (!(types >> handle_type(h) & 1))
         return E_TYPE;
     if (object_dead(o))
         return E_DEAD;

@@ -15,12 +15,17 @@ struct mapping;
 struct ports;
 struct cpu;
 
-/* The object's address, of which 48 bits tell all, above 16 bits of rights; 0: none. One word, so that it is read
- * without a lock. */
+/* The object's address, of which 48 bits tell all, above 4 bits of its type and 12 of rights; 0: none. One word, so
+ * that it is read without a lock. The type is in it because in a section an object of another type may be gone. */
 typedef uint64_t handle_t;
+_Static_assert(OBJ_COUNT <= 1 << 4 && RIGHTS_ALL < 1u << 12, "");
 static inline handle_t handle_of(struct object *o, uint32_t rights)
 {
-    return (uint64_t)(uintptr_t)o << 16 | rights;
+    return (uint64_t)(uintptr_t)o << 16 | (uint64_t)o->type << 12 | rights;
+}
+static inline uint32_t handle_type(handle_t h)
+{
+    return h >> 12 & 0xf;
 }
 static inline struct object *handle_object(handle_t h)
 {

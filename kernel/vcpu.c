@@ -308,6 +308,9 @@ void fastpath_signal(struct event *e, uint64_t bits)
     section_open(c);
     event_signal(e, bits);
     section_close(c);
+    if (read_once(
+            c->vcpu->kicked)) /* the event is bound to the vCPU itself: the backend's loop looks at `work` alone */
+        cpu_post(c, WORK_WAKE);
 }
 
 static __attribute__((noinline)) enum outcome exit_to_monitor_cold(struct vcpu *v, uint32_t reason)

@@ -27,6 +27,7 @@
 #define xsetbv     real_xsetbv
 #define irq_wait   real_irq_wait
 #define irq_window real_irq_window
+#define cpu_pause  real_cpu_pause
 #include "arch/x86_64/instr.h"
 #undef rdmsr
 #undef wrmsr
@@ -48,6 +49,7 @@
 #undef xsetbv
 #undef irq_wait
 #undef irq_window
+#undef cpu_pause
 
 #define this_cpu      real_this_cpu
 #define cpu_by_number real_cpu_by_number
@@ -61,6 +63,7 @@ uint64_t rdtsc(void);
 uint64_t read_cr3(void);
 void write_cr3(uint64_t v);
 void irq_wait(void);
+void cpu_pause(void); /* while another CPU holds a lock: the host has fewer CPUs than the machine */
 
 static inline uint64_t rdmsr(uint32_t msr)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sanitizer/asan_interface.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -68,6 +69,10 @@ struct cpu *cpu_by_number(unsigned number)
 uint64_t rdtsc(void)
 {
     return __atomic_add_fetch(&now, 1, __ATOMIC_RELAXED);
+}
+void cpu_pause(void)
+{
+    sched_yield();
 }
 uint64_t read_cr3(void)
 {
@@ -371,13 +376,19 @@ static uint32_t fake_run(struct vcpu *v, uint64_t deadline)
 {
     (void)deadline;
     vcpu_goes_on(v, rdtsc());
+    bool fast;
     do {
         v->state->exit = (struct vcpu_exit){.reason = EXIT_HLT};
         if (guest_runs)
             guest_runs(v);
-    } while (fake_fastpaths(v));
+        fast = fake_fastpaths(v);
+    } while (fast && !read_once(v->cpu->work));
     v->exit_at = rdtsc();
     const struct vcpu_exit *x = &v->state->exit;
+    if (fast) { /* the thread that it woke may go first */
+        v->vector = 0;
+        return EXIT_WAITING;
+    }
     v->vector = x->detail ? (uint32_t)x->detail : VECTOR_PENDING;
     return x->reason | (x->reason == EXIT_PORT && x->port.string ? RUN_DECODE : 0);
 }

@@ -174,6 +174,20 @@ static void test_a_section_holds_what_has_ended(void **state)
     assert_int_equal(a->domain->quota.used_bytes, used - 128);
 }
 
+/* Calls that take no lock look at no object but one that a section keeps: another CPU may have freed it, and an event
+ * of another domain may be there now. */
+static void test_a_handle_knows_the_type(void **state)
+{
+    (void)state;
+    uint64_t memory = made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0, 1 << 20, 7));
+    struct memory *m = object_at(T, memory);
+    made(call4(T, SYS_HANDLE_GRANT, domain, memory, RIGHT_MAP, 20));
+    m->object.type = OBJ_EVENT;
+    enum error e = call2(a, SYS_EVENT_SIGNAL, 20, 1).error;
+    m->object.type = OBJ_MEMORY;
+    assert_int_equal(e, E_TYPE);
+}
+
 static void test_an_interrupt_signals(void **state)
 {
     (void)state;
@@ -601,6 +615,24 @@ static void test_doorbells(void **state)
     assert_true(settled(PORT(0xc050, 2)));
 }
 
+/* A doorbell of the event that is bound to the same vCPU: its guest is not entered again before that is told. */
+static void test_a_doorbell_of_its_own(void **state)
+{
+    (void)state;
+    with_vcpu();
+    assert_int_equal(call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_PORT, 0xc050, 2, 5, 0x10).error, OK);
+    assert_int_equal(call1(a, SYS_VCPU_BIND, 5).error, OK);
+    assert_int_equal(run_guest(), EXIT_KICK);
+    unsigned before = ipis;
+    tried = PORT(0xc050, 2);
+    answers = 0;
+    guest_runs = tries;
+    assert_int_equal(run_guest(), EXIT_KICK);
+    assert_int_equal(v->state->exit.kick.events, 0x10);
+    assert_int_equal(answers, 1);
+    assert_int_equal(ipis, before);
+}
+
 #define STORE(address, bytes) \
     ((struct vcpu_exit){.reason = EXIT_MEMORY, .insn_len = (bytes), .memory = {.gpa = (address), .write = 1}})
 #define FASTPATH_STORE(address, bytes, rip, bits)                                                                     \
@@ -905,6 +937,7 @@ int main(void)
         ON_A_MACHINE(test_deadlines),
         ON_A_MACHINE(test_events_end_under_their_waiters),
         ON_A_MACHINE(test_a_section_holds_what_has_ended),
+        ON_A_MACHINE(test_a_handle_knows_the_type),
         ON_A_MACHINE(test_an_interrupt_signals),
         ON_A_MACHINE(test_a_line_of_the_log_rings),
         ON_A_MACHINE(test_random),
@@ -918,6 +951,7 @@ int main(void)
         ON_A_MACHINE(test_fastpath_cpuid),
         ON_A_MACHINE(test_doorbells),
         ON_A_MACHINE(test_rows_of_doorbells),
+        ON_A_MACHINE(test_a_doorbell_of_its_own),
         ON_A_MACHINE(test_store_doorbells),
         ON_A_MACHINE(test_barriers_stand_between_domains),
         ON_A_MACHINE(test_which_barriers_are_owed),

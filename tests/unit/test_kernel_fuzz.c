@@ -466,7 +466,8 @@ static uint64_t check_domain(struct domain *d)
                 continue;
             assert_in_range(o->type, OBJ_DOMAIN, OBJ_COUNT - 1);
             assert_true(o->references > 0);
-            assert_int_equal(h & 0xffff & ~(uint64_t)RIGHTS_ALL, 0);
+            assert_int_equal(h & 0xfff & ~(uint64_t)RIGHTS_ALL, 0);
+            assert_int_equal(handle_type(h), o->type);
             if (o->type == OBJ_SPACE) {
                 struct space *s = container_of(o, struct space, object);
                 check_mappings(s->mappings);
@@ -480,7 +481,7 @@ static uint64_t check_domain(struct domain *d)
             assert_ptr_not_equal(o, &root->object);
             for (unsigned n = 0; n < allowed_count; n++)
                 if (allowed[n].object == o && !o->dead)
-                    assert_int_equal((h & 0xffff) & ~(uint64_t)allowed[n].rights, 0);
+                    assert_int_equal((h & 0xfff) & ~(uint64_t)allowed[n].rights, 0);
         }
     uint64_t used = d->quota.used_bytes;
     for (struct domain *c = d->children; c; c = c->sibling)
