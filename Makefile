@@ -32,7 +32,10 @@ CFLAGS0 := $(COMMON) $(CALLS) -mno-red-zone -mcmodel=kernel -fstack-protector-st
 CFLAGS3 := $(COMMON) -mno-red-zone -fno-stack-protector -fcf-protection=none -ffunction-sections -fdata-sections -DRING3
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-UNIT_FLAGS := -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen
+# A test's line `// sanitizer: thread` chooses that one.
+UNIT_SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_SANITIZER_thread := -fsanitize=thread
+UNIT_FLAGS := -std=c17 -g -O1 -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen
 
 .PHONY: all kernel unit tcb check format layout run test image clean setup setup-test default-guests
 .DELETE_ON_ERROR:

@@ -68,12 +68,12 @@ static void book(struct sched *s, uint64_t now)
     uint64_t from = s->booked;
     if (now <= from)
         return;
-    s->booked = now;
+    write_once(s->booked, now);
     if (!e) {
-        s->kernel += now - from;
+        write_once(s->kernel, s->kernel + now - from);
         return;
     }
-    e->ran += now - from;
+    write_once(e->ran, e->ran + now - from);
     struct sched_budget *b = e->budget;
     if (!b)
         return;
@@ -165,7 +165,7 @@ void sched_block(struct sched *s, struct sched_entity *e, uint64_t now)
         return;
     if (e->state == SCHED_RUNNING) {
         book(s, now);
-        s->running = NULL;
+        write_once(s->running, NULL);
     } else if (e->state == SCHED_READY) {
         take_ready(s, e);
     } else {
@@ -266,7 +266,7 @@ struct sched_entity *sched_pick(struct sched *s, uint64_t now)
         else
             fresh = e;
     }
-    s->running = choose(s, fresh, now);
+    write_once(s->running, choose(s, fresh, now));
     s->due = until(s, s->running);
     return s->running;
 }

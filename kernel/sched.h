@@ -65,7 +65,7 @@ struct sched_entity *sched_pick(struct sched *s, uint64_t now);
 /* None runs, and the CPU has waited until now, which is not before the last pick's. */
 static inline void sched_waited(struct sched *s, uint64_t now)
 {
-    s->idle += now - s->booked, s->booked = now;
+    write_once(s->idle, s->idle + now - s->booked), write_once(s->booked, now);
 }
 /* When sched_pick must be called again at the latest: at the end of a budget, of a turn if another waits for it, at
  * the beginning of a period in which another goes first; NEVER if nothing is due; 0, at once, after sched_wake and

@@ -354,7 +354,7 @@ static struct result query_thread(const struct thread *t, uint64_t what, uint64_
     if (!v || index >= EXIT_COUNT || (what != QUERY_THREAD_EXITS && what != QUERY_THREAD_EXIT_TICKS))
         return result_of(E_ARG);
     index = checked_index(index, EXIT_COUNT);
-    return done(what == QUERY_THREAD_EXITS ? v->exits[index] : v->exit_ticks[index]);
+    return done(what == QUERY_THREAD_EXITS ? read_once(v->exits[index]) : read_once(v->exit_ticks[index]));
 }
 
 /* Of another CPU's books, which it may be writing: a caller that asks twice sees each number grow. */
@@ -366,10 +366,11 @@ static struct result query_cpu(const struct domain *d, uint64_t what, uint64_t i
     const struct cpu *c = cpu_by_number((unsigned)checked_index(cpu, MAX_CPUS));
     uint64_t booked = read_once(c->sched.booked);
     switch (what) {
-    case QUERY_CPU_IDLE: return done(c->sched.idle + (c->sched.running || now < booked ? 0 : now - booked));
-    case QUERY_CPU_KERNEL: return done(c->sched.kernel);
+    case QUERY_CPU_IDLE:
+        return done(read_once(c->sched.idle) + (read_once(c->sched.running) || now < booked ? 0 : now - booked));
+    case QUERY_CPU_KERNEL: return done(read_once(c->sched.kernel));
     case QUERY_CPU_GONE: return done(c->ended_ticks);
-    default: return done(c->longest[checked_index(path, PATH_COUNT)]);
+    default: return done(read_once(c->longest[checked_index(path, PATH_COUNT)]));
     }
 }
 

@@ -129,7 +129,7 @@ static void park(struct cpu *c, struct thread *t)
     if (c->domain == t->domain)
         domain_switch(c, NULL);
     if (c->current == t)
-        c->current = NULL;
+        write_once(c->current, NULL);
     __atomic_store_n(&t->block, BLOCK_PARKED, __ATOMIC_RELEASE);
 }
 
@@ -200,7 +200,7 @@ noreturn void cpu_run(void)
         uint64_t next = min_u64(sched_deadline(&c->sched), timeout);
         c->next_deadline = next;
         if (!e) {
-            c->current = NULL;
+            write_once(c->current, NULL);
             timer_set(c, next); /* what was armed for the one that ran would only wake the CPU */
             path_end(c, now);
             if (!__atomic_load_n(&c->work, __ATOMIC_SEQ_CST))

@@ -63,7 +63,7 @@ static inline void path_end(struct cpu *c, uint64_t now)
 {
     uint64_t ticks = now - c->entered;
     if (ticks > c->longest[c->path])
-        c->longest[c->path] = ticks;
+        write_once(c->longest[c->path], ticks);
 }
 
 /* Runs whatever is due on this CPU, for ever. Called at the bottom of the kernel stack with nothing held. */

@@ -308,8 +308,7 @@ void fastpath_signal(struct event *e, uint64_t bits)
     section_open(c);
     event_signal(e, bits);
     section_close(c);
-    if (read_once(
-            c->vcpu->kicked)) /* the event is bound to the vCPU itself: the backend's loop looks at `work` alone */
+    if (read_once(c->vcpu->kicked)) /* its own event: the backend's loop looks at `work` alone */
         cpu_post(c, WORK_WAKE);
 }
 

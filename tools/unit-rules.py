@@ -5,7 +5,8 @@
     tools/unit-rules.py BUILD OUT
 
 A test's `// sources:` line names the files that it is linked with; a word @NAME stands for the files that
-tests/unit/groups.txt lists under that name. `// libs:` holds more flags. A source that several tests share is compiled
+tests/unit/groups.txt lists under that name. `// libs:` holds more flags; `// sanitizer: thread` looks for data races
+instead of what the others look for. A source that several tests share is compiled
 once for each set of compile flags, not once for each test."""
 import glob
 import hashlib
@@ -57,7 +58,9 @@ def main():
         for word in words(text, 'sources'):
             sources += named[word[1:]] if word.startswith('@') else sorted(glob.glob(word)) or [word]
         compile_flags, link_flags = split_flags(words(text, 'libs'))
-        key = hashlib.sha256(' '.join(compile_flags).encode()).hexdigest()[:8] if compile_flags else 'plain'
+        sanitizer = f'$({"_".join(["UNIT_SANITIZER", *words(text, "sanitizer")])})'
+        compile_flags.append(sanitizer)
+        key = hashlib.sha256(' '.join(compile_flags).encode()).hexdigest()[:8] if len(compile_flags) > 1 or 'thread' in sanitizer else 'plain'
         mine = []
         for source in dict.fromkeys(sources):
             target = f'{build}/unit/obj/{key}/{source[:-2]}.o'
@@ -65,7 +68,8 @@ def main():
             objects[target] = (source, compile_flags)
         name = os.path.basename(path)[:-2]
         rules.append(
-            f'{build}/unit/{name}: {" ".join(mine)}\n\t$(HOSTCC) $(UNIT_FLAGS) -o $@ $^ {" ".join(link_flags)} -lcmocka'
+            f'{build}/unit/{name}: {" ".join(mine)}\n'
+            f'\t$(HOSTCC) $(UNIT_FLAGS) {sanitizer} -o $@ $^ {" ".join(link_flags)} -lcmocka'
         )
     for target, (source, flags) in objects.items():
         rules.append(

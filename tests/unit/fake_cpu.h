@@ -7,6 +7,14 @@
 #ifndef FAKE_CPU_H
 #define FAKE_CPU_H
 
+/* -DDISTURBED: before each atomic operation another CPU may get in between, now and then for long. */
+#ifdef DISTURBED
+void disturb(void);
+#define __atomic_load_n(...)     (disturb(), __atomic_load_n(__VA_ARGS__))
+#define __atomic_store_n(...)    (disturb(), __atomic_store_n(__VA_ARGS__))
+#define __atomic_exchange_n(...) (disturb(), __atomic_exchange_n(__VA_ARGS__))
+#endif
+
 #define rdmsr      real_rdmsr
 #define wrmsr      real_wrmsr
 #define rdtsc      real_rdtsc

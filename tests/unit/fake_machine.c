@@ -30,6 +30,7 @@ struct domain *root;
 struct thread *root_thread;
 uint64_t now;
 uint8_t *ram;
+bool cpus_at_once;
 void (*guest_runs)(struct vcpu *v);
 
 struct pagetable kernel_tables;
@@ -73,6 +74,17 @@ uint64_t rdtsc(void)
 void cpu_pause(void)
 {
     sched_yield();
+}
+void disturb(void); /* with -DDISTURBED, by everything that is atomic */
+void disturb(void)
+{
+    static _Thread_local uint32_t seed;
+    if (!cpus_at_once)
+        return;
+    seed = (seed ? seed : 2463534242u + running) * 1664525u + 1013904223u;
+    unsigned often = seed >> 18 == 0 ? 20 : seed >> 21 == 1;
+    while (often-- > 0)
+        sched_yield();
 }
 uint64_t read_cr3(void)
 {
@@ -163,7 +175,7 @@ unsigned tr_loads;
 void cpu_reload_tr(struct cpu *c)
 {
     assert_ptr_equal(c, this_cpu());
-    tr_loads++;
+    __atomic_add_fetch(&tr_loads, 1, __ATOMIC_RELAXED);
 }
 void timer_arm(struct cpu *c, uint64_t deadline)
 {
@@ -179,24 +191,31 @@ void irq_dispatch(unsigned vector)
     (void)vector;
 }
 struct fake_line lines[MACHINE_LINES];
+static struct lock lines_lock;
 enum error ioapic_route(uint64_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {
     if (gsi >= MACHINE_LINES)
         return E_UNSUPPORTED;
-    if (lines[gsi].vector)
-        return E_OVERLAP;
-    lines[gsi] = (struct fake_line){vector, apic_id, level, low, true};
-    return OK;
+    lock(&lines_lock);
+    bool used = lines[gsi].vector;
+    if (!used)
+        lines[gsi] = (struct fake_line){vector, apic_id, level, low, true};
+    unlock(&lines_lock);
+    return used ? E_OVERLAP : OK;
 }
 void ioapic_mask(uint64_t gsi, bool masked)
 {
+    lock(&lines_lock);
     assert_true(gsi < MACHINE_LINES && lines[gsi].vector);
     lines[gsi].masked = masked;
+    unlock(&lines_lock);
 }
 void ioapic_free(uint64_t gsi)
 {
+    lock(&lines_lock);
     assert_true(gsi < MACHINE_LINES && lines[gsi].vector);
     lines[gsi] = (struct fake_line){.masked = true};
+    unlock(&lines_lock);
 }
 bool hostmap_reaches(uint64_t address)
 {
@@ -264,7 +283,6 @@ bool fpu_xcr0_valid(uint64_t xcr0)
 
 /* ---- memory */
 
-bool cpus_at_once;
 static _Thread_local uint64_t window_page = ~0ull;
 
 void *window_open(hpa_t a)

@@ -20,12 +20,14 @@
 #include "mm/hostmap.h"
 #include "mullion/boot.h"
 
+#ifndef MACHINE_CPUS /* a test's `// libs: -DMACHINE_CPUS=8u` */
 #define MACHINE_CPUS 3u
-#define RAM_BASE     0x40000000ull
-#define RAM_SIZE     (16ull << 20)
-#define RAM_SLOT     ROOT_SLOT_FIRST_FREE
-#define PORTS_SLOT   (RAM_SLOT + 1) /* 0xcf9 */
-#define IRQ_SLOT     (RAM_SLOT + 2) /* GSI 4, level-triggered, at CPU 0 */
+#endif
+#define RAM_BASE   0x40000000ull
+#define RAM_SIZE   (16ull << 20)
+#define RAM_SLOT   ROOT_SLOT_FIRST_FREE
+#define PORTS_SLOT (RAM_SLOT + 1) /* 0xcf9 */
+#define IRQ_SLOT   (RAM_SLOT + 2) /* GSI 4, level-triggered, at CPU 0 */
 
 extern struct domain *root;
 extern struct thread *root_thread; /* on CPU 0 */

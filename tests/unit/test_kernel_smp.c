@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: @kernel
-// libs: -include tests/unit/fake_cpu.h -pthread
+// sources: @kernel tests/unit/pool_watch.c
+// libs: -include tests/unit/fake_cpu.h -pthread -DDISTURBED -Wl,--wrap=pool_free,--wrap=pool_page_free
 /*
  * The kernel's CPUs at the same time, each in a thread of the host: domains run hostile noise on CPUs 1 and 2 while
  * root, on CPU 0, makes and destroys them and the memory they have mapped. Kicks, wake-ups, flushes and parking meet in
- * every order that the host's scheduler finds. Built with -fsanitize=thread instead it looks for data races; those of
- * pt_lookup are the made-up CPU's own walk and meant (TSAN_OPTIONS=suppressions=FILE with the lines race:pt_lookup and
- * race:sys_query, whose statistics are read as they are). KERNEL_SMP_ROUNDS=n: how long.
+ * every order that the host's scheduler finds. test_kernel_race.c looks for data races.
+ * KERNEL_SMP_ROUNDS=n: how long.
  */
 #include <pthread.h>
 #include <sched.h>
