@@ -12,9 +12,9 @@ CONF = '[host]\nconsole = serial\n\n' + ''.join(
 
 
 def test_no_line_is_broken(on):
-    """All write more than 100 lines at once, faster than the line takes them: none is lost, and each comes whole. But for
-    one in whose middle its guest pauses for longer than the console waits (200 ms): on a busy host a guest may not get
-    on. It comes in pieces then, all with the guest's name in front, and is whole in what the console keeps."""
+    """All write more than 100 lines at once, faster than the line takes them: none is lost, and each comes whole. But
+    for one in whose middle its guest pauses for longer than the console waits (200 ms): on a busy host a guest may not
+    get on. It comes in pieces then, all with the guest's name in front, and is whole in what the console keeps."""
     with Box(CONF, on=on) as box:
         for n in NAMES:
             box.until(n, r'privileged: \d+ executed, \d+ failed\n', 60)
