@@ -22,7 +22,7 @@ struct event {
     struct vcpu *vcpu; /* that it is bound to */
 };
 
-/* Kernel lock held for these three. event_destroy: who waits is told; object_put of the last reference calls it too. */
+/* Kernel lock held for these three. event_destroy tells the waiter; object_put of the last reference calls it too. */
 struct event *event_new(struct domain *payer) must_check;
 void event_destroy(struct event *e);
 void event_free(struct event *e); /* from object_reap */

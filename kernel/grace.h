@@ -13,7 +13,7 @@
 
 #include "arch/x86_64/cpu.h"
 
-/* The calling CPU's; they do not nest. Kernel lock: not needed. Who holds it needs no section: what is freed is freed
+/* The calling CPU's; they do not nest. Kernel lock: not needed. Its holder needs no section: what is freed is freed
  * under it. */
 static inline void section_open(struct cpu *c)
 {

@@ -47,10 +47,8 @@ static inline void take(struct sched_entity *e)
 
 static inline void charge(struct sched_budget *b, uint64_t used)
 {
-    int64_t left = b->left - (int64_t)used;
-    if (left < 0)
-        left = b->borrow ? 0 : left < -(int64_t)b->ticks ? -(int64_t)b->ticks : left;
-    b->left = left;
+    int64_t left = b->left - (int64_t)used, least = b->borrow ? 0 : -(int64_t)b->ticks;
+    b->left = left < least ? least : left;
 }
 
 /* Starts the period that holds `now`; missed ones are gone. */

@@ -50,7 +50,8 @@ enum error thread_create(struct domain *d, const struct new_thread *start, struc
     t->entity.priority = (uint8_t)priority;
     t->budget = (struct sched_budget){
         .ticks = us_to_ticks(budget_us), .period = us_to_ticks(period_us), .borrow = start->place & SCHED_BORROW};
-    t->entity.budget = beside ? beside->entity.budget : budget_us ? &t->budget : NULL;
+    struct sched_budget *own = budget_us ? &t->budget : NULL;
+    t->entity.budget = beside ? beside->entity.budget : own;
     t->entity.urgent = beside != NULL;
     t->next = d->threads;
     d->threads = t;

@@ -43,9 +43,7 @@ static uint64_t host_leaf(hpa_t frame, unsigned level, uint32_t rights)
     return frame.v | ENTRY_PRESENT | HOST_A | HOST_D | (level > 1 ? ENTRY_LARGE : 0) |
            (rights & RIGHT_WRITE ? HOST_RW : 0) | (rights & RIGHT_EXEC ? 0 : HOST_NX) |
            (rights & PT_USER ? HOST_US : 0) | (rights & PT_GLOBAL ? HOST_G : 0) |
-           (rights & PT_UNCACHED    ? HOST_PCD | HOST_PWT
-            : rights & PT_COMBINING ? HOST_PWT
-                                    : 0);
+           (rights & PT_UNCACHED ? HOST_PCD : 0) | (rights & (PT_UNCACHED | PT_COMBINING) ? HOST_PWT : 0);
 }
 
 /* Accesses through nested tables count as user accesses (AMD APM vol. 2, 15.25.5): U/S is set everywhere. G means

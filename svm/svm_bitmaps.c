@@ -31,8 +31,8 @@ static const struct {
 void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights)
 {
     /* Two bits for each MSR, read then write, in three runs of 8192 MSRs (15.11). */
-    uint32_t run = msr < 0x2000 ? 0 : msr >> 13 == 0xc0000000u >> 13 ? 1 : 2;
-    kassert(run != 2 || msr >> 13 == 0xc0010000u >> 13);
+    uint32_t run = msr < 0x2000 ? 0 : 1 + (msr >> 16 & 1);
+    kassert(!run || (msr & ~0x11fffu) == 0xc0000000u);
     uint32_t bit = (run * 0x2000 + (msr & 0x1fff)) * 2;
     map[bit / 8] = (uint8_t)(map[bit / 8] & ~((unsigned)rights << bit % 8));
 }

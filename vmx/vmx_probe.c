@@ -72,7 +72,7 @@ static struct lack read_machine(struct vmx_machine *m)
 struct lack vmx_probe(void)
 {
     struct lack lack = read_machine(&vmx);
-    unsigned largest = vmx.ept_vpid >> 17 & 1 ? 3 : vmx.ept_vpid >> 16 & 1 ? 2 : 1;
+    unsigned largest = vmx.ept_vpid >> 17 & 1 ? 3 : 1 + (vmx.ept_vpid >> 16 & 1);
     if (lack.what == LACK_NOTHING && pt_ept.max_leaf_level > largest)
         pt_ept.max_leaf_level = largest;
     return lack;

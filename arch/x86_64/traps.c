@@ -43,8 +43,8 @@ static void set_gate(unsigned vector, const char *handler, unsigned ist, unsigne
 
 void traps_init(void)
 {
-    for (unsigned v = 0; v < 256; v++)
-        set_gate(v, trap_stubs + v * STUB_BYTES, v == TRAP_DF ? 1 : v == TRAP_NMI ? 2 : v == TRAP_MC ? 3 : 0, 0);
+    for (unsigned v = 0; v < 256; v++) /* these three have a stack each: IST 1 to 3 */
+        set_gate(v, trap_stubs + v * STUB_BYTES, (v == TRAP_DF) + 2u * (v == TRAP_NMI) + 3u * (v == TRAP_MC), 0);
     set_gate(SYSCALL_VECTOR, syscall_stub, 0, 3);
 }
 
