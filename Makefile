@@ -191,8 +191,8 @@ test-13: ## run `make test` in a Debian 13 system, made in build/debian13 (as ro
 test-13-short: ## run `make test-short` in that system
 	@tools/debian13.sh $(BUILD) test-short
 
-layout: ## check that all C is laid out as `make format` does it
-	@tools/check.py $(BUILD) layout
+layout: ## check that all C is laid out as `make format` does it, the width of Python, the documents
+	@tools/check.py $(BUILD) layout columns prose
 
 format: setup-test ## lay out all C as .clang-format says
 	@clang-format -i $$(git ls-files '*.c' '*.h')

@@ -266,8 +266,7 @@ def shape():
     may = expressions.formats(texts.values())
     bad = []
     for path, text in texts.items():
-        if path.split('/')[0] not in RING0:
-            bad += expressions.shape(path, text, may, nesting=path.startswith('tests/'))
+        bad += expressions.shape(path, text, may, nesting=path.startswith('tests/'))
     return bad
 
 

@@ -60,7 +60,11 @@ def main():
         compile_flags, link_flags = split_flags(words(text, 'libs'))
         sanitizer = f'$({"_".join(["UNIT_SANITIZER", *words(text, "sanitizer")])})'
         compile_flags.append(sanitizer)
-        key = hashlib.sha256(' '.join(compile_flags).encode()).hexdigest()[:8] if len(compile_flags) > 1 or 'thread' in sanitizer else 'plain'
+        key = (
+            hashlib.sha256(' '.join(compile_flags).encode()).hexdigest()[:8]
+            if len(compile_flags) > 1 or 'thread' in sanitizer
+            else 'plain'
+        )
         mine = []
         for source in dict.fromkeys(sources):
             target = f'{build}/unit/obj/{key}/{source[:-2]}.o'

@@ -90,8 +90,8 @@ def main():
     p.add_argument('--listing', action='store_true')
     p.add_argument(
         'what',
-        help='cpuid, rdmsr, pio, mmio, doorbell_pio, doorbell_mmio, doorbell_wake, io_doorbell, eoi, self_ipi, tsc_deadline,'
-        ' hlt_wake',
+        help='cpuid, rdmsr, pio, mmio, doorbell_pio, doorbell_mmio, doorbell_wake, io_doorbell, eoi, '
+        'self_ipi, tsc_deadline, hlt_wake',
     )
     a = p.parse_args()
     harness.BUILD = os.path.join(bench.ROOT, a.build)

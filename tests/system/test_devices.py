@@ -11,8 +11,8 @@ DEVICE = '/sys/bus/pci/devices/0000:00:05.0'
 
 @pytest.fixture(scope='module')
 def box(on):
-    # In Bochs each CPU costs time, and so does the other kernel, which is packed more tightly. One CPU is enough there to
-    # deliver by itself, and to tell of the line's end.
+    # In Bochs each CPU costs time, and so does the other kernel, which is packed more tightly. One CPU is enough there
+    # to deliver by itself, and to tell of the line's end.
     where = 'cpus = 1' if machines.find(on).emulator == 'bochs' else 'cpus = 1-2'
     conf = '[host]\nconsole = serial\n\n' + guest(
         'debian',

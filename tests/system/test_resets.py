@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests that start anew in their own monitor, as often as they may; and guests that are saved while they run, forgotten but for their
-memory, and loaded back (`fault NAME reload`): the same registers, timers and clocks, whatever they were at."""
+"""Guests that start anew in their own monitor, as often as they may; and guests that are saved while they run,
+forgotten but for their memory, and loaded back (`fault NAME reload`): the same registers, timers and clocks, whatever
+they were at."""
 import re
 
 import pytest
@@ -15,7 +16,9 @@ def box(on):
     slow = machines.find(on).emulator == 'bochs'
     conf = (
         '[host]\nconsole = serial\n\n'
-        + guest('workload', 'workload.elf', 'share = 20% of cpu 0', cmdline='vectors work=1' if slow else 'vectors work=4')
+        + guest(
+            'workload', 'workload.elf', 'share = 20% of cpu 0', cmdline='vectors work=1' if slow else 'vectors work=4'
+        )
         + guest('loop', 'wild.elf', 'share = 20% of cpu 0', cmdline='reset', autostart='no')
         + guest('once', 'wild.elf', 'share = 20% of cpu 0', cmdline='reset', on_reboot='stop', autostart='no')
         + guest(
@@ -45,7 +48,9 @@ def test_a_guest_that_resets_for_ever(box):
     log = box.log('mullion')
     assert log.count('guest loop: its monitor starts') == 1
     assert log.count('guest loop: it has asked for a reset; it is started again (on-reboot = restart)') == RESETS - 1
-    assert "guest loop: it has asked for a reset; that is the 6th time in 10 s, so it stays stopped ('start loop'" in log
+    assert (
+        "guest loop: it has asked for a reset; that is the 6th time in 10 s, so it stays stopped ('start loop'" in log
+    )
     assert box.state('loop')[-1] == str(RESETS - 1)
     box.shell('list', r'^ +it has asked for a reset\n')
     box.shell('start loop', 'Guest loop starts')
@@ -67,7 +72,8 @@ def reload(box, name):
 
 
 def test_a_small_guest_is_loaded_back(box):
-    """Its rounds come out the same: no step of its work is lost or done twice, and vector registers are as they were."""
+    """Its rounds come out the same: no step of its work is lost or done twice, and vector registers are as they
+    were."""
     seen = r'workload: round (\d+): \d+ ticks, result (0x[0-9a-f]{16})\n'
     box.until('workload', seen, 60)
     for _ in range(4):
@@ -81,10 +87,13 @@ def test_a_small_guest_is_loaded_back(box):
 def test_a_linux_is_loaded_back(box):
     """While programs compute on each of its CPUs."""
     box.until('linux', 'guest linux ready', 60)
-    work = """while :; do awk 'BEGIN { for (i = 1; i < 5000; i++) s += i / (i + 7); printf "%.17g\\n", s }' >> /tmp/sums; done &"""
+    program = 'BEGIN { for (i = 1; i < 5000; i++) s += i / (i + 7); printf "%.17g\\n", s }'
+    work = f"while :; do awk '{program}' >> /tmp/sums; done &"
     box.in_guest('linux', f'for i in 1 2; do {work} done; echo at work', r'^at work\n')
     before = float(box.in_guest('linux', 'read up rest < /proc/uptime; echo up $up', r'^up (\d+\.\d+)\n').group(1))
-    go_on = 'n=$(wc -l < /tmp/sums); until [ $(wc -l < /tmp/sums) -gt $((n + 2)) ]; do sleep 1; done; echo more $((40 + 2))'
+    go_on = (
+        'n=$(wc -l < /tmp/sums); until [ $(wc -l < /tmp/sums) -gt $((n + 2)) ]; do sleep 1; done; echo more $((40 + 2))'
+    )
     for _ in range(5):
         box.in_guest('linux', go_on, r'^more 42\n', 60)
         reload(box, 'linux')

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image that a user gets: built without test code (TESTS=), it says so where that is asked for, and harms no guest."""
+"""The image that a user gets: built without test code (TESTS=), it says so where that is asked for, and harms no
+guest."""
 import os
 import subprocess
 
@@ -14,7 +15,9 @@ CONF = '[host]\nconsole = serial\n\n' + guest('tiny', 'tiny.elf', debug_exit='0x
 def kernel():
     """In a folder of its own: a change from one kind of image to the other would build both anew each time."""
     folder = os.path.join(BUILD, 'user')
-    subprocess.run(['make', '-s', 'kernel', f'BUILD={folder}', 'TESTS='], cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        ['make', '-s', 'kernel', f'BUILD={folder}', 'TESTS='], cwd=ROOT, check=True, stdin=subprocess.DEVNULL
+    )
     return os.path.join(folder, 'mullion')
 
 
