@@ -173,7 +173,7 @@ static noreturn void boot_continue(void)
     apic_init();
     this_cpu()->apic_id = apic_id();
     smp_online();
-    time_init();
+    time_init(acpi.pm_port);
     for (unsigned i = 0; i < acpi.ioapic_count; i++)
         ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
     speculation_init(option(root_boot.cmdline, "mitigations=off"), option(root_boot.cmdline, "mitigations=force"));

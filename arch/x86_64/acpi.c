@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Source: ACPI Specification 6.4, 5.2.5 (RSDP), 5.2.7/8 (RSDT, XSDT), 5.2.12 (MADT). */
+/* Source: ACPI Specification 6.4, 5.2.5 (RSDP), 5.2.7/8 (RSDT, XSDT), 5.2.9 (FADT), 5.2.12 (MADT). */
 #include "arch/x86_64/acpi.h"
 
 #include "kernel/log.h"
@@ -104,5 +104,7 @@ void acpi_read(uint64_t rsdp, struct acpi_facts *f)
         const uint8_t *t = table(read_le(list + at, entry), &n);
         if (t && !memcmp(t, "APIC", 4))
             read_madt(t, n, f);
+        if (t && !memcmp(t, "FACP", 4) && n >= 92 && t[91] == 4) /* PM_TMR_LEN: there is one */
+            f->pm_port = (uint16_t)read_le(t + 76, 4);
     }
 }

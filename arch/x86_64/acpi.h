@@ -20,7 +20,8 @@ struct acpi_facts {
         uint64_t base;
         uint32_t first_gsi;
     } ioapic[8];
-    uint64_t list; /* physical address of the RSDT or XSDT; 0: there are no tables */
+    uint16_t pm_port; /* of the PM timer; 0: none in the ports */
+    uint64_t list;    /* physical address of the RSDT or XSDT; 0: there are no tables */
 };
 
 /* `rsdp`: physical address, 0: search the BIOS area. Reads through the boot's one-to-one map (physical < 4 GiB). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time is the TSC. Its rate is measured once against the PIT, never taken from CPUID: an emulator's CPUID may tell
- * another machine's rate.
+ * Time is the TSC. Its rate is measured once (clock.h), never taken from CPUID: an emulator's CPUID may tell another
+ * machine's rate.
  */
 #ifndef ARCH_TIME_H
 #define ARCH_TIME_H
@@ -11,7 +11,7 @@
 extern uint64_t tsc_khz;
 
 /* Boot CPU, interrupts off, local APIC enabled. */
-void time_init(void);
+void time_init(uint16_t acpi_pm_port);
 struct cpu;
 /* Makes the timer interrupt of c, the calling CPU, come when the TSC reaches `deadline` or earlier: what is armed for
  * an earlier time stays. NEVER: leaves it. */

@@ -46,6 +46,24 @@ def test_qemu_cpus(cpus):
         to_the_prompt(box)
 
 
+@pytest.fixture(scope='module')
+def megahertz():
+    """The clock's rate, as an ordinary boot measures it."""
+    with Box(TINY, cpus=1, memory=128 << 20) as box:
+        return float(box.wait(r'CPUs? at ([\d.]+) MHz', 30).group(1))
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize('without', ['pit=off', 'pic=off', 'pit=off,pic=off'])
+def test_a_timer_that_is_not_there(megahertz, without):
+    """The clock's rate is right by what timers there are, and guests run by it."""
+    with Box(TINY, cpus=1, memory=128 << 20, machine=f'q35,{without}') as box:
+        rate = float(box.wait(r'CPUs? at ([\d.]+) MHz', 30).group(1))
+        assert abs(rate / megahertz - 1) < 0.002, f'{rate} MHz, and {megahertz} with all timers'
+        box.mark = 0
+        to_the_prompt(box)
+
+
 @pytest.mark.qemu
 @pytest.mark.parametrize('megs', [64, 3000, 8192])
 def test_qemu_memory(megs):
