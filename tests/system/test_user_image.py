@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The image that a user gets: built without test code (TESTS=), it says so where that is asked for, and harms no
 guest."""
+import fcntl
 import os
 import subprocess
 
@@ -15,9 +16,11 @@ CONF = '[host]\nconsole = serial\n\n' + guest('tiny', 'tiny.elf', debug_exit='0x
 def kernel():
     """In a folder of its own: a change from one kind of image to the other would build both anew each time."""
     folder = os.path.join(BUILD, 'user')
-    subprocess.run(
-        ['make', '-s', 'kernel', f'BUILD={folder}', 'TESTS='], cwd=ROOT, check=True, stdin=subprocess.DEVNULL
-    )
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, 'lock'), 'w', encoding='ascii') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another emulator's tests may want it at the same moment
+        command = ['make', '-s', 'kernel', f'BUILD={folder}', 'TESTS=']
+        subprocess.run(command, cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
     return os.path.join(folder, 'mullion')
 
 
