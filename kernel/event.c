@@ -115,7 +115,8 @@ enum error event_bind(struct event *e, struct vcpu *v)
         object_get(&e->object);
         v->event = e;
         e->vcpu = v;
-        vcpu_kick(v); /* bits may be there already */
+        if (e->bits)
+            vcpu_kick(v);
     }
     unlock(&e->lock);
     return error;

@@ -90,7 +90,7 @@ static uint64_t khz_by(unsigned which, const struct stretch *s)
 
 uint64_t clock_measure(uint16_t acpi_pm_port, uint64_t *apic_per_tsc)
 {
-    uint64_t khz = 0, before = 0, least = NEVER;
+    uint64_t khz = 0, before = 0;
     bool good = false;
     pm_port = acpi_pm_port;
     out8(0x61, (in8(0x61) & 0xfc) | 1); /* channel 2 counts, without the speaker */
@@ -107,8 +107,7 @@ uint64_t clock_measure(uint16_t acpi_pm_port, uint64_t *apic_per_tsc)
         bool both = by_pm && by_pit && by->ticks / by_pm < PIT_MS;
         good = now >= KHZ_MIN && by->error <= by->ticks / IS_GOOD && ARE_ALIKE(now, before) &&
                (!both || ARE_ALIKE(by_pm, by_pit));
-        if (good || (now >= KHZ_MIN && by->error < least)) {
-            least = by->error;
+        if (now >= KHZ_MIN) {
             khz = now;
             *apic_per_tsc = (s[APIC_TIMER].counts << 32) / s[APIC_TIMER].ticks;
         }
