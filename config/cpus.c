@@ -170,10 +170,11 @@ void config_share_value(struct config_parser *p, struct config_guest *g, struct 
 static bool check_pair(struct config_parser *p, unsigned i, unsigned other)
 {
     const struct config_guest *g = &p->c->guest[i], *o = &p->c->guest[other];
-    struct cpuset both = cpuset_and(&g->cpus, &o->cpus);
-    if (cpuset_empty(&both) || (g->has_share && o->has_share))
+    unsigned cpu = cpuset_next(&g->cpus, 0, MAX_CPUS);
+    while (cpu < MAX_CPUS && !cpuset_has(&o->cpus, cpu))
+        cpu = cpuset_next(&g->cpus, cpu + 1, MAX_CPUS);
+    if (cpu == MAX_CPUS || (g->has_share && o->has_share))
         return true;
-    unsigned cpu = cpuset_next(&both, 0);
     unsigned line = config_line_of(p, i, g->has_share ? "share" : "cpus");
     unsigned other_line = config_line_of(p, other, o->has_share ? "share" : "cpus");
     if (g->has_share)

@@ -292,11 +292,11 @@ static enum error destroy_step(struct domain *d)
     case PHASE_WAITING: /* for signals and kicks on their way: the last that can put a thread on a wake list */
         if (!grace_over(d->grace_period) || !all_parked(d))
             return E_AGAIN;
-        d->flush_target = flush_request(d->tables.cpus);
+        d->flush_target = flush_request(&d->tables.cpus);
         d->phase = PHASE_FLUSHING;
         return E_AGAIN;
     case PHASE_FLUSHING: /* its CPUs have emptied their wake lists and translations since */
-        if (!flush_done(d->flush_target, d->tables.cpus))
+        if (!flush_done(d->flush_target, &d->tables.cpus))
             return E_AGAIN;
         free_threads(d);
         d->phase = PHASE_HANDLES;

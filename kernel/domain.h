@@ -44,8 +44,8 @@ struct domain {
     uint32_t first_free;                               /* no slot below it is free, but 0 */
     struct thread *threads;
     struct mapping *mappings;
-    uint64_t cpu_mask;
-    uint32_t state; /* enum domain_state; atomic: read by every CPU */
+    struct cpuset cpus; /* on which its threads may run: all of them its maker's */
+    uint32_t state;     /* enum domain_state; atomic: read by every CPU */
     uint32_t live_threads;
     struct event *death;
     uint64_t death_bits;

@@ -128,10 +128,10 @@ enum error mapping_remove_step(struct mapping *list, uint64_t address)
     if (x->flush_target == 0) {
         pt_unmap(x->tables, x->address, x->size);
         x->flush_cpus = x->tables->cpus;
-        x->flush_target = flush_request(x->flush_cpus);
+        x->flush_target = flush_request(&x->flush_cpus);
         return E_AGAIN;
     }
-    if (!flush_done(x->flush_target, x->flush_cpus))
+    if (!flush_done(x->flush_target, &x->flush_cpus))
         return E_AGAIN;
     mapping_free(x);
     return OK;
@@ -152,9 +152,9 @@ struct result mapping_protect_step(struct mapping *list, uint64_t address, uint6
     enum error e = pt_protect(x->tables, address, frame, size, rights, &change);
     if (e == OK && change.stale) {
         x->flush_cpus = x->tables->cpus;
-        x->protect_target = flush_request(x->flush_cpus);
+        x->protect_target = flush_request(&x->flush_cpus);
     }
-    if (e == OK && !flush_done(x->protect_target, x->flush_cpus))
+    if (e == OK && !flush_done(x->protect_target, &x->flush_cpus))
         e = E_AGAIN;
     return e == OK ? done(change.done) : result_of(e);
 }
@@ -191,14 +191,14 @@ enum error memory_destroy_step(struct memory *m)
             struct mapping *x = m->mappings;
             if (x->flush_target == 0)
                 pt_unmap(x->tables, x->address, x->size);
-            m->flush_cpus |= x->tables->cpus;
+            cpuset_add(&m->flush_cpus, &x->tables->cpus);
             mapping_free(x);
         }
-        m->flush_target = flush_request(m->flush_cpus);
+        m->flush_target = flush_request(&m->flush_cpus);
         m->phase = PHASE_FLUSHING;
         return E_AGAIN;
     case PHASE_FLUSHING:
-        if (!flush_done(m->flush_target, m->flush_cpus))
+        if (!flush_done(m->flush_target, &m->flush_cpus))
             return E_AGAIN;
         m->phase = PHASE_SCRUBBING;
         return E_AGAIN;

@@ -21,7 +21,8 @@ struct memory {
     bool device;               /* no RAM: never mapped write-back, never zeroed */
     uint8_t phase;             /* of destruction */
     struct mapping *mappings;
-    uint64_t flush_target, flush_cpus, scrubbed;
+    uint64_t flush_target, scrubbed;
+    struct cpuset flush_cpus;
     bool being_scrubbed; /* by a thread that has given the kernel's lock back for it */
 };
 
@@ -34,7 +35,7 @@ struct mapping {
     uint32_t rights;                /* what it was made with; parts of it may have fewer */
     uint64_t protect_target;        /* the last flush that fewer rights in it have asked for; 0: none yet */
     uint64_t flush_target;          /* != 0: taken out of the table, waits for the flush */
-    uint64_t flush_cpus;            /* those two by these: a CPU that joins later never saw it */
+    struct cpuset flush_cpus;       /* those two by these: a CPU that joins later never saw it */
     struct mapping *memory_next, **memory_back;
     struct mapping *target_next, **target_back;
 };

@@ -126,7 +126,8 @@ void root_create(const struct boot_facts *boot, const struct acpi_facts *acpi, s
     struct domain *root = domain_new(NULL, quota);
     kassert(root != NULL); /* the pool is empty but for what this makes */
     root->owner = TAG_ROOT;
-    root->cpu_mask = cpu_count == 64 ? ~0ull : (1ull << cpu_count) - 1;
+    for (unsigned i = 0; i < cpu_count; i++)
+        cpuset_set(&root->cpus, i);
     object_get(&root->object);
     grant(root, &root->object, RIGHTS_ALL, ROOT_SLOT_SELF);
     grant_fixed(root, pool);
@@ -157,7 +158,7 @@ void root_create(const struct boot_facts *boot, const struct acpi_facts *acpi, s
     for (unsigned i = 0; i < ARRAY_SIZE(shown.msr_bitmap); i++)
         shown.msr_bitmap[i] = backend && backend->msr_bitmap ? backend->msr_bitmap[i] : NULL;
     struct thread *t;
-    struct new_thread first = {.entry = load_root(root), .place = ROOT_PRIORITY << 8};
+    struct new_thread first = {.entry = load_root(root), .place = SCHED_PLACE(0, ROOT_PRIORITY)};
     enum error e = thread_create(root, &first, &t);
     if (e != OK)
         panic("cannot start root (error %u)", e);

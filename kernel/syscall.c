@@ -93,13 +93,12 @@ static struct result sys_destroy(uint64_t handle)
     }
 }
 
-static struct result sys_domain_create(uint64_t quota_pages, uint64_t cpu_mask, struct event *event, uint64_t bits,
-                                       uint64_t tag)
+static struct result sys_domain_create(uint64_t quota_pages, struct event *event, uint64_t bits, uint64_t tag)
 {
     struct domain *maker = caller()->domain;
     if (maker->phase) /* it is being destroyed while this call waited for the lock */
         return result_of(E_DEAD);
-    if (quota_pages > pool_pages_total() || cpu_mask & ~maker->cpu_mask)
+    if (quota_pages > pool_pages_total())
         return result_of(E_ARG);
     enum error e = handle_room(maker);
     if (e != OK)
@@ -107,7 +106,6 @@ static struct result sys_domain_create(uint64_t quota_pages, uint64_t cpu_mask, 
     struct domain *d = domain_new(maker, quota_pages * PAGE_SIZE);
     if (!d)
         return result_of(E_QUOTA);
-    d->cpu_mask = cpu_mask;
     d->death = event;
     d->death_bits = bits;
     d->owner = (uint32_t)tag;
@@ -118,13 +116,21 @@ static struct result sys_domain_create(uint64_t quota_pages, uint64_t cpu_mask, 
     return give(maker, &d->object, RIGHTS_ALL);
 }
 
+static struct result sys_domain_cpu(struct domain *domain, uint64_t cpu)
+{
+    if (!cpuset_has(&caller()->domain->cpus, cpu))
+        return result_of(E_ARG);
+    cpuset_set(&domain->cpus, (unsigned)cpu);
+    return done(0);
+}
+
 static struct result sys_thread_create(struct domain *domain, uint64_t entry, uint64_t stack, uint64_t arg,
                                        uint64_t place, uint64_t budget)
 {
     struct thread *maker = caller(), *t;
     struct new_thread start = {.entry = entry, .stack = stack, .arg = arg, .place = place, .budget = budget};
     /* A thread with a cap, or of low priority, gets out of neither by making another one. */
-    if (maker->entity.budget || (place >> 8 & 0xff) > maker->entity.priority)
+    if (maker->entity.budget || SCHED_PLACE_PRIORITY(place) > maker->entity.priority)
         return result_of(E_RIGHTS);
     if (place & SCHED_BESIDE) {
         struct object *o;
@@ -360,8 +366,8 @@ static struct result query_thread(const struct thread *t, uint64_t what, uint64_
 /* Of another CPU's books, which it may be writing: a caller that asks twice sees each number grow. */
 static struct result query_cpu(const struct domain *d, uint64_t what, uint64_t index)
 {
-    uint64_t cpu = index & 0xff, path = index >> 8, now = rdtsc();
-    if (cpu >= cpu_count || !(d->cpu_mask >> cpu & 1) || path >= PATH_COUNT)
+    uint64_t cpu = index & 0xffff, path = index >> 16, now = rdtsc();
+    if (!cpuset_has(&d->cpus, cpu) || path >= PATH_COUNT)
         return result_of(E_ARG);
     const struct cpu *c = cpu_by_number((unsigned)checked_index(cpu, MAX_CPUS));
     uint64_t booked = read_once(c->sched.booked);

@@ -23,10 +23,10 @@ static uint64_t flush_generation;
 enum error thread_create(struct domain *d, const struct new_thread *start, struct thread **out)
 {
     struct thread *beside = start->beside;
-    uint64_t cpu = start->place & 0xff, priority = start->place >> 8 & 0xff,
+    uint64_t cpu = SCHED_PLACE_CPU(start->place), priority = SCHED_PLACE_PRIORITY(start->place),
              budget_us = beside ? 0 : start->budget & 0xffffffff, period_us = start->budget >> 32;
-    if (cpu >= cpu_count || priority >= SCHED_PRIORITIES || start->entry >= USER_VA_MAX ||
-        start->stack >= USER_VA_MAX || !(d->cpu_mask >> cpu & 1))
+    if (!cpuset_has(&d->cpus, cpu) || priority >= SCHED_PRIORITIES || start->entry >= USER_VA_MAX ||
+        start->stack >= USER_VA_MAX)
         return E_ARG;
     if ((budget_us != 0 && (period_us < 100 || budget_us > period_us)) ||
         (beside && (beside->domain != d || beside->cpu->number != cpu)))
@@ -55,7 +55,7 @@ enum error thread_create(struct domain *d, const struct new_thread *start, struc
     t->entity.urgent = beside != NULL;
     t->next = d->threads;
     d->threads = t;
-    d->tables.cpus |= 1ull << cpu;
+    cpuset_set(&d->tables.cpus, (unsigned)cpu);
     d->live_threads++;
     __atomic_store_n(&d->state, DOMAIN_RUNNING, __ATOMIC_RELAXED);
     object_get(&t->object); /* the domain's own reference, beside the creator's */
@@ -233,19 +233,18 @@ noreturn void cpu_run(void)
     }
 }
 
-uint64_t flush_request(uint64_t cpus)
+uint64_t flush_request(const struct cpuset *cpus)
 {
     uint64_t generation = __atomic_add_fetch(&flush_generation, 1, __ATOMIC_SEQ_CST);
-    for (unsigned i = 0; i < cpu_count; i++)
-        if (cpus >> i & 1)
-            cpu_post(cpu_by_number(i), WORK_FLUSH);
+    for (unsigned i = cpuset_next(cpus, 0, cpu_count); i < cpu_count; i = cpuset_next(cpus, i + 1, cpu_count))
+        cpu_post(cpu_by_number(i), WORK_FLUSH);
     return generation;
 }
 
-bool flush_done(uint64_t generation, uint64_t cpus)
+bool flush_done(uint64_t generation, const struct cpuset *cpus)
 {
-    for (unsigned i = 0; i < cpu_count; i++)
-        if ((cpus >> i & 1) && __atomic_load_n(&cpu_by_number(i)->flush_seen, __ATOMIC_SEQ_CST) < generation)
+    for (unsigned i = cpuset_next(cpus, 0, cpu_count); i < cpu_count; i = cpuset_next(cpus, i + 1, cpu_count))
+        if (__atomic_load_n(&cpu_by_number(i)->flush_seen, __ATOMIC_SEQ_CST) < generation)
             return false;
     return true;
 }

@@ -9,6 +9,7 @@
 #include "arch/x86_64/traps.h"
 #include "kernel/object.h"
 #include "kernel/sched.h"
+#include "mullion/cpuset.h"
 
 struct event;
 struct vcpu;
@@ -68,9 +69,8 @@ static inline void path_end(struct cpu *c, uint64_t now)
 
 /* Runs whatever is due on this CPU, for ever. Called at the bottom of the kernel stack with nothing held. */
 noreturn void cpu_run(void);
-/* Raises the flush generation and makes these CPUs (a bit each) drop their translations; flush_done tells when all of
- * them have. */
-uint64_t flush_request(uint64_t cpus);
-bool flush_done(uint64_t generation, uint64_t cpus);
+/* Raises the flush generation and makes these CPUs drop their translations; flush_done tells when all of them have. */
+uint64_t flush_request(const struct cpuset *cpus);
+bool flush_done(uint64_t generation, const struct cpuset *cpus);
 
 #endif

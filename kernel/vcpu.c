@@ -81,7 +81,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     v->state->xcr0 = 1;
     v->state->deadline = NEVER;
     v->exit_at = rdtsc();
-    s->tables.cpus |= 1ull << v->cpu->number;
+    cpuset_set(&s->tables.cpus, v->cpu->number);
     object_get(&v->object); /* the thread's */
     t->vcpu = v;
     *out = v;

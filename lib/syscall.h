@@ -79,7 +79,7 @@ struct thread_start {
 
 static inline struct syscall_result thread_start(uint64_t domain, const struct thread_start *s)
 {
-    uint64_t place = (s->cpu & 0xff) | (uint64_t)(s->priority & 0xff) << 8 | s->flags;
+    uint64_t place = SCHED_PLACE(s->cpu, s->priority) | s->flags;
     if (s->beside != 0)
         return sys_thread_create(domain, s->entry, s->stack, s->arg, place | SCHED_BESIDE, s->beside);
     return sys_thread_create(domain, s->entry, s->stack, s->arg, place, s->budget_us | (uint64_t)s->period_us << 32);

@@ -24,7 +24,6 @@ struct pagetable kernel_tables;
 struct quota kernel_quota;
 
 static uint64_t early_pool_directory[512] __attribute__((aligned(4096)));
-static uint64_t *window_entries; /* one per CPU */
 static uint64_t next_device_va = DEVICES_VA;
 
 hpa_t image_hpa(const void *p)
@@ -57,6 +56,13 @@ static void map_image(const char *from, const char *to, uint32_t rights)
     map_kernel((uint64_t)from, image_hpa(from), (uint64_t)(to - from), rights);
 }
 
+/* The entry of the last 512 GiB that leads to the windows of this CPU and 511 others. */
+static uint64_t *window_directory(unsigned cpu)
+{
+    uint64_t *top = pool_ptr(hpa(kernel_tables.root[KERNEL_SLOT] & ENTRY_ADDRESS));
+    return &top[(WINDOWS_VA >> 30) % 512 + cpu / 512];
+}
+
 void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_total, unsigned cpus,
                   struct boot_range *pool)
 {
@@ -84,9 +90,8 @@ void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_to
     map_image(text_end, programs_end, RIGHT_READ);
     map_image(data_start, kernel_end, RIGHT_READ | RIGHT_WRITE);
     map_kernel(POOL_VA, hpa(base), size, RIGHT_READ | RIGHT_WRITE);
-    const uint64_t *top = pool_ptr(hpa(kernel_tables.root[KERNEL_SLOT] & ENTRY_ADDRESS));
-    uint64_t *directory = pool_ptr(hpa(top[510] & ENTRY_ADDRESS));
-    window_entries = directory + ((WINDOWS_VA >> 21) & 511);
+    for (unsigned cpu = 0; cpu < cpus; cpu += 512)
+        *window_directory(cpu) = pool_hpa(pool_page(&kernel_quota)).v | ENTRY_PRESENT | ENTRY_WRITE;
     write_cr3(pool_hpa(kernel_tables.root).v);
 }
 
@@ -111,7 +116,7 @@ static void *map_device(hpa_t base, uint64_t size, uint64_t bytes_max, uint32_t 
 
 void *hostmap_device(hpa_t base, uint64_t size)
 {
-    void *where = map_device(base, size, WINDOWS_VA - next_device_va, PT_UNCACHED);
+    void *where = map_device(base, size, POOL_VA - next_device_va, PT_UNCACHED);
     if (!where)
         panic("cannot map the device at 0x%lx", base.v);
     return where;
@@ -127,14 +132,20 @@ void *hostmap_video(hpa_t base, uint64_t size)
 {
     if (!hostmap_reaches(base.v + size - 1))
         return NULL;
-    return map_device(base, size, (WINDOWS_VA - next_device_va) / 2, PT_COMBINING);
+    return map_device(base, size, (POOL_VA - next_device_va) / 2, PT_COMBINING);
+}
+
+static uint64_t *window_entry(unsigned cpu)
+{
+    uint64_t *directory = pool_ptr(hpa(*window_directory(cpu) & ENTRY_ADDRESS));
+    return &directory[cpu % 512];
 }
 
 void *window_open(hpa_t a)
 {
     unsigned cpu = this_cpu()->number;
     uint64_t va = WINDOWS_VA + cpu * SIZE_2M;
-    window_entries[cpu] = (a.v & ~(SIZE_2M - 1)) | ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USED | ENTRY_LARGE | ENTRY_NX;
+    *window_entry(cpu) = (a.v & ~(SIZE_2M - 1)) | ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USED | ENTRY_LARGE | ENTRY_NX;
     barrier();
     return (void *)(va + (a.v & (SIZE_2M - 1)));
 }
@@ -142,6 +153,6 @@ void *window_open(hpa_t a)
 void window_close(void)
 {
     unsigned cpu = this_cpu()->number;
-    window_entries[cpu] = 0;
+    *window_entry(cpu) = 0;
     invlpg(WINDOWS_VA + cpu * SIZE_2M);
 }

@@ -7,6 +7,7 @@
 #define MM_PAGETABLE_H
 
 #include "mm/pool.h"
+#include "mullion/cpuset.h"
 
 /* Rights of a leaf, besides RIGHT_READ/WRITE/EXEC of the ABI. */
 #define PT_USER      0x1000u /* host: ring 3 may use it */
@@ -31,7 +32,7 @@ struct pagetable {
     const struct pt_format *format;
     uint64_t *root;      /* in the pool */
     struct quota *quota; /* pays for the tables */
-    uint64_t cpus;       /* the kernel's: which CPUs may have translations of it in their caches */
+    struct cpuset cpus;  /* the kernel's: which CPUs may have translations of it in their caches */
 };
 
 enum error pt_create(struct pagetable *pt, const struct pt_format *format, struct quota *q) must_check;

@@ -130,7 +130,7 @@ void cpu_init(void)
 _Static_assert(SEL_KERNEL_DATA == SEL_KERNEL_CODE + 8 && SEL_USER_CODE == SEL_KERNEL_CODE + 32 + 3 &&
                    SEL_USER_STACK == SEL_KERNEL_CODE + 40 + 3 && SEL_USER_CODE == SEL_USER_DATA + 8,
                "the order in the GDT");
-_Static_assert(CPU_AREAS_VA == 0xffffffffa0000000 && CPU_AREA_SIZE == 0x10000 && AREA_TSS == 0x1000 && MAX_CPUS == 64,
+_Static_assert(CPU_AREAS_VA == 0xffffffffa0000000 && CPU_AREA_SIZE == 0x10000 && AREA_TSS == 0x1000 && MAX_CPUS == 1024,
                "entry.asm has these");
 void cpu_calls_by(enum call_way way)
 {

@@ -14,12 +14,12 @@
 #include "mullion/abi.h"
 #include "mullion/types.h"
 
-/* The kernel's half of every address space: the last 2 GiB. */
+/* The kernel's part of every address space: the last 2 GiB, and the windows at the beginning of the last 512 GiB. */
+#define WINDOWS_VA   0xffffff8000000000ull /* one 2 MiB window per CPU, for scrubbing */
 #define KERNEL_BASE  0xffffffff80000000ull /* the image, at + its physical address */
 #define CPU_AREAS_VA 0xffffffffa0000000ull
 #define GDTS_VA      0xffffffffa8000000ull /* one GDT per CPU, with nothing mapped behind it: see cpu_area_create */
 #define DEVICES_VA   0xffffffffb0000000ull /* registers of host devices, uncached */
-#define WINDOWS_VA   0xffffffffb8000000ull /* one 2 MiB window per CPU, for scrubbing */
 #define POOL_VA      0xffffffffc0000000ull /* kernel memory */
 
 #define GDT_STRIDE     0x10000ull
@@ -87,6 +87,9 @@ struct cpu {
     struct irq *irq[VECTOR_IRQ_COUNT]; /* by vector; atomic, set with the kernel lock */
 };
 _Static_assert(sizeof(struct cpu) <= 3072, "one page, with room at its end for a #DB: see cpu_call_stack");
+
+_Static_assert(CPU_AREAS_VA + MAX_CPUS * CPU_AREA_SIZE <= GDTS_VA && GDTS_VA + MAX_CPUS * GDT_STRIDE <= DEVICES_VA,
+               "there is room for all CPUs");
 
 static inline struct cpu *this_cpu(void)
 {

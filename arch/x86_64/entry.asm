@@ -16,7 +16,7 @@ THREAD_STACK equ FRAME_SIZE     ; asserted in kernel/thread.c
 FRAME_RSP    equ 20 * 8
 %define BY_SYSENTER 0x100          ; in the place of a vector: how the thread came in, and goes out
 %define BY_SYSCALL 0x101
-%define MAX_CPUS 64                ; asserted in cpu.c, like the addresses of syscall_entries
+%define MAX_CPUS 1024              ; asserted in cpu.c, like the addresses of syscall_entries
 
 extern trap_from_user, trap_from_kernel, irq_dispatch, syscall_entry, vmx_run_call, svm_run_call
 global user_resume, trap_stubs, syscall_stub, sysenter_entry, syscall_entries, sysexit_from_run, sysret_from_run, sysexit_point

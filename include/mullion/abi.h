@@ -22,11 +22,11 @@
 
 #include "mullion/calls.h"
 
-#define MULLION_ABI_VERSION 3
+#define MULLION_ABI_VERSION 4
 #define SYSCALL_VECTOR      0x80
 enum call_way { CALL_BY_INTERRUPT, CALL_BY_SYSENTER, CALL_BY_SYSCALL };
 
-#define MAX_CPUS    64   /* physical CPUs the kernel can use */
+#define MAX_CPUS    1024 /* physical CPUs the kernel can use */
 #define MAX_HANDLES 8192 /* slots in a domain's handle table, which grows by pages; slot 0 is never valid */
 
 #define DOMAIN_PORTS_MAX 8 /* ranges of I/O ports that a domain may have open */
@@ -103,9 +103,13 @@ enum hardware_class {
 
 /* The list of system calls is include/mullion/calls.toml; enum syscall is made from it. */
 
-#define SCHED_PRIORITIES 8
-#define SCHED_BORROW     0x10000u /* with the budget used up it runs on while the CPU would be idle */
-#define SCHED_BESIDE     0x20000u
+/* thread_create's `place`: CPU in bits 15:0, priority in 23:16, flags above. */
+#define SCHED_PLACE(cpu, priority)  ((uint64_t)(cpu) | (uint64_t)(priority) << 16)
+#define SCHED_PLACE_CPU(place)      ((place)&0xffff)
+#define SCHED_PLACE_PRIORITY(place) ((place) >> 16 & 0xff)
+#define SCHED_PRIORITIES            8
+#define SCHED_BORROW                0x1000000u /* with the budget used up it runs on while the CPU would be idle */
+#define SCHED_BESIDE                0x2000000u
 
 /* What fastpath_doorbell registers: a row of doorbells, kind | DOORBELL_ROW(count, shift). There are 1 to 64, each
  * 1 << shift (0 to 12) ports or bytes; the n-th from 0 on signals bits << n. Without DOORBELL_ROW it is one, of one
@@ -139,7 +143,7 @@ enum query {
     QUERY_CPU_IDLE,   /* ticks with nothing to do */
     QUERY_CPU_KERNEL, /* ticks between two threads, or before the first */
     QUERY_CPU_GONE,   /* ticks of threads that are no more */
-    QUERY_CPU_PATH,   /* index: CPU | path << 8: the longest stay in ring 0, with interrupts off; ticks */
+    QUERY_CPU_PATH,   /* index: CPU | path << 16: the longest stay in ring 0, with interrupts off; ticks */
     /* Of an irq by message: the address that the device must write to << 32 | the value (PCI Local Bus 3.0, 6.8.1). */
     QUERY_IRQ_MESSAGE,
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of physical CPUs: one bit for each of MAX_CPUS. Nothing here is atomic; the owner of a set locks it. A `cpu`
- * that is added or removed must be below MAX_CPUS; a question about any other number is answered no.
+ * A set of physical CPUs: one bit for each of MAX_CPUS. Nothing here is atomic; the owner of a set locks it. A CPU that
+ * is added must be below MAX_CPUS; a question about any other number is answered no, and indexes no word outside the
+ * set, not even speculatively.
  */
 #ifndef MULLION_CPUSET_H
 #define MULLION_CPUSET_H
@@ -21,54 +22,28 @@ static inline void cpuset_set(struct cpuset *s, unsigned cpu)
     s->word[cpu / 64] |= 1ull << cpu % 64;
 }
 
-static inline void cpuset_clear(struct cpuset *s, unsigned cpu)
+static inline bool cpuset_has(const struct cpuset *s, uint64_t cpu)
 {
-    s->word[cpu / 64] &= ~(1ull << cpu % 64);
+    return cpu < MAX_CPUS && (s->word[cpu / 64 % CPUSET_WORDS] >> cpu % 64 & 1) != 0;
 }
 
-static inline bool cpuset_has(const struct cpuset *s, unsigned cpu)
+/* Adds all CPUs of `more`. */
+static inline void cpuset_add(struct cpuset *s, const struct cpuset *more)
 {
-    return cpu < MAX_CPUS && (s->word[cpu / 64] >> cpu % 64 & 1) != 0;
-}
-
-static inline bool cpuset_empty(const struct cpuset *s)
-{
-    uint64_t any = 0;
     for (unsigned i = 0; i < CPUSET_WORDS; i++)
-        any |= s->word[i];
-    return any == 0;
+        s->word[i] |= more->word[i];
 }
 
-/* The CPUs that are in both. */
-static inline struct cpuset cpuset_and(const struct cpuset *a, const struct cpuset *b)
+/* The lowest CPU of the set from `from` on; `end`, at most MAX_CPUS, or more if none is below that. A step looks at 64
+ * CPUs. A set is walked by for (cpu = cpuset_next(s, 0, n); cpu < n; cpu = cpuset_next(s, cpu + 1, n)). */
+static inline unsigned cpuset_next(const struct cpuset *s, unsigned from, unsigned end)
 {
-    struct cpuset both;
-    for (unsigned i = 0; i < CPUSET_WORDS; i++)
-        both.word[i] = a->word[i] & b->word[i];
-    return both;
-}
-
-/* The lowest CPU of the set from `from` on; MAX_CPUS if there is none. So a set is walked by
- * for (cpu = cpuset_next(s, 0); cpu < MAX_CPUS; cpu = cpuset_next(s, cpu + 1)). */
-static inline unsigned cpuset_next(const struct cpuset *s, unsigned from)
-{
-    for (unsigned i = from / 64; i < CPUSET_WORDS; i++) {
-        uint64_t word = s->word[i];
-        if (i == from / 64)
-            word &= ~0ull << from % 64;
+    for (; from < end; from = (from | 63) + 1) {
+        uint64_t word = s->word[from / 64] >> from % 64;
         if (word != 0)
-            return i * 64 + (unsigned)__builtin_ctzll(word);
+            return from + (unsigned)__builtin_ctzll(word);
     }
-    return MAX_CPUS;
-}
-
-static inline unsigned cpuset_count(const struct cpuset *s)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < CPUSET_WORDS; i++)
-        for (uint64_t word = s->word[i]; word != 0; word &= word - 1)
-            count++;
-    return count;
+    return end;
 }
 
 #endif

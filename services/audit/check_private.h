@@ -12,7 +12,7 @@
 #define OWNED_MAX   8192
 #define DOMAINS_MAX 512
 #define SPACES_MAX  512
-#define VCPUS_MAX   1024
+#define VCPUS_MAX   (MAX_CPUS + AUDIT_GUESTS_MAX) /* each CPU dedicated, or shared by guests of one vCPU */
 #define REACHED_MAX 8192
 
 struct owned {

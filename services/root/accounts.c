@@ -138,7 +138,7 @@ static uint64_t longest_of(unsigned path, unsigned *where)
 {
     uint64_t longest = 0;
     for (unsigned cpu = 0; cpu < ROOT_BOOT->cpu_count; cpu++) {
-        uint64_t ticks = ask(ROOT_SLOT_SELF, QUERY_CPU_PATH, cpu | (uint64_t)path << 8);
+        uint64_t ticks = ask(ROOT_SLOT_SELF, QUERY_CPU_PATH, cpu | (uint64_t)path << 16);
         if (ticks > longest) {
             longest = ticks;
             *where = cpu;

@@ -242,9 +242,6 @@ bool guest_make(unsigned n, char *why, size_t why_size)
     g->seen_state = GUEST_OFF;
     g->seen_resets = 0;
     g->ran = false;
-    uint64_t mask = 0;
-    for (unsigned i = 0; i < g->config->cpu_count; i++)
-        mask |= 1ull << g->config->cpu[i];
     for (unsigned i = 0; i < g->ram.count; i++)
         if ((g->memory[i] = ram_carve(g->ram.piece[i].hpa, g->ram.piece[i].size, TAG_GUEST(n))) == 0) {
             format(why, why_size, "its memory cannot be taken");
@@ -255,13 +252,16 @@ bool guest_make(unsigned n, char *why, size_t why_size)
         return false;
     }
     uint64_t quota = quota_pages(g, &vmm);
-    struct syscall_result domain = sys_domain_create(quota, mask, root_event, ROOT_EVENT_GUEST(n), TAG_MONITOR(n));
+    struct syscall_result domain = sys_domain_create(quota, root_event, ROOT_EVENT_GUEST(n), TAG_MONITOR(n));
     if (domain.error != OK) {
         format(why, why_size, "its monitor's domain cannot be made (%llu pages of kernel memory): %s",
                (unsigned long long)quota, error_text(domain.error));
         return false;
     }
     g->domain = domain.value;
+    for (unsigned i = 0; i < g->config->cpu_count; i++)
+        if (!step(sys_domain_cpu(g->domain, g->config->cpu[i]), "its CPUs cannot be given", why, why_size))
+            return false;
     return grant(g, g->domain, RIGHT_MAP, VMM_SLOT_SELF, why, why_size) &&
            grant(g, ROOT_SLOT_LOG, RIGHT_SIGNAL, VMM_SLOT_LOG, why, why_size) &&
            grant(g, g->event, RIGHT_WAIT | RIGHT_SIGNAL, VMM_SLOT_EVENT, why, why_size) &&

@@ -36,9 +36,9 @@ static unsigned next_cpu(void)
 {
     static unsigned from;
     const struct cpuset *cpus = &root_config.service_cpus;
-    unsigned cpu = cpuset_next(cpus, from);
+    unsigned cpu = cpuset_next(cpus, from, MAX_CPUS);
     if (cpu == MAX_CPUS)
-        cpu = cpuset_next(cpus, 0);
+        cpu = cpuset_next(cpus, 0, MAX_CPUS);
     from = cpu + 1;
     return cpu;
 }
@@ -86,7 +86,8 @@ void services_log_sharing(void)
 {
     for (unsigned n = 0; n < root_config.guest_count; n++) {
         const struct cpuset *cpus = &root_config.guest[n].cpus;
-        for (unsigned cpu = cpuset_next(cpus, 0); cpu < MAX_CPUS; cpu = cpuset_next(cpus, cpu + 1)) {
+        for (unsigned cpu = cpuset_next(cpus, 0, MAX_CPUS); cpu < MAX_CPUS;
+             cpu = cpuset_next(cpus, cpu + 1, MAX_CPUS)) {
             char names[160];
             names_on(cpu, names, sizeof names);
             if (names[0] != 0)
@@ -169,13 +170,15 @@ static enum error make(struct service *s, const struct program *p)
         return E_QUOTA;
     uint64_t pages = row->quota_pages + p->tables + (row->more_pages != NULL ? row->more_pages() : 0);
     service_step(s, "its domain cannot be made (%llu pages of kernel memory)", (unsigned long long)pages);
-    struct syscall_result r = sys_domain_create(pages, 1ull << s->cpu, root_event, ROOT_EVENT_SERVICES,
-                                                row->tag | DOMAIN_OWN_CODE);
+    struct syscall_result r = sys_domain_create(pages, root_event, ROOT_EVENT_SERVICES, row->tag | DOMAIN_OWN_CODE);
     if (r.error != OK)
         return r.error;
     s->domain = r.value;
+    enum error e = sys_domain_cpu(s->domain, s->cpu);
+    if (e != OK)
+        return e;
     service_step(s, "its program cannot be loaded");
-    enum error e = program_load(p, s->domain, s->memory, 0);
+    e = program_load(p, s->domain, s->memory, 0);
     if (e == OK)
         e = give_handles(s);
     if (e == OK)

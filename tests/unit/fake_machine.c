@@ -532,6 +532,19 @@ uint64_t made(struct answer a)
     return a.value;
 }
 
+void add_cpus(struct thread *t, uint64_t domain, unsigned first, unsigned last)
+{
+    for (unsigned cpu = first; cpu <= last; cpu++)
+        assert_int_equal(call2(t, SYS_DOMAIN_CPU, domain, cpu).error, OK);
+}
+
+uint64_t domain_on(struct thread *t, uint64_t pages, unsigned first, unsigned last, uint64_t event, uint64_t bits)
+{
+    uint64_t domain = made(call3(t, SYS_DOMAIN_CREATE, pages, event, bits));
+    add_cpus(t, domain, first, last);
+    return domain;
+}
+
 void *object_at(struct thread *t, uint64_t slot)
 {
     struct object *o = NULL;
@@ -591,7 +604,8 @@ int machine_start(void **state)
     enum error e;
     root = domain_new(NULL, total - 64 * PAGE_SIZE);
     assert_non_null(root);
-    root->cpu_mask = (1u << MACHINE_CPUS) - 1;
+    for (unsigned i = 0; i < MACHINE_CPUS; i++)
+        cpuset_set(&root->cpus, i);
     object_get(&root->object);
     uint32_t slot = ROOT_SLOT_SELF;
     assert_int_equal(handle_put(root, &root->object, RIGHTS_ALL, &slot), OK);
@@ -610,8 +624,8 @@ int machine_start(void **state)
     struct memory *m = memory_new(root, hpa(RAM_BASE), RAM_SIZE, 0, true, &e);
     slot = RAM_SLOT;
     assert_int_equal(handle_put(root, &m->object, RIGHT_MAP | RIGHT_MANAGE, &slot), OK);
-    assert_int_equal(thread_create(root, &(struct new_thread){0x400000, 0x800000, 0, 6 << 8, 0, NULL}, &root_thread),
-                     OK);
+    assert_int_equal(
+        thread_create(root, &(struct new_thread){0x400000, 0x800000, 0, SCHED_PLACE(0, 6), 0, NULL}, &root_thread), OK);
     object_put(&root_thread->object);
     assert_ptr_equal(run_cpu(0), root_thread);
     used_at_start = used_by_root();

@@ -84,6 +84,9 @@ void run_all(void);
 /* Repeats a call of bounded steps, the other CPUs running between; fails the test after too many. */
 enum error call_steps(struct thread *t, enum syscall number, uint64_t a, uint64_t b);
 uint64_t made(struct answer a); /* its value; fails the test if there was an error */
+/* Gives the domain CPUs first to last; makes one that has them. */
+void add_cpus(struct thread *t, uint64_t domain, unsigned first, unsigned last);
+uint64_t domain_on(struct thread *t, uint64_t pages, unsigned first, unsigned last, uint64_t event, uint64_t bits);
 /* The object behind a thread's handle, for looking at it. */
 void *object_at(struct thread *t, uint64_t slot);
 

@@ -40,7 +40,7 @@ static uint64_t rsdp(bool wide, const uint64_t *tables, unsigned count)
     return r;
 }
 
-static uint8_t madt[4096];
+static uint8_t madt[64 + 16 * (MAX_CPUS + 10) + 12 * 12];
 static uint32_t madt_used;
 static void madt_start(void)
 {

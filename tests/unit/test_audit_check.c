@@ -95,12 +95,14 @@ static void map(struct thread *t, uint64_t target, uint64_t at, uint64_t memory,
 
 static uint64_t new_domain(uint32_t tag)
 {
-    return made(call(T, SYS_DOMAIN_CREATE, 64, 7, event, 1, tag, 0));
+    uint64_t d = made(call4(T, SYS_DOMAIN_CREATE, 64, event, 1, tag));
+    add_cpus(T, d, 0, MACHINE_CPUS - 1);
+    return d;
 }
 
 static struct thread *thread_in(uint64_t domain, unsigned cpu)
 {
-    return object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0x800000, 0, cpu | 3 << 8, 0)));
+    return object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0x800000, 0, SCHED_PLACE(cpu, 3), 0)));
 }
 
 /* As root makes a guest, and its monitor then its space and a vCPU. */
@@ -395,7 +397,7 @@ static void test_passes_while_one_ends(void **state)
 static void test_children(void **state)
 {
     (void)state;
-    uint64_t child = made(call4(guest[0].thread, SYS_DOMAIN_CREATE, 12, 2, 0, 0));
+    uint64_t child = domain_on(guest[0].thread, 12, 1, 1, 0, 0);
     map(guest[0].thread, child, 0x10000, 8, PAGE_SIZE, R);
     passes();
     assert_int_equal(out.domains, 5);

@@ -7,9 +7,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-#include "mullion/abi.h"
-#undef MAX_CPUS
-#define MAX_CPUS 1024
 #include "mullion/cpuset.h"
 
 static uint32_t seed = 1;
@@ -28,14 +25,20 @@ static void compare(const struct cpuset *s, const bool *wanted)
         assert_int_equal(cpuset_has(s, cpu), wanted[cpu]);
         if (wanted[cpu])
             last = cpu;
-        assert_int_equal(cpuset_next(s, cpu), last);
+        assert_int_equal(cpuset_next(s, cpu, MAX_CPUS), last);
+        assert_true(cpuset_next(s, cpu, cpu + 1) == last || last > cpu);
         count += wanted[cpu];
     }
-    assert_int_equal(cpuset_count(s), count);
-    assert_int_equal(cpuset_empty(s), count == 0);
     unsigned walked = 0;
-    for (unsigned cpu = cpuset_next(s, 0); cpu < MAX_CPUS; cpu = cpuset_next(s, cpu + 1))
+    for (unsigned cpu = cpuset_next(s, 0, MAX_CPUS); cpu < MAX_CPUS; cpu = cpuset_next(s, cpu + 1, MAX_CPUS))
         walked++;
+    assert_int_equal(walked, count);
+    walked = 0;
+    for (unsigned cpu = cpuset_next(s, 0, 70); cpu < 70; cpu = cpuset_next(s, cpu + 1, 70))
+        walked++;
+    count = 0;
+    for (unsigned cpu = 0; cpu < 70; cpu++)
+        count += wanted[cpu];
     assert_int_equal(walked, count);
 }
 
@@ -51,15 +54,11 @@ static void test_edges(void **state)
         wanted[edges[i]] = true;
         compare(&s, wanted);
     }
-    for (unsigned i = 0; i < sizeof edges / sizeof edges[0]; i++) {
-        cpuset_clear(&s, edges[i]);
-        wanted[edges[i]] = false;
-        compare(&s, wanted);
-    }
     assert_false(cpuset_has(&s, MAX_CPUS));
     assert_false(cpuset_has(&s, ~0u));
-    assert_int_equal(cpuset_next(&s, MAX_CPUS), MAX_CPUS);
-    assert_int_equal(cpuset_next(&s, ~0u), MAX_CPUS);
+    assert_false(cpuset_has(&s, 1ull << 32));
+    assert_false(cpuset_has(&s, ~0ull));
+    assert_int_equal(cpuset_next(&s, MAX_CPUS, MAX_CPUS), MAX_CPUS);
     assert_int_equal(sizeof s, 128);
 }
 
@@ -67,20 +66,20 @@ static void test_random(void **state)
 {
     (void)state;
     struct cpuset a = {{0}}, b = {{0}};
-    bool in_a[MAX_CPUS] = {false}, in_b[MAX_CPUS] = {false}, in_both[MAX_CPUS];
-    for (unsigned round = 0; round < 2000; round++) {
+    bool in_a[MAX_CPUS] = {false}, in_b[MAX_CPUS] = {false}, in_any[MAX_CPUS];
+    for (unsigned round = 0; round < 1200; round++) {
         unsigned cpu = next() % MAX_CPUS;
-        bool set = next() % 3 != 0, second = next() % 2 != 0;
-        struct cpuset *s = second ? &b : &a;
-        (set ? cpuset_set : cpuset_clear)(s, cpu);
-        (second ? in_b : in_a)[cpu] = set;
+        bool second = next() % 2 != 0;
+        cpuset_set(second ? &b : &a, cpu);
+        (second ? in_b : in_a)[cpu] = true;
         if (round % 10 != 0)
             continue;
         compare(&a, in_a);
-        struct cpuset both = cpuset_and(&a, &b);
+        struct cpuset any = a;
+        cpuset_add(&any, &b);
         for (unsigned i = 0; i < MAX_CPUS; i++)
-            in_both[i] = in_a[i] && in_b[i];
-        compare(&both, in_both);
+            in_any[i] = in_a[i] || in_b[i];
+        compare(&any, in_any);
     }
 }
 

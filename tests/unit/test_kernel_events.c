@@ -27,12 +27,12 @@ static int setup(void **state)
 {
     machine_start(state);
     event = made(call0(T, SYS_EVENT_CREATE));
-    domain = made(call4(T, SYS_DOMAIN_CREATE, 300, 6, 0, 0));
+    domain = domain_on(T, 300, 1, 2, 0, 0);
     made(call4(T, SYS_HANDLE_GRANT, domain, domain, RIGHTS_ALL, 4));
     made(call4(T, SYS_HANDLE_GRANT, domain, event, RIGHTS_ALL, 5));
-    a = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 1, 1 | 3 << 8, 0)));
-    b = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 2, 2 | 3 << 8, 0)));
-    c = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 3, 2 | 3 << 8, 0)));
+    a = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 1, SCHED_PLACE(1, 3), 0)));
+    b = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 2, SCHED_PLACE(2, 3), 0)));
+    c = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 3, SCHED_PLACE(2, 3), 0)));
     return 0;
 }
 
@@ -732,9 +732,9 @@ static void test_which_barriers_are_owed(void **state)
                                      [CHILD] = DOMAIN_OWN_CODE | DOMAIN_NO_DATA};
     struct domain *d[KINDS];
     for (unsigned i = 0; i < CHILD; i++)
-        d[i] = object_at(T, made(call(T, SYS_DOMAIN_CREATE, 16, 2, 0, 0, 1 | flags[i], 0)));
+        d[i] = object_at(T, made(call4(T, SYS_DOMAIN_CREATE, 16, 0, 0, 1 | flags[i])));
     /* A monitor's child is no better than its maker. */
-    d[CHILD] = object_at(a, made(call(a, SYS_DOMAIN_CREATE, 16, 2, 0, 0, 1 | flags[CHILD], 0)));
+    d[CHILD] = object_at(a, made(call4(a, SYS_DOMAIN_CREATE, 16, 0, 0, 1 | flags[CHILD])));
     assert_true(d[CHILD]->foreign_input && !d[CHILD]->holds_data);
     const uint32_t none = 0, data = BARRIER_L1D | BARRIER_BUFFERS, both = data | BARRIER_PREDICTOR;
     const struct {
@@ -909,9 +909,9 @@ static void test_barriers_stand_between_domains(void **state)
     assert_int_equal(run_guest(), EXIT_HLT);
     assert_int_equal(barriers, before); /* the monitor and its guest, back and forth: one domain */
 
-    uint64_t other = made(call4(T, SYS_DOMAIN_CREATE, 100, 2, 0, 0));
+    uint64_t other = domain_on(T, 100, 1, 1, 0, 0);
     made(call4(T, SYS_HANDLE_GRANT, other, event, RIGHTS_ALL, 5));
-    struct thread *o = object_at(T, made(call(T, SYS_THREAD_CREATE, other, 0x400000, 0, 1, 1 | 3 << 8, 0)));
+    struct thread *o = object_at(T, made(call(T, SYS_THREAD_CREATE, other, 0x400000, 0, 1, SCHED_PLACE(1, 3), 0)));
     before = barriers;
     assert_int_equal(wait_for(o, 2, 0).error, E_TIMEOUT);
     assert_int_equal(barriers, before + 1);

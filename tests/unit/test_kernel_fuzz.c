@@ -115,13 +115,14 @@ static void give(uint64_t domain, uint64_t handle, uint32_t rights)
  */
 static void make_hostile(unsigned i)
 {
-    struct answer a = call4(root_thread, SYS_DOMAIN_CREATE, 40 + below(200), 7, once_in(2) ? event[below(EVENTS)] : 0,
+    struct answer a = call3(root_thread, SYS_DOMAIN_CREATE, 40 + below(200), once_in(2) ? event[below(EVENTS)] : 0,
                             any());
     if (a.error != OK) {
         hostile[i].handle = 0;
         return;
     }
     hostile[i].handle = a.value;
+    add_cpus(root_thread, a.value, 0, MACHINE_CPUS - 1);
     give(a.value, a.value, once_in(4) ? (uint32_t)any() & RIGHTS_ALL : RIGHTS_ALL);
     for (unsigned n = 0; n < MEMORIES; n++)
         if (once_in(2))
@@ -138,8 +139,8 @@ static void make_hostile(unsigned i)
     if (once_in(2))
         give(a.value, IRQ_SLOT, RIGHT_SIGNAL | RIGHT_GRANT);
     for (unsigned n = 1 + (unsigned)below(3); n-- > 0;) {
-        struct answer t = call(root_thread, SYS_THREAD_CREATE, a.value, 0x400000, 0x800000, i, (1 + below(2)) | 3 << 8,
-                               once_in(4) ? 500ull | 2000ull << 32 : 0);
+        struct answer t = call(root_thread, SYS_THREAD_CREATE, a.value, 0x400000, 0x800000, i,
+                               SCHED_PLACE(1 + below(2), 3), once_in(4) ? 500ull | 2000ull << 32 : 0);
         if (t.error == OK) /* its shell would keep the domain's, and that its quota */
             assert_int_equal(call1(root_thread, SYS_HANDLE_CLOSE, t.value).error, OK);
     }
@@ -169,14 +170,15 @@ static uint64_t bystander_digest(void)
 static void make_bystander(void)
 {
     bystander_event = made(call0(root_thread, SYS_EVENT_CREATE));
-    bystander_handle = made(call4(root_thread, SYS_DOMAIN_CREATE, 64, 7, 0, 0));
+    bystander_handle = domain_on(root_thread, 64, 0, 2, 0, 0);
     bystander_memory = made(call4(root_thread, SYS_MEMORY_CARVE, RAM_SLOT, RAM_SIZE - (2ull << 20), 0x40000, 9));
     made(call4(root_thread, SYS_HANDLE_GRANT, bystander_handle, bystander_handle, RIGHTS_ALL, 1));
     made(call4(root_thread, SYS_HANDLE_GRANT, bystander_handle, bystander_memory, RIGHTS_ALL, 2));
     made(call4(root_thread, SYS_HANDLE_GRANT, bystander_handle, bystander_event, RIGHTS_ALL, 3));
     uint64_t rw = RIGHT_READ | RIGHT_WRITE;
     assert_int_equal(call(root_thread, SYS_MAP, bystander_handle, VA, bystander_memory, 0, 0x40000, rw).error, OK);
-    uint64_t t = made(call(root_thread, SYS_THREAD_CREATE, bystander_handle, 0x400000, 0x800000, 0, 1 | 4 << 8, 0));
+    uint64_t t = made(
+        call(root_thread, SYS_THREAD_CREATE, bystander_handle, 0x400000, 0x800000, 0, SCHED_PLACE(1, 4), 0));
     bystander = object_at(root_thread, t);
     for (uint64_t i = 0; i < 0x40000; i++)
         ram[RAM_SIZE - (2ull << 20) + i] = (uint8_t)(i * 7 + i / 251);
@@ -263,7 +265,7 @@ static uint64_t an_argument(enum argument_kind kind, uint32_t of)
     case ARGUMENT_RIGHTS:
         return once_in(3) ? rights() : RIGHT_READ | (once_in(2) ? RIGHT_WRITE : 0) | (once_in(4) ? MAP_UNCACHED : 0);
     case ARGUMENT_DEADLINE: return when();
-    case ARGUMENT_PLACE: return below(4) | below(5) << 8;
+    case ARGUMENT_PLACE: return SCHED_PLACE(below(4), below(5));
     case ARGUMENT_HARDWARE: /* an address: somewhere around the RAM */
         return once_in(2) ? below(MACHINE_LINES + 2)
                           : a_size() + (once_in(2) ? 0 : RAM_BASE + RAM_SIZE * (below(4) - 1));

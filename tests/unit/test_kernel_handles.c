@@ -18,12 +18,12 @@
 
 static uint64_t domain_of(uint64_t pages, uint64_t event)
 {
-    return made(call4(T, SYS_DOMAIN_CREATE, pages, 7, event, 1));
+    return domain_on(T, pages, 0, 2, event, 1);
 }
 
 static struct thread *thread_in(uint64_t domain, unsigned cpu)
 {
-    uint64_t h = made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0x800000, 0, cpu | 3 << 8, 0));
+    uint64_t h = made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0x800000, 0, SCHED_PLACE(cpu, 3), 0));
     return object_at(T, h);
 }
 
@@ -101,7 +101,8 @@ static void test_every_call_asks_for_its_right(void **state)
         {SYS_HANDLE_GRANT, {61, 0, 0, 0}, 1, EVENT, RIGHT_GRANT},
         {SYS_DESTROY, {0}, 0, EVENT, RIGHT_DESTROY},
         {SYS_DESTROY, {0}, 0, D, RIGHT_DESTROY},
-        {SYS_DOMAIN_CREATE, {4, 2, 0, 1}, 2, EVENT, RIGHT_SIGNAL},
+        {SYS_DOMAIN_CREATE, {4, 0, 1}, 1, EVENT, RIGHT_SIGNAL},
+        {SYS_DOMAIN_CPU, {0, 1}, 0, D, RIGHT_MANAGE},
         {SYS_THREAD_CREATE, {0, 0x1000, 0, 0, 1, 0}, 0, D, RIGHT_MANAGE},
         {SYS_MEMORY_CARVE, {0, 0x100000, 0x1000, 9}, 0, RAM, RIGHT_MAP},
         {SYS_MAP, {0, 0x500000, 62, 0, 0x1000, RIGHT_READ}, 0, D, RIGHT_MAP},
@@ -245,7 +246,7 @@ static void test_a_full_table(void **state)
     /* Every call that makes something gives all of it back when there is no slot for its handle. */
     assert_int_equal(call0(T, SYS_EVENT_CREATE).error, E_QUOTA);
     assert_int_equal(call0(T, SYS_SPACE_CREATE).error, E_QUOTA);
-    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 16, 1, 0, 0).error, E_QUOTA);
+    assert_int_equal(call3(T, SYS_DOMAIN_CREATE, 16, 0, 0).error, E_QUOTA);
     assert_int_equal(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, 0, 0x1000, 9).error, E_QUOTA);
     assert_int_equal(call(T, SYS_THREAD_CREATE, ROOT_SLOT_SELF, 0x1000, 0, 0, 0, 0).error, E_QUOTA);
     assert_int_equal(root->live_threads, 1);
@@ -278,13 +279,11 @@ static void test_quotas_are_split_and_come_back(void **state)
 {
     (void)state;
     uint64_t limit = root->quota.limit_bytes;
-    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, limit / PAGE_SIZE, 1, 0, 0).error, E_QUOTA);
-    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, ~0ull, 1, 0, 0).error, E_ARG);
-    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 1ull << 52, 1, 0, 0).error, E_ARG);
-    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 0, 1, 0, 0).error, E_QUOTA); /* not even its top-level table */
-    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 16, 1ull << MACHINE_CPUS, 0, 0).error,
-                     E_ARG); /* CPUs that root has not */
-    assert_int_equal(call4(T, SYS_DOMAIN_CREATE, 16, 1, ROOT_SLOT_LOG, 0).error, E_TYPE);
+    assert_int_equal(call3(T, SYS_DOMAIN_CREATE, limit / PAGE_SIZE, 0, 0).error, E_QUOTA);
+    assert_int_equal(call3(T, SYS_DOMAIN_CREATE, ~0ull, 0, 0).error, E_ARG);
+    assert_int_equal(call3(T, SYS_DOMAIN_CREATE, 1ull << 52, 0, 0).error, E_ARG);
+    assert_int_equal(call3(T, SYS_DOMAIN_CREATE, 0, 0, 0).error, E_QUOTA); /* not even its top-level table */
+    assert_int_equal(call3(T, SYS_DOMAIN_CREATE, 16, ROOT_SLOT_LOG, 0).error, E_TYPE);
     assert_int_equal(root->quota.limit_bytes, limit);
 
     uint64_t d = domain_of(32, 0);
@@ -301,7 +300,7 @@ static void test_quotas_are_split_and_come_back(void **state)
     assert_true(child->quota.used_bytes <= child->quota.limit_bytes);
     assert_true(before - pool_pages_free() <= 32);
     made(call0(T, SYS_EVENT_CREATE)); /* root does not notice */
-    assert_int_equal(call4(t, SYS_DOMAIN_CREATE, 8, 2, 0, 0).error, E_QUOTA);
+    assert_int_equal(call3(t, SYS_DOMAIN_CREATE, 8, 0, 0).error, E_QUOTA);
 
     assert_int_equal(call_steps(T, SYS_DESTROY, d, 0), OK);
     assert_int_equal(call1(T, SYS_DESTROY, d).error, E_DEAD);
@@ -384,10 +383,10 @@ static void test_a_domain_nobody_can_name(void **state)
     uint64_t parent = domain_of(512, 0);
     struct thread *t = thread_in(parent, 1);
     uint64_t limit = ((struct domain *)object_at(T, parent))->quota.limit_bytes;
-    uint64_t empty = made(call4(t, SYS_DOMAIN_CREATE, 16, 2, 0, 0));
+    uint64_t empty = domain_on(t, 16, 1, 1, 0, 0);
     assert_int_equal(call1(t, SYS_HANDLE_CLOSE, empty).error, OK);
-    uint64_t busy = made(call4(t, SYS_DOMAIN_CREATE, 64, 4, 0, 0));
-    struct thread *orphan = object_at(t, made(call(t, SYS_THREAD_CREATE, busy, 0x400000, 0, 0, 2 | 3 << 8, 0)));
+    uint64_t busy = domain_on(t, 64, 2, 2, 0, 0);
+    struct thread *orphan = object_at(t, made(call(t, SYS_THREAD_CREATE, busy, 0x400000, 0, 0, SCHED_PLACE(2, 3), 0)));
     assert_ptr_equal(run_cpu(2), orphan);
     struct domain *d = object_at(T, parent);
     assert_true(d->quota.limit_bytes < limit);
@@ -402,8 +401,8 @@ static void test_a_tower_of_domains(void **state)
     uint64_t limit = root->quota.limit_bytes, top = domain_of(900, 0);
     struct thread *t = thread_in(top, 1);
     for (unsigned depth = 0; depth < 40; depth++) {
-        uint64_t d = made(call4(t, SYS_DOMAIN_CREATE, 880 - depth * 20, 6, 0, 0));
-        t = object_at(t, made(call(t, SYS_THREAD_CREATE, d, 0x400000, 0, 0, (1 + depth % 2) | 3 << 8, 0)));
+        uint64_t d = domain_on(t, 880 - depth * 20, 1, 2, 0, 0);
+        t = object_at(t, made(call(t, SYS_THREAD_CREATE, d, 0x400000, 0, 0, SCHED_PLACE(1 + depth % 2, 3), 0)));
         assert_false(call0(t, SYS_EVENT_CREATE).blocked);
     }
     assert_int_equal(call_steps(T, SYS_DESTROY, top, 0), OK);
@@ -439,21 +438,29 @@ static void test_nobody_escapes_his_cap(void **state)
     (void)state;
     uint64_t d = domain_of(128, 0);
     made(call4(T, SYS_HANDLE_GRANT, d, d, RIGHTS_ALL, 1));
-    assert_int_equal(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, 1 | 7 << 8, 0).error,
+    assert_int_equal(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, SCHED_PLACE(1, 7), 0).error,
                      E_RIGHTS); /* root itself has 6 */
-    struct thread *free = object_at(T, made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, 1 | 3 << 8, 0)));
+    struct thread *free = object_at(T, made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, SCHED_PLACE(1, 3), 0)));
     struct thread *capped = object_at(
-        T, made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, 2 | 3 << 8, 1000 | 10000ull << 32)));
-    assert_int_equal(call(free, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, 1 | 4 << 8, 0).error, E_RIGHTS);
-    assert_int_equal(call(free, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, 1 | 3 << 8, 0).error, OK);
-    assert_int_equal(call(capped, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, 2 | 3 << 8, 1000 | 10000ull << 32).error,
+        T, made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, SCHED_PLACE(2, 3), 1000 | 10000ull << 32)));
+    assert_int_equal(call(free, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, SCHED_PLACE(1, 4), 0).error, E_RIGHTS);
+    assert_int_equal(call(free, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, SCHED_PLACE(1, 3), 0).error, OK);
+    assert_int_equal(call(capped, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, SCHED_PLACE(2, 3), 1000 | 10000ull << 32).error,
                      E_RIGHTS);
     const struct {
         uint64_t entry, stack, sched0, sched1;
     } bad[] = {
-        {USER_VA_MAX, 0, 1, 0},          {~0ull, 0, 1, 0}, {0, USER_VA_MAX, 1, 0}, {0, 1ull << 63, 1, 0},
-        {0, 0, MACHINE_CPUS, 0},         {0, 0, 64, 0},    {0, 0, 255, 0},         {0, 0, 1, 1000 | 99ull << 32},
-        {0, 0, 1, 1001 | 1000ull << 32}, {0, 0, 1, 5},
+        {USER_VA_MAX, 0, 1, 0},
+        {~0ull, 0, 1, 0},
+        {0, USER_VA_MAX, 1, 0},
+        {0, 1ull << 63, 1, 0},
+        {0, 0, MACHINE_CPUS, 0},
+        {0, 0, 64, 0},
+        {0, 0, 255, 0},
+        {0, 0, 0xffff, 0},
+        {0, 0, 1, 1000 | 99ull << 32},
+        {0, 0, 1, 1001 | 1000ull << 32},
+        {0, 0, 1, 5},
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(
@@ -498,12 +505,12 @@ static void test_noise(void **state)
         enum syscall n = (enum syscall)(rand() % (SYS_COUNT + 1));
         if (n == SYS_THREAD_EXIT || (n == SYS_EVENT_WAIT && a[2] > now + 1000))
             continue;
-        if (n == SYS_DOMAIN_CREATE) {
+        if (n == SYS_DOMAIN_CREATE)
             a[0] %= 20;
-            a[1] &= 6;
-        }
+        if (n == SYS_DOMAIN_CPU)
+            a[1] %= 4;
         if (n == SYS_THREAD_CREATE)
-            a[4] = 1 | (a[4] % 3) << 8;
+            a[4] = SCHED_PLACE(1, a[4] % 3);
         struct thread *who = t[rand() % 2];
         if (!domain_runs(who->domain))
             break;

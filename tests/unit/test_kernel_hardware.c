@@ -24,11 +24,11 @@ static struct answer hardware(uint64_t class, uint64_t a, uint64_t b, uint64_t c
 }
 static uint64_t new_domain(void)
 {
-    return made(call4(T, SYS_DOMAIN_CREATE, 64, 7, 0, 0));
+    return domain_on(T, 64, 0, 2, 0, 0);
 }
 static struct thread *thread_in(uint64_t domain, unsigned cpu)
 {
-    return object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0x800000, 0, cpu | 3 << 8, 0)));
+    return object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0x800000, 0, SCHED_PLACE(cpu, 3), 0)));
 }
 static enum error map(uint64_t domain, uint64_t at, uint64_t memory, uint64_t size, uint32_t rights)
 {

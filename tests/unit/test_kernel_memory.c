@@ -37,8 +37,8 @@ static bool zero(uint64_t offset, uint64_t size)
 }
 static struct thread *domain_with_thread(uint64_t *handle, unsigned cpu)
 {
-    *handle = made(call4(T, SYS_DOMAIN_CREATE, 128, 7, 0, 0));
-    uint64_t h = made(call(T, SYS_THREAD_CREATE, *handle, 0x400000, 0x800000, 0, cpu | 3 << 8, 0));
+    *handle = domain_on(T, 128, 0, 2, 0, 0);
+    uint64_t h = made(call(T, SYS_THREAD_CREATE, *handle, 0x400000, 0x800000, 0, SCHED_PLACE(cpu, 3), 0));
     return object_at(T, h);
 }
 
@@ -157,7 +157,7 @@ static void test_unmap_waits_for_every_cpu(void **state)
     (void)state;
     uint64_t m = carve(0x200000, 0x200000), d;
     struct thread *t = domain_with_thread(&d, 1);
-    made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0x800000, 0, 2 | 3 << 8, 0));
+    made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0x800000, 0, SCHED_PLACE(2, 3), 0));
     assert_int_equal(map(d, 0x40000000, m, 0, 0x200000, RW), OK);
     struct thread *u = run_cpu(2);
     assert_ptr_equal(run_cpu(1), t);
@@ -242,7 +242,7 @@ static void test_protect_waits_for_every_cpu(void **state)
     struct thread *t = domain_with_thread(&d, 1);
     uint32_t rights;
     uint64_t size;
-    made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0x800000, 0, 2 | 3 << 8, 0));
+    made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0x800000, 0, SCHED_PLACE(2, 3), 0));
     assert_int_equal(map(d, 0x40000000, m, 0, 0x200000, RW), OK);
     struct thread *u = run_cpu(2);
     assert_ptr_equal(run_cpu(1), t);
@@ -293,7 +293,7 @@ static void test_protect_waits_for_every_cpu(void **state)
 static void test_protect_is_paid_for(void **state)
 {
     (void)state;
-    uint64_t m = carve(0x200000, 0x400000), d = made(call4(T, SYS_DOMAIN_CREATE, 8, 1, 0, 0));
+    uint64_t m = carve(0x200000, 0x400000), d = domain_on(T, 8, 0, 0, 0, 0);
     struct domain *domain = object_at(T, d);
     uint64_t used = 0, at = 0x40000000;
     for (; call(T, SYS_MAP, d, at, m, 0, 0x200000, RW).error == OK; at += 0x200000)
@@ -440,7 +440,7 @@ static void test_abandoned_memory_is_not_given_out(void **state)
 static void test_quota_of_mappings(void **state)
 {
     (void)state;
-    uint64_t m = carve(0, 0x400000), d = made(call4(T, SYS_DOMAIN_CREATE, 8, 1, 0, 0));
+    uint64_t m = carve(0, 0x400000), d = domain_on(T, 8, 0, 0, 0, 0);
     struct domain *domain = object_at(T, d);
     uint64_t at = 0x10000000;
     enum error e;

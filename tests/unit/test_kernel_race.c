@@ -122,7 +122,7 @@ static struct member *member_of(const struct thread *t)
 
 static void make_ring(void)
 {
-    uint64_t domain = made(call4(T, SYS_DOMAIN_CREATE, 300, (1u << MACHINE_CPUS) - 1, 0, 0)), event[RING];
+    uint64_t domain = domain_on(T, 300, 0, MACHINE_CPUS - 1, 0, 0), event[RING];
     for (unsigned i = 0; i < RING; i++)
         event[i] = made(call0(T, SYS_EVENT_CREATE));
     for (unsigned i = 0; i < RING; i++) {
@@ -130,7 +130,7 @@ static void make_ring(void)
         *m = (struct member){.seed = 1234567 + i, .by_vcpu = i % 2, .event = object_at(T, event[i])};
         m->slot[0] = made(call4(T, SYS_HANDLE_GRANT, domain, event[i], RIGHT_WAIT, 0));
         m->slot[1] = made(call4(T, SYS_HANDLE_GRANT, domain, event[(i + 1) % RING], RIGHT_SIGNAL, 0));
-        uint64_t t = made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, (1 + i) | 5 << 8, 0));
+        uint64_t t = made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, SCHED_PLACE(1 + i, 5), 0));
         m->thread = object_at(T, t);
         assert_ptr_equal(run_cpu(1 + i), m->thread);
         if (!m->by_vcpu)
@@ -160,10 +160,10 @@ static void noise_of_a_guest(struct vcpu *v)
 static enum syscall choose(uint64_t *seed, uint64_t a[6])
 {
     static const enum syscall often[] = {
-        SYS_EVENT_SIGNAL, SYS_EVENT_SIGNAL, SYS_EVENT_SIGNAL, SYS_EVENT_WAIT,    SYS_EVENT_WAIT,   SYS_VCPU_RUN,
-        SYS_VCPU_KICK,    SYS_VCPU_KICK,    SYS_IRQ_ACK,      SYS_IRQ_BIND,      SYS_HANDLE_CLOSE, SYS_HANDLE_GRANT,
-        SYS_EVENT_CREATE, SYS_HARDWARE,     SYS_VCPU_BIND,    SYS_VCPU_CREATE,   SYS_SPACE_CREATE, SYS_DESTROY,
-        SYS_DESTROY,      SYS_QUERY,        SYS_VCPU_FETCH,   SYS_THREAD_CREATE, SYS_DOMAIN_CREATE};
+        SYS_EVENT_SIGNAL, SYS_EVENT_SIGNAL, SYS_EVENT_SIGNAL, SYS_EVENT_WAIT,    SYS_EVENT_WAIT,    SYS_VCPU_RUN,
+        SYS_VCPU_KICK,    SYS_VCPU_KICK,    SYS_IRQ_ACK,      SYS_IRQ_BIND,      SYS_HANDLE_CLOSE,  SYS_HANDLE_GRANT,
+        SYS_EVENT_CREATE, SYS_HARDWARE,     SYS_VCPU_BIND,    SYS_VCPU_CREATE,   SYS_SPACE_CREATE,  SYS_DESTROY,
+        SYS_DESTROY,      SYS_QUERY,        SYS_VCPU_FETCH,   SYS_THREAD_CREATE, SYS_DOMAIN_CREATE, SYS_DOMAIN_CPU};
     for (int i = 0; i < 6; i++)
         a[i] = 1 + next(seed) % SLOTS;
     uint64_t time = __atomic_load_n(&now, __ATOMIC_RELAXED), bits = 1ull << (NOISE_SHIFT + next(seed) % 8);
@@ -190,13 +190,13 @@ static enum syscall choose(uint64_t *seed, uint64_t a[6])
     case SYS_VCPU_CREATE: a[1] = 0x700000 + next(seed) % 8 * PAGE_SIZE; break;
     case SYS_DOMAIN_CREATE:
         a[0] = 8 + next(seed) % 16;
-        a[1] = (1u << MACHINE_CPUS) - 2;
-        a[2] = SLOT_SHARED + next(seed) % SHARED;
-        a[3] = bits;
+        a[1] = SLOT_SHARED + next(seed) % SHARED;
+        a[2] = bits;
         break;
+    case SYS_DOMAIN_CPU: a[1] = 1 + next(seed) % RING; break;
     case SYS_THREAD_CREATE:
         a[1] = a[2] = 0x400000;
-        a[4] = (1 + next(seed) % RING) | (next(seed) % 4) << 8;
+        a[4] = SCHED_PLACE(1 + next(seed) % RING, next(seed) % 4);
         a[5] = next(seed) % 4 ? 0 : 100 | 1000ull << 32;
         break;
     case SYS_FASTPATH_DOORBELL: a[1] = next(seed) % 2, a[2] = 0x1000, a[3] = 4, a[5] = bits; break;
@@ -252,7 +252,7 @@ static void destroy(uint64_t handle)
 
 static void make_domain(uint64_t *domain, const uint64_t *shared, const uint64_t *others)
 {
-    *domain = made(call4(T, SYS_DOMAIN_CREATE, 150, (1u << MACHINE_CPUS) - 2, shared[0], 1ull << NOISE_SHIFT));
+    *domain = domain_on(T, 150, 1, MACHINE_CPUS - 1, shared[0], 1ull << NOISE_SHIFT);
     made(call4(T, SYS_HANDLE_GRANT, *domain, *domain, RIGHTS_ALL & ~RIGHT_DESTROY, 1));
     for (unsigned i = 0; i < SHARED; i++) {
         struct answer r = call4(T, SYS_HANDLE_GRANT, *domain, shared[i], RIGHTS_ALL & (i ? ~0u : ~RIGHT_DESTROY),
@@ -273,7 +273,7 @@ static void make_domain(uint64_t *domain, const uint64_t *shared, const uint64_t
         if (others[i] && others[i] != *domain)
             made(call4(T, SYS_HANDLE_GRANT, *domain, others[i], RIGHT_MANAGE | RIGHT_MAP, 0));
     for (unsigned i = 0; i < RING; i++) {
-        struct answer r = call(T, SYS_THREAD_CREATE, *domain, 0x400000, 0, 0, (1 + i) | (i % 4) << 8, 0);
+        struct answer r = call(T, SYS_THREAD_CREATE, *domain, 0x400000, 0, 0, SCHED_PLACE(1 + i, i % 4), 0);
         if (i > 0 && r.error == E_STATE) /* those before it run already, and have all ended */
             break;
         assert_int_equal(call1(T, SYS_HANDLE_CLOSE, made(r)).error, OK);

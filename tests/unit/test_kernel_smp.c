@@ -69,13 +69,11 @@ static enum syscall choose(uint64_t *seed, uint64_t a[6])
         break;
     case SYS_UNMAP: a[1] = 0x10000000 + next(seed) % 16 * MEMORY; break;
     case SYS_VCPU_CREATE: a[1] = 0x700000 + next(seed) % 4 * PAGE_SIZE; break;
-    case SYS_DOMAIN_CREATE:
-        a[0] = 8 + next(seed) % 16;
-        a[1] = 6;
-        break;
+    case SYS_DOMAIN_CREATE: a[0] = 8 + next(seed) % 16; break;
+    case SYS_DOMAIN_CPU: a[1] = 1 + next(seed) % 2; break;
     case SYS_THREAD_CREATE:
         a[1] = a[2] = 0x400000;
-        a[4] = (1 + next(seed) % 2) | (next(seed) % 4) << 8;
+        a[4] = SCHED_PLACE(1 + next(seed) % 2, next(seed) % 4);
         a[5] = next(seed) % 4 ? 0 : 100 | 1000ull << 32;
         break;
     case SYS_FASTPATH_DOORBELL: a[1] = next(seed) % 2, a[2] = 0x1000, a[3] = 4; break;
@@ -132,7 +130,7 @@ static void destroy(uint64_t handle)
 
 static void make_domain(uint64_t *domain, uint64_t event, const uint64_t *memory, const uint64_t *others)
 {
-    *domain = made(call4(T, SYS_DOMAIN_CREATE, 150, 6, event, 0x80));
+    *domain = domain_on(T, 150, 1, 2, event, 0x80);
     made(call4(T, SYS_HANDLE_GRANT, *domain, *domain, RIGHTS_ALL & ~RIGHT_DESTROY, 1));
     made(call4(T, SYS_HANDLE_GRANT, *domain, event, RIGHTS_ALL & ~RIGHT_DESTROY, 2));
     for (unsigned i = 0; i < 2; i++)
@@ -141,7 +139,7 @@ static void make_domain(uint64_t *domain, uint64_t event, const uint64_t *memory
         if (others[i] && others[i] != *domain)
             made(call4(T, SYS_HANDLE_GRANT, *domain, others[i], RIGHT_MANAGE | RIGHT_MAP, 0));
     for (unsigned i = 0; i < 4; i++) {
-        struct answer r = call(T, SYS_THREAD_CREATE, *domain, 0x400000, 0, 0, (1 + i % 2) | (i % 4) << 8, 0);
+        struct answer r = call(T, SYS_THREAD_CREATE, *domain, 0x400000, 0, 0, SCHED_PLACE(1 + i % 2, i % 4), 0);
         if (i > 0 && r.error == E_STATE) /* those before it run already, and have all ended */
             break;
         assert_int_equal(call1(T, SYS_HANDLE_CLOSE, made(r)).error, OK);

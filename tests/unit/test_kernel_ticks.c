@@ -30,10 +30,10 @@ static uint64_t thread_in(uint64_t d, uint64_t sched0, uint64_t sched1, struct t
 static int start(void **state)
 {
     int r = machine_start(state);
-    domain = made(call4(T, SYS_DOMAIN_CREATE, 256, 6, 0, 0));
+    domain = domain_on(T, 256, 1, 2, 0, 0);
     made(call4(T, SYS_HANDLE_GRANT, domain, domain, RIGHTS_ALL & ~RIGHT_DESTROY, 1));
-    a_handle = thread_in(domain, 1 | 3 << 8, 0, &a);
-    b_handle = thread_in(domain, 1 | 4 << 8, 0, &b);
+    a_handle = thread_in(domain, SCHED_PLACE(1, 3), 0, &a);
+    b_handle = thread_in(domain, SCHED_PLACE(1, 4), 0, &b);
     return r;
 }
 
@@ -145,18 +145,18 @@ static void test_the_longest_stay_in_ring_0(void **state)
 {
     (void)state;
     assert_ptr_equal(run_cpu(1), b);
-    assert_int_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)SYS_EVENT_CREATE << 8), 0);
+    assert_int_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)SYS_EVENT_CREATE << 16), 0);
     made(call0(b, SYS_EVENT_CREATE));
-    assert_int_not_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)SYS_EVENT_CREATE << 8), 0);
+    assert_int_not_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)SYS_EVENT_CREATE << 16), 0);
     struct cpu *c = b->cpu;
     c->entered = now - 123;
     c->path = SYS_EVENT_SIGNAL;
     path_end(c, now);
     c->entered = now - 12;
     path_end(c, now);
-    assert_int_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)SYS_EVENT_SIGNAL << 8), 123);
-    assert_int_equal(cpu_ticks(QUERY_CPU_PATH, 2 | (uint64_t)SYS_EVENT_SIGNAL << 8), 0);
-    const uint64_t bad[] = {MACHINE_CPUS, 63, 255, 1 | (uint64_t)PATH_COUNT << 8, 1ull << 40};
+    assert_int_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)SYS_EVENT_SIGNAL << 16), 123);
+    assert_int_equal(cpu_ticks(QUERY_CPU_PATH, 2 | (uint64_t)SYS_EVENT_SIGNAL << 16), 0);
+    const uint64_t bad[] = {MACHINE_CPUS, 63, 255, 0xffff, 1 | (uint64_t)PATH_COUNT << 16, 1ull << 40};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(call3(T, SYS_QUERY, ROOT_SLOT_SELF, QUERY_CPU_PATH, bad[i]).error, E_ARG);
     assert_int_equal(call3(b, SYS_QUERY, 1, QUERY_CPU_IDLE, 0).error, E_ARG); /* CPU 0 is none of its domain's */
@@ -184,28 +184,29 @@ static void test_only_ring_0_is_ring_0s(void **state)
     now += 30 * K;
     cpu_post(b->cpu, WORK_WAKE);
     assert_ptr_equal(make_call(b, SYS_VCPU_RUN, none), b);
-    assert_int_not_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)PATH_GUEST << 8), 0);
+    assert_int_not_equal(cpu_ticks(QUERY_CPU_PATH, 1 | (uint64_t)PATH_GUEST << 16), 0);
     for (uint64_t path = 0; path < PATH_COUNT; path++)
-        assert_in_range(cpu_ticks(QUERY_CPU_PATH, 1 | path << 8), 0, 10 * K);
+        assert_in_range(cpu_ticks(QUERY_CPU_PATH, 1 | path << 16), 0, 10 * K);
 }
 
 static void test_two_on_one_budget(void **state)
 {
     (void)state;
     struct thread *vcpu, *devices, *other;
-    uint64_t v = thread_in(domain, 2 | 3 << 8 | SCHED_BORROW, 1000 | 10000ull << 32, &vcpu);
-    uint64_t elsewhere = made(call4(T, SYS_DOMAIN_CREATE, 64, 4, 0, 0));
-    assert_int_equal(call(T, SYS_THREAD_CREATE, elsewhere, 0x400000, 0, 0, 2 | 3 << 8 | SCHED_BESIDE, v).error, E_ARG);
-    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 1 | 3 << 8 | SCHED_BESIDE, v).error,
+    uint64_t v = thread_in(domain, SCHED_PLACE(2, 3) | SCHED_BORROW, 1000 | 10000ull << 32, &vcpu);
+    uint64_t elsewhere = domain_on(T, 64, 2, 2, 0, 0);
+    assert_int_equal(call(T, SYS_THREAD_CREATE, elsewhere, 0x400000, 0, 0, SCHED_PLACE(2, 3) | SCHED_BESIDE, v).error,
+                     E_ARG);
+    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, SCHED_PLACE(1, 3) | SCHED_BESIDE, v).error,
                      E_ARG); /* another CPU */
-    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 2 | 3 << 8 | SCHED_BESIDE, 200).error,
+    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, SCHED_PLACE(2, 3) | SCHED_BESIDE, 200).error,
                      E_HANDLE);
-    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 2 | 3 << 8 | SCHED_BESIDE, domain).error,
+    assert_int_equal(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, SCHED_PLACE(2, 3) | SCHED_BESIDE, domain).error,
                      E_TYPE);
-    thread_in(domain, 2 | 3 << 8 | SCHED_BESIDE, v, &devices);
+    thread_in(domain, SCHED_PLACE(2, 3) | SCHED_BESIDE, v, &devices);
     assert_ptr_equal(devices->entity.budget, &vcpu->budget);
     assert_true(vcpu->budget.borrow && devices->entity.urgent && !vcpu->entity.urgent);
-    thread_in(domain, 2 | 3 << 8, 0, &other);
+    thread_in(domain, SCHED_PLACE(2, 3), 0, &other);
     assert_ptr_equal(run_cpu(2), devices);
     assert_int_equal(call(devices, SYS_THREAD_CREATE, 1, 0x400000, 0, 0, 2, 0).error, E_RIGHTS); /* it is capped, too */
     now += us_to_ticks(400);

@@ -232,7 +232,9 @@ static void test_what_it_is_given(void **state)
     assert_true(mapped(0x11000000 - 0x4000, tried->memory, 0x3000, 0x4000));
     assert_int_equal(count_of(SYS_MAP, 0, tried->domain), 3);
     assert_int_equal(count_of(SYS_DOMAIN_CREATE, 0, 45), 1);
-    assert_int_equal(count_of(SYS_DOMAIN_CREATE, 4, 77), 1);
+    assert_int_equal(count_of(SYS_DOMAIN_CREATE, 3, 77 | DOMAIN_OWN_CODE), 1);
+    assert_int_equal(count_of(SYS_DOMAIN_CPU, 0, tried->domain), 1);
+    assert_int_equal(count_of(SYS_DOMAIN_CPU, 1, 0), 1);
     assert_int_equal(count_of(SYS_THREAD_CREATE, 1, 0x400100), 1);
     unsigned before = calls;
     assert_true(service_start(tried)); /* it runs */
@@ -326,13 +328,13 @@ static void test_on_demand(void **state)
 static void test_its_cpu(void **state)
 {
     static struct service more[5];
-    static const unsigned wanted[] = {2, 3, 40, 2, 3};
+    static const unsigned wanted[] = {2, 3, 700, 2, 3};
     (void)state;
     assert_int_equal(tried->cpu, 0);
-    cpuset_clear(&root_config.service_cpus, 0);
+    root_config.service_cpus = (struct cpuset){{0}};
     cpuset_set(&root_config.service_cpus, 2);
     cpuset_set(&root_config.service_cpus, 3);
-    cpuset_set(&root_config.service_cpus, 40);
+    cpuset_set(&root_config.service_cpus, 700);
     for (unsigned i = 0; i < ARRAY_SIZE(more); i++) {
         service_add(&more[i], &row);
         assert_int_equal(more[i].cpu, wanted[i]);
@@ -340,8 +342,8 @@ static void test_its_cpu(void **state)
     tried = &more[2];
     for (unsigned lives = 1; lives <= 2; lives++) {
         assert_true(service_start(tried));
-        assert_int_equal(count_of(SYS_DOMAIN_CREATE, 1, 1ull << 40), lives);
-        assert_int_equal(count_of(SYS_THREAD_CREATE, 4, 40 | 5u << 8), lives); /* its CPU, its row's priority */
+        assert_int_equal(count_of(SYS_DOMAIN_CPU, 1, 700), lives);
+        assert_int_equal(count_of(SYS_THREAD_CREATE, 4, SCHED_PLACE(700, 5)), lives); /* its CPU, its row's priority */
         domain_state = DOMAIN_FAULTED;
         if (lives == 1)
             services_watch();
@@ -351,11 +353,11 @@ static void test_its_cpu(void **state)
     cpuset_set(&root_config.guest[0].cpus, 1); /* its own */
     cpuset_set(&root_config.guest[0].cpus, 3);
     strcpy(root_config.guest[1].name, "batch");
-    cpuset_set(&root_config.guest[1].cpus, 40);
+    cpuset_set(&root_config.guest[1].cpus, 700);
     said[0] = 0;
     services_log_sharing();
     assert_string_equal(said, "guest web shares CPU 3 with services, which come first there: tried, tried"
-                              "guest batch shares CPU 40 with services, which come first there: tried");
+                              "guest batch shares CPU 700 with services, which come first there: tried");
     cpuset_set(&root_config.guest[1].cpus, 0);
     services_log_sharing();
     assert_non_null(strstr(said, "guest batch shares CPU 0 with services, which come first there: root, tried"));

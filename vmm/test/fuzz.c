@@ -161,7 +161,7 @@ static uint64_t argument(struct hostile *h, enum argument_kind kind, uint32_t of
     case ARGUMENT_OFFSET: return offset(h);
     case ARGUMENT_RIGHTS: return once_in(h, 3) ? any(h) & RIGHTS_ALL : RIGHT_READ | below(h, 4) << 1;
     case ARGUMENT_DEADLINE: return once_in(h, 4) ? 0 : tsc_now() + below(h, h->vm->boot->tsc_khz + 1);
-    case ARGUMENT_PLACE: return below(h, 4) | below(h, SCHED_PRIORITIES) << 8;
+    case ARGUMENT_PLACE: return SCHED_PLACE(below(h, 4), below(h, SCHED_PRIORITIES));
     case ARGUMENT_HARDWARE: return once_in(h, 2) ? below(h, 0x10010) : below(h, 1u << 20) << 12;
     case ARGUMENT_ROW: return below(h, 3) | (once_in(h, 2) ? 0 : below(h, 70) << 8 | below(h, 14) << 16);
     case ARGUMENT_DOORBELL: return once_in(h, 2) ? below(h, 0x10010) : below(h, 4) << 12 | below(h, 18) << 56;
