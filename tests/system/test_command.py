@@ -63,6 +63,7 @@ def test_no_such_file(arguments):
 def test_usage_errors(conf):
     for arguments in (
         ('run', conf, '--cpus', '0'),
+        ('run', conf, '--cpus', '1025'),
         ('run', conf, '--memory', 'much'),
         ('run', conf, '--on', 'vax'),
         ('fly', conf),

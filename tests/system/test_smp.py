@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests with several CPUs: tests/guests/smp.c on 2, 4 and 64 vCPUs, one of whose CPUs crashes, and Linux that works on
-four, takes CPUs off and on, and panics on one of them."""
+"""Guests with several CPUs: tests/guests/smp.c on 2, 4 and 64 vCPUs, one of whose CPUs crashes, and on a machine of 96
+CPUs; Linux that works on four, takes CPUs off and on, and panics on one of them."""
 import hashlib
 import re
 
@@ -68,12 +68,37 @@ def test_end(box):
 
 @pytest.mark.qemu
 def test_sixty_four():
-    """As many as Mullion can: every physical CPU, one vCPU each."""
+    """As many vCPUs as a guest can have: every physical CPU, one vCPU each."""
     with Box(
         guest('all', 'smp.elf', 'cpus = 0-63', cmdline='quick', debug_exit='0xf4'), cpus=64, memory=512 << 20
     ) as box:
         box.wait('guest all: its monitor starts, 64 vCPUs', 60)
         passes(box, 'all', 64, 120, 25)
+        box.settle()
+        box.type('poweroff\r')
+        assert box.ends() == 'off'
+
+
+@pytest.mark.qemu
+def test_more_cpus_than_a_word_has_bits():
+    """Guests on physical CPUs whose numbers differ by 64: each runs on its own; they end and start apart."""
+    conf = (
+        '[host]\nconsole = serial\n\n'
+        + guest('far', 'smp.elf', 'cpus = 1,63-65,95', cmdline='quick', debug_exit='0xf4')
+        + guest('low', 'tiny.elf', 'cpus = 30')
+        + guest('high', 'tiny.elf', 'cpus = 94')
+    )
+    with Box(conf, cpus=96, memory=512 << 20) as box:
+        box.wait('guest far: its monitor starts, 5 vCPUs', 60)
+        passes(box, 'far', 5, 120, 25)
+        for name in ('low', 'high'):
+            box.in_guest(name, f'I am {name}', rf'you typed: I am {name}')
+        box.shell('stop low now', 'is stopped')
+        box.wait_state('low', 'off')
+        box.in_guest('high', 'still here', r'you typed: still here')
+        box.shell('start low', 'starts')
+        box.in_guest('low', 'again', r'you typed: again')
+        box.shell('audit', r'audit: passed', 60)
         box.settle()
         box.type('poweroff\r')
         assert box.ends() == 'off'

@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 from . import machines
-from .conf import Conf, UsageError, parse_size
+from .conf import CPUS_MAX, Conf, UsageError, parse_size
 from .emulator import Machine
 from .image import make_image
 from .terminal import converse
@@ -98,8 +98,8 @@ def parser():
 def load(arguments):
     """Conf, CPUs, bytes of RAM, mistakes."""
     conf = Conf(arguments.conf, arguments.modules + [os.path.join(arguments.build, 'guests')])
-    if arguments.cpus is not None and not 1 <= arguments.cpus <= 64:
-        raise UsageError('--cpus: 1 to 64 are allowed')
+    if arguments.cpus is not None and not 1 <= arguments.cpus <= CPUS_MAX:
+        raise UsageError(f'--cpus: 1 to {CPUS_MAX} are allowed')
     cpus = arguments.cpus or conf.cpus
     memory = parse_size(arguments.memory) if arguments.memory else conf.wanted_memory()
     if memory < 32 << 20:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 
+CPUS_MAX = 1024  # MAX_CPUS of include/mullion/abi.h
 UNITS = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30}
 
 
@@ -48,10 +49,10 @@ class Conf:
                 self._module(number, item, where)
         elif key == 'cpus':
             numbers = [int(n) for n in re.findall(r'\d{1,4}', value)]
-            self.cpus = max([self.cpus] + [n + 1 for n in numbers if n < 64])
+            self.cpus = max([self.cpus] + [n + 1 for n in numbers if n < CPUS_MAX])
         elif key == 'share':
             m = re.search(r'cpu\s*(\d{1,4})', value, re.I)
-            if m and int(m.group(1)) < 64:
+            if m and int(m.group(1)) < CPUS_MAX:
                 self.cpus = max(self.cpus, int(m.group(1)) + 1)
         elif key == 'memory':
             try:
@@ -85,10 +86,11 @@ class Conf:
 
     def wanted_memory(self):
         """Bytes of RAM for a machine that runs all of it: the guests, what they share, their modules, and 96 MiB, in
-        whole 64 MiB."""
+        whole 64 MiB. Of that the kernel's pool takes 256 KiB for each CPU; more CPUs than 64 get it on top."""
         files = sum(os.path.getsize(f) for f in self.modules.values())
         shared = sum(min(size, 1 << 30) for size in self.regions.values())
-        return (self.memory + shared + files + (96 << 20) + (64 << 20) - 1) & ~((64 << 20) - 1)
+        pool = max(0, self.cpus - 64) * (256 << 10)
+        return (self.memory + shared + files + pool + (96 << 20) + (64 << 20) - 1) & ~((64 << 20) - 1)
 
     def mistakes(self, build, cpus, memory):
         """Every mistake as FILE:LINE: text, [] if there is none. What is hardly meant, but no mistake: self.notes."""

@@ -61,7 +61,7 @@ ROWS = (
         'max',
         'AMD-V',
         '12',
-        'The fastest. UEFI, 64 CPUs, a screen, RAM that a test can read.',
+        'The fastest. UEFI, up to 255 CPUs, a screen, RAM that a test can read.',
         'No x2APIC, next-RIP, decode assists, AVIC or PCID. Its clock counts instructions with one CPU only.',
     ),
     Row(
