@@ -35,9 +35,10 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/te
 # A test's line `// sanitizer: thread` chooses that one.
 UNIT_SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_SANITIZER_thread := -fsanitize=thread
+UNIT_SANITIZER_accesses := -fsanitize=thread
 UNIT_FLAGS := -std=c17 -g -O1 -Wall -Wextra -Werror -DUNIT_TEST -I. -Iinclude -Itests/unit -I$(BUILD)/gen
 
-.PHONY: all kernel unit tcb check format layout run test image clean setup setup-test default-guests
+.PHONY: all kernel unit model tcb check format layout run test image clean setup setup-test default-guests
 .DELETE_ON_ERROR:
 # `make V=1` shows every command.
 ifndef V
@@ -164,6 +165,9 @@ endif
 
 unit: $(UNIT_TESTS) ## run the unit tests, with sanitizers
 	@failed=0; for t in $(UNIT_TESTS); do $$t || failed=1; done; exit $$failed
+
+model: setup-test ## check the models of signal, wait, destroy and kick: all that can come between, and that mistakes are found
+	@tests/model/run.py $(BUILD)
 
 tcb: $(CALL_LIST) ## count what runs in ring 0
 	@GENERATED=$(BUILD)/gen /usr/bin/python3 tools/tcb.py $(RING0)

@@ -152,6 +152,7 @@ def main():
         results.append(step('both compilers', ['make', '-s', 'check', f'BUILD={build}', 'CHECKS=gcc clang']))
     elif not options:
         results.append(step('make tcb', ['make', '-s', 'tcb']))
+        results.append(step('make model', ['make', '-s', 'model', f'BUILD={build}']))
         results.append(step('make check', ['make', '-s', 'check', f'BUILD={build}']))
     if not options:
         results.append(unit_tests(build))

@@ -6,8 +6,8 @@
 
 A test's `// sources:` line names the files that it is linked with; a word @NAME stands for the files that
 tests/unit/groups.txt lists under that name. `// libs:` holds more flags; `// sanitizer: thread` looks for data races
-instead of what the others look for. A source that several tests share is compiled
-once for each set of compile flags, not once for each test."""
+instead of what the others look for, `accesses` reports each access to the test (tests/unit/tsan_calls.h). A source
+that several tests share is compiled once for each set of compile flags, not once for each test."""
 import glob
 import hashlib
 import os
@@ -60,11 +60,10 @@ def main():
         compile_flags, link_flags = split_flags(words(text, 'libs'))
         sanitizer = f'$({"_".join(["UNIT_SANITIZER", *words(text, "sanitizer")])})'
         compile_flags.append(sanitizer)
-        key = (
-            hashlib.sha256(' '.join(compile_flags).encode()).hexdigest()[:8]
-            if len(compile_flags) > 1 or 'thread' in sanitizer
-            else 'plain'
-        )
+        link_sanitizer = '' if 'accesses' in sanitizer else sanitizer
+        key = 'plain'
+        if compile_flags != ['$(UNIT_SANITIZER)']:
+            key = hashlib.sha256(' '.join(compile_flags).encode()).hexdigest()[:8]
         mine = []
         for source in dict.fromkeys(sources):
             target = f'{build}/unit/obj/{key}/{source[:-2]}.o'
@@ -73,7 +72,7 @@ def main():
         name = os.path.basename(path)[:-2]
         rules.append(
             f'{build}/unit/{name}: {" ".join(mine)}\n'
-            f'\t$(HOSTCC) $(UNIT_FLAGS) {sanitizer} -o $@ $^ {" ".join(link_flags)} -lcmocka'
+            f'\t$(HOSTCC) $(UNIT_FLAGS) {link_sanitizer} -o $@ $^ {" ".join(link_flags)} -lcmocka'
         )
     for target, (source, flags) in objects.items():
         rules.append(

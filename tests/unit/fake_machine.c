@@ -199,7 +199,7 @@ enum error ioapic_route(uint64_t gsi, uint8_t vector, uint32_t apic_id, bool lev
     lock(&lines_lock);
     bool used = lines[gsi].vector;
     if (!used)
-        lines[gsi] = (struct fake_line){vector, apic_id, level, low, true};
+        lines[gsi] = (struct fake_line){vector, apic_id, level, low, true, false};
     unlock(&lines_lock);
     return used ? E_OVERLAP : OK;
 }
@@ -208,6 +208,7 @@ void ioapic_mask(uint64_t gsi, bool masked)
     lock(&lines_lock);
     assert_true(gsi < MACHINE_LINES && lines[gsi].vector);
     lines[gsi].masked = masked;
+    lines[gsi].in_section = this_cpu()->section % 2;
     unlock(&lines_lock);
 }
 void ioapic_free(uint64_t gsi)

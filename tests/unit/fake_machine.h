@@ -46,6 +46,7 @@ extern struct fake_line {
     uint8_t vector;
     uint32_t apic_id;
     bool level, low, masked;
+    bool in_section; /* was the CPU that masked or unmasked it last in a section? */
 } lines[MACHINE_LINES];
 bool can_use_port(unsigned cpu, uint16_t port); /* ring 3, now */
 

@@ -198,9 +198,13 @@ static void test_an_interrupt_signals(void **state)
     assert_int_equal(call3(T, SYS_IRQ_BIND, IRQ_SLOT, IRQ_SLOT, 1).error, E_TYPE);
     assert_true(wait_for(a, ~0ull, NEVER).blocked);
     run_cpu(0);
+    assert_false(lines[4].in_section);
     irq_arrived(((struct irq *)object_at(T, IRQ_SLOT))->vector);
+    assert_true(lines[4].masked && lines[4].in_section);
     is_back(a, OK, 0x80);
+    lines[4].in_section = false;
     assert_int_equal(call1(T, SYS_IRQ_ACK, IRQ_SLOT).error, OK);
+    assert_true(!lines[4].masked && lines[4].in_section);
 }
 
 /* The log's bell is an interrupt that no hardware raises: CPU 0 does, when it finds that a line was written. */
