@@ -142,8 +142,11 @@ noreturn void sysret_from_run(const struct frame *frame)
     user_resume(frame);
 }
 
+bool posted_in_section;
 void cpu_post(struct cpu *c, uint32_t work)
 {
+    if (!cpus_at_once)
+        posted_in_section = this_cpu()->section % 2;
     __atomic_fetch_or(&c->work, work, __ATOMIC_SEQ_CST);
 }
 unsigned ipis;

@@ -34,6 +34,7 @@ extern struct thread *root_thread; /* on CPU 0 */
 extern uint64_t now;               /* the TSC */
 extern uint8_t *ram;               /* its bytes */
 extern unsigned ipis;              /* interrupts without work, to tell a vCPU in its guest, so far; atomic */
+extern bool posted_in_section;     /* was the CPU that left work for one last in a section? */
 extern unsigned barriers;          /* those that clear buffers, so far */
 extern unsigned predictor_barriers;
 extern bool cpus_at_once;        /* each CPU is a thread of the host: what one must not see now, another may */

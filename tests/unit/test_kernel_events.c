@@ -636,6 +636,29 @@ static void test_a_doorbell_of_its_own(void **state)
     assert_int_equal(ipis, before);
 }
 
+/* What reaches a thread without the kernel's lock does so in a section. */
+static void test_wake_ups_come_from_sections(void **state)
+{
+    (void)state;
+    with_vcpu();
+    assert_int_equal(call(a, SYS_FASTPATH_DOORBELL, space, FASTPATH_DOORBELL_PORT, 0xc050, 2, 5, 0x10).error, OK);
+    assert_true(wait_for(b, 0x10, NEVER).blocked);
+    posted_in_section = false;
+    assert_true(settled(PORT(0xc050, 2)));
+    assert_true(posted_in_section);
+    is_back(b, OK, 0x10);
+    assert_true(wait_for(b, 1, NEVER).blocked);
+    posted_in_section = false;
+    assert_int_equal(call2(a, SYS_EVENT_SIGNAL, 5, 1).error, OK);
+    assert_true(posted_in_section);
+    is_back(b, OK, 1);
+    v->state->activity = ACTIVITY_HALT;
+    assert_true(call0(a, SYS_VCPU_RUN).blocked);
+    posted_in_section = false;
+    assert_int_equal(call1(b, SYS_VCPU_KICK, vcpu_handle).error, OK);
+    assert_true(posted_in_section);
+}
+
 #define STORE(address, bytes) \
     ((struct vcpu_exit){.reason = EXIT_MEMORY, .insn_len = (bytes), .memory = {.gpa = (address), .write = 1}})
 #define FASTPATH_STORE(address, bytes, rip, bits)                                                                     \
@@ -955,6 +978,7 @@ int main(void)
         ON_A_MACHINE(test_doorbells),
         ON_A_MACHINE(test_rows_of_doorbells),
         ON_A_MACHINE(test_a_doorbell_of_its_own),
+        ON_A_MACHINE(test_wake_ups_come_from_sections),
         ON_A_MACHINE(test_store_doorbells),
         ON_A_MACHINE(test_barriers_stand_between_domains),
         ON_A_MACHINE(test_which_barriers_are_owed),

@@ -101,7 +101,7 @@ static int start(void **state)
 {
     assert_true((uintptr_t)machine_start < (uintptr_t)kernel_lock && (uintptr_t)start < (uintptr_t)kernel_lock);
     assert_int_equal(machine_start(state), 0);
-    uint64_t domain = made(call4(T, SYS_DOMAIN_CREATE, 200, 6, 0, 0));
+    uint64_t domain = domain_on(T, 200, 1, 2, 0, 0);
     target_event = made(call0(T, SYS_EVENT_CREATE));
     event = object_at(T, target_event);
     own = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 1 | 3 << 8, 0)));
