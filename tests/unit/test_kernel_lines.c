@@ -104,8 +104,8 @@ static int start(void **state)
     uint64_t domain = domain_on(T, 200, 1, 2, 0, 0);
     target_event = made(call0(T, SYS_EVENT_CREATE));
     event = object_at(T, target_event);
-    own = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 1 | 3 << 8, 0)));
-    target = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, 2 | 3 << 8, 0)));
+    own = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, SCHED_PLACE(1, 3), 0)));
+    target = object_at(T, made(call(T, SYS_THREAD_CREATE, domain, 0x400000, 0, 0, SCHED_PLACE(2, 3), 0)));
     own_event = made(call4(T, SYS_HANDLE_GRANT, domain, target_event, RIGHTS_ALL, 5));
     irq_handle = made(call(T, SYS_HARDWARE, ROOT_SLOT_HARDWARE, HARDWARE_MESSAGE, 0, 1, 0, 0));
     irq = object_at(T, irq_handle);
