@@ -69,6 +69,7 @@ GOALS = {'cpuid': (120, 120), 'pio_monitor': (450, 450), 'mmio_monitor': (900, 9
 
 OPS = '''[guest swa]
 share = 10% of cpu 0, every 2ms
+borrow = yes
 memory = 16M
 kernel = bench.elf
 cmdline = mode=switch
@@ -76,6 +77,7 @@ bench-device = yes
 
 [guest swb]
 share = 10% of cpu 0, every 2ms
+borrow = yes
 memory = 16M
 kernel = bench.elf
 cmdline = mode=switch
