@@ -7,13 +7,10 @@
 enum { DATA = 0, INTERRUPTS = 1, FIFO = 2, LINE_CONTROL = 3, MODEM_CONTROL = 4, LINE_STATUS = 5, SCRATCH = 7 };
 #define PATIENCE 100000u /* polls per byte: a dead port must not hang the machine */
 
-static uint16_t port;
+uint16_t serial_port;
 
 void serial_init(uint16_t where)
 {
-    port = 0;
-    if (where == 0)
-        return;
     out8(where + SCRATCH, 0x5a);
     if (in8(where + SCRATCH) != 0x5a)
         return;
@@ -24,19 +21,14 @@ void serial_init(uint16_t where)
     out8(where + LINE_CONTROL, 3);
     out8(where + FIFO, 7);
     out8(where + MODEM_CONTROL, 3);
-    port = where;
-}
-
-uint16_t serial_port(void)
-{
-    return port;
+    serial_port = where;
 }
 
 void serial_write(char c)
 {
-    if (port == 0)
+    if (serial_port == 0)
         return;
-    for (unsigned i = 0; i < PATIENCE && !(in8(port + LINE_STATUS) & 0x20); i++)
+    for (unsigned i = 0; i < PATIENCE && !(in8(serial_port + LINE_STATUS) & 0x20); i++)
         cpu_pause();
-    out8(port + DATA, (uint8_t)c);
+    out8(serial_port + DATA, (uint8_t)c);
 }

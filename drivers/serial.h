@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
-/* 115200 8N1. `port` 0: none. A port with no UART behind it is found out and not used. */
+/* 115200 8N1. Once at most. A port with no UART behind it is found out and not used. */
 void serial_init(uint16_t port);
-uint16_t serial_port(void); /* 0: none */
+extern uint16_t serial_port; /* the one in use; 0: none */
 void serial_write(char c);
 
 #endif

@@ -45,9 +45,7 @@ size_t kvformat(char *out, size_t size, const char *format, va_list arguments)
         const char *start = p++;
         bool wide = *p == 'l';
         p += wide;
-        if (*p == 'c' && start + 1 == p) {
-            put(&s, (char)va_arg(arguments, int));
-        } else if (*p == 's' && start + 1 == p) {
+        if (*p == 's' && start + 1 == p) {
             put_text(&s, va_arg(arguments, const char *));
         } else if (*p == 'u' || *p == 'x') {
             put_number(&s, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), *p == 'u' ? 10 : 16);

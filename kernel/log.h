@@ -11,7 +11,7 @@
 
 enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* %s %c %u %x, and `l` before the last two. No others. `klog` adds the newline. */
+/* %s %u %x, and `l` before the last two. No others. `klog` adds the newline. */
 void klog(enum log_level level, const char *format, ...) print_like(2, 3);
 /* Cuts what does not fit, and always terminates: size > 0. The length of the text in `out`. */
 size_t kformat(char *out, size_t size, const char *format, ...) print_like(3, 4);

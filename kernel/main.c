@@ -47,7 +47,8 @@ static void options_early(void)
 {
     static const char *const levels[] = {"log=error", "log=warn", "log=info", "log=debug"}; /* by enum log_level */
     uint16_t port = option(root_boot.cmdline, "serial=0x2f8") ? SECOND_SERIAL : FIRST_SERIAL;
-    serial_init(option(root_boot.cmdline, "serial=none") ? 0 : port);
+    if (!option(root_boot.cmdline, "serial=none"))
+        serial_init(port);
     vmx_without_apicv = option(root_boot.cmdline, "apicv=off");
     for (unsigned i = 0; i < ARRAY_SIZE(levels); i++)
         if (option(root_boot.cmdline, levels[i]))
@@ -110,8 +111,9 @@ static void plan_memory(void)
     trampoline_page = find_low_page(free, n);
     e = e == OK ? ranges_remove(free, &n, FREE_MAX, image) : e;
     kassert(e == OK);
-    hostmap_init(free, n, root_boot.ram_total, acpi.cpu_count, &pool); /* a pool is too large for low memory */
-    screen_keep(); /* at once: the next line of the log goes there */
+    hostmap_init(free, n, root_boot.ram_total, acpi.cpu_count ? acpi.cpu_count : 1,
+                 &pool); /* a pool is too large for low memory */
+    screen_keep();       /* at once: the next line of the log goes there */
 
     e = ranges_remove(facts.ram, &facts.ram_count, BOOT_RAM_MAX, low);
     e = e == OK ? ranges_remove(facts.ram, &facts.ram_count, BOOT_RAM_MAX, image) : e;
@@ -169,7 +171,7 @@ static void choose_backend(void)
 static noreturn void boot_continue(void)
 {
     cpu_init();
-    apic_setup(hpa(acpi.apic_base));
+    apic_setup();
     apic_init();
     this_cpu()->apic_id = apic_id();
     smp_online();
@@ -206,11 +208,9 @@ void boot_main(uint32_t magic, uint64_t info)
         klog(LOG_WARN, "left out: %u pieces of memory and %u modules beyond what Mullion keeps", facts.ranges_left_out,
              facts.modules_left_out);
     acpi_read(facts.rsdp, &acpi);
-    if (acpi.cpu_count == 0)
-        acpi.cpu_count = 1;
     plan_memory();
     traps_init();
-    if (cpu_area_create(0, 0) != OK)
+    if (cpu_area_create(0) != OK)
         panic("no kernel memory for the boot CPU");
     cpu_count = 1;
     __asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1"

@@ -6,6 +6,7 @@
  */
 #include "kernel/root.h"
 
+#include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/time.h"
 #include "drivers/serial.h"
@@ -36,6 +37,13 @@ static void grant(struct domain *root, struct object *o, uint32_t rights, uint32
     uint32_t got = slot;
     if (handle_put(root, o, rights, &got) != OK)
         panic("no room for root's handle %u", slot);
+}
+
+/* The kernel keeps a reference of its own. */
+static void grant_lasting(struct domain *root, struct object *o, uint32_t slot)
+{
+    object_get(o);
+    grant(root, o, RIGHTS_ALL, slot);
 }
 
 static struct memory *object_over(struct domain *root, uint64_t base, uint64_t size, uint32_t tag, bool is_ram)
@@ -83,25 +91,22 @@ static uint64_t load_root(struct domain *root)
 
 static void fill_root_boot(const struct acpi_facts *acpi)
 {
-    struct root_boot *b = &root_boot;
-    b->magic = ROOT_BOOT_MAGIC;
-    b->abi_version = MULLION_ABI_VERSION;
-    b->cpu_count = cpu_count;
-    b->tsc_khz = tsc_khz;
-    copy_string(b->backend, sizeof b->backend, backend ? backend->name : "");
-    b->serial_port = serial_port();
-    b->acpi_list = acpi->list;
+    root_boot.magic = ROOT_BOOT_MAGIC;
+    root_boot.abi_version = MULLION_ABI_VERSION;
+    root_boot.cpu_count = cpu_count;
+    root_boot.tsc_khz = tsc_khz;
+    copy_string(root_boot.backend, sizeof root_boot.backend, backend ? backend->name : "");
+    root_boot.serial_port = serial_port;
+    root_boot.acpi_list = acpi->list;
 }
 
 static void grant_fixed(struct domain *root, struct boot_range pool)
 {
-    object_get(&hardware_object);
-    grant(root, &hardware_object, RIGHTS_ALL, ROOT_SLOT_HARDWARE);
-    object_get(&log_object);
-    grant(root, &log_object, RIGHTS_ALL, ROOT_SLOT_LOG);
+    grant_lasting(root, &root->object, ROOT_SLOT_SELF);
+    grant_lasting(root, &hardware_object, ROOT_SLOT_HARDWARE);
+    grant_lasting(root, &log_object, ROOT_SLOT_LOG);
     object_init(&log_bell.object, OBJ_IRQ);
-    object_get(&log_bell.object);
-    grant(root, &log_bell.object, RIGHTS_ALL, ROOT_SLOT_LOG_BELL);
+    grant_lasting(root, &log_bell.object, ROOT_SLOT_LOG_BELL);
     grant_permanent(root, image_hpa(&klog_ring).v, page_up(sizeof klog_ring), TAG_LOG, 0, ROOT_SLOT_LOG_RING);
     grant_permanent(root, pool.base, pool.size, TAG_KERNEL, 0, ROOT_SLOT_POOL);
     grant_permanent(root, image_hpa(shown_start).v, (uint64_t)(shown_end - shown_start), TAG_KERNEL, 0,
@@ -113,7 +118,7 @@ static void keep_memory(const struct acpi_facts *acpi)
 {
     for (unsigned i = 0; i < acpi->ioapic_count; i++)
         hardware_keep(page_down(acpi->ioapic[i].base), PAGE_SIZE);
-    hardware_keep(page_down(acpi->apic_base), PAGE_SIZE);
+    hardware_keep(apic_base().v, PAGE_SIZE);
     hardware_keep(MSI_WINDOW, MSI_WINDOW_BYTES);
     hardware_keep(HPET, PAGE_SIZE);
 }
@@ -128,8 +133,6 @@ void root_create(const struct boot_facts *boot, const struct acpi_facts *acpi, s
     root->owner = TAG_ROOT;
     for (unsigned i = 0; i < cpu_count; i++)
         cpuset_set(&root->cpus, i);
-    object_get(&root->object);
-    grant(root, &root->object, RIGHTS_ALL, ROOT_SLOT_SELF);
     grant_fixed(root, pool);
     keep_memory(acpi);
 

@@ -31,19 +31,15 @@ static const uint8_t *table(uint64_t at, uint32_t *size)
     const uint8_t *p = physical(at);
     *size = (uint32_t)read_le(p + 4, 4);
     if (*size < 36 || *size > TABLE_MAX || *size > REACH - at || !sums_to_zero(p, *size)) {
-        klog(LOG_WARN, "ACPI table %c%c%c%c at 0x%lx is damaged; ignored", p[0], p[1], p[2], p[3], at);
+        klog(LOG_WARN, "the ACPI table at 0x%lx is damaged; ignored", at);
         return NULL;
     }
     return p;
 }
 
-static uint64_t find_rsdp(void)
+static uint64_t find_rsdp(uint64_t from, uint64_t to)
 {
-    for (uint64_t at = 0xe0000; at < 0x100000; at += 16)
-        if (!memcmp(physical(at), "RSD PTR ", 8) && sums_to_zero(physical(at), 20))
-            return at;
-    uint64_t ebda = read_le(physical(0x40e), 2) << 4;
-    for (uint64_t at = ebda; ebda >= 0x400 && at < ebda + 1024 && at < 0xa0000; at += 16)
+    for (uint64_t at = from; at < to; at += 16)
         if (!memcmp(physical(at), "RSD PTR ", 8) && sums_to_zero(physical(at), 20))
             return at;
     return 0;
@@ -56,18 +52,12 @@ static void add_cpu(struct acpi_facts *f, uint64_t id, uint64_t flags)
     for (uint32_t i = 0; i < f->cpu_count; i++)
         if (f->cpu_apic_id[i] == (uint32_t)id)
             return; /* named twice, as some firmware does: it must not be started twice */
-    if (f->cpu_count == MAX_CPUS)
-        f->cpus_left_out++;
-    else
+    if (f->cpu_count < MAX_CPUS)
         f->cpu_apic_id[f->cpu_count++] = (uint32_t)id;
 }
 
 static void read_madt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
 {
-    if (size < 44)
-        return;
-    f->apic_base = read_le(p + 36, 4);
-    f->cpu_count = 0;
     for (uint32_t at = 44; at + 2 <= size && p[at + 1] >= 2 && at + p[at + 1] <= size; at += p[at + 1]) {
         const uint8_t *e = p + at;
         if (e[0] == 0 && e[1] >= 8) {
@@ -77,8 +67,6 @@ static void read_madt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
         } else if (e[0] == 1 && e[1] >= 12 && f->ioapic_count < ARRAY_SIZE(f->ioapic)) {
             f->ioapic[f->ioapic_count].base = read_le(e + 4, 4);
             f->ioapic[f->ioapic_count++].first_gsi = (uint32_t)read_le(e + 8, 4);
-        } else if (e[0] == 5 && e[1] >= 12) {
-            f->apic_base = read_le(e + 4, 8);
         }
     }
 }
@@ -86,9 +74,11 @@ static void read_madt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
 void acpi_read(uint64_t rsdp, struct acpi_facts *f)
 {
     memset(f, 0, sizeof *f);
-    f->apic_base = 0xfee00000;
     if (rsdp == 0)
-        rsdp = find_rsdp();
+        rsdp = find_rsdp(0xe0000, 0x100000);
+    uint64_t ebda = rsdp ? 0 : read_le(physical(0x40e), 2) << 4; /* the BIOS keeps a segment there */
+    if (rsdp == 0 && ebda >= 0x400)
+        rsdp = find_rsdp(ebda, min_u64(ebda + 1024, 0xa0000));
     if (rsdp == 0 || rsdp > REACH - 36) {
         klog(LOG_WARN, "no ACPI tables found: only the boot CPU is used, and power off is not possible");
         return;

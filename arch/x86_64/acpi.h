@@ -9,17 +9,17 @@
 #include "mullion/abi.h"
 #include "mullion/types.h"
 
+#define IOAPICS_MAX 8 /* further ones are not used */
+
 struct acpi_facts {
-    uint64_t apic_base;
     bool by_bochs;      /* the tables are signed "BOCHS ": Bochs' firmware or QEMU's */
-    uint32_t cpu_count; /* at least 1: the boot CPU, should the table be missing */
+    uint32_t cpu_count; /* 0: there is no table of them, and the boot CPU is alone */
     uint32_t cpu_apic_id[MAX_CPUS];
-    uint32_t cpus_left_out; /* beyond MAX_CPUS */
     uint32_t ioapic_count;
     struct {
         uint64_t base;
         uint32_t first_gsi;
-    } ioapic[8];
+    } ioapic[IOAPICS_MAX];
     uint16_t pm_port; /* of the PM timer; 0: none in the ports */
     uint64_t list;    /* physical address of the RSDT or XSDT; 0: there are no tables */
 };

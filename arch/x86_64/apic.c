@@ -64,13 +64,18 @@ static void write_icr(uint32_t destination, uint32_t low)
     registers[REG_ICR * 4] = low;
 }
 
-void apic_setup(hpa_t base)
+hpa_t apic_base(void)
+{
+    return hpa(page_down(rdmsr(MSR_APIC_BASE)));
+}
+
+void apic_setup(void)
 {
     struct cpuid_regs one = cpuid(1, 0);
     x2apic = one.ecx & 1u << 21;
     apic_has_deadline = one.ecx & 1u << 24;
     if (!x2apic)
-        registers = hostmap_device(base, PAGE_SIZE);
+        registers = hostmap_device(apic_base(), PAGE_SIZE);
     /* Both 8259s: moved off the exception vectors, then masked. */
     out8(0x20, 0x11);
     out8(0xa0, 0x11);

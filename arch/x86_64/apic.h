@@ -7,8 +7,10 @@
 
 #include "mullion/types.h"
 
-/* Finds the mode and maps the registers (`base` from ACPI); boot CPU, once. Also masks both 8259s. */
-void apic_setup(hpa_t base);
+/* Finds the mode and maps the registers; boot CPU, once. Also masks both 8259s. */
+void apic_setup(void);
+/* Where the calling CPU says that its registers are. */
+hpa_t apic_base(void);
 /* On each CPU: enables it, spurious vector, timer entry masked. */
 void apic_init(void);
 uint32_t apic_id(void);

@@ -34,7 +34,7 @@ static struct tss *tss_of(struct cpu *c)
 #define GDT_BYTES (SEL_TSS + 16u)
 #define ALL_FLAGS 0x257fd5u
 
-enum error cpu_area_create(unsigned number, uint32_t apic_id)
+enum error cpu_area_create(unsigned number)
 {
     uint64_t va = CPU_AREAS_VA + number * CPU_AREA_SIZE;
     for (uint64_t at = 0; at < CPU_AREA_SIZE; at += PAGE_SIZE) {
@@ -50,13 +50,11 @@ enum error cpu_area_create(unsigned number, uint32_t apic_id)
         return e;
     struct cpu *c = cpu_by_number(number);
     c->number = number;
-    c->apic_id = apic_id;
     c->timer_armed = NEVER;
     c->path = PATH_COUNT;
     c->tsc_aux = ~0ull; /* not known */
 
     struct tss *t = tss_of(c);
-    t->rsp[0] = va + CPU_AREA_SIZE;
     t->ist[0] = va + AREA_STACK_DF;
     t->ist[1] = va + AREA_STACK_NMI;
     t->ist[2] = va + AREA_STACK_MC;

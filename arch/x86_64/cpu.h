@@ -106,8 +106,8 @@ static inline struct cpu *cpu_by_number(unsigned number)
 extern unsigned cpu_count;     /* CPUs online, numbered 0.. */
 extern uint64_t cpu_xcr0_mask; /* XCR0 bits that guests may use; 0: no XSAVE */
 
-/* Allocates and maps the area of CPU `number`. Boot CPU only. */
-enum error cpu_area_create(unsigned number, uint32_t apic_id) must_check;
+/* Allocates and maps the area of CPU `number`; its apic_id is the caller's to set. Boot CPU only. */
+enum error cpu_area_create(unsigned number) must_check;
 static inline uint64_t *cpu_gdt(const struct cpu *c)
 {
     return (uint64_t *)(GDTS_VA + c->number * GDT_STRIDE);

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arch/x86_64/ioapic.h"
 
+#include "arch/x86_64/acpi.h"
 #include "kernel/lock.h"
-#include "kernel/log.h"
 #include "mm/hostmap.h"
-#include "mullion/abi.h"
 
-#define IOAPICS_MAX 8
 #define REG_VERSION 1u
 #define REG_TABLE   0x10u
 #define MASKED      (1u << 16)
@@ -43,10 +41,6 @@ static struct ioapic *find(uint64_t gsi)
 
 void ioapic_add(hpa_t base, uint32_t first_gsi)
 {
-    if (ioapic_count == IOAPICS_MAX) {
-        klog(LOG_WARN, "I/O APIC at 0x%lx ignored: only %u are used", base.v, IOAPICS_MAX);
-        return;
-    }
     struct ioapic *a = &ioapics[ioapic_count++];
     a->registers = hostmap_device(base, PAGE_SIZE);
     a->first = first_gsi;

@@ -10,6 +10,7 @@
 #include "kernel/string.h"
 #include "mm/hostmap.h"
 
+#define SECOND_US 400u /* from the first STARTUP to the second */
 #define ANSWER_MS 500u
 
 struct trampoline_data {
@@ -41,13 +42,10 @@ static bool start_one(struct cpu *c, uint64_t page, struct trampoline_data *data
     data->stack = (uint64_t)c + CPU_AREA_SIZE;
     __atomic_store_n(&c->online, 0u, __ATOMIC_SEQ_CST);
     barrier();
-    for (int attempt = 0; attempt < 2; attempt++) {
-        apic_startup_ipi(c->apic_id, (uint8_t)(page >> 12));
-        for (unsigned us = 0; us < (attempt ? ANSWER_MS * 1000 : 400); us += 100) {
-            if (__atomic_load_n(&c->online, __ATOMIC_SEQ_CST))
-                return true;
-            delay_us(100);
-        }
+    for (unsigned us = 0; us < ANSWER_MS * 1000 && !__atomic_load_n(&c->online, __ATOMIC_SEQ_CST); us += 100) {
+        if (us == 0 || us == SECOND_US)
+            apic_startup_ipi(c->apic_id, (uint8_t)(page >> 12));
+        delay_us(100);
     }
     return __atomic_load_n(&c->online, __ATOMIC_SEQ_CST);
 }
@@ -83,8 +81,7 @@ void smp_start(const struct acpi_facts *facts, uint64_t page, void (*entry)(void
         if (facts->cpu_apic_id[i] == self)
             continue;
         uint32_t id = facts->cpu_apic_id[i];
-        if (cpu_count == MAX_CPUS || !apic_reaches(id) ||
-            (areas == cpu_count && cpu_area_create(cpu_count, id) != OK)) {
+        if (cpu_count == MAX_CPUS || !apic_reaches(id) || (areas == cpu_count && cpu_area_create(cpu_count) != OK)) {
             klog(LOG_WARN, "CPU with APIC id %u left out: %s", id,
                  apic_reaches(id) ? "no kernel memory for it" : "it needs x2APIC");
             continue;

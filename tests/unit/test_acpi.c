@@ -101,8 +101,6 @@ static void test_madt(void **state)
         override(4, 20, 0xf); /* level, low */
         override(200, 7, 0);
         madt_entry(77, 6);
-        uint8_t *base = madt_entry(5, 12);
-        put(base + 4, 0xfeb00000, 8);
         uint64_t tables[] = {table_at_end("APIC", madt, 36 + madt_used)};
         acpi_read(rsdp(wide, tables, 1), &f);
         assert_int_equal(f.cpu_count, 3);
@@ -111,7 +109,6 @@ static void test_madt(void **state)
         assert_int_equal(f.ioapic_count, 2);
         assert_int_equal(f.ioapic[1].base, 0xfec01000);
         assert_int_equal(f.ioapic[1].first_gsi, 24);
-        assert_int_equal(f.apic_base, 0xfeb00000);
         assert_false(f.by_bochs);
     }
 }
@@ -127,7 +124,6 @@ static void test_more_cpus_and_ioapics_than_fit(void **state)
     uint64_t tables[] = {table_at_end("APIC", madt, 36 + madt_used)};
     acpi_read(rsdp(true, tables, 1), &f);
     assert_int_equal(f.cpu_count, MAX_CPUS);
-    assert_int_equal(f.cpus_left_out, 10);
     assert_int_equal(f.ioapic_count, ARRAY_SIZE(f.ioapic));
 }
 
@@ -184,7 +180,6 @@ static void test_damaged_roots(void **state)
         put(at(t) + 4, sizes[i], 4);
         acpi_read(rsdp(true, &t, 1), &f);
         assert_int_equal(f.cpu_count, 0);
-        assert_int_equal(f.apic_base, 0xfee00000); /* what every PC has */
     }
     setup(state);
     uint64_t t = table("APIC", madt, 36 + madt_used), r = rsdp(true, &t, 1);
