@@ -134,8 +134,9 @@ struct backend {
      * arrays of the backend). */
     enum error (*cpu_start)(unsigned cpu) must_check;
 
-    /* Makes / frees v->hw and everything behind it; pays from v->payer's quota. A new vCPU has no state yet: what comes
-     * of an entry before every group but TSC has been put is the monitor's own affair. */
+    /* Makes / frees v->hw and everything behind it; pays from v->payer's quota. On an error vcpu_destroy frees what is
+     * there, if v->hw is not NULL. A new vCPU has no state yet: what comes of an entry before every group but TSC has
+     * been put is the monitor's own affair. */
     enum error (*vcpu_create)(struct vcpu *v) must_check;
     void (*vcpu_destroy)(struct vcpu *v); /* current nowhere */
 

@@ -502,9 +502,3 @@ void vcpu_kick(struct vcpu *v)
     else if (c != this_cpu() && __atomic_load_n(&c->current, __ATOMIC_SEQ_CST) == v->thread)
         apic_ipi(c->apic_id, VECTOR_IPI);
 }
-
-void vcpu_flush_cpu(void)
-{
-    if (backend)
-        backend->flush();
-}

@@ -32,6 +32,10 @@ void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups);
 /* Any CPU, in a section or with the kernel lock. */
 void vcpu_kick(struct vcpu *v);
 /* Drops this CPU's second-level translations. */
-void vcpu_flush_cpu(void);
+static inline void vcpu_flush_cpu(void)
+{
+    if (backend)
+        backend->flush();
+}
 
 #endif

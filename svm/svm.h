@@ -92,8 +92,7 @@ void svm_asid_forget(struct asid_pool *p);
 void svm_inject_gp(struct vmcb *b);
 void svm_skip(struct vmcb *b, uint32_t length); /* behind the instruction, and out of a shadow it stood in */
 
-/* svm_entry.asm: backend.run. It calls the other two, before and after. */
-uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc);
+/* What svm_run does before and after the guest runs; for its unit test. */
 extern const char svm_vmrun[]; /* its VMRUN */
 struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc);
 uint32_t svm_finish(struct vcpu *v, struct svm_vcpu *s);

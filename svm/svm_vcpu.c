@@ -8,6 +8,7 @@
 #include "arch/x86_64/instr.h"
 #include "kernel/domain.h"
 #include "kernel/log.h"
+#include "mm/hostmap.h"
 #include "mullion/regs.h"
 #include "svm/quirks.h"
 #include "svm/svm.h"
@@ -17,11 +18,6 @@ static struct {
     struct asid_pool asids;
 } cpus[MAX_CPUS];
 static struct quota machine = {.limit_bytes = ~0ull}; /* two pages a CPU: the machine's own, no domain pays */
-
-static uint64_t image_hpa(const void *p)
-{
-    return (uint64_t)p - KERNEL_BASE;
-}
 
 static struct lack probe(void)
 {
@@ -86,8 +82,8 @@ static void controls(struct vmcb_control *c, const struct space *space)
      */
     c->intercept_cr = 1u << 8 | 1u << 24;
     c->intercept_dr = INTERCEPT_DR;
-    c->iopm = image_hpa(svm_iopm);
-    c->msrpm = image_hpa(svm_msrpm);
+    c->iopm = image_hpa(svm_iopm).v;
+    c->msrpm = image_hpa(svm_msrpm).v;
     c->interrupt = V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
     c->nested = 1;
     c->nested_cr3 = pool_hpa(space->tables.root).v;
@@ -123,7 +119,6 @@ static enum error vcpu_create(struct vcpu *v)
 static void vcpu_destroy(struct vcpu *v)
 {
     struct svm_vcpu *s = v->hw;
-    v->hw = NULL;
     pool_page_free(&v->payer->quota, s->vmcb);
     pool_free(&v->payer->quota, s, sizeof *s);
 }

@@ -18,8 +18,7 @@ struct vmcb_segment {
 struct vmcb_control { /* table B-1 */
     uint32_t intercept_cr, intercept_dr, intercept_exceptions;
     uint32_t intercept1, intercept2, intercept3;
-    uint8_t reserved_18[0x3c - 0x18];
-    uint16_t pause_threshold, pause_count;
+    uint8_t reserved_18[0x40 - 0x18]; /* and the filter of PAUSE, which is not used */
     uint64_t iopm, msrpm, tsc_offset;
     uint32_t asid;
     uint8_t tlb_control;

@@ -141,17 +141,13 @@ void vmx_watch_dr(struct vcpu *v, bool on);
 void vmx_save_msrs(struct vmx_vcpu *hw);
 void vmx_load_msrs(const struct vmx_vcpu *hw);
 
-/* vmx_run.c, vmx_exit.c, vmx_probe.c, vmx_vcpu.c */
-uint32_t vmx_run(struct vcpu *v, uint64_t deadline);
+/* vmx_exit.c, vmx_probe.c */
 uint32_t vmx_exit(struct vcpu *v, uint32_t reason, uint32_t idt_vectoring);
 /* A port exit, with its qualification. An instruction's own exit comes in no event's delivery (SDM vol. 3, 28.2.4). */
 uint32_t vmx_port(struct vcpu *v, uint64_t qualification);
 uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail);
 struct lack vmx_probe(void) must_check;
 enum error vmx_cpu_start(unsigned cpu) must_check;
-enum error vmx_vcpu_create(struct vcpu *v) must_check;
-void vmx_vcpu_destroy(struct vcpu *v);
-void vmx_flush(void);
 
 /* vmx_entry.asm: enters; true if the CPU refused before the guest's state was touched (VMfail). No C calling
  * convention: see vmx_run.c. */

@@ -19,7 +19,15 @@
 /* #MC is the host's; for #DB and #AC see vmx_exit.c. */
 #define INTERCEPTED_EXCEPTIONS (BIT(1) | BIT(17) | BIT(18))
 
-enum error vmx_vcpu_create(struct vcpu *v)
+static void vcpu_destroy(struct vcpu *v)
+{
+    struct vmx_vcpu *hw = vmx_of(v);
+    struct quota *q = &v->payer->quota;
+    pool_page_free(q, hw->vmcs);
+    pool_free(q, hw, sizeof *hw);
+}
+
+static enum error vcpu_create(struct vcpu *v)
 {
     struct quota *q = &v->payer->quota;
     struct vmx_vcpu *hw = pool_alloc(q, sizeof *hw);
@@ -30,25 +38,14 @@ enum error vmx_vcpu_create(struct vcpu *v)
     hw->dr6 = DR6_RESET;
     hw->vmcs = pool_page(q);
     v->hw = hw;
-    if (!hw->vmcs) {
-        vmx_vcpu_destroy(v);
+    if (!hw->vmcs)
         return E_QUOTA;
-    }
     hw->vmcs_hpa = pool_hpa(hw->vmcs);
     memcpy(hw->vmcs, &vmx.revision, sizeof vmx.revision);
     if (!vmclear(&hw->vmcs_hpa))
         panic("VT-x: VMCLEAR of a new VMCS was refused");
     v->state->apic_offer = vmx.apic ? APIC_BY_CPU : APIC_BY_MONITOR;
     return OK;
-}
-
-void vmx_vcpu_destroy(struct vcpu *v)
-{
-    struct vmx_vcpu *hw = vmx_of(v);
-    struct quota *q = &v->payer->quota;
-    pool_page_free(q, hw->vmcs);
-    v->hw = NULL;
-    pool_free(q, hw, sizeof *hw);
 }
 
 static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
@@ -76,7 +73,6 @@ static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
     vmwriten(CONTROL_CR4_MASK, vmx_cr4_mask());
     vmwrite64(GUEST_EFER, 0); /* goes with CONTROL_ENTRY: see put_cr */
     vmwrite64(GUEST_DEBUGCTL, 0);
-    vmwrite32(GUEST_ACTIVITY, 0);
     vmwrite64(GUEST_LINK_POINTER, ~0ull);
 }
 
@@ -154,7 +150,7 @@ static void retire(struct vcpu *v)
         panic("VT-x: VMCLEAR was refused");
 }
 
-__attribute__((noinline)) void vmx_flush(void)
+static void flush(void)
 {
     invept(INVALIDATE_ALL, 0);
 }
@@ -166,8 +162,8 @@ const struct backend vmx_backend = {
     .msr_bitmap = vmx_msr_page,
     .probe = vmx_probe,
     .cpu_start = vmx_cpu_start,
-    .vcpu_create = vmx_vcpu_create,
-    .vcpu_destroy = vmx_vcpu_destroy,
+    .vcpu_create = vcpu_create,
+    .vcpu_destroy = vcpu_destroy,
     .change = change,
     .retire = retire,
     .put = vmx_put,
@@ -178,5 +174,5 @@ const struct backend vmx_backend = {
     .cr4 = vmx_cr4,
     .dr7 = vmx_dr7,
     .watch_dr = vmx_watch_dr,
-    .flush = vmx_flush,
+    .flush = flush,
 };

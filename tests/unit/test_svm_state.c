@@ -12,7 +12,6 @@
 
 /* The VMCB's layout is the CPU's. */
 #define VMCB_AT(member, offset) _Static_assert(offsetof(struct vmcb, member) == (offset), "APM vol. 2, appendix B")
-VMCB_AT(control.pause_threshold, 0x3c);
 VMCB_AT(control.iopm, 0x40);
 VMCB_AT(control.asid, 0x58);
 VMCB_AT(control.interrupt, 0x60);

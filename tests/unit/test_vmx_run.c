@@ -91,10 +91,6 @@ bool fpu_xcr0_valid(uint64_t x)
 {
     return x & 1 && x < 8;
 }
-void vmx_flush(void)
-{
-    fake_flushes[0]++;
-}
 
 static unsigned dr_loads;
 void vcpu_load_dr(struct vcpu *x)
