@@ -11,7 +11,7 @@ extern enum log_level log_level;
 /* Begins the screen anew with the end of the log. */
 void log_redraw(void);
 void log_append(const char *text, size_t count);
-/* Ring 3 owns the serial port, the screen or both from now on, and shows the ring's text itself. */
-void log_taken(void);
+/* Ring 3 owns the serial port, the screen or both from then on, and shows the ring's text itself. */
+extern bool log_taken;
 
 #endif

@@ -17,13 +17,8 @@ struct klog_ring klog_ring __attribute__((section(".bss.page"), aligned(4096)));
 enum log_level log_level = LOG_INFO;
 
 static struct lock ring_lock;
-static bool taken;
+bool log_taken;
 static uint32_t panicking;
-
-void log_taken(void)
-{
-    taken = true;
-}
 
 static void put(char c)
 {
@@ -46,7 +41,7 @@ void log_append(const char *text, size_t count)
     uint64_t head = klog_ring.head;
     for (size_t i = 0; i < count; i++)
         klog_ring.text[(head + i) % KLOG_TEXT_BYTES] = text[i];
-    if (!taken) {
+    if (!log_taken) {
         for (size_t i = 0; i < count; i++)
             put(text[i]);
         klog_ring.shown = head + count;

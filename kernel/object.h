@@ -15,7 +15,6 @@ struct domain;
 struct object {
     uint8_t type; /* enum object_type */
     bool dead;    /* atomic */
-    uint16_t reserved;
     uint32_t references;
     struct object *next; /* of those that wait for a grace period */
 };

@@ -424,7 +424,7 @@ static struct result sys_log(uint64_t log, uint64_t count, uint64_t w0, uint64_t
     if (e != OK || count > sizeof word)
         return result_of(e != OK ? e : E_ARG);
     if (count == 0)
-        log_taken();
+        log_taken = true;
     for (unsigned i = 0; i < count; i++) {
         char c = (char)(word[i / 8] >> (i % 8 * 8));
         d->log_line[d->log_used++] = c == '\n' || c == '\t' || (c >= 32 && c < 127) ? c : '?';

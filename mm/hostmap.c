@@ -31,17 +31,16 @@ hpa_t image_hpa(const void *p)
     return hpa((uint64_t)p - KERNEL_BASE);
 }
 
-/* From the top down: low memory is dear to firmware and to old devices. */
-static bool choose_pool(const struct boot_range *free, unsigned count, uint64_t size, uint64_t *base)
+/* The pool's base; 0, where no PC has a place for it: none. From the top down: low memory is dear to firmware and to
+ * old devices. */
+static uint64_t choose_pool(const struct boot_range *free, unsigned count, uint64_t size)
 {
     for (unsigned i = count; i-- > 0;) {
         uint64_t end = min_u64(free[i].base + free[i].size, 0x100000000ull) & ~(SIZE_2M - 1);
-        if (end >= size && end - size >= free[i].base) {
-            *base = end - size;
-            return true;
-        }
+        if (end >= size && end - size >= free[i].base)
+            return end - size;
     }
-    return false;
+    return 0;
 }
 
 static void map_kernel(uint64_t va, hpa_t frame, uint64_t size, uint32_t rights)
@@ -69,7 +68,7 @@ void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_to
     if (!(cpuid(0x80000001, 0).edx & 1u << 26)) /* no 1 GiB pages: the bit is reserved there (AMD APM vol. 2, 5.3.4) */
         pt_host.max_leaf_level = pt_npt.max_leaf_level = 2;
     uint64_t base = 0, size = pool_bytes(ram_total, cpus);
-    while (!choose_pool(free, count, size, &base)) {
+    while ((base = choose_pool(free, count, size)) == 0) {
         size -= SIZE_2M;
         if (size < POOL_BYTES_MIN)
             panic("no %u MiB of free memory in one piece below 4 GiB; Mullion needs a machine with at least 64 MiB",

@@ -140,11 +140,6 @@ void pool_free(struct quota *q, void *object, size_t size)
     pool.free_count++;
 }
 
-void *pool_page(struct quota *q)
-{
-    return pool_alloc(q, PAGE_SIZE);
-}
-
 void pool_page_free(struct quota *q, void *page)
 {
     pool_free(q, page, PAGE_SIZE);

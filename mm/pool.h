@@ -19,14 +19,17 @@ struct quota {
 /* The pool is [base, base+size), visible at virt. Both 4 KiB aligned. Called once at boot (unit tests: repeatedly). */
 void pool_init(hpa_t base, uint64_t size, void *virt);
 
-/* A zeroed, 4 KiB aligned page, or NULL when the quota or the pool is used up. */
-void *pool_page(struct quota *q) must_check;
-void pool_page_free(struct quota *q, void *page);
-
 /* A zeroed object of `size` bytes (1..4096; rounded up to a power of two >= 64, aligned to that), or NULL. Free with
  * the same size. */
 void *pool_alloc(struct quota *q, size_t size) must_check;
 void pool_free(struct quota *q, void *object, size_t size);
+
+/* A zeroed, 4 KiB aligned page, or NULL when the quota or the pool is used up. */
+static inline must_check void *pool_page(struct quota *q)
+{
+    return pool_alloc(q, PAGE_SIZE);
+}
+void pool_page_free(struct quota *q, void *page);
 
 /* Between the pool's two views. The argument must lie in the pool; asserted. */
 hpa_t pool_hpa(const void *p);

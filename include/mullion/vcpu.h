@@ -113,7 +113,6 @@ struct vcpu_exit {
             uint8_t in;     /* 1: IN */
             uint8_t string; /* INS/OUTS */
             uint8_t rep;
-            uint8_t reserved[2];
         } port;
         struct {
             uint64_t gpa;
@@ -121,23 +120,19 @@ struct vcpu_exit {
             uint8_t read, write, fetch, gva_valid;
             uint8_t in_walk; /* the access was the CPU's own walk of the guest's page tables */
             uint8_t code64;  /* 64-bit code runs: no segment matters but FS and GS, whose bases are in gpa already */
-            uint8_t reserved[2];
         } memory;
         struct {
             uint32_t index;
-            uint32_t reserved;
         } msr;
         struct {
             uint8_t number; /* 0, 3, 4, 8 */
             uint8_t gpr;    /* GPR_*, valid if insn_len != 0 */
             uint8_t known;  /* 1: number/gpr/value below are valid; 0: decode the instruction */
-            uint8_t reserved[5];
             uint64_t value; /* CR_WRITE: the value the guest wants in the register */
         } cr;
         struct {
             uint8_t cpl;
             uint8_t code64; /* 64-bit code runs */
-            uint8_t reserved[6];
         } hypercall;
         struct {
             uint32_t vector;
@@ -232,7 +227,6 @@ struct vcpu_state {
     uint8_t apic_serving; /* the highest vector in ISR, 0: none */
     uint8_t apic_request; /* GROUP_APIC: the highest vector in IRR, 0: none. GROUP_APIC_REQUEST: the highest of those
                              that are new there */
-    uint8_t reserved[6];
     uint64_t apic_eoi_exit[4]; /* the vectors whose end of service makes EXIT_APIC */
 };
 _Static_assert(sizeof(struct vcpu_state) <= 4096, "the state is one page");

@@ -59,7 +59,6 @@ int machine_stop(void **state);
 void forget_everything(void);
 
 /* The index-th range of RAM that has an owner, by the ledger; false: there are fewer. */
-extern unsigned times_taken; /* ring 3 has taken the serial port or the screen */
 bool owned(uint64_t index, uint64_t *offset, uint64_t *size);
 
 /* What a thread sees of its system call. blocked: it has not come back (yet). */
