@@ -55,12 +55,12 @@ void thread_wake(struct thread *t);
 void thread_block(struct thread *t, enum block why, uint64_t deadline);
 
 /* Ring 0 was entered at `now`, because of `path` (a system call, or enum ring0_path). */
-static inline void path_begin(struct cpu *c, uint32_t path, uint64_t now)
+static inline __attribute__((always_inline)) void path_begin(struct cpu *c, uint32_t path, uint64_t now)
 {
     c->entered = now, c->path = path;
 }
 /* Ring 0 is about to be left: how long was it there? */
-static inline void path_end(struct cpu *c, uint64_t now)
+static inline __attribute__((always_inline)) void path_end(struct cpu *c, uint64_t now)
 {
     uint64_t ticks = now - c->entered;
     if (ticks > c->longest[c->path])
