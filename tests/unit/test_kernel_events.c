@@ -297,6 +297,36 @@ static void with_vcpu(void)
     v = a->vcpu;
 }
 
+/* Likewise an irq, and a vCPU whose thread and domain are gone. */
+static void test_a_section_holds_irqs_and_vcpus(void **state)
+{
+    (void)state;
+    struct cpu *c2 = cpu_by_number(2);
+    struct domain *d = a->domain; /* root's handles of its threads keep it */
+    with_vcpu();
+    uint32_t slot = 0;
+    object_get(&v->object);
+    assert_int_equal(handle_put(root, &v->object, RIGHT_SIGNAL, &slot), OK);
+    assert_int_equal(call_steps(T, SYS_DESTROY, domain, 0), OK);
+    for (int n = 0; n < 5; n++)
+        assert_int_equal(call1(T, SYS_HANDLE_CLOSE, 99).error, E_HANDLE);
+    uint64_t irq = made(call(T, SYS_HARDWARE, ROOT_SLOT_HARDWARE, HARDWARE_MESSAGE, 0, 1, 0, 0));
+    struct domain *const payers[] = {root, d};
+    const uint64_t handles[] = {irq, slot};
+    for (unsigned i = 0; i < ARRAY_SIZE(handles); i++) {
+        uint64_t used = payers[i]->quota.used_bytes;
+        section_open(c2);
+        assert_int_equal(call1(T, SYS_HANDLE_CLOSE, handles[i]).error, OK);
+        for (int n = 0; n < 5; n++)
+            assert_int_equal(call1(T, SYS_HANDLE_CLOSE, handles[i]).error, E_HANDLE);
+        assert_int_equal(payers[i]->quota.used_bytes, used);
+        section_close(c2);
+        for (int n = 0; n < 5; n++)
+            assert_int_equal(call1(T, SYS_HANDLE_CLOSE, handles[i]).error, E_HANDLE);
+        assert_true(payers[i]->quota.used_bytes < used);
+    }
+}
+
 static enum exit_reason run_guest(void)
 {
     struct answer r = call0(a, SYS_VCPU_RUN);
@@ -963,6 +993,7 @@ int main(void)
         ON_A_MACHINE(test_deadlines),
         ON_A_MACHINE(test_events_end_under_their_waiters),
         ON_A_MACHINE(test_a_section_holds_what_has_ended),
+        ON_A_MACHINE(test_a_section_holds_irqs_and_vcpus),
         ON_A_MACHINE(test_a_handle_knows_the_type),
         ON_A_MACHINE(test_an_interrupt_signals),
         ON_A_MACHINE(test_a_line_of_the_log_rings),
