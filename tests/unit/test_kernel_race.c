@@ -329,7 +329,9 @@ static void test_all_at_once(void **state)
     for (int round = 0; round < rounds; round++) {
         unsigned d = (unsigned)(next(&seed) % DOMAINS), e = (unsigned)(next(&seed) % SHARED);
         /* One that has ended keeps its quota while another has a handle to it: then all end. */
+        kernel_lock();
         bool short_of_quota = root->quota.limit_bytes - root->quota.used_bytes < 2 * DOMAIN_PAGES * PAGE_SIZE;
+        kernel_unlock();
         for (unsigned i = 0; i < DOMAINS; i++)
             if (domain[i] && (i == d || short_of_quota)) {
                 destroy(domain[i]);
