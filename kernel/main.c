@@ -189,6 +189,7 @@ static noreturn void boot_continue(void)
         smp_start(&acpi, trampoline_page, cpu_begin);
     else
         klog(LOG_WARN, "no free page below 640 KiB: the other CPUs cannot be started");
+    klog(LOG_INFO, "%u CPUs at %lu.%03lu MHz", cpu_count, tsc_khz / 1000, tsc_khz % 1000);
     root_create(&facts, &acpi, pool);
     cpu_run();
 }

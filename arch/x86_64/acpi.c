@@ -94,7 +94,8 @@ void acpi_read(uint64_t rsdp, struct acpi_facts *f)
         const uint8_t *t = table(read_le(list + at, entry), &n);
         if (t && !memcmp(t, "APIC", 4))
             read_madt(t, n, f);
-        if (t && !memcmp(t, "FACP", 4) && n >= 92 && t[91] == 4) /* PM_TMR_LEN: there is one */
+        if (t && !memcmp(t, "FACP", 4) && n >= 92 && t[91] == 4 &&
+            read_le(t + 76, 4) <= 0xffff) /* PM_TMR_LEN: there is one, at a port that there is */
             f->pm_port = (uint16_t)read_le(t + 76, 4);
     }
 }

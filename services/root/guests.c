@@ -12,6 +12,7 @@
 #include "lib/syscall.h"
 #include "services/root/guest.h"
 #include "services/root/regions.h"
+#include "services/root/service.h"
 #include "tests.h" /* made by the build */
 
 #define WORK_SLICE_US 500 /* of destroying, before others get as long */
@@ -91,6 +92,8 @@ static void start(unsigned n)
                  g->config->name, g->config->cpu_count, g->config->cpu_count == 1 ? "" : "s", g->config->cpu[0],
                  (unsigned long long)(g->config->memory >> 20), g->ram.count, g->ram.count == 1 ? "" : "s",
                  g->restarts ? " (again)" : "");
+        if (g->restarts == 0)
+            services_log_sharing(g->config);
         note(n, GUEST_STARTING, "");
         return;
     }

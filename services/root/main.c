@@ -176,8 +176,6 @@ void thread_main(uint64_t argument)
     }
     root_event = event.value;
     rest_event = rest.value;
-    root_log(LOG_INFO, "%u CPUs at %llu.%03llu MHz", b->cpu_count, (unsigned long long)b->tsc_khz / 1000,
-             (unsigned long long)b->tsc_khz % 1000);
     hardware_init();
     power_init();
     clock_init();
@@ -199,7 +197,6 @@ void thread_main(uint64_t argument)
         pci_init();
     if (test_services_add != NULL)
         test_services_add();
-    services_log_sharing();
     start_services();
     guests_autostart();
     root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",

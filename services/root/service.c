@@ -82,18 +82,15 @@ static void names_on(unsigned cpu, char *out, size_t size)
             used += (size_t)format(out + used, size - used, "%s%s", used != 0 ? ", " : "", s->row->name);
 }
 
-void services_log_sharing(void)
+void services_log_sharing(const struct config_guest *guest)
 {
-    for (unsigned n = 0; n < root_config.guest_count; n++) {
-        const struct cpuset *cpus = &root_config.guest[n].cpus;
-        for (unsigned cpu = cpuset_next(cpus, 0, MAX_CPUS); cpu < MAX_CPUS;
-             cpu = cpuset_next(cpus, cpu + 1, MAX_CPUS)) {
-            char names[160];
-            names_on(cpu, names, sizeof names);
-            if (names[0] != 0)
-                root_log(LOG_INFO, "guest %s shares CPU %u with services, which come first there: %s",
-                         root_config.guest[n].name, cpu, names);
-        }
+    for (unsigned cpu = cpuset_next(&guest->cpus, 0, MAX_CPUS); cpu < MAX_CPUS;
+         cpu = cpuset_next(&guest->cpus, cpu + 1, MAX_CPUS)) {
+        char names[160];
+        names_on(cpu, names, sizeof names);
+        if (names[0] != 0)
+            root_log(LOG_INFO, "guest %s shares CPU %u with services, which come first there: %s", guest->name, cpu,
+                     names);
     }
 }
 

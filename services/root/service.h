@@ -90,8 +90,9 @@ struct service {
 void service_add(struct service *s, const struct service_row *row);
 /* All that were added. */
 struct service *service_first(void);
-/* When all have been added: the log says which guests share a CPU with services or root, and with which. */
-void services_log_sharing(void);
+/* When all have been added: the log says on which CPUs this guest has services or root beside it, and which. Once the
+ * console runs: before, ring 0 would send each line byte by byte, with interrupts off. */
+void services_log_sharing(const struct config_guest *guest);
 
 /* Makes it, if it does not run and has not died too often. True: it runs. */
 bool service_start(struct service *s);

@@ -355,11 +355,12 @@ static void test_its_cpu(void **state)
     strcpy(root_config.guest[1].name, "batch");
     cpuset_set(&root_config.guest[1].cpus, 700);
     said[0] = 0;
-    services_log_sharing();
+    services_log_sharing(&root_config.guest[0]);
+    services_log_sharing(&root_config.guest[1]);
     assert_string_equal(said, "guest web shares CPU 3 with services, which come first there: tried, tried"
                               "guest batch shares CPU 700 with services, which come first there: tried");
     cpuset_set(&root_config.guest[1].cpus, 0);
-    services_log_sharing();
+    services_log_sharing(&root_config.guest[1]);
     assert_non_null(strstr(said, "guest batch shares CPU 0 with services, which come first there: root, tried"));
 }
 
