@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mullion/abi.h"
+
 enum { LOW = 16 << 20 };
 static uint8_t *low;  /* LOW bytes, readable, below 2 GiB; then a page that is not */
 static uint64_t next; /* where the next table goes */
@@ -83,6 +85,24 @@ static uint64_t list_of(bool wide, const uint64_t *tables, unsigned count)
     for (unsigned i = 0; i < count; i++)
         put(list + i * (wide ? 8 : 4), tables[i], wide ? 8 : 4);
     return table(wide ? "XSDT" : "RSDT", list, 36 + count * (wide ? 8 : 4));
+}
+
+/* A MADT's body: the local APIC's address and flags, then entries. */
+static uint8_t madt[64 + 16 * (MAX_CPUS + 10) + 12 * 12];
+static uint32_t madt_used;
+static void madt_start(void)
+{
+    memset(madt, 0, sizeof madt);
+    put(madt, 0xfee00000, 4);
+    madt_used = 8;
+}
+static uint8_t *madt_entry(uint8_t type, uint8_t size)
+{
+    uint8_t *e = madt + madt_used;
+    e[0] = type;
+    e[1] = size;
+    madt_used += size;
+    return e;
 }
 
 #endif

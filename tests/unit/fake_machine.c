@@ -653,6 +653,19 @@ bool owned(uint64_t index, uint64_t *offset, uint64_t *size)
     return true;
 }
 
+void destroy_at_once(uint64_t handle)
+{
+    struct answer r;
+    unsigned steps = 0;
+    while ((r = call1(root_thread, SYS_DESTROY, handle)).error == E_AGAIN) {
+        sched_yield(); /* another CPU must move on before the next step can be made */
+        if (++steps > 2000000)
+            fail_msg("it never ends");
+    }
+    assert_true(r.error == OK || r.error == E_DEAD);
+    assert_int_equal(call1(root_thread, SYS_HANDLE_CLOSE, handle).error, OK);
+}
+
 /* Root destroys and closes whatever it still has; then the pool must be as it was. */
 static bool fixed(uint64_t s)
 {

@@ -84,6 +84,8 @@ struct thread *run_cpu(unsigned number);
 void run_all(void);
 /* Repeats a call of bounded steps, the other CPUs running between; fails the test after too many. */
 enum error call_steps(struct thread *t, enum syscall number, uint64_t a, uint64_t b);
+/* Root destroys a domain or memory and closes its handle, while the other CPUs run by themselves (cpus_at_once). */
+void destroy_at_once(uint64_t handle);
 uint64_t made(struct answer a); /* its value; fails the test if there was an error */
 /* Gives the domain CPUs first to last; makes one that has them. */
 void add_cpus(struct thread *t, uint64_t domain, unsigned first, unsigned last);

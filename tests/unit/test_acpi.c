@@ -40,22 +40,6 @@ static uint64_t rsdp(bool wide, const uint64_t *tables, unsigned count)
     return r;
 }
 
-static uint8_t madt[64 + 16 * (MAX_CPUS + 10) + 12 * 12];
-static uint32_t madt_used;
-static void madt_start(void)
-{
-    memset(madt, 0, sizeof madt);
-    put(madt, 0xfee00000, 4);
-    madt_used = 8;
-}
-static uint8_t *madt_entry(uint8_t type, uint8_t size)
-{
-    uint8_t *e = madt + madt_used;
-    e[0] = type;
-    e[1] = size;
-    madt_used += size;
-    return e;
-}
 static void lapic(uint8_t id, uint32_t flags)
 {
     uint8_t *e = madt_entry(0, 8);
@@ -216,6 +200,28 @@ static void test_noise(void **state)
     }
 }
 
+static void test_the_pm_timer(void **state)
+{
+    static const struct {
+        uint32_t port, size;
+        uint8_t length;
+        uint16_t found;
+    } rows[] = {
+        {0x608, 276, 4, 0x608},  {0x608, 116, 4, 0x608}, {0xffff, 92, 4, 0xffff}, {0x608, 91, 4, 0},
+        {0x608, 276, 0, 0},      {0x10608, 276, 4, 0}, /* none is cut to a port that it is not */
+        {0xffffffff, 276, 4, 0}, {0, 276, 4, 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint8_t fadt[276 - 36] = {0};
+        setup(state);
+        put(fadt + 76 - 36, rows[i].port, 4);
+        fadt[91 - 36] = rows[i].length;
+        uint64_t tables[] = {table_at_end("FACP", fadt, rows[i].size)};
+        acpi_read(rsdp(true, tables, 1), &f);
+        assert_int_equal(f.pm_port, rows[i].found);
+    }
+}
+
 static void test_search_in_the_bios_area(void **state)
 {
     uint8_t *bios = mmap(at(0xe0000), 0x20000, PROT_READ | PROT_WRITE,
@@ -244,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup(test_madt_entries_that_lie, setup),
         cmocka_unit_test_setup(test_damaged_roots, setup),
         cmocka_unit_test_setup(test_noise, setup),
+        cmocka_unit_test_setup(test_the_pm_timer, setup),
         cmocka_unit_test_setup(test_search_in_the_bios_area, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

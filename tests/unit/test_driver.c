@@ -20,6 +20,7 @@
 #include "services/root/answers.h"
 #include "services/root/driver.h"
 #include "services/root/hardware.h"
+#include "tests/unit/root_boot_here.h"
 
 #define BASE      0xfe000000ull
 #define TAG       TAG_DEVICE(3)
@@ -258,11 +259,7 @@ static int setup(void **state)
 {
     (void)state;
     struct root_boot *b = (struct root_boot *)ROOT_BOOT_VA;
-    static bool mapped;
-    if (!mapped)
-        assert_ptr_equal(
-            mmap(b, page_up(sizeof *b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), b);
-    mapped = true;
+    (void)map_root_boot();
     b->tsc_khz = 1000;
     for (unsigned i = 0; i < 16; i++) {
         isa_lines[i].gsi = i + 100;

@@ -25,6 +25,7 @@
 #include "services/root/guest.h"
 #include "services/root/regions.h"
 #include "services/root/service.h"
+#include "tests/unit/root_boot_here.h"
 
 #define OBJECTS_MAX 8192
 #define RAM_SLOT    20
@@ -177,13 +178,8 @@ static int setup(void **state)
 {
     (void)state;
     struct root_boot *b = (struct root_boot *)ROOT_BOOT_VA;
-    static bool mapped;
-    if (!mapped)
-        assert_ptr_equal(
-            mmap(b, page_up(sizeof *b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), b);
-    else
+    if (!map_root_boot())
         return 0;
-    mapped = true;
     b->tsc_khz = 1000000;
     b->ram_count = 1;
     b->ram[0] = (struct boot_ram){RAM_BASE, RAM_BYTES, RAM_SLOT, 0};

@@ -239,20 +239,6 @@ static void *cpu(void *argument)
     return NULL;
 }
 
-/* Another CPU must move on before the next step can be made. */
-static void destroy(uint64_t handle)
-{
-    struct answer r;
-    unsigned steps = 0;
-    while ((r = call1(T, SYS_DESTROY, handle)).error == E_AGAIN) {
-        sched_yield();
-        if (++steps > 2000000)
-            fail_msg("it never ends");
-    }
-    assert_true(r.error == OK || r.error == E_DEAD);
-    assert_int_equal(call1(T, SYS_HANDLE_CLOSE, handle).error, OK);
-}
-
 static void make_domain(uint64_t *domain, const uint64_t *shared, const uint64_t *others)
 {
     *domain = domain_on(T, DOMAIN_PAGES, 1, MACHINE_CPUS - 1, shared[0], 1ull << NOISE_SHIFT);
@@ -334,7 +320,7 @@ static void test_all_at_once(void **state)
         kernel_unlock();
         for (unsigned i = 0; i < DOMAINS; i++)
             if (domain[i] && (i == d || short_of_quota)) {
-                destroy(domain[i]);
+                destroy_at_once(domain[i]);
                 domain[i] = 0;
             }
         if (e) {

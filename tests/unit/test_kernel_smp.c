@@ -116,20 +116,6 @@ static void *cpu(void *argument)
     return NULL;
 }
 
-/* Another CPU must move on before the next step can be made. */
-static void destroy(uint64_t handle)
-{
-    struct answer r;
-    unsigned steps = 0;
-    while ((r = call1(T, SYS_DESTROY, handle)).error == E_AGAIN) {
-        sched_yield();
-        if (++steps > 2000000)
-            fail_msg("it never ends");
-    }
-    assert_true(r.error == OK || r.error == E_DEAD);
-    assert_int_equal(call1(T, SYS_HANDLE_CLOSE, handle).error, OK);
-}
-
 static void make_domain(uint64_t *domain, uint64_t event, const uint64_t *memory, const uint64_t *others)
 {
     *domain = domain_on(T, 150, 1, 2, event, 0x80);
@@ -167,12 +153,12 @@ static void test_all_at_once(void **state)
     for (int round = 0; round < rounds; round++) {
         unsigned d = (unsigned)(next(&seed) % DOMAINS), m = (unsigned)(next(&seed) % 2);
         if (domain[d]) {
-            destroy(domain[d]);
+            destroy_at_once(domain[d]);
             domain[d] = 0;
         }
         make_domain(&domain[d], event, memory, domain);
         if (next(&seed) % 4 == 0) {
-            destroy(memory[m]);
+            destroy_at_once(memory[m]);
             assert_true(ram[m * MEMORY] == 0 && !memcmp(ram + m * MEMORY, ram + m * MEMORY + 1, MEMORY - 1));
             assert_false(remembered(RAM_BASE + m * MEMORY, MEMORY));
             memory[m] = made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, m * MEMORY, MEMORY, 7));

@@ -103,17 +103,6 @@ static void test_power_off(void **state)
     assert_int_equal(f.port, 0);
 }
 
-static uint8_t madt[200];
-static uint32_t madt_used;
-
-static uint8_t *madt_entry(uint8_t type, uint8_t size)
-{
-    uint8_t *e = madt + madt_used;
-    e[0] = type;
-    e[1] = size;
-    madt_used += size;
-    return e;
-}
 static void override(uint8_t size, uint8_t irq, uint32_t gsi, uint16_t flags)
 {
     uint8_t *e = madt_entry(2, size);
@@ -127,8 +116,7 @@ static void test_isa(void **state)
     struct isa_line line[ISA_LINES];
     for (int wide = 0; wide < 2; wide++) {
         setup(state);
-        memset(madt, 0, sizeof madt);
-        madt_used = 8;
+        madt_start();
         madt_entry(0, 8);
         override(10, 0, 2, 0);
         override(10, 9, 9, 0xd);  /* level, high */
