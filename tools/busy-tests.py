@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from host import machines
+from host import machines, suite
 from host.emulator import die_with_parent
 
 ROUNDS, LOOPS = 3, 2
@@ -34,13 +34,9 @@ def state_of(build):
     return digest.hexdigest()[:16]
 
 
-def pytest(marks, *options):
-    return ['/usr/bin/python3', '-m', 'pytest', '-p', 'no:cacheprovider', '-q', '--tb=short', '-m', marks, *options]
-
-
 def files_of(marks, options):
     """The files of tests that have one for these machines."""
-    command = pytest(marks, *options, '--collect-only', 'tests/system')
+    command = suite.pytest(marks, *options, '--collect-only', 'tests/system')
     run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     return sorted(set(re.findall(r'^(tests/system/\w+\.py)::', run.stdout.decode(), re.M)))
 
@@ -56,20 +52,13 @@ def jobs(build, options):
     bochs = [row.name for row in machines.for_tests() if row.emulator == 'bochs']
     for marks in ['not bochs', *bochs]:
         for path in files_of(marks, options):
-            found[' '.join([path, f'-m "{marks}"', *options])] = pytest(marks, *options, path)
+            found[' '.join([path, f'-m "{marks}"', *options])] = suite.pytest(marks, *options, path)
     return found
 
 
 def passes(build, name, command):
     start = time.monotonic()
-    run = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, 'BUILD': os.path.abspath(build), 'PYTHONDONTWRITEBYTECODE': '1'},
-        check=False,
-    )
+    run = suite.run(build, command)
     good = run.returncode == 0
     say(f'{"ok    " if good else "FAILED"} {name} ({time.monotonic() - start:.0f} s)')
     if not good:

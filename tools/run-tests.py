@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from host import machines
+from host import machines, suite
 
 
 def say(text):
@@ -73,29 +73,8 @@ def step(name, command):
 
 def system_tests_of(build, title, marks, options):
     """One run of pytest: (passed, failed)."""
-    command = [
-        '/usr/bin/python3',
-        '-m',
-        'pytest',
-        '-p',
-        'no:cacheprovider',
-        '-q',
-        '--tb=short',
-        '--durations=8',
-        'tests/system',
-        '-m',
-        marks,
-        *options,
-    ]
     start = time.monotonic()
-    run = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, 'BUILD': os.path.abspath(build), 'PYTHONDONTWRITEBYTECODE': '1'},
-        check=False,
-    )
+    run = suite.run(build, suite.pytest(marks, '--durations=8', 'tests/system', *options))
     text = run.stdout.decode('utf-8', 'replace')
     last = text.strip().splitlines()[-1] if text.strip() else ''
     counts = {word: int(n) for n, word in re.findall(r'(\d+) (passed|failed|errors?|skipped)', last)}
