@@ -162,17 +162,19 @@ bool guest_store(const struct guest_memory *m, uint64_t gpa, unsigned size, uint
     return true;
 }
 
-bool guest_set_bits(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t bits)
+bool guest_replace(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t seen, uint64_t value)
 {
     void *at = place(m, gpa, size);
     if (at == NULL)
         return false;
-    if (size == 8)
-        __atomic_fetch_or((uint64_t *)at, bits, __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_or((uint32_t *)at, (uint32_t)bits, __ATOMIC_RELAXED);
-    tell(m, gpa, size);
-    return true;
+    uint32_t seen32 = (uint32_t)seen;
+    bool done = size == 8 ? __atomic_compare_exchange_n((uint64_t *)at, &seen, value, false, __ATOMIC_ACQ_REL,
+                                                        __ATOMIC_RELAXED)
+                          : __atomic_compare_exchange_n((uint32_t *)at, &seen32, (uint32_t)value, false,
+                                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    if (done)
+        tell(m, gpa, size);
+    return done;
 }
 
 void guest_written(const struct guest_memory *m, uint64_t gpa, uint64_t len)

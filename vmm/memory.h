@@ -8,7 +8,7 @@
  * helpers, which may cross from one piece into a neighbour.
  *
  * Writes have one door. Pointers into guest memory are for reading only. Code that changes guest memory calls
- * guest_write, guest_fill, guest_store or guest_set_bits. Code that lets hardware or another program write there calls
+ * guest_write, guest_fill, guest_store or guest_replace. Code that lets hardware or another program write there calls
  * guest_written. Each of them tells `written` of the range, and nothing else has to know that it is watched. (What the
  * guest's own CPUs write is the second-level tables' concern.) `make check` refuses other ways.
  */
@@ -87,8 +87,9 @@ enum error guest_write(const struct guest_memory *m, uint64_t gpa, const void *f
 enum error guest_fill(const struct guest_memory *m, uint64_t gpa, uint8_t byte, uint64_t len) must_check;
 /* One store of 1, 2, 4 or 8 bytes, whole if it is aligned. False, and nothing done: it is not inside one piece. */
 bool guest_store(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t value) must_check;
-/* Sets these bits of the aligned 4 or 8 bytes at gpa, atomically. False: it is not RAM. */
-bool guest_set_bits(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t bits) must_check;
+/* Changes the aligned 4 or 8 bytes at gpa from `seen` to `value`, atomically. False, and nothing done: they hold
+ * something else by now, or it is not RAM. */
+bool guest_replace(const struct guest_memory *m, uint64_t gpa, unsigned size, uint64_t seen, uint64_t value) must_check;
 /* Something else has written there: a disk's or a network card's DMA, a service. What is not RAM is left out. */
 void guest_written(const struct guest_memory *m, uint64_t gpa, uint64_t len);
 /* Zeroes all of it: a machine's memory as it is switched on. */

@@ -226,12 +226,19 @@ static void every_write_is_told(void **state)
     assert_false(guest_store(&m, 0x100, 9, v));
     assert_false(guest_store(&m, 0x1ffd, 4, v));
     assert_false(guest_store(&m, UINT64_MAX, 1, v));
-    assert_true(guest_set_bits(&m, 0x20, 8, 1ull << 63));
+    uint64_t old;
+    memcpy(&old, low + 0x20, 8);
+    assert_true(guest_replace(&m, 0x20, 8, old, old | 1ull << 63));
     is_told(0x20, 8);
-    assert_true(guest_set_bits(&m, 0x24, 4, 1));
+    uint32_t half = 0x80000000 | (uint32_t)(old >> 32);
+    assert_true(guest_replace(&m, 0x24, 4, half, half | 1));
     is_told(0x24, 4);
     assert_int_equal(low[0x27] << 8 | low[0x24], 0x8001);
-    assert_false(guest_set_bits(&m, 0x3000, 4, 1));
+    assert_false(guest_replace(&m, 0x24, 4, half, 7)); /* it holds something else by now */
+    assert_false(guest_replace(&m, 0x20, 8, old, 7));
+    assert_int_equal(low[0x27] << 8 | low[0x24], 0x8001);
+    assert_false(guest_replace(&m, 0x3000, 4, 0, 1));
+    assert_int_equal(told.count, 0);
     guest_written(&m, 0x1800, 0x10000); /* both pieces, as far as they reach */
     assert_int_equal(told.count, 2);
     assert_true(told.gpa[0] == 0x1800 && told.len[0] == 0x800 && told.gpa[1] == 0x5000 && told.len[1] == 0x1000);

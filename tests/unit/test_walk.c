@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The walk through guest page tables, and accesses that cross pages. */
 // sources: vmm/insn/walk.c vmm/insn/access.c vmm/memory.c
+// libs: -pthread
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +194,68 @@ static void crossing(void **unused)
     assert_true(device_gpa == 0xfee00020 && v == 0xabcd1234 && device_calls == 1);
 }
 
+/* Another vCPU clears the entry behind the walk's back: here right when the first accessed bit has been set. */
+static void clear_leaf(void *unused, uint64_t gpa, uint64_t len)
+{
+    (void)unused;
+    assert_int_equal(len, 8);
+    if (gpa == 0x1000)
+        put(0x4000, 0);
+}
+
+static void cleared_meanwhile(void **unused)
+{
+    (void)unused;
+    long_mode();
+    memory.written = clear_leaf;
+    struct walk_result w = walk(&memory, &state, 0x123, ACCESS_WRITE);
+    assert_int_equal(w.outcome, WALK_PAGE_FAULT); /* the walk was done anew */
+    assert_int_equal(w.error_code, 2);
+    assert_true(get(0x4000) == 0);
+    memory.written = NULL;
+    /* Nothing is written where the bits stand already. */
+    put(0x4000, 0x5000 | 0x67);
+    assert_int_equal(walk(&memory, &state, 0x123, ACCESS_WRITE).outcome, WALK_OK);
+    memory.written = clear_leaf;
+    assert_int_equal(walk(&memory, &state, 0x123, ACCESS_WRITE).outcome, WALK_OK);
+    assert_true(get(0x4000) == (0x5000 | 0x67));
+}
+
+static _Atomic bool over;
+static void *walker(void *unused)
+{
+    (void)unused;
+    while (!over)
+        (void)walk(&memory, &state, 0x123, ACCESS_WRITE);
+    return NULL;
+}
+
+/* The same with a real race: 20,000 entries that the walker had marked, and as many others as come between. */
+static void cleared_at_any_time(void **unused)
+{
+    (void)unused;
+    long_mode();
+    _Atomic uint64_t *entry = (_Atomic uint64_t *)(void *)(ram + 0x4000);
+    pthread_t thread;
+    over = false;
+    atomic_store(entry, 0);
+    assert_int_equal(pthread_create(&thread, NULL, walker, NULL), 0);
+    unsigned marked = 0, dirtied = 0;
+    while (marked < 20000) {
+        atomic_store(entry, 0x5000 | 7);
+        for (volatile unsigned i = 0; i < marked % 64; i++)
+            continue;
+        uint64_t was = atomic_exchange(entry, 0);
+        for (volatile unsigned i = 0; i < 64; i++)
+            continue;
+        marked += (was & 0x20) != 0;
+        dirtied += atomic_load(entry) != 0;
+    }
+    over = true;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(dirtied, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +266,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_levels, setup, teardown),
         cmocka_unit_test_setup_teardown(tables_outside_ram, setup, teardown),
         cmocka_unit_test_setup_teardown(crossing, setup, teardown),
+        cmocka_unit_test_setup_teardown(cleared_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(cleared_at_any_time, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

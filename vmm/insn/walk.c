@@ -115,6 +115,78 @@ const uint8_t *walk_code64(const struct guest_memory *m, const struct vcpu_state
     return page == NULL ? NULL : page + (gpa & 0xfff);
 }
 
+/* An entry that the walk went through, outermost first. */
+struct step {
+    uint64_t at, value;
+    bool markable;
+};
+
+/* Sets the accessed bits of these entries, and the last one's dirty bit if it is written there: in entries that are
+ * still what the walk saw, as the CPU does (SDM vol. 3, 4.8). False: one has changed meanwhile, so the answer may be
+ * wrong. */
+static bool mark(const struct guest_memory *m, const struct step *steps, unsigned count, unsigned bytes, bool write)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t bits = PTE_ACCESSED | (write && i == count - 1 ? PTE_DIRTY : 0), value = steps[i].value;
+        if (steps[i].markable && (value & bits) != bits && !guest_replace(m, steps[i].at, bytes, value, value | bits))
+            return false;
+    }
+    return true;
+}
+
+/* `linear` is as wide as the mode has it; paging is on. WALK_CHANGED: to be done anew. */
+static struct walk_result walk_tables(const struct guest_memory *m, const struct vcpu_state *s, uint64_t linear,
+                                      uint32_t access)
+{
+    const struct mode mode = mode_of(s);
+    bool pae = mode.levels == 3;
+    uint64_t base = mode.entry_bytes == 4 ? 0xfffff000u : PTE_FRAME; /* CR3's bits that are an address */
+    uint64_t table = s->cr3 & (pae ? 0xffffffe0u : base);
+    uint64_t all = PTE_WRITE | PTE_USER;
+    bool nx = false;
+    struct step seen[4];
+    unsigned count = 0;
+
+    for (unsigned level = mode.levels; level >= 1; level--) {
+        unsigned shift = 12 + (level - 1) * mode.index_bits;
+        uint64_t index = linear >> shift & ((1u << mode.index_bits) - 1);
+        uint64_t entry = 0;
+        struct step *step = &seen[count++];
+        step->at = table + index * mode.entry_bytes;
+        if (!entry_load(m, step->at, mode.entry_bytes, &entry))
+            return (struct walk_result){.outcome = WALK_BROKEN};
+        if (!(entry & PTE_PRESENT))
+            return page_fault(access, false, s);
+        /* PAE's page-directory-pointer entries have neither rights nor an accessed bit (SDM vol. 3, table 4-8). */
+        step->value = entry;
+        step->markable = !(pae && level == 3);
+        if (step->markable) {
+            all &= entry;
+            nx |= mode.entry_bytes == 8 && (entry & PTE_NX);
+        }
+        bool leaf = level == 1 || ((mode.large_levels >> level & 1) && (entry & PTE_LARGE));
+        if (!leaf) {
+            table = entry & (mode.entry_bytes == 4 ? 0xfffff000u : PTE_FRAME);
+            continue;
+        }
+        if (!(access & ACCESS_PEEK)) {
+            if (!permitted(s, access, all, nx))
+                return page_fault(access, true, s);
+            if (!mark(m, seen, count, mode.entry_bytes, (access & ACCESS_WRITE) != 0))
+                return (struct walk_result){.outcome = WALK_CHANGED};
+        }
+        uint64_t inside = (1ull << shift) - 1;
+        uint64_t frame = entry & PTE_FRAME & ~inside;
+        if (mode.entry_bytes == 4) {
+            frame = entry & 0xfffff000u & ~inside;
+            if (level == 2) /* PSE-36: bits 39:32 stand in 20:13 (SDM vol. 3, table 4-4) */
+                frame |= (entry >> 13 & 0xff) << 32;
+        }
+        return found(frame | (linear & inside));
+    }
+    return (struct walk_result){.outcome = WALK_BROKEN}; /* not reached: level 1 is always a leaf */
+}
+
 struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s, uint64_t linear, uint32_t access)
 {
     if (walk_long_mode(s)) {
@@ -133,55 +205,9 @@ struct walk_result walk(const struct guest_memory *m, const struct vcpu_state *s
     if (!(s->cr0 & CR0_PG))
         return found(linear);
 
-    const struct mode mode = mode_of(s);
-    bool pae = mode.levels == 3;
-    uint64_t base = mode.entry_bytes == 4 ? 0xfffff000u : PTE_FRAME; /* CR3's bits that are an address */
-    uint64_t table = s->cr3 & (pae ? 0xffffffe0u : base);
-    uint64_t all = PTE_WRITE | PTE_USER;
-    bool nx = false;
-    struct {
-        uint64_t at, value;
-        bool markable;
-    } seen[5];
-
-    for (unsigned level = mode.levels; level >= 1; level--) {
-        unsigned shift = 12 + (level - 1) * mode.index_bits;
-        uint64_t index = linear >> shift & ((1u << mode.index_bits) - 1);
-        uint64_t entry = 0;
-        seen[level].at = table + index * mode.entry_bytes;
-        if (!entry_load(m, seen[level].at, mode.entry_bytes, &entry))
-            return (struct walk_result){.outcome = WALK_BROKEN};
-        if (!(entry & PTE_PRESENT))
-            return page_fault(access, false, s);
-        /* PAE's page-directory-pointer entries have neither rights nor an accessed bit (SDM vol. 3, table 4-8). */
-        seen[level].value = entry;
-        seen[level].markable = !(pae && level == 3);
-        if (seen[level].markable) {
-            all &= entry;
-            nx |= mode.entry_bytes == 8 && (entry & PTE_NX);
-        }
-        bool leaf = level == 1 || ((mode.large_levels >> level & 1) && (entry & PTE_LARGE));
-        if (!leaf) {
-            table = entry & (mode.entry_bytes == 4 ? 0xfffff000u : PTE_FRAME);
-            continue;
-        }
-        if (!(access & ACCESS_PEEK)) {
-            if (!permitted(s, access, all, nx))
-                return page_fault(access, true, s);
-            for (unsigned l = mode.levels; l >= level; l--) {
-                uint64_t bits = PTE_ACCESSED | (l == level && (access & ACCESS_WRITE) ? PTE_DIRTY : 0);
-                if (seen[l].markable && (seen[l].value & bits) != bits)
-                    (void)!guest_set_bits(m, seen[l].at, mode.entry_bytes, bits); /* it was RAM just now */
-            }
-        }
-        uint64_t inside = (1ull << shift) - 1;
-        uint64_t frame = entry & PTE_FRAME & ~inside;
-        if (mode.entry_bytes == 4) {
-            frame = entry & 0xfffff000u & ~inside;
-            if (level == 2) /* PSE-36: bits 39:32 stand in 20:13 (SDM vol. 3, table 4-4) */
-                frame |= (entry >> 13 & 0xff) << 32;
-        }
-        return found(frame | (linear & inside));
-    }
-    return (struct walk_result){.outcome = WALK_BROKEN}; /* not reached: level 1 is always a leaf */
+    struct walk_result w;
+    do { /* as often as another vCPU changes an entry between look and mark */
+        w = walk_tables(m, s, linear, access);
+    } while (w.outcome == WALK_CHANGED);
+    return w;
 }

@@ -4,7 +4,8 @@
  * machine offers (none, 32-bit, PAE, four-level; Intel SDM vol. 3, chapter 4). Pure.
  *
  * Promises: reads and writes nothing outside the guest's RAM, whatever the tables say. Sets accessed and dirty bits as
- * the CPU does, so a page that the monitor wrote for the guest is not lost to the guest's swapper. Does not know:
+ * the CPU does, so a page that the monitor wrote for the guest is not lost to the guest's swapper: only in an entry
+ * that is still what the walk saw. If another vCPU has changed it meanwhile, the walk begins anew. Does not know:
  * reserved bits, protection keys, PCIDs.
  */
 #ifndef VMM_WALK_H
@@ -26,6 +27,7 @@ enum walk_outcome {
     WALK_PAGE_FAULT, /* error_code */
     WALK_GENERAL,    /* not canonical: #GP(0) (#SS(0) for the stack, which is not told apart) */
     WALK_BROKEN,     /* a table lies outside RAM: no CPU could go on sensibly */
+    WALK_CHANGED,    /* inside walk.c only */
 };
 
 struct walk_result {
