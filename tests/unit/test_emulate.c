@@ -376,6 +376,105 @@ static void real_mode(void **unused)
     assert_int_equal(registers[0x43], 0x77);
 }
 
+/* 32-bit code with segments that hold something back: which fault each access gets, and that nothing was done. */
+static void segments(void **unused)
+{
+    (void)unused;
+    static const struct {
+        unsigned seg; /* what is changed */
+        struct segment to;
+        uint32_t esi, edi;
+        uint8_t vector; /* 0: goes through */
+    } cases[] = {
+        {SEG_ES, {.attr = 0xc093, .limit = 0xffffffff}, 0x40000, 0x41000, 0},
+        {SEG_ES, {.attr = 0x4093, .limit = 0x41003}, 0x40000, 0x41000, 0},
+        {SEG_ES, {.attr = 0x4093, .limit = 0x41002}, 0x40000, 0x41000, VECTOR_GP},
+        {SEG_ES, {.attr = 0x4093, .limit = 0x41003}, 0x40000, 0xfffffffe, VECTOR_GP}, /* wraps */
+        {SEG_ES, {.attr = 0xc091, .limit = 0xffffffff}, 0x40000, 0x41000, VECTOR_GP}, /* read-only */
+        {SEG_ES, {.attr = 0xc09b, .limit = 0xffffffff}, 0x40000, 0x41000, VECTOR_GP}, /* code */
+        {SEG_ES, {.attr = SEG_ATTR_UNUSABLE}, 0x40000, 0x41000, VECTOR_GP},           /* null */
+        {SEG_ES, {.attr = 0x10093, .limit = 0xffffffff}, 0x40000, 0x41000, VECTOR_GP},
+        {SEG_ES, {.attr = 0xc013, .limit = 0xffffffff}, 0x40000, 0x41000, VECTOR_GP}, /* not present */
+        {SEG_ES, {.attr = 0xc097, .limit = 0x40fff}, 0x40000, 0x41000, 0},            /* expand-down */
+        {SEG_ES, {.attr = 0xc097, .limit = 0x41000}, 0x40000, 0x41000, VECTOR_GP},    /* at its end */
+        {SEG_ES, {.attr = 0x0097, .limit = 0x0fff}, 0x40000, 0xfffc, 0},              /* of 16 bits */
+        {SEG_ES, {.attr = 0x0097, .limit = 0x0fff}, 0x40000, 0xfffd, VECTOR_GP},      /* past 64 KiB */
+        {SEG_DS, {.attr = 0xc09b, .limit = 0xffffffff}, 0x40000, 0x41000, 0},         /* code, readable */
+        {SEG_DS, {.attr = 0xc099, .limit = 0xffffffff}, 0x40000, 0x41000, VECTOR_GP}, /* not readable */
+        {SEG_DS, {.attr = 0xc091, .limit = 0xffffffff}, 0x40000, 0x41000, 0},         /* read-only */
+        {SEG_DS, {.attr = 0x4093, .limit = 0x3ffff}, 0x40000, 0x41000, VECTOR_GP},    /* limit */
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (unsigned mode = 0; mode < 2; mode++) { /* protected mode, then compatibility mode */
+            free(ram);
+            (void)(mode == 0 ? setup32(NULL) : setup64(NULL));
+            s.seg[SEG_CS].attr = 0xc09b;
+            s.seg[cases[i].seg] = cases[i].to;
+            memset(ram + 0x40000, 0x5a, 4096);
+            s.gpr[GPR_RSI] = cases[i].esi;
+            s.gpr[GPR_RDI] = cases[i].edi;
+            fault = (struct guest_fault){0};
+            assert_int_equal(RUN(0xa5), cases[i].vector ? VERDICT_FAULT : VERDICT_DONE); /* movsd */
+            assert_int_equal(fault.vector, cases[i].vector);
+            assert_true(fault.code == 0 && fault.has_code == (cases[i].vector != 0));
+            assert_int_equal(ram[cases[i].edi & (RAM - 1)], cases[i].vector ? 0 : 0x5a);
+            assert_true(s.gpr[GPR_RSI] == cases[i].esi + (cases[i].vector ? 0u : 4u));
+        }
+    /* By the stack's segment: another fault. */
+    s.seg[SEG_SS] = (struct segment){.attr = 0x4093, .limit = 0xfff};
+    s.gpr[GPR_RBP] = 0xffd;
+    assert_int_equal(RUN(0x8b, 0x45, 0x00), VERDICT_FAULT); /* mov eax, [ebp] */
+    assert_int_equal(fault.vector, VECTOR_SS);
+    s.gpr[GPR_RBP] = 0xffc;
+    assert_int_equal(RUN(0x8b, 0x45, 0x00), VERDICT_DONE);
+    /* 64-bit code knows no limits, but addresses that are not canonical: by the stack's segment or another. */
+    free(ram);
+    setup64(NULL);
+    s.seg[SEG_ES] = (struct segment){.attr = SEG_ATTR_UNUSABLE};
+    s.gpr[GPR_RSI] = 0x40000;
+    s.gpr[GPR_RDI] = 0x41000;
+    assert_int_equal(RUN(0xa5), VERDICT_DONE);
+    s.gpr[GPR_RDI] = 0x800000000000;
+    assert_int_equal(RUN(0xa5), VERDICT_FAULT);
+    assert_int_equal(fault.vector, VECTOR_GP);
+    s.gpr[GPR_RDI] = 0x7ffffffffffe; /* its end is not */
+    assert_int_equal(RUN(0xa5), VERDICT_FAULT);
+    assert_int_equal(fault.vector, VECTOR_GP);
+    s.gpr[GPR_RBP] = 0x7ffffffffffe;
+    assert_int_equal(RUN(0x8b, 0x45, 0x00), VERDICT_FAULT);
+    assert_int_equal(fault.vector, VECTOR_SS);
+}
+
+/* INS and OUTS make their exit before the CPU has looked at the memory operand: ring 3 must not write past a limit. */
+static void port_segments(void **unused)
+{
+    (void)unused;
+    s.seg[SEG_ES] = (struct segment){.attr = 0x40f3, .limit = 0x400ff};
+    s.gpr[GPR_RDI] = 0x400fe;
+    s.gpr[GPR_RCX] = 4;
+    assert_int_equal(string_io((const uint8_t[]){0xf3, 0x6c}, 2, 1), VERDICT_FAULT); /* rep insb */
+    assert_int_equal(fault.vector, VECTOR_GP);
+    assert_true(s.gpr[GPR_RCX] == 2 && s.gpr[GPR_RDI] == 0x40100); /* as far as it goes */
+    assert_int_equal(port_at, 2);                                  /* and no byte is lost */
+    s.seg[SEG_ES] = (struct segment){.attr = SEG_ATTR_UNUSABLE};
+    s.gpr[GPR_RDI] = 0x40000;
+    assert_int_equal(string_io((const uint8_t[]){0x6c}, 1, 1), VERDICT_FAULT);
+    assert_int_equal(port_at, 0);
+    s.seg[SEG_FS] = (struct segment){.attr = 0x40f9, .limit = 0xfffff}; /* code that only runs */
+    s.gpr[GPR_RSI] = 0x40000;
+    assert_int_equal(string_io((const uint8_t[]){0x64, 0x6e}, 2, 1), VERDICT_FAULT); /* fs: outsb */
+    assert_int_equal(port_at, 0);
+    /* Real mode: the limit holds, the type does not. */
+    s.cr0 = 0;
+    s.seg[SEG_CS].attr = 0x9b;
+    s.seg[SEG_ES] = (struct segment){.attr = 0x9b, .limit = 0xffff};
+    s.gpr[GPR_RDI] = 0xffff;
+    assert_int_equal(string_io((const uint8_t[]){0x6c}, 1, 1), VERDICT_DONE);
+    s.gpr[GPR_RDI] = 0xffff;
+    assert_int_equal(string_io((const uint8_t[]){0x6d}, 1, 2), VERDICT_FAULT); /* insw at the end */
+    assert_int_equal(fault.vector, VECTOR_GP);
+}
+
 static void control_registers(void **unused)
 {
     (void)unused;
@@ -439,6 +538,65 @@ static void move_cache(void **unused)
     q.kind = MOVE_CACHE_NONE;
     assert_int_equal(RUN(0x09, 0x03), VERDICT_DONE); /* or [rbx], eax is not a move */
     assert_int_equal(q.kind, MOVE_CACHE_NONE);
+}
+
+/* An operand that begins in RAM and ends in a device: the exit tells the device's page. */
+static void quick_crossing(void **unused)
+{
+    (void)unused;
+    static const struct {
+        uint8_t length, bytes[8];
+    } moves[] = {
+        {3, {0x48, 0x89, 0x03}},                         /* mov [rbx], rax */
+        {4, {0x48, 0x89, 0x04, 0x0b}},                   /* mov [rbx+rcx], rax */
+        {7, {0x48, 0x89, 0x83, 0xf8, 0x0f, 0, 0}},       /* mov [rbx+0xff8], rax */
+        {8, {0x48, 0x89, 0x04, 0x25, 0, 0, 0, 0x10}},    /* mov [abs], rax */
+        {7, {0x48, 0x89, 0x05, 0xf9, 0xef, 0xff, 0x0f}}, /* mov [rip+..], rax */
+    };
+    put(0xa000 + 8 * (DEVICE >> 21) - 8, 0xd000 | 3);
+    put(0xd000 + 8 * 511, 0x30000 | 3); /* RAM before the device */
+    cpu.move = &(struct cached_move){0};
+    for (unsigned i = 0; i < sizeof moves / sizeof moves[0]; i++) {
+        struct cached_move *q = cpu.move;
+        bool indexed = i == 1, moving = i < 3;
+        uint64_t base = DEVICE - (i == 2 ? 0xff8 : 0);
+        memset(registers, 0x11, sizeof registers);
+        memset(ram + 0x30000, 0xaa, 4096);
+        *q = (struct cached_move){0};
+        s.gpr[GPR_RAX] = 0x8877665544332211;
+        s.gpr[GPR_RCX] = 0;
+        s.gpr[GPR_RBX] = base;
+        assert_int_equal(run(moves[i].bytes, moves[i].length), VERDICT_DONE);
+        assert_int_equal(reg32(0), 0x44332211);
+        assert_int_equal(q->kind, MOVE_CACHE_STORE);
+        s.rip = CODE;
+        set32(0, 0);
+        assert_int_equal(move_cache_execute(q, &cpu, 64, DEVICE), !indexed); /* where it may cross: the long way */
+        assert_int_equal(reg32(0), indexed ? 0 : 0x44332211);
+        if (!moving)
+            continue;
+        s.rip = CODE;
+        memset(registers, 0x11, sizeof registers);
+        s.gpr[GPR_RBX] = base - 4;
+        assert_false(move_cache_execute(q, &cpu, 64, DEVICE));
+        assert_int_equal(emulate_memory(&cpu, &seen, &fault), VERDICT_DONE);
+        assert_memory_equal(ram + 0x30ffc, "\x11\x22\x33\x44", 4);
+        assert_memory_equal(registers, "\x55\x66\x77\x88\x11\x11\x11\x11", 8);
+    }
+    /* A byte lies in one page. */
+    assert_int_equal(RUN(0x88, 0x04, 0x0b), VERDICT_DONE); /* mov [rbx+rcx], al */
+    s.rip = CODE;
+    assert_true(move_cache_execute(cpu.move, &cpu, 64, DEVICE));
+    /* With a segment's base: 32-bit code. */
+    s.seg[SEG_CS].attr = 0xc09b;
+    s.seg[SEG_DS].base = 0x800;
+    s.gpr[GPR_RBX] = DEVICE - 0x800;
+    assert_int_equal(RUN(0x89, 0x03), VERDICT_DONE); /* mov [ebx], eax */
+    s.rip = CODE;
+    assert_true(move_cache_execute(cpu.move, &cpu, 32, DEVICE));
+    s.rip = CODE;
+    s.gpr[GPR_RBX] -= 2;
+    assert_false(move_cache_execute(cpu.move, &cpu, 32, DEVICE));
 }
 
 static bool quick(struct cached_move *q, uint64_t rip)
@@ -612,11 +770,14 @@ int main(void)
         T64(port_strings),
         T64(control_registers),
         T64(move_cache),
+        T64(quick_crossing),
         T64(quick_code_moves),
+        T64(segments),
         T64(quick_lengths),
         T64(quick_registers),
         T64(any_bytes),
         cmocka_unit_test_setup_teardown(real_mode, setup32, teardown),
+        cmocka_unit_test_setup_teardown(port_segments, setup32, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * See vmm/insn/access.h. Segment limits are not checked again: the CPU did before it gave the exit, but for INS and
- * OUTS, whose reach is the guest's own memory in any case.
+ * See vmm/insn/access.h. The CPU has checked the operand that made the exit. It has not checked what INS and OUTS name,
+ * nor what the later rounds of a string instruction name, nor its other operand.
  */
 #include "vmm/insn/access.h"
 #include "lib/string.h"
@@ -28,6 +28,55 @@ uint64_t access_to_linear(const struct vcpu_state *s, unsigned seg, uint64_t off
     if (access_code_width(s) == 64)
         return seg == SEG_FS || seg == SEG_GS ? s->seg[seg].base + offset : offset;
     return (s->seg[seg].base + offset) & 0xffffffffu;
+}
+
+/* Of the descriptor's type field (SDM vol. 3, table 3-1). */
+#define TYPE_CODE        0x8u
+#define TYPE_EXPAND_DOWN 0x4u /* data */
+#define TYPE_WRITABLE    0x2u /* data */
+#define TYPE_READABLE    0x2u /* code */
+#define ATTR_PRESENT     0x80u
+
+/* A segment's type lets it be accessed so. Null and absent ones are not. */
+static bool type_permits(const struct segment *g, bool write)
+{
+    if ((g->attr & SEG_ATTR_UNUSABLE) || !(g->attr & ATTR_PRESENT))
+        return false;
+    if (g->attr & TYPE_CODE)
+        return !write && (g->attr & TYPE_READABLE);
+    return !write || (g->attr & TYPE_WRITABLE);
+}
+
+/* A limit of 4 GiB - 1 holds nothing back, though the operand may wrap around there. */
+static bool within_limit(const struct segment *g, uint64_t offset, unsigned size)
+{
+    uint64_t last = offset + size - 1;
+    if (!(g->attr & TYPE_CODE) && (g->attr & TYPE_EXPAND_DOWN))
+        return offset > g->limit && last <= (g->attr & SEG_ATTR_DB ? 0xffffffffu : 0xffffu);
+    return last <= g->limit || g->limit == 0xffffffffu;
+}
+
+static bool canonical(uint64_t linear)
+{
+    return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+}
+
+enum verdict access_address(const struct guest_cpu *c, const struct logical *a, uint64_t *linear,
+                            struct guest_fault *fault)
+{
+    const struct vcpu_state *s = c->state;
+    const struct segment *g = &s->seg[a->seg];
+    *linear = access_to_linear(s, a->seg, a->offset);
+    bool good;
+    if (access_code_width(s) == 64)
+        good = canonical(*linear) && canonical(*linear + a->size - 1);
+    else /* real mode and virtual-8086 mode know limits, but neither types nor null selectors */
+        good = within_limit(g, a->offset, a->size) &&
+               (!(s->cr0 & CR0_PE) || (s->rflags & RFLAGS_VM) || type_permits(g, a->write));
+    if (good)
+        return VERDICT_DONE;
+    *fault = (struct guest_fault){.vector = a->seg == SEG_SS ? VECTOR_SS : VECTOR_GP, .has_code = true};
+    return VERDICT_FAULT;
 }
 
 static enum verdict fault_of(const struct walk_result *w, uint64_t linear, struct guest_fault *fault)

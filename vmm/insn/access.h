@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory as a guest's instruction names it: a linear address, cut at page borders, translated by the guest's tables,
- * and served by its RAM or by the device that lies there. Pure, but for the device hook.
+ * Memory as a guest's instruction names it: segment and offset, checked as the CPU does, then a linear address, cut at
+ * page borders, translated by the guest's tables, and served by its RAM or by the device that lies there. Pure, but for
+ * the device hook.
  */
 #ifndef VMM_ACCESS_H
 #define VMM_ACCESS_H
@@ -33,8 +34,22 @@ struct guest_fault {
 };
 
 #define VECTOR_UD 6u
+#define VECTOR_SS 12u
 #define VECTOR_GP 13u
 #define VECTOR_PF 14u
+
+/* An operand in memory, before segmentation. */
+struct logical {
+    uint64_t offset; /* already cut to the address size */
+    unsigned seg;    /* SEG_* */
+    unsigned size;
+    bool write;
+};
+
+/* Its linear address. FAULT: the segment has no such bytes, or does not let them be read or written (SDM vol. 3, 5.3 to
+ * 5.5), or the address is not canonical. RIP, SEG, CR valid. */
+enum verdict access_address(const struct guest_cpu *c, const struct logical *a, uint64_t *linear,
+                            struct guest_fault *fault);
 
 /* Moves size (1, 2, 4, 8) bytes between *value and linear. */
 enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value,

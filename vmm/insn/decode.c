@@ -100,8 +100,8 @@ bool register_set(struct vcpu_state *s, ZydisRegister r, uint64_t value)
     return true;
 }
 
-bool operand_linear(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra,
-                    uint64_t *linear)
+bool operand_place(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra,
+                   struct logical *a)
 {
     if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->mem.type != ZYDIS_MEMOP_TYPE_MEM)
         return false;
@@ -113,10 +113,10 @@ bool operand_linear(const struct vcpu_state *s, const struct decoded *d, const Z
     if (o->mem.index != ZYDIS_REGISTER_NONE && !register_get(s, o->mem.index, &index))
         return false;
     uint64_t offset = base + index * o->mem.scale + (uint64_t)o->mem.disp.value + (uint64_t)extra;
-    offset &= size_mask(d->insn.address_width / 8u);
     if (o->mem.segment < ZYDIS_REGISTER_ES || o->mem.segment > ZYDIS_REGISTER_GS)
         return false;
-    *linear = access_to_linear(s, (unsigned)(o->mem.segment - ZYDIS_REGISTER_ES), offset);
+    a->offset = offset & size_mask(d->insn.address_width / 8u);
+    a->seg = (unsigned)(o->mem.segment - ZYDIS_REGISTER_ES); /* same order as SEG_* */
     return true;
 }
 
@@ -175,9 +175,12 @@ enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct 
             if (!register_get(s, to->reg.value, &value))
                 return VERDICT_UNSUPPORTED;
         } else {
-            if (!operand_linear(s, &d, to, 0, &linear))
+            struct logical a = {.size = 2};
+            if (!operand_place(s, &d, to, 0, &a))
                 return VERDICT_UNSUPPORTED;
-            enum verdict v = access_linear(c, linear, 2, false, &value, fault);
+            enum verdict v = access_address(c, &a, &linear, fault);
+            if (v == VERDICT_DONE)
+                v = access_linear(c, linear, 2, false, &value, fault);
             if (v != VERDICT_DONE)
                 return v;
         }

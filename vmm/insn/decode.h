@@ -25,8 +25,8 @@ bool register_place(ZydisRegister r, unsigned *number, unsigned *size, unsigned 
 bool register_get(const struct vcpu_state *s, ZydisRegister r, uint64_t *value);
 bool register_set(struct vcpu_state *s, ZydisRegister r, uint64_t value);
 
-/* The linear address of a memory operand. False: not a plain one. */
-bool operand_linear(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra,
-                    uint64_t *linear);
+/* Which segment and offset a memory operand names; `extra` is added to the offset. False: not a plain one. */
+bool operand_place(const struct vcpu_state *s, const struct decoded *d, const ZydisDecodedOperand *o, int64_t extra,
+                   struct logical *a);
 
 #endif

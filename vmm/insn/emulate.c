@@ -15,10 +15,20 @@ struct run {
     struct decoded d;
 };
 
+/* The linear address of a memory operand of `size` bytes. */
+static enum verdict reach(struct run *r, const ZydisDecodedOperand *o, unsigned size, bool write, uint64_t *linear)
+{
+    struct logical a = {.size = size, .write = write};
+    if ((size != 1 && size != 2 && size != 4 && size != 8) || !operand_place(r->c->state, &r->d, o, 0, &a))
+        return VERDICT_UNSUPPORTED;
+    return access_address(r->c, &a, linear, r->fault);
+}
+
 static enum verdict load(struct run *r, const ZydisDecodedOperand *o, uint64_t *value)
 {
     uint64_t linear;
     unsigned size = o->size / 8u;
+    enum verdict v;
     switch (o->type) {
     case ZYDIS_OPERAND_TYPE_REGISTER:
         return register_get(r->c->state, o->reg.value, value) ? VERDICT_DONE : VERDICT_UNSUPPORTED;
@@ -26,9 +36,8 @@ static enum verdict load(struct run *r, const ZydisDecodedOperand *o, uint64_t *
         *value = o->imm.value.u; /* sign-extended where the instruction does so */
         return VERDICT_DONE;
     case ZYDIS_OPERAND_TYPE_MEMORY:
-        if ((size != 1 && size != 2 && size != 4 && size != 8) || !operand_linear(r->c->state, &r->d, o, 0, &linear))
-            return VERDICT_UNSUPPORTED;
-        return access_linear(r->c, linear, size, false, value, r->fault);
+        v = reach(r, o, size, false, &linear);
+        return v == VERDICT_DONE ? access_linear(r->c, linear, size, false, value, r->fault) : v;
     default: return VERDICT_UNSUPPORTED;
     }
 }
@@ -39,10 +48,10 @@ static enum verdict store(struct run *r, const ZydisDecodedOperand *o, uint64_t 
     unsigned size = o->size / 8u;
     if (o->type == ZYDIS_OPERAND_TYPE_REGISTER)
         return register_set(r->c->state, o->reg.value, value) ? VERDICT_DONE : VERDICT_UNSUPPORTED;
-    if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || (size != 1 && size != 2 && size != 4 && size != 8) ||
-        !operand_linear(r->c->state, &r->d, o, 0, &linear))
+    if (o->type != ZYDIS_OPERAND_TYPE_MEMORY)
         return VERDICT_UNSUPPORTED;
-    return access_linear(r->c, linear, size, true, &value, r->fault);
+    enum verdict v = reach(r, o, size, true, &linear);
+    return v == VERDICT_DONE ? access_linear(r->c, linear, size, true, &value, r->fault) : v;
 }
 
 static void set_flags(struct vcpu_state *s, uint64_t flags)
@@ -148,9 +157,12 @@ static enum verdict do_bit(struct run *r)
     int64_t extra = 0;
     if (r->d.operand[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
         extra = ((int64_t)sign_extend(number, size) >> __builtin_ctz(bits)) * (int64_t)size;
-    if ((size != 2 && size != 4 && size != 8) || !operand_linear(s, &r->d, where, extra, &linear))
+    struct logical at = {.size = size, .write = r->d.insn.mnemonic != ZYDIS_MNEMONIC_BT};
+    if ((size != 2 && size != 4 && size != 8) || !operand_place(s, &r->d, where, extra, &at))
         return VERDICT_UNSUPPORTED;
-    v = access_linear(r->c, linear, size, false, &value, r->fault);
+    v = access_address(r->c, &at, &linear, r->fault);
+    if (v == VERDICT_DONE)
+        v = access_linear(r->c, linear, size, false, &value, r->fault);
     if (v != VERDICT_DONE)
         return v;
     uint64_t bit = 1ull << (number & (bits - 1)), result = value;
@@ -242,9 +254,10 @@ static enum verdict move_element(struct run *r, const struct string *t, const Zy
                                  uint64_t *value)
 {
     uint64_t linear;
-    if (o == NULL || !operand_linear(r->c->state, &r->d, o, 0, &linear))
+    if (o == NULL)
         return VERDICT_UNSUPPORTED;
-    return access_linear(r->c, linear, t->size, write, value, r->fault);
+    enum verdict v = reach(r, o, t->size, write, &linear);
+    return v == VERDICT_DONE ? access_linear(r->c, linear, t->size, write, value, r->fault) : v;
 }
 
 /* One round; rsi and rdi are stepped by the caller. *flags is changed by CMPS and SCAS. */
@@ -295,9 +308,11 @@ static enum verdict round_of(struct run *r, const struct string *t, uint64_t *fl
     case ZYDIS_MNEMONIC_INSW:
     case ZYDIS_MNEMONIC_INSD:
         /* The destination is tried before the port is read: a device must not lose a byte to a page fault. */
-        if (t->to == NULL || !operand_linear(s, &r->d, t->to, 0, &a))
+        if (t->to == NULL)
             return VERDICT_UNSUPPORTED;
-        v = access_probe(r->c, a, t->size, true, r->fault);
+        v = reach(r, t->to, t->size, true, &a);
+        if (v == VERDICT_DONE)
+            v = access_probe(r->c, a, t->size, true, r->fault);
         if (v != VERDICT_DONE)
             return v;
         t->io(t->context, t->port, t->size, false, &data);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * See vmm/insn/move_cache.h. The CPU has translated the operand's address and checked its rights before the
- * second-level tables refused it, so gpa is where the operand is. Only the code's own bytes are looked up anew, every
- * time: the guest may have changed or remapped them.
+ * second-level tables refused it, so gpa is where the operand is. But if the operand begins in RAM and crosses into a
+ * device's page, gpa is that page's begin. The code's own bytes are looked up anew, every time: the guest may have
+ * changed or remapped them.
  */
 #include "vmm/insn/move_cache.h"
 #include "lib/string.h"
@@ -19,6 +20,25 @@ static bool place(struct cached_move *m, const ZydisDecodedOperand *o)
     m->shift = (uint8_t)shift;
     m->keep = size >= 4 ? 0 : ~(size_mask(size) << shift); /* a 32-bit result clears the upper half */
     return true;
+}
+
+/* Remembers how the place in its page follows from the registers, where that is simple. */
+static void place_operand(struct cached_move *m, const struct decoded *d, const ZydisDecodedOperand *o)
+{
+    unsigned base = 0, size, shift;
+    uint64_t offset = (uint64_t)o->mem.disp.value;
+    bool fixed = o->mem.base == ZYDIS_REGISTER_NONE || o->mem.base == ZYDIS_REGISTER_RIP;
+    if (o->mem.base == ZYDIS_REGISTER_RIP)
+        offset += m->rip + d->insn.length;
+    m->base = MOVE_CACHE_ANYWHERE;
+    if (o->mem.index != ZYDIS_REGISTER_NONE || o->mem.segment < ZYDIS_REGISTER_ES ||
+        o->mem.segment > ZYDIS_REGISTER_GS || (m->width == 64 && o->mem.segment >= ZYDIS_REGISTER_FS))
+        return;
+    if (!fixed && (!register_place(o->mem.base, &base, &size, &shift) || base == GPR_RSP))
+        return;
+    m->base = fixed ? MOVE_CACHE_NO_BASE : (uint8_t)base;
+    m->segment = (uint8_t)(o->mem.segment - ZYDIS_REGISTER_ES);
+    m->offset = (uint16_t)(offset & 4095);
 }
 
 void move_cache_add(struct cached_move *q, const struct guest_cpu *c, const struct decoded *d, const uint8_t *bytes)
@@ -45,6 +65,7 @@ void move_cache_add(struct cached_move *q, const struct guest_cpu *c, const stru
     }
     if (m.size == 0 || m.size > 8 || (m.size & (m.size - 1)) != 0 || m.length == 0 || m.length > INSTRUCTION_MAX)
         return;
+    place_operand(&m, d, m.kind == MOVE_CACHE_LOAD ? from : to);
     memcpy(m.code, bytes, m.length);
     *q = m;
 }
@@ -89,10 +110,24 @@ static uint64_t sign_extend(uint64_t value, unsigned size, unsigned to)
     return (uint64_t)((int64_t)(value << shift) >> shift) & size_mask(to);
 }
 
+/* Whether the operand lies in gpa's page as a whole; that is not sure at the page's begin. */
+static __attribute__((noinline)) bool in_one_page(const struct cached_move *q, const struct vcpu_state *s, uint64_t gpa)
+{
+    if ((gpa & 4095) != 0) /* it ends in the next one */
+        return false;
+    if (q->base == MOVE_CACHE_ANYWHERE)
+        return q->size == 1;
+    uint64_t at = q->offset + (q->base == MOVE_CACHE_NO_BASE ? 0 : s->gpr[q->base]);
+    return ((at + (q->width == 64 ? 0 : s->seg[q->segment].base)) & 4095) == 0;
+}
+
 bool move_cache_execute(const struct cached_move *q, const struct guest_cpu *c, unsigned width, uint64_t gpa)
 {
     struct vcpu_state *s = c->state;
-    if (q->rip != s->rip || q->width != width || (gpa & 4095) + q->size > 4096 || !same_code(q, c))
+    if (q->rip != s->rip || q->width != width || !same_code(q, c))
+        return false;
+    /* At a page's begin this wraps around, and the longer look decides. */
+    if (unlikely(((gpa - 1) & 4095) + q->size > 4095) && !in_one_page(q, s, gpa))
         return false;
     uint64_t *gpr = &s->gpr[q->gpr], mask = UINT64_MAX >> (64 - 8 * q->size), value;
     if (q->kind == MOVE_CACHE_LOAD) {

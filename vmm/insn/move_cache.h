@@ -25,7 +25,12 @@ struct cached_move {
     uint8_t gpr;       /* GPR_*; rsp, which stands apart, takes the long way */
     uint8_t shift;     /* where in it the value starts: 8 for AH..BH */
     uint8_t sign_size; /* of a load: sign-extended to so many bytes; 0: not */
+    uint8_t base;      /* where the operand is: GPR_*, or MOVE_CACHE_NO_BASE, or MOVE_CACHE_ANYWHERE */
+    uint8_t segment;   /* SEG_* */
+    uint16_t offset;   /* added to base: the low 12 bits */
 };
+#define MOVE_CACHE_NO_BASE  0xfe
+#define MOVE_CACHE_ANYWHERE 0xff /* not kept */
 
 static inline struct cached_move *move_cache_slot(struct cached_move *moves, uint64_t rip)
 {
@@ -39,7 +44,8 @@ struct decoded;
 void move_cache_add(struct cached_move *q, const struct guest_cpu *c, const struct decoded *d, const uint8_t *bytes);
 
 /* The exit was an access to gpa by the instruction at rip, in code of `width` bits. True: q knew it, and it has
- * retired. False: nothing has happened. RIP and CR valid; SEG too, unless width is 64. */
+ * retired. False: nothing has happened; so it is for an operand that may lie in two pages. RIP and CR valid; SEG too,
+ * unless width is 64. */
 bool move_cache_execute(const struct cached_move *q, const struct guest_cpu *c, unsigned width, uint64_t gpa);
 
 #endif
