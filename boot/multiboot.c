@@ -23,18 +23,15 @@ static void copy_text(char *out, size_t size, uint64_t at, uint64_t end)
     copy_string(out, at && at < end ? min_u64(size, end - at + 1) : 1, (const char *)at);
 }
 
-static void add_module(struct boot_facts *f, struct root_boot *root, uint64_t start, uint64_t end, uint64_t text,
-                       uint64_t text_end)
+static void add_module(struct root_boot *root, uint64_t start, uint64_t end, uint64_t text, uint64_t text_end)
 {
-    if (start >= end || end > REACH)
-        return;
     if (root->module_count == BOOT_MODULES_MAX) {
-        f->modules_left_out++;
+        root->modules_left_out++;
         return;
     }
     struct boot_module *m = &root->module[root->module_count++];
     m->base = start;
-    m->size = end - start;
+    m->size = start < end && end <= REACH ? end - start : 0;
     copy_text(m->name, BOOT_NAME_MAX, text, text_end);
 }
 
@@ -58,7 +55,7 @@ static void memory_entry(struct boot_facts *f, struct root_boot *root, uint64_t 
         e = ranges_remove(f->ram, &f->ram_count, BOOT_RAM_MAX, (struct boot_range){start, end - start});
     }
     if (e != OK)
-        f->ranges_left_out++;
+        root->ranges_left_out++;
 }
 
 static void read1(uint64_t info, struct boot_facts *f, struct root_boot *root)
@@ -69,7 +66,7 @@ static void read1(uint64_t info, struct boot_facts *f, struct root_boot *root)
     if (flags & 1u << 3) {
         uint64_t count = min_u64(get(info + 20, 4), 4096), at = get(info + 24, 4);
         for (uint64_t i = 0; i < count && at + 16 <= REACH; i++, at += 16)
-            add_module(f, root, get(at, 4), get(at + 4, 4), get(at + 8, 4), REACH);
+            add_module(root, get(at, 4), get(at + 4, 4), get(at + 8, 4), REACH);
     }
     if (flags & 1u << 6) {
         uint64_t start = get(info + 48, 4), end = start + get(info + 44, 4);
@@ -80,9 +77,6 @@ static void read1(uint64_t info, struct boot_facts *f, struct root_boot *root)
                     break;
                 memory_entry(f, root, get(at + 4, 8), get(at + 12, 8), get(at + 20, 4), removing);
             }
-    } else if (flags & 1) {
-        memory_entry(f, root, 0, get(info + 4, 4) * 1024, 1, false);
-        memory_entry(f, root, 0x100000, get(info + 8, 4) * 1024, 1, false);
     }
 }
 
@@ -105,7 +99,7 @@ static void read2(uint64_t info, struct boot_facts *f, struct root_boot *root)
             if (type == 1)
                 copy_text(root->cmdline, sizeof root->cmdline, at + 8, at + size);
             else if (type == 3 && size >= 17)
-                add_module(f, root, get(at + 8, 4), get(at + 12, 4), at + 16, at + size);
+                add_module(root, get(at + 8, 4), get(at + 12, 4), at + 16, at + size);
             else if (type == 15 || (type == 14 && f->rsdp == 0)) /* ACPI 2.0's pointer wins */
                 f->rsdp = at + 8;
             else if (type == 8)

@@ -13,12 +13,11 @@
 struct boot_facts {
     uint64_t rsdp; /* physical; 0: not told */
     unsigned ram_count;
-    unsigned ranges_left_out, modules_left_out; /* beyond the tables below */
     struct boot_range ram[BOOT_RAM_MAX]; /* usable, page aligned, ascending, disjoint; still holds image and modules */
 };
 
 /* Reads through the one-to-one map. Of `root`, zero before, it fills in the command line, ram_total, the modules (not
- * their slots) and the screen. E_ARG: `magic` is no boot loader's. */
+ * their slots), what is left out, and the screen. E_ARG: `magic` is no boot loader's. */
 enum error multiboot_read(uint32_t magic, uint64_t info, struct boot_facts *out, struct root_boot *root) must_check;
 
 #endif

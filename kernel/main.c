@@ -119,7 +119,7 @@ static void plan_memory(void)
     e = e == OK ? ranges_remove(facts.ram, &facts.ram_count, BOOT_RAM_MAX, image) : e;
     e = e == OK ? ranges_remove(facts.ram, &facts.ram_count, BOOT_RAM_MAX, pool) : e;
     if (e != OK)
-        klog(LOG_WARN, "the firmware's memory map is in too many pieces; some memory stays unused");
+        root_boot.ranges_left_out++;
     klog(LOG_INFO, "memory: %lu MiB usable in %u pieces, kernel pool %lu MiB at 0x%lx, %u modules",
          root_boot.ram_total >> 20, pieces, pool.size >> 20, pool.base, root_boot.module_count);
 }
@@ -177,7 +177,10 @@ static noreturn void boot_continue(void)
     smp_online();
     time_init(acpi.pm_port);
     for (unsigned i = 0; i < acpi.ioapic_count; i++)
-        ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
+        if (hardware_is_device(acpi.ioapic[i].base, PAGE_SIZE) == OK)
+            ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
+        else
+            klog(LOG_WARN, "the firmware places an I/O APIC in RAM, at 0x%lx: it is not used", acpi.ioapic[i].base);
     speculation_init(option(root_boot.cmdline, "mitigations=off"), option(root_boot.cmdline, "mitigations=force"));
     speculation_cpu();
     recognise_emulator();
@@ -206,9 +209,6 @@ void boot_main(uint32_t magic, uint64_t info)
         panic(
             "not started by a Multiboot loader (magic 0x%x): boot Mullion by GRUB's `multiboot2` or `multiboot`, or by `qemu -kernel`",
             magic);
-    if (facts.ranges_left_out || facts.modules_left_out)
-        klog(LOG_WARN, "left out: %u pieces of memory and %u modules beyond what Mullion keeps", facts.ranges_left_out,
-             facts.modules_left_out);
     acpi_read(facts.rsdp, &acpi);
     plan_memory();
     traps_init();

@@ -144,6 +144,8 @@ void root_create(const struct boot_facts *boot, const struct acpi_facts *acpi, s
     }
     for (unsigned i = 0; i < root_boot.module_count; i++, slot++) {
         struct boot_module *x = &root_boot.module[i];
+        if (x->size == 0)
+            continue;
         uint64_t base = page_down(x->base);
         struct memory *m = object_over(root, base, page_up(x->base + x->size) - base, TAG_MODULE, false);
         grant(root, &m->object, RIGHTS_ALL, slot);

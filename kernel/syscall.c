@@ -395,7 +395,7 @@ static struct result sys_query(struct object *o, uint64_t what, uint64_t index)
         return query_cpu(d, what, index);
     switch (what) {
     case QUERY_DOMAIN_STATE: return done(d->state);
-    case QUERY_DOMAIN_FAULT: return index < 4 ? done(d->fault[index]) : result_of(E_ARG);
+    case QUERY_DOMAIN_FAULT: return index < 4 ? done(d->fault[checked_index(index, 4)]) : result_of(E_ARG);
     case QUERY_DOMAIN_KMEM_USED: return done(d->quota.used_bytes / PAGE_SIZE);
     case QUERY_DOMAIN_KMEM_QUOTA: return done(d->quota.limit_bytes / PAGE_SIZE);
     default: return result_of(E_ARG);

@@ -92,9 +92,9 @@ void acpi_read(uint64_t rsdp, struct acpi_facts *f)
     for (uint32_t at = 36; list && at + entry <= size; at += entry) {
         uint32_t n;
         const uint8_t *t = table(read_le(list + at, entry), &n);
-        if (t && !memcmp(t, "APIC", 4))
+        if (t && !memcmp(t, "APIC", 4) && f->madts++ == 0)
             read_madt(t, n, f);
-        if (t && !memcmp(t, "FACP", 4) && n >= 92 && t[91] == 4 &&
+        if (t && !memcmp(t, "FACP", 4) && f->pm_port == 0 && n >= 92 && t[91] == 4 &&
             read_le(t + 76, 4) <= 0xffff) /* PM_TMR_LEN: there is one, at a port that there is */
             f->pm_port = (uint16_t)read_le(t + 76, 4);
     }

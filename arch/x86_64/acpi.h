@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The few facts the kernel needs of the host's ACPI tables; root reads the others (services/root/acpi.c). Every length
- * is checked; a broken table means its facts are missing, no more.
+ * is checked; a broken table means its facts are missing, no more. Of several FADTs the first with a PM timer counts.
  */
 #ifndef ARCH_ACPI_H
 #define ARCH_ACPI_H
 
 #include "mullion/abi.h"
+#include "mullion/boot.h"
 #include "mullion/types.h"
-
-#define IOAPICS_MAX 8 /* further ones are not used */
 
 struct acpi_facts {
     bool by_bochs;      /* the tables are signed "BOCHS ": Bochs' firmware or QEMU's */
+    uint32_t madts;     /* the first one counts */
     uint32_t cpu_count; /* 0: there is no table of them, and the boot CPU is alone */
     uint32_t cpu_apic_id[MAX_CPUS];
     uint32_t ioapic_count;

@@ -19,10 +19,11 @@ struct root_image {
     uint64_t entry, rodata, data, end;
 };
 
+#define IOAPICS_MAX      8   /* further ones are not used */
 #define BOOT_RAM_MAX     256 /* more than firmware tells of, by far: what comes behind that is left out */
 #define BOOT_MODULES_MAX 64
-#define BOOT_NAME_MAX    128 /* a module's string, with its NUL; longer ones are cut */
-#define BOOT_CMDLINE_MAX 1024
+#define BOOT_NAME_MAX    1024 /* a module's string, with its NUL; longer ones are cut, and root says so */
+#define BOOT_CMDLINE_MAX 1024 /* the same of the command line */
 
 /* Root's fixed slots. */
 enum {
@@ -53,8 +54,8 @@ struct boot_ram {
 };
 struct boot_module {
     uint64_t base; /* host-physical */
-    uint64_t size; /* bytes; the memory object covers the whole pages */
-    uint32_t slot;
+    uint64_t size; /* bytes; the memory object covers the whole pages; 0: empty, or out of reach */
+    uint32_t slot; /* 0: it has no memory object */
     uint32_t reserved;
     char name[BOOT_NAME_MAX]; /* the module's string as the loader told it: a path, and perhaps words behind it */
 };
@@ -107,9 +108,10 @@ struct root_boot {
     char cmdline[BOOT_CMDLINE_MAX];
     uint16_t serial_port, reserved0; /* of the kernel's log; 0: there is none */
     uint32_t ram_count, module_count;
-    struct screen_facts screen; /* as told, usable or not */
-    uint64_t acpi_list;         /* physical address of the RSDT or XSDT; 0: there are no tables */
-    uint64_t screen_bytes;      /* at its address; 0: there is no screen that can be used */
+    uint32_t ranges_left_out, modules_left_out; /* beyond the tables below */
+    struct screen_facts screen;                 /* as told, usable or not */
+    uint64_t acpi_list;                         /* physical address of the RSDT or XSDT; 0: there are no tables */
+    uint64_t screen_bytes;                      /* at its address; 0: there is no screen that can be used */
     struct boot_ram ram[BOOT_RAM_MAX];
     struct boot_module module[BOOT_MODULES_MAX];
 } __attribute__((aligned(4096)));

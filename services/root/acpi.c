@@ -13,6 +13,9 @@
 #define FADT_X_DSDT 140
 #define MADT_FIRST  44u
 #define MADT_ISA    2 /* an interrupt source override */
+#define MADT_CPU    0 /* a local APIC */
+#define MADT_IOAPIC 1
+#define MADT_X2APIC 9
 
 static uint64_t read_le(const uint8_t *p, unsigned bytes)
 {
@@ -121,7 +124,44 @@ void acpi_find_isa(uint64_t list, struct isa_line out[ISA_LINES])
     uint32_t next = 0, size;
     for (uint32_t i = 0; i < ISA_LINES; i++)
         out[i] = (struct isa_line){.gsi = i};
-    for (const uint8_t *p; (p = find(list, "APIC", &next, &size)) != NULL;)
+    const uint8_t *p = find(list, "APIC", &next, &size);
+    if (p != NULL)
         read_madt(p, size, out);
+    (void)acpi_show(0, 0);
+}
+
+/* A CPU that runs: once, whatever entries of both kinds name it. */
+static void count_cpu(uint64_t id, uint64_t flags, struct acpi_count *out)
+{
+    if (!(flags & 1) || (id < ACPI_COUNT_IDS && out->seen[id]))
+        return;
+    if (id < ACPI_COUNT_IDS)
+        out->seen[id] = true;
+    out->cpus++;
+}
+
+static void count_madt(const uint8_t *p, uint32_t size, struct acpi_count *out)
+{
+    for (uint32_t at = MADT_FIRST; at + 2 <= size && p[at + 1] >= 2 && at + p[at + 1] <= size; at += p[at + 1]) {
+        const uint8_t *e = p + at;
+        if (e[0] == MADT_CPU && e[1] >= 8)
+            count_cpu(e[3], read_le(e + 4, 4), out);
+        else if (e[0] == MADT_X2APIC && e[1] >= 16)
+            count_cpu(read_le(e + 4, 4), read_le(e + 8, 4), out);
+        else if (e[0] == MADT_IOAPIC && e[1] >= 12)
+            out->ioapics++;
+    }
+}
+
+void acpi_count(uint64_t list, struct acpi_count *out)
+{
+    uint32_t next = 0, size;
+    memset(out, 0, sizeof *out);
+    for (const uint8_t *p; (p = find(list, "APIC", &next, &size)) != NULL;)
+        if (out->madts++ == 0)
+            count_madt(p, size, out);
+    next = 0;
+    while (find(list, "FACP", &next, &size) != NULL)
+        out->fadts++;
     (void)acpi_show(0, 0);
 }

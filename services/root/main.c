@@ -182,6 +182,7 @@ void thread_main(uint64_t argument)
     ram_init();
     if (!programs_init())
         return;
+    boot_report();
     read_config();
     if (b->backend[0] == 0) {
         char why[LACK_TEXT_BYTES];

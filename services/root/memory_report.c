@@ -7,7 +7,7 @@
 #include "services/root/answers.h"
 #include "services/root/guest.h"
 
-_Static_assert(BOOT_NAME_MAX <= sizeof((struct range_record *)0)->name, "a record has room");
+_Static_assert(MODULE_NAME_MAX <= sizeof((struct range_record *)0)->name, "a record has room");
 
 enum part { PART_MODULES = 0, PART_GUESTS, PART_REGIONS, PART_MACHINE, PART_END };
 
@@ -36,6 +36,8 @@ void machine_report(union record *out)
 static bool module_next(struct cursor *at, union record *out)
 {
     const struct root_boot *b = ROOT_BOOT;
+    while (at->index < BOOT_MODULES_MAX && b->module[at->index].size == 0)
+        at->index++;
     if (at->index >= min_u64(b->module_count, BOOT_MODULES_MAX))
         return false;
     unsigned i = at->index++;

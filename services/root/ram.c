@@ -23,9 +23,11 @@ void ram_init(void)
         if (base < end && !free_map_add(&map, base, end - base))
             root_log(LOG_WARN, "the map of RAM is too ragged: some memory will not be used");
     }
-    for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++)
-        take(page_down(b->module[i].base),
-             page_up(b->module[i].base + b->module[i].size) - page_down(b->module[i].base));
+    for (unsigned i = 0; i < b->module_count && i < BOOT_MODULES_MAX; i++) {
+        const struct boot_module *m = &b->module[i];
+        if (m->size != 0)
+            take(page_down(m->base), page_up(m->base + m->size) - page_down(m->base));
+    }
 }
 
 uint64_t ram_free_bytes(void)

@@ -95,7 +95,7 @@ static bool act_poweroff(unsigned guest, uint64_t argument, struct note_record *
     (void)guest;
     (void)argument;
     (void)answer;
-    root_log(LOG_INFO, "the machine is switched off");
+    root_log(LOG_INFO, "switching the machine off");
     power_begin(POWER_OFF, 0);
     return true;
 }
@@ -105,7 +105,7 @@ static bool act_reboot(unsigned guest, uint64_t argument, struct note_record *an
     (void)guest;
     (void)argument;
     (void)answer;
-    root_log(LOG_INFO, "the machine is started anew");
+    root_log(LOG_INFO, "starting the machine anew");
     power_begin(POWER_RESET, 0);
     return true;
 }

@@ -52,9 +52,14 @@ uint64_t ticks_of_ms(uint64_t ms);
 /* Lets time pass, whatever bells are rung meanwhile. */
 void root_rest(uint64_t ticks);
 
-/* modules.c: what boot module i is called. The first word of what the loader told, its folders cut off. */
+/* modules.c: what boot module i is called. The first word of what the loader told, its folders cut off, and what is too
+ * long. */
+#define MODULE_NAME_MAX 128 /* with its NUL */
 const char *module_name(unsigned i);
-void module_name_of(const char *told, char *out /* BOOT_NAME_MAX bytes */);
+void module_name_of(const char *told, char *out /* MODULE_NAME_MAX bytes */);
+
+/* boot_report.c: a warning for each thing that the loader or the firmware told of and that is not used, or in part. */
+void boot_report(void);
 
 /* lacks.c: why this machine cannot run guests; one sentence. */
 #define LACK_TEXT_BYTES 160

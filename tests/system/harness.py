@@ -53,7 +53,8 @@ class Screen:
 class Box:
     """on: a name of host.machines; afterwards `row` is that machine and `on` its emulator. conf: a configuration's text
     (bytes or str), or None for the default mullion.conf. ram_file: QEMU's RAM can be looked at; dirty: every byte of it
-    has this value when the machine is switched on. grub: more for make_image. Everything else:
+    has this value when the machine is switched on. grub: more for make_image. also: more boot modules, with
+    boot='kernel'. Everything else:
     host.emulator.Machine."""
 
     def __init__(
@@ -69,6 +70,7 @@ class Box:
         dirty=None,
         kernel=None,
         grub=None,
+        also=(),
         **more,
     ):
         self.row = machines.find(on)
@@ -105,7 +107,7 @@ class Box:
             image=image,
             kernel=kernel,
             options=options,
-            modules=[path] + list(self.conf.modules.values()),
+            modules=[path, *self.conf.modules.values(), *map(str, also)],
             ram_file=self.ram_file,
             **more,
         )

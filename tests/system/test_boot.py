@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways to boot, sizes of machine, and machines that cannot."""
+import struct
+
 import pytest
 
 from harness import PROMPT, Box, guest
@@ -61,6 +63,36 @@ def test_a_timer_that_is_not_there(megahertz, without):
         rate = float(box.wait(r'CPUs? at ([\d.]+) MHz', 30).group(1))
         assert abs(rate / megahertz - 1) < 0.002, f'{rate} MHz, and {megahertz} with all timers'
         box.mark = 0
+        to_the_prompt(box)
+
+
+@pytest.mark.qemu
+def test_boot_information_with_something_wrong(tmp_path):
+    """Modules: two of one name, an empty one, and a folder so deep that its names do not fit into 127 bytes. A second
+    table of CPUs, with one that is not there."""
+    deep = tmp_path.joinpath(*['folder-of-a-deep-checkout'] * 6)
+    deep.mkdir(parents=True)
+    for name, text in ('tiny.elf', 'not this one'), ('empty', ''), ('deep.elf', 'x'):
+        (deep / name).write_text(text)
+    conf = TINY + guest('second', 'deep.elf', 'share = 10% of cpu 0')
+    cpu = bytes([0, 8, 1, 1, 1, 0, 0, 0])
+    (tmp_path / 'madt').write_bytes(struct.pack('<II', 0xFEE00000, 0) + cpu)
+    madt = ['-acpitable', f'sig=APIC,rev=1,data={tmp_path}/madt']
+    with Box(conf, memory=128 << 20, also=sorted(deep.iterdir()), extra=madt) as box:
+        box.wait(r'^1 CPUs at', 30)
+        box.wait(r"^warning: boot module \d, 'empty', is empty\n", 30)
+        box.wait(r"^warning: boot modules \d and \d are both called 'tiny.elf'; the first one is used\n", 30)
+        box.wait(r'^warning: the firmware has 2 tables of CPUs and interrupts \(MADT\); the first one is used\n', 30)
+        box.wait(r'guest second: its monitor starts', 30)
+        box.mark = 0
+        to_the_prompt(box)
+
+
+@pytest.mark.qemu
+def test_the_second_serial_port():
+    """Its own interrupt line brings what is typed: nothing polls."""
+    second = ['-global', 'isa-serial.iobase=0x2f8', '-global', 'isa-serial.irq=3']
+    with Box(TINY, memory=128 << 20, options='serial=0x2f8', extra=second) as box:
         to_the_prompt(box)
 
 

@@ -97,6 +97,31 @@ static void test_madt(void **state)
     }
 }
 
+/* Of two tables of one kind the first counts. */
+static void test_two_of_a_kind(void **state)
+{
+    (void)state;
+    uint8_t fadt[276 - 36] = {0};
+    fadt[91 - 36] = 4;
+    uint64_t tables[6];
+    for (uint32_t i = 0; i < 2; i++) {
+        madt_start();
+        for (uint8_t cpu = 0; cpu < 2 + i; cpu++)
+            lapic((uint8_t)(cpu + 10 * i), 1);
+        ioapic(0xfec00000 + i * 0x1000, 0);
+        tables[i] = table("APIC", madt, 36 + madt_used);
+        put(fadt + 76 - 36, 0x608 + i, 4);
+        tables[3 + i] = table("FACP", fadt, 276);
+    }
+    tables[2] = table("FACP", NULL, 276); /* without a PM timer */
+    acpi_read(rsdp(true, tables, 5), &f);
+    assert_int_equal(f.cpu_count, 2);
+    assert_int_equal(f.cpu_apic_id[1], 1);
+    assert_int_equal(f.ioapic_count, 1);
+    assert_int_equal(f.ioapic[0].base, 0xfec00000);
+    assert_int_equal(f.pm_port, 0x608);
+}
+
 static void test_more_cpus_and_ioapics_than_fit(void **state)
 {
     (void)state;
@@ -246,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_madt, setup),
+        cmocka_unit_test_setup(test_two_of_a_kind, setup),
         cmocka_unit_test_setup(test_more_cpus_and_ioapics_than_fit, setup),
         cmocka_unit_test_setup(test_madt_entries_that_lie, setup),
         cmocka_unit_test_setup(test_damaged_roots, setup),

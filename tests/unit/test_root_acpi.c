@@ -143,6 +143,54 @@ static void test_isa(void **state)
         assert_true(line[i].gsi == i && line[i].how == 0);
 }
 
+static void cpu(uint8_t kind, uint32_t id, uint32_t flags)
+{
+    uint8_t *e = madt_entry(kind, kind == 0 ? 8 : 16);
+    if (kind == 0)
+        e[3] = (uint8_t)id;
+    put(e + 4, kind == 0 ? flags : id, 4);
+    if (kind != 0)
+        put(e + 8, flags, 4);
+}
+
+/* What boot_report.c compares: of two MADTs the first is counted, and its overrides count. */
+static void test_counts(void **state)
+{
+    static struct acpi_count n;
+    (void)state;
+    madt_start();
+    cpu(0, 0, 1);
+    cpu(0, 1, 1);
+    cpu(0, 2, 0); /* not there */
+    cpu(9, 1, 1); /* named before */
+    cpu(9, 70000, 1);
+    cpu(9, 70001, 2);
+    madt_entry(1, 12);
+    override(10, 4, 20, 0);
+    uint64_t first = table("APIC", madt, 36 + madt_used);
+    madt_start();
+    cpu(0, 5, 1);
+    override(10, 4, 30, 0);
+    uint64_t tables[] = {first, table("FACP", NULL, 276), table("APIC", madt, 36 + madt_used)};
+    uint64_t list = list_of(true, tables, 3);
+    acpi_count(list, &n);
+    assert_int_equal(n.madts, 2);
+    assert_int_equal(n.fadts, 1);
+    assert_int_equal(n.cpus, 3);
+    assert_int_equal(n.ioapics, 1);
+    struct isa_line line[ISA_LINES];
+    acpi_find_isa(list, line);
+    assert_int_equal(line[4].gsi, 20);
+    acpi_count(0, &n);
+    assert_int_equal(n.madts + n.fadts + n.cpus + n.ioapics, 0);
+    madt_start();
+    for (uint32_t i = 0; i < MAX_CPUS + 9; i++)
+        cpu(9, i, 1);
+    tables[0] = table("APIC", madt, 36 + madt_used);
+    acpi_count(list_of(false, tables, 1), &n);
+    assert_int_equal(n.cpus, MAX_CPUS + 9);
+}
+
 /* Lists and pointers that lead nowhere, and one that leads to itself. */
 static void test_damaged_lists(void **state)
 {
@@ -189,9 +237,8 @@ static void test_noise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_power_off, setup),
-        cmocka_unit_test_setup(test_isa, setup),
-        cmocka_unit_test_setup(test_damaged_lists, setup),
+        cmocka_unit_test_setup(test_power_off, setup), cmocka_unit_test_setup(test_isa, setup),
+        cmocka_unit_test_setup(test_counts, setup),    cmocka_unit_test_setup(test_damaged_lists, setup),
         cmocka_unit_test_setup(test_noise, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,18 +23,18 @@ static void names(void **state)
         {" x", ""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char out[BOOT_NAME_MAX];
+        char out[MODULE_NAME_MAX];
         memset(out, 'x', sizeof out);
         module_name_of(rows[i][0], out);
         assert_string_equal(out, rows[i][1]);
     }
-    char longest[BOOT_NAME_MAX], out[BOOT_NAME_MAX + 1];
+    char longest[MODULE_NAME_MAX], out[MODULE_NAME_MAX + 1];
     memset(longest, 'n', sizeof longest);
     longest[sizeof longest - 1] = 0;
-    out[BOOT_NAME_MAX] = 'x';
+    out[MODULE_NAME_MAX] = 'x';
     module_name_of(longest, out);
     assert_string_equal(out, longest);
-    assert_int_equal(out[BOOT_NAME_MAX], 'x');
+    assert_int_equal(out[MODULE_NAME_MAX], 'x');
 }
 
 int main(void)
