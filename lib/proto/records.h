@@ -5,8 +5,8 @@
  * records out.
  *
  * A request has a number that its sender chose. The answer is any number of records with that number, the last of them
- * an end_record. A record with the number 0 was not asked for: a guest_record says that a guest's state has changed, a
- * record of kind RECORD_DRAIN wants REQUEST_DRAINED as its answer.
+ * an end_record. A record with the number 0 was not asked for: a guest_record says that a guest's state has changed (a
+ * new asking side is told of each guest once), a record of kind RECORD_DRAIN wants REQUEST_DRAINED as its answer.
  *
  * Each record has a fixed size, known from its kind. Neither side trusts the other: the reader checks version, kind and
  * size, bounds every count and enum, terminates every string and replaces what cannot be printed in it.
@@ -17,7 +17,7 @@
 #include "lib/proto/channel.h"
 #include "mullion/types.h"
 
-#define RECORDS_VERSION   1u
+#define RECORDS_VERSION   2u
 #define RECORD_BYTES_MAX  512u
 #define RECORD_NAME_BYTES 32 /* with the NUL */
 #define RECORD_REASONS    32 /* place for every enum exit_reason */
@@ -61,16 +61,22 @@ enum request_kind {
     REQUEST_AUDIT,    /* owned_record, violation_record, audit_record */
     /* Answered by a note_record each, in words. */
     REQUEST_START,       /* name */
-    REQUEST_STOP,        /* name; argument 1: at once, without asking the guest first */
+    REQUEST_STOP,        /* name; argument: seconds that it has after its power button; 0: at once, without that */
     REQUEST_RESTART,     /* name */
     REQUEST_FAULT,       /* name; argument: enum fault_kind. Tests */
     REQUEST_AUDIT_BREAK, /* name: as REQUEST_AUDIT, with a mapping that should not be; a test */
-    REQUEST_POWEROFF,    /* these three: answered only if the machine cannot do it */
-    REQUEST_REBOOT,
-    REQUEST_EXIT,    /* argument: the emulator's exit code */
-    REQUEST_DRAINED, /* the answer to RECORD_DRAIN: the last byte is on the wire. It has none itself */
+    /* The machine's end. At once: answered only if the machine cannot do it. */
+    REQUEST_POWEROFF, /* argument: seconds that the guests have after their power buttons; 0: at once, without that */
+    REQUEST_REBOOT,   /* the same */
+    REQUEST_STAY,     /* what these two have begun is called off; guests that went off stay off */
+    REQUEST_EXIT,     /* argument: the emulator's exit code */
+    REQUEST_DRAINED,  /* the answer to RECORD_DRAIN: the last byte is on the wire. It has none itself */
     REQUEST_KIND_COUNT
 };
+
+/* What is given where the user names no time: longer than the 90 s after which systemd ends what does not end. */
+#define STOP_SECONDS     120u
+#define STOP_SECONDS_MAX 3600u
 
 /* What a monitor in an image with test code is made to do. */
 enum fault_kind {
@@ -97,7 +103,7 @@ enum guest_life {
     LIFE_RESTARTING, /* the same; then it starts again */
     LIFE_STARTING,   /* its monitor loads it */
     LIFE_RUNNING,
-    LIFE_STOPPING, /* its power button was pressed */
+    LIFE_STOPPING, /* its power button was pressed; in time it is stopped */
     LIFE_COUNT
 };
 
@@ -111,7 +117,7 @@ struct guest_record {
     uint16_t cpu[RECORD_CPUS]; /* vCPU i runs on CPU cpu[i] */
     uint64_t memory;           /* bytes */
     uint64_t ticks, exits;     /* in all its lives */
-    char reason[160];          /* why it is not on; may be empty */
+    char reason[160];          /* why it is not on; LIFE_STOPPING: what comes next; may be empty */
 };
 
 struct stats_record {

@@ -95,8 +95,10 @@ static void root_news(const union record *r)
 {
     if (r->head.kind == RECORD_DRAIN)
         console.draining = true;
-    if (r->head.kind != RECORD_GUEST || console.attached == NO_GUEST ||
-        strcmp(r->guest.name, BOOT->guest[console.attached]) != 0)
+    if (r->head.kind != RECORD_GUEST)
+        return;
+    guest_told(&r->guest);
+    if (console.attached == NO_GUEST || guest_number(r->guest.name) != console.attached)
         return; /* root's log says the same in words */
     enum guest_life life = r->guest.life;
     if (life == LIFE_OFF || life == LIFE_CRASHED || life == LIFE_FAILED) {

@@ -15,7 +15,8 @@ enum {
     WANTS_LOG,
     WANTS_CODE,
     WANTS_AUDIT,
-    WANTS_TIMES
+    WANTS_TIMES,
+    WANTS_POWER
 };
 
 static const struct {
@@ -30,7 +31,7 @@ static const struct {
      "attach NAME          this terminal becomes that guest's; Ctrl-] comes back here"},
     {"start", SHELL_START, WANTS_GUEST, "start NAME           starts a guest that is off"},
     {"stop", SHELL_STOP, WANTS_GUEST_NOW,
-     "stop NAME [now]      presses its power button, and stops it 5 s later; now: at once"},
+     "stop NAME [SECONDS]  presses its power button, and stops it 120 s later; now: at once"},
     {"restart", SHELL_RESTART, WANTS_GUEST, "restart NAME         stops it at once and starts it again"},
     {"log", SHELL_LOG, WANTS_LOG, "log [NAME] [LINES]   the last lines that a guest, or Mullion itself, has written"},
     {"memory", SHELL_MEMORY, WANTS_NOTHING, "memory               the owner of each range of memory"},
@@ -48,8 +49,10 @@ static const struct {
      "audit                proves that no guest reaches what is not its own: walks all tables"},
     {"fault", SHELL_FAULT, WANTS_GUEST_FAULT,
      "fault NAME [WORD]    a test. Its monitor crashes; fuzz: turns hostile; reload: reloads it"},
-    {"reboot", SHELL_REBOOT, WANTS_NOTHING, "reboot               starts the whole machine anew, with all guests"},
-    {"poweroff", SHELL_POWEROFF, WANTS_NOTHING, "poweroff             switches the whole machine off, with all guests"},
+    {"reboot", SHELL_REBOOT, WANTS_POWER,
+     "reboot [now]         starts the whole machine anew, as poweroff switches it off"},
+    {"poweroff", SHELL_POWEROFF, WANTS_POWER,
+     "poweroff [now]       asks, lets the guests go off, then switches the machine off; cancel"},
     {"exit", SHELL_EXIT, WANTS_CODE,
      "exit [CODE]          ends the emulator, if this is one and 'debug-exit' was given"},
 };
@@ -100,6 +103,12 @@ static bool find_guest(const char *word, const char (*guests)[32], unsigned coun
     return false;
 }
 
+static bool stop_seconds(const char *word, unsigned *out)
+{
+    *out = strcmp(word, "now") == 0 ? 0 : STOP_SECONDS;
+    return word[0] == 0 || *out == 0 || number(word, STOP_SECONDS_MAX, out);
+}
+
 bool command_parse(const char *line, const char (*guests)[32], unsigned guest_count, struct command *out, char *why,
                    size_t why_size)
 {
@@ -125,6 +134,14 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
     case WANTS_CODE: good = good && word[1][0] == 0 && (word[0][0] == 0 || number(word[0], 255, &out->value)); break;
     case WANTS_TIMES:
         good = good && word[1][0] == 0 && (word[0][0] == 0 || (number(word[0], 1000, &out->value) && out->value != 0));
+        break;
+    case WANTS_POWER:
+        good = good && word[1][0] == 0;
+        out->value = strcmp(word[0], "now") == 0;
+        if (strcmp(word[0], "cancel") == 0)
+            out->kind = SHELL_STAY;
+        else
+            good = good && (word[0][0] == 0 || out->value == 1);
         break;
     case WANTS_AUDIT: /* `break NAME` is for tests, and in docs/shell.md */
         if (strcmp(word[0], "break") == 0 && word[1][0] != 0) {
@@ -153,8 +170,8 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
         }
         if (!find_guest(word[0], guests, guest_count, &out->guest, why, why_size))
             return false;
-        if (commands[i].wants == WANTS_GUEST_NOW && strcmp(word[1], "now") == 0)
-            out->value = 1;
+        if (commands[i].wants == WANTS_GUEST_NOW)
+            good = good && stop_seconds(word[1], &out->value);
         else if (commands[i].wants == WANTS_GUEST_FAULT && strcmp(word[1], "fuzz") == 0)
             out->value = FAULT_HOSTILE;
         else if (commands[i].wants == WANTS_GUEST_FAULT && strcmp(word[1], "reload") == 0)

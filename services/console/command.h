@@ -20,6 +20,7 @@ enum command_kind {
     SHELL_MEMORY,
     SHELL_POWEROFF,
     SHELL_REBOOT,
+    SHELL_STAY,
     SHELL_EXIT,
     SHELL_STATS,
     SHELL_AUDIT,
@@ -33,7 +34,9 @@ enum command_kind {
 struct command {
     enum command_kind kind;
     unsigned guest; /* number of the guest named; COMMAND_NO_GUEST: none */
-    unsigned value; /* stop: 1 = now; fault: 1 = fuzz; exit: code; log: lines; top: tables, 0: until a key is pressed */
+    /* stop: seconds, 0: now; poweroff, reboot: 1 = now; fault: 1 = fuzz; exit: code; log: lines; top: tables, 0: until
+     * a key is pressed */
+    unsigned value;
 };
 #define COMMAND_NO_GUEST (~0u)
 

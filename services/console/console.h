@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the console's files share: terminal.c (what is shown), sources.c (the kernel's log and the guests' channels),
- * ask.c (the conversation with root), shell.c (keys and commands), main.c (the loop).
+ * ask.c (the conversation with root), guests.c (what root has said of each guest), shell.c (keys and commands), main.c
+ * (the loop).
  *
  * The terminal is in one of two modes. Shell: lines of all sources, and below them the prompt, drawn again when nothing
  * has come for a moment. Attached: one guest's bytes as they are, both ways; the others' lines are kept for `log`
- * meanwhile.
+ * meanwhile. When that guest goes off, the terminal is the shell's again, but keys are dropped until the operator asks
+ * for it: gate.h.
  */
 #ifndef CONSOLE_CONSOLE_H
 #define CONSOLE_CONSOLE_H
@@ -14,6 +16,7 @@
 #include "lib/proto/console_boot.h"
 #include "lib/proto/records.h"
 #include "services/console/editor.h"
+#include "services/console/gate.h"
 #include "services/console/lines.h"
 #include "services/console/scrollback.h"
 
@@ -29,6 +32,7 @@
 struct console {
     struct lines lines;
     struct editor editor;
+    struct gate gate;
     struct scrollback kept[SOURCES_MAX]; /* each source's last lines */
     unsigned guest_count, host;          /* host: the kernel log's source number */
     unsigned attached, last_attached;    /* guests; NO_GUEST */
@@ -54,6 +58,8 @@ void say(const char *text, ...) print_like(1, 2);
 void hide_prompt(void);
 /* Draws it, if the terminal is the shell's and nothing is awaited. */
 void show_prompt(void);
+/* What it is from now on; NULL: the shell's own. While the gate is shut, it says how to open that. */
+void set_prompt(const char *prompt);
 /* Unfinished lines and the prompt, when their time has come; the screen. */
 void terminal_work(uint64_t now);
 /* When that is due: a TSC value, NEVER. */
@@ -73,7 +79,8 @@ uint64_t sources_due(uint64_t now);
 void attach(unsigned guest);
 /* To the guest that was left last. */
 void attach_again(void);
-/* Back to the shell; `why`: a line that says so, or NULL. */
+/* Back to the shell; `why`: it was not asked for, so the gate is shut, and this line says what has happened. NULL: the
+ * operator has asked for it. */
 void detach(const char *why);
 /* A key for the attached guest. */
 void input_key(uint8_t key);
@@ -92,7 +99,17 @@ uint64_t root_due(uint64_t now);
 /* If root waits for it, and all is on the wire, it is told. */
 void drain(void);
 
+/* guests.c */
+void guest_told(const struct guest_record *r);
+/* NO_GUEST: none is called so. */
+unsigned guest_number(const char *name);
+/* How many are on, and their names, cut to fit: "web, batch". */
+unsigned guests_on(char *names, size_t size);
+
 /* shell.c */
+void gate_close(void);
+/* What time alone does. */
+void keys_work(uint64_t now);
 void read_keys(void);
 uint64_t keys_due(uint64_t now);
 

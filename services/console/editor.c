@@ -112,7 +112,7 @@ static void recall(struct editor *e, int step)
 
 static void keep(struct editor *e)
 {
-    if (e->length == 0 ||
+    if (e->length == 0 || e->plain ||
         (e->history_count != 0 && strcmp(e->history[(e->history_count - 1) % EDITOR_HISTORY], e->text) == 0))
         return;
     string_copy(e->history[e->history_count++ % EDITOR_HISTORY], e->text, EDITOR_BYTES);

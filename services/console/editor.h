@@ -20,6 +20,7 @@ struct editor {
     unsigned length, cursor;
     uint8_t escape;    /* private */
     uint8_t parameter; /* of an escape sequence */
+    bool plain;        /* the line is an answer, no command: it is not kept */
     bool after_return; /* the last key was Enter's CR: an LF right after it belongs to it */
     char history[EDITOR_HISTORY][EDITOR_BYTES];
     unsigned history_count; /* lines ever kept */

@@ -52,6 +52,8 @@ static void start(void)
     log_begin(shown);
     ask_init();
     have_irq = have_port && sys_irq_bind(CONSOLE_SLOT_IRQ, CONSOLE_SLOT_EVENT, CONSOLE_EVENT_IRQ) == OK;
+    if (b->restarted) /* what is typed may be for a guest that was attached */
+        gate_close();
     say("%s", "");
     say("Mullion's shell. %u guest%s; 'help' lists the commands, 'attach NAME' talks to a guest, Ctrl-] comes back.",
         console.guest_count, console.guest_count == 1 ? "" : "s");
@@ -80,6 +82,7 @@ void thread_main(uint64_t argument)
         uart_service(now);
         root_work(now);
         read_keys();
+        keys_work(now);
         /* The second reader may find the wire busy, so they take turns: neither keeps the other from it. */
         if (log_first)
             read_log(now);

@@ -3,13 +3,46 @@
  * Keys: a command line for the shell, or bytes for the guest that has the terminal. See console.h.
  */
 #include "lib/string.h"
+#include "lib/syscall.h"
 #include "services/console/command.h"
 #include "services/console/console.h"
 #include "services/console/uart.h"
 
-#define ESCAPE_KEY 0x1d /* Ctrl-] */
+#define ESCAPE_KEY GATE_KEY
 
 static bool just_left; /* the key before was Ctrl-], which left a guest: the next one sends it */
+
+static enum request_kind question; /* what a "yes" does; 0: none is asked */
+
+/* `poweroff`, `reboot`: their guests go with them, so it asks. */
+static void end_machine(enum request_kind what, bool now)
+{
+    char names[160];
+    unsigned count = guests_on(names, sizeof names);
+    if (now || count == 0) {
+        ask(what, NO_GUEST, now ? 0 : STOP_SECONDS);
+        return;
+    }
+    const char *verb = what == REQUEST_REBOOT ? "started anew" : "switched off";
+    say("On: %s. Their power buttons are pressed; the machine is %s when all are off, in %u s at the latest.", names,
+        verb, STOP_SECONDS);
+    question = what;
+    console.editor.plain = true;
+    set_prompt("Go on? [y/N] ");
+}
+
+static void answered(const char *line)
+{
+    bool yes = strcmp(line, "y") == 0 || strcmp(line, "yes") == 0 || strcmp(line, "Y") == 0;
+    enum request_kind what = question;
+    question = 0;
+    console.editor.plain = false;
+    set_prompt(NULL);
+    if (yes)
+        ask(what, NO_GUEST, STOP_SECONDS);
+    else
+        say("Nothing is done. '%s now' does it at once.", what == REQUEST_REBOOT ? "reboot" : "poweroff");
+}
 
 static void run(const char *line)
 {
@@ -48,14 +81,42 @@ static void run(const char *line)
     case SHELL_DEVICES: ask(REQUEST_DEVICES, NO_GUEST, 0); break;
     case SHELL_AUDIT: ask(REQUEST_AUDIT, NO_GUEST, 0); break;
     case SHELL_AUDIT_BREAK: ask(REQUEST_AUDIT_BREAK, c.guest, 0); break;
-    case SHELL_POWEROFF: ask(REQUEST_POWEROFF, NO_GUEST, 0); break;
-    case SHELL_REBOOT: ask(REQUEST_REBOOT, NO_GUEST, 0); break;
+    case SHELL_POWEROFF: end_machine(REQUEST_POWEROFF, c.value != 0); break;
+    case SHELL_REBOOT: end_machine(REQUEST_REBOOT, c.value != 0); break;
+    case SHELL_STAY: ask(REQUEST_STAY, NO_GUEST, 0); break;
     case SHELL_EXIT: ask(REQUEST_EXIT, NO_GUEST, c.value); break;
     }
 }
 
+void gate_close(void)
+{
+    gate_shut(&console.gate, tsc_now());
+    just_left = false;
+    question = 0;
+    console.editor.plain = false;
+    editor_clear(&console.editor);
+    set_prompt(NULL);
+}
+
+static void gate_opened(void)
+{
+    set_prompt(NULL);
+    show_prompt();
+}
+
+void keys_work(uint64_t now)
+{
+    if (gate_work(&console.gate, now))
+        gate_opened();
+}
+
 static void shell_key(uint8_t key)
 {
+    if (console.gate.shut) {
+        if (gate_key(&console.gate, key, tsc_now()))
+            gate_opened();
+        return;
+    }
     if (key == ESCAPE_KEY) {
         if (just_left && console.last_attached != NO_GUEST) { /* Ctrl-] twice: the guest gets it */
             attach_again();
@@ -75,7 +136,9 @@ static void shell_key(uint8_t key)
     char line[EDITOR_BYTES];
     string_copy(line, console.editor.text, sizeof line);
     editor_clear(&console.editor);
-    if (r == EDITOR_LINE)
+    if (question != 0)
+        answered(r == EDITOR_LINE ? line : "");
+    else if (r == EDITOR_LINE)
         run(line);
     show_prompt();
 }
@@ -98,7 +161,7 @@ static bool may_read(void)
 
 uint64_t keys_due(uint64_t now)
 {
-    return may_read() && uart_has_input() ? now : NEVER;
+    return may_read() && uart_has_input() ? now : gate_due(&console.gate);
 }
 
 void read_keys(void)

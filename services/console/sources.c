@@ -196,8 +196,10 @@ void detach(const char *why)
     console.attached = NO_GUEST;
     console.lines.silent = false;
     console.lines.open = -1;
-    if (why != NULL)
+    if (why != NULL) {
+        gate_close();
         say("%s", why);
+    }
     if (console.missed != 0)
         say("(%u line%s in Mullion's own log meanwhile: 'log' shows them)", console.missed,
             console.missed == 1 ? "" : "s");

@@ -10,6 +10,7 @@
 #include "services/console/uart.h"
 
 #define PROMPT         "mullion> "
+#define GATE_PROMPT    "[keys are dropped: Ctrl-], or Enter after a second, for Mullion's shell] "
 #define PROMPT_MS      120 /* the prompt is drawn again when nothing has come for */
 #define PROMPT_MOST_MS 600 /* and at the latest after */
 
@@ -74,6 +75,14 @@ static void keep_line(void *context, unsigned source, const char *text, size_t s
         draw_line(source, text, size);
 }
 
+void set_prompt(const char *prompt)
+{
+    hide_prompt();
+    if (console.gate.shut)
+        prompt = GATE_PROMPT;
+    console.editor.prompt = prompt != NULL ? prompt : PROMPT;
+}
+
 void say(const char *text, ...)
 {
     char line[400];
@@ -91,6 +100,7 @@ void terminal_init(void)
 {
     lines_init(&console.lines, put_line, keep_line, NULL);
     editor_init(&console.editor, PROMPT, terminal_show, NULL);
+    console.gate.khz = BOOT->tsc_khz;
     last_output = hidden_since = tsc_now();
 }
 

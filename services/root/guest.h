@@ -11,7 +11,6 @@
 
 #define RESTARTS_MAX       5     /* more than these... */
 #define RESTARTS_WINDOW_MS 10000 /* ...within this time: it is left stopped */
-#define STOP_WAIT_MS       5000  /* after the power button: how long a guest may take to switch itself off */
 
 enum guest_phase {
     PHASE_OFF = 0,  /* it holds nothing but its place in RAM */
@@ -33,7 +32,7 @@ struct guest {
     /* while its monitor lives: handles, 0 = none */
     uint64_t domain, private_memory, memory[VMM_PIECES_MAX];
     uint64_t thread[1 + VMM_VCPUS_MAX];
-    uint64_t deadline;             /* PHASE_STOPPING */
+    uint64_t deadline;             /* PHASE_STOPPING: TSC at which it is stopped */
     uint64_t end_began, zeroed;    /* PHASE_ENDING: TSC, and bytes that have been zeroed and returned */
     uint64_t started, start_ticks; /* TSC when its making began; how long until its first instruction */
     uint32_t seen_state;           /* the last of control->state that was acted upon */
@@ -63,6 +62,9 @@ static inline struct vmm_control *guest_control(unsigned n)
 {
     return (struct vmm_control *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_CONTROL);
 }
+
+/* "it has 97 s to go off, then it is stopped": of a guest whose power button was pressed. guest_report.c. */
+const char *guest_left_text(const struct guest *g, char *out, size_t size);
 
 /* guest_make.c. Finds a place in RAM, and makes what is there as long as the guest is; false (and logged): there is
  * none. What was made so far is left in g. */

@@ -2,6 +2,7 @@
 /*
  * A guest's state and counters, as records. See answers.h.
  */
+#include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "mullion/vcpu.h"
@@ -52,6 +53,13 @@ bool guest_find(const char *name, unsigned *n)
     return false;
 }
 
+const char *guest_left_text(const struct guest *g, char *out, size_t size)
+{
+    uint64_t now = tsc_now(), left = g->deadline > now ? (g->deadline - now) / ticks_of_ms(1000) + 1 : 0;
+    format(out, size, "it has %llu s to switch itself off, then it is stopped", (unsigned long long)left);
+    return out;
+}
+
 void guest_report(unsigned n, union record *out)
 {
     const struct guest *g = &guests[n];
@@ -68,6 +76,8 @@ void guest_report(unsigned n, union record *out)
     r->memory = c->memory;
     r->ticks = g->ticks;
     r->exits = g->exits;
+    if (g->phase == PHASE_STOPPING)
+        (void)guest_left_text(g, r->reason, sizeof r->reason);
     if (!is_on(g)) {
         string_copy(r->reason, g->reason, sizeof r->reason);
         return;

@@ -20,6 +20,7 @@
 struct guest guests[CONFIG_GUESTS_MAX];
 unsigned guests_end;
 static bool reshaped; /* guests have come or gone */
+static bool closing;  /* the machine is about to end: no guest is started */
 
 unsigned guest_add(const struct config_guest *section)
 {
@@ -62,6 +63,12 @@ bool guest_change(unsigned *n)
             return true;
         }
     return false;
+}
+
+void guests_tell_all(void)
+{
+    for (unsigned n = 0; n < guests_end; n++)
+        guests[n].changed = true;
 }
 
 /* Its monitor stops now; the rest follows in steps. */
@@ -118,7 +125,7 @@ static void ended(unsigned n, enum guest_state shown, enum config_policy policy,
     struct guest *g = &guests[n];
     enum log_level level = shown == GUEST_POWEROFF || shown == GUEST_RESET ? LOG_INFO : LOG_WARN;
     g->start_wanted = false;
-    if (g->phase == PHASE_STOPPING || policy == POLICY_STOP) {
+    if (g->phase == PHASE_STOPPING || policy == POLICY_STOP || closing) {
         root_log(level, "guest %s: %s", g->config->name, words);
     } else if (may_restart(g)) {
         root_log(level, "guest %s: %s; it is started again (%s = restart)", g->config->name, words, key);
@@ -416,6 +423,11 @@ bool guest_start(unsigned n, struct note_record *answer)
         record_note(answer, NOTE_ERROR, "This machine cannot run guests: %s", why);
         return false;
     }
+    if (closing) {
+        record_note(answer, NOTE_ERROR, "The machine is about to end, so no guest is started.");
+        record_advice(answer, "'poweroff cancel' calls that off.");
+        return false;
+    }
     if (!g->placed) {
         record_note(answer, NOTE_ERROR, "Guest %s found no memory when the machine started.", name);
         return false;
@@ -439,10 +451,62 @@ bool guest_start(unsigned n, struct note_record *answer)
     return true;
 }
 
-bool guest_stop(unsigned n, bool at_once, struct note_record *answer)
+static void press_power_button(unsigned n, uint64_t deadline)
+{
+    struct guest *g = &guests[n];
+    if (g->phase == PHASE_ON)
+        g->deadline = NEVER;
+    g->phase = PHASE_STOPPING;
+    g->deadline = min_u64(g->deadline, deadline);
+    g->changed = true;
+    atomic_store(&guest_control(n)->command, COMMAND_STOP);
+    (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
+}
+
+unsigned guests_close(uint64_t deadline)
+{
+    unsigned left = 0;
+    closing = true;
+    for (unsigned n = 0; n < guests_end; n++) {
+        guests[n].changed |= guests[n].start_wanted;
+        guests[n].start_wanted = false;
+        if (lives(&guests[n])) {
+            press_power_button(n, deadline);
+            left++;
+        }
+    }
+    return left;
+}
+
+void guests_open(void)
+{
+    closing = false;
+    for (unsigned n = 0; n < guests_end; n++)
+        if (guests[n].phase == PHASE_STOPPING) {
+            guests[n].phase = PHASE_ON;
+            guests[n].changed = true;
+        }
+}
+
+unsigned guests_left(char *names, size_t size)
+{
+    unsigned left = 0;
+    size_t used = 0;
+    names[0] = 0;
+    for (unsigned n = 0; n < guests_end; n++)
+        if (lives(&guests[n])) {
+            if (used < size)
+                used += (size_t)format(names + used, size - used, "%s%s", left != 0 ? ", " : "", guest_name(n));
+            left++;
+        }
+    return left;
+}
+
+bool guest_stop(unsigned n, uint64_t seconds, struct note_record *answer)
 {
     struct guest *g = &guests[n];
     const char *name = g->config->name;
+    char text[80];
     if (g->phase == PHASE_ENDING) {
         g->start_wanted = false;
         record_note(answer, NOTE_INFO, "Guest %s is being cleared away.", name);
@@ -458,7 +522,7 @@ bool guest_stop(unsigned n, bool at_once, struct note_record *answer)
         record_note(answer, NOTE_ERROR, "Guest %s is off already.", name);
         return false;
     }
-    if (at_once) {
+    if (seconds == 0) {
         g->start_wanted = false;
         root_log(LOG_INFO, "guest %s: stopped by the user", name);
         end(n, GUEST_OFF, "stopped by the user");
@@ -466,23 +530,23 @@ bool guest_stop(unsigned n, bool at_once, struct note_record *answer)
         return true;
     }
     if (g->phase == PHASE_STOPPING) {
-        record_note(answer, NOTE_ERROR, "Guest %s has been asked already.", name);
-        record_advice(answer, "'stop %s now' does not ask.", name);
+        record_note(answer, NOTE_ERROR, "Guest %s's power button was pressed already; %s.", name,
+                    guest_left_text(g, text, sizeof text));
+        record_advice(answer, "'stop %s now' stops it at once.", name);
         return false;
     }
-    g->phase = PHASE_STOPPING;
-    g->deadline = tsc_now() + ticks_of_ms(STOP_WAIT_MS);
-    atomic_store(&guest_control(n)->command, COMMAND_STOP);
-    (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-    record_note(answer, NOTE_INFO, "Guest %s's power button is pressed; it has %d s, then it is stopped.", name,
-                STOP_WAIT_MS / 1000);
+    press_power_button(n, tsc_now() + ticks_of_ms(min_u64(seconds, STOP_SECONDS_MAX) * 1000));
+    root_log(LOG_INFO, "guest %s: its power button is pressed", name);
+    record_note(answer, NOTE_INFO, "Guest %s's power button is pressed; %s.", name,
+                guest_left_text(g, text, sizeof text));
+    record_advice(answer, "'stop %s now' stops it at once.", name);
     return true;
 }
 
 bool guest_restart(unsigned n, struct note_record *answer)
 {
     struct guest *g = &guests[n];
-    if (g->phase == PHASE_OFF)
+    if (g->phase == PHASE_OFF || closing)
         return guest_start(n, answer);
     if (g->phase != PHASE_ENDING)
         end(n, GUEST_OFF, "restarted by the user");

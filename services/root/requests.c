@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * See requests.h. Today the console is the only client.
- *
- * Before the machine is switched off the console gets a moment to put its last lines on the wire.
  */
 #include "services/root/requests.h"
 #include "lib/proto/console_boot.h"
@@ -11,10 +9,9 @@
 #include "lib/syscall.h"
 #include "services/root/answers.h"
 #include "services/root/audit.h"
+#include "services/root/ending.h"
 #include "services/root/guest.h"
 #include "services/root/service.h"
-
-#define DRAIN_MS 3000
 
 enum wait { WAIT_NOTHING = 0, WAIT_AUDIT, WAIT_POWER };
 
@@ -35,13 +32,6 @@ static struct client {
     union record out;
 } client;
 
-static struct {
-    enum power_action action;
-    uint8_t code;
-    bool drain, drained; /* the client is to be asked; has answered */
-    uint64_t until;
-} power;
-
 /* ---- what can be asked */
 
 typedef bool (*act_function)(unsigned guest, uint64_t argument, struct note_record *answer);
@@ -54,7 +44,7 @@ static bool act_start(unsigned guest, uint64_t argument, struct note_record *ans
 
 static bool act_stop(unsigned guest, uint64_t argument, struct note_record *answer)
 {
-    return guest_stop(guest, argument != 0, answer);
+    return guest_stop(guest, argument, answer);
 }
 
 static bool act_restart(unsigned guest, uint64_t argument, struct note_record *answer)
@@ -81,42 +71,30 @@ static bool act_audit_break(unsigned guest, uint64_t argument, struct note_recor
     return audit_break(guest, answer);
 }
 
-static void power_begin(enum power_action action, uint64_t code)
-{
-    power.action = action;
-    power.code = (uint8_t)code;
-    power.drain = true;
-    power.drained = false;
-    power.until = tsc_now() + ticks_of_ms(DRAIN_MS);
-}
-
 static bool act_poweroff(unsigned guest, uint64_t argument, struct note_record *answer)
 {
     (void)guest;
-    (void)argument;
-    (void)answer;
-    root_log(LOG_INFO, "switching the machine off");
-    power_begin(POWER_OFF, 0);
-    return true;
+    return ending_begin(POWER_OFF, 0, argument, answer);
 }
 
 static bool act_reboot(unsigned guest, uint64_t argument, struct note_record *answer)
 {
     (void)guest;
+    return ending_begin(POWER_RESET, 0, argument, answer);
+}
+
+static bool act_stay(unsigned guest, uint64_t argument, struct note_record *answer)
+{
+    (void)guest;
     (void)argument;
-    (void)answer;
-    root_log(LOG_INFO, "starting the machine anew");
-    power_begin(POWER_RESET, 0);
-    return true;
+    return ending_cancel(answer);
 }
 
 static bool act_exit(unsigned guest, uint64_t argument, struct note_record *answer)
 {
     (void)guest;
-    if (power_can_exit()) {
-        power_begin(POWER_EXIT, argument);
-        return true;
-    }
+    if (power_can_exit())
+        return ending_begin(POWER_EXIT, (uint8_t)argument, 0, answer);
     record_note(answer, NOTE_ERROR,
                 "There is no emulator's exit port (it is used with debug-exit on the kernel's command line).");
     return false;
@@ -142,6 +120,7 @@ static const struct row {
     [REQUEST_AUDIT_BREAK] = {.guest = true, .next = audit_next, .act = act_audit_break, .wait = WAIT_AUDIT},
     [REQUEST_POWEROFF] = {.act = act_poweroff, .wait = WAIT_POWER},
     [REQUEST_REBOOT] = {.act = act_reboot, .wait = WAIT_POWER},
+    [REQUEST_STAY] = {.act = act_stay},
     [REQUEST_EXIT] = {.act = act_exit, .wait = WAIT_POWER},
 };
 
@@ -179,7 +158,9 @@ static void begin(struct client *c, const struct request_record *r)
     if (row->act == NULL)
         return;
     if (row->act(guest, r->argument, &c->note.note)) {
-        c->noted = row->next == NULL && row->wait == WAIT_NOTHING;
+        if (row->next == NULL && c->note.note.text[0] != 0)
+            c->wait = WAIT_NOTHING; /* that is the answer */
+        c->noted = row->next == NULL && c->wait == WAIT_NOTHING;
     } else {
         c->next = NULL;
         c->wait = WAIT_NOTHING;
@@ -199,7 +180,7 @@ static void take(struct client *c)
     if (r->head.kind != RECORD_REQUEST)
         end(c, r->head.request, ANSWER_MALFORMED);
     else if (r->what == REQUEST_DRAINED)
-        power.drained = true;
+        ending_drained();
     else if (c->busy)
         end(c, r->head.request, ANSWER_BUSY);
     else
@@ -212,6 +193,7 @@ void requests_take(void)
     if (c->life != console_service.starts) { /* another one: it knows nothing of what its predecessor asked */
         memset(c, 0, sizeof *c);
         c->life = console_service.starts;
+        guests_tell_all();
     }
     if (console_service.alive && !c->full)
         take(c);
@@ -249,9 +231,8 @@ static bool news(struct client *c)
     unsigned n;
     if (channel_used(&console_channel()->to_guest) >= CHANNEL_RING_BYTES / 2)
         return false;
-    if (power.drain) {
+    if (ending_asks_drain()) {
         record_begin(&c->out, RECORD_DRAIN);
-        power.drain = false;
         return true;
     }
     if (!guest_change(&n))
@@ -273,14 +254,18 @@ static void send(struct client *c)
         (void)sys_event_signal(console_service.event, CONSOLE_EVENT_CONTROL);
 }
 
-/* The machine's end, as soon as the console has shown all it had. */
+/* The machine could not be ended: that is the answer, or a line of the log where the request was answered before. */
 static void power_work(struct client *c)
 {
-    if (power.action == POWER_NOTHING || (console_service.alive && !power.drained && tsc_now() < power.until))
+    union record why;
+    record_begin(&why, RECORD_NOTE);
+    if (!ending_work(&why.note))
         return;
-    enum power_action action = power.action;
-    power.action = POWER_NOTHING;
-    power_do(action, power.code, &c->note.note);
+    if (c->wait != WAIT_POWER) {
+        root_log(LOG_ERROR, "%s", why.note.text);
+        return;
+    }
+    c->note = why;
     c->wait = WAIT_NOTHING;
     c->noted = true;
     c->status = ANSWER_REFUSED;
@@ -292,7 +277,6 @@ uint64_t requests_answer(void)
     power_work(c);
     if (console_service.alive)
         send(c);
-    if (power.action != POWER_NOTHING)
-        return power.until;
-    return console_service.alive && !c->full && channel_used(&console_channel()->from_guest) != 0 ? 0 : NEVER;
+    bool more = console_service.alive && !c->full && channel_used(&console_channel()->from_guest) != 0;
+    return more ? 0 : ending_due();
 }

@@ -117,9 +117,19 @@ bool guests_reshaped(void);
 bool guests_idle(void);
 /* The shell's commands. `answer`: a note in words, which is filled. False: it was refused. */
 bool guest_start(unsigned n, struct note_record *answer);
-bool guest_stop(unsigned n, bool at_once, struct note_record *answer);
+/* `seconds`: how long it has after its power button was pressed; 0: it ends at once. */
+bool guest_stop(unsigned n, uint64_t seconds, struct note_record *answer);
 bool guest_restart(unsigned n, struct note_record *answer);
 bool guest_fault(unsigned n, uint64_t kind, struct note_record *answer); /* enum fault_kind, if it is one */
+/* The machine's end, for ending.c. All power buttons are pressed, none is started any more, and what is not off at that
+ * TSC is stopped. Returns how many have to go. */
+unsigned guests_close(uint64_t deadline);
+/* That is called off: those that still run go on. */
+void guests_open(void);
+/* How many still run, and their names, cut to fit: "web, batch". */
+unsigned guests_left(char *names, size_t size);
+/* guest_change tells of all of them again. */
+void guests_tell_all(void);
 /* A guest whose state has changed since it was last named here. False: there is none. */
 bool guest_change(unsigned *n);
 /* What a guest's monitor shares with root, and its channel with the console too. */

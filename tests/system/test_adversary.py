@@ -126,5 +126,5 @@ def test_they_can_be_stopped(box):
 def test_end(box):
     assert 'ESCAPE' not in box.text
     box.settle()
-    box.type('poweroff\r')
+    box.type('poweroff now\r')
     assert box.ends() == 'off'

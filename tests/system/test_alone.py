@@ -62,5 +62,5 @@ def test_who_halts_for_good_is_reached(on):
     with Box(conf, on=on, cpus=2) as b:
         b.wait(r'^\[halted\] wild: halting with interrupts off')
         b.settle()
-        b.type('stop halted\r')
+        b.type('stop halted 5\r')
         b.wait_state('halted', 'off', 8)  # otherwise at the end of the timer's range, 86 s

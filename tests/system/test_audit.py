@@ -135,7 +135,7 @@ def test_looks_by_itself(box):
 def test_nobody_has_noticed(box):
     box.in_guest('batch', 'all well', r'you typed: all well')
     box.settle()
-    box.type('poweroff\r')
+    box.type('poweroff now\r')
     assert box.ends() == 'off'
 
 

@@ -13,7 +13,7 @@ def to_the_prompt(box):
     box.wait(r'\[tiny\] tiny ready', 60)
     box.in_guest('tiny', 'hello', r'you typed: hello')
     box.settle()
-    box.type('poweroff\r')
+    box.type('poweroff now\r')
     assert box.ends() == 'off'
 
 

@@ -100,7 +100,7 @@ def test_terminal(conf):
     child.expect('you typed: hello')
     child.send('\x1d')
     child.expect('mullion> ')
-    child.send('poweroff\r')
+    child.send('poweroff now\r')
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0

@@ -83,5 +83,5 @@ def test_no_guest_at_all(text):
         box.wait(PROMPT, 30)
         box.shell('list', r'no guest')
         box.settle()
-        box.type('poweroff\r')
+        box.type('poweroff now\r')
         assert box.ends() == 'off'

@@ -3,7 +3,7 @@
 import re
 import time
 
-from harness import DETACH, Box, guest
+from harness import DETACH, PROMPT, Box, guest
 
 NAMES = [f'g{n}' for n in range(8)]
 CONF = '[host]\nconsole = serial\n\n' + ''.join(
@@ -37,6 +37,30 @@ def test_a_slow_reader_loses_nothing(on):
         time.sleep(5)
         box.settle(1)
         assert len(re.findall(r'^  paths +', box.text, re.M)) == 4
+
+
+def test_what_was_typed_for_a_guest_that_is_off_is_dropped(on):
+    """A guest can go off at a line that suits it. What is typed behind that is no command of Mullion's; an Enter with
+    silence around it, or Ctrl-], opens the shell."""
+    dropped = r'^Guest tiny is off: it has switched itself off\.\n\[keys are dropped: '
+    with Box('[host]\nconsole = serial\n\n' + guest('tiny', 'tiny.elf', 'share = 20% of cpu 0'), on=on, cpus=1) as box:
+        box.wait(r'tiny ready', 60)
+        box.attach('tiny')
+        box.type('poweroff\r')
+        box.wait(dropped)
+        box.type('poweroff now\rstart tiny\r' * 3)
+        box.settle(2.5)
+        assert PROMPT not in box.text[box.text.rindex('keys are dropped') :]
+        box.type('\r')
+        box.wait(PROMPT)
+        assert box.state('tiny')[0] == 'off'
+        box.shell('start tiny', 'starts')
+        box.wait(r'tiny ready', 60)
+        box.attach('tiny')
+        box.type('poweroff\rpoweroff now\r')
+        box.wait(dropped)
+        box.detach()
+        box.shell('list', r'^tiny +off ')
 
 
 def test_what_was_typed_before_leaving_arrives(on):

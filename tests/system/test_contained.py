@@ -89,5 +89,5 @@ def test_counter_goes_on(box):
 
 
 def test_end(box):
-    box.type('poweroff\r')
+    box.type('poweroff now\r')
     assert box.ends() == 'off'

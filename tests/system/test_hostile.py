@@ -94,5 +94,5 @@ def test_they_end_and_are_well_again(box):
 
 def test_end(box):
     box.settle()
-    box.type('poweroff\r')
+    box.type('poweroff now\r')
     assert box.ends() == 'off'

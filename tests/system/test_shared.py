@@ -131,7 +131,7 @@ def test_contents_outlive_a_guest(box):
     box.in_guest('other', 'bells', r'^0 bell\(s\) in all\n')
     assert 'error: ' not in box.text
     box.settle()
-    box.type('poweroff\r')
+    box.type('poweroff now\r')
     assert box.ends() == 'off'
 
 

@@ -62,7 +62,7 @@ def test_the_neighbour_counts_on(box):
 @pytest.mark.short
 def test_end(box):
     box.settle()
-    box.type('poweroff\r')
+    box.type('poweroff now\r')
     assert box.ends() == 'off'
 
 
@@ -75,7 +75,7 @@ def test_sixty_four():
         box.wait('guest all: its monitor starts, 64 vCPUs', 60)
         passes(box, 'all', 64, 120, 25)
         box.settle()
-        box.type('poweroff\r')
+        box.type('poweroff now\r')
         assert box.ends() == 'off'
 
 
@@ -100,7 +100,7 @@ def test_more_cpus_than_a_word_has_bits():
         box.in_guest('low', 'again', r'you typed: again')
         box.shell('audit', r'audit: passed', 60)
         box.settle()
-        box.type('poweroff\r')
+        box.type('poweroff now\r')
         assert box.ends() == 'off'
 
 
@@ -169,5 +169,5 @@ def test_linux_panics_on_one_cpu_and_starts_anew(linux):
     linux.in_guest('debian', 'nproc', r'^4\n')
     linux.in_guest('tiny', 'still here', r'you typed: still here')
     linux.settle()
-    linux.type('poweroff\r')
+    linux.type('poweroff now\r')
     assert linux.ends() == 'off'

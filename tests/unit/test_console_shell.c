@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "lib/proto/records.h"
 #include "services/console/command.h"
 #include "services/console/editor.h"
 
@@ -93,6 +94,17 @@ static void test_history(void **state)
     assert_string_equal(e.text, "l24");
 }
 
+/* The answer to a question is no command. */
+static void test_an_answer_is_not_kept(void **state)
+{
+    (void)state;
+    line("one\r", "one");
+    e.plain = true;
+    line("yes\r", "yes");
+    e.plain = false;
+    line("\x1b[A\r", "one");
+}
+
 static void test_too_long(void **state)
 {
     (void)state;
@@ -133,8 +145,14 @@ static void test_commands(void **state)
     assert_true(parse("help") && c.kind == SHELL_HELP);
     assert_true(parse(" list ") && c.kind == SHELL_LIST);
     assert_true(parse("attach batch") && c.kind == SHELL_ATTACH && c.guest == 1);
-    assert_true(parse("stop web") && c.kind == SHELL_STOP && c.guest == 0 && c.value == 0);
-    assert_true(parse("stop web now") && c.value == 1);
+    assert_true(parse("stop web") && c.kind == SHELL_STOP && c.guest == 0 && c.value == STOP_SECONDS);
+    assert_true(parse("stop web now") && c.value == 0);
+    assert_true(parse("stop web 3600") && c.value == 3600);
+    assert_true(parse("poweroff") && c.kind == SHELL_POWEROFF && c.value == 0);
+    assert_true(parse("poweroff now") && c.kind == SHELL_POWEROFF && c.value == 1);
+    assert_true(parse("reboot now") && c.kind == SHELL_REBOOT && c.value == 1);
+    assert_true(parse("poweroff cancel") && c.kind == SHELL_STAY);
+    assert_true(parse("reboot cancel") && c.kind == SHELL_STAY);
     assert_true(parse("fault web") && c.kind == SHELL_FAULT && c.guest == 0 && c.value == 0);
     assert_true(parse("fault batch fuzz") && c.kind == SHELL_FAULT && c.guest == 1 && c.value == 1);
     assert_true(parse("fault batch reload") && c.kind == SHELL_FAULT && c.guest == 1 && c.value == 2);
@@ -164,6 +182,10 @@ static void test_mistakes(void **state)
     assert_string_equal(why, "No guest is called 'bob'; there are: web, batch");
     assert_false(parse("attach web batch"));
     assert_false(parse("stop web later"));
+    assert_false(parse("stop web 3601"));
+    assert_false(parse("poweroff later"));
+    assert_false(parse("poweroff now now"));
+    assert_false(parse("poweroff cancel now"));
     assert_false(parse("list all"));
     assert_false(parse("exit 256"));
     assert_false(parse("exit 99999999999999"));
@@ -190,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_typing, setup),
         cmocka_unit_test_setup(test_history, setup),
+        cmocka_unit_test_setup(test_an_answer_is_not_kept, setup),
         cmocka_unit_test_setup(test_too_long, setup),
         cmocka_unit_test_setup(test_noise, setup),
         cmocka_unit_test(test_commands),

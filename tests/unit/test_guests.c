@@ -293,6 +293,92 @@ static void test_waiting_for_the_start(void **state)
     remove_all();
 }
 
+static void all_running(void)
+{
+    while (guests_work(false) == 0)
+        ;
+    for (unsigned n = 0; n < guests_end; n++)
+        atomic_store(&guest_control(n)->state, GUEST_RUNNING);
+    guests_look(~0ull);
+}
+
+static void go_off(unsigned n)
+{
+    atomic_store(&guest_control(n)->state, GUEST_POWEROFF);
+    guests_look(~0ull);
+}
+
+/* `stop`: how long it has is said, and what has gone off by itself is not started again. */
+static void test_stop(void **state)
+{
+    union record r;
+    struct note_record note;
+    (void)state;
+    parse(2, "on-crash = restart\n");
+    add_all();
+    guests_autostart();
+    all_running();
+    assert_true(guest_stop(0, 120, &note));
+    assert_string_equal(note.text, "Guest g0's power button is pressed; it has 120 s to switch itself off, then it is "
+                                   "stopped.");
+    assert_string_equal(note.advice, "'stop g0 now' stops it at once.");
+    assert_int_equal(atomic_load(&guest_control(0)->command), COMMAND_STOP);
+    guest_report(0, &r);
+    assert_int_equal(r.guest.life, LIFE_STOPPING);
+    assert_string_equal(r.guest.reason, "it has 120 s to switch itself off, then it is stopped");
+    assert_false(guest_stop(0, 120, &note));
+    assert_true(guests_work(false) > tsc_now());
+    assert_int_equal(guests[0].phase, PHASE_STOPPING);
+    atomic_store(&guest_control(0)->state, GUEST_CRASHED); /* as it goes: on-crash does not count */
+    guests_look(~0ull);
+    assert_false(guests[0].start_wanted);
+    guests[1].deadline = 0;
+    assert_true(guest_stop(1, 1000000, &note));
+    assert_in_range(guests[1].deadline, tsc_now(), tsc_now() + ticks_of_ms(STOP_SECONDS_MAX * 1000ull));
+    guests[1].deadline = tsc_now();
+    guests_work(false);
+    assert_int_equal(guests[1].shown, GUEST_OFF);
+    remove_all();
+}
+
+/* The machine's end: all get their power buttons, and none is started any more, until that is called off. */
+static void test_closing(void **state)
+{
+    struct note_record note;
+    char names[64];
+    (void)state;
+    parse(4, "on-crash = restart\n");
+    add_all();
+    guests_autostart();
+    all_running();
+    assert_true(guest_stop(2, 1000, &note));
+    guests_look(~0ull);
+    assert_true(guest_stop(3, 0, &note));
+    assert_true(guest_start(3, &note)); /* waits until it is cleared away */
+    uint64_t deadline = tsc_now() + ticks_of_ms(100000);
+    assert_int_equal(guests_close(deadline), 3);
+    assert_int_equal(guests_left(names, sizeof names), 3);
+    assert_string_equal(names, "g0, g1, g2");
+    for (unsigned n = 0; n < 3; n++) {
+        assert_int_equal(atomic_load(&guest_control(n)->command), COMMAND_STOP);
+        assert_int_equal(guests[n].deadline, deadline);
+    }
+    while (guests_work(false) == 0)
+        ;
+    assert_int_equal(guests[3].phase, PHASE_OFF); /* it was not started */
+    assert_false(guest_start(3, &note) || guest_restart(0, &note) || guest_restart(3, &note));
+    go_off(1);
+    assert_int_equal(guests_left(names, sizeof names), 2);
+    assert_string_equal(names, "g0, g2");
+    assert_int_equal(guests_left(names, 5), 2); /* cut to fit */
+    assert_string_equal(names, "g0, ");
+    guests_open();
+    assert_int_equal(guests[0].phase, PHASE_ON);
+    assert_true(guests_work(false) > deadline || guests_work(false) == NEVER);
+    assert_true(guest_start(3, &note));
+    remove_all();
+}
+
 static void test_coming_and_going(void **state)
 {
     (void)state;
@@ -373,7 +459,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_256_bells, setup),        cmocka_unit_test_setup(test_waiting_for_the_start, setup),
         cmocka_unit_test_setup(test_coming_and_going, setup), cmocka_unit_test_setup(test_nothing_is_left, setup),
-        cmocka_unit_test_setup(test_regions, setup),
+        cmocka_unit_test_setup(test_regions, setup),          cmocka_unit_test_setup(test_stop, setup),
+        cmocka_unit_test_setup(test_closing, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

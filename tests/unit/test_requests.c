@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Root's dispatcher: each request is answered once, by its number, however little the asking side reads. */
-// sources: services/root/requests.c lib/proto/records.c lib/proto/channel.c lib/print.c lib/string.c
+// sources: services/root/requests.c services/root/ending.c lib/proto/records.c lib/proto/channel.c lib/print.c lib/string.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -23,6 +24,9 @@ static bool audit_ready, audit_refused, can_exit, power_failed;
 static unsigned stopped;
 static uint64_t stop_argument;
 static enum power_action acted;
+static unsigned running, closed, opened, told_all; /* guests that are on; calls */
+static char last_log[400];
+static uint64_t tick_ms = 1000000000;
 static jmp_buf machine_off;
 
 static const char names[2][8] = {"web", "batch"};
@@ -35,11 +39,34 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
 }
 void root_log(enum log_level level, const char *text, ...)
 {
-    (void)level, (void)text;
+    (void)level;
+    va_list arguments;
+    va_start(arguments, text);
+    vsnprintf(last_log, sizeof last_log, text, arguments);
+    va_end(arguments);
 }
 uint64_t ticks_of_ms(uint64_t ms)
 {
-    return ms * 1000000000;
+    return ms * tick_ms;
+}
+unsigned guests_close(uint64_t deadline)
+{
+    (void)deadline;
+    closed++;
+    return running;
+}
+void guests_open(void)
+{
+    opened++;
+}
+unsigned guests_left(char *text, size_t size)
+{
+    snprintf(text, size, "%s", running == 2 ? "web, batch" : "web");
+    return running;
+}
+void guests_tell_all(void)
+{
+    told_all++;
 }
 struct channel *console_channel(void)
 {
@@ -107,10 +134,10 @@ bool guest_start(unsigned n, struct note_record *answer)
     record_note(answer, NOTE_INFO, "Guest %s starts.", names[n]);
     return true;
 }
-bool guest_stop(unsigned n, bool at_once, struct note_record *answer)
+bool guest_stop(unsigned n, uint64_t seconds, struct note_record *answer)
 {
     stopped = n;
-    stop_argument = at_once;
+    stop_argument = seconds;
     record_note(answer, NOTE_ERROR, "Guest %s is off already.", names[n]);
     return false;
 }
@@ -167,6 +194,8 @@ static int setup(void **unused)
     console_service.alive = true;
     audit_ready = audit_refused = can_exit = power_failed = false;
     acted = POWER_NOTHING;
+    running = closed = opened = told_all = 0;
+    tick_ms = 1000000000;
     return 0;
 }
 
@@ -230,6 +259,7 @@ static void answers(void **unused)
     ask(3, REQUEST_STOP, "batch", 1);
     work();
     assert_true(stopped == 1 && stop_argument == 1);
+    assert_int_equal(told_all, 1); /* once for each asking side */
     assert_note(3, "Guest batch is off already.");
     assert_end(3, ANSWER_REFUSED);
     ask(4, REQUEST_START, "web", 0);
@@ -415,6 +445,95 @@ static void power(void **unused)
     assert_int_equal(acted, POWER_OFF);
 }
 
+static const char *const last_words = "switching the machine off";
+
+/* Guests get their power buttons and their time. The last one that goes ends the machine. */
+static void power_after_the_guests(void **unused)
+{
+    (void)unused;
+    running = 2;
+    ask(1, REQUEST_POWEROFF, "", 120);
+    uint64_t until = work();
+    assert_true(until > tsc_now() && until != NEVER);
+    assert_int_equal(closed, 1);
+    assert_note(1,
+                "The power buttons of 2 guests are pressed; the machine is switched off when all are off, in 120 s at "
+                "the latest.");
+    assert_string_equal(got.note.advice, "'poweroff now' does not wait, 'poweroff cancel' calls it off.");
+    assert_end(1, ANSWER_DONE); /* the shell is free meanwhile */
+    ask(2, REQUEST_POWEROFF, "", 120);
+    work();
+    assert_true(hear() && got.head.kind == RECORD_NOTE);
+    assert_end(2, ANSWER_REFUSED);
+    running = 1;
+    work();
+    assert_string_equal(last_log,
+                        "the machine is switched off when all guests are off, in 120 s at the latest; still on: web");
+    assert_false(hear());
+    running = 0;
+    work();
+    assert_string_equal(last_log, last_words);
+    assert_true(hear() && got.head.kind == RECORD_DRAIN);
+    ask(0, REQUEST_DRAINED, "", 0);
+    if (setjmp(machine_off) == 0) {
+        work();
+        fail();
+    }
+    assert_int_equal(acted, POWER_OFF);
+}
+
+static void power_called_off(void **unused)
+{
+    (void)unused;
+    ask(1, REQUEST_STAY, "", 0);
+    work();
+    assert_note(1, "The machine is not about to end: there is nothing to call off.");
+    assert_end(1, ANSWER_REFUSED);
+    running = 2;
+    ask(2, REQUEST_REBOOT, "", 60);
+    work();
+    assert_true(hear() && got.head.kind == RECORD_NOTE);
+    assert_end(2, ANSWER_DONE);
+    ask(3, REQUEST_STAY, "", 0);
+    assert_int_equal(work(), NEVER);
+    assert_true(hear() && got.head.kind == RECORD_NOTE);
+    assert_end(3, ANSWER_DONE);
+    assert_int_equal(opened, 1);
+    running = 0;
+    work();
+    assert_int_equal(acted, POWER_NOTHING);
+}
+
+/* `now` while guests have time still; and a guest that does not go does not keep the machine. */
+static void power_does_not_wait(void **unused)
+{
+    (void)unused;
+    power_failed = true;
+    running = 2;
+    ask(1, REQUEST_POWEROFF, "", 60);
+    work();
+    assert_true(hear() && got.head.kind == RECORD_NOTE);
+    assert_end(1, ANSWER_DONE);
+    ask(2, REQUEST_POWEROFF, "", 0);
+    work();
+    assert_true(hear() && got.head.kind == RECORD_DRAIN);
+    ask(0, REQUEST_DRAINED, "", 0);
+    work();
+    assert_int_equal(acted, POWER_OFF);
+    assert_note(2, "it cannot");
+    assert_end(2, ANSWER_REFUSED);
+    assert_int_equal(opened, 1); /* the guests that are there run on */
+    acted = POWER_NOTHING;
+    tick_ms = 0; /* so that all time is over */
+    ask(3, REQUEST_POWEROFF, "", 60);
+    work();
+    assert_true(hear() && got.head.kind == RECORD_NOTE);
+    assert_end(3, ANSWER_DONE);
+    work();
+    assert_int_equal(acted, POWER_OFF);
+    assert_string_equal(last_log, "it cannot"); /* the request was answered long ago */
+}
+
 /* Whatever bytes come: they are answered or dropped, and the next request is served. */
 static void noise(void **unused)
 {
@@ -448,11 +567,18 @@ static void noise(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(answers, setup),     cmocka_unit_test_setup(mistakes, setup),
-        cmocka_unit_test_setup(long_answer, setup), cmocka_unit_test_setup(audit_takes_time, setup),
-        cmocka_unit_test_setup(news, setup),        cmocka_unit_test_setup(news_hold_up_no_request, setup),
-        cmocka_unit_test_setup(successor, setup),   cmocka_unit_test_setup(noise, setup),
+        cmocka_unit_test_setup(answers, setup),
+        cmocka_unit_test_setup(mistakes, setup),
+        cmocka_unit_test_setup(long_answer, setup),
+        cmocka_unit_test_setup(audit_takes_time, setup),
+        cmocka_unit_test_setup(news, setup),
+        cmocka_unit_test_setup(news_hold_up_no_request, setup),
+        cmocka_unit_test_setup(successor, setup),
+        cmocka_unit_test_setup(noise, setup),
         cmocka_unit_test_setup(power, setup),
+        cmocka_unit_test_setup(power_after_the_guests, setup),
+        cmocka_unit_test_setup(power_called_off, setup),
+        cmocka_unit_test_setup(power_does_not_wait, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
