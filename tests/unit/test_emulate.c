@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Instructions on device memory, string port I/O, control-register decoding: against a fake bus. */
-// sources: vmm/insn/emulate.c vmm/insn/decode.c vmm/insn/move_cache.c vmm/insn/flags.c vmm/insn/walk.c vmm/insn/access.c vmm/memory.c
+// sources: @insn
 // libs: -lZydis
 #include <setjmp.h>
 #include <stdarg.h>
@@ -222,6 +222,27 @@ static void arithmetic(void **unused)
     assert_true(s.gpr[GPR_RDX] == 5);
     assert_int_equal(RUN(0xf7, 0x13), VERDICT_DONE); /* not */
     assert_int_equal(reg32(0), ~12u);
+}
+
+/* What no CPU at hand can show; the others are in test_emulate_cpu.c. */
+static void rare(void **unused)
+{
+    (void)unused;
+    s.gpr[GPR_RBX] = DEVICE;
+    s.gpr[GPR_RAX] = 0x123456789a;
+    assert_int_equal(RUN(0x48, 0x0f, 0x38, 0xf9, 0x03), VERDICT_DONE); /* movdiri [rbx], rax */
+    assert_int_equal(reg32(0), 0x3456789a);
+    /* A CPU without BMI1 and LZCNT takes their bytes for BSF and BSR. */
+    set32(0, 0x00010000);
+    assert_int_equal(RUN(0xf3, 0x0f, 0xbd, 0x13), VERDICT_DONE); /* lzcnt edx, [rbx] */
+    assert_int_equal(s.gpr[GPR_RDX], 15);
+    cpu.no_tzcnt = cpu.no_lzcnt = true;
+    assert_int_equal(RUN(0xf3, 0x0f, 0xbd, 0x13), VERDICT_DONE);
+    assert_int_equal(s.gpr[GPR_RDX], 16);
+    set32(0, 0);
+    assert_int_equal(RUN(0xf3, 0x0f, 0xbc, 0x13), VERDICT_DONE); /* tzcnt */
+    assert_int_equal(s.gpr[GPR_RDX], 16);                        /* as it was */
+    assert_true(s.rflags & FLAG_ZF);
 }
 
 static void bits(void **unused)
@@ -764,6 +785,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T64(moves),
         T64(arithmetic),
+        T64(rare),
         T64(bits),
         T64(strings),
         T64(refused),

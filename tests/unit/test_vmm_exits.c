@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
-// sources: vmm/cpu/vcpu.c vmm/cpu/exits.c vmm/cpu/exits_device.c vmm/cpu/hypercall.c vmm/machine.c vmm/lock.c vmm/cpu/cr.c vmm/insn/move_cache.c vmm/insn/emulate.c vmm/insn/decode.c
-// sources: vmm/doorbell.c vmm/save.c vmm/stream.c vmm/insn/flags.c vmm/insn/walk.c vmm/insn/access.c vmm/shared.c vmm/memory.c vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/e820.c
+// sources: vmm/cpu/vcpu.c vmm/cpu/exits.c vmm/cpu/exits_device.c vmm/cpu/hypercall.c vmm/machine.c vmm/lock.c vmm/cpu/cr.c
+// sources: vmm/doorbell.c vmm/save.c vmm/stream.c vmm/shared.c @insn vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/e820.c
 // sources: vmm/devices/*.c vmm/test/table.c vmm/test/bench.c vmm/test/debugexit.c vmm/test/pciserial.c vmm/loader/*.c lib/elf.c lib/print.c lib/string.c lib/proto/channel.c lib/log.c
 // libs: -lZydis
 #include <setjmp.h>
@@ -14,6 +14,7 @@
 #include "mullion/regs.h"
 #include "vmm/cpu/exits.h"
 #include "vmm/devices/layout.h"
+#include "vmm/insn/access.h"
 #include "vmm/save.h"
 
 #define RAM  (4u << 20)
@@ -760,17 +761,58 @@ static void device_memory(void **unused)
     assert_int_equal(s->rip, CODE + 6);
 }
 
+static void vector_add(void)
+{
+    memcpy(ram + CODE, "\x0f\x58\x03", 3); /* addps xmm0, [ebx] */
+    s->gpr[GPR_RBX] = 0xd0000000;
+    memory(0xd0000000, false);
+}
 static void vector_store(void)
 {
-    memcpy(ram + CODE, "\x0f\x11\x03", 3);
+    memcpy(ram + CODE, "\x66\x0f\x3a\x16\x03\x01", 6); /* pextrd [ebx], xmm0, 1 */
+    s->gpr[GPR_RBX] = 0xd0000000;
     memory(0xd0000000, true);
-} /* movups [ebx], xmm0 */
+}
+static void vector_store_done(void)
+{
+    assert_int_equal(s->rip, CODE + 6);
+    vector_store();
+    s->rip = CODE;
+    s->gpr[GPR_RBX] = LAYOUT_IOAPIC_BASE;
+    memory(LAYOUT_IOAPIC_BASE, true);
+}
+static void gets_invalid_opcode(void)
+{
+    assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | VECTOR_UD);
+    assert_int_equal(s->rip, CODE);
+    s->inject = 0;
+    s->exit.reason = EXIT_KICK;
+}
+
+/* A program of the guest must not end the guest. */
+static void unsupported_in_ring_3(void **unused)
+{
+    (void)unused;
+    s->seg[SEG_SS].attr |= 3 << 5;
+    RUN(vector_add, gets_invalid_opcode);
+    assert_int_equal(control.state, GUEST_RUNNING);
+}
+
+/* What goes nowhere need not be known; a device might want it. */
+static void unknown_store(void **unused)
+{
+    (void)unused;
+    RUN(vector_store, vector_store_done);
+    assert_int_equal(control.state, GUEST_CRASHED);
+    assert_non_null(strstr(control.reason, "cannot execute pextrd 66 0f 3a 16 03 01"));
+}
+
 static void unsupported(void **unused)
 {
     (void)unused;
-    RUN(vector_store);
+    RUN(vector_add);
     assert_int_equal(control.state, GUEST_CRASHED);
-    assert_non_null(strstr(control.reason, "0f 11 03"));
+    assert_non_null(strstr(control.reason, "cannot execute addps 0f 58 03"));
     assert_non_null(strstr(control.reason, "0x8000"));
     assert_non_null(strstr(control.reason, "0xd0000000"));
     assert_int_equal(root_signals, 2); /* running, crashed */
@@ -1329,6 +1371,8 @@ int main(void)
         TEST(second_cpu),
         TEST(device_memory),
         TEST(unsupported),
+        TEST(unsupported_in_ring_3),
+        TEST(unknown_store),
         TEST(ends),
         TEST(wanted_ends),
         TEST(faults),

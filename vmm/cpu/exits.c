@@ -52,9 +52,12 @@ void exits_finish(struct vm_vcpu *v, enum verdict verdict, const struct guest_fa
 {
     if (verdict == VERDICT_FAULT) {
         exits_inject(v, fault);
+    } else if (verdict == VERDICT_UNSUPPORTED && access_cpl(v->state) == 3) {
+        exits_inject(v, &(struct guest_fault){.vector = VECTOR_UD});
     } else if (verdict == VERDICT_UNSUPPORTED) {
         char text[128];
-        size_t at = (size_t)format(text, sizeof text, "%s: cannot execute", what);
+        size_t at = (size_t)format(text, sizeof text, "%s: cannot execute %s", what,
+                                   seen->name != NULL ? seen->name : "the instruction");
         if (at >= sizeof text)
             at = sizeof text - 1;
         for (unsigned i = 0; i < seen->count && at + 4 < sizeof text; i++)

@@ -10,6 +10,9 @@
 #define RETRIES_MAX    100000u /* faults in a row on one page that is there */
 #define UNCLAIMED_LOGS 8u
 
+#define CPUID_7_EBX_BMI1   (1u << 3)
+#define CPUID_E1_ECX_LZCNT (1u << 5)
+
 static __attribute__((noinline)) void log_unclaimed(struct vm *vm, uint64_t gpa, unsigned size, bool write)
 {
     if (vm->unclaimed++ < UNCLAIMED_LOGS)
@@ -43,6 +46,15 @@ void exits_device_access(void *context, uint64_t gpa, unsigned size, bool write,
         vm_unlock(vm);
     else
         unlock_unusual(vm, answer, gpa, size, write);
+}
+
+static bool device_claims(void *context, uint64_t gpa, unsigned size)
+{
+    struct vm_vcpu *v = context;
+    vm_lock(v->vm);
+    bool claimed = bus_memory_claimed(&v->vm->bus, gpa, gpa + size - 1);
+    vm_unlock(v->vm);
+    return claimed || lapic_decodes(&v->lapic, gpa);
 }
 
 static inline __attribute__((always_inline)) bool access_port(struct vm_vcpu *v, uint16_t port, unsigned size,
@@ -113,12 +125,22 @@ static __attribute__((noinline)) void stuck_exit(struct vm_vcpu *v, uint64_t at)
         exits_crash(v, "memory that is there keeps faulting");
 }
 
-static __attribute__((noinline)) void emulate_exit(struct vm_vcpu *v, const struct guest_cpu *c, uint64_t at)
+/* What the long way needs beside exits_cpu. */
+static void fill_in(struct vm_vcpu *v, struct guest_cpu *c)
+{
+    const struct cpuid_table *t = &v->vm->cpuid;
+    c->claimed = device_claims;
+    c->no_tzcnt = !(cpuid_lookup(t, v->index, 7, 0, 0, 0).ebx & CPUID_7_EBX_BMI1);
+    c->no_lzcnt = !(cpuid_lookup(t, v->index, 0x80000001u, 0, 0, 0).ecx & CPUID_E1_ECX_LZCNT);
+}
+
+static __attribute__((noinline)) void emulate_exit(struct vm_vcpu *v, struct guest_cpu *c, uint64_t at)
 {
     struct guest_fault fault = {0};
     struct instruction_bytes seen = {.count = 0};
     if (!exits_need(v, GROUP_SEG))
         return;
+    fill_in(v, c);
     enum verdict verdict = emulate_memory(c, &seen, &fault);
     if (verdict != VERDICT_DONE) {
         char what[64];

@@ -13,8 +13,9 @@
 void exits_crash(struct vm_vcpu *v, const char *what);
 /* The guest gets this fault. */
 void exits_inject(struct vm_vcpu *v, const struct guest_fault *f);
-/* A verdict but for DONE and AGAIN, on which nothing is left to do. What the emulator could not do ends the guest, with
- * everything that is needed to add it. */
+/* A verdict but for DONE and AGAIN, on which nothing is left to do. What the emulator could not do is an invalid opcode
+ * for the guest's ring 3, whose programs must not end it; from elsewhere it ends the guest, with everything that is
+ * needed to add it. RIP, SEG and CR valid. */
 void exits_finish(struct vm_vcpu *v, enum verdict verdict, const struct guest_fault *fault,
                   const struct instruction_bytes *seen, const char *what);
 

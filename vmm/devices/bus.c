@@ -126,6 +126,12 @@ void bus_remove_memory(struct bus *bus, uint64_t first, const void *device)
     memmove(&bus->memory[at], &bus->memory[at + 1], (bus->memories - at) * sizeof bus->memory[0]);
 }
 
+bool bus_memory_claimed(const struct bus *bus, uint64_t first, uint64_t last)
+{
+    uint32_t at = find_memory(bus, first);
+    return at < bus->memories && bus->memory[at].first <= last;
+}
+
 static unsigned answer_of(unsigned flags)
 {
     return BUS_CLAIMED | (flags & ~BUS_WIDTH);

@@ -89,6 +89,9 @@ must_check enum error bus_add_byte_port(struct bus *bus, uint16_t port, bus_port
 void bus_remove_ports(struct bus *bus, uint16_t first, const void *device);
 void bus_remove_memory(struct bus *bus, uint64_t first, const void *device);
 
+/* Whether any device claims a byte of [first, last]. */
+bool bus_memory_claimed(const struct bus *bus, uint64_t first, uint64_t last);
+
 static inline uint32_t bus_port_key(uint32_t port, unsigned size)
 {
     return BUS_PORT_KEY | size << 16 | port;

@@ -165,6 +165,38 @@ enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned 
     return VERDICT_DONE;
 }
 
+/* Bytes that lie in one page, in the widest parts that are aligned. */
+static void move_bytes(const struct guest_cpu *c, uint64_t gpa, unsigned size, bool write, uint8_t *bytes)
+{
+    while (size > 0) {
+        unsigned part = 8;
+        while (part > size || (gpa & (part - 1)) != 0)
+            part /= 2;
+        uint64_t value = 0;
+        if (write)
+            memcpy(&value, bytes, part);
+        move(c, gpa, part, write, &value);
+        if (!write)
+            memcpy(bytes, &value, part);
+        gpa += part;
+        bytes += part;
+        size -= part;
+    }
+}
+
+enum verdict access_bytes(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint8_t *bytes,
+                          struct guest_fault *fault)
+{
+    struct places places;
+    enum verdict v = translate(c, linear, size, write, &places, fault);
+    if (v != VERDICT_DONE)
+        return v;
+    move_bytes(c, places.part[0].gpa, places.low, write, bytes);
+    if (places.low < size)
+        move_bytes(c, places.part[1].gpa, size - places.low, write, bytes + places.low);
+    return VERDICT_DONE;
+}
+
 unsigned access_fetch(const struct guest_cpu *c, uint8_t *bytes, unsigned most)
 {
     unsigned width = access_code_width(c->state), have = 0;

@@ -14,8 +14,11 @@ struct guest_cpu {
     const struct guest_memory *memory;
     /* Not RAM: the device that lies at gpa. size: 1..8. On a read *value is filled. */
     void (*device)(void *context, uint64_t gpa, unsigned size, bool write, uint64_t *value);
+    /* Whether a device claims any byte of [gpa, gpa + size), which lies in one page. NULL: all is claimed. */
+    bool (*claimed)(void *context, uint64_t gpa, unsigned size);
     void *context;
     struct cached_move *move; /* where a simple move is to be kept; NULL: nowhere */
+    bool no_tzcnt, no_lzcnt;  /* the CPU lacks BMI1, LZCNT: it runs BSF and BSR instead */
 };
 
 /* What an access or an instruction came to. */
@@ -23,7 +26,7 @@ enum verdict {
     VERDICT_DONE = 0,
     VERDICT_AGAIN,       /* string instruction: a bounded part is done, the guest re-executes the rest */
     VERDICT_FAULT,       /* the guest gets struct guest_fault */
-    VERDICT_UNSUPPORTED, /* the monitor cannot do it: the guest stops */
+    VERDICT_UNSUPPORTED, /* the monitor cannot do it: the guest stops; or its program, if that runs in ring 3 */
 };
 
 struct guest_fault {
@@ -33,6 +36,7 @@ struct guest_fault {
     uint64_t address; /* cr2, for a page fault */
 };
 
+#define VECTOR_DE 0u
 #define VECTOR_UD 6u
 #define VECTOR_SS 12u
 #define VECTOR_GP 13u
@@ -54,6 +58,10 @@ enum verdict access_address(const struct guest_cpu *c, const struct logical *a, 
 /* Moves size (1, 2, 4, 8) bytes between *value and linear. */
 enum verdict access_linear(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint64_t *value,
                            struct guest_fault *fault);
+
+/* The same for 1 to 64 bytes, in parts of at most 8. On a fault nothing was moved. */
+enum verdict access_bytes(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write, uint8_t *bytes,
+                          struct guest_fault *fault);
 
 /* Whether such an access would go through; moves nothing. */
 enum verdict access_probe(const struct guest_cpu *c, uint64_t linear, unsigned size, bool write,

@@ -27,8 +27,10 @@ bool decode(const struct guest_cpu *c, struct decoded *d, struct instruction_byt
         break;
     }
     ZydisDecoder decoder;
-    return seen->count > 0 && ZYAN_SUCCESS(ZydisDecoderInit(&decoder, mode, stack)) &&
-           ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, seen->bytes, seen->count, &d->insn, d->operand));
+    bool good = seen->count > 0 && ZYAN_SUCCESS(ZydisDecoderInit(&decoder, mode, stack)) &&
+                ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, seen->bytes, seen->count, &d->insn, d->operand));
+    seen->name = good ? ZydisMnemonicGetString(d->insn.mnemonic) : NULL;
+    return good;
 }
 
 uint64_t gpr_get(const struct vcpu_state *s, unsigned number)

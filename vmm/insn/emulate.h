@@ -2,7 +2,7 @@
 /*
  * Executes one guest instruction in place of the CPU: those that touch device memory, string port I/O, and the moves to
  * and from control registers that a CPU without decode assists reports without details. Decoding is Zydis'. Pure but
- * for the hooks.
+ * for the hooks. docs/limits.md says which instructions it knows.
  *
  * Promises: on DONE the instruction has retired (rip moved, registers and flags changed, groups marked dirty); on FAULT
  * and UNSUPPORTED nothing but device reads has happened, except that a repeated string instruction keeps the rounds
@@ -18,7 +18,8 @@
 
 struct instruction_bytes {
     uint8_t bytes[INSTRUCTION_MAX];
-    unsigned count; /* that could be fetched */
+    unsigned count;   /* that could be fetched */
+    const char *name; /* NULL: they mean nothing */
 };
 
 /* An instruction whose memory operand is a device's. */
