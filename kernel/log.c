@@ -9,6 +9,7 @@
 #include "kernel/irq.h"
 #include "kernel/klog_ring.h"
 #include "kernel/lock.h"
+#include "kernel/root.h"
 
 #define LINE_MAX 1024
 #define REDRAWN  1000 /* bytes */
@@ -93,7 +94,9 @@ void panic(const char *format, ...)
             panic_text(text);
         }
         panic_text(
-            "\nThe machine is stopped; no guest runs any more. Please note the lines above and switch it off and on.\n");
+            "\nThe machine is stopped; no guest runs any more. Please note the lines above and switch it off and on.\n"
+            "The kernel's command line: ");
+        panic_text(root_boot.cmdline); /* by a word in it, `mullion run` knows this text from a guest's */
     }
     for (;;)
         __asm__ volatile("cli; hlt");

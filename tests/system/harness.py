@@ -14,11 +14,12 @@ from host import machines  # noqa: E402
 from host.conf import Conf  # noqa: E402
 from host.emulator import Machine  # noqa: E402
 from host.image import make_image  # noqa: E402
+from host.panic import TITLE as PANIC  # noqa: E402
+from host.panic import Word  # noqa: E402
 from patience import Clock, Limit  # noqa: E402
 
 BUILD = os.path.join(ROOT, os.environ.get('BUILD', 'build'))
 PROMPT = r'mullion> '
-PANIC = 'mullion: PANIC'
 DETACH = '\x1d'
 # How much longer things take than in QEMU.
 SLOWER = {'qemu': 1.5, 'bochs': 6.0}
@@ -84,6 +85,8 @@ class Box:
                 conf = f.read()
         with open(path, 'wb') as f:
             f.write(conf.encode() if isinstance(conf, str) else conf)
+        self.word = Word()
+        options = self.word.options(options)
         self.conf = Conf(path, [os.path.join(BUILD, 'guests'), os.path.join(ROOT, 'tests', 'guests')])
         boot = boot or ('cd' if self.on == 'bochs' else 'kernel')
         kernel = kernel or os.path.join(BUILD, 'mullion')
@@ -160,6 +163,11 @@ class Box:
     def text(self):
         return self.screen.text
 
+    @property
+    def panicked(self):
+        """Has the kernel panicked? A guest that prints the same words does not count."""
+        return self.word.seen_in(self.text)
+
     def wait(self, pattern, timeout=60, why=''):
         """The match of the pattern in what comes after the last wait's match. `timeout` is in seconds of patience.py. A
         line's end in a pattern is \\n: $ would match where the text so far ends."""
@@ -171,7 +179,7 @@ class Box:
             if m:
                 self.mark = m.end()
                 return m
-            if PANIC in self.text and PANIC not in pattern:
+            if self.panicked and PANIC not in pattern:
                 self.pump(1)
                 raise Failure(f'the kernel panicked while waiting for {pattern!r} {why}\n{self.tail()}')
             if not alive:

@@ -96,14 +96,55 @@ def test_terminal(conf):
     child.expect('mullion> ')
     child.send('attach tiny\r')
     child.expect('ttached')
-    child.send('hello\r')
-    child.expect('you typed: hello')
+    child.send('mullion: PANIC\r')  # the kernel's word; from a guest it means nothing
+    child.expect('you typed: mullion: PANIC')
     child.send('\x1d')
     child.expect('mullion> ')
     child.send('poweroff now\r')
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+@pytest.mark.parametrize('boot', ['kernel', 'cd', 'disk'])
+def test_odd_paths(tmp_path, boot):
+    """Blanks and commas, which mean something to the emulator, a folder whose name is too long for a socket's, and a
+    kernel that is a link."""
+    odd = tmp_path / 'my, own  guests'
+    temporary = tmp_path / ('t, ' + 't' * 100)
+    odd.mkdir()
+    temporary.mkdir()
+    os.symlink(os.path.join(BUILD, 'guests', 'tiny.elf'), odd / 'kernel.elf')
+    (odd / 'a, b.conf').write_text(guest('tiny', 'kernel.elf', 'share = 50% of cpu 0'))
+    child = pexpect.spawn(
+        MULLION,
+        ['run', str(odd / 'a, b.conf'), '--boot', boot, '--build', BUILD],
+        timeout=60,
+        encoding='utf-8',
+        codec_errors='replace',
+        env={**os.environ, 'TMPDIR': str(temporary)},
+    )
+    child.expect('tiny ready')
+    child.send('\x01x')
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0 and os.listdir(temporary) == []
+
+
+def test_reboot(conf):
+    child = pexpect.spawn(
+        MULLION,
+        ['run', conf, '--boot', 'kernel', '--build', BUILD, '--options', 'debug-exit'],
+        timeout=60,
+        encoding='utf-8',
+        codec_errors='replace',
+    )
+    for command in ('reboot now\r', 'exit 7\r'):
+        child.expect('tiny ready')
+        child.send(command)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 7
 
 
 def test_leaving(conf):

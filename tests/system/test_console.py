@@ -3,7 +3,7 @@
 import re
 import time
 
-from harness import DETACH, PROMPT, Box, guest
+from harness import DETACH, PANIC, PROMPT, Box, guest
 
 NAMES = [f'g{n}' for n in range(8)]
 CONF = '[host]\nconsole = serial\n\n' + ''.join(
@@ -61,6 +61,15 @@ def test_what_was_typed_for_a_guest_that_is_off_is_dropped(on):
         box.wait(dropped)
         box.detach()
         box.shell('list', r'^tiny +off ')
+
+
+def test_a_guest_cannot_panic(on):
+    """It may write the kernel's words, even raw, while the terminal is its own: no test is ended by that."""
+    with Box('[host]\nconsole = serial\n\n' + guest('tiny', 'tiny.elf', 'share = 10% of cpu 0'), on=on, cpus=1) as box:
+        box.wait(r'tiny ready', 60)
+        box.in_guest('tiny', PANIC, f'you typed: {PANIC}')
+        assert PANIC in box.text and not box.panicked
+        box.shell('list', r'^\s*tiny +running')
 
 
 def test_what_was_typed_before_leaving_arrives(on):

@@ -85,7 +85,8 @@ def test_log_guests_and_panic(boot, how, read):
         on_screen(box, read, r'\[tiny\] you typed: hello\n')
         machine_check(box)
         on_screen(box, read, PANIC + r': machine check[^~]*The machine is stopped')
-        box.wait(PANIC + '.*machine check', 10)
+        box.wait(PANIC + ".*machine check[^~]*The kernel's command line: .*" + box.word.option, 10)
+        assert box.panicked
 
 
 @pytest.mark.parametrize('mode', ['1024x768x32', '1280x1024x24', '800x600x16', '2560x1600x32'])

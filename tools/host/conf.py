@@ -7,6 +7,7 @@ import re
 import subprocess
 
 CPUS_MAX = 1024  # MAX_CPUS of include/mullion/abi.h
+MEMORY_MIN, MEMORY_MAX = 32 << 20, 4 << 40  # of a machine
 UNITS = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30}
 
 
@@ -100,22 +101,17 @@ class Conf:
                 advice = 'put the file beside the configuration, or name its folder with --modules'
                 found.append((number, f"'{name}' is a path; a file name is allowed: {advice}"))
         checker = os.path.join(build, 'check-config')
-        if os.access(checker, os.X_OK):
-            command = [checker, self.path, '--cpus', str(cpus), '--memory', f'{memory >> 10}K']
-            for name, file in self.modules.items():
-                command += ['--module', f'{name}={os.path.getsize(file)}']
-            run = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
-            )
-            lines = run.stdout.decode('utf-8', 'replace').splitlines()
-            self.notes = [line for line in lines if ': note: ' in line]
-            lines = [line for line in lines if line not in self.notes]
-            if run.returncode == 1 and lines:
-                return [f'{self.path}:{n}: {t}' for n, t in found] + lines
-            if run.returncode != 0:
-                raise UsageError(f'{checker}: {run.stderr.decode("utf-8", "replace").strip()}')
-            return [f'{self.path}:{n}: {t}' for n, t in found]
-        for number, name in self.missing:
-            if '/' not in name:
-                found.append((number, f"no file '{name}' beside the configuration or in {build}/guests"))
-        return [f'{self.path}:{n}: {t}' for n, t in sorted(found)]
+        if not os.access(checker, os.X_OK):
+            raise UsageError(f'{checker} is not there, which looks for mistakes; run `make` first')
+        command = [checker, self.path, '--cpus', str(cpus), '--memory', f'{memory >> 10}K']
+        for name, file in self.modules.items():
+            command += ['--module', f'{name}={os.path.getsize(file)}']
+        run = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+        )
+        lines = run.stdout.decode('utf-8', 'replace').splitlines()
+        self.notes = [line for line in lines if ': note: ' in line]
+        lines = [line for line in lines if line not in self.notes]
+        if run.returncode not in (0, 1) or (run.returncode == 1 and not lines):
+            raise UsageError(f'{checker}: {run.stderr.decode("utf-8", "replace").strip()}')
+        return [f'{self.path}:{n}: {t}' for n, t in found] + (lines if run.returncode else [])

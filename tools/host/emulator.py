@@ -2,7 +2,6 @@
 """Starts an emulated machine and says how it ended. The machine's serial port is a socket, or two pipes, in our hands;
 the emulator is our child, dies with us, and is ended by its process id."""
 import ctypes
-import fcntl
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import time
 
 from . import machines
 from .conf import UsageError
+from .line import Pipes, SocketLine
 
 OVMF = '/usr/share/ovmf/OVMF.fd'
 BOCHS_SHARE = '/usr/share/bochs'
@@ -24,8 +24,8 @@ BOCHSRC = '''config_interface: textconfig
 display_library: rfb, options="timeout=0"
 cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0
 memory: guest={megs}, host={host}
-romimage: file={bios}
-vgaromimage: file={share}/VGABIOS-lgpl-latest
+romimage: file=bios
+vgaromimage: file=vgabios
 boot: {boot}
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 {drive}
@@ -33,12 +33,24 @@ com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
 clock: sync=none, time0=utc
 speaker: enabled=0
 sound: driver=dummy
-log: {work}/bochs.log
+log: bochs.log
 panic: action=fatal
 error: action=report{calm}
 info: action=report{quiet}
 debug: action=ignore
 '''
+
+
+DEAF = 120  # seconds without a byte taken, after which writing gives up
+BOCHS_VGA = f'{BOCHS_SHARE}/VGABIOS-lgpl-latest'
+
+# What an emulator says when it does not start: what the user can do about it.
+ADVICE = (
+    (r'[Cc]annot (set up guest memory|allocate memory)|guest memory.*could not be allocated|[Mm]emory.*too large',
+     'give it less with --memory'),
+    (r'kvm|KVM', '--on qemu needs no hardware'),
+    (r'max_cpus|[Ii]nvalid SMP CPUs|number of CPUs|processors', 'give it fewer with --cpus'),
+)
 
 
 def die_with_parent():
@@ -48,7 +60,11 @@ def die_with_parent():
 
 class Machine:
     """What to run: on (a name of machines.NAMES), cpus, memory in bytes, boot ('cd', 'disk', 'kernel'), uefi. Then
-    start(), poll(), read(), write(), stop(). row: the machine's; on: its emulator.
+    start(), poll(), read(), write(), stop(). row: the machine's; on: its emulator. stop() may come at any time, and
+    more than once.
+
+    The emulator runs in a folder of its own, `work`, and finds each file there by a short name without blanks or
+    commas, which have a meaning in its options.
 
     ram_file: QEMU only, the guest-physical RAM as a file that others may map. qmp: QEMU's control socket, None for
     Bochs."""
@@ -91,7 +107,9 @@ class Machine:
         )
         self.bochs_model, self.bochs_bios = bochs_model or self.row.model, bochs_bios
         self.process = self.serial = self.qmp = None
-        self.how_it_ended = None  # 'off', 'reset', 'failed', 'stopped'
+        self.pass_fds = ()
+        self.how_it_ended = None  # 'off', 'reset', 'exited', 'failed', 'stopped'
+        self.exit_code = None  # with 'exited': the shell's
         self.work = tempfile.mkdtemp(prefix='mullion-run-')
         self.output = os.path.join(self.work, 'emulator.log')
 
@@ -106,10 +124,39 @@ class Machine:
                 self._start_bochs()
             else:
                 self._start_qemu()
+        except (OSError, RuntimeError, ValueError) as e:
+            words = self._why_not_started(e)
+            self.stop()
+            raise UsageError(words) from e
         except BaseException:
             self.stop()
             raise
         return self
+
+    def _why_not_started(self, error):
+        """In one or two lines: the emulator's own last words if it has said any, and what to do."""
+        status = None
+        if self.process:
+            try:
+                status = self.process.wait(2)  # its words are complete when it has ended
+            except subprocess.TimeoutExpired:
+                pass
+        log = self.emulator_log()
+        said = re.findall(r'>>PANIC<< *(.*)', log) or [line for line in log.splitlines() if line.strip()]
+        said = [re.sub(r'^[\w-]*qemu[\w-]*: ', '', line.strip()) for line in said[-2:]]
+        words = '; '.join(said) or (str(error) if status is None else f'it ended with status {status}, without a word')
+        advice = next((what for pattern, what in ADVICE if re.search(pattern, words)), None)
+        return f'{machines.TITLE[self.on]} did not start: {words}' + (f'\n  {advice}' if advice else '')
+
+    def _link(self, file, name):
+        """The file under a short name in the emulator's folder."""
+        if not os.path.isfile(file):
+            raise UsageError(f'{file} is not there')
+        if not os.access(file, os.R_OK):
+            raise UsageError(f'{file} cannot be read')
+        os.makedirs(os.path.dirname(os.path.join(self.work, name)), exist_ok=True)
+        os.symlink(os.path.abspath(file), os.path.join(self.work, name))
+        return name
 
     def _spawn(self, command):
         self.command = command
@@ -121,28 +168,23 @@ class Machine:
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent,
                 start_new_session=True,
+                cwd=self.work,
+                pass_fds=self.pass_fds,
             )
 
-    def _accept(self, listener, what):
-        """The emulator's connection to one of our sockets."""
+    def _accept(self, listener):
+        """Bochs' connection to its serial port."""
         listener.settimeout(0.2)
         end = time.monotonic() + 120
         while time.monotonic() < end:
             try:
-                connection = listener.accept()[0]
-                listener.close()
-                return connection
+                return listener.accept()[0]
             except socket.timeout:
                 if self.process.poll() is not None:
-                    break
-        raise UsageError(f'{self.on} did not start ({what}): {self.emulator_log()}')
+                    raise ConnectionError('it ended at once') from None
+        raise TimeoutError('it has not opened its serial port')
 
-    def _start_qemu(self):
-        serial, control = os.path.join(self.work, 'serial'), os.path.join(self.work, 'qmp')
-        self.serial = Pipes(serial)
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(control)
-        listener.listen(1)
+    def _qemu_command(self, control):
         megs = self.memory >> 20
         command = [
             'qemu-system-x86_64',
@@ -158,11 +200,11 @@ class Machine:
             '-vga',
             'std',
             '-chardev',
-            f'pipe,id=com1,path={serial}',
+            'pipe,id=com1,path=serial',
             '-serial',
             'chardev:com1',
             '-chardev',
-            f'socket,id=qmp,path={control}',
+            f'socket,id=qmp,fd={control}',
             '-mon',
             'chardev=qmp,mode=control',
             '-device',
@@ -175,40 +217,52 @@ class Machine:
         if self.no_reboot:
             command += ['-no-reboot']
         if self.ram_file:
-            command += ['-object', f'memory-backend-file,id=ram,size={megs}M,mem-path={self.ram_file},share=on']
+            path = os.path.abspath(self.ram_file).replace(',', ',,')
+            command += ['-object', f'memory-backend-file,id=ram,size={megs}M,mem-path={path},share=on']
             command[command.index(self.machine)] += ',memory-backend=ram'
         if self.uefi:
             if not os.path.exists(OVMF):
                 raise UsageError(f'{OVMF} is not there; run tools/setup.sh')
             command += ['-bios', OVMF]
+        return command + self._qemu_boot() + self.extra
+
+    def _qemu_boot(self):
         if self.boot == 'kernel':
-            command += ['-kernel', self.kernel, '-append', self.options]
-            if self.modules:
-                command += ['-initrd', ','.join(file.replace(',', ',,') for file in self.modules)]
-        elif self.boot == 'disk':
-            command += [
+            command = ['-kernel', self._link(self.kernel, 'kernel'), '-append', self.options]
+            # Root goes by the last part of a module's name.
+            files = [self._link(file, f'{n}/{os.path.basename(file)}') for n, file in enumerate(self.modules)]
+            if files:
+                command += ['-initrd', ','.join(file.replace(',', ',,') for file in files)]
+            return command
+        image = self._link(self.image, 'image')
+        if self.boot == 'disk':
+            return [
                 '-drive',
-                f'file={self.image},format=raw,if=none,id=disk,snapshot=on',
+                f'file={image},format=raw,if=none,id=disk,snapshot=on',
                 '-device',
                 'ide-hd,drive=disk,bootindex=0',
             ]
-        else:
-            command += [
-                '-drive',
-                f'file={self.image},format=raw,if=none,id=cd,media=cdrom,readonly=on',
-                '-device',
-                'ide-cd,drive=cd,bootindex=0',
-            ]
-        self._spawn(command + self.extra)
-        self.qmp = Qmp(self._accept(listener, 'control'))
+        return [
+            '-drive',
+            f'file={image},format=raw,if=none,id=cd,media=cdrom,readonly=on',
+            '-device',
+            'ide-cd,drive=cd,bootindex=0',
+        ]
+
+    def _start_qemu(self):
+        self.serial = Pipes(os.path.join(self.work, 'serial'))
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.qmp = Qmp(ours)
+            self.pass_fds = [theirs.fileno()]
+            self._spawn(self._qemu_command(theirs.fileno()))
+        self.qmp.command('qmp_capabilities')
 
     def _start_bochs(self):
         if self.boot == 'kernel' or self.uefi:
             raise UsageError('Bochs boots from --boot cd or --boot disk, with BIOS only')
-        listener = socket.socket()
-        listener.bind(('127.0.0.1', 0))
-        listener.listen(1)
-        image = self.image
+        self._link(self.bochs_bios, 'bios')
+        self._link(BOCHS_VGA, 'vgabios')
         if self.boot == 'disk':
             # Bochs wants whole cylinders of 16 heads and 63 sectors.
             cylinder = 16 * 63 * 512
@@ -217,12 +271,18 @@ class Machine:
             cylinders = (os.path.getsize(image) + cylinder - 1) // cylinder
             os.truncate(image, cylinders * cylinder)
             shape = f'cylinders={cylinders}, heads=16, spt=63, translation=lba'
-            drive = f'ata0-master: type=disk, path={image}, mode=volatile, {shape}'
+            drive = f'ata0-master: type=disk, path=disk.img, mode=volatile, {shape}'
         else:
-            drive = f'ata0-master: type=cdrom, path={image}, status=inserted'
+            drive = f'ata0-master: type=cdrom, path={self._link(self.image, "image")}, status=inserted'
+        with socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            listener.listen(1)
+            self._spawn(self._bochs_command(drive, listener.getsockname()[1]))
+            self.serial = SocketLine(self._accept(listener))
+
+    def _bochs_command(self, drive, port):
         of_cpus = ''.join(f', cpu{i:x}=ignore' for i in range(self.cpus))
-        rc = os.path.join(self.work, 'bochsrc')
-        with open(rc, 'w', encoding='utf-8') as f:
+        with open(os.path.join(self.work, 'bochsrc'), 'w', encoding='utf-8') as f:
             f.write(
                 BOCHSRC.format(
                     cpus=self.cpus,
@@ -235,23 +295,18 @@ class Machine:
                     ips=self.bochs_ips,
                     megs=self.memory >> 20,
                     host=min(self.memory >> 20, 2048),  # its limit; more lies in a file
-                    share=BOCHS_SHARE,
-                    bios=self.bochs_bios,
                     drive=drive,
-                    work=self.work,
                     boot='disk' if self.boot == 'disk' else 'cdrom',
-                    port=listener.getsockname()[1],
+                    port=port,
                 )
             )
-        command = ['bochs', '-q', '-f', rc]
+        command = ['bochs', '-q', '-f', 'bochsrc']
         # Debian's Bochs 2.7 starts in its debugger, which waits for a command; Bochs 3 has one with -debugger only.
         if machines.major('bochs') < 3:
-            start = os.path.join(self.work, 'debugger')
-            with open(start, 'w', encoding='utf-8') as f:
+            with open(os.path.join(self.work, 'debugger'), 'w', encoding='utf-8') as f:
                 f.write('c\n')
-            command += ['-rc', start]
-        self._spawn(command)
-        self.serial = self._accept(listener, 'serial port')
+            command += ['-rc', 'debugger']
+        return command
 
     # -- running
 
@@ -262,14 +317,32 @@ class Machine:
         """Bytes from the serial port; b'' at its end."""
         try:
             return self.serial.recv(65536)
-        except (ConnectionResetError, OSError):
+        except OSError:
             return b''
 
-    def write(self, data):
+    def offer(self, data):
+        """Sends what the serial port takes now; how many bytes that were. To wait for more: input_fileno(). A machine
+        that has ended takes nothing."""
         try:
-            self.serial.sendall(data)
+            return self.serial.offer(data)
         except OSError:
-            pass
+            return 0
+
+    def input_fileno(self):
+        return self.serial.input_fileno()
+
+    def write(self, data):
+        """Sends all of it, and waits for that. A machine that has ended takes nothing: read() and poll() say so."""
+        end = time.monotonic() + DEAF
+        while data and self.poll():
+            taken = self.offer(data)
+            data = data[taken:]
+            if taken:
+                end = time.monotonic() + DEAF
+            elif time.monotonic() > end:
+                raise TimeoutError(f'the machine has not taken {len(data)} bytes of what was typed')
+            else:
+                select.select([], [self.input_fileno()], [], 0.5)
 
     def poll(self):
         """True while it runs."""
@@ -286,7 +359,8 @@ class Machine:
         return text
 
     def finish(self):
-        """After its end: 'off' (it powered itself off), 'reset', or 'failed'."""
+        """After its end: 'off' (it powered itself off), 'reset', 'exited' (by the shell's `exit` with another code than
+        0: exit_code), or 'failed'."""
         if self.how_it_ended:
             return self.how_it_ended
         try:
@@ -310,8 +384,10 @@ class Machine:
                 self.how_it_ended = 'off'
             elif status == 0 and reason == 'guest-reset':
                 self.how_it_ended = 'reset'
-            elif status & 1 and status != 1:
-                self.how_it_ended = 'off' if status >> 1 == 0 else 'failed'
+            elif status > 1 and status & 1:
+                self.how_it_ended, self.exit_code = 'exited', status >> 1
+            elif status == 1 and not reason and not self.emulator_log().strip():
+                self.how_it_ended = 'off'  # isa-debug-exit with 0; what else ends QEMU with 1 says why
             else:
                 self.how_it_ended = 'failed'
         return self.how_it_ended
@@ -332,45 +408,11 @@ class Machine:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-class Pipes:
-    """QEMU's serial port as two named pipes, with a socket's methods. It sends byte by byte: of such, a socket that is
-    not read holds some 300, a pipe as many as it has room for; and a machine whose counted clock runs ahead would call
-    a line dead that only waits for us."""
-
-    ROOM = 1 << 20
-
-    def __init__(self, path):
-        for end in ('in', 'out'):
-            os.mkfifo(f'{path}.{end}', 0o600)
-        self.to = os.open(f'{path}.in', os.O_RDWR | os.O_NONBLOCK)
-        self.out = os.open(f'{path}.out', os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            fcntl.fcntl(self.out, fcntl.F_SETPIPE_SZ, self.ROOM)
-        except OSError:
-            pass  # this user may not: then it is 64 KiB
-
-    def fileno(self):
-        return self.out
-
-    def recv(self, size):
-        return os.read(self.out, size)
-
-    def sendall(self, data):
-        while data:
-            select.select([], [self.to], [], 5)
-            data = data[os.write(self.to, data) :]
-
-    def close(self):
-        os.close(self.to)
-        os.close(self.out)
-
-
 class Qmp:
     """QEMU's control socket: events are kept, commands are answered."""
 
     def __init__(self, connection):
         self.socket, self.buffer, self.events = connection, b'', []
-        self.command('qmp_capabilities')
 
     def _message(self, timeout):
         self.socket.settimeout(timeout)

@@ -9,7 +9,8 @@ import time
 import tty
 
 QUIT_PREFIX = b'\x01'  # Ctrl-A, then x
-FAILURE = b'mullion: PANIC'
+# Root's last line before it resets the machine for the shell's `reboot`.
+STARTED_ANEW = b'[mullion] starting the machine anew'
 
 
 class RawTerminal:
@@ -52,48 +53,83 @@ class Keys:
         return bytes(out)
 
 
-def converse(machine, timeout=None, serial_file=None):
-    """Returns 'off', 'reset', 'failed', 'panic', 'quit' or 'timeout'."""
-    end = time.monotonic() + timeout if timeout else None
-    stdin_open = True
-    try:
-        os.fstat(0)
-    except OSError:
-        stdin_open = False
-    interactive = stdin_open and os.isatty(0)
-    keys, recent, panicked_at = Keys(), b'', None
+class Output:
+    """What the machine has written: shown, kept, and looked through for what says how it ends."""
+
+    def __init__(self, word, serial_file):
+        self.word, self.serial_file = word, serial_file
+        self.recent, self.panicked_at = b'', None
+
+    def take(self, data):
+        os.write(1, data)
+        if self.serial_file:
+            self.serial_file.write(data)
+            self.serial_file.flush()
+        self.recent = (self.recent + data)[-4096:]
+        if not self.panicked_at and self.word.seen_in(self.recent):
+            self.panicked_at = time.monotonic()
+
+    def verdict(self, machine):
+        """At the machine's end."""
+        how = machine.finish()
+        if self.panicked_at:
+            return 'panic'
+        return 'reboot' if how == 'reset' and STARTED_ANEW in self.recent else how
+
+
+class Input:
+    """What is typed, or comes by a pipe. What the machine does not take at once waits here."""
+
+    def __init__(self):
+        self.interactive = os.isatty(0)
+        self.open, self.quit = True, False
+        self.keys, self.waiting = Keys(), b''
+
+    def wants(self):
+        """Is standard input to be looked at? A pipe waits when the machine takes no more; a person may want to quit."""
+        return self.open and (self.interactive or not self.waiting)
+
+    def take(self):
+        try:
+            data = os.read(0, 4096)
+        except OSError:  # the terminal has gone
+            data = b''
+        self.open = bool(data)
+        if self.interactive:
+            data = self.keys.filter(data)
+        self.waiting += data
+        self.quit = self.keys.quit
+
+    def send(self, machine):
+        self.waiting = self.waiting[machine.offer(self.waiting) :]
+
+
+def converse(machine, word, given, end=None, serial_file=None):
+    """word: the kernel's of host.panic. given: an Input, which outlives a machine that starts anew. end: by
+    time.monotonic(). Returns 'off', 'reset', 'reboot', 'exited', 'failed', 'panic', 'quit' or 'timeout'."""
+    output = Output(word, serial_file)
     with RawTerminal():
         while True:
             now = time.monotonic()
             if end and now >= end:
-                return 'panic' if panicked_at else 'timeout'
+                return 'panic' if output.panicked_at else 'timeout'
             # After a panic: its text to the end, then out, unless a person is looking.
-            if panicked_at and not interactive and now > panicked_at + 2:
+            if output.panicked_at and not given.interactive and now > output.panicked_at + 2:
                 return 'panic'
             wait = min(0.5, end - now) if end else 0.5
-            readable = select.select([machine] + ([0] if stdin_open else []), [], [], wait)[0]
+            readable, writable, _ = select.select(
+                [machine] + ([0] if given.wants() else []), [machine.input_fileno()] if given.waiting else [], [], wait
+            )
             if 0 in readable:
-                data = os.read(0, 4096)
-                if not data:
-                    stdin_open = False
-                if interactive:
-                    data = keys.filter(data)
-                if data:
-                    machine.write(data)
-                if keys.quit:
+                given.take()
+                if given.quit:
                     return 'quit'
+            if writable:
+                given.send(machine)
             if machine in readable:
                 data = machine.read()
                 if not data:
-                    how = machine.finish()
-                    return 'panic' if panicked_at else how
-                os.write(1, data)
-                if serial_file:
-                    serial_file.write(data)
-                    serial_file.flush()
-                recent = (recent + data)[-4096:]
-                if FAILURE in recent and not panicked_at:
-                    panicked_at = time.monotonic()
+                    return output.verdict(machine)
+                output.take(data)
             elif not machine.poll():
-                how = machine.finish()
-                return 'panic' if panicked_at else how
+                return output.verdict(machine)
