@@ -125,7 +125,7 @@ static enum verdict translate(const struct guest_cpu *c, uint64_t linear, unsign
                               struct places *places, struct guest_fault *fault)
 {
     struct walk_result *part = places->part;
-    uint32_t how = (write ? ACCESS_WRITE : 0) | (access_cpl(c->state) == 3 ? ACCESS_USER : 0);
+    uint32_t how = (write ? ACCESS_WRITE : 0) | (!c->as_system && access_cpl(c->state) == 3 ? ACCESS_USER : 0);
     part[0] = walk(c->memory, c->state, linear, how);
     if (part[0].outcome != WALK_OK)
         return fault_of(&part[0], linear, fault);

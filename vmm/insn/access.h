@@ -18,6 +18,7 @@ struct guest_cpu {
     bool (*claimed)(void *context, uint64_t gpa, unsigned size);
     void *context;
     struct cached_move *move; /* where a simple move is to be kept; NULL: nowhere */
+    bool as_system;           /* with ring 0's rights, whatever ring runs: descriptor tables */
     bool no_tzcnt, no_lzcnt;  /* the CPU lacks BMI1, LZCNT: it runs BSF and BSR instead */
 };
 

@@ -93,7 +93,7 @@ static const struct {
     ZydisMnemonic mnemonic;
     run_kind *kind;
 } rows[] = {
-    ROW(MOV, run_move), /* to a segment register: below */
+    ROW(MOV, run_move),
     ROW(MOVZX, run_move),
     ROW(MOVNTI, run_move),
     ROW(MOVDIRI, run_move),
@@ -157,6 +157,22 @@ static const struct {
     ROW(SARX, run_bmi_shift),
     ROW(SHLX, run_bmi_shift),
     ROW(SHRX, run_bmi_shift),
+    ROW(PUSH, run_push),
+    ROW(POP, run_pop),
+    ROW(CALL, run_call),
+    ROW(JMP, run_jump),
+    ROW(RET, run_return),
+    ROW(LEAVE, run_leave),
+    ROW(LDS, run_load_far),
+    ROW(LES, run_load_far),
+    ROW(LFS, run_load_far),
+    ROW(LGS, run_load_far),
+    ROW(LSS, run_load_far),
+    ROW(SMSW, run_store_system),
+    ROW(SLDT, run_store_system),
+    ROW(STR, run_store_system),
+    ROW(SGDT, run_store_table),
+    ROW(SIDT, run_store_table),
     ROW(CLFLUSH, run_nothing),
     ROW(CLFLUSHOPT, run_nothing),
     ROW(CLWB, run_nothing),
@@ -226,8 +242,13 @@ enum verdict emulate_memory(const struct guest_cpu *c, struct instruction_bytes 
     if (c->move != NULL)
         move_cache_add(c->move, c, &r.d, seen->bytes);
     enum verdict v = execute(&r);
-    if (v == VERDICT_DONE)
-        emulate_skip(c->state, r.d.insn.length);
+    if (v != VERDICT_DONE)
+        return v;
+    emulate_skip(c->state, r.d.insn.length);
+    if (r.jumps)
+        c->state->rip = r.target;
+    if (r.blocks)
+        c->state->shadow |= SHADOW_MOV_SS;
     return v;
 }
 

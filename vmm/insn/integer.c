@@ -21,7 +21,12 @@ static enum verdict move(struct run *r, bool sign)
 
 enum verdict run_move(struct run *r)
 {
-    return move(r, false);
+    ZydisRegister to = r->d.operand[0].reg.value;
+    uint64_t selector = 0;
+    if (r->d.operand[0].type != ZYDIS_OPERAND_TYPE_REGISTER || to < ZYDIS_REGISTER_ES || to > ZYDIS_REGISTER_GS)
+        return move(r, false);
+    enum verdict v = run_load(r, &r->d.operand[1], &selector);
+    return v == VERDICT_DONE ? run_segment(r, (unsigned)(to - ZYDIS_REGISTER_ES), (uint16_t)selector) : v;
 }
 
 enum verdict run_move_signed(struct run *r)

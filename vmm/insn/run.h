@@ -60,7 +60,7 @@ run_kind run_bmi_lowest, run_bmi_three, run_bmi_multiply, run_bmi_shift;
 /* stack.c */
 run_kind run_push, run_pop, run_call, run_jump, run_return, run_leave;
 /* system.c */
-run_kind run_store_system, run_store_table, run_load_segment, run_load_far;
+run_kind run_store_system, run_store_table, run_load_far;
 /* vector.c */
 run_kind run_vector_move, run_vector_half, run_move_64_bytes, run_mxcsr;
 /* x87.c */
@@ -69,7 +69,7 @@ run_kind run_x87_load, run_x87_store, run_x87_control;
 /* string.c. INS and OUTS have `io`; the others NULL. size: of one element. */
 enum verdict run_string(struct run *r, unsigned size, emulate_port *io, uint16_t port);
 
-/* segment.c: loads a segment register with all of the CPU's checks. */
+/* system.c: loads a segment register, with all of the CPU's checks. */
 enum verdict run_segment(struct run *r, unsigned seg, uint16_t selector);
 
 #endif
