@@ -189,6 +189,12 @@ test-busy: setup-test ## run what boots or waits three times beside two busy loo
 	@$(MAKE) --no-print-directory -j$$(nproc) WERROR=1 all default-guests
 	@/usr/bin/python3 tools/busy-tests.py $(BUILD) $(if $(T),-k '$(T)')
 
+N       ?= 200
+MACHINE ?= q35
+boots: setup-test ## boot N=200 times beside two busy loops, and compare the clock rates that are measured; MACHINE=q35,pit=off
+	@$(MAKE) --no-print-directory -j$$(nproc) WERROR=1 all
+	@/usr/bin/python3 tools/boots.py $(BUILD) $(N) $(MACHINE)
+
 test-13: ## run `make test` in a Debian 13 system, made in build/debian13 (as root); T=... as there
 	@tools/debian13.sh $(BUILD) test $(if $(T),T='$(T)')
 

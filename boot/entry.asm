@@ -7,6 +7,7 @@
 
 KERNEL_BASE equ 0xffffffff80000000
 
+%include "arch/x86_64/nx.inc"
 section .multiboot progbits alloc noexec nowrite align=8
 align 8
 multiboot2_header:
@@ -82,9 +83,9 @@ boot_entry:
     add edi, 8
     loop .pd
 
-    mov eax, cr4
-    or eax, 1 << 5              ; PAE
+    mov eax, 1 << 5             ; PAE, and nothing that firmware has left on (LA57, CET, PCIDE)
     mov cr4, eax
+    find_nx                     ; hostmap_init looks whether they are there
     mov eax, boot_pml4
     mov cr3, eax
     mov ecx, 0xc0000080         ; EFER

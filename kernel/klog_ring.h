@@ -7,7 +7,6 @@
 #include "mullion/boot.h"
 
 extern struct klog_ring klog_ring; /* whole pages of the image; mapped read-only into the console */
-extern enum log_level log_level;
 /* Begins the screen anew with the end of the log. */
 void log_redraw(void);
 void log_append(const char *text, size_t count);

@@ -15,7 +15,6 @@
 #define REDRAWN  1000 /* bytes */
 
 struct klog_ring klog_ring __attribute__((section(".bss.page"), aligned(4096)));
-enum log_level log_level = LOG_INFO;
 
 static struct lock ring_lock;
 bool log_taken;
@@ -55,12 +54,12 @@ void log_append(const char *text, size_t count)
 
 void klog(enum log_level level, const char *format, ...)
 {
-    if (level > log_level)
-        return;
+    static const char *const before[] = {[LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_INFO] = ""};
     char line[LINE_MAX];
     va_list arguments;
     va_start(arguments, format);
-    size_t length = kvformat(line, sizeof line - 1, format, arguments);
+    size_t length = kformat(line, sizeof line, "%s", before[level]);
+    length += kvformat(line + length, sizeof line - 1 - length, format, arguments);
     va_end(arguments);
     line[length++] = '\n';
     log_append(line, length);
@@ -98,8 +97,7 @@ void panic(const char *format, ...)
             "The kernel's command line: ");
         panic_text(root_boot.cmdline); /* by a word in it, `mullion run` knows this text from a guest's */
     }
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    cpu_halt();
 }
 
 __attribute__((used)) uintptr_t __stack_chk_guard = 0x5bd1e995a3c47f00;

@@ -9,9 +9,10 @@
 #include <stdarg.h>
 #include "mullion/types.h"
 
-enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO };
 
-/* %s %u %x, and `l` before the last two. No others. `klog` adds the newline. */
+/* %s %u %x, and `l` before the last two. No others. `klog` adds the newline, and puts `error: ` or `warning: ` before
+ * the line. */
 void klog(enum log_level level, const char *format, ...) print_like(2, 3);
 /* Cuts what does not fit, and always terminates: size > 0. The length of the text in `out`. */
 size_t kformat(char *out, size_t size, const char *format, ...) print_like(3, 4);

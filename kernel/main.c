@@ -45,14 +45,10 @@ void boot_main(uint32_t magic, uint64_t info);
 
 static void options_early(void)
 {
-    static const char *const levels[] = {"log=error", "log=warn", "log=info", "log=debug"}; /* by enum log_level */
     uint16_t port = option(root_boot.cmdline, "serial=0x2f8") ? SECOND_SERIAL : FIRST_SERIAL;
     if (!option(root_boot.cmdline, "serial=none"))
         serial_init(port);
     vmx_without_apicv = option(root_boot.cmdline, "apicv=off");
-    for (unsigned i = 0; i < ARRAY_SIZE(levels); i++)
-        if (option(root_boot.cmdline, levels[i]))
-            log_level = i;
 }
 
 /* A page below 640 KiB for the other CPUs' first steps, not among the lowest, which firmware may still use; 0: none is
@@ -131,8 +127,8 @@ static void cpu_begin(void)
     sched_init(&c->sched, us_to_ticks(SLICE_US));
     speculation_cpu();
     if (backend && backend->cpu_start(c->number) != OK)
-        panic("CPU %u cannot turn on %s although the boot CPU could", c->number, backend->name);
-    smp_online(); /* only now: the boot CPU waits, so no other CPU uses the pool meanwhile */
+        cpu_halt(); /* the boot CPU says so, and goes on without it */
+    smp_online();   /* only now: the boot CPU waits, so no other CPU uses the pool meanwhile */
     cpu_run();
 }
 

@@ -211,7 +211,6 @@ enum error memory_destroy_step(struct memory *m)
         }
         ledger_remove(&shown.ledger, &m->range);
         m->phase = PHASE_GONE;
-        klog(LOG_DEBUG, "memory 0x%lx+0x%lx zeroed and free", m->range.base.v, m->range.size);
         return OK;
     default: return E_DEAD;
     }

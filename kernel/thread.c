@@ -147,8 +147,7 @@ static void take_work(struct cpu *c)
 {
     uint32_t work = __atomic_exchange_n(&c->work, 0, __ATOMIC_SEQ_CST);
     if (work & WORK_STOP)
-        for (;;)
-            __asm__ volatile("cli; hlt");
+        cpu_halt();
     if (work & WORK_FLUSH) {
         uint64_t generation = __atomic_load_n(&flush_generation, __ATOMIC_SEQ_CST);
         write_cr3(read_cr3());

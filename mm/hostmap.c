@@ -84,6 +84,10 @@ void hostmap_init(const struct boot_range *free, unsigned count, uint64_t ram_to
     kernel_quota.limit_bytes = min_u64((KERNEL_PAGES + PAGES_PER_CPU * cpus) * PAGE_SIZE, size / 2);
     if (pt_create(&kernel_tables, &pt_host, &kernel_quota) != OK)
         panic("no memory for the kernel's page table");
+    if (!(cpuid(0x80000001, 0).edx & 1u << 20))
+        panic(
+            "no-execute pages are off: switch on \"Execute Disable Bit\", \"NX Mode\" or \"Data Execution Prevention\" in "
+            "the firmware's CPU settings; an emulator's CPU model may lack them");
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
     map_image(text_start, text_end, RIGHT_READ | RIGHT_EXEC);
     map_image(text_end, programs_end, RIGHT_READ);

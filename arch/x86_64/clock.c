@@ -3,7 +3,9 @@
  * How fast the TSC is, measured against a counter of known rate: the ACPI PM timer (ACPI Specification 6.4, 4.8.3.3),
  * and channel 2 of the PIT (8254 data sheet). Both run on by themselves. Each look at a counter stands between two
  * readings of the TSC, so it is known how far the look may be off, if firmware or a host
- * below us takes the CPU away meanwhile.
+ * below us takes the CPU away meanwhile. Where neither counts, the CPU is believed: Intel SDM vol. 2, CPUID leaves 15H
+ * (the crystal's rate and the ratio) and 16H (MHz); under a hypervisor leaf 4000_0010H (kHz), as VMware, KVM and others
+ * have it. Only there: an emulator's CPU may tell the rate of the CPU that it imitates.
  */
 #include "arch/x86_64/clock.h"
 
@@ -88,6 +90,20 @@ static uint64_t khz_by(unsigned which, const struct stretch *s)
     return s->counts ? s->ticks * hz[which] / s->counts / 1000 : 0;
 }
 
+/* What the CPU says; 0: nothing. */
+static uint64_t khz_told(void)
+{
+    const struct cpuid_regs none = {0};
+    uint32_t last = cpuid(0, 0).eax;
+    bool hypervisor = cpuid(1, 0).ecx >> 31;
+    if (hypervisor && cpuid(0x40000000, 0).eax >= 0x40000010 && cpuid(0x40000010, 0).eax)
+        return cpuid(0x40000010, 0).eax;
+    struct cpuid_regs crystal = last >= 0x15 ? cpuid(0x15, 0) : none;
+    if (crystal.eax && crystal.ebx && crystal.ecx)
+        return (uint64_t)crystal.ecx * crystal.ebx / crystal.eax / 1000;
+    return last >= 0x16 ? (cpuid(0x16, 0).eax & 0xffff) * 1000 : 0;
+}
+
 uint64_t clock_measure(uint16_t acpi_pm_port, uint64_t *apic_per_tsc)
 {
     uint64_t khz = 0, before = 0;
@@ -98,7 +114,8 @@ uint64_t clock_measure(uint16_t acpi_pm_port, uint64_t *apic_per_tsc)
     out8(0x42, 0);
     out8(0x42, 0);
     apic_timer(~0u);
-    for (unsigned n = 0; n < ATTEMPTS && !good; n++) {
+    for (unsigned n = 0; n < ATTEMPTS && !good && (n == 0 || before);
+         n++) { /* what does not count at once never will */
         struct stretch s[COUNTERS];
         measure(MEASURE_MS << n / 4, s);
         uint64_t by_pm = khz_by(PM_TIMER, &s[PM_TIMER]), by_pit = khz_by(PIT, &s[PIT]);
@@ -107,16 +124,23 @@ uint64_t clock_measure(uint16_t acpi_pm_port, uint64_t *apic_per_tsc)
         bool both = by_pm && by_pit && by->ticks / by_pm < PIT_MS;
         good = now >= KHZ_MIN && by->error <= by->ticks / IS_GOOD && ARE_ALIKE(now, before) &&
                (!both || ARE_ALIKE(by_pm, by_pit));
-        if (now >= KHZ_MIN) {
+        if (now >= KHZ_MIN)
             khz = now;
-            *apic_per_tsc = (s[APIC_TIMER].counts << 32) / s[APIC_TIMER].ticks;
-        }
+        *apic_per_tsc = (s[APIC_TIMER].counts << 32) / s[APIC_TIMER].ticks;
         before = now;
     }
     apic_timer(0);
-    if (khz == 0)
-        panic("neither the ACPI PM timer nor the PIT counts; Mullion needs one of them to measure the CPU's clock");
-    if (!good)
+    if (khz && !good)
         klog(LOG_WARN, "the CPU's clock could not be measured well: %lu kHz, but the machine's timers disagree", khz);
+    if (khz)
+        return khz;
+    khz = khz_told();
+    if (khz < KHZ_MIN)
+        panic(
+            "neither the ACPI PM timer nor the PIT counts, and the CPU does not tell the rate of its clock (CPUID says "
+            "%lu kHz): Mullion needs one of them",
+            khz);
+    klog(LOG_WARN, "neither the ACPI PM timer nor the PIT counts: the CPU's clock is %lu kHz because CPUID says so",
+         khz);
     return khz;
 }

@@ -141,6 +141,12 @@ static inline void irq_wait(void)
 {
     __asm__ volatile("sti; hlt; cli" : : : ALL_REGISTERS);
 }
+/* For good: only NMI, INIT and a machine check reach this CPU any more. */
+static inline noreturn void cpu_halt(void)
+{
+    for (;;)
+        __asm__ volatile("cli; hlt" : : : "memory");
+}
 static inline void clear_ts(void)
 {
     __asm__ volatile("clts" : : : "memory");

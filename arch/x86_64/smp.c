@@ -93,7 +93,8 @@ void smp_start(const struct acpi_facts *facts, uint64_t page, void (*entry)(void
             cpu_count++;
         } else {
             apic_init_ipi(id); /* back to where it was: it must not come late, onto the stack of the next */
-            klog(LOG_WARN, "CPU with APIC id %u does not answer; going on without it", id);
+            klog(LOG_WARN, "CPU with APIC id %u left out: it does not answer, or cannot run guests as the boot CPU can",
+                 id);
         }
     }
     window_close();

@@ -1,5 +1,6 @@
 ; SPDX-License-Identifier: Apache-2.0
 ; Where another CPU begins: real mode, on a page below 1 MiB that smp.c has copied this to. Straight into long mode, then to C.
+%include "arch/x86_64/nx.inc"
 section .rodata
 global trampoline_start, trampoline_end, trampoline_data
 
@@ -14,6 +15,8 @@ trampoline_start:
     mov cr4, eax
     mov eax, [data.cr3 - trampoline_start]
     mov cr3, eax
+    find_nx
+    jnc .none                           ; the boot CPU says that this one does not answer
     mov ecx, 0xc0000080                 ; EFER.LME, EFER.NXE: the kernel's tables use NX
     rdmsr
     or eax, 1 << 8 | 1 << 11
@@ -24,6 +27,9 @@ trampoline_start:
     push dword 8
     push dword [data.long - trampoline_start]
     o32 retf
+.none:
+    hlt
+    jmp .none
 bits 64
 long_mode:
     mov ax, 16

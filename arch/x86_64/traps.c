@@ -104,8 +104,7 @@ void trap_from_kernel(struct frame *f)
 {
     if (f->vector == TRAP_NMI) {
         if (read_once(this_cpu()->work) & WORK_STOP)
-            for (;;)
-                __asm__ volatile("cli; hlt");
+            cpu_halt();
         f->rip -= f->rip == (uint64_t)sysexit_point; /* back to its STI, whose shadow the NMI has ended */
         return;
     }

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from harness import PROMPT, Box, guest
+from harness import PANIC, PROMPT, Box, guest
 
 TINY = guest('tiny', 'tiny.elf', 'share = 50% of cpu 0')
 
@@ -125,6 +125,30 @@ def refuses(box, sentence):
     box.type('start tiny\r')
     box.wait(f'^This machine cannot run guests: {sentence}\n', 30)
     assert 'tiny ready' not in box.text
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize('cpu', ['max,-nx', 'max,-nx,vendor=GenuineIntel'])
+def test_no_execute_is_off(cpu):
+    """Intel's CPUs may have it hidden, and are told to show it: here that is in vain."""
+    with Box(TINY, qemu_cpu=cpu, memory=128 << 20) as box:
+        box.wait(PANIC + ': no-execute pages are off: switch on ', 30)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize('odd', ['svm=off', 'nx=off'])
+def test_a_cpu_that_differs(odd):
+    """It is left out, and the one behind it gets its number."""
+    cpus = '1,sockets=3,maxcpus=3'
+    cpu = 'max-x86_64-cpu,core-id=0,thread-id=0,socket-id'
+    more = ['-device', f'{cpu}=1,{odd}', '-device', f'{cpu}=2']
+    with Box(TINY + guest('far', 'counter.elf', 'cpus = 1'), cpus=cpus, memory=128 << 20, extra=more) as box:
+        box.wait('^warning: CPU with APIC id 1 left out: it does not answer, or cannot run guests as', 30)
+        box.wait('^2 CPUs at', 30)
+        box.wait("^warning: 1 of the machine's 3 CPUs are not used; the lines above say why", 30)
+        box.wait(r'\[far\] count 3', 30)
+        box.mark = 0
+        to_the_prompt(box)
 
 
 @pytest.mark.qemu

@@ -27,6 +27,12 @@ static struct machine {
     double pause_ns;    /* of at most so long */
     double read_ns;     /* an access takes so long */
 } m;
+static struct {
+    bool hypervisor;
+    uint32_t last, last_above; /* leaves */
+    struct cpuid_regs crystal; /* 15H */
+    uint32_t mhz, khz_above;   /* 16H, 4000_0010H */
+} told;
 static double apic_from;
 static uint32_t latched;
 static unsigned nibble, warnings, mode_set;
@@ -72,6 +78,20 @@ void out8(uint16_t port, uint8_t v)
     mode_set += port == 0x43 && v == 0xb4;
     pass(m.read_ns / 2);
 }
+struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    (void)subleaf;
+    assert_true(leaf <= told.last || (leaf >= 0x40000000 && told.hypervisor && leaf <= told.last_above) ||
+                leaf == 0x40000000 || leaf == 1);
+    switch (leaf) {
+    case 0: return (struct cpuid_regs){.eax = told.last};
+    case 1: return (struct cpuid_regs){.ecx = (uint32_t)told.hypervisor << 31};
+    case 0x15: return told.crystal;
+    case 0x16: return (struct cpuid_regs){.eax = told.mhz | 0xabcd0000}; /* the upper half is reserved */
+    case 0x40000000: return (struct cpuid_regs){.eax = told.last_above};
+    default: return (struct cpuid_regs){.eax = told.khz_above};
+    }
+}
 void apic_timer(uint32_t ticks)
 {
     assert_true(ticks == ~0u || ticks == 0);
@@ -100,6 +120,8 @@ static int setup(void **state)
     (void)state;
     m = (struct machine){
         .ns = 3e9, .khz = 2596000, .pit = true, .pm = true, .apic = true, .pit_rate = 1, .read_ns = 900};
+    told.hypervisor = false;
+    told.last = 0xd;
     warnings = mode_set = 0;
     srand(7);
     return 0;
@@ -179,6 +201,54 @@ static void test_a_timer_is_missing(void **state)
     }
 }
 
+static void none_counts(uint64_t khz)
+{
+    volatile uint64_t got = 0;
+    m.pit = m.pm = false;
+    warnings = 0;
+    if (setjmp(stopped) == 0) {
+        got = clock_measure(PM_PORT, &apic_rate);
+        assert_int_equal(warnings, 1);
+        double rate = APIC_HZ / (m.khz * 1000) * 4294967296.0; /* measured all the same */
+        assert_true((double)apic_rate > rate * 0.998 && (double)apic_rate < rate * 1.002);
+    }
+    assert_int_equal(got, khz);
+}
+
+/* Then what the CPU or the hypervisor says is believed, if it is a rate; 0 here: a panic. */
+static void test_what_cpuid_tells(void **state)
+{
+    (void)state;
+    told.crystal = (struct cpuid_regs){.eax = 2, .ebx = 216, .ecx = 24000000};
+    told.mhz = 2600;
+    told.last = 0x14;
+    none_counts(0);
+    told.last = 0x15;
+    none_counts(2592000);
+    told.last = 0x16;
+    none_counts(2592000);
+    told.crystal.ecx = 0; /* Skylake: the ratio alone */
+    none_counts(2600000);
+    told.crystal = (struct cpuid_regs){.eax = 0, .ebx = 216, .ecx = 24000000};
+    none_counts(2600000);
+    told.mhz = 0;
+    none_counts(0);
+    told.mhz = 9; /* no CPU's */
+    none_counts(0);
+    told.hypervisor = true;
+    told.last_above = 0x4000000f;
+    told.khz_above = 2595123;
+    none_counts(0);
+    told.last_above = 0x40000010;
+    none_counts(2595123);
+    told.khz_above = 0;
+    told.mhz = 2600;
+    none_counts(2600000);
+    setup(NULL);
+    is_exact(PM_PORT); /* not asked where anything counts */
+    assert_int_equal(warnings, 0);
+}
+
 static void test_timers_that_disagree(void **state)
 {
     (void)state;
@@ -194,6 +264,7 @@ int main(void)
         cmocka_unit_test_setup(test_of_any_rate, setup),
         cmocka_unit_test_setup(test_a_host_takes_the_cpu_away, setup),
         cmocka_unit_test_setup(test_a_timer_is_missing, setup),
+        cmocka_unit_test_setup(test_what_cpuid_tells, setup),
         cmocka_unit_test_setup(test_timers_that_disagree, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
