@@ -156,7 +156,7 @@ image: setup ## write the default configuration's bootable image, build/mullion.
 # ---- Tests.
 
 # Their rules are made from the first lines of the tests.
-UNIT_GENERATED := $(BUILD)/gen/dsdt.h $(CALL_LIST)
+UNIT_GENERATED := $(BUILD)/gen/dsdt.h $(BUILD)/gen/marks.h $(CALL_LIST)
 $(BUILD)/unit/rules.mk: tools/unit-rules.py tests/unit/groups.txt $(wildcard tests/unit/test_*.c)
 	@/usr/bin/python3 tools/unit-rules.py $(BUILD) $@
 ifneq ($(filter unit $(BUILD)/unit/%,$(MAKECMDGOALS)),)

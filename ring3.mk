@@ -62,6 +62,12 @@ $(R3)/%.o: %.asm $(CALL_LIST)
 $(R3)/vmm.elf: $(ZYDIS_LIB)
 $(R3)/console.elf: $(BUILD)/obj/font.o
 
+# Which characters are combining marks, or show nothing.
+$(BUILD)/gen/marks.h: tools/make-marks.py
+	@mkdir -p $(@D)
+	/usr/bin/python3 $< $@
+$(R3)/services/console/character.o: $(BUILD)/gen/marks.h
+
 # With TESTS or without: another monitor, another list of programs, and root knows it.
 $(BUILD)/gen/tests.h: FORCE
 	@mkdir -p $(@D)

@@ -2,12 +2,15 @@
 /*
  * See editor.h. Typing at the end echoes one byte, and rubbing out there three, so that a transcript stays readable;
  * all else draws the line anew.
+ *
+ * A terminal answers what a guest has asked it, maybe when the guest has gone: by control sequences, by mouse reports,
+ * and by strings (ECMA-48, 5.6; a BEL ends them too). No part of those is typed.
  */
 #include "services/console/editor.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
-enum { KEY_PLAIN = 0, KEY_ESCAPE, KEY_SEQUENCE };
+enum { KEY_PLAIN = 0, KEY_ESCAPE, KEY_SEQUENCE, KEY_STRING, KEY_STRING_ESCAPE, KEY_MOUSE };
 #define CTRL(c) ((c)&0x1f)
 
 void editor_init(struct editor *e, const char *prompt, void (*show)(void *, const char *, size_t), void *context)
@@ -121,7 +124,10 @@ static void keep(struct editor *e)
 static void sequence_end(struct editor *e, uint8_t key)
 {
     e->escape = KEY_PLAIN;
-    if (key == 'A')
+    if (key == 'M' && !e->has_parameter) { /* xterm's first mouse report: three bytes follow */
+        e->escape = KEY_MOUSE;
+        e->parameter = 3;
+    } else if (key == 'A')
         recall(e, 1);
     else if (key == 'B')
         recall(e, -1);
@@ -139,11 +145,31 @@ static void sequence_end(struct editor *e, uint8_t key)
     }
 }
 
+/* OSC, DCS, APC, PM, SOS. An Enter ends it too, so that a string without an end does not keep the shell's keys. */
+static void string_key(struct editor *e, uint8_t key)
+{
+    if (key == '\a' || key == '\r' || key == '\n' || key == CTRL('x') || key == CTRL('z') || key == CTRL('c') ||
+        (e->escape == KEY_STRING_ESCAPE && key == '\\'))
+        e->escape = KEY_PLAIN;
+    else
+        e->escape = key == 0x1b ? KEY_STRING_ESCAPE : KEY_STRING;
+}
+
 static bool escape_key(struct editor *e, uint8_t key)
 {
+    if (e->escape == KEY_STRING || e->escape == KEY_STRING_ESCAPE) {
+        string_key(e, key);
+        return true;
+    }
+    if (e->escape == KEY_MOUSE) {
+        if (--e->parameter == 0)
+            e->escape = KEY_PLAIN;
+        return true;
+    }
     if (key == 0x1b) {
         e->escape = KEY_ESCAPE;
         e->parameter = 0;
+        e->has_parameter = false;
         return true;
     }
     if (e->escape == KEY_PLAIN)
@@ -153,9 +179,15 @@ static bool escape_key(struct editor *e, uint8_t key)
         return false;
     }
     if (e->escape == KEY_ESCAPE) {
-        e->escape = key == '[' || key == 'O' ? KEY_SEQUENCE : KEY_PLAIN;
+        e->escape = KEY_PLAIN;
+        if (key == '[' || key == 'O')
+            e->escape = KEY_SEQUENCE;
+        else if (key == ']' || key == 'P' || key == '_' || key == '^' || key == 'X')
+            e->escape = KEY_STRING;
         return true;
     }
+    if (key < 0x40)
+        e->has_parameter = true;
     if (key >= '0' && key <= '9')
         e->parameter = (uint8_t)(e->parameter * 10u + (key - (unsigned)'0'));
     else if (key >= 0x40)

@@ -19,7 +19,8 @@ struct editor {
     char text[EDITOR_BYTES];
     unsigned length, cursor;
     uint8_t escape;    /* private */
-    uint8_t parameter; /* of an escape sequence */
+    uint8_t parameter; /* of an escape sequence; bytes of a mouse report that are still to come */
+    bool has_parameter;
     bool plain;        /* the line is an answer, no command: it is not kept */
     bool after_return; /* the last key was Enter's CR: an LF right after it belongs to it */
     char history[EDITOR_HISTORY][EDITOR_BYTES];

@@ -5,6 +5,7 @@
  */
 #include "services/console/lines.h"
 #include "lib/string.h"
+#include "services/console/character.h"
 
 enum { TEXT = 0, ESCAPE, SEQUENCE, STRING, STRING_ESCAPE };
 
@@ -21,6 +22,7 @@ void lines_init(struct lines *l, void (*show)(void *, const char *, size_t),
 unsigned lines_add(struct lines *l, const char *name)
 {
     string_copy(l->source[l->count].name, name, sizeof l->source[0].name);
+    l->source[l->count].marks = MARKS_MAX;
     return l->count++;
 }
 
@@ -61,6 +63,7 @@ static void finish(struct lines *l, unsigned i)
     }
     l->keep(l->context, i, s->text, s->length);
     s->length = s->shown = 0;
+    s->marks = MARKS_MAX; /* there is nothing that a mark could stand over */
 }
 
 static bool ends_with(const char *text, unsigned length, const char *tail)
@@ -89,6 +92,16 @@ static void add(struct lines *l, unsigned i, const char *bytes, unsigned size)
         finish(l, i);
     memcpy(s->text + s->length, bytes, size);
     s->length += size;
+    s->marks = 0;
+}
+
+/* A combining mark: not so many that they cover other lines, and none over our own prefix. */
+static void add_mark(struct lines *l, unsigned i, const char *bytes, unsigned size)
+{
+    unsigned marks = l->source[i].marks;
+    bool more = marks < MARKS_MAX && l->source[i].length + size <= LINE_BYTES;
+    add(l, i, more ? bytes : "?", more ? size : 1);
+    l->source[i].marks = more ? (uint8_t)(marks + 1) : MARKS_MAX;
 }
 
 /* A whole character of two to four bytes. */
@@ -100,11 +113,11 @@ static void add_wide(struct lines *l, unsigned i, const uint8_t *c, unsigned siz
         code = code << 6 | (c[k] & 0x3fu);
     bool overlong = code < least[size];
     bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    bool control = code < 0xa0 || code == 0xfeff;
-    bool direction = (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
-                     (code >= 0x2060 && code <= 0x206f);
-    if (overlong || surrogate || control || direction || code > 0x10ffff)
+    enum character_kind kind = character_kind(code);
+    if (overlong || surrogate || kind == CHARACTER_HIDDEN || code > 0x10ffff)
         add(l, i, "?", 1);
+    else if (kind == CHARACTER_MARK)
+        add_mark(l, i, (const char *)c, size);
     else
         add(l, i, (const char *)c, size);
 }
@@ -116,6 +129,7 @@ static void backspace(struct line_source *s)
     do
         s->length--;
     while (s->length > s->shown && ((uint8_t)s->text[s->length] & 0xc0) == 0x80);
+    s->marks = MARKS_MAX; /* what it ends with now is not known */
 }
 
 /* Bytes of a character that begins with c, from 0x80 on; 0: none does. */

@@ -3,8 +3,9 @@
  * Several guests' output on one terminal: whole lines, each with its source's name in front. Pure.
  *
  * What a guest writes cannot reach the terminal as anything but text behind its own name: control characters and escape
- * sequences are dropped, bytes that are not UTF-8 become '?', and another source's prefix inside a line ("[other]") is
- * altered, since a line that wraps on a narrow terminal would put it at the left edge.
+ * sequences are dropped; bytes that are not UTF-8, and characters that show nothing, become '?'; another source's
+ * prefix inside a line ("[other]") is altered, since a line that wraps on a narrow terminal would put it at the left
+ * edge.
  *
  * A line is held until its end comes. What has waited long enough (lines_idle) is shown unfinished, and goes on where
  * it stood, as long as no other source has written.
@@ -15,6 +16,7 @@
 #include "mullion/types.h"
 
 #define LINE_BYTES  512 /* longer lines are broken */
+#define MARKS_MAX   3   /* combining marks over one character; more become '?', and so do those over none */
 #define SOURCES_MAX 257
 
 struct line_source {
@@ -25,6 +27,7 @@ struct line_source {
     uint64_t touched;                               /* when its last byte came */
     bool carriage_return;                           /* the last byte was one */
     uint8_t escape;                                 /* enum, private */
+    uint8_t marks;                                  /* combining marks at the text's end */
     uint8_t partial[4], partial_have, partial_need; /* an unfinished UTF-8 character */
 };
 

@@ -189,9 +189,29 @@ void attach_again(void)
     pending_count = 0;
 }
 
+/* The terminal as the shell wants it, whatever the guest has made of it, in the middle of a sequence or not. ECMA-48,
+ * DEC's VT510 manual, xterm's control sequences. The left margin and the cursor's line stay. */
+static void reset_terminal(void)
+{
+    static const char reset[] =
+        "\x18\x1b\\" /* CAN, ST: what was begun is over */
+        "\x1b"
+        "7\x1b[?1049l" /* no alternate screen; the cursor stays */
+        "\x1b[!p"      /* DECSTR: attributes, margins, origin, insert mode, keypad */
+        "\x1b"
+        "7\x1b[r\x1b"
+        "8"                                                       /* margins, where DECSTR is not known */
+        "\x1b[?1l\x1b[?5l\x1b[?7h"                                /* plain arrows, not reverse, wraps */
+        "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l" /* no reports of mouse, focus */
+        "\x1b[?2004l\x1b[?25h"                                    /* no bracketed paste; the cursor is shown */
+        "\x1b>\x1b[4l\x1b[0m\x1b(B\x0f";                          /* keypad, insert mode, attributes, ASCII in G0 */
+    uart_write(reset, sizeof reset - 1);
+}
+
 void detach(const char *why)
 {
     send_input(); /* what was typed just before */
+    reset_terminal();
     uart_write("\r\n", 2);
     console.attached = NO_GUEST;
     console.lines.silent = false;

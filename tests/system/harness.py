@@ -25,6 +25,9 @@ DETACH = '\x1d'
 SLOWER = {'qemu': 1.5, 'bochs': 6.0}
 
 
+CONTROLS = {ord(c): None for c in '\x0f\x18'}  # SI, CAN
+
+
 class Failure(AssertionError):
     pass
 
@@ -41,9 +44,10 @@ class Screen:
     def feed(self, data):
         data = self.held + data.decode('latin-1')
         self.kept = len(self.text)
-        cut = re.search(r'\x1b(\[[0-9;?]*)?$', data)
+        cut = re.search(r'\x1b(\[[0-9;?!]*|\()?$', data)
         self.held = data[cut.start() :] if cut else ''
-        for part in re.split(r'(\x1b\[[0-9;?]*[A-Za-z])', data[: cut.start()] if cut else data):
+        data = data[: cut.start()] if cut else data
+        for part in re.split(r'(\x1b(?:\[[0-9;?!]*[A-Za-z]|\([A-Z0-9]|[\\78>]))', data.translate(CONTROLS)):
             if part == '\x1b[K':
                 self.text = self.text[: self.text.rfind('\n') + 1]
                 self.kept = min(self.kept, len(self.text))

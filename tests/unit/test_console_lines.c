@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: services/console/lines.c services/console/scrollback.c lib/string.c
+// sources: services/console/lines.c services/console/character.c services/console/scrollback.c lib/string.c
 /* The multiplexer: whole lines behind their names, no trick of a guest's comes through, unfinished lines are shown in
  * time. */
 #include <setjmp.h>
@@ -132,6 +132,56 @@ static void test_utf8(void **state)
     expect("[a] ?\r\n");
 }
 
+/* Characters that show nothing would hide another's prefix from the filter, or a text from the reader. */
+static void test_invisible(void **state)
+{
+    static const char *const hidden[] = {
+        "\xc2\xad",         "\xcd\x8f",         "\xd8\x9c",     "\xe1\x85\x9f", "\xe1\x85\xa0",     "\xe1\x9e\xb4",
+        "\xe1\xa0\x8b",     "\xe1\xa0\x8e",     "\xe2\x80\x8b", "\xe2\x80\x8d", "\xe2\x80\x8f",     "\xe2\x80\xa8",
+        "\xe2\x80\xae",     "\xe2\x81\xa0",     "\xe2\x81\xaf", "\xe3\x85\xa4", "\xef\xb8\x80",     "\xef\xb8\x8f",
+        "\xef\xbb\xbf",     "\xef\xbe\xa0",     "\xef\xbf\xb9", "\xef\xbf\xbb", "\xf0\x9d\x85\xb3", "\xf3\xa0\x80\x81",
+        "\xf3\xa0\x81\xa1", "\xf3\xa0\x87\xaf", "\xc2\x85",     "\xef\xbf\xbe", "\xf3\xa0\xbf\xbf"};
+    (void)state;
+    for (unsigned i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+        feed(0, "[bo");
+        feed(0, hidden[i]);
+        feed(0, "b]\n");
+        expect("[a] [bo?b]\r\n");
+    }
+    for (uint32_t code = 0xe0000; code < 0xe1000; code++) {
+        char text[] = {(char)0xf3,
+                       (char)(0xa0 | (code >> 12 & 15)),
+                       (char)(0x80 | (code >> 6 & 63)),
+                       (char)(0x80 | (code & 63)),
+                       '\n',
+                       0};
+        feed(0, text);
+        expect("[a] ?\r\n");
+    }
+}
+
+/* Three marks over a character, none over our prefix. */
+static void test_marks(void **state)
+{
+    (void)state;
+    feed(0, "e\xcc\x81 \xd7\xa9\xd6\xb8\xd7\x81 x\n");
+    expect("[a] e\xcc\x81 \xd7\xa9\xd6\xb8\xd7\x81 x\r\n");
+    feed(0, "\xcc\x81"
+            "a\n");
+    expect("[a] ?a\r\n");
+    feed(0, "b\xcc\x81");
+    lines_idle(&l, 100); /* also where they come by pieces, and with those that enclose */
+    feed(0, "\xe2\x83\x9d\xcc\x81");
+    feed(0, "\xcc\x81\xcc\x81"
+            "c\xcc\x81\n");
+    expect("[a] b\xcc\x81\xe2\x83\x9d\xcc\x81??c\xcc\x81\r\n");
+    char text[1024];
+    memset(text, 'x', LINE_BYTES); /* a mark where the line is broken */
+    strcpy(text + LINE_BYTES, "\xcc\x81y\n");
+    feed(0, text);
+    assert_non_null(strstr(shown, "\r\n[a] ?y\r\n"));
+}
+
 static void test_forged(void **state)
 {
     (void)state;
@@ -243,7 +293,8 @@ int main(void)
         cmocka_unit_test_setup(test_controls, setup),   cmocka_unit_test_setup(test_utf8, setup),
         cmocka_unit_test_setup(test_forged, setup),     cmocka_unit_test_setup(test_long, setup),
         cmocka_unit_test_setup(test_silent, setup),     cmocka_unit_test_setup(test_noise, setup),
-        cmocka_unit_test_setup(test_scrollback, setup),
+        cmocka_unit_test_setup(test_scrollback, setup), cmocka_unit_test_setup(test_invisible, setup),
+        cmocka_unit_test_setup(test_marks, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,21 @@ static void test_history(void **state)
     assert_string_equal(e.text, "l24");
 }
 
+/* What a terminal answers to a guest that has gone is not typed: strings, mouse reports, control sequences. */
+static void test_answers_of_the_terminal(void **state)
+{
+    (void)state;
+    line("a\x1b]10;rgb:ffff/ffff/ffff\x07"
+         "b\r",
+         "ab");
+    line("a\x1b]10;rgb:ffff/ffff/ffff\x1b\\b\r", "ab");
+    line("a\x1bP1$r0m\x1b\\\x1bPx\x18\x1b_Gi=1;OK\x1b\\\x1b^x\x1b\\\x1bXpoweroff\x1b\\b\r", "ab");
+    line("a\x1b]x\x1b]y\x1b\\b\r", "ab");                        /* an ESC within is no end */
+    assert_int_equal(keys("a\x1b]poweroff now\r"), EDITOR_MORE); /* an Enter ends a string, and is none */
+    line("b\r", "ab");
+    line("a\x1b[M !!b\x1b[<0;10;20Mc\x1b[?62;4c\x1b[5;10Rd\r", "abcd");
+}
+
 /* The answer to a question is no command. */
 static void test_an_answer_is_not_kept(void **state)
 {
@@ -212,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_typing, setup),
         cmocka_unit_test_setup(test_history, setup),
+        cmocka_unit_test_setup(test_answers_of_the_terminal, setup),
         cmocka_unit_test_setup(test_an_answer_is_not_kept, setup),
         cmocka_unit_test_setup(test_too_long, setup),
         cmocka_unit_test_setup(test_noise, setup),
