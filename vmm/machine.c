@@ -7,7 +7,6 @@
  * each tick; this way a tick is one exit of the CPU that takes the interrupt anyway, and it is accounted to the guest.
  */
 #include "vmm/machine.h"
-#include "lib/log.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
@@ -240,10 +239,9 @@ static void msr_log(void *context, uint32_t vcpu, uint32_t index, bool write, ui
 {
     const struct vm *vm = context;
     if (write)
-        log_printf(VMM_SLOT_LOG, "guest %s: vCPU %u: write of unknown MSR 0x%x = 0x%lx: #GP\n", vm->boot->name, vcpu,
-                   index, value);
+        vm_say(vm, "vCPU %u: write of unknown MSR 0x%x = 0x%lx: #GP", vcpu, index, value);
     else
-        log_printf(VMM_SLOT_LOG, "guest %s: vCPU %u: read of unknown MSR 0x%x: #GP\n", vm->boot->name, vcpu, index);
+        vm_say(vm, "vCPU %u: read of unknown MSR 0x%x: #GP", vcpu, index);
 }
 
 const struct msr_ops machine_msr_ops = {msr_host_tsc,  msr_apic_read,  msr_apic_write, msr_tsc_changed,
@@ -340,8 +338,7 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     if (error == OK)
         error = device_set_place(&vm->devices, test_device_table, test_device_count, vm->boot, &failed);
     if (test_device_count == 0 && (vm->boot->options.debug_exit_port != 0 || vm->boot->options.bench_device))
-        log_printf(VMM_SLOT_LOG, "guest %s: debug-exit and bench-device do nothing: this image has no test code\n",
-                   vm->boot->name);
+        vm_say(vm, "debug-exit and bench-device do nothing: this image has no test code");
     if (error == OK) {
         find_devices(vm);
         error = device_set_init(&vm->devices, &vm->platform, &failed);
@@ -415,9 +412,8 @@ enum error machine_load(struct vm *vm, char *why, size_t why_size)
     error = load_guest(&vm->memory, &request, &result, why, why_size);
     if (error != OK)
         return error;
-    log_printf(VMM_SLOT_LOG, "guest %s: image is %s, entry 0x%lx, %lu MiB, %u vCPU%s\n", b->name,
-               load_format_name(result.format), result.rip, guest_total(&vm->memory) >> 20, vm->vcpus,
-               vm->vcpus == 1 ? "" : "s");
+    vm_say(vm, "image is %s, entry 0x%lx, %lu MiB, %u vCPU%s", load_format_name(result.format), result.rip,
+           guest_total(&vm->memory) >> 20, vm->vcpus, vm->vcpus == 1 ? "" : "s");
     apply_initial_state(vm->vcpu[0].state, &result);
     return OK;
 }

@@ -69,6 +69,7 @@ struct vm {
     const struct vmm_boot *boot;
     struct vmm_control *control;
     struct channel *channel;
+    struct channel_ring *words; /* vm_say; NULL: they are not wanted */
     struct guest_memory memory;
     uint64_t space;    /* handle */
     uint64_t boot_tsc; /* host TSC at which the guest's clocks start */
@@ -152,6 +153,8 @@ void machine_power_button(struct vm *vm);
 /* Makes a vCPU look at its interrupts, mail and timers. Any thread. */
 void vm_kick(void *vm, unsigned vcpu);
 
+/* A line of the monitor's own, for the console; without its end. Any thread, under the lock or not. */
+void vm_say(const struct vm *vm, const char *text, ...) print_like(2, 3);
 /* The guest has come to an end: the first call decides. Any thread, under the lock or not; returns. `reason` NULL:
  * none. */
 void vm_end(struct vm *vm, enum guest_state state, uint32_t exit_code, const char *reason, ...)

@@ -7,7 +7,6 @@
  * go. After that thread 0 serves the console and root's commands. A thread that has nothing left to do returns; when
  * the last has, root hears of it.
  */
-#include "lib/log.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
@@ -17,7 +16,7 @@
 
 #define BOOT    ((const struct vmm_boot *)VMM_BOOT_VA)
 #define CONTROL ((struct vmm_control *)VMM_CONTROL_VA)
-#define CHANNEL ((struct channel *)VMM_CHANNEL_VA)
+#define CHANNEL ((struct guest_channel *)VMM_CHANNEL_VA)
 
 #define POLL_TICKS 200000u /* while the other threads come up, a few times in a guest's life */
 
@@ -67,7 +66,8 @@ static void find_pages(void) /* every thread: none knows whether it is the first
 {
     vm.boot = BOOT;
     vm.control = CONTROL;
-    vm.channel = CHANNEL;
+    vm.channel = &CHANNEL->terminal;
+    vm.words = &CHANNEL->words;
 }
 
 static void vcpu_thread(unsigned index)
@@ -218,8 +218,7 @@ static void device_loop(void)
         if (r.error == E_TIMEOUT)
             continue;
         if (r.error != OK) {
-            log_printf(VMM_SLOT_LOG, "guest %s: no more console, waiting failed (error %d)\n", vm.boot->name,
-                       (int)r.error);
+            vm_say(&vm, "no more console, waiting failed (error %d)", (int)r.error);
             return;
         }
         if (r.value & VMM_EVENT_CONTROL)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See vmm/test.h: an image without test code. */
 #include <stddef.h>
-#include "lib/log.h"
 #include "vmm/test.h"
 
 const struct device *const test_device_table[] = {NULL};
@@ -10,7 +9,7 @@ const uint32_t test_device_count = 0;
 void test_command(struct vm *vm, uint32_t command)
 {
     (void)command;
-    log_printf(VMM_SLOT_LOG, "guest %s: this image has no test code\n", vm->boot->name);
+    vm_say(vm, "this image has no test code");
 }
 
 void test_thread_ends(struct vm *vm, unsigned thread, struct vcpu_state *state)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See vmm/shared.h. */
 #include "vmm/shared.h"
-#include "lib/log.h"
 #include "vmm/devices/layout.h"
 #include "vmm/machine.h"
 
@@ -32,8 +31,7 @@ static enum error on_map(void *context, const struct ivshmem *s, uint64_t gpa)
     enum error error = sys_map(vm->space, gpa, VMM_SLOT_REGION + s->index, 0, s->region->size,
                                RIGHT_READ | (s->region->writable ? RIGHT_WRITE : 0));
     if (error != OK && refusals++ < REFUSAL_LOGS)
-        log_printf(VMM_SLOT_LOG, "guest %s: shared region %s cannot be at 0x%lx (error %d)\n", vm->boot->name,
-                   s->region->name, gpa, (int)error);
+        vm_say(vm, "shared region %s cannot be at 0x%lx (error %d)", s->region->name, gpa, (int)error);
     return error;
 }
 
@@ -54,9 +52,8 @@ static void on_ring(void *context, const struct vmm_peer *peer, unsigned vector)
 static void on_wrote(void *context, const struct ivshmem *s, uint64_t offset)
 {
     const struct vm *vm = context;
-    log_printf(VMM_SLOT_LOG,
-               "guest %s: writes to shared region %s (at 0x%lx first), which it may only read: they do nothing\n",
-               vm->boot->name, s->region->name, offset);
+    vm_say(vm, "writes to shared region %s (at 0x%lx first), which it may only read: they do nothing", s->region->name,
+           offset);
 }
 
 static const struct ivshmem_hooks hooks = {on_map, on_unmap, on_ring, on_wrote};

@@ -30,6 +30,14 @@ struct channel {
 #define CHANNEL_BYTES 12288u /* page multiple that holds struct channel */
 _Static_assert(sizeof(struct channel) <= CHANNEL_BYTES, "fits its pages");
 
+/* What a guest's monitor and the console share. */
+struct guest_channel {
+    struct channel terminal;   /* the guest's serial port */
+    struct channel_ring words; /* what the monitor itself has to say: lines, written by the monitor */
+};
+#define GUEST_CHANNEL_BYTES 16384u
+_Static_assert(sizeof(struct guest_channel) <= GUEST_CHANNEL_BYTES, "fits its pages");
+
 /* Both return how many bytes were moved. */
 size_t channel_write(struct channel_ring *r, const void *bytes, size_t count);
 size_t channel_read(struct channel_ring *r, void *bytes, size_t count);

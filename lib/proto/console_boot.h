@@ -33,7 +33,7 @@ enum {
 #define CONSOLE_BOOT_VA        0x0000000010000000ull /* struct console_boot, read only */
 #define CONSOLE_CONTROL_VA     0x0000000010010000ull /* struct channel to root; the console is its "guest" side */
 #define CONSOLE_LOG_RING_VA    0x0000000010100000ull /* struct klog_ring, read only */
-#define CONSOLE_CHANNELS_VA    0x0000000020000000ull /* guest n's struct channel at + n * CONSOLE_CHANNEL_STRIDE */
+#define CONSOLE_CHANNELS_VA    0x0000000020000000ull /* guest n's struct guest_channel at + n * stride */
 #define CONSOLE_CHANNEL_STRIDE 0x10000ull
 #define CONSOLE_SCREEN_VA \
     0x0000000040000000ull /* video memory; + the lower bits of its address, so that large pages fit */

@@ -6,6 +6,7 @@
 #include "lib/proto/records.h"
 #include "lib/print.h"
 #include "lib/proto/audit_boot.h"
+#include "lib/proto/console_boot.h"
 #include "lib/string.h"
 
 struct text {
@@ -34,7 +35,8 @@ static const struct shape shapes[RECORD_KIND_COUNT] = {
     [RECORD_REQUEST] = {sizeof(struct request_record), {TEXT(request_record, name)}, {{0}}},
     [RECORD_GUEST] = {sizeof(struct guest_record),
                       {TEXT(guest_record, name), TEXT(guest_record, reason)},
-                      {LIMIT(guest_record, life, LIFE_COUNT), LIMIT(guest_record, percent, 101),
+                      {LIMIT(guest_record, life, LIFE_COUNT), LIMIT(guest_record, number, CONSOLE_GUESTS_MAX),
+                       LIMIT(guest_record, served, 2), LIMIT(guest_record, percent, 101),
                        LIMIT(guest_record, cpu_count, RECORD_CPUS + 1)}},
     [RECORD_STATS] = {sizeof(struct stats_record), {TEXT(stats_record, name)}, {LIMIT(stats_record, on, 2)}},
     [RECORD_MACHINE] = {sizeof(struct machine_record), {{0}}, {{0}}},

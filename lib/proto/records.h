@@ -104,13 +104,16 @@ enum guest_life {
     LIFE_STARTING,   /* its monitor loads it */
     LIFE_RUNNING,
     LIFE_STOPPING, /* its power button was pressed; in time it is stopped */
+    LIFE_GONE,     /* no guest has this number any more: all else is 0 */
     LIFE_COUNT
 };
 
 struct guest_record {
     struct record_head head;
     char name[RECORD_NAME_BYTES];
-    uint32_t life; /* enum guest_life */
+    uint32_t number; /* below CONFIG_GUESTS_MAX; another guest may have it later */
+    uint32_t served; /* 1: the console that asks has its channel and its event, by this number */
+    uint32_t life;   /* enum guest_life */
     uint32_t restarts;
     uint32_t percent;          /* of cpu[0], which it shares with others; 0: its CPUs are its own */
     uint32_t cpu_count;        /* vCPUs, at most RECORD_CPUS */

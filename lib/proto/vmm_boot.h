@@ -16,9 +16,8 @@
 /* Slots in the monitor's handle table. */
 enum {
     VMM_SLOT_SELF = 1,      /* own domain, RIGHT_MAP */
-    VMM_SLOT_LOG,           /* RIGHT_SIGNAL */
     VMM_SLOT_EVENT,         /* thread 0 waits here; VMM_EVENT_* bits */
-    VMM_SLOT_CONSOLE_EVENT, /* signal, with vmm_boot.console_bits, after writing to the channel */
+    VMM_SLOT_CONSOLE_EVENT, /* signal, with vmm_boot.console_bits, after writing to the channel or its words */
     VMM_SLOT_ROOT_EVENT,    /* signal, with vmm_boot.root_bits, after changing control->state */
     VMM_SLOT_MEMORY = 8,    /* guest RAM pieces: VMM_SLOT_MEMORY + i */
     VMM_SLOT_REGION = 24, /* shared regions: VMM_SLOT_REGION + i; RIGHT_READ, and RIGHT_WRITE if vmm_region.writable */
@@ -40,7 +39,7 @@ enum {
 #define VMM_IMAGE_VA   0x0000000000400000ull
 #define VMM_BOOT_VA    0x0000000010000000ull /* struct vmm_boot, read only */
 #define VMM_CONTROL_VA 0x0000000010010000ull /* struct vmm_control, read-write */
-#define VMM_CHANNEL_VA 0x0000000010020000ull /* struct channel */
+#define VMM_CHANNEL_VA 0x0000000010020000ull /* struct guest_channel */
 #define VMM_STACKS_VA \
     0x0000000011000000ull /* thread i: stack top at VMM_STACKS_VA + (i + 1) * VMM_STACK_STRIDE, 64 KiB below it mapped \
                            */

@@ -30,7 +30,7 @@ static bool send(uint32_t number, enum request_kind what, unsigned guest, uint64
     r.request.what = what;
     r.request.argument = argument;
     if (guest < console.guest_count)
-        string_copy(r.request.name, BOOT->guest[guest], sizeof r.request.name);
+        string_copy(r.request.name, console.name[guest], sizeof r.request.name);
     if (!record_send(&CONTROL->from_guest, &r))
         return false;
     (void)sys_event_signal(CONSOLE_SLOT_ROOT_EVENT, BOOT->root_bits);
@@ -90,6 +90,14 @@ static void top_work(uint64_t now)
         top_ask();
 }
 
+/* Of the tables of guests. */
+static void name_width(void)
+{
+    answer.name_width = 5;
+    for (unsigned n = 0; n < console.guest_count; n++)
+        answer.name_width = (unsigned)max_u64(answer.name_width, strlen(console.name[n]));
+}
+
 /* What root says without having been asked. */
 static void root_news(const union record *r)
 {
@@ -98,7 +106,8 @@ static void root_news(const union record *r)
     if (r->head.kind != RECORD_GUEST)
         return;
     guest_told(&r->guest);
-    if (console.attached == NO_GUEST || guest_number(r->guest.name) != console.attached)
+    name_width();
+    if (console.attached == NO_GUEST || r->guest.number != console.attached)
         return; /* root's log says the same in words */
     enum guest_life life = r->guest.life;
     if (life == LIFE_OFF || life == LIFE_CRASHED || life == LIFE_FAILED) {
@@ -176,7 +185,6 @@ static void say_line(void *context, const char *text)
 
 void ask_init(void)
 {
-    answer = (struct show){.line = say_line, .tsc_khz = BOOT->tsc_khz, .name_width = 5};
-    for (unsigned n = 0; n < console.guest_count; n++)
-        answer.name_width = (unsigned)max_u64(answer.name_width, strnlen(BOOT->guest[n], sizeof BOOT->guest[n]));
+    answer = (struct show){.line = say_line, .tsc_khz = BOOT->tsc_khz};
+    name_width();
 }

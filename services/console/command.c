@@ -90,8 +90,9 @@ static bool number(const char *word, unsigned most, unsigned *out)
 static bool find_guest(const char *word, const char (*guests)[32], unsigned count, unsigned *out, char *why,
                        size_t why_size)
 {
+    unsigned named = 0;
     for (unsigned i = 0; i < count; i++)
-        if (strcmp(word, guests[i]) == 0) {
+        if (word[0] != 0 && strcmp(word, guests[i]) == 0) {
             *out = i;
             return true;
         }
@@ -99,7 +100,8 @@ static bool find_guest(const char *word, const char (*guests)[32], unsigned coun
     if (n < why_size)
         n += (size_t)format(why + n, why_size - n, count == 0 ? "there is none" : "there are: ");
     for (unsigned i = 0; i < count && n < why_size; i++)
-        n += (size_t)format(why + n, why_size - n, "%s%s", i ? ", " : "", guests[i]);
+        if (guests[i][0] != 0)
+            n += (size_t)format(why + n, why_size - n, "%s%s", named++ ? ", " : "", guests[i]);
     return false;
 }
 

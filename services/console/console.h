@@ -29,14 +29,29 @@
     2048u           /* a source is read while no more than this waits for the wire: so typing is answered at once */
 #define IDLE_MS 200 /* an unfinished line is shown after */
 
+/* Sources of lines, struct lines. */
+#define HOST_SOURCE       0u /* the kernel's log: what the kernel and root say */
+#define GUEST_SOURCE(n)   (1u + 2u * (n))
+#define MONITOR_SOURCE(n) (2u + 2u * (n)) /* what that guest's monitor has to say */
+_Static_assert(MONITOR_SOURCE(CONSOLE_GUESTS_MAX - 1) < SOURCES_MAX, "all sources");
+
+/* By guest number: what is known of a guest, from the boot page first, then by root's records. */
+struct known_guest {
+    bool served; /* its channel is mapped */
+    enum guest_life life;
+    struct scrollback kept; /* its last lines, and its monitor's */
+};
+
 struct console {
     struct lines lines;
     struct editor editor;
     struct gate gate;
-    struct scrollback kept[SOURCES_MAX]; /* each source's last lines */
-    unsigned guest_count, host;          /* host: the kernel log's source number */
-    unsigned attached, last_attached;    /* guests; NO_GUEST */
-    unsigned missed;                     /* lines of the host's log that came while a guest was attached */
+    unsigned guest_count;                             /* no guest has this number or a higher one */
+    char name[CONSOLE_GUESTS_MAX][RECORD_NAME_BYTES]; /* empty: no guest has this number */
+    struct known_guest guest[CONSOLE_GUESTS_MAX];
+    struct scrollback kept_host;
+    unsigned attached, last_attached; /* guests; NO_GUEST */
+    unsigned missed;                  /* lines of the host's log that came while a guest was attached */
     bool prompt_shown;
     bool waiting;  /* for root's answer */
     bool top;      /* `top` has the terminal; no other lines are shown */
@@ -100,9 +115,12 @@ uint64_t root_due(uint64_t now);
 void drain(void);
 
 /* guests.c */
+/* Those of the boot page. */
+void guests_begin(void);
+/* Root has said so. A guest may be new, or gone, or another one. */
 void guest_told(const struct guest_record *r);
-/* NO_GUEST: none is called so. */
-unsigned guest_number(const char *name);
+/* A finished line of a guest, or of its monitor. */
+void guest_keep(unsigned source, const char *text, size_t size);
 /* How many are on, and their names, cut to fit: "web, batch". */
 unsigned guests_on(char *names, size_t size);
 

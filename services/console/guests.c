@@ -1,26 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What root has said of each guest. See console.h.
+ * What is known of each guest, and the lines that are kept of it. See console.h.
  */
 #include "lib/print.h"
 #include "lib/string.h"
 #include "services/console/console.h"
 
-static enum guest_life life[CONSOLE_GUESTS_MAX];
+#define KEPT_MAX   16384u     /* bytes of a guest's last lines... */
+#define KEPT_BYTES (1u << 20) /* ...and of all guests' together */
 
-unsigned guest_number(const char *name)
+static char kept[KEPT_BYTES];
+static uint32_t kept_each = KEPT_MAX; /* guest n's are at n * kept_each */
+
+/* Room for one more number. When there are more than fit, each gets half as much; its older lines go. */
+static void kept_make(unsigned n)
 {
-    for (unsigned n = 0; n < console.guest_count; n++)
-        if (strcmp(BOOT->guest[n], name) == 0)
-            return n;
-    return NO_GUEST;
+    static char text[KEPT_MAX / 2];
+    while ((n + 1) * kept_each > KEPT_BYTES) {
+        kept_each /= 2;
+        for (unsigned i = 0; i < console.guest_count; i++)
+            scrollback_move(&console.guest[i].kept, kept + i * kept_each, kept_each, text);
+    }
+    scrollback_init(&console.guest[n].kept, kept + n * kept_each, kept_each);
+}
+
+/* Another guest has this number now, or none. */
+static void name_guest(unsigned n, const char *name)
+{
+    char monitor[RECORD_NAME_BYTES + 12] = "";
+    string_copy(console.name[n], name, sizeof console.name[n]);
+    if (name[0] != 0)
+        format(monitor, sizeof monitor, "%s's monitor", name);
+    lines_close(&console.lines);
+    lines_name(&console.lines, GUEST_SOURCE(n), name);
+    lines_name(&console.lines, MONITOR_SOURCE(n), monitor);
+    kept_make(n);
+    console.guest_count = (unsigned)max_u64(console.guest_count, n + 1);
+}
+
+void guests_begin(void)
+{
+    unsigned count = BOOT->guest_count <= CONSOLE_GUESTS_MAX ? BOOT->guest_count : CONSOLE_GUESTS_MAX;
+    for (unsigned n = 0; n < count; n++) {
+        name_guest(n, BOOT->guest[n]);
+        console.guest[n].served = BOOT->guest[n][0] != 0;
+    }
 }
 
 void guest_told(const struct guest_record *r)
 {
-    unsigned n = guest_number(r->name);
-    if (n != NO_GUEST)
-        life[n] = r->life;
+    unsigned n = r->number;
+    if (strcmp(console.name[n], r->name) != 0) {
+        if (console.attached == n)
+            detach("That guest is taken away.");
+        if (console.last_attached == n)
+            console.last_attached = NO_GUEST;
+        name_guest(n, r->name);
+        show_prompt();
+    }
+    console.guest[n].life = r->life;
+    console.guest[n].served = r->served != 0;
+    if (r->served != 0)
+        guests_rang(CONSOLE_EVENT_GUEST(n));
+}
+
+void guest_keep(unsigned source, const char *text, size_t size)
+{
+    unsigned n = (source - 1) / 2;
+    char line[LINE_BYTES + sizeof console.lines.source[0].name + 4];
+    if (source == GUEST_SOURCE(n)) {
+        scrollback_keep(&console.guest[n].kept, text, size);
+        return;
+    }
+    size_t used = (size_t)format(line, sizeof line, "[%s] ", console.lines.source[source].name);
+    memcpy(line + used, text, size);
+    scrollback_keep(&console.guest[n].kept, line, used + size);
+}
+
+static bool is_on(enum guest_life life)
+{
+    return life == LIFE_STARTING || life == LIFE_RUNNING || life == LIFE_STOPPING;
 }
 
 unsigned guests_on(char *names, size_t size)
@@ -29,10 +88,10 @@ unsigned guests_on(char *names, size_t size)
     size_t used = 0;
     names[0] = 0;
     for (unsigned n = 0; n < console.guest_count; n++) {
-        if (life[n] < LIFE_STARTING)
+        if (!is_on(console.guest[n].life))
             continue;
         if (used < size)
-            used += (size_t)format(names + used, size - used, "%s%s", count != 0 ? ", " : "", BOOT->guest[n]);
+            used += (size_t)format(names + used, size - used, "%s%s", count != 0 ? ", " : "", console.name[n]);
         count++;
     }
     return count;

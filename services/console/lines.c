@@ -19,11 +19,14 @@ void lines_init(struct lines *l, void (*show)(void *, const char *, size_t),
     l->open = -1;
 }
 
-unsigned lines_add(struct lines *l, const char *name)
+void lines_name(struct lines *l, unsigned source, const char *name)
 {
-    string_copy(l->source[l->count].name, name, sizeof l->source[0].name);
-    l->source[l->count].marks = MARKS_MAX;
-    return l->count++;
+    struct line_source *s = &l->source[source];
+    memset(s, 0, sizeof *s);
+    string_copy(s->name, name, sizeof s->name);
+    s->marks = MARKS_MAX;
+    if (l->count <= source)
+        l->count = source + 1;
 }
 
 static void put(struct lines *l, const char *text, size_t size)
@@ -78,7 +81,7 @@ static bool forges(const struct lines *l, unsigned i)
     const struct line_source *s = &l->source[i];
     for (unsigned other = 0; other < l->count; other++) {
         size_t n = strlen(l->source[other].name);
-        if (other != i && ends_with(s->text, s->length, l->source[other].name) && s->length > n &&
+        if (other != i && n != 0 && ends_with(s->text, s->length, l->source[other].name) && s->length > n &&
             s->text[s->length - n - 1] == '[')
             return true;
     }

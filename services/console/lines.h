@@ -17,10 +17,10 @@
 
 #define LINE_BYTES  512 /* longer lines are broken */
 #define MARKS_MAX   3   /* combining marks over one character; more become '?', and so do those over none */
-#define SOURCES_MAX 257
+#define SOURCES_MAX 513
 
 struct line_source {
-    char name[32];
+    char name[48];         /* empty: there is no such source now */
     char text[LINE_BYTES]; /* the unfinished line, filtered */
     unsigned length;
     unsigned shown;                                 /* how much of it the terminal has */
@@ -44,8 +44,8 @@ struct lines {
 
 void lines_init(struct lines *l, void (*show)(void *, const char *, size_t),
                 void (*keep)(void *, unsigned, const char *, size_t), void *context);
-/* The new source's number. */
-unsigned lines_add(struct lines *l, const char *name);
+/* This source, below SOURCES_MAX, has this name from now on. Its unfinished line is dropped. */
+void lines_name(struct lines *l, unsigned source, const char *name);
 /* Bytes from a source, at time `now`. Shows at most (its prefix + 4) * (finished lines + 1) + size bytes. */
 void lines_feed(struct lines *l, unsigned source, const void *bytes, size_t size, uint64_t now);
 /* More from this source is there, and will be fed: its line is not unfinished for want of bytes. */

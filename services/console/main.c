@@ -11,36 +11,23 @@
 #include "services/console/screen.h"
 #include "services/console/uart.h"
 
-#define POLL_BARE_MS 4          /* a serial port without an interrupt */
-#define KEPT_MAX     16384u     /* bytes of a source's last lines... */
-#define KEPT_BYTES   (1u << 20) /* ...and of all guests' together */
-_Static_assert(CONSOLE_GUESTS_MAX + 1 <= SOURCES_MAX, "all guests and the host");
+#define POLL_BARE_MS 4      /* a serial port without an interrupt */
+#define KEPT_HOST    16384u /* bytes of the host's last lines */
 
 void thread_main(uint64_t argument);
 
 struct console console; /* zero at first, so that the image does not hold it */
 static bool have_irq, have_port;
 
-static void keep_lines(void)
-{
-    static char text[KEPT_BYTES], host_text[KEPT_MAX];
-    unsigned guests = console.guest_count;
-    uint32_t each = guests != 0 ? (uint32_t)min_u64(KEPT_MAX, KEPT_BYTES / guests) : 0;
-    for (unsigned n = 0; n < guests; n++)
-        scrollback_init(&console.kept[n], text + n * each, each);
-    scrollback_init(&console.kept[console.host], host_text, sizeof host_text);
-}
-
 static void start(void)
 {
+    static char host_text[KEPT_HOST];
     const struct console_boot *b = BOOT;
     console.attached = console.last_attached = NO_GUEST;
-    console.guest_count = b->guest_count <= CONSOLE_GUESTS_MAX ? b->guest_count : CONSOLE_GUESTS_MAX;
     terminal_init();
-    for (unsigned n = 0; n < console.guest_count; n++)
-        lines_add(&console.lines, b->guest[n]);
-    console.host = lines_add(&console.lines, "mullion");
-    keep_lines();
+    lines_name(&console.lines, HOST_SOURCE, "mullion");
+    scrollback_init(&console.kept_host, host_text, sizeof host_text);
+    guests_begin();
 
     if (b->serial_port != 0 && sys_ports_open(CONSOLE_SLOT_SELF, CONSOLE_SLOT_PORTS) == OK)
         have_port = uart_init(b->serial_port, b->tsc_khz);

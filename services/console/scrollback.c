@@ -3,6 +3,7 @@
  * See scrollback.h.
  */
 #include "services/console/scrollback.h"
+#include "lib/string.h"
 
 void scrollback_init(struct scrollback *s, char *text, uint32_t bytes)
 {
@@ -12,6 +13,16 @@ void scrollback_init(struct scrollback *s, char *text, uint32_t bytes)
 static char at(const struct scrollback *s, uint64_t i)
 {
     return s->text[i % s->bytes];
+}
+
+void scrollback_move(struct scrollback *s, char *text, uint32_t bytes, char *spare)
+{
+    uint32_t count = s->head < bytes ? (uint32_t)s->head : bytes;
+    for (uint32_t i = 0; i < count; i++)
+        spare[i] = at(s, s->head - count + i);
+    bool cut = s->head > bytes; /* then the first line may be a piece: it counts as lost */
+    *s = (struct scrollback){.text = text, .bytes = bytes, .head = cut ? bytes + count : count};
+    memcpy(text, spare, count);
 }
 
 void scrollback_keep(struct scrollback *s, const char *line, size_t size)

@@ -16,6 +16,9 @@ struct scrollback {
 /* Nothing is kept yet. `bytes` is not 0. */
 void scrollback_init(struct scrollback *s, char *text, uint32_t bytes);
 
+/* To another, smaller place, which may overlap its own: the last lines go along. `spare`: bytes of room meanwhile. */
+void scrollback_move(struct scrollback *s, char *text, uint32_t bytes, char *spare);
+
 void scrollback_keep(struct scrollback *s, const char *line, size_t size);
 /* Shows at most the last `lines` lines, each ended with CR LF. */
 void scrollback_show(const struct scrollback *s, unsigned lines,

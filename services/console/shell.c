@@ -48,7 +48,7 @@ static void run(const char *line)
 {
     struct command c;
     char why[300];
-    if (!command_parse(line, BOOT->guest, console.guest_count, &c, why, sizeof why)) {
+    if (!command_parse(line, console.name, console.guest_count, &c, why, sizeof why)) {
         say("%s", why);
         return;
     }
@@ -62,8 +62,9 @@ static void run(const char *line)
         break;
     case SHELL_ATTACH: attach(c.guest); break;
     case SHELL_LOG: {
-        unsigned source = c.guest == COMMAND_NO_GUEST ? console.host : c.guest;
-        scrollback_show(&console.kept[source], c.value, terminal_show, NULL);
+        unsigned source = c.guest == COMMAND_NO_GUEST ? HOST_SOURCE : GUEST_SOURCE(c.guest);
+        const struct scrollback *kept = c.guest == COMMAND_NO_GUEST ? &console.kept_host : &console.guest[c.guest].kept;
+        scrollback_show(kept, c.value, terminal_show, NULL);
         if (console.lines.source[source].length != 0)
             say("%.*s", (int)min_u64(console.lines.source[source].length, 390), console.lines.source[source].text);
         break;

@@ -20,9 +20,9 @@ static uint64_t rung = ALL_GUESTS; /* CONSOLE_EVENT_GUEST bits of the guests who
 static char pending_input[256];    /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
 
-static struct channel *guest_channel(unsigned n)
+static struct guest_channel *guest_channel(unsigned n)
 {
-    return (struct channel *)(CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE);
+    return (struct guest_channel *)(CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE);
 }
 
 /* ---- the kernel's log ---- */
@@ -43,7 +43,7 @@ static bool feed_log(uint64_t head, uint64_t now, bool all)
     while (klog_tail != head && (all || uart_backlog() < BACKLOG_MAX)) {
         size_t at = klog_tail % KLOG_TEXT_BYTES,
                n = min_u64(min_u64(head - klog_tail, FEED_BYTES), KLOG_TEXT_BYTES - at);
-        lines_feed(&console.lines, console.host, KLOG->text + at, n, now);
+        lines_feed(&console.lines, HOST_SOURCE, KLOG->text + at, n, now);
         klog_tail += n;
     }
     return klog_tail == head;
@@ -67,11 +67,11 @@ void read_log(uint64_t now)
     uint64_t head = log_head();
     if (head - klog_tail > KLOG_TEXT_BYTES) {
         static const char lost[] = "\n(some lines of the log came too fast and are lost)\n";
-        lines_feed(&console.lines, console.host, lost, sizeof lost - 1, now);
+        lines_feed(&console.lines, HOST_SOURCE, lost, sizeof lost - 1, now);
         klog_tail = head - KLOG_TEXT_BYTES / 2;
     }
     if (!feed_log(head, now, false))
-        lines_more(&console.lines, console.host, now);
+        lines_more(&console.lines, HOST_SOURCE, now);
 }
 
 void log_begin(uint64_t shown)
@@ -108,7 +108,7 @@ void send_input(void)
 {
     if (console.attached == NO_GUEST || pending_count == 0)
         return;
-    size_t sent = channel_write(&guest_channel(console.attached)->to_guest, pending_input, pending_count);
+    size_t sent = channel_write(&guest_channel(console.attached)->terminal.to_guest, pending_input, pending_count);
     memmove(pending_input, pending_input + sent, pending_count - sent);
     pending_count -= (unsigned)sent;
     if (sent != 0)
@@ -118,6 +118,31 @@ void send_input(void)
 void guests_rang(uint64_t bits)
 {
     rung |= bits & ALL_GUESTS;
+}
+
+/* Some of what guest n's monitor says, or its guest writes; `r` is the ring, `source` which of the two. */
+static bool read_ring(unsigned n, unsigned source, struct channel_ring *r, uint64_t now)
+{
+    uint8_t bytes[FEED_BYTES];
+    size_t before = channel_used(r);
+    bool raw = console.attached == n && source == GUEST_SOURCE(n);
+    if (uart_backlog() >= BACKLOG_MAX && (console.attached == NO_GUEST || raw)) {
+        if (before != 0)
+            lines_more(&console.lines, source, now);
+        rung |= before != 0 ? CONSOLE_EVENT_GUEST(n) : 0;
+        return false;
+    }
+    size_t count = channel_read(r, bytes, sizeof bytes);
+    if (count == 0)
+        return false;
+    if (before >= CHANNEL_RING_BYTES / 2) /* it may wait for room */
+        (void)sys_event_signal(CONSOLE_SLOT_GUEST_EVENT + n, VMM_EVENT_INPUT);
+    if (raw)
+        uart_write((const char *)bytes, count);
+    lines_feed(&console.lines, source, bytes, count, now);
+    if (raw)
+        console.lines.source[source].shown = console.lines.source[source].length;
+    return channel_used(r) != 0;
 }
 
 void read_guests(uint64_t now)
@@ -133,30 +158,11 @@ void read_guests(uint64_t now)
         more = false;
         for (unsigned i = 0; i < console.guest_count; i++) {
             unsigned n = (first + i) % console.guest_count;
-            if ((look & CONSOLE_EVENT_GUEST(n)) == 0)
+            if ((look & CONSOLE_EVENT_GUEST(n)) == 0 || !console.guest[n].served)
                 continue;
-            uint8_t bytes[FEED_BYTES];
-            struct channel_ring *r = &guest_channel(n)->from_guest;
-            size_t before = channel_used(r);
-            if (uart_backlog() >= BACKLOG_MAX && (console.attached == NO_GUEST || console.attached == n)) {
-                if (before != 0)
-                    lines_more(&console.lines, n, now);
-                rung |= before != 0 ? CONSOLE_EVENT_GUEST(n) : 0;
-                continue;
-            }
-            size_t count = channel_read(r, bytes, sizeof bytes);
-            if (count == 0)
-                continue;
-            if (before >= CHANNEL_RING_BYTES / 2) /* it may wait for room */
-                (void)sys_event_signal(CONSOLE_SLOT_GUEST_EVENT + n, VMM_EVENT_INPUT);
-            if (console.attached == n) {
-                uart_write((const char *)bytes, count);
-                lines_feed(&console.lines, n, bytes, count, now);
-                console.lines.source[n].shown = console.lines.source[n].length;
-            } else {
-                lines_feed(&console.lines, n, bytes, count, now);
-            }
-            more = more || channel_used(r) != 0;
+            struct guest_channel *c = guest_channel(n);
+            more = read_ring(n, GUEST_SOURCE(n), &c->terminal.from_guest, now) || more;
+            more = read_ring(n, MONITOR_SOURCE(n), &c->words, now) || more;
         }
         uart_service(now);
     }
@@ -165,8 +171,8 @@ void read_guests(uint64_t now)
 
 void attach(unsigned n)
 {
-    struct line_source *s = &console.lines.source[n];
-    say("Attached to %s; Ctrl-] comes back to the shell.", BOOT->guest[n]);
+    struct line_source *s = &console.lines.source[GUEST_SOURCE(n)];
+    say("Attached to %s; Ctrl-] comes back to the shell.", console.name[n]);
     /* The line it stands in, as far as it is known: its prompt, most often. */
     uart_write(s->text, s->length);
     s->shown = s->length;
@@ -179,7 +185,7 @@ void attach(unsigned n)
 void attach_again(void)
 {
     unsigned n = console.last_attached;
-    struct line_source *s = &console.lines.source[n];
+    struct line_source *s = &console.lines.source[GUEST_SOURCE(n)];
     hide_prompt();
     console.attached = n;
     console.lines.silent = true;

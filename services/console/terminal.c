@@ -52,7 +52,7 @@ static void put_line(void *context, const char *text, size_t size)
 
 static void draw_line(unsigned source, const char *text, size_t size)
 {
-    if (source != console.host) {
+    if (source != HOST_SOURCE) {
         screen_write('[');
         for (const char *name = console.lines.source[source].name; *name; name++)
             screen_write(*name);
@@ -68,10 +68,14 @@ static void draw_line(unsigned source, const char *text, size_t size)
 static void keep_line(void *context, unsigned source, const char *text, size_t size)
 {
     (void)context;
-    scrollback_keep(&console.kept[source], text, size);
-    if (console.attached != NO_GUEST && source == console.host)
+    bool guest = source != HOST_SOURCE && source == GUEST_SOURCE((source - 1) / 2);
+    if (source != HOST_SOURCE)
+        guest_keep(source, text, size);
+    else
+        scrollback_keep(&console.kept_host, text, size);
+    if (console.attached != NO_GUEST && source == HOST_SOURCE)
         console.missed++;
-    if (source == console.host || BOOT->mirror)
+    if (!guest || BOOT->mirror)
         draw_line(source, text, size);
 }
 

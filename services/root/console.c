@@ -89,8 +89,11 @@ static enum error give_guest(struct service *s, unsigned n)
         return e;
     service_step(s, "the channel of guest %s cannot be mapped", guest_name(n));
     e = service_map(s, CONSOLE_CHANNELS_VA + n * CONSOLE_CHANNEL_STRIDE, guests[n].shared, GUEST_SHARED_CHANNEL,
-                    CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE);
-    return e == E_OVERLAP ? OK : e; /* the guest that had this number before had the same pages */
+                    GUEST_CHANNEL_BYTES, RIGHT_READ | RIGHT_WRITE);
+    if (e == E_OVERLAP) /* the guest that had this number before had the same pages */
+        e = OK;
+    guests[n].served = e == OK;
+    return e;
 }
 
 void console_take_guest(unsigned n)
@@ -98,7 +101,6 @@ void console_take_guest(unsigned n)
     struct service *s = &console_service;
     if (!s->alive)
         return;
-    string_copy(boot_page()->guest[n], guest_name(n), sizeof boot_page()->guest[n]);
     enum error e = give_guest(s, n);
     if (e != OK)
         root_log(LOG_ERROR, "the console cannot serve guest %s: %s: %s", guest_name(n), s->step, error_text(e));

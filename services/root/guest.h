@@ -41,6 +41,7 @@ struct guest {
     /* what the shell shows */
     enum guest_state shown;
     bool changed; /* the shell has not been told yet */
+    bool served;  /* the console that runs has its channel and its event */
     char reason[160];
     uint64_t ticks, exits;           /* of monitors that are gone */
     uint64_t last_exits[EXIT_COUNT]; /* of the last of them, by reason */

@@ -19,21 +19,24 @@ static struct vmm_boot *boot_page(unsigned n)
     return (struct vmm_boot *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_BOOT);
 }
 
-static struct channel *channel_of(unsigned n)
+static struct guest_channel *channel_of(unsigned n)
 {
-    return (struct channel *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_CHANNEL);
+    return (struct guest_channel *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_CHANNEL);
 }
 
 /* Nothing of the guest that had this number before is left in the pages; the console may be reading there. */
 static void clean_shared(unsigned n)
 {
-    struct channel *c = channel_of(n);
+    struct channel *c = &channel_of(n)->terminal;
+    struct channel_ring *words = &channel_of(n)->words;
     memset(boot_page(n), 0, sizeof *boot_page(n));
     memset(guest_control(n), 0, sizeof *guest_control(n));
     atomic_store(&c->from_guest.head, atomic_load(&c->from_guest.tail));
     atomic_store(&c->to_guest.tail, atomic_load(&c->to_guest.head));
+    atomic_store(&words->head, atomic_load(&words->tail));
     memset(c->from_guest.data, 0, sizeof c->from_guest.data);
     memset(c->to_guest.data, 0, sizeof c->to_guest.data);
+    memset(words->data, 0, sizeof words->data);
 }
 
 bool guest_place(unsigned n)
@@ -113,6 +116,12 @@ static uint64_t quota_pages(const struct guest *g, const struct program *vmm)
     return pages;
 }
 
+static void mend(struct channel_ring *r)
+{
+    if (atomic_load(&r->head) - atomic_load(&r->tail) > CHANNEL_RING_BYTES)
+        atomic_store(&r->head, atomic_load(&r->tail));
+}
+
 static void fill_boot(unsigned n)
 {
     const struct guest *g = &guests[n];
@@ -144,12 +153,12 @@ static void fill_boot(unsigned n)
     regions_describe(n, b);
 
     memset(guest_control(n), 0, sizeof *guest_control(n));
-    struct channel *ch = channel_of(n);
+    struct guest_channel *ch = channel_of(n);
     /* No monitor lives: what the last one left in the indices must not stop the next. Output that the console has not
      * read stays. */
-    atomic_store(&ch->to_guest.tail, atomic_load(&ch->to_guest.head));
-    if (atomic_load(&ch->from_guest.head) - atomic_load(&ch->from_guest.tail) > CHANNEL_RING_BYTES)
-        atomic_store(&ch->from_guest.head, atomic_load(&ch->from_guest.tail));
+    atomic_store(&ch->terminal.to_guest.tail, atomic_load(&ch->terminal.to_guest.head));
+    mend(&ch->terminal.from_guest);
+    mend(&ch->words);
     (void)sys_event_wait(g->event, ~0ull, 0);
 }
 
@@ -225,7 +234,7 @@ static bool map_memory(unsigned n, const struct program *vmm, char *why, size_t 
            step(sys_map(g->domain, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, VMM_CONTROL_BYTES,
                         RIGHT_READ | RIGHT_WRITE),
                 what, why, why_size) &&
-           step(sys_map(g->domain, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, CHANNEL_BYTES,
+           step(sys_map(g->domain, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, GUEST_CHANNEL_BYTES,
                         RIGHT_READ | RIGHT_WRITE),
                 what, why, why_size);
 }
@@ -263,7 +272,6 @@ bool guest_make(unsigned n, char *why, size_t why_size)
         if (!step(sys_domain_cpu(g->domain, g->config->cpu[i]), "its CPUs cannot be given", why, why_size))
             return false;
     return grant(g, g->domain, RIGHT_MAP, VMM_SLOT_SELF, why, why_size) &&
-           grant(g, ROOT_SLOT_LOG, RIGHT_SIGNAL, VMM_SLOT_LOG, why, why_size) &&
            grant(g, g->event, RIGHT_WAIT | RIGHT_SIGNAL, VMM_SLOT_EVENT, why, why_size) &&
            grant(g, console_service.event, RIGHT_SIGNAL, VMM_SLOT_CONSOLE_EVENT, why, why_size) &&
            grant(g, root_event, RIGHT_SIGNAL, VMM_SLOT_ROOT_EVENT, why, why_size) &&

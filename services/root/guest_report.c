@@ -66,7 +66,12 @@ void guest_report(unsigned n, union record *out)
     const struct config_guest *c = g->config;
     struct guest_record *r = &out->guest;
     record_begin(out, RECORD_GUEST);
+    r->number = n;
+    r->life = LIFE_GONE;
+    if (c == NULL)
+        return;
     string_copy(r->name, c->name, sizeof r->name);
+    r->served = g->served;
     r->life = life(g);
     r->restarts = g->restarts;
     r->percent = c->has_share ? c->percent : 0;

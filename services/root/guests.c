@@ -19,8 +19,16 @@
 
 struct guest guests[CONFIG_GUESTS_MAX];
 unsigned guests_end;
-static bool reshaped; /* guests have come or gone */
-static bool closing;  /* the machine is about to end: no guest is started */
+static bool reshaped;        /* guests have come or gone */
+static bool told_all = true; /* no guest has `changed` */
+static bool closing;         /* the machine is about to end: no guest is started */
+
+/* The shell is to be told of it, or that it is gone. */
+static void tell(struct guest *g)
+{
+    g->changed = true;
+    told_all = false;
+}
 
 unsigned guest_add(const struct config_guest *section)
 {
@@ -38,7 +46,8 @@ unsigned guest_add(const struct config_guest *section)
         g->shown = GUEST_FAILED;
         format(g->reason, sizeof g->reason, "there is no memory for it");
     }
-    g->changed = true;
+    tell(g);
+    console_take_guest(n);
     return n;
 }
 
@@ -52,23 +61,24 @@ static void note(unsigned n, enum guest_state state, const char *text)
     struct guest *g = &guests[n];
     g->shown = state;
     string_copy(g->reason, text, sizeof g->reason);
-    g->changed = true;
+    tell(g);
 }
 
 bool guest_change(unsigned *n)
 {
-    for (*n = 0; *n < guests_end; ++*n)
-        if (guests[*n].config != NULL && guests[*n].changed) {
+    for (*n = 0; *n < CONFIG_GUESTS_MAX && !told_all; ++*n)
+        if (guests[*n].changed) {
             guests[*n].changed = false;
             return true;
         }
+    told_all = true;
     return false;
 }
 
 void guests_tell_all(void)
 {
     for (unsigned n = 0; n < guests_end; n++)
-        guests[n].changed = true;
+        tell(&guests[n]);
 }
 
 /* Its monitor stops now; the rest follows in steps. */
@@ -335,6 +345,7 @@ static void forget(unsigned n)
 {
     root_log(LOG_INFO, "guest %s: taken away", guests[n].config->name);
     guest_unplace(n);
+    tell(&guests[n]);
     while (guests_end > 0 && guests[guests_end - 1].config == NULL)
         guests_end--;
     reshaped = true;
@@ -357,7 +368,7 @@ static bool end_guest(unsigned n, uint64_t slice_end)
     g->phase = PHASE_OFF;
     reshaped = true;
     receipt(g);
-    g->changed = true;
+    tell(g);
     return true;
 }
 
@@ -458,7 +469,7 @@ static void press_power_button(unsigned n, uint64_t deadline)
         g->deadline = NEVER;
     g->phase = PHASE_STOPPING;
     g->deadline = min_u64(g->deadline, deadline);
-    g->changed = true;
+    tell(g);
     atomic_store(&guest_control(n)->command, COMMAND_STOP);
     (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
 }
@@ -468,7 +479,8 @@ unsigned guests_close(uint64_t deadline)
     unsigned left = 0;
     closing = true;
     for (unsigned n = 0; n < guests_end; n++) {
-        guests[n].changed |= guests[n].start_wanted;
+        if (guests[n].start_wanted)
+            tell(&guests[n]);
         guests[n].start_wanted = false;
         if (lives(&guests[n])) {
             press_power_button(n, deadline);
@@ -484,7 +496,7 @@ void guests_open(void)
     for (unsigned n = 0; n < guests_end; n++)
         if (guests[n].phase == PHASE_STOPPING) {
             guests[n].phase = PHASE_ON;
-            guests[n].changed = true;
+            tell(&guests[n]);
         }
 }
 
@@ -514,7 +526,7 @@ bool guest_stop(unsigned n, uint64_t seconds, struct note_record *answer)
     }
     if (g->phase == PHASE_OFF && g->start_wanted) {
         g->start_wanted = false;
-        g->changed = true;
+        tell(g);
         record_note(answer, NOTE_INFO, "Guest %s is not started.", name);
         return true;
     }

@@ -130,20 +130,20 @@ void guests_open(void);
 unsigned guests_left(char *names, size_t size);
 /* guest_change tells of all of them again. */
 void guests_tell_all(void);
-/* A guest whose state has changed since it was last named here. False: there is none. */
+/* A guest whose state has changed since it was last named here; it may be gone. False: there is none. */
 bool guest_change(unsigned *n);
 /* What a guest's monitor shares with root, and its channel with the console too. */
 #define GUEST_SHARED_BOOT    0x0ull
 #define GUEST_SHARED_CONTROL 0x10000ull
 #define GUEST_SHARED_CHANNEL (GUEST_SHARED_CONTROL + VMM_CONTROL_BYTES)
 #define GUEST_SHARED_BYTES   0x18000ull
-_Static_assert(GUEST_SHARED_CHANNEL + CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits");
+_Static_assert(GUEST_SHARED_CHANNEL + GUEST_CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits");
 
 /* console.c */
 struct service;
 extern struct service console_service;
 void console_init(void);
-/* A console that runs gets guest n's channel and event: to be called after guest_add. */
+/* A console that runs gets guest n's channel and event; then guests[n].served. */
 void console_take_guest(unsigned n);
 struct channel *console_channel(void);
 

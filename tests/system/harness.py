@@ -231,15 +231,18 @@ class Box:
         return self.wait(pattern, timeout, f'after `{command}`')
 
     def log(self, name, lines=400):
-        """What a guest (or 'mullion') has written, in whole lines: live, a slow guest's line may come in pieces,
-        others' between them."""
+        """What a guest and its monitor (or 'mullion') have written, in whole lines: live, a slow guest's line may come
+        in pieces, others' between them."""
         self.settle(0.05)
         self.asked += 1
         self.type(f'log {name} {lines}\rend{self.asked}\r')
         start = self.mark
         end = self.wait(f"Unknown command 'end{self.asked}'", 30).start()
         text = self.text[start:end]
-        return ''.join(line + '\n' for line in text.splitlines() if not re.match(r'\[[a-z]', line))
+        own = f"[{name}'s monitor] "
+        return ''.join(
+            line + '\n' for line in text.splitlines() if line.startswith(own) or not re.match(r'\[[a-z]', line)
+        )
 
     def until(self, name, pattern, timeout=60, count=1):
         """Waits until a guest's log has the pattern, `count` times. The last match."""

@@ -60,7 +60,7 @@ def test_monitors_turn_hostile(box):
     for name in HOSTILE:
         box.shell(f'fault {name} fuzz', f"Guest {name}'s monitor turns hostile")
     for name in HOSTILE:
-        box.wait(rf'guest {name}: hostile: thread 0, [1-9]\d* calls, [1-9]\d* of them accepted', 30)
+        box.wait(rf"^\[{name}'s monitor\] hostile: thread 0, [1-9]\d* calls, [1-9]\d* of them accepted", 30)
         box.mark = 0
 
 

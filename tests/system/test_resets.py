@@ -67,7 +67,7 @@ def test_a_guest_that_may_not_reset(box):
 
 def reload(box, name):
     box.shell(f'fault {name} reload', rf'^Guest {name} is saved and loaded back')
-    size = int(box.wait(rf'guest {name}: saved in (\d+) bytes, and loaded back\n', 30).group(1))
+    size = int(box.wait(rf"^\[{name}'s monitor\] saved in (\d+) bytes, and loaded back\n", 30).group(1))
     assert size > 4096  # the FPU registers alone are a page
 
 

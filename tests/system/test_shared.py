@@ -61,14 +61,8 @@ def test_data_and_bells_cross(box):
     box.type('bells\r')
     box.wait(r'^region 1 vector 7: 1 bell\(s\)\n1 bell\(s\) in all\n')
     box.detach()
-    assert (
-        len(
-            re.findall(
-                r'right: writes to shared region news \(at 0x8 first\), which it may only read', box.log('mullion')
-            )
-        )
-        == 1
-    )
+    told = r"^\[right's monitor\] writes to shared region news \(at 0x8 first\), which it may only read"
+    assert box.times('right', told) == 1
 
 
 def test_device_alone(box):

@@ -27,7 +27,7 @@ def kernel():
 def test_fault_does_nothing(on, kernel):
     with Box(CONF, on=on, kernel=kernel) as box:
         box.until('tiny', 'tiny ready', 30)
-        assert 'guest tiny: debug-exit and bench-device do nothing: this image has no test code' in box.log('mullion')
+        assert "[tiny's monitor] debug-exit and bench-device do nothing: this image has no test code" in box.log('tiny')
         for how in ('', ' fuzz', ' reload'):
             box.shell(f'fault tiny{how}', r'^This image has no test code: no monitor in it can be made to go wrong\.\n')
         assert box.state('tiny')[0] == 'running'

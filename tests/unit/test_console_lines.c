@@ -37,9 +37,10 @@ static int setup(void **state)
 {
     (void)state;
     lines_init(&l, show, keep, NULL);
-    lines_add(&l, "a");
-    lines_add(&l, "bob");
-    lines_add(&l, "mullion");
+    lines_name(&l, 0, "a");
+    lines_name(&l, 1, "bob");
+    lines_name(&l, 2, "mullion");
+    lines_name(&l, 4, "bob's monitor"); /* 3: no source has this number */
     shown_size = 0;
     shown[0] = kept[0] = 0;
     return 0;
@@ -191,6 +192,15 @@ static void test_forged(void **state)
     lines_idle(&l, 100);
     feed(0, "b] split\n");
     expect("[a] [bob) split\r\n");
+    feed(1, "[bob's monitor] [] x\n"); /* a guest is not its monitor; a monitor is neither guest nor Mullion */
+    expect("[bob] [bob's monitor) [] x\r\n");
+    feed(4, "[bob] [mullion] x\n");
+    expect("[bob's monitor] [bob) [mullion) x\r\n");
+    feed(0, "half");
+    lines_name(&l, 0, "new"); /* another guest has the number now */
+    feed(1, "[new] [a] x\n");
+    feed(0, "x\n");
+    expect("[bob] [new) [a] x\r\n[new] x\r\n");
 }
 
 static void test_long(void **state)
@@ -284,6 +294,24 @@ static void test_scrollback(void **state)
     scrollback_show(&s, 100000, show, NULL); /* as far as it is whole */
     assert_true(strncmp(shown, "line ", 5) == 0);
     assert_true(shown_size <= sizeof text + 5000);
+    shown_size = 0;
+    /* To half the room, at a place that overlaps: the last lines go along, and it goes on. */
+    static char spare[sizeof text / 2];
+    scrollback_move(&s, text + 100, sizeof spare, spare);
+    scrollback_show(&s, 2, show, NULL);
+    expect("line 4998\r\nline 4999\r\n");
+    scrollback_show(&s, 100000, show, NULL);
+    assert_true(strncmp(shown, "line 41", 7) == 0);
+    shown_size = 0;
+    scrollback_keep(&s, "next", 4);
+    scrollback_show(&s, 2, show, NULL);
+    expect("line 4999\r\nnext\r\n");
+    struct scrollback few;
+    scrollback_init(&few, text, sizeof text);
+    scrollback_keep(&few, "one", 3);
+    scrollback_move(&few, text + 1, sizeof spare, spare);
+    scrollback_show(&few, 5, show, NULL);
+    expect("one\r\n");
 }
 
 int main(void)

@@ -142,6 +142,12 @@ uint64_t clock_seconds(void)
 {
     return 0;
 }
+static unsigned taken; /* by the console */
+void console_take_guest(unsigned n)
+{
+    taken++;
+    guests[n].served = n % 2 == 0; /* as if there were no room for others */
+}
 void machine_report(union record *out)
 {
     record_begin(out, RECORD_MACHINE);
@@ -290,6 +296,41 @@ static void test_waiting_for_the_start(void **state)
     assert_int_equal(guests[1].phase, PHASE_ON);
     assert_int_equal(guests_end, 3);
     assert_int_equal(open_of(OBJ_DOMAIN), 2);
+    remove_all();
+}
+
+/* A console is told of each guest that comes or goes, by number, and once of all when it is new. */
+static void test_told(void **state)
+{
+    unsigned n;
+    union record r;
+    (void)state;
+    parse(2, "");
+    add_all();
+    while (guest_change(&n))
+        ;
+    taken = 0;
+    assert_int_equal(guest_add(&root_config.guest[1]), 2);
+    assert_int_equal(taken, 1);
+    assert_true(guest_change(&n) && n == 2);
+    guest_report(n, &r);
+    assert_true(r.guest.number == 2 && r.guest.life == LIFE_OFF && r.guest.served == 1);
+    assert_string_equal(r.guest.name, "g1");
+    guest_report(1, &r);
+    assert_int_equal(r.guest.served, 0);
+    assert_false(guest_change(&n));
+    guest_remove(2);
+    guests_work(false);
+    assert_int_equal(guests_end, 2);
+    assert_true(guest_change(&n) && n == 2);
+    guest_report(n, &r);
+    assert_true(r.guest.number == 2 && r.guest.life == LIFE_GONE && r.guest.served == 0);
+    assert_string_equal(r.guest.name, "");
+    assert_false(guest_change(&n));
+    guests_tell_all();
+    assert_true(guest_change(&n) && n == 0);
+    assert_true(guest_change(&n) && n == 1);
+    assert_false(guest_change(&n));
     remove_all();
 }
 
@@ -460,7 +501,7 @@ int main(void)
         cmocka_unit_test_setup(test_256_bells, setup),        cmocka_unit_test_setup(test_waiting_for_the_start, setup),
         cmocka_unit_test_setup(test_coming_and_going, setup), cmocka_unit_test_setup(test_nothing_is_left, setup),
         cmocka_unit_test_setup(test_regions, setup),          cmocka_unit_test_setup(test_stop, setup),
-        cmocka_unit_test_setup(test_closing, setup),
+        cmocka_unit_test_setup(test_closing, setup),          cmocka_unit_test_setup(test_told, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,6 @@
  * Accesses to devices, by port and by memory: finds the device, does what the instruction does, and moves on. See
  * vmm/cpu/exits_internal.h. Most exits of a guest end here, so the usual way is short and the others stand apart.
  */
-#include "lib/log.h"
 #include "lib/print.h"
 #include "vmm/cpu/exits_internal.h"
 
@@ -16,8 +15,7 @@
 static __attribute__((noinline)) void log_unclaimed(struct vm *vm, uint64_t gpa, unsigned size, bool write)
 {
     if (vm->unclaimed++ < UNCLAIMED_LOGS)
-        log_printf(VMM_SLOT_LOG, "guest %s: %s of %u bytes at 0x%lx: nothing is there\n", vm->boot->name,
-                   write ? "write" : "read", size, gpa);
+        vm_say(vm, "%s of %u bytes at 0x%lx: nothing is there", write ? "write" : "read", size, gpa);
 }
 
 static __attribute__((noinline)) void unlock_unusual(struct vm *vm, unsigned answer, uint64_t gpa, unsigned size,

@@ -12,7 +12,6 @@
 #include "vmm/test/fuzz.h"
 #include <stddef.h>
 #include "lib/calls.h"
-#include "lib/log.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
 
@@ -72,7 +71,6 @@ static uint64_t given(struct hostile *h, enum object_type type)
     case OBJ_SPACE: return vm->space;
     case OBJ_VCPU: return vm->vcpu[below(h, vm->vcpus)].handle;
     case OBJ_MEMORY: return VMM_SLOT_MEMORY + below(h, vm->boot->piece_count);
-    case OBJ_LOG: return VMM_SLOT_LOG;
     case OBJ_EVENT: return VMM_SLOT_EVENT + below(h, 3); /* its own, the console's, root's */
     default: return below(h, 64);
     }
@@ -242,10 +240,22 @@ static void scribble_channel(struct hostile *h)
         ((volatile uint8_t *)ring->data)[below(h, CHANNEL_RING_BYTES)] = (uint8_t)any(h);
 }
 
+/* Lines that make no sense. The indices stay: what is said in calm is to be heard. */
+static void scribble_words(struct hostile *h)
+{
+    uint8_t bytes[128];
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)any(h);
+    (void)channel_write(h->vm->words, bytes, below(h, sizeof bytes));
+    (void)sys_event_signal(VMM_SLOT_CONSOLE_EVENT, h->vm->boot->console_bits);
+}
+
 static void scribble(struct hostile *h)
 {
     scribble_control(h);
     scribble_channel(h);
+    if (once_in(h, 64))
+        scribble_words(h);
     if (once_in(h, 4))
         scribble_state(h, h->vm->vcpu[below(h, h->vm->vcpus)].state);
     if (once_in(h, 4))
@@ -339,12 +349,11 @@ void fuzz_for_ever(struct vm *vm, unsigned thread, struct vcpu_state *state)
     if (state != NULL && sys_vcpu_fpu(image) == OK)
         vm->vcpu[thread - 1].fpu = (struct fpu_image *)image;
     h.seed |= 1;
-    log_printf(VMM_SLOT_LOG, "guest %s: hostile: thread %u begins, seed 0x%lx\n", vm->boot->name, thread, h.seed);
+    vm_say(vm, "hostile: thread %u begins, seed 0x%lx", thread, h.seed);
     for (enum phase before = phase_now(vm);;) {
         enum phase phase = phase_now(vm);
         if (phase != before && phase == PHASE_CALM)
-            log_printf(VMM_SLOT_LOG, "\nguest %s: hostile: thread %u, %lu calls, %lu of them accepted\n",
-                       vm->boot->name, thread, h.calls, h.good);
+            vm_say(vm, "hostile: thread %u, %lu calls, %lu of them accepted", thread, h.calls, h.good);
         before = phase;
         for (unsigned n = 0; n < 32; n++)
             one_call(&h, phase);
