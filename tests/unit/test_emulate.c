@@ -232,6 +232,15 @@ static void rare(void **unused)
     s.gpr[GPR_RAX] = 0x123456789a;
     assert_int_equal(RUN(0x48, 0x0f, 0x38, 0xf9, 0x03), VERDICT_DONE); /* movdiri [rbx], rax */
     assert_int_equal(reg32(0), 0x3456789a);
+    for (unsigned i = 0; i < 64; i++)
+        ram[0x40100 + i] = (uint8_t)(i + 1);
+    s.gpr[GPR_RDI] = DEVICE + 0x40;
+    s.gpr[GPR_RSI] = 0x40100;
+    assert_int_equal(RUN(0x66, 0x0f, 0x38, 0xf8, 0x3e), VERDICT_DONE); /* movdir64b rdi, [rsi] */
+    assert_memory_equal(registers + 0x40, ram + 0x40100, 64);
+    s.gpr[GPR_RDI] += 8;
+    assert_int_equal(RUN(0x66, 0x0f, 0x38, 0xf8, 0x3e), VERDICT_FAULT);
+    assert_int_equal(fault.vector, VECTOR_GP);
     /* A CPU without BMI1 and LZCNT takes their bytes for BSF and BSR. */
     set32(0, 0x00010000);
     assert_int_equal(RUN(0xf3, 0x0f, 0xbd, 0x13), VERDICT_DONE); /* lzcnt edx, [rbx] */
@@ -317,11 +326,12 @@ static void refused(void **unused)
 {
     (void)unused;
     s.gpr[GPR_RBX] = DEVICE;
-    assert_int_equal(RUN(0x0f, 0x6f, 0x03), VERDICT_UNSUPPORTED);       /* movq mm0, [rbx] */
-    assert_int_equal(RUN(0xf3, 0x0f, 0x6f, 0x03), VERDICT_UNSUPPORTED); /* movdqu xmm0, [rbx] */
-    assert_int_equal(RUN(0xff, 0x2b), VERDICT_UNSUPPORTED);             /* jmp far [rbx] */
-    assert_int_equal(RUN(0x0f, 0xae, 0x0b), VERDICT_UNSUPPORTED);       /* fxrstor [rbx] */
-    assert_int_equal(RUN(0x06), VERDICT_UNSUPPORTED);                   /* not an instruction here */
+    assert_int_equal(RUN(0x0f, 0x58, 0x03), VERDICT_UNSUPPORTED);                   /* addps xmm0, [rbx] */
+    assert_int_equal(RUN(0xd8, 0x03), VERDICT_UNSUPPORTED);                         /* fadd dword [rbx] */
+    assert_int_equal(RUN(0x62, 0xf1, 0x7f, 0x48, 0x6f, 0x03), VERDICT_UNSUPPORTED); /* vmovdqu8 zmm0, [rbx] */
+    assert_int_equal(RUN(0xff, 0x2b), VERDICT_UNSUPPORTED);                         /* jmp far [rbx] */
+    assert_int_equal(RUN(0x0f, 0xae, 0x0b), VERDICT_UNSUPPORTED);                   /* fxrstor [rbx] */
+    assert_int_equal(RUN(0x06), VERDICT_UNSUPPORTED);                               /* not an instruction here */
     assert_int_equal(seen.bytes[0], 0x06);
     s.rip = 0x70000000; /* not mapped */
     assert_int_equal(emulate_memory(&cpu, &seen, &fault), VERDICT_UNSUPPORTED);
@@ -574,6 +584,82 @@ static void stack(void **unused)
     s.gpr[GPR_RBP] = DEVICE + 0xf8;
     assert_int_equal(RUN(0xc9), VERDICT_DONE); /* leave */
     assert_true(s.rsp == DEVICE + 0x100 && s.gpr[GPR_RBP] == 0xfffffffffffffffe);
+}
+
+static struct fpu_image fpu;
+static unsigned asked;
+static struct fpu_image *image_of(void *context)
+{
+    (void)context;
+    asked++;
+    return &fpu;
+}
+
+/* Vector and x87 moves as far as test_emulate_fpu.c cannot go: faults, and the registers of AVX-512. */
+static void vector_rights(void **unused)
+{
+    (void)unused;
+    static const struct {
+        uint64_t cr0, cr4, xcr0; /* what is set in the first, cleared in the others */
+        uint8_t sse, avx, mmx, x87;
+    } cases[] = {
+        {0, 0, 0, 255, 255, 255, 255},        {CR0_TS, 0, 0, 7, 7, 7, 7},
+        {CR0_EM, 0, 0, 6, 255, 6, 7},         {CR0_EM | CR0_TS, 0, 0, 6, 7, 6, 7},
+        {0, CR4_OSFXSR, 0, 6, 255, 255, 255}, {0, CR4_OSXSAVE, 0, 255, 6, 255, 255},
+        {0, 0, XCR0_AVX, 255, 6, 255, 255},
+    };
+    static const uint32_t offsets[8] = {[2] = 576, [6] = 1152};
+    static const uint8_t code[4][5] = {{0x0f, 0x10, 0x03}, {0xc5, 0xf8, 0x10, 0x03}, {0x0f, 0x6f, 0x03}, {0xd9, 0x03}};
+    s.gpr[GPR_RBX] = DEVICE;
+    cpu.fpu = image_of;
+    cpu.xsave_offset = offsets;
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const uint8_t vectors[] = {cases[i].sse, cases[i].avx, cases[i].mmx, cases[i].x87};
+        s.cr0 = CR0_PE | CR0_PG | CR0_WP | cases[i].cr0;
+        s.cr4 = (CR4_PAE | CR4_OSFXSR | CR4_OSXSAVE) & ~cases[i].cr4;
+        s.xcr0 = 7 & ~cases[i].xcr0;
+        for (unsigned k = 0; k < 4; k++) {
+            reads = asked = 0;
+            memcpy(ram + CODE, code[k], 5);
+            s.rip = CODE;
+            s.dirty = 0;
+            fault = (struct guest_fault){.vector = 255};
+            enum verdict v = emulate_memory(&cpu, &seen, &fault);
+            assert_int_equal(v, vectors[k] == 255 ? VERDICT_DONE : VERDICT_FAULT);
+            assert_int_equal(fault.vector, vectors[k]);
+            assert_true(v == VERDICT_DONE ? reads > 0 && (s.dirty & GROUP_FPU) : reads == 0 && asked == 0);
+            assert_false(v != VERDICT_DONE && fault.has_code);
+        }
+    }
+    s.cr4 |= CR4_OSXSAVE | CR4_OSFXSR;
+    s.xcr0 = 7;
+    /* By VEX all behind becomes zero, also what only AVX-512 reaches; without it nothing does. */
+    memset(&fpu, 0x55, sizeof fpu);
+    fpu.xstate_bv = 0x47;
+    set32(0, 0x11223344);
+    assert_int_equal(RUN(0x0f, 0x10, 0x0b), VERDICT_DONE); /* movups xmm1, [rbx] */
+    assert_int_equal(fpu.legacy[160 + 16], 0x44);
+    assert_true(fpu.extended[16] == 0x55 && fpu.extended[1152 - 576 + 32] == 0x55);
+    assert_int_equal(RUN(0xc5, 0xf8, 0x10, 0x0b), VERDICT_DONE); /* vmovups xmm1, [rbx] */
+    for (unsigned i = 0; i < 32; i++)
+        assert_true(fpu.extended[16 + i % 16] == 0 && fpu.extended[1152 - 576 + 32 + i] == 0);
+    assert_true(fpu.extended[15] == 0x55 && fpu.extended[32] == 0x55 && fpu.extended[1152 - 576 + 64] == 0x55);
+    assert_int_equal(fpu.xstate_bv, 0x47);
+    /* A store that faults changes nothing. */
+    struct fpu_image before = fpu;
+    s.gpr[GPR_RBX] = 0xc0001000;
+    s.dirty = 0;
+    assert_int_equal(RUN(0x0f, 0x7f, 0x03), VERDICT_FAULT); /* movq [rbx], mm0 */
+    assert_memory_equal(&fpu, &before, sizeof fpu);
+    assert_int_equal(RUN(0xdd, 0x1b), VERDICT_FAULT); /* fstp qword [rbx] */
+    assert_memory_equal(&fpu, &before, sizeof fpu);
+    assert_false(s.dirty & GROUP_FPU);
+    /* The CPU has no AVX, or there is no image. */
+    s.gpr[GPR_RBX] = DEVICE;
+    cpu.xsave_offset = (const uint32_t[8]){0};
+    assert_int_equal(RUN(0xc5, 0xf8, 0x10, 0x0b), VERDICT_UNSUPPORTED);
+    cpu.fpu = NULL;
+    assert_int_equal(RUN(0x0f, 0x10, 0x0b), VERDICT_UNSUPPORTED);
 }
 
 /* 32-bit code on a 16-bit stack, and 16-bit code. */
@@ -1011,6 +1097,7 @@ int main(void)
         T64(quick_code_moves),
         T64(segments),
         T64(stack),
+        T64(vector_rights),
         T64(system_stores),
         T64(quick_lengths),
         T64(quick_registers),

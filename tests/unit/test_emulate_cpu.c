@@ -6,119 +6,16 @@
 // libs: -lZydis -D_GNU_SOURCE
 #include <cpuid.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <cmocka.h>
-#include "mullion/regs.h"
-#include "vmm/insn/emulate.h"
+#include "native_cpu.h"
 #include "vmm/insn/flags.h"
 
-#define DEVICE 0x10000000ull /* there the host has a page, and the guest a device with the same bytes */
-#define RAM    (1u << 20)
-#define CODE   0x1000u
 #define ROUNDS 96
-
-/* The two machines */
-
-struct regs { /* native_* know the offsets */
-    uint64_t rax, rcx, rdx, rbx, rsi, rdi, flags;
-};
-
-static uint8_t *ram, *host, device_bytes[4096];
-static uint8_t *native_code;
-static struct guest_memory memory;
-static sigjmp_buf back;
-
-static void device(void *context, uint64_t gpa, unsigned size, bool write, uint64_t *value)
-{
-    (void)context;
-    assert_true(gpa >= DEVICE && gpa + size <= DEVICE + sizeof device_bytes);
-    if (write)
-        memcpy(device_bytes + (gpa - DEVICE), value, size);
-    else
-        memcpy(memset(value, 0, 8), device_bytes + (gpa - DEVICE), size);
-}
-
-static void on_signal(int number)
-{
-    siglongjmp(back, number);
-}
-
-/* 0, or the signal that the instruction came to. */
-static int run_native(const uint8_t *insn, size_t n, struct regs *r)
-{
-    static const uint8_t before[] = {
-        0x41, 0x57, 0x53, 0x55, 0x49, 0x89, 0xff,                         /* push r15, rbx, rbp; mov r15, rdi */
-        0x41, 0xff, 0x77, 0x30, 0x9d,                                     /* push [r15+48]; popf */
-        0x49, 0x8b, 0x07, 0x49, 0x8b, 0x4f, 0x08, 0x49, 0x8b, 0x57, 0x10, /* rax, rcx, rdx */
-        0x49, 0x8b, 0x5f, 0x18, 0x49, 0x8b, 0x77, 0x20, 0x49, 0x8b, 0x7f, 0x28,
-    };
-    static const uint8_t after[] = {
-        0x9c, 0x41, 0x8f, 0x47, 0x30, 0xfc, /* pushf; pop [r15+48]; cld */
-        0x49, 0x89, 0x07, 0x49, 0x89, 0x4f, 0x08, 0x49, 0x89, 0x57, 0x10, 0x49, 0x89, 0x5f,
-        0x18, 0x49, 0x89, 0x77, 0x20, 0x49, 0x89, 0x7f, 0x28, 0x5d, 0x5b, 0x41, 0x5f, 0xc3,
-    };
-    uint8_t *p = native_code;
-    memcpy(p, before, sizeof before);
-    memcpy(p + sizeof before, insn, n);
-    memcpy(p + sizeof before + n, after, sizeof after);
-    int number = sigsetjmp(back, 0);
-    if (number == 0)
-        ((void (*)(struct regs *))(void *)native_code)(r);
-    return number;
-}
-
-static struct vcpu_state s;
-
-static enum verdict run_emulated(const uint8_t *insn, size_t n, struct regs *r, struct guest_fault *fault)
-{
-    struct instruction_bytes seen = {.count = 0};
-    const struct guest_cpu c = {.state = &s, .memory = &memory, .device = device};
-    memset(&s, 0, sizeof s);
-    s.cr0 = CR0_PE | CR0_PG;
-    s.cr4 = CR4_PAE;
-    s.efer = EFER_LME | EFER_LMA;
-    s.cr3 = 0x20000;
-    for (unsigned i = 0; i < SEG_LDTR; i++)
-        s.seg[i] = (struct segment){.attr = i == SEG_CS ? 0xa09b : 0xc093, .limit = ~0u};
-    s.rip = CODE;
-    memset(ram + CODE, 0x90, 32);
-    memcpy(ram + CODE, insn, n);
-    uint64_t *const at[] = {&s.gpr[GPR_RAX], &s.gpr[GPR_RCX], &s.gpr[GPR_RDX], &s.gpr[GPR_RBX],
-                            &s.gpr[GPR_RSI], &s.gpr[GPR_RDI], &s.rflags};
-    uint64_t *const of[] = {&r->rax, &r->rcx, &r->rdx, &r->rbx, &r->rsi, &r->rdi, &r->flags};
-    for (unsigned i = 0; i < sizeof at / sizeof at[0]; i++)
-        *at[i] = *of[i];
-    enum verdict v = emulate_memory(&c, &seen, fault);
-    for (unsigned i = 0; i < sizeof at / sizeof at[0]; i++)
-        *of[i] = *at[i];
-    return v;
-}
-
-static uint64_t number(void)
-{
-    static uint64_t x = 88172645463325252ull;
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    switch (x & 15) {
-    case 0: return 0;
-    case 1: return ~0ull;
-    case 2: return 1ull << 63;
-    case 3: return 0x80;
-    case 4: return 0x8000;
-    case 5: return 0x80000000u;
-    case 6: return x >> 56;
-    case 7: return ~0ull >> 1;
-    case 8: return 1;
-    default: return x * 0x2545f4914f6cdd1dull;
-    }
-}
 
 /* The forms */
 
@@ -322,8 +219,8 @@ static void compare(const char *name, const uint8_t *insn, size_t n, const struc
 {
     struct regs native = *start, emulated = *start;
     struct guest_fault fault = {.vector = 255};
-    enum verdict v = run_emulated(insn, n, &emulated, &fault);
-    int signal = run_native(insn, n, &native);
+    enum verdict v = run_emulated(insn, n, &emulated, NULL, &fault);
+    int signal = run_native(insn, n, &native, NULL);
     uint64_t differ = (native.flags ^ emulated.flags) & (FLAGS_ARITHMETIC | FLAG_DF) & ~undefined;
     bool same = false;
     if (signal != 0) {
@@ -408,13 +305,6 @@ static void one_form(const struct form *f, unsigned width, bool lock)
     }
 }
 
-/* In each test anew: cmocka puts handlers of its own around it. */
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_NODEFER};
-    assert_int_equal(sigaction(SIGFPE, &action, NULL) | sigaction(SIGSEGV, &action, NULL), 0);
-}
-
 static void integer_forms(void **unused)
 {
     (void)unused;
@@ -473,30 +363,6 @@ static void alignment(void **unused)
     faulted = 0;
     compare("cmpxchg16b", (const uint8_t[]){0x48, 0x0f, 0xc7, 0x0f}, 4, &start, 0);
     assert_int_equal(faulted, 1);
-}
-
-static int setup(void **unused)
-{
-    (void)unused;
-    native_code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    host = mmap((void *)DEVICE, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (native_code == MAP_FAILED || host != (void *)DEVICE)
-        return 1;
-    ram = aligned_alloc(4096, RAM);
-    memset(ram, 0, RAM);
-    uint64_t *tables = (uint64_t *)(void *)(ram + 0x20000);
-    tables[0] = 0x21000 | 7;
-    tables[512] = 0x22000 | 7;
-    for (unsigned i = 0; i < 512; i++)
-        tables[1024 + i] = (uint64_t)i << 21 | 0x87;
-    return guest_memory_add(&memory, 0, RAM, ram) != OK;
-}
-
-static int teardown(void **unused)
-{
-    (void)unused;
-    free(ram);
-    return 0;
 }
 
 int main(void)

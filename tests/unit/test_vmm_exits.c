@@ -27,6 +27,7 @@ static struct vmm_boot boot;
 static struct vmm_control control;
 static struct channel channel;
 static uint8_t *ram;
+static struct fpu_image fpu[2];
 static unsigned kicks[2], root_signals, console_signals, fetches, pauses, peer_signals;
 static uint64_t peer_bits, mapped_at, mapped_rights;
 static struct {
@@ -781,6 +782,33 @@ static void vector_store_done(void)
     s->gpr[GPR_RBX] = LAYOUT_IOAPIC_BASE;
     memory(LAYOUT_IOAPIC_BASE, true);
 }
+static void vector_copy(void)
+{
+    memcpy(ram + CODE, "\x0f\x10\x03\x0f\x11\x04\x24", 7); /* movups xmm0, [ebx]; movups [esp], xmm0 */
+    s->cr4 |= CR4_OSFXSR;
+    s->gpr[GPR_RBX] = s->rsp = 0xd0000000;
+    memory(0xd0000000, false);
+}
+static void vector_copied(void)
+{
+    assert_int_equal(s->rip, CODE + 3);
+    assert_int_equal(last_dirty & GROUP_FPU, GROUP_FPU);
+    memory(0xd0000000, true);
+}
+
+/* Where nothing is there are ones. */
+static void vector_moves(void **unused)
+{
+    (void)unused;
+    v->fpu = &fpu[0];
+    memset(&fpu[0], 0, sizeof fpu[0]);
+    RUN(vector_copy, vector_copied);
+    assert_int_equal(s->rip, CODE + 7);
+    assert_int_equal(control.state, GUEST_RUNNING);
+    for (unsigned i = 0; i < 32; i++)
+        assert_int_equal(fpu[0].legacy[160 + i], i < 16 ? 0xff : 0);
+}
+
 static void gets_invalid_opcode(void)
 {
     assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | VECTOR_UD);
@@ -1010,11 +1038,11 @@ static void store_to_reader(void)
 {
     access_memory("\x89\x03", 2, 0xc4000008);
 } /* mov [ebx], eax */
-static void sse_store_to_reader(void)
+static void fxsave_to_reader(void)
 {
     assert_int_equal(s->rip, CODE + 2);
-    access_memory("\x0f\x11\x03", 3, 0xc4000010);
-} /* movups */
+    access_memory("\x0f\xae\x03", 3, 0xc4000010);
+} /* fxsave */
 static void look_at_fault(void)
 {
     assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13);
@@ -1031,7 +1059,7 @@ static void shared_reading(void **unused)
     (void)unused;
     assert_int_equal(mapped_at, 0xc4000000);
     assert_int_equal(mapped_rights, RIGHT_READ);
-    RUN(store_to_reader, sse_store_to_reader, look_at_fault, ring_peer);
+    RUN(store_to_reader, fxsave_to_reader, look_at_fault, ring_peer);
     assert_int_equal(control.state, GUEST_RUNNING);
     assert_int_equal(peer_signals, 1);
     assert_int_equal(peer_bits, VMM_EVENT_RING(2, 5));
@@ -1053,9 +1081,9 @@ static void shared_moving(void **unused)
     }
 }
 
-static void sse_store_to_writer(void)
+static void fxsave_to_writer(void)
 {
-    access_memory("\x0f\x11\x03", 3, 0x100000010);
+    access_memory("\x0f\xae\x03", 3, 0x100000010);
 }
 static void look_at_rip(void)
 {
@@ -1067,7 +1095,7 @@ static void shared_writing(void **unused)
     (void)unused;
     assert_int_equal(mapped_at, 0x100000000); /* too large for below 4 GiB */
     assert_int_equal(mapped_rights, RIGHT_READ | RIGHT_WRITE);
-    RUN(sse_store_to_writer, look_at_rip); /* it is there: the guest tries again */
+    RUN(fxsave_to_writer, look_at_rip); /* it is there: the guest tries again */
     assert_int_equal(control.state, GUEST_RUNNING);
     assert_int_equal(s->inject, 0);
     uint64_t base, size;
@@ -1142,6 +1170,8 @@ static void anything(void **unused)
 {
     (void)unused;
     srand(11);
+    v->fpu = &fpu[0];
+    memset(&fpu[0], 0, sizeof fpu[0]);
     unsigned crashes = 0;
     for (int round = 0; round < 20000; round++) {
         atomic_store(&vm->ending, false);
@@ -1160,8 +1190,6 @@ static void anything(void **unused)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-static struct fpu_image fpu[2];
-
 /* --- reset in place --- */
 
 static void spoil(void)
@@ -1372,6 +1400,7 @@ int main(void)
         TEST(device_memory),
         TEST(unsupported),
         TEST(unsupported_in_ring_3),
+        TEST(vector_moves),
         TEST(unknown_store),
         TEST(ends),
         TEST(wanted_ends),

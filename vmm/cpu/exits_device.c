@@ -123,11 +123,20 @@ static __attribute__((noinline)) void stuck_exit(struct vm_vcpu *v, uint64_t at)
         exits_crash(v, "memory that is there keeps faulting");
 }
 
+static struct fpu_image *fpu_image(void *context)
+{
+    struct vm_vcpu *v = context;
+    machine_fpu(v);
+    return v->fpu != NULL && exits_need(v, GROUP_FPU) ? v->fpu : NULL;
+}
+
 /* What the long way needs beside exits_cpu. */
 static void fill_in(struct vm_vcpu *v, struct guest_cpu *c)
 {
     const struct cpuid_table *t = &v->vm->cpuid;
     c->claimed = device_claims;
+    c->fpu = fpu_image;
+    c->xsave_offset = t->xcr0_allowed != 0 ? t->xsave_offset : NULL;
     c->no_tzcnt = !(cpuid_lookup(t, v->index, 7, 0, 0, 0).ebx & CPUID_7_EBX_BMI1);
     c->no_lzcnt = !(cpuid_lookup(t, v->index, 0x80000001u, 0, 0, 0).ecx & CPUID_E1_ECX_LZCNT);
 }

@@ -16,6 +16,9 @@ struct guest_cpu {
     void (*device)(void *context, uint64_t gpa, unsigned size, bool write, uint64_t *value);
     /* Whether a device claims any byte of [gpa, gpa + size), which lies in one page. NULL: all is claimed. */
     bool (*claimed)(void *context, uint64_t gpa, unsigned size);
+    /* The vCPU's XSAVE image, GROUP_FPU valid. NULL: it cannot be had. */
+    struct fpu_image *(*fpu)(void *context);
+    const uint32_t *xsave_offset; /* of components 0 to 7 in it (CPUID leaf 0xd), 0: not there. NULL: no XSAVE */
     void *context;
     struct cached_move *move; /* where a simple move is to be kept; NULL: nowhere */
     bool as_system;           /* with ring 0's rights, whatever ring runs: descriptor tables */

@@ -278,3 +278,24 @@ enum verdict run_compare_pair(struct run *r)
     run_set_flags(r, (s->rflags & ~FLAG_ZF) | (equal ? FLAG_ZF : 0));
     return VERDICT_DONE;
 }
+
+/* MOVDIR64B: from memory to es:[register], which is aligned to 64 bytes. */
+enum verdict run_move_64_bytes(struct run *r)
+{
+    struct wide_access from = {.size = 64}, to = {.size = 64, .write = true};
+    struct logical a = {.size = 64, .write = true};
+    if (r->d.insn.operand_count < 3 || !operand_place(r->c->state, &r->d, &r->d.operand[2], 0, &a))
+        return VERDICT_UNSUPPORTED;
+    a.seg = SEG_ES;
+    enum verdict v = access_address(r->c, &a, &to.linear, r->fault);
+    if (v == VERDICT_DONE && (to.linear & 63) != 0)
+        v = run_fault(r, VECTOR_GP);
+    if (v == VERDICT_DONE)
+        v = run_reach_wide(r, &r->d.operand[1], &from);
+    if (v == VERDICT_DONE)
+        v = run_load_wide(r, &from);
+    if (v != VERDICT_DONE)
+        return v;
+    memcpy(to.bytes, from.bytes, 64);
+    return run_store_wide(r, &to);
+}

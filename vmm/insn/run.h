@@ -53,7 +53,7 @@ typedef enum verdict run_kind(struct run *r);
 
 /* integer.c */
 run_kind run_move, run_move_signed, run_two, run_one, run_bit, run_exchange, run_compare_pair, run_swapped_move;
-run_kind run_conditional_move, run_set, run_translate, run_nothing;
+run_kind run_conditional_move, run_set, run_translate, run_move_64_bytes, run_nothing;
 /* arithmetic.c */
 run_kind run_shift, run_double_shift, run_multiply, run_divide, run_scan, run_crc, run_add_carry;
 run_kind run_bmi_lowest, run_bmi_three, run_bmi_multiply, run_bmi_shift;
@@ -62,7 +62,7 @@ run_kind run_push, run_pop, run_call, run_jump, run_return, run_leave;
 /* system.c */
 run_kind run_store_system, run_store_table, run_load_far;
 /* vector.c */
-run_kind run_vector_move, run_vector_half, run_move_64_bytes, run_mxcsr;
+run_kind run_vector_move, run_vector_half, run_broadcast, run_mxcsr;
 /* x87.c */
 run_kind run_x87_load, run_x87_store, run_x87_control;
 
