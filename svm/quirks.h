@@ -41,20 +41,41 @@ static inline bool quirk_window(struct cpu *c, bool shadow)
     return true;
 }
 
-/* VMRUN with V_IRQ set writes the CPU's word of pending interrupts without a lock, and can lose one of ours. */
-static inline void quirk_lost_interrupt(const struct vmcb *b)
+/*
+ * An interrupt in EVENTINJ comes twice, if QEMU leaves its translated code between VMRUN and the next exit. So none
+ * goes there: V_IRQ has its vector, VINTR is not intercepted, and the CPU takes it by itself when it can. Then V_IRQ is
+ * clear.
+ */
+static inline bool quirk_by_cpu(void)
 {
-    if (unlikely(b->control.interrupt & V_IRQ) && quirk_qemu())
+    return quirk_qemu();
+}
+static inline void quirk_taken(struct vcpu_state *page, const struct svm_vcpu *s)
+{
+    struct vmcb_control *c = &s->vmcb->control;
+    uint32_t vector = s->offered & EVENT_VECTOR;
+    if (!(c->interrupt & V_IRQ))
+        page->irq = IRQ_DELIVERED | vector;
+    else if ((c->event & EVENT_VECTOR) == vector)
+        c->event = 0; /* an exit interrupted its delivery (QEMU says: an exception's): the CPU begins again */
+}
+
+/* VMRUN with V_IRQ set writes the CPU's word of pending interrupts without a lock, and can lose one of ours. */
+static inline void quirk_lost_interrupt(const struct svm_vcpu *s)
+{
+    if (unlikely(s->offered & IRQ_VALID) && quirk_qemu())
         apic_recheck();
 }
 
-/* At each exit: notes a shadow; and mends CR0 and DR7, of which a guest may load what makes a CPU raise #GP, and VMRUN
+/* At each exit: was an interrupt taken? Notes a shadow; and mends CR0 and DR7, of which a guest may load what makes a CPU raise #GP, and VMRUN
  * would refuse. */
-static inline __attribute__((always_inline)) void quirk_exit(struct svm_vcpu *s)
+static inline __attribute__((always_inline)) void quirk_exit(struct vcpu_state *page, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
     if (!likely(emulator == EMULATOR_QEMU)) /* where it is looked at closely: a CPU does not mind the jump */
         return;
+    if (s->offered & IRQ_VALID)
+        quirk_taken(page, s);
     if (unlikely(b->control.shadow & 1)) {
         s->shadow_rip = b->save.rip;
         s->shadow_tries = QUIRK_SHADOW_TRIES;
@@ -63,12 +84,6 @@ static inline __attribute__((always_inline)) void quirk_exit(struct svm_vcpu *s)
         b->save.cr0 &= ~CR0_NW;
     if (unlikely(b->save.dr7 >> 32))
         b->save.dr7 = (uint32_t)b->save.dr7;
-}
-
-/* A hardware interrupt that QEMU delivers itself is recorded as an exception, if an exit interrupts its delivery. */
-static inline bool quirk_is_interrupt(uint64_t type, uint64_t vector)
-{
-    return type == EVENT_EXCEPTION && vector >= 32 && quirk_qemu();
 }
 
 /*

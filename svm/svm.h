@@ -30,7 +30,9 @@ struct svm_vcpu {
     struct asid_pool *asids; /* the CPU's */
     struct asid_tag tag;
     uint32_t clean;   /* what an entry may declare unchanged; 0 without the feature */
-    bool next_rip;    /* NRIPS */
+    uint32_t helps;   /* SVM_FEATURE_NRIPS, SVM_FEATURE_DECODES: what an exit says about its instruction */
+    uint32_t offered; /* of the page's irq, what the CPU was last told: IRQ_VALID: V_IRQ is set; anything: CR8's writes
+                         exit */
     bool nmi_blocked; /* between an injected NMI and its IRET */
     bool nmi_iret_seen;
     uint64_t nmi_iret_rip;
@@ -72,16 +74,17 @@ void svm_block_nmi(struct svm_vcpu *s, bool blocked);
 
 /* Turns the VMCB's exit into the common form: what backend->run answers, the record's other fields in *out. EXIT_NONE:
  * the backend settles it itself (svm_run.c). Pure. */
-uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx, struct vcpu_exit *out);
+uint32_t svm_translate(const struct vmcb *b, uint32_t helps, uint64_t rcx, struct vcpu_exit *out);
 /* Of the instruction that made the exit; 0: not known. Pure. */
-uint32_t svm_length(const struct vmcb *b, bool next_rip);
+uint32_t svm_length(const struct vmcb *b, uint32_t helps);
 /* What to inject at the next entry because an exit interrupted its delivery; 0: nothing. Pure. */
 uint64_t svm_interrupted_event(uint64_t exit_event);
 
-/* What an entry delivers. Pure. */
+/* What an entry delivers; and what it leaves to be offered to the CPU: irq, if that is not taken. Pure. */
 struct svm_plan {
     uint64_t event;
-    bool take_inject, take_irq, window;
+    uint32_t offer;
+    bool take_inject;
 };
 struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bool irq_open);
 /* Sees that the tag is valid on its CPU; the answer is the entry's TLB_*. Pure. */

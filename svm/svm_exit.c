@@ -4,7 +4,6 @@
  * code that was not asked for is EXIT_UNKNOWN, never an assertion: guests choose what exits they cause.
  */
 #include "mullion/regs.h"
-#include "svm/quirks.h"
 #include "svm/svm.h"
 
 #define ATTR_LONG (1u << 9) /* packed as the VMCB has it: AMD APM vol. 2, 15.5.1 */
@@ -77,15 +76,14 @@ static uint32_t reason_of(uint64_t code)
         return EXIT_NONE;
     switch (code) {
     case SVM_EXIT_NMI:
-    case SVM_EXIT_SMI: return EXIT_WAITING;
+    case SVM_EXIT_SMI:
+    case SVM_EXIT_VINTR: return EXIT_WAITING; /* the window is open: the next entry delivers */
     case SVM_EXIT_EXCEPTION + VECTOR_DB:
     case SVM_EXIT_EXCEPTION + VECTOR_AC:
-    case SVM_EXIT_VINTR:
     case SVM_EXIT_IRET:
     case SVM_EXIT_INVD:
     case SVM_EXIT_WBINVD: return EXIT_NONE;
     case SVM_EXIT_XSETBV: return EXIT_XSETBV;
-    case SVM_EXIT_READ_CR0 + 8: return EXIT_CR_READ;
     case SVM_EXIT_WRITE_CR0 + 8: return EXIT_CR_WRITE;
     case SVM_EXIT_CPUID: return EXIT_CPUID;
     case SVM_EXIT_HLT: return EXIT_HLT;
@@ -100,14 +98,19 @@ static uint32_t reason_of(uint64_t code)
     }
 }
 
-uint32_t svm_length(const struct vmcb *b, bool next_rip)
+uint32_t svm_length(const struct vmcb *b, uint32_t helps)
 {
-    uint64_t length = next_rip && b->control.next_rip ? b->control.next_rip - b->save.rip
-                                                      : length_of(b->control.exit_code);
+    uint64_t length = (helps & SVM_FEATURE_NRIPS) && b->control.next_rip ? b->control.next_rip - b->save.rip
+                                                                         : length_of(b->control.exit_code);
     return length <= INSTRUCTION_MAX ? (uint32_t)length : 0;
 }
 
-inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *b, bool next_rip, uint64_t rcx,
+#define CR8_BY(gpr) (8 | (gpr) << 8 | 1ull << 16)
+_Static_assert(offsetof(struct vcpu_exit, cr.gpr) == offsetof(struct vcpu_exit, raw) + 1 &&
+                   offsetof(struct vcpu_exit, cr.known) == offsetof(struct vcpu_exit, raw) + 2,
+               "svm_translate() relies on it");
+
+inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *b, uint32_t helps, uint64_t rcx,
                                                              struct vcpu_exit *out)
 {
     const struct vmcb_control *c = &b->control;
@@ -116,7 +119,7 @@ inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *
     if (code == SVM_EXIT_IOIO)
         return port(c, b->save.rip, out);
     if (code == SVM_EXIT_MSR) {
-        out->insn_len = next_rip ? svm_length(b, next_rip) : 2;
+        out->insn_len = helps & SVM_FEATURE_NRIPS ? svm_length(b, helps) : 2;
         out->raw[0] = (uint32_t)rcx;
         return c->exit_info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
     }
@@ -124,11 +127,12 @@ inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *
         return EXIT_WAITING;
     if (code == SVM_EXIT_NPF)
         return memory(b, out);
-    out->raw[0] = 0; /* a control register and its operand are the monitor's to decode: cr.known is 0 */
+    /* A write of CR8, the only control register's exit; cr.known is 0 where the monitor must decode it. */
+    out->raw[0] = helps & SVM_FEATURE_DECODES && c->exit_info1 & CR_DECODED ? CR8_BY(c->exit_info1 & CR_GPR) : 0;
     out->insn_len = 0;
     if ((uint32_t)code == SVM_EXIT_INVALID)
         return EXIT_BAD_STATE;
-    out->insn_len = svm_length(b, next_rip);
+    out->insn_len = svm_length(b, helps);
     if (code == SVM_EXIT_VMMCALL) {
         out->hypercall.cpl = b->save.cpl;
         out->hypercall.code64 = code64(b);
@@ -144,8 +148,6 @@ uint64_t svm_interrupted_event(uint64_t exit_event)
     /* INT n, INT3 and INTO: RIP is still at the instruction, the guest simply does it again. */
     if (type == EVENT_SOFTWARE || (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)))
         return 0;
-    if (quirk_is_interrupt(type, vector))
-        return EVENT_VALID | EVENT_INTERRUPT | vector;
     uint64_t error = exit_event & EVENT_ERROR_CODE
                          ? exit_event >> EVENT_ERROR_SHIFT << EVENT_ERROR_SHIFT | EVENT_ERROR_CODE
                          : 0;

@@ -37,7 +37,7 @@ uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t)
 
 struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bool irq_open)
 {
-    struct svm_plan p = {.event = interrupted};
+    struct svm_plan p = {.event = interrupted, .offer = irq};
     if (!p.event && (inject & INJECT_VALID)) {
         /* The ABI's layout is EVENTINJ's. */
         p.event = inject & (EVENT_VALID | EVENT_TYPE | EVENT_VECTOR);
@@ -45,13 +45,24 @@ struct svm_plan svm_plan(uint64_t interrupted, uint64_t inject, uint32_t irq, bo
             p.event |= EVENT_ERROR_CODE | inject >> EVENT_ERROR_SHIFT << EVENT_ERROR_SHIFT;
         p.take_inject = true;
     }
-    if (irq & IRQ_VALID) {
-        p.take_irq = !p.event && irq_open;
-        p.window = !p.take_irq;
-        if (p.take_irq)
-            p.event = EVENT_VALID | EVENT_INTERRUPT | (irq & EVENT_VECTOR);
+    if ((irq & IRQ_VALID) && !p.event && irq_open) {
+        p.event = EVENT_VALID | EVENT_INTERRUPT | (irq & EVENT_VECTOR);
+        p.offer = 0;
     }
     return p;
+}
+
+/* With V_IRQ the CPU says when it can take one: VINTR is intercepted, so the vector is for quirk_by_cpu alone. As long
+ * as one waits a new TPR may concern it, so the monitor weighs it anew. */
+static void offer(struct svm_vcpu *s, uint32_t irq)
+{
+    struct vmcb_control *c = &s->vmcb->control;
+    c->interrupt &= V_TPR | V_CONSTANT;
+    if (irq & IRQ_VALID)
+        c->interrupt |= V_IRQ | (irq & EVENT_VECTOR) << V_VECTOR_SHIFT;
+    c->intercept_cr = irq & (IRQ_VALID | IRQ_HELD) ? INTERCEPT_CR8_WRITE : 0;
+    c->clean &= ~CLEAN_INTERCEPTS;
+    s->offered = irq;
 }
 
 static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
@@ -63,18 +74,19 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
     uint64_t inject = read_once(page->inject) | (uint64_t)read_once(page->inject_error) << EVENT_ERROR_SHIFT;
     if (!(b->save.cr0 & CR0_PE))
         inject &= ~(uint64_t)INJECT_ERROR_CODE; /* real mode has none */
-    struct svm_plan plan = svm_plan(b->control.event, inject, irq, (b->save.rflags & RFLAGS_IF) && !shadow);
+    struct svm_plan plan = svm_plan(b->control.event, inject, irq,
+                                    (b->save.rflags & RFLAGS_IF) && !shadow && !quirk_by_cpu());
     b->control.event = plan.event;
     if (plan.take_inject) {
         page->inject = 0;
         if ((plan.event & EVENT_TYPE) == EVENT_NMI)
             svm_block_nmi(s, true);
     }
-    if (plan.take_irq)
-        page->irq = (irq & ~(IRQ_VALID | IRQ_DELIVERED)) | IRQ_DELIVERED;
-    b->control.interrupt &= ~V_IRQ;
-    if (plan.window && !quirk_window(v->cpu, shadow))
-        b->control.interrupt |= V_IRQ; /* never delivered: VINTR is intercepted */
+    if (plan.offer != irq)
+        page->irq = IRQ_DELIVERED | (irq & EVENT_VECTOR);
+    if ((plan.offer & IRQ_VALID) && quirk_window(v->cpu, shadow))
+        plan.offer = IRQ_HELD;
+    offer(s, plan.offer);
 }
 
 static void prepare_tlb(struct svm_vcpu *s)
@@ -96,9 +108,8 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
 {
     struct vmcb *b = s->vmcb;
     uint64_t code = b->control.exit_code;
-    uint32_t length = svm_length(b, s->next_rip);
+    uint32_t length = svm_length(b, s->helps);
     switch (code) {
-    case SVM_EXIT_VINTR: /* the window is open: the next entry delivers */ b->control.interrupt &= ~V_IRQ; break;
     case SVM_EXIT_IRET:
         s->nmi_iret_seen = true;
         s->nmi_iret_rip = b->save.rip;
@@ -122,12 +133,18 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
     return EXIT_WAITING;
 }
 
+/* Or waited, and the CPU was told. */
+static inline bool events_wait(const struct vcpu *v, const struct svm_vcpu *s)
+{
+    return ((read_once(v->state->inject) | read_once(v->state->irq) | s->offered) & (INJECT_VALID | IRQ_HELD)) != 0;
+}
+
 static __attribute__((noinline)) void prepare_more(struct vcpu *v, struct svm_vcpu *s, uint64_t deadline)
 {
     timer_arm(v->cpu, deadline);
     if (s->tag.generation != s->asids->generation)
         prepare_tlb(s);
-    if ((read_once(v->state->inject) | read_once(v->state->irq)) & INJECT_VALID)
+    if (events_wait(v, s))
         prepare_events(v, s);
 }
 
@@ -138,8 +155,7 @@ struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
     if (done)
         svm_skip(s->vmcb, done);
     s->vmcb->save.rax = s->gpr[GPR_RAX];
-    if (unlikely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation ||
-                 ((read_once(v->state->inject) | read_once(v->state->irq)) & INJECT_VALID)))
+    if (unlikely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation || events_wait(v, s)))
         prepare_more(v, s, deadline_tsc);
     return s;
 }
@@ -155,7 +171,7 @@ static uint32_t refused(struct svm_vcpu *s)
     struct vmcb *b = s->vmcb;
     if (quirk_refused(b))
         return EXIT_WAITING;
-    b->control.interrupt |= V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
+    b->control.interrupt |= V_CONSTANT;
     b->control.event = 0;
     svm_asid_forget(s->asids); /* it may not have flushed what it was told to */
     return EXIT_BAD_STATE;
@@ -165,11 +181,12 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
 {
     struct vmcb *b = s->vmcb;
     s->gpr[GPR_RAX] = b->save.rax;
+    v->state->tpr = b->control.interrupt & V_TPR; /* the guest moves it without an exit */
     b->control.tlb_control = TLB_KEEP;
     b->control.clean = s->clean;
     b->control.event = unlikely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
-    quirk_exit(s);
-    uint32_t reason = svm_translate(b, s->next_rip, s->gpr[GPR_RCX], &v->state->exit);
+    quirk_exit(v->state, s);
+    uint32_t reason = svm_translate(b, s->helps, s->gpr[GPR_RCX], &v->state->exit);
     v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
     if (unlikely(reason == EXIT_NONE))
         reason = own_exit(v, s);
@@ -245,13 +262,13 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
         s = v->hw;
         struct vmcb *b = s->vmcb;
         uint32_t stored;
-        quirk_lost_interrupt(b);
+        quirk_lost_interrupt(s);
         if (b->control.exit_code == SVM_EXIT_CPUID) {
             s->gpr[GPR_RAX] = b->save.rax;
             if (!fastpath_cpuid(v, s->gpr))
                 break;
             b->save.rax = s->gpr[GPR_RAX];
-            skip_to(s, s->next_rip ? b->control.next_rip : b->save.rip + CPUID_LENGTH);
+            skip_to(s, s->helps & SVM_FEATURE_NRIPS ? b->control.next_rip : b->save.rip + CPUID_LENGTH);
             continue;
         }
         if (b->control.exit_code == SVM_EXIT_IOIO && fastpath_out(v, &b->control))
@@ -260,12 +277,9 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
             skip_to(s, b->save.rip + FASTPATH_LENGTH(stored));
         else
             break;
-        if (read_once(v->cpu->work)) { /* the thread that it woke may go first */
-            close_way(s, s->vmcb_hpa);
-            s->gpr[GPR_RAX] = b->save.rax;
-            v->vector = 0;
-            v->exit_at = rdtsc();
-            return EXIT_WAITING;
+        if (read_once(v->cpu->work)) { /* the thread that it woke may go first, as after an interrupt */
+            b->control.exit_code = SVM_EXIT_INTR;
+            break;
         }
     }
     close_way(s, s->vmcb_hpa);

@@ -74,17 +74,14 @@ static const uint32_t intercepts2 = INTERCEPT(SVM_EXIT_VMRUN) |
 
 static void controls(struct vmcb_control *c, const struct space *space)
 {
-    c->intercept1 = intercepts1;
+    c->intercept1 = quirk_by_cpu() ? intercepts1 & ~INTERCEPT(SVM_EXIT_VINTR) : intercepts1;
     c->intercept2 = intercepts2;
     /* #DB and #AC against endless delivery (CVE-2015-8104, CVE-2015-5307); #MC is about the machine, not the guest. */
     c->intercept_exceptions = 1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC;
-    /* CR8 is the local APIC's task priority, so the monitor's: V_TPR only repeats it. Low half reads, high half writes.
-     */
-    c->intercept_cr = 1u << 8 | 1u << 24;
     c->intercept_dr = INTERCEPT_DR;
     c->iopm = image_hpa(svm_iopm).v;
     c->msrpm = image_hpa(svm_msrpm).v;
-    c->interrupt = V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX;
+    c->interrupt = V_CONSTANT; /* the guest's CR8 is V_TPR: svm_run.c, offer() */
     c->nested = 1;
     c->nested_cr3 = pool_hpa(space->tables.root).v;
 }
@@ -104,12 +101,12 @@ static enum error vcpu_create(struct vcpu *v)
     s->asids = &cpus[v->cpu->number].asids;
     s->vmcb = b;
     s->vmcb_hpa = pool_hpa(b).v;
-    s->next_rip = features & SVM_FEATURE_NRIPS;
+    s->helps = features & (SVM_FEATURE_NRIPS | SVM_FEATURE_DECODES);
     if (features & SVM_FEATURE_CLEAN)
         s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES |
                    CLEAN_SEGMENTS;
     controls(&b->control, v->space);
-    if (!s->next_rip) /* WBNOINVD comes here too, a byte longer, and nothing would say which it is */
+    if (!(s->helps & SVM_FEATURE_NRIPS)) /* WBNOINVD comes here too, a byte longer, and nothing would say which it is */
         b->control.intercept2 &= ~INTERCEPT(SVM_EXIT_WBINVD);
     svm_reset(&b->save);
     v->hw = s;

@@ -23,7 +23,7 @@ struct vmcb_control { /* table B-1 */
     uint32_t asid;
     uint8_t tlb_control;
     uint8_t reserved_5d[3];
-    uint64_t interrupt; /* V_* */
+    uint64_t interrupt; /* V_*; the vector of V_IRQ in 39:32 */
     uint64_t shadow;    /* bit 0: interrupt shadow */
     uint64_t exit_code, exit_info1, exit_info2;
     uint64_t exit_event; /* EXITINTINFO, layout EVENT_* */
@@ -128,6 +128,12 @@ enum svm_exit_code {
 #define V_PRIORITY_MAX (0xfull << 16)
 #define V_IGNORE_TPR   (1ull << 20)
 #define V_INTR_MASKING (1ull << 24)
+#define V_CONSTANT     (V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX) /* of every vCPU */
+#define V_VECTOR_SHIFT 32
+
+/* intercept_cr: low half reads, high half writes */
+#define INTERCEPT_CR8_READ  (1u << 8)
+#define INTERCEPT_CR8_WRITE (1u << 24)
 
 /* control.tlb_control (15.16.1) */
 #define TLB_KEEP      0u
@@ -147,15 +153,19 @@ enum svm_exit_code {
 #define IO_STRING 4u
 #define IO_REP    8u
 #define IO_SIZES  0x70u
+/* exit_info1 of a MOV to a control register, only with DECODES (15.33.1); the GPR's number is in 3:0 */
+#define CR_DECODED (1ull << 63)
+#define CR_GPR     0xfull
 /* exit_info1 of a nested page fault (15.25.6) */
 #define NPF_WRITE   (1ull << 1)
 #define NPF_FETCH   (1ull << 4)
 #define NPF_IN_WALK (1ull << 33)
 
 /* CPUID Fn8000_000A EDX */
-#define SVM_FEATURE_NPT   (1u << 0)
-#define SVM_FEATURE_NRIPS (1u << 3)
-#define SVM_FEATURE_CLEAN (1u << 5)
+#define SVM_FEATURE_NPT     (1u << 0)
+#define SVM_FEATURE_NRIPS   (1u << 3)
+#define SVM_FEATURE_CLEAN   (1u << 5)
+#define SVM_FEATURE_DECODES (1u << 7)
 
 /* MSR VM_CR (15.30.1) */
 #define VM_CR_LOCK   (1ull << 3)

@@ -81,7 +81,7 @@ static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct
             __atomic_store_n(&s->irq, IRQ_DELIVERED | vector, __ATOMIC_RELAXED);
             deliver(EVENT_VALID | EVENT_INTERRUPT << 8 | vector, 0, 0);
         } else {
-            proc |= BIT(PROC_INTERRUPT_WINDOW) | quirk_window();
+            proc |= BIT(PROC_INTERRUPT_WINDOW) | BIT(PROC_CR8_LOAD) | quirk_window();
         }
     }
     set_proc(hw, proc);

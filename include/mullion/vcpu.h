@@ -128,7 +128,7 @@ struct vcpu_exit {
             uint8_t number; /* 0, 3, 4, 8 */
             uint8_t gpr;    /* GPR_*, valid if insn_len != 0 */
             uint8_t known;  /* 1: number/gpr/value below are valid; 0: decode the instruction */
-            uint64_t value; /* CR_WRITE: the value the guest wants in the register */
+            uint64_t value; /* CR_WRITE: the value the guest wants in the register; not for CR8: it is in the GPR */
         } cr;
         struct {
             uint8_t cpl;
@@ -158,6 +158,9 @@ struct vcpu_exit {
  * interrupt window itself. */
 #define IRQ_VALID     0x80000000u /* set by the monitor, cleared by the kernel when the interrupt was delivered */
 #define IRQ_DELIVERED 0x40000000u /* set by the kernel together with clearing IRQ_VALID; the vector stays readable. */
+#define IRQ_HELD \
+    0x20000000u /* set by the monitor, alone: TPR holds one back. As long as it or IRQ_VALID is set, a write
+                                     of CR8 that may matter makes an exit; else none does. */
 
 enum activity {
     ACTIVITY_RUN = 0,

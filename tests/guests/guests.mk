@@ -44,7 +44,7 @@ ADVERSARY := adversary adversary_space adversary_cpu adversary_try start64 guest
 $(GUEST_OUT)/adversary.elf: $(ADVERSARY:%=$(GUEST_OBJ)/64/%.o) tests/guests/guest.ld
 	@mkdir -p $(@D)
 	$(GUEST_LD) -m elf_x86_64
-$(GUEST_OUT)/smp.elf: $(GUEST_OBJ)/64/smp.o $(GUEST_OBJ)/64/smp_ap.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o tests/guests/guest.ld
+$(GUEST_OUT)/smp.elf: $(GUEST_OBJ)/64/smp.o $(GUEST_OBJ)/64/smp_alone.o $(GUEST_OBJ)/64/smp_ap.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o tests/guests/guest.ld
 	@mkdir -p $(@D)
 	$(GUEST_LD) -m elf_x86_64
 $(GUEST_OUT)/realmode.bin: tests/guests/realmode.asm

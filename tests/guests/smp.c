@@ -7,32 +7,21 @@
  *
  * Intel SDM vol. 3, chapter 11: 11.4 (registers), 11.6 (messages), 11.12 (x2APIC); vol. 2, CPUID.
  */
-#include "guest.h"
+#include "smp.h"
 
-#define APIC     0xfee00000u
-#define SMP_AT   0x8000ul
-#define CPUS_MAX 64
-#define STACK    4096
-#define PATIENCE 4000 /* ms: many CPUs may share few */
-
-enum { V_NONE = 0, V_FIXED = 0x51, V_LOWEST, V_MANY, V_TIMER, V_FLUSH, V_WAKE, V_SPURIOUS = 0xff };
-enum { LOGICAL = 1 << 11, LOWEST = 1 << 8, NMI = 4 << 8, INIT = 5 << 8, SIPI = 6 << 8, ASSERT = 1 << 14 };
-enum { SELF = 1 << 18, ALL = 2 << 18, OTHERS = 3 << 18 };
+#define SMP_AT 0x8000ul
 
 extern uint8_t smp_code[], smp_code_end[], smp_cr3[], smp_gdtr[], smp_idtr[];
 void smp_other(uint32_t number);
 
+#define STACK 4096
 uint8_t smp_stacks[(CPUS_MAX + 1) * STACK] __attribute__((aligned(4096))); /* + 1: number 0 has another */
-typedef void (*job_t)(unsigned me);
-static volatile struct {
-    unsigned count[256], nmis, starts;
-    job_t job;
-    uint64_t value;
-} cpu[CPUS_MAX] __attribute__((aligned(64)));
 
-static unsigned cpus, passed, failed;
+volatile struct smp_cpu cpu[CPUS_MAX] __attribute__((aligned(64)));
+unsigned cpus;
+volatile bool x2, enough;
+static unsigned passed, failed;
 static bool quick;
-static volatile bool x2;
 
 /* Its number, which is its APIC ID: from its stack. */
 static unsigned self(void)
@@ -41,7 +30,7 @@ static unsigned self(void)
     return at < sizeof smp_stacks ? (unsigned)(at / STACK) : 0;
 }
 
-static void check(const char *what, bool good, unsigned a, unsigned b)
+void check(const char *what, bool good, unsigned a, unsigned b)
 {
     print("smp: %s %s %s (%u, %u)\n", good ? "ok    " : "FAILED", x2 ? "x2APIC" : "xAPIC", what, a, b);
     if (good)
@@ -50,14 +39,12 @@ static void check(const char *what, bool good, unsigned a, unsigned b)
         failed++;
 }
 
-/* ---- the local APIC through the face in use */
-
-static uint32_t apic_read(uint32_t offset)
+uint32_t apic_read(uint32_t offset)
 {
     return x2 ? (uint32_t)rdmsr(0x800 + offset / 16) : *(volatile uint32_t *)(uintptr_t)(APIC + offset);
 }
 
-static void apic_write(uint32_t offset, uint32_t v)
+void apic_write(uint32_t offset, uint32_t v)
 {
     if (x2)
         wrmsr(0x800 + offset / 16, v);
@@ -65,7 +52,7 @@ static void apic_write(uint32_t offset, uint32_t v)
         *(volatile uint32_t *)(uintptr_t)(APIC + offset) = v;
 }
 
-static void send(uint32_t what, uint32_t to)
+void send(uint32_t what, uint32_t to)
 {
     if (x2) {
         wrmsr(0x830, (uint64_t)to << 32 | what);
@@ -85,7 +72,7 @@ static void apic_on(void)
 
 /* ---- waiting */
 
-static void sleep_ms(unsigned ms)
+void sleep_ms(unsigned ms)
 {
     while (ms--) {
         outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
@@ -97,7 +84,7 @@ static void sleep_ms(unsigned ms)
     }
 }
 
-static unsigned total(uint8_t vector)
+unsigned total(uint8_t vector)
 {
     unsigned sum = 0;
     for (unsigned i = 0; i < cpus; i++)
@@ -129,26 +116,14 @@ static unsigned working(void)
     return n;
 }
 
-/* Until the condition holds; interrupts come in between. */
-#define WAIT(condition)                                                  \
-    do {                                                                 \
-        interrupts_on();                                                 \
-        for (unsigned spin_ = 0; spin_ < 20000 && !(condition); spin_++) \
-            __asm__ volatile("pause");                                   \
-        for (unsigned ms_ = 0; ms_ < PATIENCE && !(condition); ms_++)    \
-            sleep_ms(1);                                                 \
-        interrupts_off();                                                \
-    } while (0)
-
-/* Time for what must not come. */
-static void settle(void)
+void settle(void)
 {
     interrupts_on();
     sleep_ms(3);
     interrupts_off();
 }
 
-static void forget(void)
+void forget(void)
 {
     for (unsigned i = 0; i < cpus; i++) {
         for (unsigned v = 0; v < 256; v++)
@@ -161,7 +136,7 @@ static void forget(void)
 
 static volatile uint64_t *watched;
 
-static void on_vector(struct frame *f)
+void on_vector(struct frame *f)
 {
     cpu[self()].count[f->vector & 255]++;
     apic_write(0xb0, 0);
@@ -214,7 +189,7 @@ static void all_do(job_t job)
     interrupts_off();
 }
 
-static bool all_done(void)
+bool all_done(void)
 {
     WAIT(working() == 0);
     return working() == 0;
@@ -532,7 +507,6 @@ static void add_up(unsigned me)
 }
 
 /* The other CPUs read the watched page until they are told to stop; value: what they read last. */
-static volatile bool enough;
 static volatile unsigned readers;
 static void read_on(unsigned me)
 {
@@ -669,8 +643,11 @@ static void all_checks(void)
     }
     if (x2 || !quick)
         timer_checks();
-    if (!quick)
+    if (!quick) {
+        priority_checks();
+        once_check();
         start_checks();
+    }
 }
 
 static bool word(const struct multiboot *info, const char *w)

@@ -259,6 +259,7 @@ static void priorities(void **state)
     assert_int_equal(rd(l, 0x120), 0x20); /* ISR 0x45 */
     assert_int_equal(rd(l, 0xa0), 0x40);  /* PPR */
     assert_int_equal(next_vector(l), -1); /* 0x31 is below */
+    assert_false(lapic_held_by_tpr(l));
     lapic_post_fixed(l, 0x4f, false);
     assert_int_equal(next_vector(l), -1); /* the same class */
     lapic_post_fixed(l, 0xf1, false);
@@ -271,6 +272,7 @@ static void priorities(void **state)
     lapic_set_cr8(l, 4);
     assert_int_equal(rd(l, 0x80), 0x40);
     assert_int_equal(next_vector(l), -1);
+    assert_true(lapic_held_by_tpr(l));
     assert_false(lapic_has_work(l));
     wr(l, 0x80, 0x3f);
     assert_int_equal(lapic_cr8(l), 3);

@@ -22,6 +22,7 @@ uint64_t tsc_khz = 1000000;
 enum emulator emulator;
 static uint64_t exit_code, exit_event, armed;
 static bool xcr0_valid;
+static bool takes; /* what V_IRQ offers, if VINTR is not intercepted */
 
 const char svm_vmrun[1];
 
@@ -31,6 +32,8 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
     entered = block;
     block.control.exit_code = exit_code;
     block.control.exit_event = exit_event;
+    if (takes && !(block.control.intercept1 & INTERCEPT(SVM_EXIT_VINTR)))
+        block.control.interrupt &= ~V_IRQ;
     block.save.rax++;
     return svm_finish(v, &hw);
 }
@@ -68,8 +71,10 @@ static int fresh(void **state)
     cpu = (struct vcpu){.state = &page, .hw = &hw, .space = &space, .cpu = &home};
     block.save.cr0 = CR0_PE;
     block.save.rflags = RFLAGS_FIXED | RFLAGS_IF;
+    block.control.interrupt = V_CONSTANT;
     exit_code = SVM_EXIT_INTR;
     exit_event = 0;
+    takes = false;
     return 0;
 }
 
@@ -121,6 +126,14 @@ static void asids_are_never_shared(void **state)
         }
 }
 
+static int fresh_cpu(void **state)
+{
+    (void)fresh(state);
+    emulator = EMULATOR_NONE;
+    block.control.intercept1 = INTERCEPT(SVM_EXIT_VINTR);
+    return 0;
+}
+
 static void injection(void **state)
 {
     (void)state;
@@ -151,18 +164,128 @@ static void interrupts_wait_for_the_window(void **state)
     assert_int_equal(entered.control.event, 0);
     assert_true(entered.control.interrupt & V_IRQ);
     block.save.rflags |= RFLAGS_IF;
-    block.control.shadow = 1; /* STI */
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | 0x30);
+    assert_false(entered.control.interrupt & V_IRQ);
+    assert_int_equal(page.irq, IRQ_DELIVERED | 0x30);
+}
+
+/* QEMU may deliver what is in EVENTINJ twice: so an interrupt never goes there. The CPU takes it when it can. */
+#define GIVEN(vector) (V_CONSTANT | V_IRQ | (uint64_t)(vector) << V_VECTOR_SHIFT)
+static void qemu_takes_interrupts_by_itself(void **state)
+{
+    (void)state;
+    page.irq = IRQ_VALID | 0x30;
+    run(); /* the guest could take it, but something else came first */
+    assert_int_equal(entered.control.event, 0);
+    assert_int_equal(entered.control.interrupt, GIVEN(0x30));
+    assert_int_equal(page.irq, IRQ_VALID | 0x30);
+    page.irq = IRQ_VALID | 0x41; /* the monitor has a better one */
+    block.save.rflags = RFLAGS_FIXED;
+    exit_code = SVM_EXIT_HLT;
+    takes = true;
+    run();
+    assert_int_equal(entered.control.interrupt, GIVEN(0x41));
+    assert_int_equal(page.irq, IRQ_DELIVERED | 0x41);
+    page.irq = 0;
+    run();
+    assert_int_equal(entered.control.interrupt, V_CONSTANT);
+    assert_int_equal(page.irq, 0); /* taken once */
+    page.irq = IRQ_VALID | 0x42;
+    takes = false;
+    run();
+    page.irq = 0; /* withdrawn */
+    run();
+    assert_int_equal(entered.control.interrupt, V_CONSTANT);
+    assert_int_equal(page.irq, 0);
+}
+
+/* It records an interrupted delivery as an exception's, with V_IRQ as it was: not taken, and nothing to repeat. */
+static void qemu_begins_an_interrupted_interrupt_again(void **state)
+{
+    (void)state;
+    const uint8_t vectors[] = {0x41, 0x0c}; /* the second: the 8259's in real mode */
+    for (unsigned i = 0; i < 2; i++) {
+        page.irq = IRQ_VALID | vectors[i];
+        exit_code = SVM_EXIT_NPF;
+        exit_event = EVENT_VALID | EVENT_EXCEPTION | vectors[i];
+        run();
+        assert_int_equal(page.irq, IRQ_VALID | vectors[i]);
+        exit_event = EVENT_VALID | EVENT_EXCEPTION | 14;
+        run();
+        assert_int_equal(entered.control.event, 0);
+        assert_int_equal(entered.control.interrupt, GIVEN(vectors[i]));
+        exit_event = 0;
+        takes = true;
+        run(); /* another's delivery was interrupted: that is repeated */
+        assert_int_equal(entered.control.event, EVENT_VALID | EVENT_EXCEPTION | 14);
+        assert_int_equal(page.irq, IRQ_DELIVERED | vectors[i]);
+        page.irq = 0;
+        takes = false;
+    }
+}
+
+/* Exceptions and NMIs are delivered once: they stay in EVENTINJ. */
+static void qemu_gets_its_exceptions_injected(void **state)
+{
+    (void)state;
+    page.inject = INJECT_VALID | INJECT_TYPE_EXCEPTION | 6;
+    page.irq = IRQ_VALID | 0x41;
+    takes = true; /* behind the exception, whose gate may leave interrupts on */
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | EVENT_EXCEPTION | 6);
+    assert_int_equal(entered.control.interrupt, GIVEN(0x41));
+    assert_int_equal(page.inject, 0);
+    assert_int_equal(page.irq, IRQ_DELIVERED | 0x41);
+}
+
+/* It would take one before the HLT that may stand in the shadow. */
+static void qemu_is_given_none_in_a_shadow(void **state)
+{
+    (void)state;
+    page.irq = IRQ_VALID | 0x30;
+    block.control.shadow = 1;
     armed = NEVER;
     run();
     assert_int_equal(entered.control.event, 0);
-    assert_false(entered.control.interrupt &
-                 V_IRQ); /* QEMU would open the window at once, before the HLT that may stand there */
+    assert_int_equal(entered.control.interrupt & V_IRQ, 0);
     assert_true(armed < NEVER);
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR8_WRITE);
     block.control.shadow = 0;
     block.save.rip++;
+    takes = true;
     run();
-    assert_int_equal(entered.control.event, EVENT_VALID | 0x30);
+    assert_int_equal(entered.control.interrupt, GIVEN(0x30));
     assert_int_equal(page.irq, IRQ_DELIVERED | 0x30);
+}
+
+/* The guest's CR8 is V_TPR. Only while an interrupt waits does a write of it concern the monitor. */
+static void cr8(void **state)
+{
+    (void)state;
+    block.control.interrupt |= 9;
+    run();
+    assert_int_equal(entered.control.intercept_cr, 0);
+    assert_int_equal(page.tpr, 9);
+    page.irq = IRQ_HELD;
+    run();
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR8_WRITE);
+    assert_int_equal(entered.control.clean & CLEAN_INTERCEPTS, 0);
+    assert_int_equal(entered.control.interrupt, V_CONSTANT | 9); /* no window */
+    run();
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR8_WRITE);
+    page.irq = 0;
+    run();
+    assert_int_equal(entered.control.intercept_cr, 0);
+    page.irq = IRQ_VALID | 0xa1; /* waits for its window: a new TPR may hold it back */
+    block.save.rflags = RFLAGS_FIXED;
+    run();
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR8_WRITE);
+    block.save.rflags |= RFLAGS_IF;
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | 0xa1);
+    assert_int_equal(entered.control.intercept_cr, 0);
+    assert_int_equal(entered.control.interrupt, V_CONSTANT | 9);
 }
 
 /* QEMU forgets at VMRUN that it is in a shadow: where the guest has not moved since, it is in it still. */
@@ -182,8 +305,9 @@ static void a_shadow_outlives_an_entry(void **state)
     assert_false(entered.control.interrupt & V_IRQ);
     assert_true(armed < NEVER);
     block.save.rip = 0x101;
+    takes = true;
     run();
-    assert_int_equal(entered.control.event, EVENT_VALID | 0x30);
+    assert_int_equal(page.irq, IRQ_DELIVERED | 0x30);
 
     /* but it may also be back there, in a loop that waits for just this interrupt */
     block.save.rip = 0x200;
@@ -191,16 +315,15 @@ static void a_shadow_outlives_an_entry(void **state)
     run();
     block.control.shadow = 0;
     page.irq = IRQ_VALID | 0x31;
-    for (unsigned i = 0; i < 8 && entered.control.event != (EVENT_VALID | 0x31); i++)
+    for (unsigned i = 0; i < 8 && page.irq != (IRQ_DELIVERED | 0x31); i++)
         run();
-    assert_int_equal(entered.control.event, EVENT_VALID | 0x31);
+    assert_int_equal(page.irq, IRQ_DELIVERED | 0x31);
 }
 
 /* On a CPU the window tells when the shadow is over, and what an exit says of the shadow is all there is to it. */
 static void a_cpu_keeps_the_shadow_itself(void **state)
 {
     (void)state;
-    emulator = EMULATOR_NONE;
     block.save.rip = 0x100;
     block.control.shadow = 1;
     page.irq = IRQ_VALID | 0x30;
@@ -346,7 +469,7 @@ static void refusals(void **state)
     block.control.interrupt = 0;
     run();
     assert_int_equal(reason, EXIT_BAD_STATE);
-    assert_int_equal(block.control.interrupt, V_INTR_MASKING | V_IGNORE_TPR | V_PRIORITY_MAX);
+    assert_int_equal(block.control.interrupt, V_CONSTANT);
     const struct vmcb_save empty = {.efer = EFER_SVME};
     assert_memory_equal(&block.save, &empty, sizeof empty);
     exit_code = SVM_EXIT_INTR;
@@ -359,11 +482,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(registers_and_flushes, fresh),
         cmocka_unit_test_setup(asids_are_never_shared, fresh),
-        cmocka_unit_test_setup(injection, fresh),
-        cmocka_unit_test_setup(interrupts_wait_for_the_window, fresh),
+        cmocka_unit_test_setup(injection, fresh_cpu),
+        cmocka_unit_test_setup(interrupts_wait_for_the_window, fresh_cpu),
+        cmocka_unit_test_setup(qemu_takes_interrupts_by_itself, fresh),
+        cmocka_unit_test_setup(qemu_begins_an_interrupted_interrupt_again, fresh),
+        cmocka_unit_test_setup(qemu_gets_its_exceptions_injected, fresh),
+        cmocka_unit_test_setup(qemu_is_given_none_in_a_shadow, fresh),
+        cmocka_unit_test_setup(cr8, fresh_cpu),
         cmocka_unit_test_setup(a_shadow_outlives_an_entry, fresh),
-        cmocka_unit_test_setup(a_cpu_keeps_the_shadow_itself, fresh),
-        cmocka_unit_test_setup(an_interrupted_event_goes_first, fresh),
+        cmocka_unit_test_setup(a_cpu_keeps_the_shadow_itself, fresh_cpu),
+        cmocka_unit_test_setup(an_interrupted_event_goes_first, fresh_cpu),
         cmocka_unit_test_setup(real_mode_has_no_error_codes, fresh),
         cmocka_unit_test_setup(nmi_until_iret, fresh),
         cmocka_unit_test_setup(own_exits, fresh),

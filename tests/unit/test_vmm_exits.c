@@ -494,7 +494,7 @@ static void raise_cr8(void)
 }
 static void withdrawn(void)
 {
-    assert_int_equal(s->irq, 0);
+    assert_int_equal(s->irq, IRQ_HELD); /* so a lower TPR must be told */
     port(0x80, 1, false, 1);
 }
 static void lower_cr8(void)
@@ -987,10 +987,46 @@ static void refused(void)
     s->inject = 0;
     s->exit.reason = EXIT_KICK;
 }
+static void write_cr8(uint64_t value)
+{
+    assert_int_equal(s->inject, 0);
+    s->exit.reason = EXIT_CR_WRITE;
+    s->exit.insn_len = 4;
+    s->exit.cr.known = 1;
+    s->exit.cr.number = 8;
+    s->exit.cr.gpr = GPR_R9;
+    s->gpr[GPR_R9] = value;
+}
+static void cr8_by_register(void)
+{
+    s->inject = 0;
+    s->seg[SEG_CS].attr |= SEG_ATTR_L;
+    write_cr8(9);
+}
+static void cr8_too_much(void)
+{
+    assert_int_equal(lapic_cr8(&vm->vcpu[0].lapic), 9);
+    assert_int_equal(s->tpr, 9);
+    write_cr8(0x100000009);
+}
+static void cr8_in_32_bits(void)
+{
+    assert_int_equal(s->inject & 0xff, 13);
+    assert_int_equal(lapic_cr8(&vm->vcpu[0].lapic), 9);
+    s->inject = 0;
+    s->seg[SEG_CS].attr &= ~SEG_ATTR_L;
+    write_cr8(0x100000003); /* the high half is no part of the register there */
+}
+static void cr8_is_three(void)
+{
+    assert_int_equal(s->inject, 0);
+    assert_int_equal(lapic_cr8(&vm->vcpu[0].lapic), 3);
+    s->exit.reason = EXIT_KICK;
+}
 static void control_registers(void **unused)
 {
     (void)unused;
-    RUN(paging_on, in_long_mode, refused);
+    RUN(paging_on, in_long_mode, refused, cr8_by_register, cr8_too_much, cr8_in_32_bits, cr8_is_three);
 }
 
 static void call_unknown(void)

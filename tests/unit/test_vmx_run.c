@@ -181,6 +181,7 @@ static void interrupt_now_or_by_window(void **state)
     reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event & EVENT_VALID, 0);
     assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    assert_true(entered_proc & BIT(PROC_CR8_LOAD)); /* until then a raised TPR may hold it back */
     assert_int_equal(page.irq, IRQ_VALID | 0x31);
     next.reason = REASON_INTERRUPT_WINDOW;
     FIELD(GUEST_RFLAGS) |= RFLAGS_IF;
@@ -188,6 +189,7 @@ static void interrupt_now_or_by_window(void **state)
     assert_int_equal(reason, EXIT_WAITING);
     assert_int_equal(entered_event, EVENT_VALID | 0x31);
     assert_false(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    assert_false(entered_proc & BIT(PROC_CR8_LOAD));
     assert_int_equal(page.irq, IRQ_DELIVERED | 0x31);
     reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event & EVENT_VALID, 0);

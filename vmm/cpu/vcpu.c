@@ -121,6 +121,7 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
     }
     s->deadline = exits_next_deadline(v);
 
+    uint32_t held = 0;
     bool by_cpu = lapic_by_cpu(l), pic_asks = atomic_load_explicit(&vm->extint, memory_order_relaxed);
     bool more = lapic_any_posted(l); /* than what is offered now: it waits for the next time */
     int vector = -1;
@@ -129,6 +130,8 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
         more = lapic_any_posted(l);
     } else if (more && (vector = lapic_highest_pending(l)) >= 0) {
         more = lapic_others_posted(l, (uint8_t)vector);
+    } else if (more && lapic_held_by_tpr(l)) {
+        held = IRQ_HELD;
     }
     /* The CPU delivers by itself: only one that sleeps needs to know, and one that might be asked for the PIC's
      * instead. */
@@ -146,6 +149,8 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
         prepare_special(v, now, vector);
     if (vector >= 0 && s->activity == ACTIVITY_RUN && (v->irq_from_pic || !by_cpu))
         s->irq = IRQ_VALID | (uint32_t)vector;
+    else
+        s->irq = held;
     if (tpr_moved(s))
         show_tpr(v);
     if (more || pic_listens || v->pending != 0)

@@ -352,6 +352,11 @@ int lapic_highest_pending(const struct lapic *l)
     return ((uint32_t)vector & 0xf0) > (processor_priority(l) & 0xf0) ? vector : -1;
 }
 
+bool lapic_held_by_tpr(const struct lapic *l)
+{
+    return mode_of(l->base_msr) != LAPIC_OFF && (highest_request(l) & 0xf0) > (l->serving & 0xf0);
+}
+
 bool lapic_has_work(const struct lapic *l)
 {
     return lapic_highest_pending(l) >= 0;

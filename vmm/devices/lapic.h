@@ -206,6 +206,8 @@ static inline bool lapic_others_posted(const struct lapic *l, uint8_t vector)
 
 /* The vector to deliver next (priority class above PPR), or -1. Does not change anything. */
 int lapic_highest_pending(const struct lapic *l);
+/* Does TPR alone hold one back? For lapic_highest_pending() < 0. */
+bool lapic_held_by_tpr(const struct lapic *l);
 /* A write of MSR_X2APIC_ICR, in x2APIC mode, if it sends one vector to one CPU, as most do. False: nothing is done yet.
  */
 bool lapic_send_x2apic(struct lapic *l, uint64_t icr);

@@ -220,6 +220,8 @@ static void operations(const struct multiboot *info)
     }
     ROW("wrmsr_passthrough", "mov $0xc0000102, %%ecx\n\txor %%eax, %%eax\n\txor %%edx, %%edx", "wrmsr", 0);
     ROW("rdmsr_exit", "mov $0x1b, %%ecx", "rdmsr", 0);
+    ROW("cr8_read", "", "mov %%cr8, %%rax", 0);
+    ROW("cr8_write", "xor %%eax, %%eax", "mov %%rax, %%cr8", 0);
     if (mullion) {
         ROW("pio_monitor", "mov $0x5d0, %%edx", "in %%dx, %%al", 0);
         ROW("pio_kernel", "mov $0x5d4, %%edx", "out %%al, %%dx", 0);
