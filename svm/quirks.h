@@ -50,14 +50,17 @@ static inline bool quirk_by_cpu(void)
 {
     return quirk_qemu();
 }
-static inline void quirk_taken(struct vcpu_state *page, const struct svm_vcpu *s)
+static inline void quirk_taken(struct vcpu_state *page, struct svm_vcpu *s)
 {
     struct vmcb_control *c = &s->vmcb->control;
     uint32_t vector = s->offered & EVENT_VECTOR;
-    if (!(c->interrupt & V_IRQ))
+    if (!(c->interrupt & V_IRQ)) {
         page->irq = IRQ_DELIVERED | vector;
-    else if ((c->event & EVENT_VECTOR) == vector)
+        c->intercept_cr = 0; /* it has no clean bits */
+        s->offered = 0;
+    } else if ((c->event & EVENT_VECTOR) == vector) {
         c->event = 0; /* an exit interrupted its delivery (QEMU says: an exception's): the CPU begins again */
+    }
 }
 
 /* VMRUN with V_IRQ set writes the CPU's word of pending interrupts without a lock, and can lose one of ours. */

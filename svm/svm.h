@@ -30,7 +30,7 @@ struct svm_vcpu {
     struct asid_pool *asids; /* the CPU's */
     struct asid_tag tag;
     uint32_t clean;   /* what an entry may declare unchanged; 0 without the feature */
-    uint32_t helps;   /* SVM_FEATURE_NRIPS, SVM_FEATURE_DECODES: what an exit says about its instruction */
+    uint32_t helps;   /* SVM_FEATURE_*: the CPU's */
     uint32_t offered; /* of the page's irq, what the CPU was last told: IRQ_VALID: V_IRQ is set; anything: CR8's writes
                          exit */
     bool nmi_blocked; /* between an injected NMI and its IRET */

@@ -108,7 +108,6 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
 {
     struct vmcb *b = s->vmcb;
     uint64_t code = b->control.exit_code;
-    uint32_t length = svm_length(b, s->helps);
     switch (code) {
     case SVM_EXIT_IRET:
         s->nmi_iret_seen = true;
@@ -118,7 +117,7 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
         break;
     case SVM_EXIT_INVD:   /* it would throw away everybody's unwritten cache lines */
     case SVM_EXIT_WBINVD: /* and this would empty everybody's caches; no guest has devices that see memory past them */
-        svm_skip(b, length);
+        svm_skip(b, svm_length(b, s->helps));
         break;
     default:
         if (code < SVM_EXIT_EXCEPTION) { /* a debug register */

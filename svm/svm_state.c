@@ -123,7 +123,6 @@ void svm_put(struct vcpu *v, uint32_t groups)
 {
     struct svm_vcpu *s = v->hw;
     struct vmcb *b = s->vmcb;
-    const uint32_t all_of_it = GROUP_RIP | GROUP_SEG | GROUP_CR;
     if (groups & ~GROUP_RIP)
         b->control.clean = 0;
     if (groups & GROUP_RIP)
@@ -140,7 +139,7 @@ void svm_put(struct vcpu *v, uint32_t groups)
     }
     if (groups & GROUP_TSC)
         b->control.tsc_offset = read_once(v->state->tsc_offset);
-    if ((groups & all_of_it) == all_of_it)
+    if (!(~groups & (GROUP_RIP | GROUP_SEG | GROUP_CR)))
         b->control.event = 0; /* another context: what was being delivered belonged to the old one */
 }
 

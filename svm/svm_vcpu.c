@@ -95,14 +95,13 @@ static enum error vcpu_create(struct vcpu *v)
         pool_page_free(&v->payer->quota, b);
         return E_QUOTA;
     }
-    uint32_t features = svm_abilities().features;
     s->gpr = v->state->gpr;
     s->host_vmcb = cpus[v->cpu->number].host_vmcb;
     s->asids = &cpus[v->cpu->number].asids;
     s->vmcb = b;
     s->vmcb_hpa = pool_hpa(b).v;
-    s->helps = features & (SVM_FEATURE_NRIPS | SVM_FEATURE_DECODES);
-    if (features & SVM_FEATURE_CLEAN)
+    s->helps = svm_abilities().features;
+    if (s->helps & SVM_FEATURE_CLEAN)
         s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES |
                    CLEAN_SEGMENTS;
     controls(&b->control, v->space);
