@@ -148,8 +148,7 @@ uint64_t svm_interrupted_event(uint64_t exit_event)
     /* INT n, INT3 and INTO: RIP is still at the instruction, the guest simply does it again. */
     if (type == EVENT_SOFTWARE || (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)))
         return 0;
-    uint64_t error = exit_event & EVENT_ERROR_CODE
-                         ? exit_event >> EVENT_ERROR_SHIFT << EVENT_ERROR_SHIFT | EVENT_ERROR_CODE
-                         : 0;
-    return EVENT_VALID | type | vector | error;
+    /* Without an error code its field is stale. */
+    return exit_event & (EVENT_VALID | EVENT_TYPE | EVENT_VECTOR | EVENT_ERROR_CODE |
+                         (exit_event & EVENT_ERROR_CODE ? ~0ull << EVENT_ERROR_SHIFT : 0));
 }
