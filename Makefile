@@ -59,6 +59,7 @@ include ring3.mk
 include tests/guests/guests.mk
 include tests/bench/bench.mk
 include tests/isolation/isolation.mk
+include tests/soak/soak.mk
 include docs/docs.mk
 
 # ---- The kernel: RING0 -> mullion.elf (64-bit, for debuggers) -> flat binary -> mullion (the bootable 32-bit ELF).
