@@ -70,8 +70,8 @@ static inline void quirk_lost_interrupt(const struct svm_vcpu *s)
         apic_recheck();
 }
 
-/* At each exit: was an interrupt taken? Notes a shadow; and mends CR0 and DR7, of which a guest may load what makes a CPU raise #GP, and VMRUN
- * would refuse. */
+/* At each exit: was an interrupt taken? Notes a shadow; and mends CR0 and DR7, of which a guest may load what makes a
+ * CPU raise #GP, and VMRUN would refuse. */
 static inline __attribute__((always_inline)) void quirk_exit(struct vcpu_state *page, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;

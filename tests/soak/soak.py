@@ -33,13 +33,13 @@ LOST = r'Kernel panic|guest debian ready:|guest debian: (it has|its monitor|cras
 LEFT_OUT = {
     'it fills memory until the kernel kills processes':
         'bigheap brk forkheavy mlockmany oom-pipe pageswap resources stack swap tmpfs vm-addr',
-    'it writes kernel settings, devices or ports as root': 'bad-ioctl dev efivar ioport klog kmsg pci physpage proc smi '
-        'sysfs sysinval watchdog',
+    'it writes kernel settings, devices or ports as root':
+        'bad-ioctl dev efivar ioport klog kmsg pci physpage proc smi sysfs sysinval watchdog',
     'it makes the kernel complain by itself': 'softlockup cyclic schedpolicy sched-runtime',
     'it changes the machine under the others': 'clock cpu-online cpu-hotplug rtc set settimeofday time-warp reboot',
     'it wants a disk': 'aiol copy-file dir-many hdd iomix readahead revio sync-file verity xattr',
-    'it wants a network, a graphics card or nested guests': 'gpu kvm netdev netlink-proc netlink-task ping-sock rawpkt '
-        'rawsock rawudp sockfd tun udp-flood',
+    'it wants a network, a graphics card or nested guests':
+        'gpu kvm netdev netlink-proc netlink-task ping-sock rawpkt rawsock rawudp sockfd tun udp-flood',
 }
 
 
