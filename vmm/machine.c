@@ -13,6 +13,7 @@
 #include "vmm/cpu/cr.h"
 #include "vmm/cpu/kvmclock.h"
 #include "vmm/devices/layout.h"
+#include "vmm/devices/uart.h"
 #include "vmm/firmware/acpi.h"
 #include "vmm/loader/loader.h"
 #include "vmm/test.h"
@@ -172,6 +173,24 @@ void machine_power_button(struct vm *vm)
 {
     vm_lock(vm);
     pm_power_button(vm->pm);
+    vm_unlock(vm);
+}
+
+void machine_nmi(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpus; i++) {
+        lapic_nmi_line(&vm->vcpu[i].lapic);
+        vm_kick(vm, i);
+    }
+}
+
+void machine_break(struct vm *vm, uint8_t behind)
+{
+    struct uart *u = device_set_find(&vm->devices, &uart_device, 0);
+    vm_lock(vm);
+    uart_break(u);
+    if (behind != 0)
+        (void)uart_receive(u, &behind, 1);
     vm_unlock(vm);
 }
 

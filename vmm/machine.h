@@ -69,6 +69,7 @@ struct vm {
     const struct vmm_boot *boot;
     struct vmm_control *control;
     struct channel *channel;
+    _Atomic bool reported;      /* control->report is written: by the first vCPU that crashed */
     struct channel_ring *words; /* vm_say; NULL: they are not wanted */
     struct guest_memory memory;
     uint64_t space;    /* handle */
@@ -149,6 +150,11 @@ void machine_timers(struct vm *vm);
 void machine_polled(struct vm *vm, uint64_t bits);
 /* The guest is asked to switch itself off. */
 void machine_power_button(struct vm *vm);
+
+/* The NMI button: to each vCPU whose LINT1 is wired for it. */
+void machine_nmi(struct vm *vm);
+/* A break on the first serial line, and the character `behind` after it, if that is not 0. */
+void machine_break(struct vm *vm, uint8_t behind);
 
 /* Makes a vCPU look at its interrupts, mail and timers. Any thread. */
 void vm_kick(void *vm, unsigned vcpu);

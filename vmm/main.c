@@ -203,6 +203,8 @@ static void run_command(void)
     switch (command) {
     case COMMAND_RESET: may_reset = true; break;
     case COMMAND_STOP: machine_power_button(&vm); break;
+    case COMMAND_NMI: machine_nmi(&vm); break;
+    case COMMAND_BREAK: machine_break(&vm, (uint8_t)atomic_load(&CONTROL->argument)); break;
     case COMMAND_CRASH:
     case COMMAND_FUZZ:
     case COMMAND_RELOAD: test_command(&vm, command); break;

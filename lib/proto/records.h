@@ -63,6 +63,9 @@ enum request_kind {
     REQUEST_START,       /* name */
     REQUEST_STOP,        /* name; argument: seconds that it has after its power button; 0: at once, without that */
     REQUEST_RESTART,     /* name */
+    REQUEST_NMI,         /* name: the NMI button */
+    REQUEST_BREAK,       /* name: a break on its serial line; argument: a character behind it, 0: none */
+    REQUEST_CRASH,       /* name; answer: note_record for each line of what its monitor wrote down at its last crash */
     REQUEST_FAULT,       /* name; argument: enum fault_kind. Tests */
     REQUEST_AUDIT_BREAK, /* name: as REQUEST_AUDIT, with a mapping that should not be; a test */
     /* The machine's end. At once: answered only if the machine cannot do it. */
@@ -100,7 +103,7 @@ enum guest_life {
     LIFE_CRASHED,
     LIFE_FAILED,     /* it could not be started */
     LIFE_CLEARING,   /* its memory is being zeroed; then it is off */
-    LIFE_RESTARTING, /* the same; then it starts again */
+    LIFE_RESTARTING, /* the same, or it waits; then it starts again */
     LIFE_STARTING,   /* its monitor loads it */
     LIFE_RUNNING,
     LIFE_STOPPING, /* its power button was pressed; in time it is stopped */
@@ -120,7 +123,7 @@ struct guest_record {
     uint16_t cpu[RECORD_CPUS]; /* vCPU i runs on CPU cpu[i] */
     uint64_t memory;           /* bytes */
     uint64_t ticks, exits;     /* in all its lives */
-    char reason[160];          /* why it is not on; LIFE_STOPPING: what comes next; may be empty */
+    char reason[256];          /* why it is not on; LIFE_STOPPING: what comes next; may be empty */
 };
 
 struct stats_record {

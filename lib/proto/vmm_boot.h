@@ -131,16 +131,22 @@ enum guest_command {
     COMMAND_CRASH,  /* the monitor dereferences null: a test */
     COMMAND_RESET,  /* after GUEST_RESET: the guest may start anew in the monitor that it has */
     COMMAND_FUZZ,   /* the monitor turns hostile, for good: a test, vmm/test/fuzz.c */
+    COMMAND_NMI,    /* the NMI button */
+    COMMAND_BREAK,  /* a break on its serial line, and behind it the character `argument`, if that is not 0 */
     COMMAND_RELOAD, /* the monitor saves its guest, forgets it and loads it back: a test, vmm/test/reload.c */
 };
 
+#define VMM_REPORT_BYTES 3072
 struct vmm_control {
     _Atomic uint32_t state;   /* enum guest_state, written by the monitor */
     _Atomic uint32_t command; /* enum guest_command, written by root */
     uint32_t exit_code;
-    _Atomic uint32_t resets;  /* how often the guest has asked for one: each GUEST_RESET is a new number */
-    uint64_t first_entry_tsc; /* host TSC just before the first guest instruction */
-    char reason[256];         /* NUL-terminated, printable; the reader does not trust it */
+    _Atomic uint32_t resets;   /* how often the guest has asked for one: each GUEST_RESET is a new number */
+    uint64_t first_entry_tsc;  /* host TSC just before the first guest instruction */
+    char reason[256];          /* NUL-terminated, printable; the reader does not trust it */
+    _Atomic uint32_t argument; /* of the command, written by root before it */
+    uint32_t reserved;
+    char report[VMM_REPORT_BYTES]; /* GUEST_CRASHED: registers, code and stack, in lines; like the reason */
 };
 #define VMM_CONTROL_BYTES 0x1000ull /* whole pages */
 _Static_assert(sizeof(struct vmm_boot) <= 65536 && sizeof(struct vmm_control) <= VMM_CONTROL_BYTES &&

@@ -130,6 +130,8 @@ static void root_record(const union record *r)
     if (r->head.kind == RECORD_END) {
         console.waiting = false;
         show_end(&answer, &r->end);
+        if (answer.what == REQUEST_LIST)
+            guests_say_muted();
         if (console.top && r->end.status == ANSWER_DONE)
             top_answered();
         top_next = now + ms(TOP_MS);

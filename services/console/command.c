@@ -16,6 +16,7 @@ enum {
     WANTS_CODE,
     WANTS_AUDIT,
     WANTS_TIMES,
+    WANTS_GUEST_KEY,
     WANTS_POWER
 };
 
@@ -34,6 +35,12 @@ static const struct {
      "stop NAME [SECONDS]  presses its power button, and stops it 120 s later; now: at once"},
     {"restart", SHELL_RESTART, WANTS_GUEST, "restart NAME         stops it at once and starts it again"},
     {"log", SHELL_LOG, WANTS_LOG, "log [NAME] [LINES]   the last lines that a guest, or Mullion itself, has written"},
+    {"crash", SHELL_CRASH, WANTS_GUEST, "crash NAME           registers, code and stack of its last crash"},
+    {"mute", SHELL_MUTE, WANTS_GUEST, "mute NAME            its lines are kept for 'log', and not shown"},
+    {"unmute", SHELL_UNMUTE, WANTS_GUEST, "unmute NAME          they are shown again"},
+    {"nmi", SHELL_NMI, WANTS_GUEST, "nmi NAME             presses its NMI button"},
+    {"break", SHELL_BREAK, WANTS_GUEST_KEY,
+     "break NAME [KEY]     a break on its serial line, and KEY behind it: SysRq in Linux"},
     {"memory", SHELL_MEMORY, WANTS_NOTHING, "memory               the owner of each range of memory"},
     {"stats", SHELL_STATS, WANTS_GUEST,
      "stats NAME           a guest's exits by reason, its start and its kernel memory"},
@@ -174,6 +181,8 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
             return false;
         if (commands[i].wants == WANTS_GUEST_NOW)
             good = good && stop_seconds(word[1], &out->value);
+        else if (commands[i].wants == WANTS_GUEST_KEY && word[1][0] != 0 && word[1][1] == 0)
+            out->value = (uint8_t)word[1][0];
         else if (commands[i].wants == WANTS_GUEST_FAULT && strcmp(word[1], "fuzz") == 0)
             out->value = FAULT_HOSTILE;
         else if (commands[i].wants == WANTS_GUEST_FAULT && strcmp(word[1], "reload") == 0)

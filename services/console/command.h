@@ -21,6 +21,11 @@ enum command_kind {
     SHELL_POWEROFF,
     SHELL_REBOOT,
     SHELL_STAY,
+    SHELL_NMI,
+    SHELL_BREAK,
+    SHELL_MUTE,
+    SHELL_UNMUTE,
+    SHELL_CRASH,
     SHELL_EXIT,
     SHELL_STATS,
     SHELL_AUDIT,
@@ -34,8 +39,8 @@ enum command_kind {
 struct command {
     enum command_kind kind;
     unsigned guest; /* number of the guest named; COMMAND_NO_GUEST: none */
-    /* stop: seconds, 0: now; poweroff, reboot: 1 = now; fault: 1 = fuzz; exit: code; log: lines; top: tables, 0: until
-     * a key is pressed */
+    /* stop: seconds, 0: now; poweroff, reboot: 1 = now; fault: 1 = fuzz; break: the character behind it; exit: code;
+     * log: lines; top: tables, 0: until a key is pressed */
     unsigned value;
 };
 #define COMMAND_NO_GUEST (~0u)

@@ -39,6 +39,8 @@ _Static_assert(MONITOR_SOURCE(CONSOLE_GUESTS_MAX - 1) < SOURCES_MAX, "all source
 struct known_guest {
     bool served; /* its channel is mapped */
     enum guest_life life;
+    bool wrote;             /* something, since it was started */
+    char reason[256];       /* guest_record.reason */
     struct scrollback kept; /* its last lines, and its monitor's */
 };
 
@@ -97,9 +99,14 @@ void attach_again(void);
 /* Back to the shell; `why`: it was not asked for, so the gate is shut, and this line says what has happened. NULL: the
  * operator has asked for it. */
 void detach(const char *why);
-/* A key for the attached guest. */
+/* A key for the attached guest. With no room: it is lost, and the bell rings. */
 void input_key(uint8_t key);
 void send_input(void);
+/* There is room for a key; or the guest has taken none for so long that keys are rather lost than kept: one of them may
+ * be Ctrl-]. */
+bool input_has_room(void);
+/* When that becomes so by time alone. */
+uint64_t input_due(void);
 
 /* ask.c */
 void ask_init(void);
@@ -121,6 +128,11 @@ void guests_begin(void);
 void guest_told(const struct guest_record *r);
 /* A finished line of a guest, or of its monitor. */
 void guest_keep(unsigned source, const char *text, size_t size);
+bool guest_is_on(unsigned n);
+/* Its lines, and its monitor's, are not shown from now on, or are again. */
+void guest_mute(unsigned n, bool mute);
+/* Says which are muted, if any. */
+void guests_say_muted(void);
 /* How many are on, and their names, cut to fit: "web, batch". */
 unsigned guests_on(char *names, size_t size);
 

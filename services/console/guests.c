@@ -24,6 +24,11 @@ static void kept_make(unsigned n)
     scrollback_init(&console.guest[n].kept, kept + n * kept_each, kept_each);
 }
 
+static bool is_on(enum guest_life life)
+{
+    return life == LIFE_STARTING || life == LIFE_RUNNING || life == LIFE_STOPPING;
+}
+
 /* Another guest has this number now, or none. */
 static void name_guest(unsigned n, const char *name)
 {
@@ -35,6 +40,8 @@ static void name_guest(unsigned n, const char *name)
     lines_name(&console.lines, GUEST_SOURCE(n), name);
     lines_name(&console.lines, MONITOR_SOURCE(n), monitor);
     kept_make(n);
+    memset(console.guest[n].reason, 0, sizeof console.guest[n].reason);
+    console.guest[n].wrote = false;
     console.guest_count = (unsigned)max_u64(console.guest_count, n + 1);
 }
 
@@ -58,7 +65,11 @@ void guest_told(const struct guest_record *r)
         name_guest(n, r->name);
         show_prompt();
     }
-    console.guest[n].life = r->life;
+    struct known_guest *g = &console.guest[n];
+    if (is_on(r->life) && !is_on(g->life))
+        g->wrote = false;
+    g->life = r->life;
+    string_copy(g->reason, r->reason, sizeof g->reason);
     console.guest[n].served = r->served != 0;
     if (r->served != 0)
         guests_rang(CONSOLE_EVENT_GUEST(n));
@@ -77,9 +88,27 @@ void guest_keep(unsigned source, const char *text, size_t size)
     scrollback_keep(&console.guest[n].kept, line, used + size);
 }
 
-static bool is_on(enum guest_life life)
+bool guest_is_on(unsigned n)
 {
-    return life == LIFE_STARTING || life == LIFE_RUNNING || life == LIFE_STOPPING;
+    return is_on(console.guest[n].life) || console.guest[n].life == LIFE_RESTARTING;
+}
+
+void guest_mute(unsigned n, bool mute)
+{
+    lines_close(&console.lines);
+    console.lines.source[GUEST_SOURCE(n)].muted = console.lines.source[MONITOR_SOURCE(n)].muted = mute;
+    if (mute)
+        say("Lines of guest %s are kept for 'log %s', and not shown; 'unmute %s' shows them again.", console.name[n],
+            console.name[n], console.name[n]);
+    else
+        say("Lines of guest %s are shown.", console.name[n]);
+}
+
+void guests_say_muted(void)
+{
+    for (unsigned n = 0; n < console.guest_count; n++)
+        if (console.lines.source[GUEST_SOURCE(n)].muted)
+            say("%s is muted: 'unmute %s' shows its lines", console.name[n], console.name[n]);
 }
 
 unsigned guests_on(char *names, size_t size)

@@ -60,7 +60,7 @@ static void show_rest(struct lines *l, unsigned i)
 static void finish(struct lines *l, unsigned i)
 {
     struct line_source *s = &l->source[i];
-    if (!l->silent) {
+    if (!l->silent && !s->muted) {
         show_rest(l, i);
         lines_close(l);
     }
@@ -263,7 +263,7 @@ void lines_idle(struct lines *l, uint64_t since)
 {
     for (unsigned i = 0; i < l->count && !l->silent; i++) {
         struct line_source *s = &l->source[i];
-        if (s->length > s->shown && s->touched <= since)
+        if (s->length > s->shown && s->touched <= since && !s->muted)
             show_rest(l, i);
     }
 }
@@ -272,7 +272,7 @@ uint64_t lines_waiting(const struct lines *l)
 {
     uint64_t oldest = NEVER;
     for (unsigned i = 0; i < l->count && !l->silent; i++)
-        if (l->source[i].length > l->source[i].shown)
+        if (l->source[i].length > l->source[i].shown && !l->source[i].muted)
             oldest = min_u64(oldest, l->source[i].touched);
     return oldest;
 }

@@ -23,6 +23,7 @@ struct line_source {
     char name[48];         /* empty: there is no such source now */
     char text[LINE_BYTES]; /* the unfinished line, filtered */
     unsigned length;
+    bool muted;                                     /* lines are kept only */
     unsigned shown;                                 /* how much of it the terminal has */
     uint64_t touched;                               /* when its last byte came */
     bool carriage_return;                           /* the last byte was one */

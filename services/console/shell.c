@@ -73,6 +73,11 @@ static void run(const char *line)
     case SHELL_START: ask(REQUEST_START, c.guest, 0); break;
     case SHELL_STOP: ask(REQUEST_STOP, c.guest, c.value); break;
     case SHELL_RESTART: ask(REQUEST_RESTART, c.guest, 0); break;
+    case SHELL_CRASH: ask(REQUEST_CRASH, c.guest, 0); break;
+    case SHELL_MUTE: guest_mute(c.guest, true); break;
+    case SHELL_UNMUTE: guest_mute(c.guest, false); break;
+    case SHELL_NMI: ask(REQUEST_NMI, c.guest, 0); break;
+    case SHELL_BREAK: ask(REQUEST_BREAK, c.guest, c.value); break;
     case SHELL_FAULT: ask(REQUEST_FAULT, c.guest, c.value); break;
     case SHELL_STATS: ask(REQUEST_STATS, c.guest, 0); break;
     case SHELL_MEMORY: ask(REQUEST_MEMORY, NO_GUEST, 0); break;
@@ -154,20 +159,26 @@ static void guest_key(uint8_t key)
     }
 }
 
-/* Keys wait for root's answer, and while much waits for the wire. */
+/* Keys wait for root's answer, while much waits for the wire, and while the guest that they are for is behind. */
 static bool may_read(void)
 {
-    return !console.waiting && uart_backlog() < 2 * BACKLOG_MAX;
+    bool behind = console.attached != NO_GUEST && !input_has_room();
+    return !console.waiting && uart_backlog() < 2 * BACKLOG_MAX && !behind;
 }
 
 uint64_t keys_due(uint64_t now)
 {
-    return may_read() && uart_has_input() ? now : gate_due(&console.gate);
+    if (!uart_has_input())
+        return gate_due(&console.gate);
+    if (may_read())
+        return now;
+    return min_u64(input_due() > now ? input_due() : NEVER, gate_due(&console.gate));
 }
 
 void read_keys(void)
 {
     uint8_t key;
+    send_input();
     while (may_read() && uart_read(&key)) {
         if (console.top)
             top_end();
@@ -175,6 +186,8 @@ void read_keys(void)
             shell_key(key);
         else
             guest_key(key);
+        if (!input_has_room())
+            send_input();
     }
     send_input();
 }

@@ -10,8 +10,9 @@
 #include "services/console/console.h"
 #include "services/console/uart.h"
 
-#define FEED_BYTES 64u /* read from a source at a time */
-#define LOG_MS     25  /* a line of the log waits for others, so that a program at work is held up by few of them */
+#define FEED_BYTES 64u  /* read from a source at a time */
+#define LOG_MS     25   /* a line of the log waits for others, so that a program at work is held up by few of them */
+#define DEAF_MS    2000 /* a guest that has taken no key for so long does not keep the operator's keys waiting */
 #define ALL_GUESTS (~0ull >> (64 - CONSOLE_EVENT_GROUPS))
 
 static uint64_t klog_tail;
@@ -19,6 +20,7 @@ static uint64_t log_since;         /* TSC since which a line of the log waits; 0
 static uint64_t rung = ALL_GUESTS; /* CONSOLE_EVENT_GUEST bits of the guests whose channels may hold something */
 static char pending_input[256];    /* typed for the attached guest, and its channel is full */
 static unsigned pending_count;
+static uint64_t full_since; /* TSC since which there is no room; 0: there is */
 
 static struct guest_channel *guest_channel(unsigned n)
 {
@@ -104,6 +106,20 @@ void input_key(uint8_t key)
         uart_write("\a", 1);
 }
 
+bool input_has_room(void)
+{
+    if (pending_count < sizeof pending_input)
+        full_since = 0;
+    else if (full_since == 0)
+        full_since = tsc_now();
+    return full_since == 0 || tsc_now() >= full_since + ms(DEAF_MS);
+}
+
+uint64_t input_due(void)
+{
+    return full_since != 0 ? full_since + ms(DEAF_MS) : NEVER;
+}
+
 void send_input(void)
 {
     if (console.attached == NO_GUEST || pending_count == 0)
@@ -137,6 +153,8 @@ static bool read_ring(unsigned n, unsigned source, struct channel_ring *r, uint6
         return false;
     if (before >= CHANNEL_RING_BYTES / 2) /* it may wait for room */
         (void)sys_event_signal(CONSOLE_SLOT_GUEST_EVENT + n, VMM_EVENT_INPUT);
+    if (source == GUEST_SOURCE(n))
+        console.guest[n].wrote = true;
     if (raw)
         uart_write((const char *)bytes, count);
     lines_feed(&console.lines, source, bytes, count, now);
@@ -172,6 +190,14 @@ void read_guests(uint64_t now)
 void attach(unsigned n)
 {
     struct line_source *s = &console.lines.source[GUEST_SOURCE(n)];
+    const struct known_guest *g = &console.guest[n];
+    if (!guest_is_on(n)) {
+        say("Guest %s is off%s%s. 'start %s' starts it, 'log %s' shows its last lines.", console.name[n],
+            g->reason[0] ? ": " : "", g->reason, console.name[n], console.name[n]);
+        return;
+    }
+    if (g->life == LIFE_RUNNING && !g->wrote)
+        say("It has written nothing to its serial port so far (Linux: console=ttyS0 in its cmdline).");
     say("Attached to %s; Ctrl-] comes back to the shell.", console.name[n]);
     /* The line it stands in, as far as it is known: its prompt, most often. */
     uart_write(s->text, s->length);

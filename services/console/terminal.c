@@ -75,7 +75,7 @@ static void keep_line(void *context, unsigned source, const char *text, size_t s
         scrollback_keep(&console.kept_host, text, size);
     if (console.attached != NO_GUEST && source == HOST_SOURCE)
         console.missed++;
-    if (!guest || BOOT->mirror)
+    if ((!guest || BOOT->mirror) && !console.lines.source[source].muted)
         draw_line(source, text, size);
 }
 

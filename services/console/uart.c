@@ -12,14 +12,16 @@ enum { REG_DATA = 0, REG_IER = 1, REG_IIR = 2, REG_FCR = 2, REG_LCR = 3, REG_MCR
 #define IIR_FIFO 0xc0
 #define LCR_8N1  0x03
 #define LCR_DLAB 0x80
-#define FCR_ON   0x87 /* FIFOs on and emptied, interrupt at 8 bytes */
-#define MCR_ON   0x0b /* DTR, RTS, OUT2: the interrupt line */
+#define FCR_ON   0x87  /* FIFOs on and emptied, interrupt at 8 bytes */
+#define MCR_ON   0x0bu /* DTR, RTS, OUT2: the interrupt line */
+#define MCR_RTS  0x02u
 #define LSR_DATA 0x01
 #define LSR_THRE 0x20
 #define LSR_TEMT 0x40
 
 #define TX_BYTES       65536u
 #define RX_BYTES       1024u
+#define RX_SPARE       128u /* what may still come after RTS has gone */
 #define SERVICE_ROUNDS 64   /* of one call: bounded whatever the device says */
 #define STUCK_MS       2000 /* no byte has gone for so long: the queue is thrown away */
 
@@ -27,6 +29,7 @@ static uint16_t base;
 static unsigned fifo;
 static uint64_t khz, progress;
 static uint8_t interrupts;
+static bool held; /* RTS is off */
 static char tx[TX_BYTES];
 static uint8_t rx[RX_BYTES];
 static uint32_t tx_head, tx_tail, rx_head, rx_tail;
@@ -66,11 +69,20 @@ bool uart_init(uint16_t port, uint64_t tsc_khz)
 
 static void receive(void)
 {
-    for (unsigned i = 0; i < SERVICE_ROUNDS && (in(REG_LSR)&LSR_DATA) != 0; i++) {
-        uint8_t byte = in(REG_DATA);
-        if (rx_head - rx_tail < RX_BYTES)
-            rx[rx_head++ % RX_BYTES] = byte;
+    for (unsigned i = 0; i < SERVICE_ROUNDS && rx_head - rx_tail < RX_BYTES && (in(REG_LSR)&LSR_DATA) != 0; i++)
+        rx[rx_head++ % RX_BYTES] = in(REG_DATA);
+    /* What is sent while there is no more room stays with the sender, if that heeds RTS (an emulator does without). */
+    bool holds = rx_head - rx_tail >= RX_BYTES - RX_SPARE;
+    if (holds != held) {
+        held = holds;
+        out(REG_MCR, holds ? MCR_ON & ~MCR_RTS : MCR_ON);
     }
+}
+
+/* The interrupts that are wanted now. */
+static uint8_t wanted(void)
+{
+    return (uint8_t)((rx_head - rx_tail < RX_BYTES ? IER_RX : 0) | (tx_head != tx_tail ? IER_TX : 0));
 }
 
 static void transmit(uint64_t now)
@@ -84,10 +96,9 @@ static void transmit(uint64_t now)
     } else if (now - progress > STUCK_MS * khz) {
         tx_tail = tx_head;
     }
-    uint8_t want = tx_head != tx_tail ? IER_RX | IER_TX : IER_RX;
-    if (want != interrupts) {
-        interrupts = want;
-        out(REG_IER, want);
+    if (wanted() != interrupts) {
+        interrupts = wanted();
+        out(REG_IER, interrupts);
     }
 }
 

@@ -20,6 +20,7 @@ struct cursor {
 /* guest_report.c */
 bool list_next(struct cursor *at, union record *out);
 bool stats_next(struct cursor *at, union record *out);
+bool crash_next(struct cursor *at, union record *out);
 /* Number of the guest with that name; false: there is none. */
 bool guest_find(const char *name, unsigned *n);
 void guest_report(unsigned n, union record *out); /* a guest_record */

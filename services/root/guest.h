@@ -9,8 +9,11 @@
 #include "mullion/vcpu.h"
 #include "services/root/root.h"
 
-#define RESTARTS_MAX       5     /* more than these... */
-#define RESTARTS_WINDOW_MS 10000 /* ...within this time: it is left stopped */
+/* A guest that does not live so long each time waits before it is started again: not at all the first two times, then a
+ * second, and twice as long each time. */
+#define QUICK_END_MS 60000
+#define QUICK_FREE   2
+#define PAUSE_MAX_S  60
 
 enum guest_phase {
     PHASE_OFF = 0,  /* it holds nothing but its place in RAM */
@@ -42,12 +45,14 @@ struct guest {
     enum guest_state shown;
     bool changed; /* the shell has not been told yet */
     bool served;  /* the console that runs has its channel and its event */
-    char reason[160];
+    char reason[256];
     uint64_t ticks, exits;           /* of monitors that are gone */
     uint64_t last_exits[EXIT_COUNT]; /* of the last of them, by reason */
-    bool start_wanted;               /* it is started as soon as it is off and its turn comes: guests_work */
+    bool start_wanted;               /* it is started as soon as it is off and its turn and time come: guests_work */
+    uint64_t start_at;               /* not before this TSC */
+    bool reset_wanted;               /* its monitor waits for COMMAND_RESET, not before start_at */
+    uint32_t quick_ends;             /* in a row, before which it did not live for QUICK_END_MS */
     uint32_t restarts;
-    uint64_t restart_at[RESTARTS_MAX]; /* a ring: when the last ones were */
 };
 
 extern struct guest guests[CONFIG_GUESTS_MAX]; /* by number */
@@ -62,6 +67,12 @@ static inline const char *guest_name(unsigned n)
 static inline struct vmm_control *guest_control(unsigned n)
 {
     return (struct vmm_control *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_CONTROL);
+}
+
+/* What its monitor wrote down at its last crash, lines ended by '\n'; empty: nothing. */
+static inline char *guest_crash_text(unsigned n)
+{
+    return (char *)(ROOT_SHARED_VA + n * ROOT_SHARED_STRIDE + GUEST_SHARED_REPORT);
 }
 
 /* "it has 97 s to go off, then it is stopped": of a guest whose power button was pressed. guest_report.c. */

@@ -37,6 +37,7 @@ static void clean_shared(unsigned n)
     memset(c->from_guest.data, 0, sizeof c->from_guest.data);
     memset(c->to_guest.data, 0, sizeof c->to_guest.data);
     memset(words->data, 0, sizeof words->data);
+    memset(guest_crash_text(n), 0, VMM_REPORT_BYTES);
 }
 
 bool guest_place(unsigned n)

@@ -20,13 +20,16 @@ static bool is_on(const struct guest *g)
 static enum guest_life life(const struct guest *g)
 {
     switch (g->phase) {
-    case PHASE_ON: return g->shown == GUEST_RUNNING ? LIFE_RUNNING : LIFE_STARTING;
+    case PHASE_ON:
+        if (g->reset_wanted)
+            return LIFE_RESTARTING;
+        return g->shown == GUEST_RUNNING ? LIFE_RUNNING : LIFE_STARTING;
     case PHASE_STOPPING: return LIFE_STOPPING;
     case PHASE_ENDING: return g->start_wanted ? LIFE_RESTARTING : LIFE_CLEARING;
     case PHASE_OFF: break;
     }
     if (g->start_wanted)
-        return LIFE_STARTING;
+        return g->start_at > tsc_now() ? LIFE_RESTARTING : LIFE_STARTING;
     if (g->shown == GUEST_CRASHED)
         return LIFE_CRASHED;
     return g->shown == GUEST_FAILED ? LIFE_FAILED : LIFE_OFF;
@@ -83,6 +86,13 @@ void guest_report(unsigned n, union record *out)
     r->exits = g->exits;
     if (g->phase == PHASE_STOPPING)
         (void)guest_left_text(g, r->reason, sizeof r->reason);
+    uint64_t now = tsc_now();
+    if ((g->start_wanted || g->reset_wanted) && g->start_at > now) {
+        format(r->reason, sizeof r->reason, "%s; it is started again in %llu s", g->reason[0] ? g->reason : "reset",
+               (unsigned long long)((g->start_at - now) / ticks_of_ms(1000) + 1));
+        if (!is_on(g))
+            return;
+    }
     if (!is_on(g)) {
         string_copy(r->reason, g->reason, sizeof r->reason);
         return;
@@ -122,5 +132,28 @@ bool stats_next(struct cursor *at, union record *out)
     }
     for (unsigned reason = 0; reason < EXIT_COUNT; reason++)
         r->exits[reason] = guest_exits_for(at->guest, reason);
+    return true;
+}
+
+/* at->index: where its next line begins. */
+bool crash_next(struct cursor *at, union record *out)
+{
+    const char *text = guest_crash_text(at->guest) + at->index;
+    record_begin(out, RECORD_NOTE);
+    if (at->part != 0)
+        return false;
+    if (guests[at->guest].shared == 0 || *text == 0) {
+        at->part = 1;
+        if (at->index == 0)
+            record_note(&out->note, NOTE_INFO,
+                        "Nothing was written down: guest %s has not crashed, or its monitor has.",
+                        guest_name(at->guest));
+        return at->index == 0;
+    }
+    unsigned size = 0;
+    while (text[size] != 0 && text[size] != '\n')
+        size++;
+    record_note(&out->note, NOTE_INFO, "%.*s", (int)size, text);
+    at->index += size + (text[size] == '\n');
     return true;
 }

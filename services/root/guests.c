@@ -90,6 +90,7 @@ static void end(unsigned n, enum guest_state shown, const char *reason)
         g->last_exits[r] = guest_exits_for(n, r);
         g->exits += g->last_exits[r];
     }
+    g->reset_wanted = false;
     g->phase = PHASE_ENDING;
     g->end_began = tsc_now();
     g->zeroed = 0;
@@ -100,7 +101,8 @@ static void start(unsigned n)
 {
     struct guest *g = &guests[n];
     char why[128];
-    g->start_wanted = false;
+    g->start_wanted = g->reset_wanted = false;
+    g->start_at = 0;
     g->started = tsc_now();
     g->start_ticks = 0;
     g->phase = PHASE_ON;
@@ -118,15 +120,26 @@ static void start(unsigned n)
     end(n, GUEST_FAILED, why);
 }
 
-/* True: it may be restarted once more, and that is counted. */
-static bool may_restart(struct guest *g)
+/* Seconds that it waits before it is started again, by itself; that is counted. */
+static unsigned pause_before(struct guest *g)
 {
-    uint64_t now = tsc_now(), *oldest = &g->restart_at[g->restarts % RESTARTS_MAX];
-    if (*oldest != 0 && now - *oldest < ticks_of_ms(RESTARTS_WINDOW_MS))
-        return false;
-    *oldest = now;
-    g->restarts++;
-    return true;
+    uint64_t now = tsc_now();
+    g->quick_ends = now - g->started < ticks_of_ms(QUICK_END_MS) ? g->quick_ends + 1 : 0;
+    unsigned doubled = g->quick_ends > QUICK_FREE ? g->quick_ends - QUICK_FREE - 1 : 0;
+    unsigned seconds = g->quick_ends > QUICK_FREE ? PAUSE_MAX_S : 0;
+    if (doubled < 6 && seconds > 1u << doubled)
+        seconds = 1u << doubled;
+    g->start_at = now + ticks_of_ms(seconds * 1000ull);
+    return seconds;
+}
+
+/* " in 4 s", for what is said of it. */
+static const char *pause_text(char *out, size_t size, unsigned seconds)
+{
+    out[0] = 0;
+    if (seconds != 0)
+        format(out, size, " in %u s", seconds);
+    return out;
 }
 
 /* The guest has ended by itself; `policy` says what its configuration wants then. */
@@ -137,28 +150,21 @@ static void ended(unsigned n, enum guest_state shown, enum config_policy policy,
     g->start_wanted = false;
     if (g->phase == PHASE_STOPPING || policy == POLICY_STOP || closing) {
         root_log(level, "guest %s: %s", g->config->name, words);
-    } else if (may_restart(g)) {
-        root_log(level, "guest %s: %s; it is started again (%s = restart)", g->config->name, words, key);
-        g->start_wanted = true;
     } else {
-        root_log(LOG_WARN, "guest %s: %s; that is the %dth time in %d s, so it stays stopped ('start %s' starts it)",
-                 g->config->name, words, RESTARTS_MAX + 1, RESTARTS_WINDOW_MS / 1000, g->config->name);
+        char when[16];
+        g->restarts++;
+        root_log(level, "guest %s: %s; it is started again%s (%s = restart)", g->config->name, words,
+                 pause_text(when, sizeof when, pause_before(g)), key);
+        g->start_wanted = true;
     }
     end(n, shown, words);
 }
 
-/* The guest has asked for a reset. If its configuration wants it back, and it has not done so too often, its monitor
- * stays and starts the guest anew in the memory that it has. */
-static void reset(unsigned n)
+/* Its monitor, which waits, may start it anew. */
+static void let_reset(unsigned n)
 {
     struct guest *g = &guests[n];
-    const char *words = "it has asked for a reset";
-    if (g->phase != PHASE_ON || g->config->on_reboot != POLICY_RESTART || !may_restart(g)) {
-        ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", words);
-        return;
-    }
-    root_log(LOG_INFO, "guest %s: %s; it is started again (on-reboot = restart)", g->config->name, words);
-    g->ran = false;
+    g->reset_wanted = false;
     g->started = tsc_now();
     g->start_ticks = 0;
     note(n, GUEST_STARTING, "");
@@ -166,19 +172,51 @@ static void reset(unsigned n)
     (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
 }
 
-static void copy_reason(unsigned n, char *out, size_t size)
+/* The guest has asked for a reset. If its configuration wants it back, its monitor stays and, in time, starts the guest
+ * anew in the memory that it has. */
+static void reset(unsigned n)
 {
-    const volatile char *from = guest_control(n)->reason;
+    struct guest *g = &guests[n];
+    const char *words = "it has asked for a reset";
+    if (g->phase != PHASE_ON || g->config->on_reboot != POLICY_RESTART || closing) {
+        ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", words);
+        return;
+    }
+    char when[16];
+    unsigned seconds = pause_before(g);
+    g->restarts++;
+    root_log(LOG_INFO, "guest %s: %s; it is started again%s (on-reboot = restart)", g->config->name, words,
+             pause_text(when, sizeof when, seconds));
+    g->ran = false;
+    g->reset_wanted = true;
+    note(n, GUEST_RESET, "");
+    if (seconds == 0)
+        let_reset(n);
+}
+
+/* A text of the monitor's; `lines`: it may have more than one. */
+static size_t copy_text(const volatile char *from, size_t from_size, char *out, size_t size, bool lines)
+{
     size_t i = 0;
-    for (; i + 1 < size && i < sizeof guest_control(n)->reason; i++) {
+    for (; i + 1 < size && i < from_size; i++) {
         char c = from[i]; /* one read: the monitor may be writing */
         if (c == 0)
             break;
-        out[i] = c >= 0x20 && c < 0x7f ? c : '?';
+        out[i] = (c >= 0x20 && c < 0x7f) || (lines && c == '\n') ? c : '?';
     }
     out[i] = 0;
-    if (i == 0)
+    return i;
+}
+
+static void copy_reason(unsigned n, char *out, size_t size)
+{
+    if (copy_text(guest_control(n)->reason, sizeof guest_control(n)->reason, out, size, false) == 0)
         string_copy(out, "no reason given", size);
+}
+
+static void copy_report(unsigned n)
+{
+    (void)copy_text(guest_control(n)->report, VMM_REPORT_BYTES, guest_crash_text(n), VMM_REPORT_BYTES, true);
 }
 
 static const char *exception_name(uint64_t vector)
@@ -206,6 +244,7 @@ static void monitor_died(unsigned n, uint64_t domain_state)
 {
     struct guest *g = &guests[n];
     char words[160];
+    guest_crash_text(n)[0] = 0;
     if (domain_state == DOMAIN_FAULTED) {
         uint64_t f[3] = {0};
         for (unsigned i = 0; i < 3; i++)
@@ -224,7 +263,7 @@ static bool look(unsigned n)
 {
     struct guest *g = &guests[n];
     const struct root_boot *b = ROOT_BOOT;
-    char reason[128], words[160];
+    char reason[240], words[sizeof g->reason];
     struct syscall_result domain = sys_query(g->domain, QUERY_DOMAIN_STATE, 0);
     uint32_t state = atomic_load(&guest_control(n)->state), resets = atomic_load(&guest_control(n)->resets);
     bool said = state != g->seen_state || (state == GUEST_RESET && resets != g->seen_resets);
@@ -257,6 +296,7 @@ static bool look(unsigned n)
         case GUEST_RESET: reset(n); return true;
         case GUEST_CRASHED:
             copy_reason(n, reason, sizeof reason);
+            copy_report(n);
             format(words, sizeof words, "crashed: %s", reason);
             ended(n, GUEST_CRASHED, g->config->on_crash, "on-crash", words);
             return true;
@@ -372,6 +412,15 @@ static bool end_guest(unsigned n, uint64_t slice_end)
     return true;
 }
 
+/* A reset that had to wait; when it is due, or NEVER. */
+static uint64_t reset_when_due(unsigned n)
+{
+    if (tsc_now() < guests[n].start_at)
+        return guests[n].start_at;
+    let_reset(n);
+    return NEVER;
+}
+
 uint64_t guests_work(bool rest)
 {
     uint64_t again = NEVER;
@@ -388,7 +437,11 @@ uint64_t guests_work(bool rest)
             again = min_u64(again, tsc_now() + ticks_of_ms(1));
         else if (g->phase == PHASE_ENDING && !end_guest(n, slice_end))
             again = 0;
-        if (g->phase == PHASE_OFF && g->start_wanted && !rest) {
+        if (g->phase == PHASE_ON && g->reset_wanted)
+            again = min_u64(again, reset_when_due(n));
+        if (g->phase == PHASE_OFF && g->start_wanted && !rest && tsc_now() < g->start_at) {
+            again = min_u64(again, g->start_at);
+        } else if (g->phase == PHASE_OFF && g->start_wanted && !rest) {
             if (!started)
                 start(n);
             started = true;
@@ -411,8 +464,9 @@ bool guests_reshaped(void)
 
 bool guests_idle(void)
 {
+    uint64_t now = tsc_now();
     for (unsigned n = 0; n < guests_end; n++)
-        if (guests[n].phase == PHASE_ENDING || guests[n].start_wanted ||
+        if (guests[n].phase == PHASE_ENDING || (guests[n].start_wanted && guests[n].start_at <= now) ||
             (guests[n].phase == PHASE_ON && guests[n].shown == GUEST_STARTING))
             return false;
     return true;
@@ -422,6 +476,13 @@ void guests_autostart(void)
 {
     for (unsigned n = 0; n < guests_end; n++)
         guests[n].start_wanted = guests[n].config->autostart && guests[n].placed && ROOT_BOOT->backend[0] != 0;
+}
+
+/* The user starts it: what it did before does not count. */
+static void forgive(struct guest *g)
+{
+    g->quick_ends = 0;
+    g->start_at = 0;
 }
 
 bool guest_start(unsigned n, struct note_record *answer)
@@ -444,6 +505,7 @@ bool guest_start(unsigned n, struct note_record *answer)
         return false;
     }
     if (g->phase == PHASE_ENDING) {
+        forgive(g);
         g->start_wanted = true;
         record_note(answer, NOTE_INFO, "Guest %s is being cleared away; it starts right after.", name);
         return true;
@@ -452,7 +514,7 @@ bool guest_start(unsigned n, struct note_record *answer)
         record_note(answer, NOTE_ERROR, "Guest %s is on already.", name);
         return false;
     }
-    memset(g->restart_at, 0, sizeof g->restart_at);
+    forgive(g);
     start(n);
     if (g->phase != PHASE_ON) {
         record_note(answer, NOTE_ERROR, "Guest %s cannot be started: %s", name, g->reason);
@@ -482,7 +544,9 @@ unsigned guests_close(uint64_t deadline)
         if (guests[n].start_wanted)
             tell(&guests[n]);
         guests[n].start_wanted = false;
-        if (lives(&guests[n])) {
+        if (lives(&guests[n]) && guests[n].reset_wanted) { /* nothing of it runs that a button could reach */
+            end(n, GUEST_OFF, "stopped by the user");
+        } else if (lives(&guests[n])) {
             press_power_button(n, deadline);
             left++;
         }
@@ -534,7 +598,7 @@ bool guest_stop(unsigned n, uint64_t seconds, struct note_record *answer)
         record_note(answer, NOTE_ERROR, "Guest %s is off already.", name);
         return false;
     }
-    if (seconds == 0) {
+    if (seconds == 0 || g->reset_wanted) {
         g->start_wanted = false;
         root_log(LOG_INFO, "guest %s: stopped by the user", name);
         end(n, GUEST_OFF, "stopped by the user");
@@ -564,9 +628,43 @@ bool guest_restart(unsigned n, struct note_record *answer)
         end(n, GUEST_OFF, "restarted by the user");
     g->start_wanted = true;
     g->restarts++;
-    memset(g->restart_at, 0, sizeof g->restart_at);
+    forgive(g);
     root_log(LOG_INFO, "guest %s: restarted by the user", g->config->name);
     record_note(answer, NOTE_INFO, "Guest %s is restarted.", g->config->name);
+    return true;
+}
+
+/* The shell's command has a command for the monitor: one at a time. */
+static bool command(unsigned n, enum guest_command what, uint32_t argument, struct note_record *answer)
+{
+    struct guest *g = &guests[n];
+    if (!lives(g)) {
+        record_note(answer, NOTE_ERROR, "Guest %s is off.", guest_name(n));
+        return false;
+    }
+    if (atomic_load(&guest_control(n)->command) != COMMAND_NONE) {
+        record_note(answer, NOTE_ERROR, "Guest %s's monitor has not done what it was told before this.", guest_name(n));
+        return false;
+    }
+    atomic_store(&guest_control(n)->argument, argument);
+    atomic_store(&guest_control(n)->command, what);
+    (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
+    return true;
+}
+
+bool guest_nmi(unsigned n, struct note_record *answer)
+{
+    if (!command(n, COMMAND_NMI, 0, answer))
+        return false;
+    record_note(answer, NOTE_INFO, "Guest %s gets an NMI.", guest_name(n));
+    return true;
+}
+
+bool guest_break(unsigned n, uint64_t behind, struct note_record *answer)
+{
+    if (!command(n, COMMAND_BREAK, behind >= 0x20 && behind < 0x7f ? (uint32_t)behind : 0, answer))
+        return false;
+    record_note(answer, NOTE_INFO, "Guest %s gets a break on its serial port.", guest_name(n));
     return true;
 }
 

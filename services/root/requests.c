@@ -58,6 +58,17 @@ static bool act_fault(unsigned guest, uint64_t argument, struct note_record *ans
     return guest_fault(guest, argument, answer);
 }
 
+static bool act_nmi(unsigned guest, uint64_t argument, struct note_record *answer)
+{
+    (void)argument;
+    return guest_nmi(guest, answer);
+}
+
+static bool act_break(unsigned guest, uint64_t argument, struct note_record *answer)
+{
+    return guest_break(guest, argument, answer);
+}
+
 static bool act_audit(unsigned guest, uint64_t argument, struct note_record *answer)
 {
     (void)guest;
@@ -116,6 +127,9 @@ static const struct row {
     [REQUEST_START] = {.guest = true, .act = act_start},
     [REQUEST_STOP] = {.guest = true, .act = act_stop},
     [REQUEST_RESTART] = {.guest = true, .act = act_restart},
+    [REQUEST_NMI] = {.guest = true, .act = act_nmi},
+    [REQUEST_BREAK] = {.guest = true, .act = act_break},
+    [REQUEST_CRASH] = {.guest = true, .next = crash_next},
     [REQUEST_FAULT] = {.guest = true, .act = act_fault},
     [REQUEST_AUDIT_BREAK] = {.guest = true, .next = audit_next, .act = act_audit_break, .wait = WAIT_AUDIT},
     [REQUEST_POWEROFF] = {.act = act_poweroff, .wait = WAIT_POWER},

@@ -120,6 +120,9 @@ bool guest_start(unsigned n, struct note_record *answer);
 /* `seconds`: how long it has after its power button was pressed; 0: it ends at once. */
 bool guest_stop(unsigned n, uint64_t seconds, struct note_record *answer);
 bool guest_restart(unsigned n, struct note_record *answer);
+bool guest_nmi(unsigned n, struct note_record *answer);
+/* `behind`: a character that follows; 0: none. */
+bool guest_break(unsigned n, uint64_t behind, struct note_record *answer);
 bool guest_fault(unsigned n, uint64_t kind, struct note_record *answer); /* enum fault_kind, if it is one */
 /* The machine's end, for ending.c. All power buttons are pressed, none is started any more, and what is not off at that
  * TSC is stopped. Returns how many have to go. */
@@ -136,8 +139,9 @@ bool guest_change(unsigned *n);
 #define GUEST_SHARED_BOOT    0x0ull
 #define GUEST_SHARED_CONTROL 0x10000ull
 #define GUEST_SHARED_CHANNEL (GUEST_SHARED_CONTROL + VMM_CONTROL_BYTES)
+#define GUEST_SHARED_REPORT  (GUEST_SHARED_CHANNEL + GUEST_CHANNEL_BYTES) /* root's alone: of its last crash, as text */
 #define GUEST_SHARED_BYTES   0x18000ull
-_Static_assert(GUEST_SHARED_CHANNEL + GUEST_CHANNEL_BYTES <= GUEST_SHARED_BYTES, "fits");
+_Static_assert(GUEST_SHARED_REPORT + VMM_REPORT_BYTES <= GUEST_SHARED_BYTES, "fits");
 
 /* console.c */
 struct service;

@@ -126,6 +126,40 @@ def test_reboot_of_one(box):
     box.in_guest('cloud', 'echo $((6*7)) again', r'^42 again')
 
 
+def test_buttons(box):
+    """An NMI, and a break on the serial line with a character behind it: what Linux says to them."""
+    box.shell('nmi cloud', '^Guest cloud gets an NMI')
+    box.until('cloud', r'NMI received for unknown reason')
+    box.shell('break debian h', '^Guest debian gets a break')
+    box.until('debian', r'sysrq: HELP : ')
+
+
+def test_paste(box):
+    """More than all that is between the terminal and the guest holds: nothing is lost."""
+    lines, line = 300, 'what is pasted comes whole, whatever is in the way\n'
+    box.attach('debian')
+    box.type('stty -echo; wc -c; stty echo\r')
+    box.rest(1)
+    for _ in range(lines):
+        box.type(line)
+    box.type('\x04')
+    box.wait(rf'^{lines * len(line)}\n', 60)
+    box.detach()
+
+
+def test_mute(box):
+    box.shell('mute tiny', '^Lines of guest tiny are kept')
+    start = len(box.text)
+    box.in_guest('tiny', 'unheard', r'you typed: unheard')
+    box.attach('tiny')
+    box.type('from a muted guest\r')
+    box.detach()
+    box.until('tiny', r'you typed: from a muted guest')
+    assert not re.search(r'^\[tiny\]', box.text[start:], re.M)
+    box.shell('list', r'^tiny is muted: ')
+    box.shell('unmute tiny', '^Lines of guest tiny are shown')
+
+
 def test_poweroff_and_start_of_one(box):
     box.attach('debian')
     box.type('\rpoweroff\r')
@@ -146,6 +180,10 @@ def test_monitor_crash_stays_inside(box):
     box.in_guest('debian', 'echo untouched $((40+2))', r'^untouched 42')
     box.in_guest('tiny', 'crash', r'triple fault now')  # on-crash = restart
     box.until('tiny', READY['tiny'], 30, count=before['tiny'] + 1)
+    box.shell('crash tiny', r'^vCPU 0: triple fault; exit .*\nrip [0-9a-f]{16}  rflags .*\nrax ')
+    box.wait(r'^code, .* <cc .*\nstack at rsp:\n ')
+    assert re.search(r'guest tiny: crashed: vCPU 0: triple fault .* exit detail 0x[0-9a-f]+\)', box.log('mullion'))
+    box.shell('attach cloud', r'^Guest cloud is off: its monitor crashed: .*\. .start cloud. starts it, .*\nmullion> ')
     box.shell('start cloud', 'cloud starts')
     box.until('cloud', READY['cloud'], 60, count=before['cloud'] + 1)
 

@@ -237,6 +237,22 @@ static void test_silent(void **state)
     assert_string_equal(kept, "0:one\n");
 }
 
+static void test_muted(void **state)
+{
+    (void)state;
+    feed(0, "be");
+    l.source[0].muted = true;
+    feed(0, "fore\nlater");
+    lines_idle(&l, 100);
+    assert_int_equal(lines_waiting(&l), NEVER);
+    feed(1, "other\n");
+    expect("[bob] other\r\n");
+    l.source[0].muted = false;
+    feed(0, "!\n");
+    expect("[a] later!\r\n");
+    assert_string_equal(kept, "0:before\n1:other\n0:later!\n");
+}
+
 /* Whatever three guests write: only printable text, tabs and our own line ends come out, and each line starts with a
  * name. */
 static void test_noise(void **state)
@@ -322,7 +338,7 @@ int main(void)
         cmocka_unit_test_setup(test_forged, setup),     cmocka_unit_test_setup(test_long, setup),
         cmocka_unit_test_setup(test_silent, setup),     cmocka_unit_test_setup(test_noise, setup),
         cmocka_unit_test_setup(test_scrollback, setup), cmocka_unit_test_setup(test_invisible, setup),
-        cmocka_unit_test_setup(test_marks, setup),
+        cmocka_unit_test_setup(test_marks, setup),      cmocka_unit_test_setup(test_muted, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,6 +176,12 @@ static void test_commands(void **state)
     assert_true(parse("log 7") && c.guest == COMMAND_NO_GUEST && c.value == 7);
     assert_true(parse("log web 5") && c.guest == 0 && c.value == 5);
     assert_true(parse("log mullion") && c.guest == COMMAND_NO_GUEST);
+    assert_true(parse("nmi web") && c.kind == SHELL_NMI && c.guest == 0);
+    assert_true(parse("break batch") && c.kind == SHELL_BREAK && c.guest == 1 && c.value == 0);
+    assert_true(parse("break batch h") && c.kind == SHELL_BREAK && c.guest == 1 && c.value == 'h');
+    assert_false(parse("break batch help") || parse("nmi") || parse("mute") || parse("crash"));
+    assert_true(parse("mute web") && c.kind == SHELL_MUTE && parse("unmute web") && c.kind == SHELL_UNMUTE);
+    assert_true(parse("crash web") && c.kind == SHELL_CRASH && c.guest == 0);
     assert_true(parse("accounts") && c.kind == SHELL_ACCOUNTS);
     assert_true(parse("ledger") && c.kind == SHELL_ACCOUNTS);
     assert_true(parse("audit") && c.kind == SHELL_AUDIT);

@@ -34,6 +34,30 @@ static int setup(void **state)
     return 0;
 }
 
+/* A break is a zero character, and its bit shows when that is the next one to be read. */
+static void breaks(void **state)
+{
+    (void)state;
+    outb(&bus, P + 2, 0x01);
+    outb(&bus, P + 1, 0x04); /* interrupts for the line's state only */
+    uart_receive(&u, (const uint8_t *)"a", 1);
+    uart_break(&u);
+    uart_break(&u); /* one at a time */
+    uart_receive(&u, (const uint8_t *)"h", 1);
+    assert_int_equal(inb(&bus, P + 5) & 0x1f, 0x01);
+    assert_int_equal(inb(&bus, P), 'a');
+    assert_int_equal(inb(&bus, P + 2) & 0x0f, 0x06);
+    assert_int_equal(inb(&bus, P + 5) & 0x1f, 0x11);
+    assert_int_equal(inb(&bus, P + 5) & 0x1f, 0x01); /* told once */
+    assert_int_equal(inb(&bus, P + 2) & 0x0f, 0x01);
+    assert_int_equal(inb(&bus, P), 0);
+    assert_int_equal(inb(&bus, P), 'h');
+    assert_int_equal(inb(&bus, P + 5) & 0x1f, 0);
+    uart_break(&u);
+    assert_int_equal(inb(&bus, P), 0); /* read without a look at the bit: it is gone with its character */
+    assert_int_equal(inb(&bus, P + 5) & 0x1f, 0);
+}
+
 /* The order in which Linux's 8250 driver finds out what it has. */
 static void autoconfig(void **state)
 {
@@ -181,9 +205,9 @@ static void receive(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(autoconfig, setup),
-                                       cmocka_unit_test_setup(loopback, setup), cmocka_unit_test_setup(transmit, setup),
-                                       cmocka_unit_test_setup(back_pressure, setup),
-                                       cmocka_unit_test_setup(receive, setup)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(autoconfig, setup),    cmocka_unit_test_setup(breaks, setup),
+        cmocka_unit_test_setup(loopback, setup),      cmocka_unit_test_setup(transmit, setup),
+        cmocka_unit_test_setup(back_pressure, setup), cmocka_unit_test_setup(receive, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -123,6 +123,7 @@ const char *error_text(enum error e)
     (void)e;
     return "";
 }
+
 uint64_t ticks_of_ms(uint64_t ms)
 {
     return ms << 20;
@@ -420,6 +421,155 @@ static void test_closing(void **state)
     remove_all();
 }
 
+static void crash(unsigned n, const char *reason, const char *report)
+{
+    strcpy(guest_control(n)->reason, reason);
+    strcpy(guest_control(n)->report, report);
+    atomic_store(&guest_control(n)->state, GUEST_CRASHED);
+    guests_look(~0ull);
+}
+
+/* A guest that ends soon after each start waits longer each time; whether it is its monitor that must be made again or
+ * not. */
+static void test_pauses_grow(void **state)
+{
+    static const unsigned seconds[] = {0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60};
+    union record r;
+    (void)state;
+    parse(2, "on-crash = restart\non-reboot = restart\n");
+    add_all();
+    guests_autostart();
+    all_running();
+    for (unsigned i = 0; i < sizeof seconds / sizeof seconds[0]; i++) {
+        uint64_t before = tsc_now();
+        crash(0, "again", "");
+        atomic_store(&guest_control(1)->state, GUEST_RESET);
+        atomic_fetch_add(&guest_control(1)->resets, 1);
+        guests_look(~0ull);
+        uint64_t after = tsc_now();
+        for (unsigned n = 0; n < 2; n++) {
+            assert_in_range(guests[n].start_at, before + ticks_of_ms(seconds[i] * 1000),
+                            after + ticks_of_ms(seconds[i] * 1000));
+            guest_report(n, &r);
+            assert_true((r.guest.life == LIFE_RESTARTING) == (n == 0 || seconds[i] != 0));
+        }
+        assert_int_equal(atomic_load(&guest_control(1)->command), seconds[i] != 0 ? COMMAND_NONE : COMMAND_RESET);
+        if (seconds[i] != 0) {
+            while (guests_work(false) == 0)
+                ;
+            assert_int_equal(guests[0].phase, PHASE_OFF);
+            assert_in_range(guests_work(false), before, after + ticks_of_ms(seconds[i] * 1000));
+            guest_report(0, &r);
+            assert_non_null(strstr(r.guest.reason, "crashed: again; it is started again in "));
+            guests[0].start_at = guests[1].start_at = tsc_now();
+        }
+        while (guests_work(false) == 0)
+            ;
+        assert_int_equal(guests[0].phase, PHASE_ON);
+        assert_int_equal(atomic_exchange(&guest_control(1)->command, COMMAND_NONE), COMMAND_RESET);
+        atomic_store(&guest_control(1)->state, GUEST_STARTING);
+        guests_look(~0ull);
+        all_running();
+    }
+    /* One that has lived long enough begins anew; so does one that the user starts. */
+    guests[0].started -= ticks_of_ms(QUICK_END_MS);
+    crash(0, "late", "");
+    assert_int_equal(guests[0].quick_ends, 0);
+    guests[1].quick_ends = 9;
+    assert_true(guest_restart(1, &(struct note_record){0}));
+    assert_int_equal(guests[1].quick_ends, 0);
+    remove_all();
+}
+
+/* A guest that waits for its reset has nothing that its power button could reach. */
+static void test_stop_while_it_waits(void **state)
+{
+    (void)state;
+    parse(2, "on-reboot = restart\n");
+    add_all();
+    guests_autostart();
+    all_running();
+    for (unsigned n = 0; n < 2; n++) {
+        guests[n].quick_ends = 5;
+        atomic_store(&guest_control(n)->state, GUEST_RESET);
+        atomic_fetch_add(&guest_control(n)->resets, 1);
+    }
+    guests_look(~0ull);
+    assert_true(guests[0].reset_wanted && guests[1].reset_wanted);
+    assert_true(guest_stop(0, 120, &(struct note_record){0}));
+    assert_int_equal(guests[0].phase, PHASE_ENDING);
+    assert_int_equal(guests_close(tsc_now() + ticks_of_ms(1000)), 0);
+    assert_int_equal(guests[1].phase, PHASE_ENDING);
+    guests_open();
+    while (guests_work(false) == 0)
+        ;
+    assert_int_equal(guests[1].phase, PHASE_OFF);
+    assert_false(guests[1].start_wanted);
+    remove_all();
+}
+
+static void test_nmi_and_break(void **state)
+{
+    struct note_record note;
+    (void)state;
+    parse(1, "");
+    add_all();
+    assert_false(guest_nmi(0, &note));
+    guests_autostart();
+    all_running();
+    assert_true(guest_break(0, 'h', &note));
+    assert_int_equal(atomic_load(&guest_control(0)->command), COMMAND_BREAK);
+    assert_int_equal(atomic_load(&guest_control(0)->argument), 'h');
+    assert_false(guest_nmi(0, &note)); /* the monitor has not taken it yet */
+    atomic_store(&guest_control(0)->command, COMMAND_NONE);
+    assert_true(guest_nmi(0, &note));
+    assert_int_equal(atomic_exchange(&guest_control(0)->command, COMMAND_NONE), COMMAND_NMI);
+    assert_true(guest_break(0, 7, &note));
+    assert_int_equal(atomic_load(&guest_control(0)->argument), 0); /* no control characters */
+    remove_all();
+}
+
+/* The whole of what the monitor wrote down, line by line; nothing that could not be printed; until it crashes again. */
+static void test_crash_report(void **state)
+{
+    static char reason[256], report[VMM_REPORT_BYTES + 1];
+    union record r;
+    (void)state;
+    parse(2, "");
+    add_all();
+    guests_autostart();
+    all_running();
+    memset(reason, 'r', sizeof reason - 20);
+    crash(0, reason, "rip 1\nrax 2 \x1b[31m\nlast");
+    assert_int_equal(strlen(guests[0].reason), strlen("crashed: ") + strlen(reason));
+    struct cursor at = {.guest = 0};
+    static const char *const lines[] = {"rip 1", "rax 2 ?[31m", "last"};
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(crash_next(&at, &r));
+        assert_string_equal(r.note.text, lines[i]);
+    }
+    assert_false(crash_next(&at, &r));
+    while (guests_work(false) == 0)
+        ;
+    assert_true(guest_start(0, &(struct note_record){0})); /* it stays for `crash` */
+    at = (struct cursor){.guest = 0};
+    assert_true(crash_next(&at, &r));
+    assert_string_equal(r.note.text, "rip 1");
+    at = (struct cursor){.guest = 1};
+    assert_true(crash_next(&at, &r));
+    assert_non_null(strstr(r.note.text, "Nothing was written down"));
+    assert_false(crash_next(&at, &r));
+    memset(report, 'x', VMM_REPORT_BYTES); /* no end */
+    memcpy(guest_control(1)->report, report, VMM_REPORT_BYTES);
+    atomic_store(&guest_control(1)->state, GUEST_CRASHED);
+    guests_look(~0ull);
+    at = (struct cursor){.guest = 1};
+    assert_true(crash_next(&at, &r));
+    assert_int_equal(strlen(r.note.text), sizeof r.note.text - 1);
+    assert_false(crash_next(&at, &r));
+    remove_all();
+}
+
 static void test_coming_and_going(void **state)
 {
     (void)state;
@@ -502,6 +652,8 @@ int main(void)
         cmocka_unit_test_setup(test_coming_and_going, setup), cmocka_unit_test_setup(test_nothing_is_left, setup),
         cmocka_unit_test_setup(test_regions, setup),          cmocka_unit_test_setup(test_stop, setup),
         cmocka_unit_test_setup(test_closing, setup),          cmocka_unit_test_setup(test_told, setup),
+        cmocka_unit_test_setup(test_pauses_grow, setup),      cmocka_unit_test_setup(test_stop_while_it_waits, setup),
+        cmocka_unit_test_setup(test_nmi_and_break, setup),    cmocka_unit_test_setup(test_crash_report, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

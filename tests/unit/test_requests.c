@@ -150,6 +150,22 @@ bool guest_fault(unsigned n, uint64_t kind, struct note_record *answer)
     (void)kind;
     return guest_start(n, answer);
 }
+static uint64_t broken;
+bool guest_nmi(unsigned n, struct note_record *answer)
+{
+    return guest_start(n, answer);
+}
+bool guest_break(unsigned n, uint64_t behind, struct note_record *answer)
+{
+    broken = behind;
+    return guest_start(n, answer);
+}
+bool crash_next(struct cursor *at, union record *out)
+{
+    record_begin(out, RECORD_NOTE);
+    record_note(&out->note, NOTE_INFO, "line %u of %s", at->index, names[at->guest]);
+    return at->index++ < 2;
+}
 bool audit_command(struct note_record *why)
 {
     record_note(why, NOTE_ERROR, "not now");
@@ -266,6 +282,16 @@ static void answers(void **unused)
     work();
     assert_note(4, "Guest web starts.");
     assert_end(4, ANSWER_DONE);
+    ask(6, REQUEST_BREAK, "web", 'h');
+    work();
+    assert_int_equal(broken, 'h');
+    assert_note(6, "Guest web starts.");
+    assert_end(6, ANSWER_DONE);
+    ask(7, REQUEST_CRASH, "batch", 0);
+    work();
+    assert_note(7, "line 0 of batch");
+    assert_note(7, "line 1 of batch");
+    assert_end(7, ANSWER_DONE);
     ask(5, REQUEST_DEVICES, "", 0);
     work();
     for (unsigned i = 0; i < 2; i++)

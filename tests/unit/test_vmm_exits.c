@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
-// sources: vmm/cpu/vcpu.c vmm/cpu/exits.c vmm/cpu/exits_device.c vmm/cpu/hypercall.c vmm/machine.c vmm/lock.c vmm/cpu/cr.c
+// sources: vmm/cpu/vcpu.c vmm/cpu/exits.c vmm/cpu/exits_device.c vmm/cpu/report.c vmm/cpu/hypercall.c vmm/machine.c vmm/lock.c vmm/cpu/cr.c
 // sources: vmm/words.c vmm/doorbell.c vmm/save.c vmm/stream.c vmm/shared.c @insn vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/e820.c
 // sources: vmm/devices/*.c vmm/test/table.c vmm/test/bench.c vmm/test/debugexit.c vmm/test/pciserial.c vmm/loader/*.c lib/elf.c lib/print.c lib/string.c lib/proto/channel.c lib/log.c
 // libs: -lZydis
@@ -841,6 +841,15 @@ static void unsupported(void **unused)
     RUN(vector_add);
     assert_int_equal(control.state, GUEST_CRASHED);
     assert_non_null(strstr(control.reason, "cannot execute addps 0f 58 03"));
+    /* What is written down: registers, the code around rip, the stack. */
+    assert_non_null(strstr(control.report, "vCPU 0: "));
+    assert_non_null(strstr(control.report, "cannot execute addps 0f 58 03 "));
+    assert_non_null(strstr(control.report, "\nrip 0000000000008000  rflags "));
+    assert_non_null(strstr(control.report, "\nrax "));
+    assert_non_null(strstr(control.report, "  r15 "));
+    assert_non_null(strstr(control.report, "\ncr0 "));
+    assert_non_null(strstr(control.report, " <0f 58 03 "));
+    assert_non_null(strstr(control.report, "\nstack at rsp:\n "));
     assert_non_null(strstr(control.reason, "0x8000"));
     assert_non_null(strstr(control.reason, "0xd0000000"));
     assert_int_equal(root_signals, 2); /* running, crashed */

@@ -23,10 +23,12 @@ bool exits_fetch(struct vm_vcpu *v, uint32_t groups)
 void exits_crash(struct vm_vcpu *v, const char *what)
 {
     struct vcpu_state *s = v->state;
-    if (exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
-        vm_end(v->vm, GUEST_CRASHED, 0,
-               "vCPU %u: %s at rip 0x%lx (cs 0x%x, cr0 0x%lx, cr3 0x%lx, cr4 0x%lx, exit detail 0x%lx)", v->index, what,
-               s->rip, s->seg[SEG_CS].selector, s->cr0, s->cr3, s->cr4, s->exit.detail);
+    if (!exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
+        return;
+    exits_report(v, what);
+    vm_end(v->vm, GUEST_CRASHED, 0,
+           "vCPU %u: %s at rip 0x%lx (cs 0x%x, cr0 0x%lx, cr3 0x%lx, cr4 0x%lx, exit detail 0x%lx)", v->index, what,
+           s->rip, s->seg[SEG_CS].selector, s->cr0, s->cr3, s->cr4, s->exit.detail);
 }
 
 void exits_inject(struct vm_vcpu *v, const struct guest_fault *f)

@@ -11,6 +11,8 @@
 
 /* Ends the guest. `what` goes before where it happened. */
 void exits_crash(struct vm_vcpu *v, const char *what);
+/* Its part: registers, code and stack go into control->report, once. RIP, SEG and CR valid. report.c. */
+void exits_report(struct vm_vcpu *v, const char *what);
 /* The guest gets this fault. */
 void exits_inject(struct vm_vcpu *v, const struct guest_fault *f);
 /* A verdict but for DONE and AGAIN, on which nothing is left to do. What the emulator could not do is an invalid opcode

@@ -28,6 +28,7 @@
 #define MCR_LOOP         0x10u
 #define LSR_DR           0x01u
 #define LSR_OE           0x02u
+#define LSR_BI           0x10u
 #define LSR_ERRORS       0x1eu
 #define LSR_THRE         0x20u
 #define LSR_TEMT         0x40u
@@ -57,9 +58,15 @@ static uint8_t modem_inputs(uint8_t mcr)
     return (uint8_t)((mcr & 2 ? 0x10 : 0) | (mcr & 1 ? 0x20 : 0) | (mcr & 4 ? 0x40 : 0) | (mcr & 8 ? 0x80 : 0));
 }
 
+/* A break belongs to one character, and shows when that is the next one to be read. */
+static uint8_t errors(const struct uart *u)
+{
+    return (uint8_t)(u->lsr_errors | (u->break_at == 1 ? LSR_BI : 0));
+}
+
 static uint8_t interrupt_id(const struct uart *u)
 {
-    if ((u->ier & IER_LSR) && (u->lsr_errors & LSR_ERRORS))
+    if ((u->ier & IER_LSR) && (errors(u) & LSR_ERRORS))
         return IIR_LSR;
     if ((u->ier & IER_RDA) && u->rx_count)
         return u->rx_count >= trigger(u) ? IIR_RDA : IIR_TIMEOUT;
@@ -135,6 +142,8 @@ static uint8_t read_data(struct uart *u)
     uint8_t byte = u->rx[u->rx_first];
     u->rx_first = (uint8_t)((u->rx_first + 1) % UART_FIFO);
     u->rx_count--;
+    if (u->break_at != 0)
+        u->break_at--;
     return byte;
 }
 
@@ -142,7 +151,7 @@ static void write_fcr(struct uart *u, uint8_t value)
 {
     bool toggled = ((value ^ u->fcr) & FCR_ON) != 0;
     if (toggled || (value & 0x02))
-        u->rx_count = 0;
+        u->rx_count = u->break_at = 0;
     if ((toggled || (value & 0x04)) && u->tx_count) {
         u->tx_count = 0;
         u->thre_pending = true;
@@ -203,8 +212,10 @@ static uint8_t read_register(struct uart *u, unsigned reg)
     case 3: return u->lcr;
     case 4: return u->mcr;
     case 5:
-        value = (uint8_t)(u->lsr_errors | (u->rx_count ? LSR_DR : 0) | (u->tx_count ? 0 : LSR_THRE | LSR_TEMT));
+        value = (uint8_t)(errors(u) | (u->rx_count ? LSR_DR : 0) | (u->tx_count ? 0 : LSR_THRE | LSR_TEMT));
         u->lsr_errors = 0;
+        if (u->break_at == 1)
+            u->break_at = 0;
         return value;
     case 6:
         value = (uint8_t)(modem_inputs(u->mcr) | u->msr_delta);
@@ -260,6 +271,15 @@ size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t count)
     return count;
 }
 
+void uart_break(struct uart *u)
+{
+    if (uart_room(u) == 0 || u->break_at != 0)
+        return;
+    push_receive(u, 0);
+    u->break_at = u->rx_count;
+    update_line(u);
+}
+
 void uart_pump(struct uart *u)
 {
     drain(u);
@@ -268,7 +288,7 @@ void uart_pump(struct uart *u)
 
 void uart_reset(struct uart *u)
 {
-    u->rx_first = u->rx_count = u->tx_first = u->tx_count = 0;
+    u->rx_first = u->rx_count = u->tx_first = u->tx_count = u->break_at = 0;
     u->ier = u->fcr = u->mcr = u->msr_delta = u->scr = u->dlm = u->lsr_errors = 0;
     u->thre_pending = u->line = false;
     u->dll = 12; /* 9600 baud, as after firmware; the speed has no effect */
@@ -320,13 +340,15 @@ void uart_fields(struct uart *u, struct stream *s)
     STREAM_FIELD(s, u->dll);
     STREAM_FIELD(s, u->dlm);
     STREAM_FIELD(s, u->lsr_errors);
+    STREAM_FIELD(s, u->break_at);
     stream_bool(s, &u->thre_pending);
     stream_bool(s, &u->line);
 }
 
 bool uart_valid(const struct uart *u)
 {
-    return u->rx_first < UART_FIFO && u->tx_first < UART_FIFO && u->rx_count <= UART_FIFO && u->tx_count <= UART_FIFO;
+    return u->rx_first < UART_FIFO && u->tx_first < UART_FIFO && u->rx_count <= UART_FIFO && u->tx_count <= UART_FIFO &&
+           u->break_at <= u->rx_count;
 }
 
 static void fields(void *state, struct stream *s)

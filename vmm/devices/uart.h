@@ -25,7 +25,8 @@ struct uart {
     uint8_t rx[UART_FIFO], tx[UART_FIFO];
     uint8_t rx_first, rx_count, tx_first, tx_count;
     uint8_t ier, fcr, lcr, mcr, msr_delta, scr, dll, dlm;
-    uint8_t lsr_errors; /* overrun, break: cleared by reading LSR */
+    uint8_t lsr_errors; /* overrun: cleared by reading LSR */
+    uint8_t break_at;   /* a break stands so far from the head of rx, 1: there; 0: none, or LSR has told of it */
     bool thre_pending;  /* THRE interrupt raised and not yet seen */
     bool line;          /* interrupt output */
     uint16_t base;
@@ -42,6 +43,8 @@ void uart_make(struct uart *u, const struct irq_sink *irq,
 must_check enum error uart_place(struct uart *u, struct bus *bus, uint16_t base, unsigned gsi);
 size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t count); /* how many fitted; 0 in loopback */
 size_t uart_room(const struct uart *u);
+/* The other side holds the line: a zero character with the break bit. Not if there is no room, or one waits already. */
+void uart_break(struct uart *u);
 void uart_pump(struct uart *u);
 /* Input that waits at `read`, as far as there is room. */
 void uart_take_input(struct uart *u);
