@@ -19,11 +19,12 @@
 struct regs {
     uint64_t rax, rcx, rdx, rbx, rsi, rdi, flags;
 };
-#define NATIVE_FPU_BYTES 1024 /* components 0 to 2 */
+#define NATIVE_FPU_BYTES 2816 /* x87, SSE, AVX and AVX-512, as Intel's and AMD's CPUs place them */
+#define NATIVE_FPU_MASK  0xe7
 struct native {
     struct regs regs;
     uint8_t fpu[NATIVE_FPU_BYTES] __attribute__((aligned(64)));  /* at 64: XSAVE's standard format */
-    uint8_t host[NATIVE_FPU_BYTES] __attribute__((aligned(64))); /* at 64 + 1024: what was there before */
+    uint8_t host[NATIVE_FPU_BYTES] __attribute__((aligned(64))); /* at 0xb40: what was there before */
 };
 
 static uint8_t *ram, *host, device_bytes[4096];
@@ -62,7 +63,7 @@ static uint8_t *append(uint8_t *to, const uint8_t *bytes, size_t n)
 
 __attribute__((target("xsave"))) static void restore_host(const struct native *n)
 {
-    __builtin_ia32_xrstor64((void *)(uintptr_t)n->host, 7);
+    __builtin_ia32_xrstor64((void *)(uintptr_t)n->host, NATIVE_FPU_MASK);
 }
 
 /* 0, or the signal that the instruction came to. `fpu`: NATIVE_FPU_BYTES in and out; NULL: the host's own stay. */
@@ -70,8 +71,8 @@ static int run_native(const uint8_t *insn, size_t n, struct regs *r, uint8_t *fp
 {
     static const uint8_t enter[] = {0x41, 0x57, 0x53, 0x55, 0x49, 0x89, 0xff}; /* push r15, rbx, rbp; mov r15, rdi */
     static const uint8_t load_fpu[] = {
-        0xb8, 7,    0,    0,    0,    0x31, 0xd2,    /* mov eax, 7; xor edx, edx */
-        0x49, 0x0f, 0xae, 0xa7, 0x40, 4,    0,    0, /* xsave64 [r15+0x440] */
+        0xb8, 0xe7, 0,    0,    0,    0x31, 0xd2,    /* mov eax, 0xe7; xor edx, edx */
+        0x49, 0x0f, 0xae, 0xa7, 0x40, 0x0b, 0,    0, /* xsave64 [r15+0xb40] */
         0x49, 0x0f, 0xae, 0xaf, 0x40, 0,    0,    0, /* xrstor64 [r15+0x40] */
     };
     static const uint8_t load[] = {
@@ -85,8 +86,8 @@ static int run_native(const uint8_t *insn, size_t n, struct regs *r, uint8_t *fp
         0x89, 0x5f, 0x18, 0x49, 0x89, 0x77, 0x20, 0x49, 0x89, 0x7f, 0x28,
     };
     static const uint8_t save_fpu[] = {
-        0xb8, 7,    0,    0,    0,    0x31, 0xd2, 0x49, 0x0f, 0xae, 0xa7, 0x40, 0, 0, 0, /* xsave64 [r15+0x40] */
-        0x49, 0x0f, 0xae, 0xaf, 0x40, 4,    0,    0,                                     /* xrstor64 [r15+0x440] */
+        0xb8, 0xe7, 0,    0,    0,    0x31, 0xd2, 0x49, 0x0f, 0xae, 0xa7, 0x40, 0, 0, 0, /* xsave64 [r15+0x40] */
+        0x49, 0x0f, 0xae, 0xaf, 0x40, 0x0b, 0,    0,                                     /* xrstor64 [r15+0xb40] */
     };
     static const uint8_t leave[] = {0x5d, 0x5b, 0x41, 0x5f, 0xc3};
     static struct native state;
@@ -126,7 +127,7 @@ static enum verdict run_emulated(const uint8_t *insn, size_t n, struct regs *r, 
     memset(&s, 0, sizeof s);
     s.cr0 = CR0_PE | CR0_PG;
     s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXSAVE;
-    s.xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
+    s.xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
     s.efer = EFER_LME | EFER_LMA;
     s.cr3 = 0x20000;
     for (unsigned i = 0; i < SEG_LDTR; i++)

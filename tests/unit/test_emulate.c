@@ -328,7 +328,7 @@ static void refused(void **unused)
     s.gpr[GPR_RBX] = DEVICE;
     assert_int_equal(RUN(0x0f, 0x58, 0x03), VERDICT_UNSUPPORTED);                   /* addps xmm0, [rbx] */
     assert_int_equal(RUN(0xd8, 0x03), VERDICT_UNSUPPORTED);                         /* fadd dword [rbx] */
-    assert_int_equal(RUN(0x62, 0xf1, 0x7f, 0x48, 0x6f, 0x03), VERDICT_UNSUPPORTED); /* vmovdqu8 zmm0, [rbx] */
+    assert_int_equal(RUN(0x62, 0xf1, 0x7f, 0x49, 0x6f, 0x03), VERDICT_UNSUPPORTED); /* vmovdqu8 zmm0 {k1}, [rbx] */
     assert_int_equal(RUN(0xff, 0x2b), VERDICT_UNSUPPORTED);                         /* jmp far [rbx] */
     assert_int_equal(RUN(0x0f, 0xae, 0x0b), VERDICT_UNSUPPORTED);                   /* fxrstor [rbx] */
     assert_int_equal(RUN(0x06), VERDICT_UNSUPPORTED);                               /* not an instruction here */
@@ -1039,16 +1039,37 @@ static void quick_registers(void **unused)
     assert_false(quick(&q, 0)); /* an empty one knows nothing */
 }
 
+static bool nothing_claimed(void *context, uint64_t gpa, unsigned size)
+{
+    (void)context;
+    assert_true(size > 0 && (gpa & 4095) + size <= 4096);
+    return false;
+}
+
 /* Any bytes at all: nothing but RAM and whole device accesses is touched, and every verdict is one of the four. */
 static void any_bytes(void **unused)
 {
     (void)unused;
-    static const uint8_t opcodes[] = {0x00, 0x09, 0x21, 0x80, 0x81, 0x83, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b,
-                                      0x8c, 0xa0, 0xa3, 0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xae, 0xc6, 0xc7, 0xf6,
-                                      0xf7, 0xfe, 0xff, 0x0f, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x48};
+    static const uint8_t opcodes[] = {0x00, 0x09, 0x21, 0x50, 0x69, 0x6b, 0x62, 0x80, 0x81, 0x83, 0x86,
+                                      0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8c, 0x8e, 0x8f, 0xa0, 0xa3, 0xa4,
+                                      0xa5, 0xaa, 0xab, 0xac, 0xae, 0xc0, 0xc1, 0xc2, 0xc4, 0xc5, 0xc6,
+                                      0xc7, 0xc9, 0xd0, 0xd3, 0xd7, 0xd9, 0xdb, 0xdd, 0xdf, 0xf6, 0xf7,
+                                      0xfe, 0xff, 0x0f, 0x0f, 0x0f, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x48};
+    static const uint32_t offsets[8] = {[2] = 576, [6] = 1152, [7] = 1664};
+    cpu.fpu = image_of;
+    cpu.xsave_offset = offsets;
+    cpu.claimed = nothing_claimed;
+    s.xcr0 = 0xe7;
+    s.gdtr = (struct table_register){.base = 0x60000, .limit = 0xffff};
+    for (unsigned i = 0; i < 0x10000; i++) /* descriptors of all kinds */
+        ram[0x60000 + i] = (uint8_t)rand();
     struct cached_move moves[MOVE_CACHE_SIZE] = {0};
     srand(7);
-    for (int round = 0; round < 60000; round++) {
+    for (int round = 0; round < 120000; round++) {
+        for (unsigned i = 0; i < SEG_LDTR; i++)
+            descriptor(i, rand() % 8 ? 0xc093 : (unsigned)rand() % 0x20000);
+        s.cr4 = CR4_PAE | CR4_OSXSAVE | CR4_OSFXSR;
+        fpu.xstate_bv = (unsigned)rand() & 0xc7;
         for (unsigned i = 0; i < GPR_COUNT; i++)
             s.gpr[i] = (rand() & 3) ? DEVICE + (unsigned)rand() % 2048 + 1024
                                     : (uint64_t)rand() << 32 | (unsigned)rand();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Moves of the x87, MMX, SSE and AVX registers, with random contents: run by the emulator and by the host's CPU.
- * Registers, memory, the status and control words and faults must be the same. Forms that the host's CPU lacks are left
- * out. */
+/* Moves of the x87, MMX, SSE, AVX and AVX-512 registers, with random contents: run by the emulator and by the host's
+ * CPU. Registers, memory, the status and control words and faults must be the same. Forms that the host's CPU lacks are
+ * left out. */
 // sources: @insn
 // libs: -lZydis -D_GNU_SOURCE
 #include <cpuid.h>
@@ -25,6 +25,10 @@
 static struct fpu_image image;
 static uint8_t native_fpu[NATIVE_FPU_BYTES];
 static uint32_t avx; /* offset of the upper halves; 0: no AVX */
+static bool avx512;
+static const struct {
+    unsigned component, size;
+} more[] = {{6, 512}, {7, 1024}}; /* upper halves of ZMM0 to 15; ZMM16 to 31 */
 
 /* A number in a register, of any class; often one that a narrower format just cannot hold. */
 static void random_real(uint8_t *at)
@@ -57,6 +61,11 @@ static void random_fpu(unsigned masks)
     for (unsigned i = 0; i < 256; i++)
         image.legacy[XMM + i] = (uint8_t)(number() >> 3);
     image.xstate_bv = avx ? present : present & 3;
+    for (unsigned k = 0; k < 2 && avx512; k++) {
+        image.xstate_bv |= (number() & 1) << more[k].component;
+        for (unsigned i = 0; i < more[k].size; i++)
+            ((uint8_t *)&image)[xsave_offset[more[k].component] + i] = (uint8_t)(number() >> 3);
+    }
     for (unsigned i = 0; i < 256 && avx; i++)
         ((uint8_t *)&image)[avx + i] = (uint8_t)(number() >> 3);
     memcpy(native_fpu, &image, sizeof native_fpu);
@@ -75,6 +84,9 @@ static void write_out(struct fpu_image *f)
         memset(f->legacy + XMM, 0, 256);
     if (avx && !(f->xstate_bv & 4))
         memset((uint8_t *)f + avx, 0, 256);
+    for (unsigned k = 0; k < 2 && avx512; k++)
+        if (!(f->xstate_bv >> more[k].component & 1))
+            memset((uint8_t *)f + xsave_offset[more[k].component], 0, more[k].size);
 }
 
 static const char *difference(const struct fpu_image *a, const struct fpu_image *b)
@@ -94,6 +106,11 @@ static const char *difference(const struct fpu_image *a, const struct fpu_image 
             return "stack";
     if (memcmp(a->legacy + XMM, b->legacy + XMM, 256) != 0)
         return "xmm";
+    for (unsigned k = 0; k < 2 && avx512; k++) {
+        uint32_t at = xsave_offset[more[k].component];
+        if (memcmp((const uint8_t *)a + at, (const uint8_t *)b + at, more[k].size) != 0)
+            return "zmm";
+    }
     return avx && memcmp((const uint8_t *)a + avx, (const uint8_t *)b + avx, 256) != 0 ? "ymm" : NULL;
 }
 
@@ -123,7 +140,7 @@ static void compare(const char *name, const uint8_t *insn, size_t n, uint64_t rd
         wrong = "not done";
     } else {
         memcpy(&after, native_fpu, sizeof native_fpu);
-        after.xstate_bv = 7;
+        after.xstate_bv = NATIVE_FPU_MASK;
         if (!(s.dirty & GROUP_FPU)) /* then it must not have changed */
             image = before;
         write_out(&image);
@@ -272,6 +289,34 @@ static const struct vector_form vector_forms[] = {
     {"vpbroadcastq", "avx2", 0x66, 2, 0x59, ONLY_VEX | VEX | VEX256},
 };
 
+/* By EVEX, without a mask: registers 0 to 31 of 16, 32 and 64 bytes. */
+static const struct vector_form evex_forms[] = {
+    {"vmovdqu8 load", "", 0xf2, 1, 0x6f, 0},
+    {"vmovdqu8 store", "", 0xf2, 1, 0x7f, 0},
+    {"vmovdqu16 load", "", 0xf2, 1, 0x6f, WIDE},
+    {"vmovdqu16 store", "", 0xf2, 1, 0x7f, WIDE},
+    {"vmovdqu32 load", "", 0xf3, 1, 0x6f, 0},
+    {"vmovdqu32 store", "", 0xf3, 1, 0x7f, 0},
+    {"vmovdqu64 load", "", 0xf3, 1, 0x6f, WIDE},
+    {"vmovdqu64 store", "", 0xf3, 1, 0x7f, WIDE},
+    {"vmovdqa32 load", "", 0x66, 1, 0x6f, 0},
+    {"vmovdqa32 store", "", 0x66, 1, 0x7f, 0},
+    {"vmovdqa64 load", "", 0x66, 1, 0x6f, WIDE},
+    {"vmovdqa64 store", "", 0x66, 1, 0x7f, WIDE},
+    {"vmovups load", "", 0, 1, 0x10, 0},
+    {"vmovups store", "", 0, 1, 0x11, 0},
+    {"vmovupd load", "", 0x66, 1, 0x10, WIDE},
+    {"vmovupd store", "", 0x66, 1, 0x11, WIDE},
+    {"vmovaps load", "", 0, 1, 0x28, 0},
+    {"vmovaps store", "", 0, 1, 0x29, 0},
+    {"vmovapd load", "", 0x66, 1, 0x28, WIDE},
+    {"vmovapd store", "", 0x66, 1, 0x29, WIDE},
+    {"vmovntps", "", 0, 1, 0x2b, 0},
+    {"vmovntpd", "", 0x66, 1, 0x2b, WIDE},
+    {"vmovntdq", "", 0x66, 1, 0xe7, 0},
+    {"vmovntdqa", "", 0x66, 2, 0x2a, 0},
+};
+
 static bool has(const char *feature)
 {
     __builtin_cpu_init();
@@ -297,13 +342,32 @@ static size_t legacy_bytes(const struct vector_form *f, unsigned reg, uint8_t *i
     return n;
 }
 
+static unsigned pp_of(const struct vector_form *f)
+{
+    static const uint8_t prefixes[4] = {0, 0x66, 0xf3, 0xf2};
+    unsigned pp = 0;
+    while (prefixes[pp] != f->prefix)
+        pp++;
+    return pp;
+}
+
+static size_t evex_bytes(const struct vector_form *f, unsigned reg, unsigned length, uint8_t *insn)
+{
+    insn[0] = 0x62;
+    insn[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 0x60 | (~reg >> 4 & 1) << 4 | f->map);
+    insn[2] = (uint8_t)((f->how & WIDE ? 0x80 : 0) | 0x7c | pp_of(f));
+    insn[3] = (uint8_t)(length << 5 | 8);
+    insn[4] = f->opcode;
+    insn[5] = (uint8_t)((reg & 7) << 3 | 7);
+    return 6;
+}
+
 static size_t vex_bytes(const struct vector_form *f, unsigned reg, bool wide, uint8_t *insn)
 {
     unsigned other = f->how & THREE ? (unsigned)number() & 15 : 0;
-    unsigned pp = f->prefix == 0x66 ? 1 : f->prefix == 0xf3 ? 2 : f->prefix == 0xf2 ? 3 : 0;
     insn[0] = 0xc4;
     insn[1] = (uint8_t)((reg < 8 ? 0xe0 : 0x60) | f->map);
-    insn[2] = (uint8_t)((f->how & WIDE ? 0x80 : 0) | (~other & 15) << 3 | (wide ? 4 : 0) | pp);
+    insn[2] = (uint8_t)((f->how & WIDE ? 0x80 : 0) | (~other & 15) << 3 | (wide ? 4 : 0) | pp_of(f));
     insn[3] = f->opcode;
     insn[4] = (uint8_t)((reg & 7) << 3 | 7);
     return 5;
@@ -328,6 +392,20 @@ static void vectors(void **unused)
         }
     assert_in_range(compared, 5000, 1000000);
     assert_in_range(faulted, 200, 1000000); /* what is not aligned */
+}
+
+static void wide_vectors(void **unused)
+{
+    (void)unused;
+    catch_signals();
+    for (unsigned i = 0; i < sizeof evex_forms / sizeof evex_forms[0] && avx512; i++)
+        for (unsigned round = 0; round < 2 * ROUNDS; round++) {
+            uint8_t insn[8];
+            size_t n = evex_bytes(&evex_forms[i], round & 31, round >> 5 & 3 ? (round >> 5 & 3) - 1 : 2, insn);
+            fill();
+            random_fpu(0x3f);
+            compare(evex_forms[i].name, insn, n, DEVICE + 1024 + (round % 5 == 0 ? round / 5 : 0));
+        }
 }
 
 /* MXCSR: a reserved bit faults. */
@@ -359,6 +437,13 @@ static int find_avx(void **unused)
         return 1; /* OSXSAVE: each host of today has it */
     if (__builtin_cpu_supports("avx") && __get_cpuid_count(0xd, 2, &a, &b, &c, &d))
         xsave_offset[2] = avx = b;
+    /* its parts for 16 and 32 bytes and for bytes and words are all there, and XCR0 has them */
+    avx512 = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    for (unsigned k = 0; k < 2 && avx512; k++) {
+        if (!__get_cpuid_count(0xd, more[k].component, &a, &b, &c, &d) || b + more[k].size > NATIVE_FPU_BYTES)
+            return 1;
+        xsave_offset[more[k].component] = b;
+    }
     return setup(unused);
 }
 
@@ -367,6 +452,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(x87),
         cmocka_unit_test(vectors),
+        cmocka_unit_test(wide_vectors),
         cmocka_unit_test(mxcsr),
     };
     return cmocka_run_group_tests(tests, find_avx, teardown);

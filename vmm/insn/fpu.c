@@ -12,6 +12,7 @@
 #define COMPONENT_SSE 1u
 #define COMPONENT_AVX 2u
 #define COMPONENT_ZMM 6u /* upper halves of ZMM0 to 15 */
+#define COMPONENT_16  7u /* ZMM16 to 31 */
 
 /* A component that the image has not is in its initial state: write that out, and say that it is there. */
 static void make_present(struct fpu_image *image, unsigned component, uint8_t *at, unsigned size)
@@ -56,11 +57,12 @@ enum verdict fpu_mmx(struct run *r, struct fpu_image **image)
 enum verdict fpu_vector(struct run *r, struct fpu_image **image)
 {
     const struct vcpu_state *s = r->c->state;
-    bool enabled;
-    if (r->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
-        enabled = (s->cr4 & CR4_OSXSAVE) && (s->xcr0 & (XCR0_SSE | XCR0_AVX)) == (XCR0_SSE | XCR0_AVX);
-    else
-        enabled = (s->cr4 & CR4_OSFXSR) && !(s->cr0 & CR0_EM);
+    bool enabled = (s->cr4 & CR4_OSFXSR) && !(s->cr0 & CR0_EM);
+    uint64_t components = XCR0_SSE | XCR0_AVX;
+    if (r->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+        components |= XCR0_AVX512;
+    if (r->d.insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+        enabled = (s->cr4 & CR4_OSXSAVE) && (s->xcr0 & components) == components;
     if (!enabled)
         return run_fault(r, VECTOR_UD);
     return s->cr0 & CR0_TS ? run_fault(r, VECTOR_NM) : get_image(r, image);
@@ -81,14 +83,24 @@ static uint8_t *component(const struct run *r, struct fpu_image *image, unsigned
     return bytes;
 }
 
+/* Of 16 registers, `size` bytes each. */
+static uint8_t *part(const struct run *r, struct fpu_image *image, unsigned c, unsigned number, unsigned size)
+{
+    uint8_t *at = component(r, image, c, size);
+    return at != NULL ? at + (size_t)size * (number & 15) : NULL;
+}
+
 uint8_t *fpu_ymm_high(const struct run *r, struct fpu_image *image, unsigned number)
 {
-    uint8_t *at = component(r, image, COMPONENT_AVX, 16);
-    return at != NULL ? at + (size_t)16 * (number & 15) : NULL;
+    return part(r, image, COMPONENT_AVX, number, 16);
 }
 
 uint8_t *fpu_zmm_high(const struct run *r, struct fpu_image *image, unsigned number)
 {
-    uint8_t *at = component(r, image, COMPONENT_ZMM, 32);
-    return at != NULL ? at + (size_t)32 * (number & 15) : NULL;
+    return part(r, image, COMPONENT_ZMM, number, 32);
+}
+
+uint8_t *fpu_zmm_whole(const struct run *r, struct fpu_image *image, unsigned number)
+{
+    return part(r, image, COMPONENT_16, number, 64);
 }

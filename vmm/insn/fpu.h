@@ -21,12 +21,12 @@
  * registers off, or has not enabled them. */
 enum verdict fpu_x87(struct run *r, struct fpu_image **image);
 enum verdict fpu_mmx(struct run *r, struct fpu_image **image);
-enum verdict fpu_vector(struct run *r, struct fpu_image **image); /* SSE, or AVX for what VEX encodes */
+enum verdict fpu_vector(struct run *r, struct fpu_image **image); /* SSE, AVX or AVX-512, by the encoding */
 void fpu_changed(struct run *r);
 
-/* Register 0 to 15's bytes 16 to 31. NULL: the CPU has no AVX. */
-uint8_t *fpu_ymm_high(const struct run *r, struct fpu_image *image, unsigned number);
-/* The same for bytes 32 to 63, of AVX-512. */
-uint8_t *fpu_zmm_high(const struct run *r, struct fpu_image *image, unsigned number);
+/* Where parts of vector registers are. NULL: the CPU has no such parts. */
+uint8_t *fpu_ymm_high(const struct run *r, struct fpu_image *image, unsigned number);  /* bytes 16 to 31 of 0 to 15 */
+uint8_t *fpu_zmm_high(const struct run *r, struct fpu_image *image, unsigned number);  /* bytes 32 to 63 of 0 to 15 */
+uint8_t *fpu_zmm_whole(const struct run *r, struct fpu_image *image, unsigned number); /* all 64 of 16 to 31 */
 
 #endif

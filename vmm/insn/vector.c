@@ -1,30 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Moves between memory and the MMX, SSE and AVX registers (Intel SDM vol. 2). What AVX-512 encodes, and what computes,
- * is not known. See vmm/insn/run.h.
+ * Moves between memory and the MMX, SSE, AVX and AVX-512 registers (Intel SDM vol. 2), but those that a mask register
+ * cuts. What computes is not known. See vmm/insn/run.h.
  */
 #include "lib/string.h"
 #include "vmm/insn/fpu.h"
 
-/* What a move by VEX has: 16 bytes, 32, or 64 of which the upper ones become zero. */
+/* Bytes of a register. */
 #define XMM 16u
 #define YMM 32u
+#define ZMM 64u
 
-static bool is_vex(const struct run *r)
+static bool is_legacy(const struct run *r)
 {
-    return r->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+    return r->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
 }
 
-/* XMM or YMM 0 to 15. */
+static bool is_evex(const struct run *r)
+{
+    return r->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+}
+
+/* XMM, YMM or ZMM: 0 to 31 by EVEX, else 0 to 15. */
 static bool vector_number(const ZydisDecodedOperand *o, unsigned *number)
 {
     ZydisRegister reg = o->reg.value;
     if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
         return false;
-    if (reg >= ZYDIS_REGISTER_XMM0 && reg <= ZYDIS_REGISTER_XMM15)
+    if (reg >= ZYDIS_REGISTER_XMM0 && reg <= ZYDIS_REGISTER_XMM31)
         *number = (unsigned)(reg - ZYDIS_REGISTER_XMM0);
-    else if (reg >= ZYDIS_REGISTER_YMM0 && reg <= ZYDIS_REGISTER_YMM15)
+    else if (reg >= ZYDIS_REGISTER_YMM0 && reg <= ZYDIS_REGISTER_YMM31)
         *number = (unsigned)(reg - ZYDIS_REGISTER_YMM0);
+    else if (reg >= ZYDIS_REGISTER_ZMM0 && reg <= ZYDIS_REGISTER_ZMM31)
+        *number = (unsigned)(reg - ZYDIS_REGISTER_ZMM0);
     else
         return false;
     return true;
@@ -44,37 +52,52 @@ static uint8_t *xmm(struct fpu_image *image, unsigned number)
     return image->legacy + FPU_XMM + (size_t)16 * number;
 }
 
-static bool vector_get(struct run *r, struct fpu_image *image, unsigned number, uint8_t bytes[YMM])
+/* All 64 bytes, as far as there are. False: the CPU has no such register. */
+static bool vector_get(struct run *r, struct fpu_image *image, unsigned number, uint8_t bytes[ZMM])
 {
-    const uint8_t *high = is_vex(r) ? fpu_ymm_high(r, image, number) : NULL;
+    memset(bytes, 0, ZMM);
+    if (number >= 16) {
+        const uint8_t *whole = fpu_zmm_whole(r, image, number);
+        if (whole != NULL)
+            memcpy(bytes, whole, ZMM);
+        return whole != NULL;
+    }
     memcpy(bytes, xmm(image, number), XMM);
+    if (is_legacy(r))
+        return true;
+    const uint8_t *high = fpu_ymm_high(r, image, number), *rest = fpu_zmm_high(r, image, number);
     if (high != NULL)
         memcpy(bytes + XMM, high, XMM);
-    return high != NULL || !is_vex(r);
+    if (rest != NULL)
+        memcpy(bytes + YMM, rest, YMM);
+    return high != NULL && (rest != NULL || !is_evex(r));
 }
 
-/* Without VEX the upper bytes stay; with it they become zero from `size` on. vector_get has been true. */
-static void vector_set(struct run *r, struct fpu_image *image, unsigned number, const uint8_t *bytes, unsigned size)
+/* A legacy instruction changes 16 bytes; by VEX and EVEX all bytes from `size` on become zero. vector_get was true. */
+static void vector_set(struct run *r, struct fpu_image *image, unsigned number, uint8_t bytes[ZMM], unsigned size)
 {
-    memcpy(xmm(image, number), bytes, XMM);
-    if (is_vex(r)) {
-        uint8_t *high = fpu_ymm_high(r, image, number), *rest = fpu_zmm_high(r, image, number);
-        memset(high, 0, XMM);
-        if (size > XMM)
-            memcpy(high, bytes + XMM, size - XMM);
-        if (rest != NULL)
-            memset(rest, 0, YMM);
-    }
     fpu_changed(r);
+    memset(bytes + size, 0, ZMM - size);
+    if (number >= 16) {
+        memcpy(fpu_zmm_whole(r, image, number), bytes, ZMM);
+        return;
+    }
+    memcpy(xmm(image, number), bytes, XMM);
+    if (is_legacy(r))
+        return;
+    uint8_t *rest = fpu_zmm_high(r, image, number);
+    memcpy(fpu_ymm_high(r, image, number), bytes + XMM, XMM);
+    if (rest != NULL)
+        memcpy(rest, bytes + YMM, YMM);
 }
 
 static bool is_aligned(ZydisMnemonic m)
 {
-    static const ZydisMnemonic those[] = {ZYDIS_MNEMONIC_MOVAPS,   ZYDIS_MNEMONIC_MOVAPD,   ZYDIS_MNEMONIC_MOVDQA,
-                                          ZYDIS_MNEMONIC_MOVNTPS,  ZYDIS_MNEMONIC_MOVNTPD,  ZYDIS_MNEMONIC_MOVNTDQ,
-                                          ZYDIS_MNEMONIC_MOVNTDQA, ZYDIS_MNEMONIC_VMOVAPS,  ZYDIS_MNEMONIC_VMOVAPD,
-                                          ZYDIS_MNEMONIC_VMOVDQA,  ZYDIS_MNEMONIC_VMOVNTPS, ZYDIS_MNEMONIC_VMOVNTPD,
-                                          ZYDIS_MNEMONIC_VMOVNTDQ, ZYDIS_MNEMONIC_VMOVNTDQA};
+    static const ZydisMnemonic those[] = {
+        ZYDIS_MNEMONIC_MOVAPS,   ZYDIS_MNEMONIC_MOVAPD,    ZYDIS_MNEMONIC_MOVDQA,    ZYDIS_MNEMONIC_MOVNTPS,
+        ZYDIS_MNEMONIC_MOVNTPD,  ZYDIS_MNEMONIC_MOVNTDQ,   ZYDIS_MNEMONIC_MOVNTDQA,  ZYDIS_MNEMONIC_VMOVAPS,
+        ZYDIS_MNEMONIC_VMOVAPD,  ZYDIS_MNEMONIC_VMOVDQA,   ZYDIS_MNEMONIC_VMOVNTPS,  ZYDIS_MNEMONIC_VMOVNTPD,
+        ZYDIS_MNEMONIC_VMOVNTDQ, ZYDIS_MNEMONIC_VMOVNTDQA, ZYDIS_MNEMONIC_VMOVDQA32, ZYDIS_MNEMONIC_VMOVDQA64};
     for (unsigned i = 0; i < sizeof those / sizeof those[0]; i++)
         if (those[i] == m)
             return true;
@@ -85,7 +108,7 @@ static bool is_aligned(ZydisMnemonic m)
 static bool access_of(const struct run *r, const ZydisDecodedOperand *o, bool write, struct wide_access *w)
 {
     *w = (struct wide_access){.size = o->size / 8u, .write = write, .aligned = is_aligned(r->d.insn.mnemonic)};
-    return o->type == ZYDIS_OPERAND_TYPE_MEMORY && w->size <= YMM;
+    return o->type == ZYDIS_OPERAND_TYPE_MEMORY && w->size <= ZMM;
 }
 
 /* Reads before anything else is changed. */
@@ -142,18 +165,18 @@ static enum verdict mmx_move(struct run *r, unsigned number, bool write, struct 
 
 /* --- SSE and AVX --- */
 
-static enum verdict load_move(struct run *r, unsigned number, struct wide_access *w)
+static enum verdict load_move(struct run *r, unsigned number, const ZydisDecodedOperand *from, struct wide_access *w)
 {
     struct fpu_image *image;
-    uint8_t old[YMM];
+    uint8_t old[ZMM];
     enum verdict v = fpu_vector(r, &image);
     if (v != VERDICT_DONE)
         return v;
     if (!vector_get(r, image, number, old))
         return VERDICT_UNSUPPORTED;
-    v = read_operand(r, &r->d.operand[1], w);
+    v = read_operand(r, from, w);
     if (v == VERDICT_DONE)
-        vector_set(r, image, number, w->bytes, w->size > XMM ? YMM : XMM); /* what is shorter is followed by zeros */
+        vector_set(r, image, number, w->bytes, w->size); /* what is shorter is followed by zeros */
     return v;
 }
 
@@ -174,10 +197,13 @@ enum verdict run_vector_move(struct run *r)
     const ZydisDecodedOperand *to = &r->d.operand[0], *from = &r->d.operand[1];
     struct wide_access w;
     unsigned number;
-    if (r->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
-        return VERDICT_UNSUPPORTED;
+    if (is_evex(r) && r->d.insn.operand_count_visible == 3) { /* the second is the mask; K0: none */
+        if (from->reg.value != ZYDIS_REGISTER_K0)
+            return VERDICT_UNSUPPORTED;
+        from = &r->d.operand[2];
+    }
     if (vector_number(to, &number) && access_of(r, from, false, &w))
-        return load_move(r, number, &w);
+        return load_move(r, number, from, &w);
     if (vector_number(from, &number) && access_of(r, to, true, &w))
         return store_move(r, number, &w);
     if (mmx_number(to, &number) && access_of(r, from, false, &w) && w.size <= 8)
@@ -200,8 +226,8 @@ enum verdict run_vector_half(struct run *r)
     unsigned at = is_upper(r->d.insn.mnemonic) ? 8 : 0;
     struct fpu_image *image;
     struct wide_access w = {.size = 8, .write = r->d.operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY};
-    uint8_t bytes[YMM];
-    if (r->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+    uint8_t bytes[ZMM];
+    if (is_evex(r))
         return VERDICT_UNSUPPORTED;
     if (!vector_number(&r->d.operand[w.write ? 1 : 0], &number))
         return VERDICT_UNSUPPORTED;
@@ -231,9 +257,9 @@ enum verdict run_broadcast(struct run *r)
     unsigned number, bytes = r->d.operand[0].size / 8u;
     struct fpu_image *image;
     struct wide_access w;
-    uint8_t all[YMM];
-    if (r->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || !vector_number(&r->d.operand[0], &number) ||
-        !access_of(r, &r->d.operand[1], false, &w) || w.size == 0 || w.size > XMM || bytes > YMM)
+    uint8_t all[ZMM];
+    if (is_evex(r) || !vector_number(&r->d.operand[0], &number) || !access_of(r, &r->d.operand[1], false, &w) ||
+        w.size == 0 || w.size > XMM || bytes > YMM)
         return VERDICT_UNSUPPORTED;
     enum verdict v = fpu_vector(r, &image);
     if (v != VERDICT_DONE)
