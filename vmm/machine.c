@@ -15,6 +15,7 @@
 #include "vmm/devices/layout.h"
 #include "vmm/devices/uart.h"
 #include "vmm/firmware/acpi.h"
+#include "vmm/firmware/bios.h"
 #include "vmm/loader/loader.h"
 #include "vmm/test.h"
 
@@ -403,9 +404,11 @@ enum error machine_load(struct vm *vm, char *why, size_t why_size)
     const struct vmm_boot *b = vm->boot;
     uint64_t rsdp = 0;
 
-    enum error error = acpi_install(&vm->memory, describe(vm), &rsdp);
+    enum error error = bios_install(&vm->memory);
+    if (error == OK)
+        error = acpi_install(&vm->memory, describe(vm), &rsdp);
     if (error != OK) {
-        format(why, why_size, "the ACPI tables do not fit into the guest's memory (error %d)", (int)error);
+        format(why, why_size, "the firmware's tables do not fit into the guest's memory (error %d)", (int)error);
         return error;
     }
     error = e820_build(&e820, &vm->memory, reserved, sizeof reserved / sizeof reserved[0]);
@@ -421,6 +424,7 @@ enum error machine_load(struct vm *vm, char *why, size_t why_size)
         .kernel = (const void *)b->module[0].va,
         .kernel_size = b->module[0].size,
         .cmdline = b->cmdline,
+        .kernel_name = b->kernel_name,
         .module_count = b->module_count - 1,
         .e820 = &e820,
         .rsdp = rsdp,

@@ -24,8 +24,10 @@
 
 #define GUEST_LOW_RAM_MAX 0x0c0000000ull /* RAM below 4 GiB ends here; the rest is at GUEST_HIGH_RAM */
 #define GUEST_HIGH_RAM    0x100000000ull
-/* [GUEST_HOLE_START, GUEST_HOLE_END) is never given to an operating system: firmware tables live there. */
-#define GUEST_HOLE_START 0x0000a0000ull
+/* [GUEST_HOLE_START, GUEST_HOLE_END) is never given to an operating system: the BIOS's extended data area up to
+ * GUEST_EBDA_END, what would be a display's memory, and from 0xe0000 on the firmware's tables live there. */
+#define GUEST_HOLE_START 0x00009fc00ull
+#define GUEST_EBDA_END   0x0000a0000ull
 #define GUEST_HOLE_END   0x000100000ull
 
 struct guest_piece {

@@ -106,6 +106,7 @@ struct vmm_boot {
     uint32_t piece_count, module_count;
     struct vmm_piece piece[VMM_PIECES_MAX];
     struct vmm_module module[VMM_MODULES_MAX]; /* 0 = kernel; Linux: 1 = initrd if present; Multiboot: 1.. = modules */
+    char kernel_name[128];                     /* module 0's, as the configuration has it */
     char cmdline[2048];
     struct vmm_options options;
     uint32_t restart_count;

@@ -147,6 +147,7 @@ static void fill_boot(unsigned n)
         b->module[i].size = ROOT_BOOT->module[c->module[i]].size;
         string_copy(b->module[i].cmdline, c->module_args[i], sizeof b->module[i].cmdline);
     }
+    string_copy(b->kernel_name, module_name(c->module[0]), sizeof b->kernel_name);
     string_copy(b->cmdline, c->cmdline, sizeof b->cmdline);
     b->options = c->options;
     b->restart_count = g->restarts;

@@ -9,7 +9,7 @@ GUEST_CFLAGS := -std=c17 -O2 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-onl
   -fno-asynchronous-unwind-tables -Wall -Wextra $(STRICT) -I.
 
 TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(MEASURING:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/smp.elf \
-  $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin
+  $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin $(GUEST_OUT)/linux32.gz
 
 $(GUEST_OBJ)/32/%.o: tests/guests/%.c
 	@mkdir -p $(@D)
@@ -50,6 +50,11 @@ $(GUEST_OUT)/smp.elf: $(GUEST_OBJ)/64/smp.o $(GUEST_OBJ)/64/smp_alone.o $(GUEST_
 $(GUEST_OUT)/realmode.bin: tests/guests/realmode.asm
 	@mkdir -p $(@D)
 	$(NASM) -f bin -o $@ $<
+# Packed, so that a test sees it unpacked.
+$(GUEST_OUT)/linux32.gz: tests/guests/linux32.asm
+	@mkdir -p $(@D) $(GUEST_OBJ)/32
+	$(NASM) -f bin -o $(GUEST_OBJ)/32/linux32 $<
+	gzip -9nc $(GUEST_OBJ)/32/linux32 > $@
 
 .PHONY: guests
 guests: $(TEST_GUESTS) ## build the small test guests

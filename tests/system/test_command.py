@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ./mullion command as a user and a script meet it."""
+import gzip
 import os
 import subprocess
 
@@ -78,6 +79,20 @@ def test_timeout_and_serial_file_without_a_terminal(conf, tmp_path):
     assert result.returncode == 124
     assert b'tiny ready' in serial.read_bytes()
     assert b'tiny ready' in result.stdout
+
+
+def test_a_packed_kernel(conf, tmp_path):
+    """It is unpacked, so its true size counts; a broken one is told of."""
+    plain = open(os.path.join(BUILD, 'guests', 'tiny.elf'), 'rb').read()
+    packed = tmp_path / 'tiny.elf'
+    packed.write_bytes(gzip.compress(plain))
+    result = run('check', conf)
+    assert result.returncode == 0, result.stdout
+    packed.write_bytes(gzip.compress(plain)[:-20])
+    result = run('check', conf)
+    assert result.returncode == 1
+    assert b'tiny.elf is a gzip file that cannot be unpacked: ' in result.stdout
+    assert b'Traceback' not in result.stdout
 
 
 def test_image(conf, tmp_path):

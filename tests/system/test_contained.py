@@ -24,6 +24,7 @@ CONF = (
     )
     + guest('modes', 'modes.elf', 'share = 10% of cpu 1', debug_exit='0xf4')
     + guest('sector', 'realmode.bin', 'share = 10% of cpu 1', debug_exit='0xf4')
+    + guest('linux32', 'linux32.gz', 'share = 10% of cpu 1', debug_exit='0xf4', cmdline='thirty-two')
 )
 
 
@@ -53,7 +54,7 @@ def test_multiboot64(box):
     box.until('mb64', r'mb64: done')
     text = box.log('mb64')
     assert 'mb64: magic 0x2badb002 (right), in long mode' in text
-    assert re.search(r'mb64: command line: .*sixty four', text)
+    assert re.search(r'^mb64: command line: mb64\.elf sixty four\n', text, re.M)
     assert 'mb64: 1 module' in text
 
 
@@ -62,6 +63,10 @@ def test_real_mode(box, name):
     box.until(name, 'realmode: in long mode, done')
     text = box.log(name)
     assert 'realmode: in real mode' in text and 'realmode: in protected mode' in text
+
+
+def test_a_packed_32_bit_linux(box):
+    box.until('linux32', '^linux32: entered in protected mode, all as the boot protocol says\n')
 
 
 def test_wild_accesses_end_well(box):

@@ -177,7 +177,7 @@ static void cmos(void **state)
 {
     (void)state;
     boot(0);
-    assert_int_equal(rd(0x15) | rd(0x16) << 8, 640);
+    assert_int_equal(rd(0x15) | rd(0x16) << 8, 639);
     assert_int_equal(rd(0x30) | rd(0x31) << 8, 63 * 1024);
     assert_int_equal(rd(0x34) | rd(0x35) << 8, (512 - 16) * 16);
     assert_int_equal(rd(0x5b) | rd(0x5c) << 8 | rd(0x5d) << 16, 3 * 1024 * 16);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sources: services/root/guests.c services/root/guest_make.c services/root/guest_report.c services/root/lacks.c
-// sources: services/root/regions.c
+// sources: services/root/modules.c services/root/regions.c
 // sources: services/root/ram.c services/root/placement.c lib/proto/records.c lib/proto/channel.c lib/print.c
 // sources: lib/string.c config/check.c config/config.c config/cpus.c config/keys.c config/modules.c config/regions.c
 // sources: config/report.c config/span.c config/values.c

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The vCPU loop and every exit, with a whole machine behind it and the test in the kernel's place. */
-// sources: vmm/cpu/vcpu.c vmm/cpu/exits.c vmm/cpu/exits_device.c vmm/cpu/report.c vmm/cpu/hypercall.c vmm/machine.c vmm/lock.c vmm/cpu/cr.c
-// sources: vmm/words.c vmm/doorbell.c vmm/save.c vmm/stream.c vmm/shared.c @insn vmm/cpu/msr.c vmm/cpu/cpuid.c vmm/cpu/kvmclock.c vmm/firmware/acpi.c vmm/firmware/e820.c
+// sources: vmm/cpu/*.c vmm/firmware/*.c vmm/machine.c vmm/lock.c vmm/words.c vmm/doorbell.c vmm/save.c vmm/stream.c
+// sources: vmm/shared.c @insn
 // sources: vmm/devices/*.c vmm/test/table.c vmm/test/bench.c vmm/test/debugexit.c vmm/test/pciserial.c vmm/loader/*.c lib/elf.c lib/print.c lib/string.c lib/proto/channel.c lib/log.c
 // libs: -lZydis
 #include <setjmp.h>

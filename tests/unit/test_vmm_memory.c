@@ -106,8 +106,8 @@ static void map_has_the_hole_and_the_reserved(void **state)
     struct e820_map map;
     assert_int_equal(e820_build(&map, &m, reserved, 3), OK);
     const struct e820_entry want[] = {
-        {0, 0xa0000, E820_RAM},
-        {0xa0000, 0x60000, E820_RESERVED},
+        {0, 0x9fc00, E820_RAM},
+        {0x9fc00, 0x60400, E820_RESERVED},
         {0x100000, GUEST_LOW_RAM_MAX - 0x100000, E820_RAM},
         {0xe0000000, 0x10000000, E820_RESERVED},
         {0xfec00000, 0x1000, E820_RESERVED},

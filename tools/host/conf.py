@@ -2,9 +2,13 @@
 """What the host command must know of a mullion.conf: which files it names, and how much machine it wants. What a
 configuration means, and whether it is right, is decided by root's own code (build/check-config, the same sources): this
 reader takes a broken file as it comes."""
+import gzip
 import os
 import re
+import shutil
 import subprocess
+import tempfile
+import zlib
 
 CPUS_MAX = 1024  # MAX_CPUS of include/mullion/abi.h
 MEMORY_MIN, MEMORY_MAX = 32 << 20, 4 << 40  # of a machine
@@ -22,9 +26,19 @@ def parse_size(text):
     return int(m.group(1)) * UNITS[m.group(2).lower()]
 
 
+def is_packed(file):
+    """Whether it is a gzip file (RFC 1952, 2.3.1); one that cannot be read is not."""
+    try:
+        with open(file, 'rb') as f:
+            return f.read(3) == b'\x1f\x8b\x08'
+    except OSError:
+        return False
+
+
 class Conf:
     """path; text (bytes); modules: name -> file, in the order of the configuration; missing: [(line, name)];
-    cpus, memory: wanted."""
+    cpus, memory: wanted. A kernel or a module in a gzip file is unpacked, as GRUB's own multiboot and module commands
+    do it, and the file named is a temporary one; a Linux unpacks its initrd by itself."""
 
     def __init__(self, path, folders):
         self.path = path
@@ -34,6 +48,7 @@ class Conf:
         except OSError as e:
             raise UsageError(f'{path}: {e.strerror}') from e
         self.modules, self.missing, self.notes = {}, [], []
+        self.unpacked = None  # the folder of what was unpacked; it goes with this object
         self.cpus, self.memory, self.regions = 1, 0, {}
         where = [os.path.dirname(os.path.abspath(path))] + list(folders)
         for number, line in enumerate(self.text.decode('utf-8', 'replace').split('\n'), 1):
@@ -44,10 +59,10 @@ class Conf:
     def _key(self, number, key, value, where):
         value = value.strip('"')
         if key in ('kernel', 'initrd'):
-            self._module(number, value, where)
+            self._module(number, value, where, key == 'kernel')
         elif key == 'modules':
             for item in value.split(','):
-                self._module(number, item, where)
+                self._module(number, item, where, True)
         elif key == 'cpus':
             numbers = [int(n) for n in re.findall(r'\d{1,4}', value)]
             self.cpus = max([self.cpus] + [n + 1 for n in numbers if n < CPUS_MAX])
@@ -72,7 +87,7 @@ class Conf:
                         int(re.match(r'\d+', m.group(2)).group(0)) * UNITS[m.group(2).lstrip('0123456789').lower()],
                     )
 
-    def _module(self, number, item, where):
+    def _module(self, number, item, where, unpack):
         words = item.split()
         if not words or words[0] in self.modules:
             return
@@ -81,9 +96,19 @@ class Conf:
             for folder in where:
                 candidate = os.path.join(folder, name)
                 if os.path.isfile(candidate):
-                    self.modules[name] = candidate
+                    self.modules[name] = self._unpack(name, candidate) if unpack and is_packed(candidate) else candidate
                     return
         self.missing.append((number, name))
+
+    def _unpack(self, name, file):
+        self.unpacked = self.unpacked or tempfile.TemporaryDirectory(prefix='mullion-unpacked-')
+        plain = os.path.join(self.unpacked.name, name)
+        try:
+            with gzip.open(file) as packed, open(plain, 'wb') as out:
+                shutil.copyfileobj(packed, out)
+        except (OSError, EOFError, zlib.error) as e:
+            raise UsageError(f'{file} is a gzip file that cannot be unpacked: {e}') from e
+        return plain
 
     def wanted_memory(self):
         """Bytes of RAM for a machine that runs all of it: the guests, what they share, their modules, and 96 MiB, in

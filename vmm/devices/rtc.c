@@ -301,7 +301,7 @@ enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock,
     uint64_t above_1m = low_bytes > 0x100000 ? (low_bytes - 0x100000) >> 10 : 0;
     uint64_t above_16m = low_bytes > 0x1000000 ? (low_bytes - 0x1000000) >> 16 : 0;
     uint64_t above_4g = high_bytes >> 16;
-    put16(rtc, 0x15, 640);
+    put16(rtc, 0x15, GUEST_HOLE_START / 1024);
     put16(rtc, 0x17, above_1m > 63 * 1024 ? 63 * 1024 : above_1m);
     put16(rtc, 0x30, above_1m > 63 * 1024 ? 63 * 1024 : above_1m);
     put16(rtc, 0x34, above_16m);

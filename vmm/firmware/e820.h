@@ -30,7 +30,7 @@ struct e820_range {
     uint64_t base, size;
 };
 
-/* RAM from m's pieces without [0xa0000, 0x100000), that hole as reserved, and the `reserved` ranges (outside RAM: ECAM,
+/* RAM from m's pieces without [0x9fc00, 0x100000), that hole as reserved, and the `reserved` ranges (outside RAM: ECAM,
  * APIC windows) as reserved; sorted by address. E_OVERLAP: a reserved range meets RAM or another. E_QUOTA: too many. */
 enum error e820_build(struct e820_map *map, const struct guest_memory *m, const struct e820_range *reserved,
                       uint32_t reserved_count) must_check;

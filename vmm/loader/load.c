@@ -75,7 +75,7 @@ enum error take(struct loading *l, uint64_t base, uint64_t size, const char *wha
         return refuse(l, E_QUOTA, "%s needs memory at 0x%llx, %llu KiB; the guest's memory below 4 GiB ends at 0x%llx",
                       what, (unsigned long long)base, (unsigned long long)(size / KIB + 1), (unsigned long long)low);
     if (base < GUEST_HOLE_END && base + size > GUEST_HOLE_START)
-        return refuse(l, E_ARG, "%s lies at 0x%llx-0x%llx; 0xa0000-0xfffff belongs to the firmware tables", what,
+        return refuse(l, E_ARG, "%s lies at 0x%llx-0x%llx; 0x9fc00-0xfffff belongs to the firmware", what,
                       (unsigned long long)base, (unsigned long long)(base + size - 1));
     if (conflict(l, base, size, &start) != 0)
         return refuse(l, E_ARG, "%s at 0x%llx-0x%llx overlaps another part of the image", what,
@@ -193,7 +193,7 @@ static enum error not_known(struct loading *l)
         return refuse(l, E_ARG, "the kernel image is empty");
     if (image_le16(k, 0) == 0x8b1f)
         return refuse(l, E_UNSUPPORTED,
-                      "the kernel image is a gzip file; give it uncompressed (a Linux bzImage as it is)");
+                      "the kernel image is a gzip file; ./mullion unpacks it, and so does GRUB after insmod gzio");
     if (elf_magic(k->bytes, k->size))
         return refuse(l, E_UNSUPPORTED,
                       "the kernel image is an ELF file with neither a Multiboot 1 header in its first 8192 "

@@ -19,7 +19,7 @@
 
 enum guest_format {
     FORMAT_UNKNOWN = 0,
-    FORMAT_LINUX,     /* bzImage with the 64-bit entry: Linux Documentation/arch/x86/boot.rst, protocol 2.12 or later */
+    FORMAT_LINUX,     /* bzImage: Linux Documentation/arch/x86/boot.rst, protocol 2.02 or later */
     FORMAT_MULTIBOOT, /* Multiboot 1, ELF of either class or address fields in the header */
     FORMAT_PVH,       /* ELF with XEN_ELFNOTE_PHYS32_ENTRY */
     FORMAT_SECTOR,    /* flat real-mode code with 0x55 0xaa at 510; starts at 0000:7c00 */

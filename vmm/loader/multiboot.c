@@ -148,8 +148,6 @@ static enum error put_map(struct loading *l, struct info *info)
         if (map->entry[i].type == E820_RAM && base == MIB)
             info->mem_upper = (uint32_t)(size / KIB);
     }
-    if (info->mem_lower > 640)
-        info->mem_lower = 640;
     uint64_t base;
     enum error e = put_bytes(l, out, count * sizeof(out[0]), 16, "the Multiboot memory map", &base);
     info->mmap_addr = e == OK ? (uint32_t)base : 0;
