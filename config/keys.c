@@ -53,6 +53,8 @@ static const struct config_key keys[] = {
      .help = "The guest is started when the machine starts."},
     {.name = "shared-memory", .was = "shared", GUEST(region), .type = TYPE_REGIONS, .form = "NAME SIZE rw, NAME SIZE ro, ...",
      .help = "At most 4 regions of memory shared with other guests. SIZE is a power of two from 4K to 1G."},
+    {.name = "uuid", GUEST(options.uuid), .type = TYPE_UUID, .form = "8-4-4-4-12 hexadecimal digits, not all 0",
+     .help = "The machine's UUID in the guest's SMBIOS tables. Without the key it follows from the guest's name."},
     {.name = "bench-device", GUEST(options.bench_device), .type = TYPE_BOOL, .initial = "no",
      .help = "A device for measurements that does nothing, at port 0x5d0 and address 0xfeb00000."},
     {.name = "debug-exit", GUEST(options.debug_exit_port), .type = TYPE_NUMBER, .least = 1, .most = 0xffff,

@@ -25,6 +25,7 @@ enum config_type {
     TYPE_CPUS,    /* a list of CPUs -> the guest's cpus, one vCPU on each */
     TYPE_CPUSET,  /* a list of CPUs, one at least -> struct cpuset */
     TYPE_SHARE,   /* a share of one CPU -> the guest's share */
+    TYPE_UUID,    /* 32 hexadecimal digits -> uint8_t[16] in the order of the text */
     TYPE_REGIONS, /* memory shared with other guests -> the guest's regions */
 };
 

@@ -4,6 +4,7 @@
  * allowed, and the guest is left out.
  */
 #include "config/parser.h"
+#include "lib/string.h"
 
 #define ALLOWED_MAX 128
 
@@ -122,6 +123,38 @@ static void text_value(struct config_parser *p, const struct config_key *key, co
         *field = config_keep_text(p, key->name, value);
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* RFC 4122, section 3. */
+static void uuid_value(struct config_parser *p, const struct config_key *key, uint8_t *field, struct span value)
+{
+    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    uint8_t uuid[16] = {0}, any = 0;
+    bool good = value.size == sizeof form - 1;
+    for (unsigned i = 0, digit = 0; good && i < sizeof form - 1; i++) {
+        int d = hex_digit(value.at[i]);
+        if (form[i] == '-') {
+            good = value.at[i] == '-';
+        } else if (d < 0) {
+            good = false;
+        } else {
+            uuid[digit / 2] = (uint8_t)(uuid[digit / 2] << 4 | d);
+            any |= (uint8_t)d;
+            digit++;
+        }
+    }
+    if (good && any != 0)
+        memcpy(field, uuid, sizeof uuid);
+    else
+        config_bad(p, "%s: '%s' is not a UUID; %s is allowed", key->name, config_quote(value).text, allowed(key).text);
+}
+
 void config_value(struct config_parser *p, const struct config_key *key, struct span value)
 {
     struct config_guest *g = &p->c->guest[p->guest];
@@ -138,6 +171,7 @@ void config_value(struct config_parser *p, const struct config_key *key, struct 
     case TYPE_CPUS: config_cpus_value(p, g, value); break;
     case TYPE_CPUSET: config_cpuset_value(p, key, field, value); break;
     case TYPE_SHARE: config_share_value(p, g, value); break;
+    case TYPE_UUID: uuid_value(p, key, field, value); break;
     case TYPE_REGIONS: config_regions_value(p, g, value); break;
     }
 }

@@ -16,6 +16,8 @@
 #include "vmm/devices/uart.h"
 #include "vmm/firmware/acpi.h"
 #include "vmm/firmware/bios.h"
+#include "vmm/firmware/mptable.h"
+#include "vmm/firmware/smbios.h"
 #include "vmm/loader/loader.h"
 #include "vmm/test.h"
 
@@ -394,6 +396,41 @@ static const struct acpi_machine *describe(const struct vm *vm)
     return &a;
 }
 
+static enum error install_smbios(struct vm *vm, const struct cpuid_regs *one)
+{
+    static struct smbios_machine s;
+    struct cpuid_regs zero;
+    zero = cpuid_lookup(&vm->cpuid, 0, 0, 0, 0, 0);
+    s = (struct smbios_machine){.name = vm->boot->name,
+                                .vcpus = vm->vcpus,
+                                .signature = one->eax,
+                                .features = one->edx,
+                                .mhz = (uint32_t)(vm->boot->tsc_khz / 1000)};
+    memcpy(s.cpu_vendor, &zero.ebx, 4);
+    memcpy(s.cpu_vendor + 4, &zero.edx, 4);
+    memcpy(s.cpu_vendor + 8, &zero.ecx, 4);
+    static const uint8_t none[16];
+    if (memcmp(vm->boot->options.uuid, none, sizeof none) != 0)
+        memcpy(s.uuid, vm->boot->options.uuid, sizeof s.uuid);
+    else
+        smbios_uuid_of(vm->boot->name, s.uuid);
+    return smbios_install(&vm->memory, &s);
+}
+
+/* What a PC's firmware leaves in memory. */
+static enum error install_firmware(struct vm *vm, uint64_t *rsdp)
+{
+    struct cpuid_regs one;
+    one = cpuid_lookup(&vm->cpuid, 0, 1, 0, 0, 0);
+    const struct mptable_machine mp = {vm->vcpus, one.eax, one.edx, LAPIC_VERSION & 0xff};
+    enum error error = bios_install(&vm->memory);
+    if (error == OK)
+        error = acpi_install(&vm->memory, describe(vm), rsdp);
+    if (error == OK)
+        error = mptable_install(&vm->memory, &mp);
+    return error == OK ? install_smbios(vm, &one) : error;
+}
+
 enum error machine_load(struct vm *vm, char *why, size_t why_size)
 {
     static const struct e820_range reserved[] = {
@@ -404,9 +441,7 @@ enum error machine_load(struct vm *vm, char *why, size_t why_size)
     const struct vmm_boot *b = vm->boot;
     uint64_t rsdp = 0;
 
-    enum error error = bios_install(&vm->memory);
-    if (error == OK)
-        error = acpi_install(&vm->memory, describe(vm), &rsdp);
+    enum error error = install_firmware(vm, &rsdp);
     if (error != OK) {
         format(why, why_size, "the firmware's tables do not fit into the guest's memory (error %d)", (int)error);
         return error;

@@ -90,6 +90,7 @@ struct vmm_region {
  * is a field here and a row in config/keys.c. */
 struct vmm_options {
     uint32_t debug_exit_port; /* 0: none. A guest's OUT there ends it; the byte is its exit code */
+    uint8_t uuid[16];         /* as it is written; all 0: it follows from the guest's name */
     bool bench_device;        /* the device that the benchmark measures is there (vmm/test/bench.h) */
 };
 

@@ -101,7 +101,8 @@ static void test_full(void **state)
         "cmdline = console=ttyS0 a=b;c x#y\n"
         "  [guest batch]\nshare = 25% of cpu 3, every 20ms\nmemory = 131072K\nkernel = tiny.elf\nmodules = vmlinuz one two, "
         "initrd.gz\n"
-        "cmdline = \" a ; b # c\"\non-crash = restart\non-reboot=stop\nautostart = no\ndebug-exit = 0x501");
+        "cmdline = \" a ; b # c\"\non-crash = restart\non-reboot=stop\nautostart = no\ndebug-exit = 0x501\n"
+        "uuid = 01234567-89ab-CDEF-0123-456789abcdef");
     assert_string_equal(told, "");
     assert_int_equal(c.mistakes, 0);
     assert_int_equal(c.guest_count, 2);
@@ -129,6 +130,8 @@ static void test_full(void **state)
     assert_string_equal(g->cmdline, " a ; b # c");
     assert_true(!g->autostart && g->on_crash == POLICY_RESTART && g->on_reboot == POLICY_STOP);
     assert_int_equal(g->options.debug_exit_port, 0x501);
+    for (unsigned i = 0; i < 16; i++)
+        assert_int_equal(g->options.uuid[i], (i % 8) * 0x22 + 1);
 }
 
 static void test_empty(void **state)
@@ -169,6 +172,16 @@ static void test_lines(void **state)
     bad_line("debug-exit = 0", "debug-exit: '0' is not a number in the range; 1 to 65535 or 0x1 to 0xffff is allowed");
     bad_line("debug-exit = 0x10000",
              "debug-exit: '0x10000' is not a number in the range; 1 to 65535 or 0x1 to 0xffff is allowed");
+    bad_line("uuid = 00000000-0000-0000-0000-000000000000",
+             "uuid: '00000000-0000-0000-0000-000000000000' is not a UUID; 8-4-4-4-12 hexadecimal digits, not all 0 is "
+             "allowed");
+    bad_line("uuid = 0123456789abcdef0123456789abcdef0123",
+             "uuid: '0123456789abcdef0123456789abcdef0123' is not a UUID; 8-4-4-4-12 hexadecimal digits, not all 0 is "
+             "allowed");
+    bad_line("uuid = 01234567-89ab-cdef-0123-456789abcdeg",
+             "uuid: '01234567-89ab-cdef-0123-456789abcdeg' is not a UUID; 8-4-4-4-12 hexadecimal digits, not all 0 is "
+             "allowed");
+    bad_line("uuid = 0", "uuid: '0' is not a UUID; 8-4-4-4-12 hexadecimal digits, not all 0 is allowed");
     bad_line("debug-exit = 0xzz",
              "debug-exit: '0xzz' is not a number in the range; 1 to 65535 or 0x1 to 0xffff is allowed");
 }

@@ -62,6 +62,10 @@ static void links_and_sums(void **state)
         uint64_t xsdt = check_table(get(rsdp + 24, 8), "XSDT"), rsdt = check_table(get(rsdp + 16, 4), "RSDT");
         uint64_t fadt = check_table(get(xsdt + 36, 8), "FACP"), madt = check_table(get(xsdt + 44, 8), "APIC");
         check_table(get(xsdt + 52, 8), "MCFG");
+        /* ACPI 6.3: FADT 6.3 and MADT 5 belong together. */
+        assert_int_equal(get(fadt + 8, 1), 6);
+        assert_int_equal(get(fadt + 131, 1), 3);
+        assert_int_equal(get(madt + 8, 1), 5);
         assert_int_equal(get(rsdt + 36, 4), fadt);
         assert_int_equal(get(rsdt + 40, 4), madt);
         check_table(get(fadt + 40, 4), "DSDT");
@@ -183,6 +187,21 @@ static void compiler_agrees(void **state)
                  "grep -A3 'Integer. = 00000000001FFFFF' prt | grep -q 'Integer. = 0000000000000012'",
                  folder, variant ? "72" : "44", variant);
         assert_int_equal(system(command), 0);
+        /* Three CPUs are there, a fourth is not. What _OSC grants: the six bits that it knows. */
+        snprintf(command, sizeof(command),
+                 "cd %s && acpiexec -b 'evaluate \\_SB.CP02._STA; evaluate \\_SB.CP03._STA' dsdt.aml >sta 2>&1 && "
+                 "grep -q 'Integer. = 000000000000000F' sta && grep -q 'Integer. = 0000000000000000' sta && "
+                 "acpiexec -b 'evaluate \\_SB.PCI0._OSC (5B4DDB33F71F1C409657"
+                 "7441C03DD766) 1 3 (00000000FF0000007F000000)' dsdt.aml >osc 2>&1 && "
+                 "grep -q '10 00 00 00 FF 00 00 00 3F 00 00 00' osc && "
+                 "acpiexec -b 'evaluate \\_SB.PCI0._OSC (00000000000000000000"
+                 "000000000000) 1 3 (00000000FF0000007F000000)' dsdt.aml >osc 2>&1 && "
+                 "grep -q '04 00 00 00 FF 00 00 00 7F 00 00 00' osc",
+                 folder);
+        result = system(command);
+        if (result != 0)
+            print_message("the answers are left in %s\n", folder);
+        assert_int_equal(result, 0);
         snprintf(command, sizeof(command), "rm -r %s", folder);
         assert_int_equal(system(command), 0);
     }

@@ -38,6 +38,7 @@
 #define LAYOUT_PM_BASE \
     0x600u /* PM1a event block (4), control block (2) at +4, PM timer (4) at +8, GPE0 (4) at +0x20 \
                                */
+#define LAYOUT_PM_BYTES    0x24u
 #define LAYOUT_PM1A_EVT    (LAYOUT_PM_BASE + 0x00u)
 #define LAYOUT_PM1A_CNT    (LAYOUT_PM_BASE + 0x04u)
 #define LAYOUT_PM_TMR      (LAYOUT_PM_BASE + 0x08u)

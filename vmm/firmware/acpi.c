@@ -154,7 +154,8 @@ static struct header *dsdt(struct writer *w, const struct acpi_machine *m)
         return NULL;
     memcpy(aml, dsdt_aml, sizeof dsdt_aml);
     if (!set_number(aml, sizeof dsdt_aml, "MULB", m->mmio64_base) ||
-        !set_number(aml, sizeof dsdt_aml, "MULS", m->mmio64_size))
+        !set_number(aml, sizeof dsdt_aml, "MULS", m->mmio64_size) ||
+        !set_number(aml, sizeof dsdt_aml, "MULC", m->vcpus))
         return NULL;
     finish(h, "DSDT", 2, sizeof dsdt_aml); /* revision 2: 64-bit integers */
     return h;
@@ -238,7 +239,7 @@ static struct header *madt(struct writer *w, const struct acpi_machine *m)
     madt_override(at + 10, m->sci_irq, m->sci_irq, 0x0d); /* level, active high */
     const uint8_t nmi[6] = {4, 6, 0xff, 0, 0, 1};         /* every CPU's LINT1 */
     memcpy(at + 20, nmi, sizeof(nmi));
-    finish(h, "APIC", 4, length);
+    finish(h, "APIC", 5, length); /* as in ACPI 6.3, which FADT names */
     return h;
 }
 

@@ -16,10 +16,26 @@
 #define PINS2(slot) PINS (slot, 18, 19, 16, 17)
 #define PINS3(slot) PINS (slot, 19, 16, 17, 18)
 
+/* A CPU: there if its number, which is its _UID and its processor id in MADT, is below MULC (8.4, ACPI0007). */
+#define CPU(n)                                             \
+    Device (CP##n)                                         \
+    {                                                      \
+        Name (_HID, "ACPI0007")                            \
+        Name (_UID, 0x##n)                                 \
+        Method (_STA, 0, NotSerialized)                    \
+        {                                                  \
+            If (LLess (0x##n, MULC)) { Return (0x0F) }     \
+            Return (Zero)                                  \
+        }                                                  \
+    }
+#define CPUS(n) CPU (n##0) CPU (n##1) CPU (n##2) CPU (n##3) CPU (n##4) CPU (n##5) CPU (n##6) CPU (n##7) \
+    CPU (n##8) CPU (n##9) CPU (n##A) CPU (n##B) CPU (n##C) CPU (n##D) CPU (n##E) CPU (n##F)
+
 DefinitionBlock ("dsdt.aml", "DSDT", 2, "MULLIO", "MULLION ", 1)
 {
     Name (MULB, 0x1111111111111111) /* the PCI window above RAM: base */
     Name (MULS, 0x2222222222222222) /* and size; 0: there is none */
+    Name (MULC, 0x3333333333333333) /* how many CPUs there are */
 
     Scope (\_SB)
     {
@@ -59,6 +75,30 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "MULLIO", "MULLION ", 1)
                 Store (Subtract (Add (MULB, MULS), One), LAST)
                 Return (ConcatenateResTemplate (CRSL, CRSH))
             }
+            /* Firmware uses none of what an operating system may ask for (PCI Firmware 3.2, 4.5.1): it gets all that
+             * this machine's revision of the list names. */
+            Method (_OSC, 4, Serialized)
+            {
+                CreateDWordField (Arg3, 0, STAT)
+                If (LNotEqual (Arg0, ToUUID ("33DB4D5B-1FF7-401C-9657-7441C03DD766")))
+                {
+                    Or (STAT, 0x04, STAT) /* not this UUID */
+                    Return (Arg3)
+                }
+                If (LOr (LNotEqual (Arg1, One), LLess (Arg2, 3)))
+                {
+                    Or (STAT, 0x08, STAT) /* not this revision */
+                    Return (Arg3)
+                }
+                CreateDWordField (Arg3, 8, CTRL)
+                And (CTRL, 0x3F, Local0)
+                If (LNotEqual (CTRL, Local0))
+                {
+                    Or (STAT, 0x10, STAT) /* some bits are not granted */
+                }
+                Store (Local0, CTRL)
+                Return (Arg3)
+            }
             Name (_PRT, Package ()
             {
                 PINS1 (01), PINS2 (02), PINS3 (03), PINS0 (04), PINS1 (05), PINS2 (06), PINS3 (07),
@@ -68,7 +108,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "MULLIO", "MULLION ", 1)
             })
         }
 
-        /* Operating systems believe MCFG only if the window is claimed here (PCI Firmware 3.2, 4.1.2). */
+        /* Operating systems believe MCFG only if the window is claimed here (PCI Firmware 3.2, 4.1.2). The ports of
+         * ACPI's own registers; the reset register is among the host bridge's. */
         Device (MBRD)
         {
             Name (_HID, EisaId ("PNP0C02"))
@@ -76,8 +117,14 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "MULLIO", "MULLION ", 1)
             Name (_CRS, ResourceTemplate ()
             {
                 Memory32Fixed (ReadWrite, LAYOUT_ECAM_BASE, LAYOUT_ECAM_BYTES)
+                IO (Decode16, LAYOUT_PM_BASE, LAYOUT_PM_BASE, 1, LAYOUT_PM_BYTES)
             })
         }
+
+        CPUS (0)
+        CPUS (1)
+        CPUS (2)
+        CPUS (3)
 
         Device (COM1)
         {

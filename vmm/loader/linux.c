@@ -108,11 +108,13 @@ static enum error check(struct loading *l, struct plan *p)
         return refuse(l, E_UNSUPPORTED, "the Linux image is a zImage; a bzImage is needed");
     uint32_t sectors = k->bytes[OFF_SETUP_SECTS];
     p->offset = ((uint64_t)(sectors == 0 ? 4 : sectors) + 1) * 512;
-    if (k->size <= p->offset + ENTRY_64)
+    if (k->size <= p->offset)
         return refuse(l, E_ARG, "the Linux image is cut short: its setup part alone is %llu bytes, the file has %llu",
                       (unsigned long long)p->offset, (unsigned long long)k->size);
     p->size = k->size - p->offset;
     read_plan(k, p);
+    if (p->entry64 && p->size <= ENTRY_64)
+        return refuse(l, E_ARG, "the Linux image is cut short: its 64-bit entry lies behind its end");
     uint64_t length = l->r->cmdline != NULL ? strlen(l->r->cmdline) : 0;
     if (length > p->cmdline_max)
         return refuse(l, E_ARG, "the command line has %llu characters; this Linux takes at most %llu",
