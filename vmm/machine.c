@@ -285,7 +285,8 @@ static enum error build_cpuid(struct vm *vm)
                                           .tsc_khz = vm->boot->tsc_khz,
                                           .apic_khz = LAYOUT_LAPIC_TIMER_HZ / 1000,
                                           .tsc_deadline = true,
-                                          .x2apic = true};
+                                          .x2apic = true,
+                                          .dedicated = vm->boot->dedicated};
     enum error error = cpuid_build(&vm->cpuid, execute_cpuid, NULL, &request);
     if (error != OK)
         return error;
@@ -373,12 +374,18 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
 void machine_vcpu_init(struct vm *vm, unsigned index)
 {
     struct vm_vcpu *v = &vm->vcpu[index];
-    struct cpuid_regs extended;
+    struct cpuid_regs one, extended;
+    one = cpuid_lookup(&vm->cpuid, index, 1, 0, 0, 0);
     extended = cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0);
+    const struct msr_kind kind = {.intel = vm->cpuid.intel,
+                                  .physical_bits = (uint8_t)vm->physical_bits,
+                                  .vcpus = (uint8_t)vm->vcpus,
+                                  .tsc_khz = vm->boot->tsc_khz,
+                                  .features = (uint64_t)one.ecx << 32 | one.edx,
+                                  .extended = (uint64_t)extended.ecx << 32 | extended.edx};
     lapic_init(&v->lapic, &vm->apics, index, v->state, vm->boot->tsc_khz);
     lapic_firmware_state(&v->lapic);
-    msr_init(&v->msr, &machine_msr_ops, vm, v->state, index,
-             (struct msr_kind){vm->cpuid.intel, (uint8_t)vm->physical_bits});
+    msr_init(&v->msr, &machine_msr_ops, vm, v->state, index, kind);
     v->msr.nx = (extended.edx >> 20 & 1) != 0;
     v->pending = index != 0 ? PENDING_WAIT_SIPI : 0;
     v->state->tsc_offset = 0 - vm->boot_tsc; /* the guest's TSC starts near 0, the same on every vCPU */
@@ -507,7 +514,6 @@ static void reset_vcpu(struct vm *vm, unsigned index)
     apply_sipi_state(s, 0); /* all groups; the boot CPU's are set once more when its image is loaded */
     reset_fpu(v);
     v->recheck = v->halted_if = v->irq_from_pic = false;
-    atomic_store(&v->unhalt, false);
     v->clock_gpa = v->retry_gpa = 0;
     v->retries = 0;
     memset(v->move, 0, sizeof v->move);

@@ -57,7 +57,6 @@ struct vm_vcpu {
     bool recheck;     /* something was posted or may have changed: the loop looks at everything before the next entry */
     uint32_t pending; /* PENDING_* */
     bool halted_if;   /* RFLAGS.IF at the HLT */
-    _Atomic bool unhalt; /* a paravirtual kick came */
     bool irq_from_pic;
     uint64_t clock_gpa; /* KVM clock page; 0: off */
     uint64_t retry_gpa;

@@ -62,7 +62,7 @@ struct vcpu_saved {
     struct lapic_saved lapic;
     struct msr_cpu msr;
     uint32_t pending;
-    bool halted_if, unhalt;
+    bool halted_if;
     uint64_t clock_gpa;
 };
 
@@ -130,7 +130,6 @@ static void vcpu_fields(struct vcpu_saved *v, uint64_t now, struct stream *s)
     msr_fields(&v->msr, s);
     STREAM_FIELD(s, v->pending);
     stream_bool(s, &v->halted_if);
-    stream_bool(s, &v->unhalt);
     STREAM_FIELD(s, v->clock_gpa);
 }
 
@@ -144,7 +143,6 @@ static void vcpu_saved_of(struct vm_vcpu *v, struct vcpu_saved *out)
     out->msr = v->msr;
     out->pending = v->pending;
     out->halted_if = v->halted_if;
-    out->unhalt = atomic_load(&v->unhalt);
     out->clock_gpa = v->clock_gpa;
 }
 
@@ -177,7 +175,6 @@ static void vcpu_become(struct vm_vcpu *v, uint64_t now, struct vcpu_saved *in)
     *m = in->msr;
     v->pending = in->pending;
     v->halted_if = in->halted_if;
-    atomic_store(&v->unhalt, in->unhalt);
     v->clock_gpa = in->clock_gpa;
     v->irq_from_pic = false;
     v->recheck = true;

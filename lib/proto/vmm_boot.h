@@ -100,6 +100,7 @@ struct vmm_boot {
     char name[32];
     uint32_t index; /* guest number */
     uint32_t vcpus;
+    bool dedicated; /* each vCPU has a CPU for itself; else there is one, with a share */
     uint64_t memory_bytes;
     uint64_t tsc_khz;
     uint64_t root_bits, console_bits;

@@ -133,6 +133,7 @@ static void fill_boot(unsigned n)
     string_copy(b->name, c->name, sizeof b->name);
     b->index = n;
     b->vcpus = c->cpu_count;
+    b->dedicated = !c->has_share;
     b->memory_bytes = c->memory;
     b->tsc_khz = ROOT_BOOT->tsc_khz;
     b->root_bits = ROOT_EVENT_GUEST(n);

@@ -91,6 +91,8 @@ def test_linux_finds_its_machine(box):
     box.in_guest('debian', 'grep -E "timer|ttyS0" /proc/interrupts | wc -l', r'^[1-9]')
     box.in_guest('debian', 'ls /sys/bus/pci/devices | head -n 1', r'^0000:00:00.0')
     box.in_guest('debian', 'cd /sys/class/dmi/id; echo $(cat sys_vendor product_serial); cd', r'^Mullion debian\n')
+    # Its CPUs are its own, and it knows.
+    box.in_guest('debian', 'dmesg | grep -c "PV spinlocks disabled with KVM_HINTS_REALTIME"', r'^1\n')
     box.in_guest('debian', "dmesg | grep -ciE 'BUG:|Oops|call trace|unchecked MSR'", r'^0\n')
 
 

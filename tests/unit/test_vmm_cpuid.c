@@ -258,6 +258,10 @@ static void hypervisor_leaves(void **state)
     assert_int_equal(r.eax, 0x40000010);
     assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
     assert_int_equal(ask(&t, 0, 0x40000001, 0).eax, 0x0100000b);
+    assert_int_equal(ask(&t, 0, 0x40000001, 0).edx, 0);
+    q.dedicated = true;
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
+    assert_int_equal(ask(&t, 0, 0x40000001, 0).edx, 1);
     assert_int_equal(ask(&t, 0, 0x40000002, 0).eax, 0);
     assert_int_equal(ask(&t, 0, 0x40000100, 0).eax, 0);
 }

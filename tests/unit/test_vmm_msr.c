@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: vmm/cpu/msr.c vmm/stream.c
+// sources: vmm/cpu/msr.c vmm/cpu/msr_table.c vmm/stream.c
 /* The monitor's MSRs: what is stored, what is refused and changes nothing, what reaches the APIC, the clock and the
  * TSC. */
 #include <setjmp.h>
@@ -85,7 +85,13 @@ static void start(bool intel)
     now = 1000000;
     apic_calls = tsc_changes = logs = clock_calls = 0;
     accept = true;
-    msr_init(&cpu, &ops, &now, &page, 3, (struct msr_kind){intel, 40});
+    msr_init(&cpu, &ops, &now, &page, 3,
+             (struct msr_kind){.intel = intel,
+                               .physical_bits = 40,
+                               .vcpus = 3,
+                               .tsc_khz = 2600123,
+                               .features = 0x1122334455667788,
+                               .extended = 0x99aabbccddeeff00});
 }
 
 static uint64_t rd(uint32_t index)
@@ -284,8 +290,6 @@ static void amd_only(void **state)
     assert_int_equal(rd(0xc001001f), 0);
     assert_int_equal(rd(0xc0010114), 0x18);
     assert_false(msr_write(&cpu, 0xc0010114, 0));
-    assert_true(gp_read(0xc0010117));
-    assert_false(msr_write(&cpu, 0xc0010117, 0x1000));
     assert_true(rd(0x8b) != 0);
     for (uint32_t i = 0xc0010000; i <= 0xc0010007; i++) {
         assert_true(msr_write(&cpu, i, 0x530076));
@@ -294,6 +298,107 @@ static void amd_only(void **state)
     assert_true(gp_read(0x1a0));
     assert_true(gp_read(0xc0010200));
     assert_true(gp_read(0xc0000104));
+}
+
+enum { FAULTS, IGNORED, SAME };
+struct expected {
+    uint32_t index;
+    int write;
+    uint64_t value;
+};
+
+static void check_rows(const struct expected *row, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int before = logs;
+        uint64_t other = row[i].value ^ 0x10;
+        assert_int_equal(rd(row[i].index), row[i].value);
+        assert_int_equal(logs, before);
+        assert_int_equal(msr_write(&cpu, row[i].index, other), row[i].write == IGNORED);
+        assert_int_equal(msr_write(&cpu, row[i].index, row[i].value), row[i].write != FAULTS);
+        assert_int_equal(rd(row[i].index), row[i].value);
+    }
+}
+
+/* What systems read unasked: no #GP, nothing in the log, and a value that makes sense. */
+static void read_unasked(void **state)
+{
+    (void)state;
+    static const struct expected intel[] = {
+        {0x0, IGNORED, 0},         {0x1, IGNORED, 0},   {0x17, FAULTS, 0},       {0x2a, FAULTS, 0},
+        {0x2c, FAULTS, 1u << 24},  {0x34, FAULTS, 0},   {0x35, FAULTS, 0x30003}, {0x3a, FAULTS, 1},
+        {0x79, IGNORED, 0},        {0xcd, FAULTS, 3},   {0xce, FAULTS, 0},       {0x11e, IGNORED, 0xbe702111},
+        {0x140, SAME, 0},          {0x179, FAULTS, 0},  {0x17a, SAME, 0},        {0x198, FAULTS, 26 << 8},
+        {0x199, IGNORED, 26 << 8}, {0x19a, IGNORED, 0}, {0x19b, IGNORED, 0},     {0x19c, IGNORED, 0},
+        {0x1db, FAULTS, 0},        {0x1dc, FAULTS, 0},  {0x1dd, FAULTS, 0},      {0x1de, FAULTS, 0},
+        {0x1fc, IGNORED, 0},       {0x606, FAULTS, 0},  {0x611, FAULTS, 0},      {0x619, FAULTS, 0},
+        {0x639, FAULTS, 0},        {0x641, FAULTS, 0},
+    };
+    static const struct expected amd[] = {
+        {0x0, IGNORED, 0},
+        {0x1, IGNORED, 0},
+        {0x179, FAULTS, 0},
+        {0x17a, SAME, 0},
+        {0x1db, FAULTS, 0},
+        {0x1de, FAULTS, 0},
+        {0xc0010016, FAULTS, 0},
+        {0xc001001a, FAULTS, 0},
+        {0xc001001d, FAULTS, 0},
+        {0xc001001f, IGNORED, 0},
+        {0xc0010055, IGNORED, 0},
+        {0xc0010058, IGNORED, 0},
+        {0xc0010061, FAULTS, 0},
+        {0xc001006b, FAULTS, 0},
+        {0xc0010111, FAULTS, 0x30000},
+        {0xc0010112, FAULTS, 0},
+        {0xc0010113, FAULTS, 0},
+        {0xc0010114, FAULTS, 0x18},
+        {0xc0010117, IGNORED, 0},
+        {0xc0010140, IGNORED, 0},
+        {0xc0010141, IGNORED, 0},
+        {0xc0011004, IGNORED, 0x1122334455667788},
+        {0xc0011005, IGNORED, 0x99aabbccddeeff00},
+        {0xc001100c, FAULTS, 0},
+        {0xc0011020, IGNORED, 0},
+        {0xc0011023, IGNORED, 0},
+        {0xc0011029, IGNORED, 2},
+        {0xc001102a, IGNORED, 0},
+    };
+    static const uint32_t intel_alone[] = {0x2a, 0x34, 0x35, 0xcd, 0x198, 0x1fc, 0x606};
+    start(true);
+    check_rows(intel, sizeof(intel) / sizeof(intel[0]));
+    for (size_t i = 0; i < sizeof(amd) / sizeof(amd[0]); i++)
+        if (amd[i].index > 0xc0000000)
+            assert_true(gp_read(amd[i].index));
+    start(false);
+    check_rows(amd, sizeof(amd) / sizeof(amd[0]));
+    for (size_t i = 0; i < sizeof(intel_alone) / sizeof(intel_alone[0]); i++)
+        assert_true(gp_read(intel_alone[i]));
+}
+
+/* Harmless bits stay as written; those that would change what CPUID or a page table means do not go through. */
+static void misc_enable(void **state)
+{
+    (void)state;
+    start(true);
+    static const unsigned kept[] = {0, 3, 9, 10, 13, 19, 20, 23, 24, 37, 38, 39};
+    for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        assert_true(msr_write(&cpu, 0x1a0, 0x1800 | 1ull << kept[i]));
+        assert_int_equal(rd(0x1a0), 0x1800 | 1ull << kept[i]);
+    }
+    assert_true(msr_write(&cpu, 0x1a0, 0x1801));
+    for (unsigned bit = 0; bit < 64; bit++) {
+        bool known = bit == 16 || bit == 18;
+        for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+            known |= kept[i] == bit;
+        if (!known)
+            assert_false(msr_write(&cpu, 0x1a0, 0x1801 ^ 1ull << bit));
+        assert_int_equal(rd(0x1a0), 0x1801);
+        if (bit == 16 || bit == 18) {
+            assert_true(msr_write(&cpu, 0x1a0, 0x1801 | 1ull << bit));
+            assert_int_equal(rd(0x1a0), 0x1801);
+        }
+    }
 }
 
 static void unknown_is_logged_a_little(void **state)
@@ -318,6 +423,8 @@ int main(void)
         cmocka_unit_test(kvm_clock),
         cmocka_unit_test(intel_only),
         cmocka_unit_test(amd_only),
+        cmocka_unit_test(read_unasked),
+        cmocka_unit_test(misc_enable),
         cmocka_unit_test(unknown_is_logged_a_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,8 @@
 #define EXTENDED   0x80000000u
 /* KVM: clock source (old and new MSRs) 0 and 3, no delay after port I/O 1, stable clock 24. */
 #define KVM_FEATURES (BIT(0) | BIT(1) | BIT(3) | BIT(24))
+/* In EDX: no vCPU waits for a CPU for long. A Linux then takes its spin locks in turn, as on a machine of its own. */
+#define KVM_HINTS_REALTIME BIT(0)
 
 #define XCR0_BASE (XCR0_X87 | XCR0_SSE)
 
@@ -315,7 +317,8 @@ static void hypervisor(struct builder *b)
     memcpy(&r.ecx, "VMKV", 4);
     memcpy(&r.edx, "M\0\0\0", 4);
     add_any(b, HYPERVISOR, r);
-    add_any(b, HYPERVISOR + 1, (struct cpuid_regs){.eax = KVM_FEATURES});
+    add_any(b, HYPERVISOR + 1,
+            (struct cpuid_regs){.eax = KVM_FEATURES, .edx = b->request->dedicated ? KVM_HINTS_REALTIME : 0});
     uint64_t khz = b->request->tsc_khz;
     add_any(b, HYPERVISOR + 0x10,
             (struct cpuid_regs){.eax = khz > UINT32_MAX ? UINT32_MAX : (uint32_t)khz, .ebx = b->request->apic_khz});

@@ -47,6 +47,7 @@ struct cpuid_request {
     uint32_t apic_khz; /* tick rate of the local APIC model's timer before its divider */
     bool tsc_deadline; /* the model offers the TSC-deadline timer */
     bool x2apic;
+    bool dedicated; /* each vCPU has a CPU for itself */
 };
 
 /* E_ARG: request out of range; E_UNSUPPORTED: the host's CPUID makes no sense (no long mode). */

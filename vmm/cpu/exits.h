@@ -37,8 +37,4 @@ static inline bool exits_need(struct vm_vcpu *v, uint32_t groups)
     return missing == 0 || exits_fetch(v, missing);
 }
 
-/* Paravirtual calls (Linux Documentation/virt/kvm/x86/hypercalls.rst): number in rax, arguments in rbx, rcx, rdx, rsi;
- * the result for rax. */
-uint64_t hypercall(struct vm_vcpu *v, uint64_t number, const uint64_t argument[4]);
-
 #endif

@@ -8,20 +8,13 @@
 
 enum {
     IA32_TSC = 0x10,
-    IA32_PLATFORM_ID = 0x17,
     IA32_APIC_BASE = 0x1b,
-    IA32_FEATURE_CONTROL = 0x3a,
     IA32_TSC_ADJUST = 0x3b,
-    IA32_BIOS_UPDT_TRIG = 0x79,
     IA32_BIOS_SIGN_ID = 0x8b,
-    MSR_PLATFORM_INFO = 0xce,
     IA32_MTRRCAP = 0xfe,
-    MISC_FEATURES_ENABLES = 0x140,
     IA32_SYSENTER_CS = 0x174,
     IA32_SYSENTER_ESP,
     IA32_SYSENTER_EIP,
-    IA32_MCG_CAP = 0x179,
-    IA32_MCG_STATUS = 0x17a,
     IA32_MISC_ENABLE = 0x1a0,
     IA32_DEBUGCTL = 0x1d9,
     MTRR_PHYS_FIRST = 0x200,
@@ -52,26 +45,8 @@ enum {
 #define IA32_KERNEL_GS 0xc0000102u
 #define IA32_TSC_AUX   0xc0000103u
 
-#define AMD_K7_EVNTSEL0  0xc0010000u
-#define AMD_K7_PERFCTR3  0xc0010007u
-#define AMD_SYSCFG       0xc0010010u
-#define AMD_HWCR         0xc0010015u
-#define AMD_IORR_FIRST   0xc0010016u
-#define AMD_IORR_LAST    0xc0010019u
-#define AMD_TOP_MEM      0xc001001au
-#define AMD_TOP_MEM2     0xc001001du
-#define AMD_NB_CFG       0xc001001fu
-#define AMD_PATCH_LOADER 0xc0010020u
-#define AMD_INT_PENDING  0xc0010055u
-#define AMD_MMIO_CONFIG  0xc0010058u
-#define AMD_PSTATE_LIMIT 0xc0010061u
-#define AMD_PSTATE_LAST  0xc001006bu
-#define AMD_VM_CR        0xc0010114u
-#define AMD_LS_CFG       0xc0011020u
-#define AMD_IC_CFG       0xc0011021u
-#define AMD_DC_CFG       0xc0011022u
-#define AMD_DE_CFG       0xc0011029u
-#define AMD_BU_CFG2      0xc001102au
+#define AMD_SYSCFG 0xc0010010u
+#define AMD_HWCR   0xc0010015u
 
 #define EFER_SCE 0x001ull
 #define EFER_LME 0x100ull
@@ -84,14 +59,15 @@ enum {
 #define MTRR_VALID        0x800ull
 #define MISC_FAST_STRINGS 0x1ull
 #define MISC_NO_TRACING   0x1800ull /* no branch trace store, no PEBS */
-#define MISC_WRITABLE \
-    0x50009ull /* fast strings, thermal, SpeedStep, MONITOR: written by systems, of no meaning here \
-                                      */
+/* IA32_MISC_ENABLE (table 2-2, and 2-3 for the older ones): what is kept as written, since it changes nothing that a
+ * guest can see: fast strings 0, prefetchers 9, 19, 37 and 39, FERR# 10, thermal monitor 3 and 13, SpeedStep's lock 20,
+ * xTPR 23, L1 mode 24, turbo 38. What is taken and not kept, since CPUID tells of neither: SpeedStep 16, MONITOR 18.
+ * The limit of CPUID 22 and NX 34 would change what the guest sees: #GP, as all others. */
+#define MISC_KEPT       0xe001982609ull
+#define MISC_IGNORED    0x50000ull
 #define HWCR_TSC_FREQ   (1ull << 24) /* the TSC counts at the P0 rate, always */
 #define HWCR_IGNORED    0x1000158ull /* cache flush filter and INVD to WBINVD, MONITOR, ignore errors */
 #define SYSCFG_WRITABLE 0x7c0000ull  /* fixed-range and TOM2 bits */
-#define DE_CFG_LFENCE   2ull         /* LFENCE serialises */
-#define VM_CR_OFF       0x18ull      /* SVM disabled, and that locked */
 #define TIME_ENABLE     1ull
 
 static bool canonical(uint64_t address)
@@ -121,9 +97,9 @@ void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struc
     c->context = context;
     c->state = state;
     c->vcpu = vcpu;
-    c->intel = kind.intel;
+    c->kind = kind;
     c->nx = true;
-    c->physical_bits = (uint8_t)min_u64(max_u64(kind.physical_bits, 36), 52);
+    c->kind.physical_bits = (uint8_t)min_u64(max_u64(kind.physical_bits, 36), 52);
     c->misc_enable = MISC_FAST_STRINGS | MISC_NO_TRACING;
     c->hwcr = HWCR_TSC_FREQ;
     c->bios_sign = kind.intel ? 0x100000000ull : 0x01000065ull; /* a microcode revision: Intel's is in the upper half */
@@ -134,7 +110,7 @@ void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struc
         c->mtrr_fixed[i] = i < 2 ? 0x0606060606060606ull : 0x0505050505050505ull;
     c->mtrr_fixed[2] = 0;
     c->mtrr_base[0] = 0xc0000000ull;
-    c->mtrr_mask[0] = (((1ull << c->physical_bits) - 1) & ~0x3fffffffull) | MTRR_VALID;
+    c->mtrr_mask[0] = (((1ull << c->kind.physical_bits) - 1) & ~0x3fffffffull) | MTRR_VALID;
 }
 
 void msr_fields(struct msr_cpu *c, struct stream *s)
@@ -231,46 +207,6 @@ static bool unknown(struct msr_cpu *c, uint32_t index, bool write, uint64_t valu
     return false;
 }
 
-static bool read_intel(struct msr_cpu *c, uint32_t index, uint64_t *value)
-{
-    switch (index) {
-    case IA32_PLATFORM_ID:
-    case MSR_PLATFORM_INFO:
-    case MISC_FEATURES_ENABLES: *value = 0; return true;
-    case IA32_FEATURE_CONTROL:
-        *value = 1; /* locked, with everything off */
-        return true;
-    case IA32_MISC_ENABLE: *value = c->misc_enable; return true;
-    default: return unknown(c, index, false, 0);
-    }
-}
-
-static bool read_amd(struct msr_cpu *c, uint32_t index, uint64_t *value)
-{
-    *value = 0;
-    switch (index) {
-    case AMD_SYSCFG: *value = c->syscfg; return true;
-    case AMD_HWCR: *value = c->hwcr; return true;
-    case AMD_DE_CFG: *value = DE_CFG_LFENCE; return true;
-    case AMD_VM_CR: *value = VM_CR_OFF; return true;
-    case AMD_TOP_MEM:
-    case AMD_TOP_MEM2:
-    case AMD_NB_CFG:
-    case AMD_INT_PENDING:
-    case AMD_MMIO_CONFIG:
-    case AMD_LS_CFG:
-    case AMD_IC_CFG:
-    case AMD_DC_CFG:
-    case AMD_BU_CFG2: return true;
-    default:
-        if ((index >= AMD_K7_EVNTSEL0 && index <= AMD_K7_PERFCTR3) ||
-            (index >= AMD_IORR_FIRST && index <= AMD_IORR_LAST) ||
-            (index >= AMD_PSTATE_LIMIT && index <= AMD_PSTATE_LAST))
-            return true;
-        return unknown(c, index, false, 0);
-    }
-}
-
 bool msr_read(struct msr_cpu *c, uint32_t index, uint64_t *value)
 {
     *value = 0;
@@ -298,15 +234,23 @@ bool msr_read(struct msr_cpu *c, uint32_t index, uint64_t *value)
     case IA32_MTRRCAP: *value = MTRR_CAP; return true;
     case MTRR_DEF_TYPE: *value = c->mtrr_def; return true;
     case IA32_EFER: *value = c->state->efer; return true;
-    case IA32_MCG_CAP: /* no banks */
-    case IA32_MCG_STATUS:
     case IA32_DEBUGCTL: return true;
     case KVM_SYSTEM_TIME:
     case KVM_SYSTEM_TIME_OLD: *value = c->system_time; return true;
     case KVM_WALL_CLOCK:
     case KVM_WALL_CLOCK_OLD: *value = c->wall_clock_gpa; return true;
-    default: return c->intel ? read_intel(c, index, value) : read_amd(c, index, value);
+    default: break;
     }
+    enum msr_write write;
+    if (c->kind.intel && index == IA32_MISC_ENABLE)
+        *value = c->misc_enable;
+    else if (!c->kind.intel && index == AMD_SYSCFG)
+        *value = c->syscfg;
+    else if (!c->kind.intel && index == AMD_HWCR)
+        *value = c->hwcr;
+    else if (!msr_row(&c->kind, index, value, &write))
+        return unknown(c, index, false, 0);
+    return true;
 }
 
 static bool write_efer(struct msr_cpu *c, uint64_t value)
@@ -333,7 +277,7 @@ static void move_tsc(struct msr_cpu *c, uint64_t by)
 
 static bool write_mtrr_variable(struct msr_cpu *c, uint32_t index, uint64_t value)
 {
-    uint64_t frame = ((1ull << c->physical_bits) - 1) & ~0xfffull;
+    uint64_t frame = ((1ull << c->kind.physical_bits) - 1) & ~0xfffull;
     uint32_t i = (index - MTRR_PHYS_FIRST) / 2;
     if ((index & 1) != 0) {
         if ((value & ~(frame | MTRR_VALID)) != 0)
@@ -347,43 +291,30 @@ static bool write_mtrr_variable(struct msr_cpu *c, uint32_t index, uint64_t valu
     return true;
 }
 
-static bool write_intel(struct msr_cpu *c, uint32_t index, uint64_t value)
+static bool write_misc_enable(struct msr_cpu *c, uint64_t value)
 {
-    switch (index) {
-    case IA32_MISC_ENABLE:
-        if (((value ^ c->misc_enable) & ~MISC_WRITABLE) != 0)
-            return false;
-        c->misc_enable = (c->misc_enable & ~MISC_FAST_STRINGS) | (value & MISC_FAST_STRINGS);
-        return true;
-    case IA32_BIOS_UPDT_TRIG: /* microcode is the host's: taken, and nothing happens, which the revision then shows */
-        return true;
-    case MISC_FEATURES_ENABLES: return value == 0;
-    default: return unknown(c, index, true, value);
-    }
+    if (((value ^ c->misc_enable) & ~(MISC_KEPT | MISC_IGNORED)) != 0)
+        return false;
+    c->misc_enable = (c->misc_enable & ~MISC_KEPT) | (value & MISC_KEPT);
+    return true;
 }
 
-static bool write_amd(struct msr_cpu *c, uint32_t index, uint64_t value)
+static bool write_syscfg(struct msr_cpu *c, uint64_t value)
 {
-    switch (index) {
-    case AMD_SYSCFG:
-        if ((value & ~SYSCFG_WRITABLE) != 0)
-            return false;
-        c->syscfg = value;
-        return true;
-    case AMD_HWCR: return (value & ~HWCR_IGNORED) == 0;
-    case AMD_PATCH_LOADER:
-    case AMD_NB_CFG: /* extended configuration space by port 0xcf8: Linux asks for it, and has it by memory */
-    case AMD_DE_CFG: /* work-arounds for the CPU below, which the host has made or not */
-    case AMD_LS_CFG:
-    case AMD_IC_CFG:
-    case AMD_DC_CFG:
-    case AMD_BU_CFG2:
-    case AMD_INT_PENDING: return true;
-    default:
-        if (index >= AMD_K7_EVNTSEL0 && index <= AMD_K7_PERFCTR3)
-            return true; /* reads as 0: software then sees that there are no counters */
+    if ((value & ~SYSCFG_WRITABLE) != 0)
+        return false;
+    c->syscfg = value;
+    return true;
+}
+
+/* Those that have a value and no life. */
+static bool write_row(struct msr_cpu *c, uint32_t index, uint64_t value)
+{
+    uint64_t reads;
+    enum msr_write write;
+    if (!msr_row(&c->kind, index, &reads, &write))
         return unknown(c, index, true, value);
-    }
+    return write == WRITE_IGNORED || (write == WRITE_SAME && value == reads);
 }
 
 static bool write_clock(struct msr_cpu *c, uint32_t index, uint64_t value)
@@ -437,19 +368,25 @@ bool msr_write(struct msr_cpu *c, uint32_t index, uint64_t value)
         move_tsc(c, by);
         return true;
     }
-    case IA32_BIOS_SIGN_ID: /* 0 is written before CPUID loads the revision */ return c->intel;
+    case IA32_BIOS_SIGN_ID: /* 0 is written before CPUID loads the revision */ return c->kind.intel;
     case MTRR_DEF_TYPE:
         if ((value & ~MTRR_DEF_BITS) != 0 || !memory_type(value & 0xff, false))
             return false;
         c->mtrr_def = value;
         return true;
     case IA32_EFER: return write_efer(c, value);
-    case IA32_MCG_STATUS: return value == 0;
     case IA32_DEBUGCTL: return value == 0 || unknown(c, index, true, value);
     case KVM_SYSTEM_TIME:
     case KVM_SYSTEM_TIME_OLD:
     case KVM_WALL_CLOCK:
     case KVM_WALL_CLOCK_OLD: return write_clock(c, index, value);
-    default: return c->intel ? write_intel(c, index, value) : write_amd(c, index, value);
+    default: break;
     }
+    if (c->kind.intel && index == IA32_MISC_ENABLE)
+        return write_misc_enable(c, value);
+    if (!c->kind.intel && index == AMD_SYSCFG)
+        return write_syscfg(c, value);
+    if (!c->kind.intel && index == AMD_HWCR)
+        return (value & ~HWCR_IGNORED) == 0;
+    return write_row(c, index, value);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "mullion/types.h"
 #include "mullion/vcpu.h"
+#include "vmm/cpu/msr_table.h"
 #include "vmm/stream.h"
 
 #define MTRR_VARIABLE 8
@@ -41,20 +42,13 @@ struct msr_cpu {
     void *context;
     struct vcpu_state *state;
     uint32_t vcpu;
-    bool intel;
+    struct msr_kind kind;
     bool nx; /* the guest has EFER.NXE; msr_init says yes */
-    uint8_t physical_bits;
     uint32_t logged;
     uint64_t tsc_adjust, misc_enable;
     uint64_t mtrr_def, mtrr_fixed[11], mtrr_base[MTRR_VARIABLE], mtrr_mask[MTRR_VARIABLE];
     uint64_t system_time, wall_clock_gpa; /* as written */
     uint64_t hwcr, syscfg, bios_sign;
-};
-
-/* What the registers of a processor depend on. */
-struct msr_kind {
-    bool intel;
-    uint8_t physical_bits;
 };
 
 /* Power-on values. `state` is that vCPU's page. */

@@ -89,8 +89,7 @@ static __attribute__((noinline)) void prepare_special(struct vm_vcpu *v, uint64_
     struct vcpu_state *s = v->state;
     if ((v->pending & PENDING_NMI) && !offer_nmi(v))
         s->deadline = earlier(s->deadline, now + NMI_RETRY_TICKS);
-    if ((v->pending & PENDING_HALTED) &&
-        ((v->halted_if && vector >= 0) || (s->inject & INJECT_VALID) || atomic_exchange(&v->unhalt, false)))
+    if ((v->pending & PENDING_HALTED) && ((v->halted_if && vector >= 0) || (s->inject & INJECT_VALID)))
         v->pending &= ~PENDING_HALTED;
     s->activity = v->pending & PENDING_HALTED ? ACTIVITY_HALT : ACTIVITY_RUN;
 }

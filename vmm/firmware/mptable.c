@@ -53,19 +53,19 @@ struct interrupt_entry { /* also a local one, whose destination is a local APIC 
 } __attribute__((packed));
 _Static_assert(sizeof(struct bus_entry) == 8 && sizeof(struct ioapic_entry) == 8 && sizeof(struct interrupt_entry) == 8,
                "ABI");
-#define KIND_INT           0u
-#define KIND_NMI           1u
-#define KIND_EXTINT        3u
-#define FLAGS_BUS          0u    /* as the bus has it: ISA edge, active high; PCI level, active low */
-#define FLAGS_LEVEL_HIGH   0x0du /* the SCI, as in MADT */
-#define ALL_LOCAL_APICS    0xffu
-#define BUS_PCI            0u
-#define BUS_ISA            1u
-#define ISA_INTERRUPTS     16u
-#define IOAPIC_VERSION     0x20u
-#define REVISION           4u /* 1.4 */
-#define PCI_SLOTS          32u
-#define PCI_PINS           4u
+#define KIND_INT         0u
+#define KIND_NMI         1u
+#define KIND_EXTINT      3u
+#define FLAGS_BUS        0u    /* as the bus has it: ISA edge, active high; PCI level, active low */
+#define FLAGS_LEVEL_HIGH 0x0du /* the SCI, as in MADT */
+#define ALL_LOCAL_APICS  0xffu
+#define BUS_PCI          0u
+#define BUS_ISA          1u
+#define ISA_INTERRUPTS   16u
+#define IOAPIC_VERSION   0x20u
+#define REVISION         4u /* 1.4 */
+#define PCI_SLOTS        32u
+#define PCI_PINS         4u
 
 /* How long the table becomes is known before: the area holds the largest machine. */
 struct writer {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The MultiProcessor table (Intel MultiProcessor Specification 1.4, chapter 4): CPUs, I/O APIC and interrupt routing for
- * systems that do not read ACPI's tables, a Linux with acpi=off among them. It says the same as MADT and _PRT.
+ * The MultiProcessor table (Intel MultiProcessor Specification 1.4, chapter 4): CPUs, I/O APIC and interrupt routing
+ * for systems that do not read ACPI's tables, a Linux with acpi=off among them. It says the same as MADT and _PRT.
  */
 #ifndef VMM_MPTABLE_H
 #define VMM_MPTABLE_H

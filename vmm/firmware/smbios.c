@@ -130,8 +130,17 @@ struct boot_information { /* 7.33 */
 } __attribute__((packed));
 #define BOOT_GOOD 0u
 
-enum { TYPE_BIOS, TYPE_SYSTEM, TYPE_CHASSIS = 3, TYPE_PROCESSOR, TYPE_ARRAY = 16, TYPE_DEVICE, TYPE_MAPPED = 19,
-       TYPE_BOOT = 32, TYPE_END = 127 };
+enum {
+    TYPE_BIOS,
+    TYPE_SYSTEM,
+    TYPE_CHASSIS = 3,
+    TYPE_PROCESSOR,
+    TYPE_ARRAY = 16,
+    TYPE_DEVICE,
+    TYPE_MAPPED = 19,
+    TYPE_BOOT = 32,
+    TYPE_END = 127
+};
 #define HANDLE_ARRAY 0x1000u
 
 struct writer {
