@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The kernel's pool of memory. Every byte handed out is zero and paid for; a page serves objects of one size class at a
- * time and goes back to the pool when the last of them is freed. All bookkeeping lies beside the pages, never in them,
- * so a write through a stale pointer cannot bend the allocator, and a double free is caught. Its cost at boot does not
- * depend on the pool's size: `fresh` only moves up.
+ * The kernel's pool of memory. Every byte handed out is zero, and its page is paid for: a page serves objects of one
+ * payer and one size class at a time, and goes back to the pool when the last of them is freed. So a payer never holds
+ * more of the pool than its quota says, whatever it keeps and frees. All bookkeeping lies beside the pages, never in
+ * them, so a write through a stale pointer cannot bend the allocator, and a double free is caught. Its cost at boot does
+ * not depend on the pool's size: `fresh` only moves up.
  */
 #include "mm/pool.h"
 #include "kernel/log.h"
 
-#define SHIFT_MIN 6u /* smallest object: 64 bytes, so that one 64-bit map serves a page */
-#define NO_PAGE   0u /* page 0 holds bookkeeping and is never handed out */
+#define NO_PAGE 0u /* page 0 holds bookkeeping and is never handed out */
 
 struct page_info {
     uint64_t free_map;       /* page of objects: bit i is set when object i is free */
@@ -24,7 +24,6 @@ static struct {
     uint32_t pages, first;  /* all pages; the first one after the bookkeeping */
     uint32_t fresh;         /* pages from here on were never used */
     uint32_t free_count, free_list;
-    uint32_t partial[PAGE_SHIFT]; /* by shift: pages with both used and free objects */
 } pool;
 
 static void list_push(uint32_t *head, uint32_t page)
@@ -85,34 +84,37 @@ static uint32_t take_page(unsigned shift)
 static unsigned shift_of(size_t size)
 {
     kassert(size >= 1 && size <= PAGE_SIZE);
-    unsigned shift = SHIFT_MIN;
+    unsigned shift = POOL_SHIFT_MIN;
     while ((1ull << shift) < size)
         shift++;
     return shift;
 }
 
+/* The payer's pages of that class with both used and free objects. */
+static uint32_t *partial(struct quota *q, unsigned shift)
+{
+    return &q->partial[shift - POOL_SHIFT_MIN];
+}
+
 void *pool_alloc(struct quota *q, size_t size)
 {
     unsigned shift = shift_of(size);
-    uint64_t bytes = 1ull << shift;
     kassert(q);
-    if (q->used_bytes > q->limit_bytes || q->limit_bytes - q->used_bytes < bytes)
-        return NULL;
-    uint32_t page = shift < PAGE_SHIFT ? pool.partial[shift] : NO_PAGE;
+    uint32_t page = shift < PAGE_SHIFT ? *partial(q, shift) : NO_PAGE;
     if (page == NO_PAGE) {
-        page = take_page(shift);
+        page = q->used_bytes < q->limit_bytes ? take_page(shift) : NO_PAGE;
         if (page == NO_PAGE)
             return NULL;
+        q->used_bytes += PAGE_SIZE;
         if (shift < PAGE_SHIFT)
-            list_push(&pool.partial[shift], page);
+            list_push(partial(q, shift), page);
     }
     struct page_info *p = &pool.info[page];
     unsigned index = (unsigned)__builtin_ctzll(p->free_map);
     p->free_map &= p->free_map - 1;
     if (p->free_map == 0 && shift < PAGE_SHIFT)
-        list_unlink(&pool.partial[shift], page);
-    q->used_bytes += bytes;
-    return __builtin_memset(pool.virt + ((uint64_t)page << PAGE_SHIFT) + ((uint64_t)index << shift), 0, bytes);
+        list_unlink(partial(q, shift), page);
+    return __builtin_memset(pool.virt + ((uint64_t)page << PAGE_SHIFT) + ((uint64_t)index << shift), 0, 1ull << shift);
 }
 
 void pool_free(struct quota *q, void *object, size_t size)
@@ -126,18 +128,18 @@ void pool_free(struct quota *q, void *object, size_t size)
     uint64_t bit = 1ull << ((offset & PAGE_MASK) >> shift);
     kassert(page >= pool.first && page < pool.fresh && p->shift == shift);  /* the size it was allocated with */
     kassert((offset & ((1ull << shift) - 1)) == 0 && !(p->free_map & bit)); /* not freed twice */
-    kassert(q && q->used_bytes >= 1ull << shift);
-    q->used_bytes -= 1ull << shift;
+    kassert(q && q->used_bytes >= PAGE_SIZE);
     if (p->free_map == 0 && shift < PAGE_SHIFT)
-        list_push(&pool.partial[shift], page);
+        list_push(partial(q, shift), page);
     p->free_map |= bit;
     if (p->free_map != map_of_all(shift))
         return;
     if (shift < PAGE_SHIFT)
-        list_unlink(&pool.partial[shift], page);
+        list_unlink(partial(q, shift), page);
     p->shift = 0;
     list_push(&pool.free_list, page);
     pool.free_count++;
+    q->used_bytes -= PAGE_SIZE;
 }
 
 void pool_page_free(struct quota *q, void *page)

@@ -593,7 +593,7 @@ int machine_start(void **state)
     fake_backend.format = &pt_ept;
     backend = &fake_backend;
     uint64_t total = pool_pages_total() * PAGE_SIZE;
-    kernel_quota = (struct quota){total, 0};
+    kernel_quota = (struct quota){.limit_bytes = total};
     assert_int_equal(pt_create(&kernel_tables, &pt_host, &kernel_quota), OK);
     for (unsigned i = 0; i < cpu_count; i++) {
         cpus[i].number = cpus[i].apic_id = i;

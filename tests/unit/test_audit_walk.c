@@ -46,7 +46,7 @@ static int setup(void **state)
     if (!pool)
         pool = aligned_alloc(PAGE_SIZE, POOL_SIZE);
     pool_init(hpa(POOL_BASE), POOL_SIZE, pool);
-    quota = (struct quota){POOL_SIZE, 0};
+    quota = (struct quota){.limit_bytes = POOL_SIZE};
     view = (struct view){
         .pool = pool, .pool_hpa = POOL_BASE, .pool_size = POOL_SIZE, .pool_va = (uint64_t)(uintptr_t)pool};
     w = (struct walk){.view = &view, .found = found, .strange = strange, .context = &w};

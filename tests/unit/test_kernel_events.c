@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: @kernel
-// libs: -include tests/unit/fake_cpu.h
+// sources: @kernel tests/unit/pool_count.c
+// libs: -include tests/unit/fake_cpu.h -Wl,--wrap=pool_init,--wrap=pool_alloc,--wrap=pool_free,--wrap=pool_page_free
 /*
  * Waiting and waking: events with their deadlines, guests that sleep, kicks, and the exits that ring 0 settles from the
  * monitor's tables.
@@ -14,6 +14,7 @@
 #include "arch/x86_64/speculation.h"
 #include "fake_machine.h"
 #include "kernel/grace.h"
+#include "pool_count.h"
 #include "pt_lookup.h"
 
 #define T  root_thread
@@ -145,9 +146,9 @@ static void test_events_end_under_their_waiters(void **state)
     /* The last handle goes while a thread waits: nothing can signal it any more. */
     uint64_t e = made(call0(b, SYS_EVENT_CREATE));
     assert_true(call3(b, SYS_EVENT_WAIT, e, 1, now + 5000 * MS).blocked);
-    uint64_t used = b->domain->quota.used_bytes;
+    uint64_t used = pool_bytes_of(&b->domain->quota);
     assert_int_equal(call1(c, SYS_HANDLE_CLOSE, e).error, OK);
-    assert_int_equal(b->domain->quota.used_bytes, used - 64);
+    assert_int_equal(pool_bytes_of(&b->domain->quota), used - 64);
     is_back(b, E_DEAD, 0);
 }
 
@@ -158,20 +159,20 @@ static void test_a_section_holds_what_has_ended(void **state)
     (void)state;
     struct cpu *c2 = cpu_by_number(2);
     uint64_t e = made(call0(a, SYS_EVENT_CREATE)), f = made(call0(a, SYS_EVENT_CREATE));
-    uint64_t used = a->domain->quota.used_bytes;
+    uint64_t used = pool_bytes_of(&a->domain->quota);
     section_open(c2);
     assert_int_equal(call1(a, SYS_HANDLE_CLOSE, e).error, OK);
     for (int n = 0; n < 5; n++)
         assert_int_equal(call1(a, SYS_HANDLE_CLOSE, e).error, E_HANDLE);
-    assert_int_equal(a->domain->quota.used_bytes, used);
+    assert_int_equal(pool_bytes_of(&a->domain->quota), used);
     section_close(c2);
     section_open(c2); /* this one began after e had ended, but before f does */
     assert_int_equal(call1(a, SYS_HANDLE_CLOSE, f).error, OK);
     assert_int_equal(call1(a, SYS_HANDLE_CLOSE, f).error, E_HANDLE);
-    assert_int_equal(a->domain->quota.used_bytes, used - 64);
+    assert_int_equal(pool_bytes_of(&a->domain->quota), used - 64);
     section_close(c2);
     assert_int_equal(call1(a, SYS_HANDLE_CLOSE, f).error, E_HANDLE);
-    assert_int_equal(a->domain->quota.used_bytes, used - 128);
+    assert_int_equal(pool_bytes_of(&a->domain->quota), used - 128);
 }
 
 /* Calls that take no lock look at no object but one that a section keeps: another CPU may have freed it, and an event
@@ -314,16 +315,16 @@ static void test_a_section_holds_irqs_and_vcpus(void **state)
     struct domain *const payers[] = {root, d};
     const uint64_t handles[] = {irq, slot};
     for (unsigned i = 0; i < ARRAY_SIZE(handles); i++) {
-        uint64_t used = payers[i]->quota.used_bytes;
+        uint64_t used = pool_bytes_of(&payers[i]->quota);
         section_open(c2);
         assert_int_equal(call1(T, SYS_HANDLE_CLOSE, handles[i]).error, OK);
         for (int n = 0; n < 5; n++)
             assert_int_equal(call1(T, SYS_HANDLE_CLOSE, handles[i]).error, E_HANDLE);
-        assert_int_equal(payers[i]->quota.used_bytes, used);
+        assert_int_equal(pool_bytes_of(&payers[i]->quota), used);
         section_close(c2);
         for (int n = 0; n < 5; n++)
             assert_int_equal(call1(T, SYS_HANDLE_CLOSE, handles[i]).error, E_HANDLE);
-        assert_true(payers[i]->quota.used_bytes < used);
+        assert_true(pool_bytes_of(&payers[i]->quota) < used);
     }
 }
 
@@ -881,14 +882,14 @@ static void test_the_page_of_the_fpu(void **state)
     assert_int_equal(v->state->valid, GROUPS_REGISTERS);
     v->state->dirty = GROUP_FPU;
     assert_int_equal(run_guest(), EXIT_HLT);
-    uint64_t used = a->domain->quota.used_bytes;
+    uint64_t used = pool_bytes_of(&a->domain->quota);
     const uint64_t bad[] = {0, 0x701800, USER_VA_MAX, USER_VA_MIN - 0x1000, 0xffffffff80000000};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(call1(a, SYS_VCPU_FPU, bad[i]).error, E_ARG);
     assert_int_equal(call1(a, SYS_VCPU_FPU, 0x700000).error, E_OVERLAP); /* the state page */
-    assert_int_equal(a->domain->quota.used_bytes, used);
+    assert_int_equal(pool_bytes_of(&a->domain->quota), used);
     assert_int_equal(call1(a, SYS_VCPU_FPU, 0x701000).error, OK);
-    assert_int_equal(a->domain->quota.used_bytes, used + PAGE_SIZE);
+    assert_int_equal(pool_bytes_of(&a->domain->quota), used + PAGE_SIZE);
     assert_int_equal(call1(a, SYS_VCPU_FPU, 0x702000).error, E_STATE);
     hpa_t frame;
     uint32_t rights;

@@ -32,7 +32,7 @@ static void start(const struct pt_format *format)
 {
     memset(arena, 0, sizeof(arena));
     pool_init(hpa(ARENA_HPA), sizeof(arena), arena);
-    quota = (struct quota){UINT64_MAX, 0};
+    quota = (struct quota){.limit_bytes = UINT64_MAX};
     assert_int_equal(pt_create(&pt, format, &quota), OK);
 }
 
@@ -293,7 +293,7 @@ static void test_quota_exhaustion_leaves_nothing(void **state)
         /* the same when it is the pool that runs dry */
         quota.limit_bytes = UINT64_MAX;
         pt_unmap(&pt, at, size);
-        struct quota other = {UINT64_MAX, 0};
+        struct quota other = {.limit_bytes = UINT64_MAX};
         uint64_t pages = 0;
         while (pool_pages_free() > 1 && pool_page(&other))
             pages++;
@@ -405,7 +405,7 @@ static void test_free_in_steps(void **state)
 {
     (void)state;
     start(&pt_host);
-    struct quota other = {UINT64_MAX, 0};
+    struct quota other = {.limit_bytes = UINT64_MAX};
     struct pagetable kernel;
     assert_int_equal(pt_create(&kernel, &pt_host, &other), OK);
     assert_int_equal(pt_map(&kernel, 0 - SIZE_1G, hpa(0x5000), 4096, RW), OK);
@@ -562,7 +562,7 @@ static void test_protect_quota(void **state)
         assert_int_equal(pt_protect(&pt, at, hpa(at), size, 0, &c), E_QUOTA);
         assert_unchanged(q, p, free_pages);
         quota.limit_bytes = UINT64_MAX;
-        struct quota other = {UINT64_MAX, 0};
+        struct quota other = {.limit_bytes = UINT64_MAX};
         while (pool_pages_free() > allowed && pool_page(&other))
             ;
         save();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sources: mm/pool.c
-/* The pool: everything zeroed, aligned, disjoint and paid for; nothing lost; double frees caught. */
+/* The pool: everything zeroed, aligned, disjoint and paid for by whole pages; nothing lost; double frees caught. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static int fresh(void **state)
 static void test_views(void **state)
 {
     (void)state;
-    struct quota q = {1 << 20, 0};
+    struct quota q = {.limit_bytes = 1 << 20};
     uint8_t *p = pool_page(&q);
     assert_ptr_equal(pool_ptr(pool_hpa(p + 5)), p + 5);
     assert_int_equal(pool_hpa(p).v - POOL_BASE, p - arena);
@@ -56,7 +56,7 @@ static void test_views(void **state)
 static void test_all_pages_and_back(void **state)
 {
     (void)state;
-    struct quota q = {UINT64_MAX, 0};
+    struct quota q = {.limit_bytes = UINT64_MAX};
     uint64_t total = pool_pages_total();
     static void *pages[POOL_PAGES];
     assert_true(total >= POOL_PAGES - 3 && total < POOL_PAGES);
@@ -80,17 +80,22 @@ static void test_all_pages_and_back(void **state)
 static void test_quota(void **state)
 {
     (void)state;
-    struct quota a = {4096 + 128, 0}, b = {0, 0};
+    struct quota a = {.limit_bytes = 2 * 4096}, b = {.limit_bytes = 0};
     void *page = pool_page(&a), *one = pool_alloc(&a, 65);
     assert_non_null(page);
     assert_non_null(one);
-    assert_int_equal(a.used_bytes, 4096 + 128);
-    assert_null(pool_alloc(&a, 1));
+    assert_int_equal(a.used_bytes, 2 * 4096); /* a page for objects of up to 128 bytes: it is paid for whole */
+    assert_null(pool_alloc(&a, 1));           /* another class would be another page */
+    void *two = pool_alloc(&a, 128);
+    assert_ptr_equal(two, (uint8_t *)one + 128);
     assert_int_equal(quota_move(&a, &b, 1), E_QUOTA);
     pool_free(&a, one, 65);
-    assert_int_equal(quota_move(&a, &b, 129), E_QUOTA);
-    assert_int_equal(quota_move(&a, &b, 128), OK);
-    assert_int_equal(b.limit_bytes, 128);
+    assert_int_equal(a.used_bytes, 2 * 4096);
+    pool_free(&a, two, 128);
+    assert_int_equal(a.used_bytes, 4096);
+    assert_int_equal(quota_move(&a, &b, 4097), E_QUOTA);
+    assert_int_equal(quota_move(&a, &b, 4096), OK);
+    assert_int_equal(b.limit_bytes, 4096);
     assert_null(pool_alloc(&a, 1));
     one = pool_alloc(&b, 128);
     assert_non_null(one);
@@ -102,10 +107,40 @@ static void test_quota(void **state)
     pool_page_free(&a, page);
 }
 
+/* A payer that keeps one object of each page, of every class, holds no more pages than its quota says. */
+static void test_a_quota_bounds_the_pool(void **state)
+{
+    (void)state;
+    enum { QUOTA_PAGES = 100 };
+    struct quota q = {.limit_bytes = QUOTA_PAGES * 4096}, other = {.limit_bytes = UINT64_MAX};
+    uint64_t before = pool_pages_free();
+    for (size_t size = 64; size <= 2048; size *= 2) {
+        static void *o[QUOTA_PAGES * 64 + 1];
+        unsigned n = 0;
+        while ((o[n] = pool_alloc(&q, size)))
+            n++;
+        assert_int_equal(before - pool_pages_free(), QUOTA_PAGES);
+        void *kept = NULL;
+        for (unsigned i = 0; i < n; i++) {
+            if (((uintptr_t)o[i] ^ (uintptr_t)kept) >> 12)
+                kept = o[i];
+            else
+                pool_free(&q, o[i], size);
+        }
+    }
+    while (pool_page(&q))
+        ;
+    assert_int_equal(before - pool_pages_free(), QUOTA_PAGES);
+    for (size_t size = 64; size <= 2048; size *= 2) /* and what is free in its pages is not another's */
+        assert_non_null(pool_alloc(&other, size));
+    assert_int_equal(before - pool_pages_free(), QUOTA_PAGES + 6);
+    assert_int_equal(other.used_bytes, 6 * 4096);
+}
+
 static void test_misuse_panics(void **state)
 {
     (void)state;
-    struct quota q = {1 << 20, 0};
+    struct quota q = {.limit_bytes = 1 << 20};
     uint8_t *p = pool_alloc(&q, 100), *keep = pool_alloc(&q, 100);
     assert_panics(pool_free(&q, p, 64));
     assert_panics(pool_free(&q, p + 64, 100));
@@ -130,8 +165,9 @@ static void test_random(void **state)
         uint8_t fill;
         unsigned payer;
     } slot[SLOTS];
-    static uint8_t owner[POOL_PAGES * 64]; /* per 64 bytes of the arena */
-    struct quota q[2] = {{400000, 0}, {UINT64_MAX, 0}};
+    static uint8_t owner[POOL_PAGES * 64]; /* per 64 bytes of the arena: its payer */
+    static unsigned live[POOL_PAGES];      /* objects in the page */
+    struct quota q[2] = {{.limit_bytes = 90 * 4096}, {.limit_bytes = UINT64_MAX}};
     uint64_t used[2] = {0, 0};
     unsigned refused = 0;
     srand(1);
@@ -144,7 +180,7 @@ static void test_random(void **state)
             unsigned payer = (unsigned)rand() % 2;
             uint8_t *p = pool_alloc(&q[payer], size);
             if (!p) {
-                assert_true(used[payer] + charge > q[payer].limit_bytes || pool_pages_free() == 0);
+                assert_true(used[payer] == q[payer].limit_bytes || pool_pages_free() == 0);
                 refused++;
                 continue;
             }
@@ -154,20 +190,25 @@ static void test_random(void **state)
             uint8_t *mark = owner + (p - arena) / 64;
             for (size_t k = 0; k < charge / 64; k++) {
                 assert_int_equal(mark[k], 0);
-                mark[k] = 1;
+                mark[k] = (uint8_t)(1 + payer);
             }
+            size_t page = (size_t)(p - arena) / 4096;
+            for (size_t k = 0; k < 64; k++) /* all that lies there is this payer's */
+                assert_in_set(owner[page * 64 + k], ((const uintmax_t[]){0, 1 + payer}), 2);
+            if (live[page]++ == 0)
+                used[payer] += 4096;
             slot[i].p = p;
             slot[i].size = size;
             slot[i].charge = charge;
             slot[i].payer = payer;
             slot[i].fill = (uint8_t)rand();
             memset(p, slot[i].fill, charge);
-            used[payer] += charge;
         } else {
             for (size_t k = 0; k < slot[i].charge; k++)
                 assert_int_equal(slot[i].p[k], slot[i].fill);
             memset(owner + (slot[i].p - arena) / 64, 0, slot[i].charge / 64);
-            used[slot[i].payer] -= slot[i].charge;
+            if (--live[(slot[i].p - arena) / 4096] == 0)
+                used[slot[i].payer] -= 4096;
             pool_free(&q[slot[i].payer], slot[i].p, slot[i].size);
             slot[i].p = NULL;
         }
@@ -186,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_views, fresh),  cmocka_unit_test_setup(test_all_pages_and_back, fresh),
         cmocka_unit_test_setup(test_quota, fresh),  cmocka_unit_test_setup(test_misuse_panics, fresh),
+        cmocka_unit_test_setup(test_a_quota_bounds_the_pool, fresh),
         cmocka_unit_test_setup(test_random, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
