@@ -47,6 +47,7 @@ struct domain {
     struct cpuset cpus; /* on which its threads may run: all of them its maker's */
     uint32_t state;     /* enum domain_state; atomic: read by every CPU */
     uint32_t live_threads;
+    uint32_t threads_made; /* at most DOMAIN_THREADS_MAX: steps that look at all of them stay short */
     struct event *death;
     uint64_t death_bits;
     uint64_t fault[4];

@@ -98,6 +98,8 @@ static struct result sys_domain_create(uint64_t quota_pages, struct event *event
     struct domain *maker = caller()->domain;
     if (maker->phase) /* it is being destroyed while this call waited for the lock */
         return result_of(E_DEAD);
+    if (maker->foreign_input)
+        return result_of(E_RIGHTS);
     if (quota_pages > pool_pages_total())
         return result_of(E_ARG);
     enum error e = handle_room(maker);
@@ -109,7 +111,7 @@ static struct result sys_domain_create(uint64_t quota_pages, struct event *event
     d->death = event;
     d->death_bits = bits;
     d->owner = (uint32_t)tag;
-    d->foreign_input = maker->foreign_input || !(tag & DOMAIN_OWN_CODE);
+    d->foreign_input = !(tag & DOMAIN_OWN_CODE);
     d->holds_data = !(tag & DOMAIN_NO_DATA);
     if (event)
         object_get(&event->object);

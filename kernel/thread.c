@@ -33,9 +33,10 @@ enum error thread_create(struct domain *d, const struct new_thread *start, struc
         return E_ARG;
     if (!domain_runs(d))
         return E_STATE;
-    struct thread *t = object_new(d, sizeof *t);
+    struct thread *t = d->threads_made < DOMAIN_THREADS_MAX ? object_new(d, sizeof *t) : NULL;
     if (!t)
         return E_QUOTA;
+    d->threads_made++;
     object_init(&t->object, OBJ_THREAD);
     t->cpu = cpu_by_number((unsigned)cpu);
     t->kernel_stack = (uint64_t)t->cpu + CPU_AREA_SIZE;

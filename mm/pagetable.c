@@ -128,12 +128,15 @@ static bool fits(const struct request *r, unsigned level, uint64_t a, uint64_t e
     return level <= r->format->max_leaf_level && ((a | (a + r->delta)) & mask) == 0 && end - a > mask;
 }
 
-/* Looks for what is mapped already, and counts the tables that build() will make. table NULL: one of those. */
+/* Looks for what is mapped already, and counts the tables that build() will make: no more than *left, so it looks no
+ * longer than what a quota can pay for. table NULL: one of those. */
 static enum error survey(const struct request *r, const uint64_t *table, unsigned level, uint64_t a, uint64_t end,
-                         uint64_t *missing)
+                         uint64_t *left)
 {
     if (!table) {
-        ++*missing;
+        if (*left == 0)
+            return E_QUOTA;
+        --*left;
         if (level == 1)
             return OK;
     }
@@ -147,7 +150,7 @@ static enum error survey(const struct request *r, const uint64_t *table, unsigne
             return E_OVERLAP;
         else if (fits(r, level, a, next))
             continue;
-        enum error e = survey(r, child, level - 1, a, next, missing);
+        enum error e = survey(r, child, level - 1, a, next, left);
         if (e != OK)
             return e;
     }
@@ -181,9 +184,10 @@ enum error pt_create(struct pagetable *pt, const struct pt_format *format, struc
     return pt->root ? OK : E_QUOTA;
 }
 
-static bool can_pay(const struct quota *q, uint64_t pages)
+/* In pages. */
+static uint64_t can_pay(const struct quota *q)
 {
-    return pages <= pool_pages_free() && pages * PAGE_SIZE <= q->limit_bytes - min_u64(q->used_bytes, q->limit_bytes);
+    return min_u64(pool_pages_free(), (q->limit_bytes - min_u64(q->used_bytes, q->limit_bytes)) / PAGE_SIZE);
 }
 
 enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights)
@@ -193,14 +197,11 @@ enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t 
         frame.v >= FRAME_END || size > FRAME_END - frame.v)
         return E_ARG;
     struct request r = {.format = pt->format, .delta = frame.v - address, .rights = rights};
-    uint64_t missing = 0;
-    enum error e = survey(&r, pt->root, 4, address, address + size, &missing);
-    if (e != OK)
-        return e;
-    if (!can_pay(pt->quota, missing))
-        return E_QUOTA;
-    build(pt, &r, pt->root, 4, address, address + size);
-    return OK;
+    uint64_t left = can_pay(pt->quota);
+    enum error e = survey(&r, pt->root, 4, address, address + size, &left);
+    if (e == OK)
+        build(pt, &r, pt->root, 4, address, address + size);
+    return e;
 }
 
 #define PROTECT_STEP 512u /* entries */
@@ -259,7 +260,7 @@ enum error pt_protect(struct pagetable *pt, uint64_t address, hpa_t frame, uint6
     unsigned left = PROTECT_STEP;
     struct request r = {pt->format, frame.v - address, rights, &left, &change->stale};
     change->stale = false;
-    if (!can_pay(pt->quota, tables_to_cut(pt, address) + tables_to_cut(pt, address + size)))
+    if (tables_to_cut(pt, address) + tables_to_cut(pt, address + size) > can_pay(pt->quota))
         return E_QUOTA;
     change->done = change_rights(pt, &r, pt->root, 4, address, address + size) - address;
     return OK;

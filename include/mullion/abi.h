@@ -29,7 +29,8 @@ enum call_way { CALL_BY_INTERRUPT, CALL_BY_SYSENTER, CALL_BY_SYSCALL };
 #define MAX_CPUS    1024 /* physical CPUs the kernel can use */
 #define MAX_HANDLES 8192 /* slots in a domain's handle table, which grows by pages; slot 0 is never valid */
 
-#define DOMAIN_PORTS_MAX 8 /* ranges of I/O ports that a domain may have open */
+#define DOMAIN_PORTS_MAX   8   /* ranges of I/O ports that a domain may have open */
+#define DOMAIN_THREADS_MAX 512 /* threads that a domain may ever make: it ends in steps that look at all of them */
 
 /* Ring-3 addresses that may be mapped: [USER_VA_MIN, USER_VA_MAX). */
 #define USER_VA_MIN 0x0000000000010000ull
@@ -159,8 +160,9 @@ enum ring0_path {
 enum domain_state { DOMAIN_EMPTY = 0, DOMAIN_RUNNING, DOMAIN_EXITED, DOMAIN_FAULTED, DOMAIN_DYING };
 
 /* With domain_create's `tag`. Without them a domain gets every barrier against speculation that this machine needs. */
-#define DOMAIN_OWN_CODE (1ull << 32) /* nothing that others have chosen runs in it, no guest above all */
-#define DOMAIN_NO_DATA  (1ull << 33) /* it holds nothing that others must not know */
+#define DOMAIN_OWN_CODE \
+    (1ull << 32) /* nothing that others have chosen runs in it, no guest above all; it may make domains */
+#define DOMAIN_NO_DATA (1ull << 33) /* it holds nothing that others must not know */
 
 /* Owner tags in the ledger. */
 #define TAG_ROOT             1u

@@ -540,7 +540,7 @@ void add_cpus(struct thread *t, uint64_t domain, unsigned first, unsigned last)
 
 uint64_t domain_on(struct thread *t, uint64_t pages, unsigned first, unsigned last, uint64_t event, uint64_t bits)
 {
-    uint64_t domain = made(call3(t, SYS_DOMAIN_CREATE, pages, event, bits));
+    uint64_t domain = made(call4(t, SYS_DOMAIN_CREATE, pages, event, bits, DOMAIN_OWN_CODE));
     add_cpus(t, domain, first, last);
     return domain;
 }

@@ -95,7 +95,7 @@ static void map(struct thread *t, uint64_t target, uint64_t at, uint64_t memory,
 
 static uint64_t new_domain(uint32_t tag)
 {
-    uint64_t d = made(call4(T, SYS_DOMAIN_CREATE, 64, event, 1, tag));
+    uint64_t d = made(call4(T, SYS_DOMAIN_CREATE, 64, event, 1, tag | DOMAIN_OWN_CODE));
     add_cpus(T, d, 0, MACHINE_CPUS - 1);
     return d;
 }

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
-#include "pool_count.h"
 #include "lib/calls.h"
+#include "pool_count.h"
 
 #define T root_thread
 
@@ -413,6 +413,39 @@ static void test_a_tower_of_domains(void **state)
     assert_int_equal(root->quota.limit_bytes, limit);
 }
 
+/* What makes domains has their time in no account of its own: no monitor may. */
+static void test_a_monitor_makes_no_domains(void **state)
+{
+    (void)state;
+    uint64_t limit = root->quota.limit_bytes, monitor = made(call4(T, SYS_DOMAIN_CREATE, 64, 0, 0, TAG_MONITOR(0)));
+    add_cpus(T, monitor, 0, 1);
+    struct thread *t = thread_in(monitor, 1);
+    uint64_t bytes = pool_bytes_of(&t->domain->quota);
+    assert_int_equal(call4(t, SYS_DOMAIN_CREATE, 16, 0, 0, DOMAIN_OWN_CODE).error, E_RIGHTS);
+    assert_int_equal(pool_bytes_of(&t->domain->quota), bytes);
+    assert_null(t->domain->children);
+    assert_int_equal(call_steps(T, SYS_DESTROY, monitor, 0), OK);
+    forget_everything();
+    assert_int_equal(root->quota.limit_bytes, limit);
+}
+
+/* However many pages a domain may spend: what looks at all its threads stays short. */
+static void test_threads_are_bounded(void **state)
+{
+    (void)state;
+    uint64_t d = domain_of(1000, 0);
+    struct thread *t = thread_in(d, 1);
+    for (unsigned n = 1; n < DOMAIN_THREADS_MAX; n++) {
+        uint64_t h = made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, SCHED_PLACE(1, 3), 0));
+        assert_int_equal(call1(T, SYS_HANDLE_CLOSE, h).error, OK); /* the domain keeps the thread */
+    }
+    uint64_t bytes = pool_bytes_of(&t->domain->quota);
+    assert_int_equal(call(T, SYS_THREAD_CREATE, d, 0x400000, 0, 0, SCHED_PLACE(1, 3), 0).error, E_QUOTA);
+    assert_int_equal(pool_bytes_of(&t->domain->quota), bytes);
+    assert_int_equal(t->domain->live_threads, DOMAIN_THREADS_MAX);
+    assert_int_equal(call_steps(T, SYS_DESTROY, d, 0), OK);
+}
+
 /* A vCPU's handle in another domain must not lead to a thread that is no more. */
 static void test_a_vcpu_outlives_its_thread(void **state)
 {
@@ -547,6 +580,8 @@ int main(void)
         ON_A_MACHINE(test_faults_and_exits_are_told),
         ON_A_MACHINE(test_a_domain_nobody_can_name),
         ON_A_MACHINE(test_a_tower_of_domains),
+        ON_A_MACHINE(test_a_monitor_makes_no_domains),
+        ON_A_MACHINE(test_threads_are_bounded),
         ON_A_MACHINE(test_a_vcpu_outlives_its_thread),
         ON_A_MACHINE(test_nobody_escapes_his_cap),
         ON_A_MACHINE(test_fixed_objects_outlive_their_handles),

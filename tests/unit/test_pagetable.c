@@ -623,6 +623,36 @@ static void step_off(void)
     watching = 0;
 }
 
+static volatile uint64_t steps;
+
+static void count_step(int signal)
+{
+    (void)signal;
+    steps++;
+}
+
+/* Address and frame are a page apart, so only 4 KiB entries fit, in tables that the quota has no pages for. To find that
+ * out takes as many instructions for 64 TiB as for 1 GiB. */
+static void test_a_map_that_cannot_be_paid_ends_soon(void **state)
+{
+    (void)state;
+    struct sigaction action = {.sa_handler = count_step}, old;
+    start(&pt_ept);
+    quota.limit_bytes = quota.used_bytes + 8 * PAGE_SIZE;
+    assert_int_equal(sigaction(SIGTRAP, &action, &old), 0);
+    for (uint64_t size = SIZE_1G; size <= 1ull << 46; size *= 4) {
+        steps = 0;
+        step_on();
+        enum error e = pt_map(&pt, SIZE_1G, hpa(SIZE_1G + 4096), size, RW);
+        step_off();
+        assert_int_equal(e, E_QUOTA);
+        assert_in_range(steps, 100, 5000);
+        assert_int_equal(pt_tables(&pt, 512), 1);
+    }
+    assert_int_equal(sigaction(SIGTRAP, &old, NULL), 0);
+    finish();
+}
+
 static void test_no_half_built_state_is_visible(void **state)
 {
     (void)state;
@@ -703,6 +733,7 @@ int main(void)
         cmocka_unit_test(test_largest_pages),
         cmocka_unit_test(test_overlap_changes_nothing),
         cmocka_unit_test(test_quota_exhaustion_leaves_nothing),
+        cmocka_unit_test(test_a_map_that_cannot_be_paid_ends_soon),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_free_in_steps),
         cmocka_unit_test(test_protect_random),

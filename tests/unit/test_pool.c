@@ -225,8 +225,10 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_views, fresh),  cmocka_unit_test_setup(test_all_pages_and_back, fresh),
-        cmocka_unit_test_setup(test_quota, fresh),  cmocka_unit_test_setup(test_misuse_panics, fresh),
+        cmocka_unit_test_setup(test_views, fresh),
+        cmocka_unit_test_setup(test_all_pages_and_back, fresh),
+        cmocka_unit_test_setup(test_quota, fresh),
+        cmocka_unit_test_setup(test_misuse_panics, fresh),
         cmocka_unit_test_setup(test_a_quota_bounds_the_pool, fresh),
         cmocka_unit_test_setup(test_random, fresh),
     };
