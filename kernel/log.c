@@ -39,13 +39,13 @@ void log_append(const char *text, size_t count)
 {
     lock(&ring_lock);
     uint64_t head = klog_ring.head;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         klog_ring.text[(head + i) % KLOG_TEXT_BYTES] = text[i];
-    if (!log_taken) {
-        for (size_t i = 0; i < count; i++)
+        if (!log_taken)
             put(text[i]);
-        klog_ring.shown = head + count;
     }
+    if (!log_taken)
+        klog_ring.shown = head + count;
     __atomic_store_n(&klog_ring.head, head + count, __ATOMIC_RELEASE);
     unlock(&ring_lock);
     if (read_once(log_bell.event)) /* the writer may hold the kernel's lock, or not: CPU 0 takes it later */

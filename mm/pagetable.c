@@ -162,13 +162,14 @@ static enum error survey(const struct request *r, const uint64_t *table, unsigne
 static void build(struct pagetable *pt, const struct request *r, uint64_t *table, unsigned level, uint64_t a,
                   uint64_t end)
 {
+    const uint64_t leaf_bits = r->format->leaf(hpa(0), level, r->rights);
     for (uint64_t next; a < end; a = next) {
         next = next_of(a, end, level);
         uint64_t *slot = &table[slot_of(a, level)];
         if (is_table(*slot, level)) {
             build(pt, r, table_of(*slot), level - 1, a, next);
         } else if (fits(r, level, a, next)) {
-            store(slot, r->format->leaf(hpa(a + r->delta), level, r->rights));
+            store(slot, (a + r->delta) | leaf_bits);
         } else {
             uint64_t *child = pool_page(pt->quota);
             kassert(child); /* pt_map looked: quota and pool have enough */

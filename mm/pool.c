@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The kernel's pool of memory. Every byte handed out is zero, and its page is paid for: a page serves objects of one
- * payer and one size class at a time, and goes back to the pool when the last of them is freed. So a payer never holds
- * more of the pool than its quota says, whatever it keeps and frees. All bookkeeping lies beside the pages, never in
- * them, so a write through a stale pointer cannot bend the allocator, and a double free is caught. Its cost at boot does
- * not depend on the pool's size: `fresh` only moves up.
+ * The kernel's pool of memory. Every byte handed out is zero, and its page is paid for: a page holds objects of one
+ * payer, of any sizes, and goes back to the pool when the last of them is freed. So a payer never holds more of the
+ * pool than its quota says, whatever it keeps and frees. All bookkeeping lies beside the pages, never in them, so a
+ * write through a stale pointer cannot bend the allocator, and a double free is caught. Its cost at boot does not
+ * depend on the pool's size: `fresh` only moves up.
  */
 #include "mm/pool.h"
 #include "kernel/log.h"
 
 #define NO_PAGE 0u /* page 0 holds bookkeeping and is never handed out */
+#define ALL     (~0ull)
+#define LOOKS   8u /* pages of a payer that are tried before a new one is taken */
 
 struct page_info {
-    uint64_t free_map;       /* page of objects: bit i is set when object i is free */
-    uint32_t next, previous; /* neighbours in the list that the page is on */
-    uint32_t shift;          /* log2 of its objects' size (12: one whole page); 0: the page is free */
+    uint64_t free;  /* bit i is set when unit i is free; all of them: the page has no payer */
+    uint64_t first; /* bit i is set when an object begins at unit i */
+    uint32_t next,
+        previous; /* neighbours in the list that the page is on: its payer's partial ones, or the free ones */
 };
 
 static struct {
@@ -60,13 +63,8 @@ void pool_init(hpa_t base, uint64_t size, void *virt)
     pool.free_count = pool.pages - pool.first;
 }
 
-static uint64_t map_of_all(unsigned shift)
-{
-    return ~0ull >> (64u - (PAGE_SIZE >> shift)); /* PAGE_SIZE >> shift is 1..64 */
-}
-
-/* A page for objects of 1 << shift bytes, none of them in use, or NO_PAGE. */
-static uint32_t take_page(unsigned shift)
+/* A page that is on no list, or NO_PAGE. */
+static uint32_t take_page(void)
 {
     uint32_t page = pool.free_list;
     if (page != NO_PAGE)
@@ -76,67 +74,82 @@ static uint32_t take_page(unsigned shift)
     else
         return NO_PAGE;
     pool.free_count--;
-    pool.info[page].shift = shift;
-    pool.info[page].free_map = map_of_all(shift);
+    pool.info[page] = (struct page_info){.free = ALL};
     return page;
 }
 
-static unsigned shift_of(size_t size)
+/* Log2 of how many units an object of this size takes: it lies at a multiple of its size. */
+static unsigned order_of(size_t size)
 {
     kassert(size >= 1 && size <= PAGE_SIZE);
-    unsigned shift = POOL_SHIFT_MIN;
-    while ((1ull << shift) < size)
-        shift++;
-    return shift;
+    unsigned order = 0;
+    while (POOL_UNIT << order < size)
+        order++;
+    return order;
 }
 
-/* The payer's pages of that class with both used and free objects. */
-static uint32_t *partial(struct quota *q, unsigned shift)
+static uint64_t units_of(unsigned order)
 {
-    return &q->partial[shift - POOL_SHIFT_MIN];
+    return ALL >> (64u - (1u << order));
+}
+
+/* Bit i of the answer: the units from i on, which is a multiple of the object's size, are free. */
+static uint64_t places(uint64_t free, unsigned order)
+{
+    for (unsigned i = 0; i < order; i++)
+        free &= free >> (1u << i);
+    return free & (ALL / units_of(order));
+}
+
+/* One of the payer's pages with room, or NO_PAGE. */
+static uint32_t page_with_room(const struct quota *q, unsigned order)
+{
+    uint32_t page = q->partial;
+    for (unsigned i = 0; page != NO_PAGE && !places(pool.info[page].free, order); i++)
+        page = i < LOOKS ? pool.info[page].next : NO_PAGE;
+    return page;
 }
 
 void *pool_alloc(struct quota *q, size_t size)
 {
-    unsigned shift = shift_of(size);
-    kassert(q);
-    uint32_t page = shift < PAGE_SHIFT ? *partial(q, shift) : NO_PAGE;
+    unsigned order = order_of(size);
+    uint32_t page = page_with_room(q, order);
     if (page == NO_PAGE) {
-        page = q->used_bytes < q->limit_bytes ? take_page(shift) : NO_PAGE;
+        page = q->used_bytes < q->limit_bytes ? take_page() : NO_PAGE;
         if (page == NO_PAGE)
             return NULL;
         q->used_bytes += PAGE_SIZE;
-        if (shift < PAGE_SHIFT)
-            list_push(partial(q, shift), page);
+        list_push(&q->partial, page);
     }
     struct page_info *p = &pool.info[page];
-    unsigned index = (unsigned)__builtin_ctzll(p->free_map);
-    p->free_map &= p->free_map - 1;
-    if (p->free_map == 0 && shift < PAGE_SHIFT)
-        list_unlink(partial(q, shift), page);
-    return __builtin_memset(pool.virt + ((uint64_t)page << PAGE_SHIFT) + ((uint64_t)index << shift), 0, 1ull << shift);
+    unsigned unit = (unsigned)__builtin_ctzll(places(p->free, order));
+    p->free &= ~(units_of(order) << unit);
+    p->first |= 1ull << unit;
+    if (p->free == 0)
+        list_unlink(&q->partial, page);
+    return __builtin_memset(pool.virt + ((uint64_t)page << PAGE_SHIFT) + unit * POOL_UNIT, 0, POOL_UNIT << order);
 }
 
 void pool_free(struct quota *q, void *object, size_t size)
 {
     if (!object)
         return;
-    unsigned shift = shift_of(size);
     uint64_t offset = pool_hpa(object).v - pool.base;
     uint32_t page = (uint32_t)(offset >> PAGE_SHIFT);
     struct page_info *p = &pool.info[page];
-    uint64_t bit = 1ull << ((offset & PAGE_MASK) >> shift);
-    kassert(page >= pool.first && page < pool.fresh && p->shift == shift);  /* the size it was allocated with */
-    kassert((offset & ((1ull << shift) - 1)) == 0 && !(p->free_map & bit)); /* not freed twice */
+    unsigned order = order_of(size), unit = (offset & PAGE_MASK) / POOL_UNIT, end = unit + (1u << order);
+    uint64_t units = units_of(order) << unit;
+    kassert(page >= pool.first && page < pool.fresh && offset % (POOL_UNIT << order) == 0);
+    kassert((p->first & units) == 1ull << unit && !(p->free & units)); /* not freed twice */
+    kassert(end == 64 || ((p->first | p->free) >> end & 1));           /* the size it was allocated with */
     kassert(q && q->used_bytes >= PAGE_SIZE);
-    if (p->free_map == 0 && shift < PAGE_SHIFT)
-        list_push(partial(q, shift), page);
-    p->free_map |= bit;
-    if (p->free_map != map_of_all(shift))
+    if (p->free == 0)
+        list_push(&q->partial, page);
+    p->free |= units;
+    p->first &= ~units;
+    if (p->free != ALL)
         return;
-    if (shift < PAGE_SHIFT)
-        list_unlink(partial(q, shift), page);
-    p->shift = 0;
+    list_unlink(&q->partial, page);
     list_push(&pool.free_list, page);
     pool.free_count++;
     q->used_bytes -= PAGE_SIZE;

@@ -10,14 +10,14 @@
 #include "mullion/abi.h"
 #include "mullion/types.h"
 
-#define POOL_SHIFT_MIN 6u /* smallest object: 64 bytes, so that one 64-bit map serves a page */
+#define POOL_UNIT 64u /* bytes of the smallest object, so that one 64-bit map serves a page */
 
-/* What a payer may use, in bytes: whole pages, of which it holds each alone. All zero but limit_bytes at first; it stays
- * where it is while anything is charged to it. */
+/* What a payer may use, in bytes: whole pages, of which it holds each alone. All zero but limit_bytes at first; it
+ * stays where it is while anything is charged to it. */
 struct quota {
     uint64_t limit_bytes;
     uint64_t used_bytes;
-    uint32_t partial[PAGE_SHIFT - POOL_SHIFT_MIN]; /* mm/pool.c's own */
+    uint32_t partial; /* mm/pool.c's own */
 };
 
 /* The pool is [base, base+size), visible at virt. Both 4 KiB aligned. Called once at boot (unit tests: repeatedly). */

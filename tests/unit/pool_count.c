@@ -33,7 +33,7 @@ static uint64_t *book_of(const struct quota *q)
 
 static uint64_t class_of(size_t size)
 {
-    uint64_t bytes = 1ull << POOL_SHIFT_MIN;
+    uint64_t bytes = POOL_UNIT;
     while (bytes < size)
         bytes *= 2;
     return bytes;

@@ -47,7 +47,8 @@ static bool must_flush(unsigned cpu)
     return cpu_by_number(cpu)->work & WORK_FLUSH;
 }
 
-/* A thread on every second CPU, all with the same memory. No CPU is forgotten: it is unmapped when the last one has flushed. */
+/* A thread on every second CPU, all with the same memory. No CPU is forgotten: it is unmapped when the last one has
+ * flushed. */
 static void test_a_domain_on_many_cpus(void **state)
 {
     (void)state;

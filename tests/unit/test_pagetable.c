@@ -631,8 +631,8 @@ static void count_step(int signal)
     steps++;
 }
 
-/* Address and frame are a page apart, so only 4 KiB entries fit, in tables that the quota has no pages for. To find that
- * out takes as many instructions for 64 TiB as for 1 GiB. */
+/* Address and frame are a page apart, so only 4 KiB entries fit, in tables that the quota has no pages for. To find
+ * that out takes as many instructions for 64 TiB as for 1 GiB. */
 static void test_a_map_that_cannot_be_paid_ends_soon(void **state)
 {
     (void)state;

@@ -84,14 +84,14 @@ static void test_quota(void **state)
     void *page = pool_page(&a), *one = pool_alloc(&a, 65);
     assert_non_null(page);
     assert_non_null(one);
-    assert_int_equal(a.used_bytes, 2 * 4096); /* a page for objects of up to 128 bytes: it is paid for whole */
-    assert_null(pool_alloc(&a, 1));           /* another class would be another page */
-    void *two = pool_alloc(&a, 128);
-    assert_ptr_equal(two, (uint8_t *)one + 128);
+    assert_int_equal(a.used_bytes, 2 * 4096); /* the second page is paid for whole */
+    assert_null(pool_page(&a));
+    void *two = pool_alloc(&a, 300); /* in the same page, at a multiple of its size */
+    assert_ptr_equal(two, (uint8_t *)one + 512);
     assert_int_equal(quota_move(&a, &b, 1), E_QUOTA);
     pool_free(&a, one, 65);
     assert_int_equal(a.used_bytes, 2 * 4096);
-    pool_free(&a, two, 128);
+    pool_free(&a, two, 300);
     assert_int_equal(a.used_bytes, 4096);
     assert_int_equal(quota_move(&a, &b, 4097), E_QUOTA);
     assert_int_equal(quota_move(&a, &b, 4096), OK);
@@ -107,7 +107,7 @@ static void test_quota(void **state)
     pool_page_free(&a, page);
 }
 
-/* A payer that keeps one object of each page, of every class, holds no more pages than its quota says. */
+/* A payer that keeps one object of each page, of every size, holds no more pages than its quota says. */
 static void test_a_quota_bounds_the_pool(void **state)
 {
     (void)state;
@@ -131,10 +131,10 @@ static void test_a_quota_bounds_the_pool(void **state)
     while (pool_page(&q))
         ;
     assert_int_equal(before - pool_pages_free(), QUOTA_PAGES);
-    for (size_t size = 64; size <= 2048; size *= 2) /* and what is free in its pages is not another's */
+    for (size_t size = 64; size <= 2048; size *= 2) /* what is free in its pages is not another's; all fit into one */
         assert_non_null(pool_alloc(&other, size));
-    assert_int_equal(before - pool_pages_free(), QUOTA_PAGES + 6);
-    assert_int_equal(other.used_bytes, 6 * 4096);
+    assert_int_equal(before - pool_pages_free(), QUOTA_PAGES + 1);
+    assert_int_equal(other.used_bytes, 4096);
 }
 
 static void test_misuse_panics(void **state)
@@ -143,6 +143,9 @@ static void test_misuse_panics(void **state)
     struct quota q = {.limit_bytes = 1 << 20};
     uint8_t *p = pool_alloc(&q, 100), *keep = pool_alloc(&q, 100);
     assert_panics(pool_free(&q, p, 64));
+    assert_panics(pool_free(&q, p, 200));
+    assert_panics(pool_free(&q, keep, 200));
+    assert_panics(pool_free(&q, p + 64, 64));
     assert_panics(pool_free(&q, p + 64, 100));
     pool_free(&q, p, 100);
     assert_panics(pool_free(&q, p, 100));
