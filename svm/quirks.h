@@ -109,4 +109,13 @@ static inline bool quirk_refused(struct vmcb *b)
     return true;
 }
 
+/*
+ * Takes a busy task in TR for a mistake: at the next change from ring 3 of 32-bit code QEMU itself ends ("invalid tss
+ * type"). Its own LTR leaves the descriptor's type there, which is not busy.
+ */
+static inline uint16_t quirk_attributes(unsigned segment)
+{
+    return quirk_qemu() && segment == SEG_TR ? (uint16_t)~2u : 0xffff;
+}
+
 #endif

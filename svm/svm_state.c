@@ -7,6 +7,7 @@
  * true one.
  */
 #include "mullion/regs.h"
+#include "svm/quirks.h"
 #include "svm/svm.h"
 
 #define ATTR_PRESENT (1u << 7)
@@ -79,14 +80,13 @@ static void put_segments(const struct vcpu_state *page, struct vmcb_save *save)
 {
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         const struct segment *from = &page->seg[i];
-        uint32_t attr = read_once(from->attr);
         *segment_of(save, i) = (struct vmcb_segment){.selector = read_once(from->selector),
-                                                     .attributes = svm_attributes(attr),
+                                                     .attributes = svm_attributes(read_once(from->attr)) &
+                                                                   quirk_attributes(i),
                                                      .limit = read_once(from->limit),
                                                      .base = read_once(from->base)};
-        if (i == SEG_SS)
-            save->cpl = attr >> 5 & 3;
     }
+    save->cpl = save->ss.attributes >> 5 & 3;
     save->gdtr.base = read_once(page->gdtr.base);
     save->gdtr.limit = read_once(page->gdtr.limit) & 0xffff;
     save->idtr.base = read_once(page->idtr.base);
