@@ -128,9 +128,11 @@ $(BUILD)/mullion: $(BUILD)/mullion.bin boot/image.asm
 
 # ---- On the developer's machine.
 
-$(BUILD)/check-config: tools/check-config.c $(wildcard config/*.c config/*.h lib/*.h) lib/print.c lib/string.c $(CALL_LIST)
+CHECK_CONFIG := tools/check-config.c tools/check-images.c $(wildcard config/*.c vmm/loader/*.c) vmm/memory.c vmm/firmware/e820.c \
+  lib/elf.c lib/print.c lib/string.c
+$(BUILD)/check-config: $(CHECK_CONFIG) $(wildcard tools/*.h config/*.h lib/*.h lib/proto/*.h vmm/*.h vmm/loader/*.h vmm/firmware/*.h include/mullion/*.h) $(CALL_LIST)
 	@mkdir -p $(@D)
-	$(HOSTCC) -std=c17 -O1 -g -Wall -Wextra $(STRICT) -I. -Iinclude -I$(BUILD)/gen -DUNIT_TEST -o $@ tools/check-config.c $(wildcard config/*.c) lib/print.c lib/string.c
+	$(HOSTCC) -std=c17 -O1 -g -Wall -Wextra $(STRICT) -I. -Iinclude -I$(BUILD)/gen -DUNIT_TEST -o $@ $(CHECK_CONFIG)
 
 setup: ## install the packages that building and running need
 	@tools/setup.sh build

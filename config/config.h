@@ -24,7 +24,7 @@
 #define CONFIG_REPORTS_MAX   64           /* mistakes reported one by one; the rest is counted */
 #define CONFIG_MESSAGE_MAX   480          /* bytes of one report, with the NUL: it fits in a line of the log */
 #define CONFIG_TEXT_MAX      (128u << 10) /* bytes of all guests' command lines and module arguments, with NULs */
-#define CONFIG_MEMORY_MIN    (1ull << 20)
+#define CONFIG_MEMORY_MIN    (2ull << 20) /* the least that a loader takes */
 #define CONFIG_MEMORY_MAX    (1ull << 42)
 #define CONFIG_OVERHEAD      (1ull << 20)   /* memory that a guest's monitor needs beside the guest's own... */
 #define CONFIG_OVERHEAD_CPU  (128ull << 10) /* ...and for each vCPU */
@@ -81,6 +81,7 @@ struct config_guest {
     bool borrow;                              /* it may use the CPU beyond its share while that would be idle */
     uint64_t memory;                          /* bytes, whole pages */
     unsigned module_count;                    /* [0] the kernel; then initrd, or the Multiboot modules */
+    bool initrd;                              /* [1] was named by `initrd` */
     unsigned module[VMM_MODULES_MAX];         /* index into config_machine.module */
     const char *module_args[VMM_MODULES_MAX]; /* name and arguments, as the guest is to see them; in config.text */
     const char *cmdline;                      /* in config.text */

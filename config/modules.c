@@ -53,6 +53,7 @@ void config_module_value(struct config_parser *p, const struct config_key *key, 
                    config_quote(value).text, key->slot == 0 ? " (the kernel's command line goes into cmdline)" : "");
         return;
     }
+    g->initrd = g->initrd || key->slot != 0;
     set_module(p, key->name, g, key->slot, value);
 }
 

@@ -2,28 +2,37 @@
 /*
  * Checks a mullion.conf on the developer's machine with the very code that root uses:
  *
- *     check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...
+ *     check-config FILE --cpus N --memory SIZE [--module NAME PATH]...
  *     check-config --keys
  *
  * Each mistake is printed as FILE:LINE: text. Exit status: 0 no mistake, 1 mistakes, 2 it could not be checked. SIZE is
  * the machine's whole memory, with K, M or G; what the kernel, the services and the modules take is subtracted by a
- * careful guess, since only a running machine knows exactly. --keys prints the tables of docs/configuration.md.
+ * careful guess, since only a running machine knows exactly. Then each guest's kernel is loaded as its monitor would do
+ * it (check-images.h). --keys prints the tables of docs/configuration.md.
  *
- * Built by the Makefile from this file, config/, lib/print.c and lib/string.c.
+ * Built by the Makefile from this file, check-images.c, config/, and what these need of vmm/ and lib/.
  */
+#define _DEFAULT_SOURCE
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "config/config.h"
 #include "config/keys.h"
 #include "mullion/pool.h"
+#include "tools/check-images.h"
 
 #define TEXT_OF(number)  TEXT_OF_(number)
 #define TEXT_OF_(number) #number
 #define HOST_TAKES       (16ull << 20) /* the kernel's image, root and console, firmware's holes */
+#define FIRMWARE_TAKES   (2ull << 20)  /* of them: what firmware does not list as usable, or as one piece */
 
 static struct config config;
 static struct config_module modules[256];
+static struct check_file files[256];
 
 static void print_mistake(void *context, unsigned line, const char *text)
 {
@@ -33,7 +42,7 @@ static void print_mistake(void *context, unsigned line, const char *text)
 static int usage(const char *why)
 {
     fprintf(stderr,
-            "check-config: %s\nusage: check-config FILE --cpus N --memory SIZE [--module NAME=BYTES]...\n"
+            "check-config: %s\nusage: check-config FILE --cpus N --memory SIZE [--module NAME PATH]...\n"
             "       check-config --keys\n",
             why);
     return 2;
@@ -120,11 +129,54 @@ static uint64_t size_argument(const char *text)
     return n << shift;
 }
 
+/* The file's bytes, for as long as this runs. An empty one has none. */
+static bool map_file(const char *path, struct check_file *file)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+    *file = (struct check_file){.size = good ? (uint64_t)status.st_size : 0};
+    if (file->size != 0) {
+        void *at = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
+        good = at != MAP_FAILED;
+        file->bytes = at;
+    }
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+/* 0, or the exit status that says why not. */
+static int add_module(struct config_machine *machine, const char *name, const char *path)
+{
+    if (path == NULL || machine->module_count == ARRAY_SIZE(modules))
+        return usage("--module NAME PATH, at most 256 of them");
+    struct check_file *file = &files[machine->module_count];
+    if (!map_file(path, file)) {
+        fprintf(stderr, "check-config: %s cannot be read\n", path);
+        return 2;
+    }
+    modules[machine->module_count++] = (struct config_module){name, file->size};
+    return 0;
+}
+
+/* What guests may use of a machine with `whole` bytes, by a careful guess; the modules' bytes are told. */
+static void subtract_host(struct config_machine *machine, uint64_t whole)
+{
+    uint64_t usable = whole > FIRMWARE_TAKES ? whole - FIRMWARE_TAKES : 0;
+    uint64_t pool = pool_bytes(usable, machine->cpus);
+    uint64_t spent = CONFIG_KERNEL_HOST + (128 + 20ull * machine->cpus) * PAGE_SIZE; /* the kernel's own of the pool */
+    uint64_t taken = HOST_TAKES + pool_bytes(whole, machine->cpus);
+    for (unsigned i = 0; i < machine->module_count; i++)
+        taken += machine->module[i].size;
+    machine->kernel_memory = pool > spent ? pool - spent : 0;
+    machine->memory = whole > taken ? whole - taken : 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *file = NULL;
     struct config_machine machine = {.cpus = 0, .memory = 0, .module_count = 0, .module = modules};
-    uint64_t module_bytes = 0;
     if (argc == 2 && strcmp(argv[1], "--keys") == 0) {
         print_keys(IN_HOST, "[host]");
         print_keys(IN_GUEST, "[guest NAME]");
@@ -149,25 +201,17 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i - 1], "--memory") == 0) {
             machine.memory = size_argument(value);
         } else if (strcmp(argv[i - 1], "--module") == 0) {
-            char *name = argv[i], *equals = strrchr(name, '=');
-            if (equals == NULL || machine.module_count == sizeof modules / sizeof modules[0])
-                return usage("--module NAME=BYTES, at most 256 of them");
-            *equals = 0;
-            modules[machine.module_count].name = name;
-            modules[machine.module_count].size = strtoull(equals + 1, NULL, 10);
-            module_bytes += modules[machine.module_count++].size;
+            int status = add_module(&machine, value, i + 1 < argc ? argv[i + 1] : NULL);
+            if (status != 0)
+                return status;
+            i++;
         } else {
             return usage("unknown option");
         }
     }
     if (file == NULL || machine.cpus == 0 || machine.memory == 0)
         return usage("FILE, --cpus and --memory are needed");
-    /* Of the pool the kernel keeps some for itself. */
-    uint64_t pool = pool_bytes(machine.memory, machine.cpus);
-    uint64_t spent = CONFIG_KERNEL_HOST + (128 + 20ull * machine.cpus) * PAGE_SIZE;
-    machine.kernel_memory = pool > spent ? pool - spent : 0;
-    uint64_t taken = HOST_TAKES + pool + module_bytes;
-    machine.memory = machine.memory > taken ? machine.memory - taken : 0;
+    subtract_host(&machine, machine.memory);
 
     size_t size;
     char *text = read_file(file, &size);
@@ -177,7 +221,8 @@ int main(int argc, char **argv)
     }
     config_parse(&config, text, size, &machine, print_mistake, (void *)file);
     free(text);
+    unsigned unloadable = check_images(&config, files, print_mistake, (void *)file);
     if (config.mistakes == 0 && config.guest_count == 0)
         printf("%s: no guest is configured\n", file);
-    return config.mistakes != 0;
+    return config.mistakes != 0 || unloadable != 0;
 }

@@ -14,12 +14,12 @@ GOOD = guest('good', 'tiny.elf', 'share = 50% of cpu 0')
 MISTAKES = {
     'unknown key': (guest('bad', 'tiny.elf', colour='blue'), r"unknown key 'colour'"),
     'not understood': ('what is this\n', r'not understood'),
-    'unknown section': ('[gast x]\nmemory = 1M\n', r"unknown section"),
+    'unknown section': ('[gast x]\nmemory = 2M\n', r"unknown section"),
     'missing module': (guest('bad', 'nothing.elf'), r"no module is called 'nothing.elf'"),
     'memory over-committed': (guest('bad', 'tiny.elf', memory='64G'), r'memory: guest .bad. wants'),
-    'memory zero': (guest('bad', 'tiny.elf', memory='0'), r'memory: .*too small; 1M to 4096G'),
+    'memory zero': (guest('bad', 'tiny.elf', memory='0'), r'memory: .*too small; 2M to 4096G'),
     'memory negative': (guest('bad', 'tiny.elf', memory='-5M'), r'memory: .*negative'),
-    'memory too large': (guest('bad', 'tiny.elf', memory='99999999999999999999G'), r'memory: .*too large; 1M to 4096G'),
+    'memory too large': (guest('bad', 'tiny.elf', memory='99999999999999999999G'), r'memory: .*too large; 2M to 4096G'),
     'memory not a size': (guest('bad', 'tiny.elf', memory='lots'), r'memory: .*not a size'),
     'CPU missing': (guest('bad', 'tiny.elf', 'cpus = 17'), r'CPU 17 does not exist'),
     'CPU taken': (
@@ -30,7 +30,7 @@ MISTAKES = {
     'share zero': (guest('bad', 'tiny.elf', 'share = 0% of cpu 0'), r'share: .*out of range; 1% to 100%'),
     'share negative': (guest('bad', 'tiny.elf', 'share = -3% of cpu 0'), r'share: .*negative'),
     'name twice': (guest('good', 'tiny.elf', 'share = 1% of cpu 0'), r"guest 'good' is there already"),
-    'no kernel': ('[guest bad]\nmemory = 1M\nshare = 1% of cpu 0\n', r"guest 'bad' has no kernel"),
+    'no kernel': ('[guest bad]\nmemory = 2M\nshare = 1% of cpu 0\n', r"guest 'bad' has no kernel"),
 }
 
 

@@ -244,7 +244,7 @@ static void test_names(void **state)
     assert_int_equal(c.guest_count, 1);
 }
 
-#define SIZES "1M to 4096G in steps of 4K is allowed"
+#define SIZES "2M to 4096G in steps of 4K is allowed"
 
 static void test_memory(void **state)
 {
@@ -259,7 +259,7 @@ static void test_memory(void **state)
     bad_line("memory = 512 MB", "not a size");
     bad_line("memory = lots", "not a size");
     bad_line("memory = 4K", "memory: '4K' is too small; " SIZES);
-    bad_line("memory = 1048577", "memory: '1048577' is not a multiple of the step; " SIZES);
+    bad_line("memory = 2097153", "memory: '2097153' is not a multiple of the step; " SIZES);
     bad_line("memory =", "has no value");
 }
 
@@ -268,7 +268,7 @@ static void test_overcommit(void **state)
     (void)state;
     parse(
         "[guest a]\ncpus = 1\nmemory = 512M\nkernel = tiny.elf\n[guest b]\ncpus = 2\nmemory = 480M\nkernel = tiny.elf\n"
-        "[guest c]\ncpus = 3\nmemory = 64M\nkernel = tiny.elf\n[guest d]\ncpus = 0\nmemory = 1M\nkernel = tiny.elf\n");
+        "[guest c]\ncpus = 3\nmemory = 64M\nkernel = tiny.elf\n[guest d]\ncpus = 0\nmemory = 2M\nkernel = tiny.elf\n");
     assert_non_null(strstr(
         told,
         "11: memory: guest 'c' wants 64M and 1152K for its monitor, but 5M of 1000M are left, a has 512M, b has 480M; "
@@ -416,7 +416,7 @@ static void test_too_many(void **state)
     large.kernel_memory = 256ull << 20;
     for (int i = 0; i <= CONFIG_GUESTS_MAX; i++)
         n += (size_t)snprintf(text + n, sizeof text - n,
-                              "[guest g%d]\nshare = 1%% of cpu %d\nmemory = 1M\nkernel = tiny.elf\n", i, i % 3);
+                              "[guest g%d]\nshare = 1%% of cpu %d\nmemory = 2M\nkernel = tiny.elf\n", i, i % 3);
     told[0] = 0;
     config_parse(&c, text, n, &large, note, NULL);
     assert_non_null(strstr(told, "1025: guest 'g256' is one too many; at most 256"));
@@ -433,7 +433,7 @@ static void test_kernel_memory(void **state)
     small.kernel_memory = 2ull << 20;
     for (int i = 0; i < 6; i++)
         n += (size_t)snprintf(text + n, sizeof text - n,
-                              "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 1M\nkernel = tiny.elf\n", i);
+                              "[guest g%d]\nshare = 3%% of cpu 1\nmemory = 2M\nkernel = tiny.elf\n", i);
     told[0] = 0;
     config_parse(&c, text, n, &small, note, NULL);
     assert_int_equal(c.guest_count, 4); /* 4 * 448K */

@@ -142,7 +142,7 @@ static void test_notes(void **state)
         told, "5: note: region 'mail' is ro in all guests, so it stays empty; rw in one of them lets it be filled\n");
     assert_int_equal(c.guest_count, 2);
     /* The second one is left out: the first is alone. */
-    parse(G(0, "mail 4M rw") "[guest bad]\nmemory = 1M\nshared-memory = mail 4M rw\n");
+    parse(G(0, "mail 4M rw") "[guest bad]\nmemory = 2M\nshared-memory = mail 4M rw\n");
     assert_non_null(strstr(told, "note: guest 'g0' alone"));
 }
 

@@ -171,7 +171,7 @@ static void parse(unsigned count, const char *more)
     size_t n = 0;
     for (unsigned i = 0; i < count; i++)
         n += (size_t)snprintf(text + n, sizeof text - n,
-                              "[guest g%u]\nshare = 1%% of cpu %u\nmemory = 1M\nkernel = tiny.elf\n%s", i, i % 4, more);
+                              "[guest g%u]\nshare = 1%% of cpu %u\nmemory = 2M\nkernel = tiny.elf\n%s", i, i % 4, more);
     config_parse(&root_config, text, n, &machine, note, NULL);
     assert_int_equal(root_config.guest_count, count);
 }

@@ -519,8 +519,35 @@ static void pvh_starts(void **state)
         assert_int_equal(get(g.ram, map + 24 + 16, 4), E820_RESERVED);
         put(image, 808, 0x200000, 4);
         assert_int_equal(load(&g, image, sizeof(image)), E_ARG); /* entry outside */
+        put(image, 808, 0xff000, 4);
+        assert_int_equal(load(&g, image, sizeof(image)), E_ARG); /* below all that is loaded, where nothing is */
+        put(image, 808, 0x100100, 4);
+        assert_int_equal(load(&g, image, sizeof(image)), E_ARG); /* in the segment, behind what the file has of it */
+        put(image, 808, 0x1000ff, 4);
+        assert_int_equal(load(&g, image, sizeof(image)), OK);
         put(image, 796, 0xfffffffc, 4);
         assert_int_equal(load(&g, image, sizeof(image)), E_UNSUPPORTED); /* the note is broken, so it is no PVH */
+        rig_end(&g);
+    }
+}
+
+static void what_is_needed_is_told_in_kib(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t bytes;
+        const char *told;
+    } sizes[] = {{0x800, " 2 KiB;"}, {0x801, " 3 KiB;"}, {0x100, " 1 KiB;"}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct rig g;
+        uint8_t image[ELF_SIZE];
+        rig_start(&g, RAM);
+        make_elf(image, false);
+        add_pvh(image);
+        put(image, 52 + 12, RAM, 4);
+        put(image, 52 + 20, sizes[i].bytes, 4);
+        assert_int_equal(load(&g, image, sizeof(image)), E_QUOTA);
+        assert_non_null(strstr(g.why, sizes[i].told));
         rig_end(&g);
     }
 }
@@ -775,6 +802,7 @@ int main(void)
         cmocka_unit_test(multiboot_refusals),
         cmocka_unit_test(multiboot_addresses),
         cmocka_unit_test(pvh_starts),
+        cmocka_unit_test(what_is_needed_is_told_in_kib),
         cmocka_unit_test(sector_starts_in_real_mode),
         cmocka_unit_test(no_format),
         cmocka_unit_test(every_truncation),

@@ -12,6 +12,11 @@ import zlib
 
 CPUS_MAX = 1024  # MAX_CPUS of include/mullion/abi.h
 MEMORY_MIN, MEMORY_MAX = 32 << 20, 4 << 40  # of a machine
+# What guests cost beside their memory: config/config.h, include/mullion/pool.h, tools/check-config.c.
+OVERHEAD, OVERHEAD_CPU = 1 << 20, 128 << 10
+KERNEL, KERNEL_CPU, KERNEL_REGION, KERNEL_HOST = 384 << 10, 64 << 10, 128 << 10, 1 << 20
+HOST, FIRMWARE = 16 << 20, 2 << 20
+STEP = 64 << 20
 UNITS = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30}
 
 
@@ -35,6 +40,13 @@ def is_packed(file):
         return False
 
 
+def pool_bytes(ram, cpus):
+    """What the kernel takes of a machine's memory for its objects and tables: include/mullion/pool.h."""
+    first = min(ram, 1 << 30)
+    wanted = first // 16 + (ram - first) // 64 + cpus * (256 << 10)
+    return max(4 << 20, min(wanted, 512 << 20)) & ~((2 << 20) - 1)
+
+
 class Conf:
     """path; text (bytes); modules: name -> file, in the order of the configuration; missing: [(line, name)];
     cpus, memory: wanted. A kernel or a module in a gzip file is unpacked, as GRUB's own multiboot and module commands
@@ -50,6 +62,7 @@ class Conf:
         self.modules, self.missing, self.notes = {}, [], []
         self.unpacked = None  # the folder of what was unpacked; it goes with this object
         self.cpus, self.memory, self.regions = 1, 0, {}
+        self.guests, self.vcpus, self.region_uses = 0, 0, 0
         where = [os.path.dirname(os.path.abspath(path))] + list(folders)
         for number, line in enumerate(self.text.decode('utf-8', 'replace').split('\n'), 1):
             m = re.match(r'\s*([a-z-]+)\s*=\s*(.*)$', line)
@@ -65,8 +78,11 @@ class Conf:
                 self._module(number, item, where, True)
         elif key == 'cpus':
             numbers = [int(n) for n in re.findall(r'\d{1,4}', value)]
+            for first, last in re.findall(r'(\d{1,4})(?:\s*-\s*(\d{1,4}))?', value):
+                self.vcpus += max(1, min(int(last or first) - int(first) + 1, CPUS_MAX))
             self.cpus = max([self.cpus] + [n + 1 for n in numbers if n < CPUS_MAX])
         elif key == 'share':
+            self.vcpus += 1
             m = re.search(r'cpu\s*(\d{1,4})', value, re.I)
             if m and int(m.group(1)) < CPUS_MAX:
                 self.cpus = max(self.cpus, int(m.group(1)) + 1)
@@ -75,13 +91,14 @@ class Conf:
                 size = parse_size(value)
             except UsageError:
                 return
+            self.guests += 1
             if size <= 1 << 40:
                 self.memory += size
-
         elif key == 'shared-memory':
             for item in value.split(','):
                 m = re.match(r'\s*(\S+)\s+(\d{1,10}[kmgKMG]?)\s', item)
                 if m:
+                    self.region_uses += 1
                     self.regions.setdefault(
                         m.group(1),
                         int(re.match(r'\d+', m.group(2)).group(0)) * UNITS[m.group(2).lstrip('0123456789').lower()],
@@ -111,12 +128,21 @@ class Conf:
         return plain
 
     def wanted_memory(self):
-        """Bytes of RAM for a machine that runs all of it: the guests, what they share, their modules, and 96 MiB, in
-        whole 64 MiB. Of that the kernel's pool takes 256 KiB for each CPU; more CPUs than 64 get it on top."""
+        """Bytes of RAM for a machine that runs all of it, in whole 64 MiB: the guests, what they share, their modules,
+        and 96 MiB; more if their monitors, or the kernel's pool, need that."""
         files = sum(os.path.getsize(f) for f in self.modules.values())
         shared = sum(min(size, 1 << 30) for size in self.regions.values())
-        pool = max(0, self.cpus - 64) * (256 << 10)
-        return (self.memory + shared + files + pool + (96 << 20) + (64 << 20) - 1) & ~((64 << 20) - 1)
+        guests = self.memory + shared + files
+        monitors = self.guests * OVERHEAD + self.vcpus * OVERHEAD_CPU
+        kernel = self.guests * KERNEL + self.vcpus * KERNEL_CPU + self.region_uses * KERNEL_REGION + KERNEL_HOST
+        kernel += (128 + 20 * self.cpus) * 4096
+        size = (guests + (96 << 20) + STEP - 1) // STEP * STEP
+        while size < MEMORY_MAX and (
+            guests + monitors + HOST + pool_bytes(size, self.cpus) > size
+            or pool_bytes(size - FIRMWARE, self.cpus) < kernel
+        ):
+            size += STEP
+        return size
 
     def mistakes(self, build, cpus, memory):
         """Every mistake as FILE:LINE: text, [] if there is none. What is hardly meant, but no mistake: self.notes."""
@@ -130,7 +156,7 @@ class Conf:
             raise UsageError(f'{checker} is not there, which looks for mistakes; run `make` first')
         command = [checker, self.path, '--cpus', str(cpus), '--memory', f'{memory >> 10}K']
         for name, file in self.modules.items():
-            command += ['--module', f'{name}={os.path.getsize(file)}']
+            command += ['--module', name, file]
         run = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
         )

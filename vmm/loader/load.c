@@ -73,7 +73,8 @@ enum error take(struct loading *l, uint64_t base, uint64_t size, const char *wha
         return OK;
     if (base >= low || size > low - base)
         return refuse(l, E_QUOTA, "%s needs memory at 0x%llx, %llu KiB; the guest's memory below 4 GiB ends at 0x%llx",
-                      what, (unsigned long long)base, (unsigned long long)(size / KIB + 1), (unsigned long long)low);
+                      what, (unsigned long long)base, (unsigned long long)((size + KIB - 1) / KIB),
+                      (unsigned long long)low);
     if (base < GUEST_HOLE_END && base + size > GUEST_HOLE_START)
         return refuse(l, E_ARG, "%s lies at 0x%llx-0x%llx; 0x9fc00-0xfffff belongs to the firmware", what,
                       (unsigned long long)base, (unsigned long long)(base + size - 1));

@@ -65,6 +65,17 @@ bool pvh_looks(const struct image *i, uint64_t *entry)
     return false;
 }
 
+/* Does the entry lie in a segment, and in what the file has of it? Between two of them nothing is loaded. */
+static bool entry_is_loaded(const struct elf *e, uint64_t entry)
+{
+    for (uint32_t n = 0; n < e->ph_count; n++) {
+        struct elf_segment s = elf_segment(e, n);
+        if (s.type == ELF_LOAD && entry >= s.paddr && entry - s.paddr < s.file_size)
+            return true;
+    }
+    return false;
+}
+
 static enum error put_lists(struct loading *l, uint64_t end, struct start_info *info)
 {
     uint64_t base[VMM_MODULES_MAX] = {0}, where;
@@ -107,9 +118,8 @@ enum error pvh_load(struct loading *l)
         e = elf_load(l, &elf, &end);
     if (e != OK)
         return e;
-    if (entry >= end || entry > UINT32_MAX)
-        return refuse(l, E_ARG, "the PVH entry 0x%llx lies outside what is loaded, below 0x%llx",
-                      (unsigned long long)entry, (unsigned long long)end);
+    if (!entry_is_loaded(&elf, entry))
+        return refuse(l, E_ARG, "the PVH entry 0x%llx lies in no loaded segment", (unsigned long long)entry);
     struct start_info info;
     memset(&info, 0, sizeof(info));
     info.magic = START_MAGIC;
