@@ -126,6 +126,11 @@ static void accesses(void **state)
     assert_false(bus_memory(&bus, 0x2000, 8, false, &w));
     assert_int_equal(w, UINT64_MAX);
     assert_false(bus_memory(&bus, 0x1000, 16, false, &w));
+    p.calls = 0;
+    assert_true(bus_memory_claimed(&bus, 0x1000, 0x1000) && bus_memory_claimed(&bus, 0x1fff, 0x2010));
+    assert_true(bus_memory_claimed(&bus, 0, 0x1000) && bus_memory_claimed(&bus, 0, UINT64_MAX));
+    assert_false(bus_memory_claimed(&bus, 0, 0xfff) || bus_memory_claimed(&bus, 0x2000, UINT64_MAX));
+    assert_int_equal(p.calls, 0);
     /* a byte register under a wide one */
     struct probe q = {.answer = 0x77};
     assert_int_equal(bus_add_byte_port(&bus, 0x11, probe_port, &q), OK);
