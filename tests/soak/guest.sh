@@ -9,6 +9,8 @@ cd /tmp
 COMPLAINTS='BUG:|Oops|WARNING: |call trace|soft lockup|hard lockup|blocked for more than|rcu.*(stall|wakeup)|unstable'
 COMPLAINTS="$COMPLAINTS|nobody cared|no irq handler|double fault|stack guard|unexpected (irq|nmi)|corrupt|spurious"
 
+stressors() { stress-ng --stressors | tr -s ' ' '\n' | sed 's/^/stressor /'; }
+
 # round NUMBER SECONDS STRESSOR...: one of each at once
 round() {
     number=$1 seconds=$2
