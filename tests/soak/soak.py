@@ -124,7 +124,7 @@ class Soak:
         with Box(conf, on=self.row.name, cpus=CPUS, memory=1536 << 20) as box:
             box.until('debian', READY, 180)
             box.attach('debian')
-            box.type('stty -echo; . /etc/soak; stressors; echo that is $((40+2))\r')
+            box.type('stty -echo; PS1=; . /etc/soak; stressors; echo that is $((40+2))\r')
             start = len(box.text)
             box.wait(r'^that is 42\n', 120)
             out = {name for names in LEFT_OUT.values() for name in names.split()}
