@@ -34,7 +34,8 @@ $(ZYDIS): | tools/packages.lock tools/fetch-source.sh
 # One recursive make, because which files there are is known only after the fetch.
 $(ZYDIS_LIB): | $(ZYDIS)
 	@mkdir -p $(BUILD)/lib $(R3)/zydis
-	set -e; for f in Decoder DecoderData Register SharedData Utils Segment MetaInfo Mnemonic; do \
+	set -e; set -- Decoder DecoderData Register SharedData Utils Segment MetaInfo Mnemonic; n=0; for f; do n=$$((n + 1)); \
+	  echo "  decoder [$$n/$$#]  $$f.c"; \
 	  $(CC) $(ZYDIS_FLAGS) -c -o $(R3)/zydis/$$f.o $(ZYDIS)/src/$$f.c; done
 	rm -f $@; $(AR) rcs $@ $(R3)/zydis/*.o
 

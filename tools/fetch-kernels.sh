@@ -37,8 +37,10 @@ trap 'rm -rf "$work"' EXIT
 
 # fetch PACKAGE PATTERN FILE: the one file of the package that matches, as FILE
 fetch() {
-    local package=$1 pattern=$2 file=$3 deb member
-    echo "fetching $package"
+    local package=$1 pattern=$2 file=$3 deb member size
+    size=$(apt-cache show --no-all-versions "$package" 2>/dev/null | sed -n 's/^Size: //p' | head -n 1)
+    step=$((step + 1))
+    echo "fetching [$step/3] $package, $(((${size:-0} + 1048575) / 1048576)) MiB"
     mkdir "$work/$file.d"
     if ! (cd "$work/$file.d" && apt-get -o APT::Sandbox::User=root download -q "$package" </dev/null >apt.log 2>&1); then
         cat "$work/$file.d/apt.log" >&2
@@ -54,6 +56,7 @@ fetch() {
     rm -r "$work/$file.d"
 }
 
+step=0
 cloud=$(resolve linux-image-cloud-amd64)
 standard=$(resolve linux-image-amd64)
 fetch "$cloud" '^\./boot/vmlinuz-' vmlinuz-cloud

@@ -13,11 +13,15 @@ import time
 from . import machines, options, stick
 from .conf import CPUS_MAX, MEMORY_MAX, MEMORY_MIN, Conf, UsageError, parse_size
 from .emulator import Machine
+from .hostcheck import check_host
 from .image import make_image
+from .new import write_new
 from .panic import Word
 from .terminal import Input, converse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+DEFAULT_GUESTS = ('vmlinuz', 'vmlinuz-cloud', 'initrd.gz')  # tools/fetch-kernels.sh, tools/make-initrd.sh
 
 EXIT_STATUS = '''exit status of run:
   0    the machine powered itself off (or you left with Ctrl-A x)
@@ -80,8 +84,8 @@ def parser():
     p.add_argument('--version', action=Version)
     sub = p.add_subparsers(dest='command', required=True, parser_class=SubParser)
 
-    def common(s):
-        s.add_argument('conf', metavar='CONF', help='configuration file')
+    def common(s, **conf):
+        s.add_argument('conf', metavar='CONF', help='configuration file', **conf)
         s.add_argument(
             '--build',
             default=os.path.join(ROOT, 'build'),
@@ -142,8 +146,22 @@ def parser():
     )
 
     check = sub.add_parser('check', help='look for mistakes in a configuration')
-    common(check)
-    p.commands = {'run': run, 'image': image, 'check': check}
+    common(check, nargs='?')
+    check.add_argument(
+        '--host', action='store_true', help='instead of CONF: would Mullion run on the machine that this Linux runs on?'
+    )
+
+    new = sub.add_parser('new', help='write a configuration for a kernel of yours: NAME.conf, in this folder')
+    new.add_argument('name', metavar='NAME', help="the guest's name")
+    kind = new.add_mutually_exclusive_group(required=True)
+    kind.add_argument('--linux', metavar='FILE', help='a Linux kernel (bzImage)')
+    kind.add_argument('--multiboot', metavar='FILE', help='a Multiboot or PVH kernel')
+    new.add_argument('--initrd', metavar='FILE', help='the initial RAM disk of a Linux')
+    new.add_argument('--cmdline', metavar='TEXT', help="the kernel's command line (a Linux's default: console=ttyS0)")
+    new.add_argument('--guest-memory', metavar='SIZE', default='512M', help='(default: 512M)')
+    new.add_argument('--guest-cpus', metavar='LIST', default='1', help='like 1-2 (default: 1)')
+    new.add_argument('--build', default=os.path.join(ROOT, 'build'), metavar='DIR', help='where `make` has built')
+    p.commands = {'run': run, 'image': image, 'check': check, 'new': new}
     return p
 
 
@@ -173,6 +191,9 @@ def load(arguments):
     mistakes = conf.mistakes(arguments.build, cpus, memory)
     for line in conf.notes:
         print(line, file=sys.stderr)
+    if any(name in DEFAULT_GUESTS for _, name in conf.missing):
+        print('note: `make default-guests` fetches the kernels and the initrd of the default configuration',
+              file=sys.stderr)
     return conf, cpus, memory, mistakes
 
 
@@ -359,7 +380,31 @@ def image(arguments):
     return 0
 
 
+def new(arguments):
+    if arguments.initrd and not arguments.linux:
+        raise UsageError('--initrd goes with --linux')
+    path = write_new(
+        arguments.name,
+        arguments.linux or arguments.multiboot,
+        arguments.linux is not None,
+        arguments.initrd,
+        arguments.cmdline,
+        arguments.guest_memory,
+        arguments.guest_cpus,
+    )
+    conf = Conf(path, [])
+    mistakes = conf.mistakes(arguments.build, conf.cpus, conf.wanted_memory())
+    for line in mistakes:
+        print(line)
+    print(f'{path} is written; ' + ('mend it, then: ' if mistakes else 'next: ') + f'./mullion run {path}')
+    return 1 if mistakes else 0
+
+
 def check(arguments):
+    if arguments.host:
+        return check_host()
+    if arguments.conf is None:
+        raise UsageError('check takes a configuration, or --host')
     conf, cpus, memory, mistakes = load(arguments)
     for line in mistakes:
         print(line)
@@ -408,7 +453,7 @@ def main(argv):
     leave_on_signals()
     try:
         arguments = parse(argv)
-        return {'run': run, 'image': image, 'check': check}[arguments.command](arguments)
+        return {'run': run, 'image': image, 'check': check, 'new': new}[arguments.command](arguments)
     except UsageError as e:
         sys.stderr.write(f'mullion: {e}\n')
         return 1
