@@ -9,6 +9,8 @@
 static const char *const consoles[] = {"serial", "screen", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const policies[] = {[POLICY_STOP] = "stop", [POLICY_RESTART] = "restart", NULL};
+static const char *const triple_faults[] = {[TRIPLE_FAULT_RESETS] = "reset", [TRIPLE_FAULT_CRASHES] = "crash", NULL};
+static const char *const lost_ticks[] = {[LOST_TICKS_REPLAYED] = "replay", [LOST_TICKS_DROPPED] = "drop", NULL};
 
 #define FIELD(type, field) .offset = offsetof(struct type, field), .size = sizeof(((struct type *)0)->field)
 #define HOST(field)        .section = IN_HOST, FIELD(config, field)
@@ -46,9 +48,14 @@ static const struct config_key keys[] = {
      .excludes = "initrd", .use = "for Multiboot",
      .help = "At most 7 boot modules for a Multiboot kernel. Each may have arguments behind its name."},
     {.name = "on-crash", GUEST(on_crash), .type = TYPE_CHOICE, .choice = policies, .initial = "stop",
-     .help = "What follows a triple fault, a state that the CPU refuses, or a crash of the monitor."},
+     .help = "What follows a state that the CPU refuses, a crash of the monitor, or a triple fault that is a crash."},
     {.name = "on-reboot", GUEST(on_reboot), .type = TYPE_CHOICE, .choice = policies, .initial = "restart",
      .help = "What follows when the guest resets itself."},
+    {.name = "on-triple-fault", GUEST(options.on_triple_fault), .type = TYPE_CHOICE, .choice = triple_faults,
+     .initial = "reset",
+     .help = "What a triple fault is: the guest resets itself, as a PC does, or a crash that leaves it as it was."},
+    {.name = "lost-ticks", GUEST(options.lost_ticks), .type = TYPE_CHOICE, .choice = lost_ticks, .initial = "replay",
+     .help = "Whether PIT and RTC ticks that came while the guest had no CPU are given later or not at all."},
     {.name = "autostart", GUEST(autostart), .type = TYPE_BOOL, .initial = "yes",
      .help = "The guest is started when the machine starts."},
     {.name = "shared-memory", .was = "shared", GUEST(region), .type = TYPE_REGIONS, .form = "NAME SIZE rw, NAME SIZE ro, ...",

@@ -88,9 +88,13 @@ struct vmm_region {
 
 /* What the configuration says to the monitor alone. Root copies it whole and reads none of it. A new key of this kind
  * is a field here and a row in config/keys.c. */
+enum { TRIPLE_FAULT_RESETS = 0, TRIPLE_FAULT_CRASHES };
+enum { LOST_TICKS_REPLAYED = 0, LOST_TICKS_DROPPED };
 struct vmm_options {
     uint32_t debug_exit_port; /* 0: none. A guest's OUT there ends it; the byte is its exit code */
     uint8_t uuid[16];         /* as it is written; all 0: it follows from the guest's name */
+    unsigned on_triple_fault; /* TRIPLE_FAULT_* */
+    unsigned lost_ticks;      /* LOST_TICKS_* */
     bool bench_device;        /* the device that the benchmark measures is there (vmm/test/bench.h) */
 };
 

@@ -160,40 +160,6 @@ static void ended(unsigned n, enum guest_state shown, enum config_policy policy,
     end(n, shown, words);
 }
 
-/* Its monitor, which waits, may start it anew. */
-static void let_reset(unsigned n)
-{
-    struct guest *g = &guests[n];
-    g->reset_wanted = false;
-    g->started = tsc_now();
-    g->start_ticks = 0;
-    note(n, GUEST_STARTING, "");
-    atomic_store(&guest_control(n)->command, COMMAND_RESET);
-    (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
-}
-
-/* The guest has asked for a reset. If its configuration wants it back, its monitor stays and, in time, starts the guest
- * anew in the memory that it has. */
-static void reset(unsigned n)
-{
-    struct guest *g = &guests[n];
-    const char *words = "it has asked for a reset";
-    if (g->phase != PHASE_ON || g->config->on_reboot != POLICY_RESTART || closing) {
-        ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", words);
-        return;
-    }
-    char when[16];
-    unsigned seconds = pause_before(g);
-    g->restarts++;
-    root_log(LOG_INFO, "guest %s: %s; it is started again%s (on-reboot = restart)", g->config->name, words,
-             pause_text(when, sizeof when, seconds));
-    g->ran = false;
-    g->reset_wanted = true;
-    note(n, GUEST_RESET, "");
-    if (seconds == 0)
-        let_reset(n);
-}
-
 /* A text of the monitor's; `lines`: it may have more than one. */
 static size_t copy_text(const volatile char *from, size_t from_size, char *out, size_t size, bool lines)
 {
@@ -208,15 +174,53 @@ static size_t copy_text(const volatile char *from, size_t from_size, char *out, 
     return i;
 }
 
-static void copy_reason(unsigned n, char *out, size_t size)
+/* What the monitor says of the end. False: nothing. */
+static bool copy_reason(unsigned n, char *out, size_t size)
 {
-    if (copy_text(guest_control(n)->reason, sizeof guest_control(n)->reason, out, size, false) == 0)
-        string_copy(out, "no reason given", size);
+    return copy_text(guest_control(n)->reason, sizeof guest_control(n)->reason, out, size, false) != 0;
 }
 
 static void copy_report(unsigned n)
 {
     (void)copy_text(guest_control(n)->report, VMM_REPORT_BYTES, guest_crash_text(n), VMM_REPORT_BYTES, true);
+}
+
+/* Its monitor, which waits, may start it anew. */
+static void let_reset(unsigned n)
+{
+    struct guest *g = &guests[n];
+    g->reset_wanted = false;
+    g->started = tsc_now();
+    g->start_ticks = 0;
+    note(n, GUEST_STARTING, "");
+    atomic_store(&guest_control(n)->command, COMMAND_RESET);
+    (void)sys_event_signal(g->event, VMM_EVENT_CONTROL);
+}
+
+/* The guest has asked for a reset, or a triple fault was one. If its configuration wants it back, its monitor stays
+ * and, in time, starts the guest anew in the memory that it has. */
+static void reset(unsigned n)
+{
+    struct guest *g = &guests[n];
+    char reason[240], words[sizeof g->reason] = "it has asked for a reset";
+    if (copy_reason(n, reason, sizeof reason)) {
+        copy_report(n);
+        format(words, sizeof words, "it has reset itself: %s", reason);
+    }
+    if (g->phase != PHASE_ON || g->config->on_reboot != POLICY_RESTART || closing) {
+        ended(n, GUEST_RESET, g->config->on_reboot, "on-reboot", words);
+        return;
+    }
+    char when[16];
+    unsigned seconds = pause_before(g);
+    g->restarts++;
+    root_log(LOG_INFO, "guest %s: %s; it is started again%s (on-reboot = restart)", g->config->name, words,
+             pause_text(when, sizeof when, seconds));
+    g->ran = false;
+    g->reset_wanted = true;
+    note(n, GUEST_RESET, "");
+    if (seconds == 0)
+        let_reset(n);
 }
 
 static const char *exception_name(uint64_t vector)
@@ -295,13 +299,15 @@ static bool look(unsigned n)
         }
         case GUEST_RESET: reset(n); return true;
         case GUEST_CRASHED:
-            copy_reason(n, reason, sizeof reason);
+            if (!copy_reason(n, reason, sizeof reason))
+                string_copy(reason, "no reason given", sizeof reason);
             copy_report(n);
             format(words, sizeof words, "crashed: %s", reason);
             ended(n, GUEST_CRASHED, g->config->on_crash, "on-crash", words);
             return true;
         case GUEST_FAILED:
-            copy_reason(n, reason, sizeof reason);
+            if (!copy_reason(n, reason, sizeof reason))
+                string_copy(reason, "no reason given", sizeof reason);
             format(words, sizeof words, "could not be started: %s", reason);
             ended(n, GUEST_FAILED, POLICY_STOP, "", words);
             return true;

@@ -9,7 +9,7 @@ GUEST_CFLAGS := -std=c17 -O2 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-onl
   -fno-asynchronous-unwind-tables -Wall -Wextra $(STRICT) -I.
 
 TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(MEASURING:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/smp.elf \
-  $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin $(GUEST_OUT)/linux32.gz
+  $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin $(GUEST_OUT)/ffff.bin $(GUEST_OUT)/linux32.gz
 
 $(GUEST_OBJ)/32/%.o: tests/guests/%.c
 	@mkdir -p $(@D)
@@ -47,7 +47,7 @@ $(GUEST_OUT)/adversary.elf: $(ADVERSARY:%=$(GUEST_OBJ)/64/%.o) tests/guests/gues
 $(GUEST_OUT)/smp.elf: $(GUEST_OBJ)/64/smp.o $(GUEST_OBJ)/64/smp_alone.o $(GUEST_OBJ)/64/smp_ap.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o tests/guests/guest.ld
 	@mkdir -p $(@D)
 	$(GUEST_LD) -m elf_x86_64
-$(GUEST_OUT)/realmode.bin: tests/guests/realmode.asm
+$(GUEST_OUT)/realmode.bin $(GUEST_OUT)/ffff.bin: $(GUEST_OUT)/%.bin: tests/guests/%.asm
 	@mkdir -p $(@D)
 	$(NASM) -f bin -o $@ $<
 # Packed, so that a test sees it unpacked.

@@ -10,7 +10,7 @@ from harness import Box, guest
 
 CONF = (
     '[host]\nconsole = serial\nlog = debug\n\n'
-    + guest('web', 'tiny.elf', 'share = 20% of cpu 0', on_crash='stop')
+    + guest('web', 'tiny.elf', 'share = 20% of cpu 0', on_crash='stop', on_triple_fault='crash')
     + guest('batch', 'tiny.elf', 'share = 20% of cpu 0', on_crash='stop')
     + guest('big', 'tiny.elf', 'share = 20% of cpu 0', memory='256M', autostart='no')
 )

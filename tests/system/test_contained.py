@@ -10,11 +10,13 @@ from harness import Box, guest
 CONF = (
     '[host]\nconsole = serial\n\n'
     + guest('counter', 'counter.elf', 'share = 30% of cpu 1, every 20ms')
-    + guest('triple', 'triple.elf', 'share = 10% of cpu 0')
-    + guest('again', 'triple.elf', 'share = 10% of cpu 0', on_crash='restart')
-    + guest('jump', 'wild.elf', 'share = 10% of cpu 0', cmdline='jump')
-    + guest('stack', 'wild.elf', 'share = 10% of cpu 0', cmdline='stack')
-    + guest('tables', 'wild.elf', 'share = 10% of cpu 0', cmdline='tables')
+    + guest('triple', 'triple.elf', 'share = 10% of cpu 0', on_triple_fault='crash')
+    + guest('again', 'triple.elf', 'share = 10% of cpu 0', on_crash='restart', on_triple_fault='crash')
+    + guest('pc', 'triple.elf', 'share = 10% of cpu 0')
+    + guest('jumper', 'ffff.bin', 'share = 10% of cpu 1')
+    + guest('jump', 'wild.elf', 'share = 10% of cpu 0', cmdline='jump', on_triple_fault='crash')
+    + guest('stack', 'wild.elf', 'share = 10% of cpu 0', cmdline='stack', on_triple_fault='crash')
+    + guest('tables', 'wild.elf', 'share = 10% of cpu 0', cmdline='tables', on_triple_fault='crash')
     + guest('reader', 'wild.elf', 'share = 10% of cpu 0', cmdline='read', debug_exit='0xf4')
     + guest('writer', 'wild.elf', 'share = 10% of cpu 0', cmdline='write', debug_exit='0xf4')
     + guest('privileged', 'privileged.elf', 'share = 30% of cpu 1', debug_exit='0xf4')
@@ -82,6 +84,18 @@ def test_crash_is_contained(box, name):
 
 def test_restart_policy(box):
     box.until('again', r'triple: triple fault now', 60, count=2)
+
+
+def test_a_triple_fault_is_a_reset(box):
+    """In place, by the policy of resets; the log says what it was, `crash` where. A jump to F000:FFF0 is one too."""
+    again = r'it is started again.* \(on-reboot = restart'
+    box.until('mullion', rf'guest pc: it has reset itself: vCPU 0: triple fault at rip 0x.*; {again}', 60, count=3)
+    assert box.times('pc', '^triple: triple fault now') >= 3
+    box.shell('crash pc', r'triple fault')
+    box.until('mullion', f'guest jumper: it has asked for a reset; {again}', 60, count=3)
+    assert box.times('jumper', '^ffff: jumping to the reset entry') >= 3
+    for name in ('pc', 'jumper'):
+        box.shell(f'stop {name} now', f'Guest {name}')
 
 
 def test_counter_goes_on(box):

@@ -11,7 +11,8 @@ from walker import PAGE, TAG_REGION, TAG_REGIONS_END
 CONF = (
     '[host]\nconsole = serial\nlog = debug\n\n'
     + guest('left', 'shared.elf', 'share = 20% of cpu 0', shared_memory='mail 64K rw, news 4K rw', on_crash='stop')
-    + guest('right', 'shared.elf', 'share = 20% of cpu 0', shared_memory='news 4K ro, mail 64K rw', on_crash='stop')
+    + guest('right', 'shared.elf', 'share = 20% of cpu 0', shared_memory='news 4K ro, mail 64K rw', on_crash='stop',
+            on_triple_fault='crash')
     + guest('other', 'shared.elf', 'share = 20% of cpu 0')
 )
 

@@ -25,7 +25,8 @@ def box(on):
         + guest('counter', 'counter.elf', 'share = 20% of cpu 0, every 20ms')
         + guest('many', 'smp.elf', f'cpus = {many}', debug_exit='0xf4')
         + guest(
-            'crash', 'smp.elf', f'cpus = {few}', cmdline='crash', debug_exit='0xf4', on_crash='restart', autostart='no'
+            'crash', 'smp.elf', f'cpus = {few}', cmdline='crash', debug_exit='0xf4', on_crash='restart', autostart='no',
+            on_triple_fault='crash',
         )
     )
     with Box(conf, on=on, memory=192 << 20) as b:

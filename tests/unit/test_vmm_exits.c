@@ -884,8 +884,12 @@ static void ends(void **unused)
     (void)unused;
     step_fn *const bad[] = {walk_nowhere, triple, odd, bad_state};
     const char *const words[] = {"page tables outside", "triple fault", "unknown kind", "refused"};
+    RUN(triple); /* a PC resets */
+    assert_int_equal(control.state, GUEST_RESET);
+    assert_non_null(strstr(control.reason, "vCPU 0: triple fault at rip 0x"));
     for (unsigned i = 0; i < 4; i++) {
         teardown(NULL), setup(NULL);
+        boot.options.on_triple_fault = TRIPLE_FAULT_CRASHES;
         RUN(bad[i]);
         assert_int_equal(control.state, GUEST_CRASHED);
         assert_non_null(strstr(control.reason, words[i]));

@@ -20,15 +20,19 @@ bool exits_fetch(struct vm_vcpu *v, uint32_t groups)
     return error == OK;
 }
 
-void exits_crash(struct vm_vcpu *v, const char *what)
+static void exits_end(struct vm_vcpu *v, enum guest_state how, const char *what)
 {
     struct vcpu_state *s = v->state;
     if (!exits_need(v, GROUP_RIP | GROUP_SEG | GROUP_CR))
         return;
     exits_report(v, what);
-    vm_end(v->vm, GUEST_CRASHED, 0,
-           "vCPU %u: %s at rip 0x%lx (cs 0x%x, cr0 0x%lx, cr3 0x%lx, cr4 0x%lx, exit detail 0x%lx)", v->index, what,
-           s->rip, s->seg[SEG_CS].selector, s->cr0, s->cr3, s->cr4, s->exit.detail);
+    vm_end(v->vm, how, 0, "vCPU %u: %s at rip 0x%lx (cs 0x%x, cr0 0x%lx, cr3 0x%lx, cr4 0x%lx, exit detail 0x%lx)",
+           v->index, what, s->rip, s->seg[SEG_CS].selector, s->cr0, s->cr3, s->cr4, s->exit.detail);
+}
+
+void exits_crash(struct vm_vcpu *v, const char *what)
+{
+    exits_end(v, GUEST_CRASHED, what);
 }
 
 void exits_inject(struct vm_vcpu *v, const struct guest_fault *f)
@@ -343,9 +347,11 @@ static void invalid_opcode_exit(struct vm_vcpu *v)
     exits_inject(v, &(struct guest_fault){.vector = VECTOR_UD});
 }
 
+/* A PC's chip set answers the CPU's shutdown cycle with a reset. */
 static void triple_fault_exit(struct vm_vcpu *v)
 {
-    exits_crash(v, "triple fault");
+    bool crash = v->vm->boot->options.on_triple_fault == TRIPLE_FAULT_CRASHES;
+    exits_end(v, crash ? GUEST_CRASHED : GUEST_RESET, "triple fault");
 }
 
 static void shutdown_exit(struct vm_vcpu *v)
