@@ -71,6 +71,11 @@ static void on_gsi(void *context, unsigned gsi, bool level)
     irq_router_gsi(context, gsi, level);
 }
 
+static enum irq_fate on_fate(void *context, unsigned gsi)
+{
+    return irq_router_fate(context, gsi);
+}
+
 static void on_extint(void *context, bool level)
 {
     struct vm *vm = context;
@@ -306,7 +311,7 @@ static void find_devices(struct vm *vm)
     vm->pic = device_set_find(&vm->devices, &pic_device, 0);
     vm->ioapic = device_set_find(&vm->devices, &ioapic_device, 0);
     vm->pm = device_set_find(&vm->devices, &pm_device, 0);
-    vm->router = (struct irq_router){vm->pic, vm->ioapic};
+    vm->router = (struct irq_router){vm->pic, vm->ioapic, &vm->apics};
     vm->platform = (struct platform){
         .boot = vm->boot,
         .memory = &vm->memory,
@@ -314,7 +319,7 @@ static void find_devices(struct vm *vm)
         .bus = &vm->bus,
         .pci = device_set_find(&vm->devices, &pci_device, 0),
         .doorbells = &vm->doorbells,
-        .irq = {on_gsi, &vm->router},
+        .irq = {on_gsi, &vm->router, on_fate},
         .power = {vm, on_poweroff, on_reset, on_debug_exit},
         .space = vm->space,
         .boot_tsc = &vm->boot_tsc,

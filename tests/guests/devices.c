@@ -398,6 +398,50 @@ static void doorbell_checks(void)
     CHECK("another store in the old one's place", count == 1, count, 0);
 }
 
+/* PIT, PM timer and TSC count the same time, at the rates that they say. Each count is read between two looks at the
+ * TSC, so it lies between two bounds however long an access takes; a pair of readings so far apart that the PIT may
+ * have wrapped is taken again. */
+static uint16_t pit_count(void)
+{
+    outb(0x43, 0x80); /* latch channel 2 */
+    uint8_t low = inb(0x42);
+    return (uint16_t)(low | inb(0x42) << 8);
+}
+
+static bool between(uint64_t cycles, uint32_t hz, uint32_t khz, uint64_t inner, uint64_t outer)
+{
+    const uint64_t ticks = (uint64_t)khz * 1000; /* in a second */
+    return (cycles + 2) * ticks >= inner * hz && cycles * ticks <= outer * hz + 2 * ticks;
+}
+
+static void clocks_agree(uint32_t khz, uint16_t pm_timer)
+{
+    for (unsigned tries = 0; tries < 100; tries++) {
+        outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
+        outb(0x43, 0xb0); /* channel 2, mode 0, from 0xffff */
+        outb(0x42, 0xff);
+        outb(0x42, 0xff);
+        uint64_t a = rdtsc();
+        uint16_t pit = pit_count();
+        uint64_t b = rdtsc();
+        uint32_t pm = inl(pm_timer);
+        uint64_t c = rdtsc();
+        while (rdtsc() - c < 5 * khz)
+            ;
+        uint64_t d = rdtsc();
+        pit = (uint16_t)(pit - pit_count());
+        uint64_t e = rdtsc();
+        pm = inl(pm_timer) - pm;
+        uint64_t f = rdtsc();
+        if (e - a > 50 * (uint64_t)khz)
+            continue;
+        CHECK("the PIT counts as the TSC says", between(pit, 1193182, khz, d - b, e - a), pit, (unsigned)(e - a));
+        CHECK("the PM timer counts as the TSC says", between(pm, 3579545, khz, e - c, f - b), pm, (unsigned)(f - b));
+        return;
+    }
+    CHECK("two readings within 50 ms of each other", false, 0, 0);
+}
+
 int guest_main(uint32_t magic, const struct multiboot *info)
 {
     static volatile unsigned never;
@@ -508,6 +552,9 @@ int guest_main(uint32_t magic, const struct multiboot *info)
     if (r[1] == 0x4b4d564b) { /* "KVMK": only where a hypervisor offers it */
         cpuid(0x40000010, r);
         CHECK("TSC frequency leaf", r[0] > 1000, r[0], r[1]);
+        const uint8_t *fadt = acpi_table("FACP");
+        if (fadt != NULL)
+            clocks_agree(r[0], (uint16_t)(fadt[76] | fadt[77] << 8));
     }
     print("devices: %u passed, %u failed\n", passed, failed);
     guest_exit(failed ? 1 : 0);

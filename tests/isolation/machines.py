@@ -31,7 +31,8 @@ def burner(name, percent, cpu, period_ms, words='', **keys):
 
 def adversary(name, seed, where, **keys):
     # QEMU was seen to lose a guest's state under exit storms (docs/emulators.md): it starts anew.
-    return guest(name, 'adversary.elf', where, cmdline=f'seed={seed} forever', on_crash='restart', **keys)
+    return guest(name, 'adversary.elf', where, cmdline=f'seed={seed} forever', on_crash='restart',
+                 on_triple_fault='crash', **keys)
 
 
 # Guests of one CPU: their shares add up to 95%; the rest is for root and the console, which on AMD-V come first there.

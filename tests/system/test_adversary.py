@@ -10,9 +10,11 @@ from harness import Box, Failure, guest
 pytestmark = pytest.mark.needs('hostile')
 
 CONF = ('[host]\nconsole = serial\n\n'
-        + guest('left', 'adversary.elf', 'share = 60% of cpu 0', cmdline='seed=1 forever', on_crash='restart')
+        + guest('left', 'adversary.elf', 'share = 60% of cpu 0', cmdline='seed=1 forever', on_crash='restart',
+                on_triple_fault='crash')
         + guest('counter', 'counter.elf', 'share = 30% of cpu 1, every 20ms')
-        + guest('right', 'adversary.elf', 'share = 60% of cpu 1', cmdline='seed=2 forever', on_crash='restart'))
+        + guest('right', 'adversary.elf', 'share = 60% of cpu 1', cmdline='seed=2 forever', on_crash='restart',
+                on_triple_fault='crash'))
 DONE = r'adversary done: nothing outside itself was reached'
 ATTACKS = [
     'memory',

@@ -126,7 +126,7 @@ static void router(void **state)
 {
     (void)state;
     static struct pic pic;
-    struct irq_router r = {&pic, &io};
+    struct irq_router r = {.pic = &pic, .ioapic = &io};
     assert_int_equal(pic_init(&pic, &bus, NULL, NULL), OK);
     irq_router_gsi(&r, 0, true);
     assert_int_equal(io.lines, 1u << 2);

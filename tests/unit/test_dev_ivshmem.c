@@ -72,7 +72,7 @@ static const struct ivshmem_hooks hooks = {on_map, on_unmap, on_ring, on_wrote};
 
 static void build(bool writable)
 {
-    const struct irq_sink irq = {lines_gsi, &lines};
+    const struct irq_sink irq = {.gsi = lines_gsi, .context = &lines};
     region = (struct vmm_region){.name = "mail",
                                  .size = SIZE,
                                  .writable = writable,

@@ -291,11 +291,15 @@ static void level_triggered(void **state)
     struct interrupt_message m = {
         .dest = 1, .delivery_mode = DELIVER_FIXED, .vector = 0x61, .level = true, .level_triggered = true};
     all_on();
+    assert_false(apic_set_asks(&set, 0x61));
     apic_set_deliver(&set, &m);
     assert_int_equal(kicks[1], 1);
+    assert_true(apic_set_asks(&set, 0x61) && !apic_set_asks(&set, 0x62));
     assert_int_equal(next_vector(&cpu[1]), 0x61);
+    assert_true(apic_set_asks(&set, 0x61));    /* also where the CPU delivers, and it is in its IRR */
     assert_int_equal(rd(&cpu[1], 0x1b0), 0x2); /* TMR */
     take(&cpu[1], 0x61);
+    assert_false(apic_set_asks(&set, 0x61));
     wr(&cpu[1], 0xb0, 0);
     assert_int_equal(eois, 1);
     assert_int_equal(eoi_vector, 0x61);

@@ -57,7 +57,7 @@ static void entry(unsigned vector, uint64_t address, uint32_t data, uint32_t con
 static int setup(void **state)
 {
     (void)state;
-    const struct irq_sink irq = {lines_gsi, &lines};
+    const struct irq_sink irq = {.gsi = lines_gsi, .context = &lines};
     sent = 0;
     bus_init(&bus);
     assert_int_equal(pci_init(&pci, &bus, &irq), OK);

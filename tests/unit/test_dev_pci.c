@@ -63,7 +63,7 @@ static bool memory_read(uint64_t gpa, unsigned size, uint64_t *v)
 static int setup(void **state)
 {
     (void)state;
-    struct irq_sink irq = {lines_gsi, &lines};
+    struct irq_sink irq = {.gsi = lines_gsi, .context = &lines};
     memset(&lines, 0, sizeof lines);
     writes = port_calls = memory_calls = 0;
     bus_init(&bus);

@@ -45,7 +45,7 @@ static int setup(void **unused)
 {
     (void)unused;
     static const struct vmm_boot boot = {.options.bench_device = 1};
-    const struct irq_sink irq = {lines_gsi, &lines};
+    const struct irq_sink irq = {.gsi = lines_gsi, .context = &lines};
     memset(&lines, 0, sizeof lines);
     messages = 0;
     bus_init(&bus);

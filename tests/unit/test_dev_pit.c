@@ -10,11 +10,20 @@ static struct bus bus;
 static struct clock clk;
 static struct pit pit;
 static struct lines lines;
+static enum irq_fate fate;
+
+static enum irq_fate fate_of(void *context, unsigned gsi)
+{
+    assert_ptr_equal(context, &lines);
+    assert_int_equal(gsi, 0);
+    return fate;
+}
 
 static int setup(void **state)
 {
     (void)state;
-    struct irq_sink irq = {lines_gsi, &lines};
+    struct irq_sink irq = {.gsi = lines_gsi, .context = &lines, .fate = fate_of};
+    fate = IRQ_TAKEN;
     memset(&lines, 0, sizeof lines);
     clk = (struct clock){.now = 123456 * CYCLE, .khz = KHZ};
     bus_init(&bus);
@@ -119,7 +128,8 @@ static void periodic(void **state)
         pit_device.advance(&pit);
         assert_int_equal(lines.rises[0], i);
     }
-    run(4773 * 7); /* missed ones are not replayed */
+    fate = IRQ_WAITS; /* does not matter */
+    run(4773 * 7);    /* missed ones melt into one, for nothing is replayed */
     assert_int_equal(lines.rises[0], 11);
     run(100);
     assert_int_equal(read16(0), 4673);
@@ -153,6 +163,86 @@ static void periodic(void **state)
     run(1000);
     assert_int_equal(lines.rises[0], 13);
     assert_int_equal(pit_device.next_event(&pit), CLOCK_NEVER);
+}
+
+#define RATE_1000 1193u
+static void program_1000_hz(void)
+{
+    outb(&bus, 0x43, 0x34);
+    outb(&bus, 0x40, RATE_1000 & 0xff);
+    outb(&bus, 0x40, RATE_1000 >> 8);
+}
+
+/* A tenth of a CPU: every 100 ms the guest runs for 10 ms. In the end it has had every tick, and never more. */
+static void lost_ticks_come_later(void **state)
+{
+    (void)state;
+    pit.replays = true;
+    program_1000_hz();
+    uint64_t start = clk.now;
+    for (unsigned period = 1; period <= 20; period++) {
+        clk.now = start + 90 * period * KHZ + 10 * (period - 1) * KHZ;
+        uint64_t end = clk.now + 10 * KHZ, last = 0;
+        for (uint64_t due; pit_device.advance(&pit), (due = pit_device.next_event(&pit)) < end;) {
+            unsigned before = lines.rises[0];
+            clk.now = due > clk.now ? due : clk.now;
+            pit_device.advance(&pit);
+            assert_in_range(lines.rises[0] - before, 0, 1);
+            assert_true((uint64_t)lines.rises[0] * RATE_1000 * CYCLE <= clk.now - start);
+            if (lines.rises[0] != before) {
+                if (last != 0) /* at most twenty times the rate */
+                    assert_true(clk.now - last >= (RATE_1000 * CYCLE - 1) / PIT_CATCH_UP);
+                last = clk.now;
+            }
+        }
+        clk.now = end;
+    }
+    assert_int_equal(lines.rises[0], (clk.now - start) / (RATE_1000 * CYCLE));
+    assert_int_equal(pit.owed, 0);
+}
+
+static void a_tick_that_waits_holds_the_next(void **state)
+{
+    (void)state;
+    pit.replays = true;
+    program_1000_hz();
+    run(RATE_1000);
+    assert_int_equal(lines.rises[0], 1);
+    fate = IRQ_WAITS; /* interrupts off */
+    for (unsigned i = 0; i < 50; i++) {
+        uint64_t due = pit_device.next_event(&pit);
+        clk.now = due > clk.now ? due : clk.now;
+        pit_device.advance(&pit);
+        assert_true(pit_device.next_event(&pit) > clk.now);
+    }
+    assert_int_equal(lines.rises[0], 1);
+    uint64_t owed = pit.owed;
+    assert_true(owed >= 2);
+    fate = IRQ_TAKEN;
+    while (pit.owed != 0) {
+        clk.now = pit_device.next_event(&pit);
+        pit_device.advance(&pit);
+    }
+    assert_true(lines.rises[0] >= 1 + owed);
+    /* A masked line is pulsed as ever, and nothing is kept for it. */
+    unsigned before = lines.rises[0];
+    fate = IRQ_MASKED;
+    run(100 * RATE_1000);
+    assert_int_equal(lines.rises[0], before + 1);
+    assert_int_equal(pit.owed, 0);
+    /* A new count begins anew; a short period is not caught up with; what is owed has an end. */
+    fate = IRQ_WAITS;
+    run(100 * RATE_1000);
+    assert_int_equal(pit.owed, 100);
+    program_1000_hz();
+    assert_int_equal(pit.owed, 0);
+    run(1000000ull * RATE_1000);
+    assert_int_equal(pit.owed, PIT_OWED_MAX);
+    fate = IRQ_TAKEN;
+    outb(&bus, 0x43, 0x14);
+    outb(&bus, 0x40, 100);
+    run(100000);
+    assert_int_equal(pit.owed, 0);
 }
 
 static void odd_requests(void **state)
@@ -192,8 +282,11 @@ static void odd_requests(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(calibrate, setup), cmocka_unit_test_setup(gate, setup),
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(calibrate, setup),
+                                       cmocka_unit_test_setup(gate, setup),
                                        cmocka_unit_test_setup(periodic, setup),
+                                       cmocka_unit_test_setup(lost_ticks_come_later, setup),
+                                       cmocka_unit_test_setup(a_tick_that_waits_holds_the_next, setup),
                                        cmocka_unit_test_setup(odd_requests, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

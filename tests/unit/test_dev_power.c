@@ -39,7 +39,7 @@ static void on_exit_code(void *context, uint32_t code)
 static int setup(void **state)
 {
     (void)state;
-    struct irq_sink irq = {lines_gsi, &lines};
+    struct irq_sink irq = {.gsi = lines_gsi, .context = &lines};
     struct power_sink power = {NULL, on_off, on_reset, on_exit_code};
     memset(&lines, 0, sizeof lines);
     offs = resets = exits = 0;

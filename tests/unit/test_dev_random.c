@@ -24,7 +24,7 @@ static struct ioapic io;
 static struct lapic cpu[CPUS];
 static struct vcpu_state page[CPUS]; /* the second CPU's x2APIC is the hardware's, which does nothing here */
 static struct apic_set set;
-static struct irq_router router = {&pic, &io};
+static struct irq_router router = {.pic = &pic, .ioapic = &io};
 static struct pit pit;
 static struct rtc rtc;
 static struct uart uart;
@@ -63,7 +63,7 @@ static void on_eoi(void *context, uint8_t vector)
 
 static void attach(void)
 {
-    struct irq_sink irq = {irq_router_gsi, &router};
+    struct irq_sink irq = {.gsi = irq_router_gsi, .context = &router};
     struct power_sink power = {0};
     bus_init(&bus);
     set.eoi = on_eoi;

@@ -13,7 +13,7 @@ static struct lines lines;
 
 static void boot(int64_t when)
 {
-    struct irq_sink irq = {lines_gsi, &lines};
+    struct irq_sink irq = {.gsi = lines_gsi, .context = &lines};
     memset(&lines, 0, sizeof lines);
     clk = (struct clock){.now = 777, .khz = KHZ};
     bus_init(&bus);
@@ -173,6 +173,59 @@ static void interrupts(void **state)
     assert_int_equal(rtc_device.next_event(&rtc), CLOCK_NEVER);
 }
 
+/* Ticks of 1,024 Hz that pass while register C is not read come later, each after the read of the one before. */
+static void lost_ticks_come_later(void **state)
+{
+    (void)state;
+    for (int replays = 0; replays < 2; replays++) {
+        boot(1000000000);
+        rtc.replays = replays;
+        wr(0xa, 0x26);
+        wr(0xb, 0x42);
+        unsigned before = lines.rises[8], early = 0;
+        uint64_t start = clk.now, last = 0;
+        for (unsigned period = 1; period <= 20; period++) {
+            clk.now = start + period * SECOND / 10 - SECOND / 100; /* it had no CPU for 90 ms */
+            uint64_t end = start + period * SECOND / 10;
+            rtc_device.advance(&rtc);
+            for (uint64_t due; clk.now < end;) {
+                if (lines.level[8]) {
+                    assert_int_equal(rd(0xc) & 0xc0, 0xc0);
+                    if (last != 0 && clk.now - last < SECOND / 32768 - 1)
+                        early++;
+                    last = clk.now;
+                }
+                due = rtc_device.next_event(&rtc);
+                clk.now = due > clk.now ? due : clk.now;
+                if (clk.now < end)
+                    rtc_device.advance(&rtc);
+            }
+            clk.now = end;
+        }
+        unsigned ticks = lines.rises[8] - before;
+        if (replays) {
+            assert_in_range(ticks, 2046, 2048);
+            assert_int_equal(early, 0);
+        } else {
+            assert_in_range(ticks, 200, 240);
+        }
+    }
+    /* Another rate, or none, begins anew. */
+    clk.now += 5 * SECOND;
+    rtc_device.advance(&rtc);
+    assert_true(rtc.owed > 1000);
+    wr(0xa, 0x27);
+    assert_int_equal(rtc.owed, 0);
+    clk.now += 5 * SECOND;
+    rtc_device.advance(&rtc);
+    wr(0xb, 0x02);
+    assert_int_equal(rtc.owed, 0);
+    wr(0xb, 0x42);
+    clk.now += 86400 * SECOND;
+    rtc_device.advance(&rtc);
+    assert_int_equal(rtc.owed, RTC_OWED_MAX);
+}
+
 static void cmos(void **state)
 {
     (void)state;
@@ -189,7 +242,11 @@ static void cmos(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(every_day), cmocka_unit_test(set_time),
-                                       cmocka_unit_test(interrupts), cmocka_unit_test(cmos)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads),
+                                       cmocka_unit_test(every_day),
+                                       cmocka_unit_test(set_time),
+                                       cmocka_unit_test(interrupts),
+                                       cmocka_unit_test(lost_ticks_come_later),
+                                       cmocka_unit_test(cmos)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

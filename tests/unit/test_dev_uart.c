@@ -24,7 +24,7 @@ static size_t on_write(void *context, const uint8_t *bytes, size_t count)
 static int setup(void **state)
 {
     (void)state;
-    struct irq_sink irq = {lines_gsi, &lines};
+    struct irq_sink irq = {.gsi = lines_gsi, .context = &lines};
     memset(&lines, 0, sizeof lines);
     sunk = 0;
     room = sizeof sink;

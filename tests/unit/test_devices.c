@@ -485,7 +485,7 @@ static void unknown_sections(void **state)
     struct stream s;
     for (unsigned i = 0; i < 4; i++) {
         stream_save(&s, bytes, sizeof bytes);
-        stream_begin(&s, i == 0 ? "floppy" : "PIT", i == 1, i == 2 ? 2 : 1);
+        stream_begin(&s, i == 0 ? "floppy" : "PIT", i == 1, i == 2 ? 1 : 2);
         if (i == 3)
             stream_bytes(&s, bytes, 3); /* too short */
         stream_end(&s);

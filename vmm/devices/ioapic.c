@@ -71,6 +71,14 @@ void ioapic_eoi(struct ioapic *io, uint8_t vector)
         }
 }
 
+bool ioapic_vector(const struct ioapic *io, unsigned pin, uint8_t *vector)
+{
+    if (pin >= IOAPIC_PINS || (io->entry[pin] & RTE_MASK) || RTE_DELIVERY(io->entry[pin]) > DELIVER_LOWEST)
+        return false;
+    *vector = (uint8_t)io->entry[pin];
+    return true;
+}
+
 static uint32_t read_register(const struct ioapic *io)
 {
     unsigned n = io->select;

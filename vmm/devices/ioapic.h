@@ -31,6 +31,8 @@ must_check enum error ioapic_init(struct ioapic *io, struct bus *bus, uint64_t b
                                   void *context);
 void ioapic_set(struct ioapic *io, unsigned pin, bool level);
 void ioapic_eoi(struct ioapic *io, uint8_t vector);
+/* The vector that a rise of this pin asks a CPU for. False: it is masked, or asks for something else. */
+bool ioapic_vector(const struct ioapic *io, unsigned pin, uint8_t *vector);
 extern const struct device ioapic_device;
 
 #endif

@@ -14,10 +14,23 @@
 
 #define GSI_COUNT 24u
 
+/* What has become of a line's last rise. */
+enum irq_fate {
+    IRQ_TAKEN,  /* a CPU has it, or there never was one: the next will not melt into it */
+    IRQ_WAITS,  /* it is asked for and no CPU has taken it yet */
+    IRQ_MASKED, /* the guest does not listen to this line */
+};
+
 struct irq_sink {
     void (*gsi)(void *context, unsigned gsi, bool level);
     void *context;
+    enum irq_fate (*fate)(void *context, unsigned gsi); /* of an edge-triggered line; NULL: always IRQ_TAKEN */
 };
+
+static inline enum irq_fate irq_fate(const struct irq_sink *sink, unsigned gsi)
+{
+    return sink->fate ? sink->fate(sink->context, gsi) : IRQ_TAKEN;
+}
 
 static inline void irq_set(const struct irq_sink *sink, unsigned gsi, bool level)
 {
@@ -53,12 +66,15 @@ bool interrupt_message_of_msi(uint64_t address, uint32_t data, struct interrupt_
 
 struct pic;
 struct ioapic;
+struct apic_set;
 
 /* Sends ISA lines to both controllers and the others to the I/O APIC; ISA 0 to pin 2, ISA 2 (the cascade) nowhere. */
 struct irq_router {
     struct pic *pic;
     struct ioapic *ioapic;
+    const struct apic_set *apics;
 };
-void irq_router_gsi(void *router, unsigned gsi, bool level); /* fits irq_sink.gsi */
+void irq_router_gsi(void *router, unsigned gsi, bool level);     /* fits irq_sink.gsi */
+enum irq_fate irq_router_fate(const void *router, unsigned gsi); /* an ISA line's */
 
 #endif

@@ -251,5 +251,7 @@ void lapic_post_mail(struct lapic *l, uint32_t mail, uint8_t sipi_vector);
 
 /* Any thread: finds the targets, posts, kicks. No target: dropped. */
 void apic_set_deliver(struct apic_set *set, const struct interrupt_message *message);
+/* Any thread: does an APIC ask its CPU for this vector? What is true of another CPU may be over by now. */
+bool apic_set_asks(const struct apic_set *set, uint8_t vector);
 
 #endif

@@ -202,3 +202,14 @@ bool lapic_send_icr(struct lapic *l, bool x2, uint32_t icr_low, uint32_t dest)
     }
     return true;
 }
+
+bool apic_set_asks(const struct apic_set *set, uint8_t vector)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct lapic *l = set->cpu[i];
+        uint32_t irr = __atomic_load_n(&l->page[4 * (REG_IRR + (vector >> 5))], __ATOMIC_RELAXED);
+        if ((lapic_posted(l, vector >> 6) >> (vector & 63) & 1) != 0 || (irr >> (vector & 31) & 1) != 0)
+            return true;
+    }
+    return false;
+}

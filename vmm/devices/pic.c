@@ -87,6 +87,15 @@ void pic_set(struct pic *pic, unsigned irq, bool level)
     update(pic);
 }
 
+enum irq_fate pic_fate(const struct pic *pic, unsigned irq)
+{
+    const struct pic_chip *c = &pic->chip[irq >> 3 & 1];
+    uint8_t bit = (uint8_t)(1u << (irq & 7));
+    if (c->imr & bit)
+        return IRQ_MASKED;
+    return c->irr & bit ? IRQ_WAITS : IRQ_TAKEN;
+}
+
 int pic_peek(struct pic *pic)
 {
     int input = request(pic, 0);

@@ -15,6 +15,7 @@
 #include "mullion/types.h"
 #include "vmm/devices/bus.h"
 #include "vmm/devices/device.h"
+#include "vmm/devices/irq.h"
 
 struct pic_chip {
     uint8_t irr; /* requests; edge: latched until accepted, level: follows the line */
@@ -38,8 +39,9 @@ struct pic {
 must_check enum error pic_init(struct pic *pic, struct bus *bus, void (*intr)(void *context, bool level),
                                void *context);
 void pic_set(struct pic *pic, unsigned irq, bool level); /* irq 0..15 */
-int pic_peek(struct pic *pic);                           /* the vector that an INTA would get now; -1: INTR is low */
-void pic_accept(struct pic *pic, uint8_t vector);        /* the CPU took this vector */
+enum irq_fate pic_fate(const struct pic *pic, unsigned irq);
+int pic_peek(struct pic *pic);                    /* the vector that an INTA would get now; -1: INTR is low */
+void pic_accept(struct pic *pic, uint8_t vector); /* the CPU took this vector */
 /* A whole INTA cycle at once: the vector, accepted; with no request left, the spurious input 7 (whose ISR bit stays
  * clear). */
 uint8_t pic_inta(struct pic *pic);

@@ -77,25 +77,55 @@ static uint64_t rises(const struct pit_channel *c, uint64_t now)
     return c->mode == 2 || c->mode == 3 ? e / c->reload : e >= c->reload;
 }
 
+/* A period so short that its ticks are thinned out anyway is nothing to catch up with. */
+static bool catches_up(const struct pit *pit)
+{
+    const struct pit_channel *c = &pit->channel[0];
+    return pit->replays && (c->mode == 2 || c->mode == 3) && c->reload >= PIT_HZ / 10000;
+}
+
+/* Until the next tick may be given, in host ticks. */
+static uint64_t gap(const struct pit *pit)
+{
+    uint64_t least = pit->clock->khz / 10;
+    if (pit->owed == 0 || !catches_up(pit))
+        return least;
+    return max_u64(scale_apply(pit->to_ticks, pit->channel[0].reload) / PIT_CATCH_UP, pit->clock->khz / 50);
+}
+
+static void give(struct pit *pit)
+{
+    if (pit->owed == 0 || clock_since(pit->not_before, pit->clock->now) > 0)
+        return;
+    enum irq_fate fate = catches_up(pit) ? irq_fate(&pit->irq, LAYOUT_IRQ_PIT) : IRQ_TAKEN;
+    if (fate != IRQ_WAITS) {
+        irq_set(&pit->irq, LAYOUT_IRQ_PIT, false);
+        irq_set(&pit->irq, LAYOUT_IRQ_PIT, true);
+        pit->owed = fate == IRQ_MASKED ? 0 : pit->owed - 1;
+    }
+    pit->not_before = pit->clock->now + gap(pit);
+}
+
 static void advance(void *state)
 {
     struct pit *pit = state;
     const struct pit_channel *c = &pit->channel[0];
     uint64_t now = cycles_now(pit);
-    if (now <= pit->irq_seen || clock_since(pit->not_before, pit->clock->now) > 0)
-        return;
-    if (rises(c, now) > rises(c, pit->irq_seen)) {
-        irq_set(&pit->irq, LAYOUT_IRQ_PIT, false);
-        irq_set(&pit->irq, LAYOUT_IRQ_PIT, true);
-        pit->not_before = pit->clock->now + pit->clock->khz / 10;
+    if (now > pit->irq_seen) {
+        uint64_t before = rises(c, pit->irq_seen), all = rises(c, now);
+        uint64_t owed = pit->owed + (all > before ? all - before : 0);
+        pit->owed = (uint32_t)min_u64(owed, catches_up(pit) ? PIT_OWED_MAX : 1);
+        pit->irq_seen = now;
     }
-    pit->irq_seen = now;
+    give(pit);
 }
 
 static uint64_t next_event(const void *state)
 {
     const struct pit *pit = state;
     const struct pit_channel *c = &pit->channel[0];
+    if (pit->owed != 0)
+        return pit->not_before;
     if (!c->loaded || c->mode == 1 || c->mode == 5)
         return CLOCK_NEVER;
     uint64_t done = rises(c, pit->irq_seen), cycle;
@@ -124,6 +154,7 @@ static void load(struct pit *pit, struct pit_channel *c, uint32_t value)
         c->loaded = true;
     if (c == &pit->channel[0]) {
         pit->irq_seen = c->start;
+        pit->owed = 0;
         if (c->mode == 0)
             irq_set(&pit->irq, LAYOUT_IRQ_PIT, false);
     }
@@ -211,6 +242,8 @@ static void write_control(struct pit *pit, uint8_t value)
     c->loaded = c->written = c->status_latched = c->read_high = c->write_high = false;
     c->latched = 0;
     c->stopped = 0;
+    if (n == 0)
+        pit->owed = 0;
     if (n == 0 && c->mode == 0)
         irq_set(&pit->irq, LAYOUT_IRQ_PIT, false);
 }
@@ -277,6 +310,7 @@ static void reset(void *state)
     pit->base_tick = pit->clock->now;
     pit->not_before = pit->clock->now;
     pit->irq_seen = 0;
+    pit->owed = 0;
     pit->port61 = 0;
 }
 
@@ -294,8 +328,11 @@ enum error pit_init(struct pit *pit, struct bus *bus, const struct clock *clock,
 
 static enum error init(void *state, const struct platform *p, unsigned number)
 {
+    struct pit *pit = state;
     (void)number;
-    return pit_init(state, p->bus, p->clock, &p->irq);
+    enum error e = pit_init(pit, p->bus, p->clock, &p->irq);
+    pit->replays = p->boot->options.lost_ticks == LOST_TICKS_REPLAYED;
+    return e;
 }
 
 static void channel_fields(struct pit_channel *c, struct stream *s)
@@ -326,12 +363,15 @@ static void fields(void *state, struct stream *s)
     stream_time(s, pit->clock->now, &pit->base_tick);
     stream_time(s, pit->clock->now, &pit->not_before);
     STREAM_FIELD(s, pit->irq_seen);
+    STREAM_FIELD(s, pit->owed);
     STREAM_FIELD(s, pit->port61);
 }
 
 static bool valid(const void *state)
 {
     const struct pit *pit = state;
+    if (pit->owed > PIT_OWED_MAX)
+        return false;
     for (unsigned i = 0; i < 3; i++) {
         const struct pit_channel *c = &pit->channel[i];
         unsigned least = c->mode == 2 || c->mode == 3 ? 2 : 1;
@@ -342,7 +382,7 @@ static bool valid(const void *state)
 }
 
 const struct device pit_device = {.name = "PIT",
-                                  .version = 1,
+                                  .version = 2,
                                   .bytes = sizeof(struct pit),
                                   .init = init,
                                   .reset = reset,

@@ -3,8 +3,9 @@
  * The 8254 interval timer and port 0x61 (Intel 8254 data sheet). Computed from the clock, nothing ticks. Lock: the
  * VM's.
  *
- * Channel 0's rising output is GSI 0: one pulse by the row's `advance`, however many periods have passed (missed ticks
- * are not replayed).
+ * Channel 0's rising output is GSI 0. Ticks that pass while the guest has no CPU, or has not taken the one before, are
+ * owed to it and given later, one at a time, at up to PIT_CATCH_UP times their rate; or, if `replays` is off, melt into
+ * one. Those that the guest has masked are not owed.
  */
 #ifndef VMM_DEVICES_PIT_H
 #define VMM_DEVICES_PIT_H
@@ -18,7 +19,9 @@
 #include "vmm/devices/device.h"
 #include "vmm/devices/irq.h"
 
-#define PIT_HZ 1193182u
+#define PIT_HZ       1193182u
+#define PIT_CATCH_UP 20u
+#define PIT_OWED_MAX 100000u /* a minute and a half of 1,000 Hz */
 
 struct pit_channel {
     uint64_t start;   /* PIT cycle at which the running count was loaded */
@@ -40,7 +43,9 @@ struct pit {
     uint64_t base_tick;  /* host TSC of PIT cycle 0 */
     uint64_t irq_seen;   /* PIT cycle up to which channel 0's edges were delivered */
     uint64_t not_before; /* host TSC: a guest with a tiny period gets no more than 10,000 interrupts a second */
-    uint8_t port61;      /* bits 3:0 as written */
+    uint32_t owed;       /* ticks to give from then on: 0 or 1, if none is replayed */
+    bool replays;
+    uint8_t port61; /* bits 3:0 as written */
     struct scale to_cycles, to_ticks;
     const struct clock *clock;
     struct irq_sink irq;

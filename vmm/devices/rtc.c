@@ -124,7 +124,7 @@ static void adopt(struct rtc *rtc)
     rtc->base_seconds = days_of(year, month, day) * DAY + decode_hour(rtc, rtc->ram[T_HOUR]) * 3600 +
                         decode(rtc, rtc->ram[T_MINUTE]) % 60 * 60 + decode(rtc, rtc->ram[T_SECOND]) % 60;
     rtc->base_tick = rtc->clock->now;
-    rtc->update_seen = rtc->periodic_seen = 0;
+    rtc->update_seen = rtc->periodic_seen = rtc->not_before = 0;
 }
 
 static unsigned period_cycles(const struct rtc *rtc)
@@ -153,13 +153,26 @@ static void update_line(struct rtc *rtc)
     }
 }
 
+/* The flag of register C rises for the periods that have passed, and for those that are owed. */
+static void advance_periodic(struct rtc *rtc, uint64_t now)
+{
+    unsigned period = period_cycles(rtc);
+    if (period == 0)
+        return;
+    uint64_t passed = now / period - rtc->periodic_seen / period;
+    bool all = rtc->replays && (rtc->b & B_PIE);
+    rtc->owed = (uint32_t)min_u64(rtc->owed + passed, all ? RTC_OWED_MAX : 1);
+    if (rtc->owed == 0 || (all && ((rtc->c & C_PF) || now < rtc->not_before)))
+        return;
+    rtc->c |= C_PF;
+    rtc->owed--;
+}
+
 static void advance(void *state)
 {
     struct rtc *rtc = state;
     uint64_t now = cycles(rtc);
-    unsigned period = period_cycles(rtc);
-    if (period && now / period > rtc->periodic_seen / period)
-        rtc->c |= C_PF;
+    advance_periodic(rtc, now);
     rtc->periodic_seen = now;
     uint64_t seconds = now >> 15;
     if (seconds > rtc->update_seen && !(rtc->b & B_SET)) {
@@ -183,7 +196,7 @@ static uint64_t next_event(const void *state)
     if (rtc->line)
         return CLOCK_NEVER; /* nothing more can happen until register C is read */
     if (period && (rtc->b & B_PIE))
-        next = (rtc->periodic_seen / period + 1) * period;
+        next = rtc->owed != 0 ? rtc->not_before : (rtc->periodic_seen / period + 1) * period;
     if ((rtc->b & (B_UIE | B_AIE)) && !(rtc->b & B_SET)) {
         uint64_t second = (rtc->update_seen + 1) << 15;
         next = second < next ? second : next;
@@ -212,6 +225,7 @@ static uint8_t read_byte(struct rtc *rtc)
     case REG_C:
         value = rtc->c;
         rtc->c = 0;
+        rtc->not_before = rtc->periodic_seen + period_cycles(rtc) / RTC_CATCH_UP + 1;
         update_line(rtc);
         return value;
     case REG_D: return 0x80; /* the battery is fine */
@@ -225,13 +239,18 @@ static uint8_t read_byte(struct rtc *rtc)
 static void write_byte(struct rtc *rtc, uint8_t value)
 {
     switch (rtc->index) {
-    case REG_A: rtc->a = value & 0x7f; return;
+    case REG_A:
+        rtc->a = value & 0x7f;
+        rtc->owed = 0;
+        return;
     case REG_B:
         if (!(rtc->b & B_SET) && (value & B_SET)) {
             fill(rtc);
             value &= (uint8_t)~B_UIE; /* the chip does so too */
         }
         bool release = (rtc->b & B_SET) && !(value & B_SET);
+        if (!(value & B_PIE))
+            rtc->owed = 0;
         rtc->b = value;
         if (release)
             adopt(rtc);
@@ -283,6 +302,8 @@ static void reset(void *state)
     rtc->a = 0x26;
     rtc->b = B_24H;
     rtc->line = false;
+    rtc->owed = 0;
+    rtc->not_before = 0;
 }
 
 enum error rtc_init(struct rtc *rtc, struct bus *bus, const struct clock *clock, const struct irq_sink *irq,
@@ -317,7 +338,10 @@ static enum error init(void *state, const struct platform *p, unsigned number)
 {
     uint64_t low = guest_low_end(p->memory), total = guest_total(p->memory);
     (void)number;
-    return rtc_init(state, p->bus, p->clock, &p->irq, &(struct rtc_contents){p->unix_seconds, low, total - low});
+    struct rtc *rtc = state;
+    enum error e = rtc_init(rtc, p->bus, p->clock, &p->irq, &(struct rtc_contents){p->unix_seconds, low, total - low});
+    rtc->replays = p->boot->options.lost_ticks == LOST_TICKS_REPLAYED;
+    return e;
 }
 
 static void fields(void *state, struct stream *s)
@@ -333,16 +357,19 @@ static void fields(void *state, struct stream *s)
     stream_time(s, rtc->clock->now, &rtc->base_tick);
     STREAM_FIELD(s, rtc->update_seen);
     STREAM_FIELD(s, rtc->periodic_seen);
+    STREAM_FIELD(s, rtc->not_before);
+    STREAM_FIELD(s, rtc->owed);
 }
 
 static bool valid(const void *state)
 {
     const struct rtc *rtc = state;
-    return rtc->index < sizeof rtc->ram && rtc->base_seconds > -SECONDS_MAX && rtc->base_seconds < SECONDS_MAX;
+    return rtc->index < sizeof rtc->ram && rtc->owed <= RTC_OWED_MAX && rtc->base_seconds > -SECONDS_MAX &&
+           rtc->base_seconds < SECONDS_MAX;
 }
 
 const struct device rtc_device = {.name = "RTC",
-                                  .version = 1,
+                                  .version = 2,
                                   .bytes = sizeof(struct rtc),
                                   .init = init,
                                   .reset = reset,

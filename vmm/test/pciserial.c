@@ -128,7 +128,7 @@ static unsigned count(const struct vmm_boot *boot)
 static enum error init(void *state, const struct platform *p, unsigned number)
 {
     struct pci_serial *s = state;
-    const struct irq_sink irq = {on_line, s};
+    const struct irq_sink irq = {.gsi = on_line, .context = s};
     uint8_t devfn;
     s->message = p->message;
     s->context = p->context;
