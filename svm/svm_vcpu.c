@@ -95,17 +95,16 @@ static enum error vcpu_create(struct vcpu *v)
         pool_page_free(&v->payer->quota, b);
         return E_QUOTA;
     }
-    s->gpr = v->state->gpr;
-    s->host_vmcb = cpus[v->cpu->number].host_vmcb;
-    s->asids = &cpus[v->cpu->number].asids;
-    s->vmcb = b;
-    s->vmcb_hpa = pool_hpa(b).v;
-    s->helps = svm_abilities().features;
-    if (s->helps & SVM_FEATURE_CLEAN)
-        s->clean = CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES |
-                   CLEAN_SEGMENTS;
+    uint32_t features = svm_abilities().features;
+    *s = (struct svm_vcpu){.gpr = v->state->gpr,
+                           .host_vmcb = cpus[v->cpu->number].host_vmcb,
+                           .asids = &cpus[v->cpu->number].asids,
+                           .vmcb = b,
+                           .vmcb_hpa = pool_hpa(b).v,
+                           .helps = features,
+                           .clean = features & SVM_FEATURE_CLEAN ? CLEAN_ALL : 0};
     controls(&b->control, v->space);
-    if (!(s->helps & SVM_FEATURE_NRIPS)) /* WBNOINVD comes here too, a byte longer, and nothing would say which it is */
+    if (!(features & SVM_FEATURE_NRIPS)) /* WBNOINVD comes here too, a byte longer, and nothing would say which it is */
         b->control.intercept2 &= ~INTERCEPT(SVM_EXIT_WBINVD);
     svm_reset(&b->save);
     v->hw = s;

@@ -147,6 +147,9 @@ enum svm_exit_code {
 #define CLEAN_CR         (1u << 5)
 #define CLEAN_TABLES     (1u << 7)
 #define CLEAN_SEGMENTS   (1u << 8)
+/* All that is kept apart here: V_TPR and V_IRQ, CR2, debug registers and LBR are read at each entry. */
+#define CLEAN_ALL \
+    (CLEAN_INTERCEPTS | CLEAN_BITMAPS | CLEAN_ASID | CLEAN_NESTED | CLEAN_CR | CLEAN_TABLES | CLEAN_SEGMENTS)
 
 /* exit_info1 of an I/O exit (15.10.2); the port is in 31:16, the size in bytes in 6:4 */
 #define IO_IN     1u

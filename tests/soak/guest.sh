@@ -6,7 +6,7 @@ mount -t tmpfs tmp /tmp
 mount -t devpts pts /dev/pts 2>/dev/null
 cd /tmp
 # What a kernel writes when something is wrong with it, or with its machine.
-COMPLAINTS='BUG:|Oops|WARNING: |call trace|soft lockup|hard lockup|blocked for more than|rcu.*(stall|wakeup)|unstable'
+COMPLAINTS='BUG:|Oops|WARNING: CPU|call trace|soft lockup|hard lockup|blocked for more than|rcu.*(stall|wakeup)|unstable'
 COMPLAINTS="$COMPLAINTS|nobody cared|no irq handler|double fault|stack guard|unexpected (irq|nmi)|corrupt|spurious"
 
 stressors() { stress-ng --stressors | tr -s ' ' '\n' | sed 's/^/stressor /'; }
