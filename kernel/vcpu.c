@@ -266,6 +266,7 @@ void vcpu_fetch(struct cpu *c, struct vcpu *v, uint32_t groups)
 static const uint8_t groups_of[EXIT_COUNT] = {
     [EXIT_HLT] = GROUP_RIP,
     [EXIT_XSETBV] = GROUP_RIP,
+    [EXIT_IRET] = GROUP_RIP,
     [EXIT_INVALID_OPCODE_WANTED] = GROUP_RIP,
     [EXIT_CR_WRITE] = GROUP_RIP | GROUP_CR,
     [EXIT_CR_READ] = GROUP_RIP | GROUP_CR,

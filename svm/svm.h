@@ -6,6 +6,7 @@
 #define SVM_SVM_H
 
 #include "kernel/backend.h"
+#include "mullion/regs.h"
 #include "svm/vmcb.h"
 
 /* One read, of a page that ring 3 may be writing: what was checked is what is used. */
@@ -33,9 +34,7 @@ struct svm_vcpu {
     uint32_t helps;   /* SVM_FEATURE_*: the CPU's */
     uint32_t offered; /* of the page's irq, what the CPU was last told: IRQ_VALID: V_IRQ is set; anything: CR8's writes
                          exit */
-    bool nmi_blocked; /* between an injected NMI and its IRET */
-    bool nmi_iret_seen;
-    uint64_t nmi_iret_rip;
+    uint32_t held;    /* SHADOW_NMI, SHADOW_STEP: the VMCB has no place for them */
     uint64_t shadow_rip;   /* of the last exit in a shadow */
     uint32_t shadow_tries; /* how often it may still be taken for being there */
 };
@@ -70,7 +69,11 @@ uint16_t svm_attributes(uint32_t attr);
 struct segment svm_segment(const struct vmcb_segment *s, unsigned number, uint8_t cpl);
 void svm_put(struct vcpu *v, uint32_t groups);
 void svm_get(struct vcpu *v, uint32_t groups);
-void svm_block_nmi(struct svm_vcpu *s, bool blocked);
+/* shadow: SHADOW_NMI and SHADOW_STEP count, and what they intercept follows. */
+void svm_hold(struct svm_vcpu *s, uint32_t shadow);
+/* What is always intercepted of the exceptions: #DB and #AC against endless delivery (CVE-2015-8104, CVE-2015-5307);
+ * #MC is about the machine, not the guest. */
+#define SVM_EXCEPTIONS (1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC)
 
 /* Turns the VMCB's exit into the common form: what backend->run answers, the record's other fields in *out. EXIT_NONE:
  * the backend settles it itself (svm_run.c). Pure. */
@@ -93,7 +96,18 @@ uint8_t svm_asid_prepare(struct asid_pool *p, struct asid_tag *t);
 void svm_asid_forget(struct asid_pool *p);
 
 void svm_inject_gp(struct vmcb *b);
-void svm_skip(struct vmcb *b, uint32_t length); /* behind the instruction, and out of a shadow it stood in */
+/* #DB, with these bits set in DR6. */
+void svm_inject_db(struct vmcb *b, uint32_t dr6);
+/* The guest's instruction is done: behind it, with all that its end brings. Every instruction that the CPU has not done
+ * ends here or, in the monitor, in emulate_skip. */
+static inline void svm_skip_to(struct vmcb *b, uint64_t rip)
+{
+    b->save.rip = rip;
+    b->control.shadow = 0;
+    if (unlikely(b->save.rflags & RFLAGS_TF))
+        svm_inject_db(b, DR6_BS);
+    b->save.rflags &= ~RFLAGS_RF;
+}
 
 /* What svm_run does before and after the guest runs; for its unit test. */
 extern const char svm_vmrun[]; /* its VMRUN */

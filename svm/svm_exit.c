@@ -72,17 +72,15 @@ static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
 
 static uint32_t reason_of(uint64_t code)
 {
-    if (code >= SVM_EXIT_READ_DR0 && code < SVM_EXIT_EXCEPTION)
+    if (code >= SVM_EXIT_READ_DR0 && code < SVM_EXIT_INTR && code != SVM_EXIT_EXCEPTION + VECTOR_MC)
         return EXIT_NONE;
     switch (code) {
     case SVM_EXIT_NMI:
     case SVM_EXIT_SMI:
     case SVM_EXIT_VINTR: return EXIT_WAITING; /* the window is open: the next entry delivers */
-    case SVM_EXIT_EXCEPTION + VECTOR_DB:
-    case SVM_EXIT_EXCEPTION + VECTOR_AC:
-    case SVM_EXIT_IRET:
     case SVM_EXIT_INVD:
     case SVM_EXIT_WBINVD: return EXIT_NONE;
+    case SVM_EXIT_IRET: return EXIT_IRET;
     case SVM_EXIT_XSETBV: return EXIT_XSETBV;
     case SVM_EXIT_WRITE_CR0 + 8: return EXIT_CR_WRITE;
     case SVM_EXIT_CPUID: return EXIT_CPUID;

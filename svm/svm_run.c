@@ -72,6 +72,8 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
     struct vcpu_state *page = v->state;
     uint32_t irq = read_once(page->irq);
     uint64_t inject = read_once(page->inject) | (uint64_t)read_once(page->inject_error) << EVENT_ERROR_SHIFT;
+    if ((inject & EVENT_TYPE) == EVENT_NMI && s->held)
+        inject = 0; /* after the IRET that the monitor steps over */
     if (!(b->save.cr0 & CR0_PE))
         inject &= ~(uint64_t)INJECT_ERROR_CODE; /* real mode has none */
     struct svm_plan plan = svm_plan(b->control.event, inject, irq,
@@ -80,8 +82,10 @@ static void prepare_events(struct vcpu *v, struct svm_vcpu *s)
     if (plan.take_inject) {
         page->inject = 0;
         if ((plan.event & EVENT_TYPE) == EVENT_NMI)
-            svm_block_nmi(s, true);
+            svm_hold(s, SHADOW_NMI);
     }
+    if ((inject & INJECT_VALID) && !plan.take_inject)
+        timer_arm(v->cpu, rdtsc()); /* it comes right behind the other event, before an instruction */
     if (plan.offer != irq)
         page->irq = IRQ_DELIVERED | (irq & EVENT_VECTOR);
     if ((plan.offer & IRQ_VALID) && quirk_window(v->cpu, shadow))
@@ -97,32 +101,25 @@ static void prepare_tlb(struct svm_vcpu *s)
     c->clean &= ~CLEAN_ASID;
 }
 
-void svm_skip(struct vmcb *b, uint32_t length)
-{
-    b->save.rip += length;
-    b->control.shadow = 0;
-}
-
 /* The exits that neither the kernel nor the monitor need to know. */
 static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
     uint64_t code = b->control.exit_code;
     switch (code) {
-    case SVM_EXIT_IRET:
-        s->nmi_iret_seen = true;
-        s->nmi_iret_rip = b->save.rip;
-        b->control.intercept1 &= ~INTERCEPT(SVM_EXIT_IRET);
-        b->control.clean = 0;
-        break;
     case SVM_EXIT_INVD:   /* it would throw away everybody's unwritten cache lines */
     case SVM_EXIT_WBINVD: /* and this would empty everybody's caches; no guest has devices that see memory past them */
-        svm_skip(b, svm_length(b, s->helps));
+        svm_skip_to(b, b->save.rip + svm_length(b, s->helps));
         break;
     default:
         if (code < SVM_EXIT_EXCEPTION) { /* a debug register */
             vcpu_load_dr(v);
             break;
+        }
+        if (s->held & SHADOW_STEP) { /* whatever comes of the monitor's step is its to settle */
+            v->state->exit.raw[0] = (uint32_t)(code - SVM_EXIT_EXCEPTION) | b->control.exit_info1 << 32;
+            v->state->exit.exception.address = b->control.exit_info2;
+            return EXIT_EXCEPTION;
         }
         /* #DB or #AC: intercepted only so that a guest that raises them endlessly while delivering them can be left */
         if (!b->control.event) /* an interrupted event comes first; it will raise this again */
@@ -152,7 +149,7 @@ struct svm_vcpu *svm_prepare(struct vcpu *v, uint64_t deadline_tsc)
     struct svm_vcpu *s = v->hw;
     uint32_t done = vcpu_take_advance(v->state);
     if (done)
-        svm_skip(s->vmcb, done);
+        svm_skip_to(s->vmcb, s->vmcb->save.rip + done);
     s->vmcb->save.rax = s->gpr[GPR_RAX];
     if (unlikely(deadline_tsc < v->cpu->timer_armed || s->tag.generation != s->asids->generation || events_wait(v, s)))
         prepare_more(v, s, deadline_tsc);
@@ -240,11 +237,10 @@ static inline uint32_t fastpath_store(struct vcpu *v, const struct vmcb *b)
 static inline void skip_to(struct svm_vcpu *s, uint64_t rip)
 {
     struct vmcb *b = s->vmcb;
-    b->save.rip = rip;
-    b->control.shadow = 0;
     b->control.tlb_control = TLB_KEEP;
     b->control.clean = s->clean;
     b->control.event = 0;
+    svm_skip_to(b, rip);
 }
 
 /* A guest's CPUID and doorbells are answered in here: nothing can have come up meanwhile but an interrupt, and with one

@@ -55,25 +55,34 @@ static uint64_t canonical(uint64_t address)
 }
 
 /* NMIs have no blocked state in the VMCB: the guest's IRET is watched instead. */
-void svm_block_nmi(struct svm_vcpu *s, bool blocked)
+void svm_hold(struct svm_vcpu *s, uint32_t shadow)
 {
     struct vmcb_control *c = &s->vmcb->control;
-    s->nmi_blocked = blocked;
-    s->nmi_iret_seen = false;
-    c->intercept1 = blocked ? c->intercept1 | INTERCEPT(SVM_EXIT_IRET) : c->intercept1 & ~INTERCEPT(SVM_EXIT_IRET);
+    s->held = shadow & (SHADOW_NMI | SHADOW_STEP);
+    c->intercept1 = (c->intercept1 & ~INTERCEPT(SVM_EXIT_IRET)) |
+                    (s->held == SHADOW_NMI ? INTERCEPT(SVM_EXIT_IRET) : 0);
+    c->intercept_exceptions = s->held & SHADOW_STEP ? ~0u : SVM_EXCEPTIONS;
     c->clean = 0;
+}
+
+void svm_inject_db(struct vmcb *b, uint32_t dr6)
+{
+    b->control.event = EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB;
+    b->save.dr6 |= dr6;
 }
 
 static void put_rip(const struct vcpu_state *page, struct svm_vcpu *s)
 {
     struct vmcb_save *save = &s->vmcb->save;
-    uint32_t shadow = read_once(page->shadow);
+    uint32_t shadow = read_once(page->shadow), debug = read_once(page->pending_debug) & DR6_PENDING;
     save->rip = read_once(page->rip);
     save->rsp = read_once(page->rsp);
     save->rflags = read_once(page->rflags) | RFLAGS_FIXED;
     s->vmcb->control.shadow = (shadow & (SHADOW_STI | SHADOW_MOV_SS)) != 0;
-    if (((shadow & SHADOW_NMI) != 0) != s->nmi_blocked)
-        svm_block_nmi(s, shadow & SHADOW_NMI);
+    if ((shadow & (SHADOW_NMI | SHADOW_STEP)) != s->held)
+        svm_hold(s, shadow);
+    if (debug && !(shadow & SHADOW_MOV_SS)) /* the step over MOV SS is one over the next instruction too */
+        svm_inject_db(s->vmcb, debug);
 }
 
 static void put_segments(const struct vcpu_state *page, struct vmcb_save *save)
@@ -125,6 +134,11 @@ void svm_put(struct vcpu *v, uint32_t groups)
     struct vmcb *b = s->vmcb;
     if (groups & ~GROUP_RIP)
         b->control.clean = 0;
+    if (groups & GROUP_DR) { /* first: a debug exception that is pending adds to both */
+        b->save.dr6 = (uint32_t)read_once(v->state->dr6);
+        b->save.dr7 = read_once(v->state->dr7);
+        b->control.event = read_once(v->state->event);
+    }
     if (groups & GROUP_RIP)
         put_rip(v->state, s);
     if (groups & GROUP_SEG)
@@ -133,20 +147,8 @@ void svm_put(struct vcpu *v, uint32_t groups)
         put_control(v->state, b, v->cr2);
     if (groups & GROUP_MSR)
         put_msrs(v->state, &b->save);
-    if (groups & GROUP_DR) {
-        b->save.dr6 = read_once(v->state->dr6) & 0xffffffff;
-        b->save.dr7 = read_once(v->state->dr7);
-    }
     if (groups & GROUP_TSC)
         b->control.tsc_offset = read_once(v->state->tsc_offset);
-    if (!(~groups & (GROUP_RIP | GROUP_SEG | GROUP_CR)))
-        b->control.event = 0; /* another context: what was being delivered belonged to the old one */
-}
-
-static uint32_t shadow_of(const struct svm_vcpu *s)
-{
-    bool nmi = s->nmi_blocked && !(s->nmi_iret_seen && s->vmcb->save.rip != s->nmi_iret_rip);
-    return (s->vmcb->control.shadow & 1 ? SHADOW_STI : 0) | (nmi ? SHADOW_NMI : 0);
 }
 
 static void get_segments(struct vcpu_state *page, struct vmcb_save *save)
@@ -157,16 +159,15 @@ static void get_segments(struct vcpu_state *page, struct vmcb_save *save)
     page->idtr = (struct table_register){save->idtr.base, save->idtr.limit, 0};
 }
 
+/* STAR to SYSENTER_EIP stand in one order in both. */
+#define MSRS_IN_A_ROW (8 * sizeof(uint64_t))
+_Static_assert(offsetof(struct vcpu_state, sysenter_eip) + 8 - offsetof(struct vcpu_state, star) == MSRS_IN_A_ROW &&
+                   offsetof(struct vmcb_save, sysenter_eip) + 8 - offsetof(struct vmcb_save, star) == MSRS_IN_A_ROW,
+               "get_msrs relies on it");
 static void get_msrs(struct vcpu_state *page, const struct vmcb_save *save)
 {
-    page->star = save->star;
-    page->lstar = save->lstar;
-    page->cstar = save->cstar;
-    page->fmask = save->sfmask;
-    page->kernel_gs_base = save->kernel_gs_base;
-    page->sysenter_cs = save->sysenter_cs;
-    page->sysenter_esp = save->sysenter_esp;
-    page->sysenter_eip = save->sysenter_eip;
+    __builtin_memcpy((char *)page + offsetof(struct vcpu_state, star),
+                     (const char *)save + offsetof(struct vmcb_save, star), MSRS_IN_A_ROW);
     page->pat = save->pat;
 }
 
@@ -179,7 +180,8 @@ void svm_get(struct vcpu *v, uint32_t groups)
         page->rip = save->rip;
         page->rsp = save->rsp;
         page->rflags = save->rflags;
-        page->shadow = shadow_of(s);
+        page->shadow = (s->vmcb->control.shadow & 1 ? SHADOW_STI : 0) | s->held;
+        page->pending_debug = 0;
     }
     if (groups & GROUP_SEG)
         get_segments(page, save);
@@ -196,5 +198,6 @@ void svm_get(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_DR) {
         page->dr6 = save->dr6;
         page->dr7 = save->dr7;
+        page->event = s->vmcb->control.event;
     }
 }

@@ -76,8 +76,7 @@ static void controls(struct vmcb_control *c, const struct space *space)
 {
     c->intercept1 = quirk_by_cpu() ? intercepts1 & ~INTERCEPT(SVM_EXIT_VINTR) : intercepts1;
     c->intercept2 = intercepts2;
-    /* #DB and #AC against endless delivery (CVE-2015-8104, CVE-2015-5307); #MC is about the machine, not the guest. */
-    c->intercept_exceptions = 1u << VECTOR_DB | 1u << VECTOR_AC | 1u << VECTOR_MC;
+    c->intercept_exceptions = SVM_EXCEPTIONS;
     c->intercept_dr = INTERCEPT_DR;
     c->iopm = image_hpa(svm_iopm).v;
     c->msrpm = image_hpa(svm_msrpm).v;
@@ -107,6 +106,7 @@ static enum error vcpu_create(struct vcpu *v)
     if (!(features & SVM_FEATURE_NRIPS)) /* WBNOINVD comes here too, a byte longer, and nothing would say which it is */
         b->control.intercept2 &= ~INTERCEPT(SVM_EXIT_WBINVD);
     svm_reset(&b->save);
+    v->state->nmi_offer = NMI_BY_STEP;
     v->hw = s;
     return OK;
 }
@@ -132,7 +132,8 @@ static void watch_dr(struct vcpu *v, bool on)
 
 static void skip(struct vcpu *v, uint32_t length)
 {
-    svm_skip(((struct svm_vcpu *)v->hw)->vmcb, length);
+    struct vmcb *b = ((struct svm_vcpu *)v->hw)->vmcb;
+    svm_skip_to(b, b->save.rip + length);
 }
 
 static uint64_t cr4(struct vcpu *v)

@@ -357,6 +357,7 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
         vm->vcpu[i].event = event.value;
     }
     vm->apics.context = vm;
+    vm->apics.physical_bits = (uint8_t)vm->physical_bits;
     vm->apics.kick = vm_kick;
     vm->apics.eoi = on_eoi;
     vm->clock = (struct clock){tsc_now(), vm->boot->tsc_khz};
@@ -374,6 +375,21 @@ enum error machine_init(struct vm *vm, char *why, size_t why_size)
     if (error != OK)
         format(why, why_size, "the machine's %s cannot be made (error %d)", failed, (int)error);
     return error;
+}
+
+void machine_settle_cpuid(struct vm *vm)
+{
+    for (uint32_t i = 0; i < vm->cpuid.count && i < CPUID_MAX; i++) {
+        const struct cpuid_entry *e = &vm->cpuid.entry[i];
+        struct cpuid_regs r = e->regs;
+        if (!cpuid_fastpath_able(e->leaf, vm->vcpus))
+            continue;
+        if (!lapic_on(&vm->vcpu[0].lapic))
+            cpuid_hide_apic(e->leaf, &r);
+        if (sys_fastpath_cpuid(vm->space, e->leaf | (uint64_t)e->subleaf << 32, r.eax | (uint64_t)r.ebx << 32,
+                               r.ecx | (uint64_t)r.edx << 32, e->live) != OK)
+            return;
+    }
 }
 
 void machine_vcpu_init(struct vm *vm, unsigned index)
@@ -396,6 +412,8 @@ void machine_vcpu_init(struct vm *vm, unsigned index)
     v->state->tsc_offset = 0 - vm->boot_tsc; /* the guest's TSC starts near 0, the same on every vCPU */
     v->state->dirty |= GROUP_TSC;
     lapic_set_tsc_offset(&v->lapic, v->state->tsc_offset);
+    if (index == 0)
+        machine_settle_cpuid(vm);
 }
 
 static const struct acpi_machine *describe(const struct vm *vm)
@@ -513,12 +531,14 @@ static void reset_vcpu(struct vm *vm, unsigned index)
 {
     struct vm_vcpu *v = &vm->vcpu[index];
     struct vcpu_state *s = v->state;
-    uint32_t offer = s->apic_offer;
+    uint32_t apic_offer = s->apic_offer, nmi_offer = s->nmi_offer;
     memset(s, 0, sizeof *s);
-    s->apic_offer = offer;
+    s->apic_offer = apic_offer;
+    s->nmi_offer = nmi_offer;
     apply_sipi_state(s, 0); /* all groups; the boot CPU's are set once more when its image is loaded */
     reset_fpu(v);
     v->recheck = v->halted_if = v->irq_from_pic = false;
+    v->step.on = false;
     v->clock_gpa = v->retry_gpa = 0;
     v->retries = 0;
     memset(v->move, 0, sizeof v->move);

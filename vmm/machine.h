@@ -41,8 +41,15 @@ enum vm_ending { VM_GOES_ON = 0, VM_ENDS, VM_RESETS, VM_PAUSES };
 
 #define PENDING_WAIT_SIPI 0x1u
 #define PENDING_HALTED    0x2u
-#define PENDING_NMI       0x4u /* one waits to be injected */
-#define PENDING_EXTINT    0x8u /* an ExtINT message came: the PIC is asked */
+#define PENDING_NMI       0x4u  /* one waits to be injected */
+#define PENDING_EXTINT    0x8u  /* an ExtINT message came: the PIC is asked */
+#define PENDING_NMI_AGAIN 0x10u /* with PENDING_NMI: and another behind it */
+
+/* A step over an IRET: vmm/cpu/nmi.h. What the guest has, and the CPU has otherwise meanwhile: */
+struct nmi_step {
+    bool on, tf;
+    uint64_t dr6;
+};
 
 /* Only its own thread touches it, but for what the other threads reach through lapic_post_* and the atomics. */
 struct vm_vcpu {
@@ -58,6 +65,7 @@ struct vm_vcpu {
     uint32_t pending; /* PENDING_* */
     bool halted_if;   /* RFLAGS.IF at the HLT */
     bool irq_from_pic;
+    struct nmi_step step;
     uint64_t clock_gpa; /* KVM clock page; 0: off */
     uint64_t retry_gpa;
     unsigned retries; /* second-level faults in a row on memory that is there */
@@ -119,6 +127,9 @@ void vm_unlock_timers(struct vm *vm);
 enum error machine_init(struct vm *vm, char *why, size_t why_size) must_check;
 /* Writes the ACPI tables and loads the guest's image; vCPU 0's state is set. */
 enum error machine_load(struct vm *vm, char *why, size_t why_size) must_check;
+/* Ring 0 answers what is the same on every vCPU; a leaf that does not fit there exits to the monitor, which is only
+ * slower. Again when vCPU 0 has switched its local APIC on or off: a guest of one vCPU sees that there. */
+void machine_settle_cpuid(struct vm *vm);
 /* A vCPU's local APIC and MSRs, once its state page is there. */
 void machine_vcpu_init(struct vm *vm, unsigned index);
 

@@ -160,20 +160,6 @@ static enum error map_memory(char *why, size_t why_size)
     return OK;
 }
 
-/* Ring 0 answers what is the same on every vCPU; a leaf that does not fit there exits to us, which is only slower. */
-static void fastpath_cpuid(void)
-{
-    for (uint32_t i = 0; i < vm.cpuid.count && i < CPUID_MAX; i++) {
-        const struct cpuid_entry *e = &vm.cpuid.entry[i];
-        if (!cpuid_fastpath_able(e->leaf, vm.vcpus))
-            continue;
-        if (sys_fastpath_cpuid(vm.space, e->leaf | (uint64_t)e->subleaf << 32,
-                               e->regs.eax | (uint64_t)e->regs.ebx << 32, e->regs.ecx | (uint64_t)e->regs.edx << 32,
-                               e->live) != OK)
-            return;
-    }
-}
-
 static enum error build(char *why, size_t why_size)
 {
     enum error error = map_memory(why, why_size);
@@ -182,7 +168,6 @@ static enum error build(char *why, size_t why_size)
     error = machine_init(&vm, why, why_size);
     if (error != OK)
         return error;
-    fastpath_cpuid();
     let_go();
     while (atomic_load(&vcpus_made) < vm.vcpus) {
         if (atomic_load(&vm.ending))

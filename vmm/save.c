@@ -8,7 +8,7 @@
 
 #define MACHINE "machine"
 #define VCPU    "vCPU"
-#define VERSION 1u
+#define VERSION 2u
 
 /* --- the machine --- */
 
@@ -63,10 +63,11 @@ struct vcpu_saved {
     struct msr_cpu msr;
     uint32_t pending;
     bool halted_if;
+    struct nmi_step step;
     uint64_t clock_gpa;
 };
 
-#define PENDING_ALL (PENDING_WAIT_SIPI | PENDING_HALTED | PENDING_NMI | PENDING_EXTINT)
+#define PENDING_ALL (PENDING_WAIT_SIPI | PENDING_HALTED | PENDING_NMI | PENDING_EXTINT | PENDING_NMI_AGAIN)
 
 static void state_fields(struct vcpu_state *s, struct stream *t)
 {
@@ -77,6 +78,7 @@ static void state_fields(struct vcpu_state *s, struct stream *t)
     STREAM_FIELD(t, s->rsp);
     STREAM_FIELD(t, s->rflags);
     STREAM_FIELD(t, s->shadow);
+    STREAM_FIELD(t, s->pending_debug);
     STREAM_FIELD(t, s->cr0);
     STREAM_FIELD(t, s->cr2);
     STREAM_FIELD(t, s->cr3);
@@ -100,6 +102,7 @@ static void state_fields(struct vcpu_state *s, struct stream *t)
     STREAM_FIELD(t, s->dr);
     STREAM_FIELD(t, s->dr6);
     STREAM_FIELD(t, s->dr7);
+    STREAM_FIELD(t, s->event);
 }
 
 static void lapic_fields(struct lapic_saved *l, uint64_t now, struct stream *s)
@@ -110,6 +113,7 @@ static void lapic_fields(struct lapic_saved *l, uint64_t now, struct stream *s)
     STREAM_FIELD(s, l->base_msr);
     stream_time(s, now, &l->timer_start);
     stream_time(s, now, &l->timer_due);
+    STREAM_FIELD(s, l->timer_from);
     STREAM_FIELD(s, l->tsc_deadline);
     STREAM_FIELD(s, l->mail);
     STREAM_FIELD(s, l->errors);
@@ -130,6 +134,9 @@ static void vcpu_fields(struct vcpu_saved *v, uint64_t now, struct stream *s)
     msr_fields(&v->msr, s);
     STREAM_FIELD(s, v->pending);
     stream_bool(s, &v->halted_if);
+    stream_bool(s, &v->step.on);
+    stream_bool(s, &v->step.tf);
+    STREAM_FIELD(s, v->step.dr6);
     STREAM_FIELD(s, v->clock_gpa);
 }
 
@@ -143,6 +150,7 @@ static void vcpu_saved_of(struct vm_vcpu *v, struct vcpu_saved *out)
     out->msr = v->msr;
     out->pending = v->pending;
     out->halted_if = v->halted_if;
+    out->step = v->step;
     out->clock_gpa = v->clock_gpa;
 }
 
@@ -158,6 +166,7 @@ static void vcpu_become(struct vm_vcpu *v, uint64_t now, struct vcpu_saved *in)
 {
     struct vcpu_state *s = v->state;
     in->state.apic_offer = s->apic_offer;
+    in->state.nmi_offer = s->nmi_offer;
     in->state.valid = 0;
     in->state.advance = 0;
     in->state.irq = 0;
@@ -167,6 +176,8 @@ static void vcpu_become(struct vm_vcpu *v, uint64_t now, struct vcpu_saved *in)
     if (in->has_fpu) /* the kernel looks at it before the CPU does */
         *v->fpu = in->fpu;
     lapic_load(&v->lapic, now, &in->lapic);
+    if (v->index == 0)
+        machine_settle_cpuid(v->vm);
     lapic_set_tsc_offset(&v->lapic, s->tsc_offset);
     struct msr_cpu *m = &v->msr;
     in->msr.ops = m->ops;
@@ -175,6 +186,7 @@ static void vcpu_become(struct vm_vcpu *v, uint64_t now, struct vcpu_saved *in)
     *m = in->msr;
     v->pending = in->pending;
     v->halted_if = in->halted_if;
+    v->step = in->step;
     v->clock_gpa = in->clock_gpa;
     v->irq_from_pic = false;
     v->recheck = true;

@@ -59,4 +59,15 @@ static inline void quirk_halted(struct vcpu *v)
         vmx_of(v)->proc_base &= ~BIT(PROC_HLT);
 }
 
+/*
+ * Bochs 2.7: an exit from within an instruction says that its single step is pending, though the instruction has not
+ * been done. It is harmless where the instruction is then carried out for the guest, or gets a fault; but where the
+ * guest does it itself, the step would come before it.
+ */
+static inline void quirk_again(void)
+{
+    if (quirk_bochs() && !(vmread32(GUEST_INTERRUPTIBILITY) & BLOCKED_BY_MOV_SS))
+        vmwriten(GUEST_PENDING_DEBUG, 0);
+}
+
 #endif

@@ -189,7 +189,6 @@ enum {
 #define BLOCKED_BY_STI    0x1u
 #define BLOCKED_BY_MOV_SS 0x2u
 #define BLOCKED_BY_NMI    0x8u
-#define PENDING_DEBUG_BS  (1u << 14)
 
 /* Basic exit reasons (appendix C). */
 #define REASON_ENTRY_FAILED 0x80000000u

@@ -42,8 +42,8 @@ struct vmx_vcpu {
     uint32_t proc; /* CONTROL_PROC as last written */
     uint32_t proc_base;     /* without windows */
     uint32_t tpr_threshold; /* as last written */
-    uint32_t event;         /* to be delivered first at the next entry: EVENT_* | vector; 0: nothing */
-    uint32_t event_error, event_length;
+    uint64_t event;         /* to be delivered first at the next entry: as vcpu_state's; 0: nothing */
+    uint32_t event_length;
     uint32_t
         refused; /* groups that put() found to be impossible, or that never came; no entry until they are replaced */
     uint32_t vpid;

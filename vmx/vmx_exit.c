@@ -45,9 +45,7 @@ static void host_nmi(void)
 /* Has the event delivered at the next entry as if it had never exited. */
 static void deliver_again(struct vmx_vcpu *hw, uint32_t info, vmcs32_t error_field)
 {
-    hw->event = info & EVENT_KEEP;
-    if (info & EVENT_ERROR)
-        hw->event_error = vmread32(error_field);
+    hw->event = (info & EVENT_KEEP) | (info & EVENT_ERROR ? (uint64_t)vmread32(error_field) << 32 : 0);
     if (EVENT_TYPE(info) >= EVENT_SOFT_INTERRUPT)
         hw->event_length = instruction_length();
 }
@@ -117,6 +115,7 @@ static uint32_t memory(struct vcpu *v, uint32_t idt_vectoring)
     x->memory.gpa = vmread64(EXIT_GUEST_PHYSICAL);
     x->memory.code64 = code64();
     x->memory.gva = q & QUALIFICATION_LINEAR ? vmreadn(EXIT_GUEST_LINEAR) : 0;
+    quirk_again();
     /* The access was made by an IRET that had already ended the blocking of NMIs (SDM vol. 3, 28.2.3): it runs again.
      */
     if ((q >> 12 & 1) && !(idt_vectoring & EVENT_VALID))
@@ -140,6 +139,7 @@ static __attribute__((noinline)) uint32_t control_register(struct vcpu *v)
         uint64_t shadow;
         if (vmx_cr_fastpath(a.number, value, vmreadn(shadow_field), &shadow)) {
             vmwriten(shadow_field, shadow);
+            quirk_again();
             return waiting(v, 0);
         }
     }
@@ -198,7 +198,10 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
         v->state->exit.raw[0] = (uint32_t)read_once(v->state->gpr[GPR_RCX]); /* msr.index */
         return report(v, reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR, instruction_length());
     case REASON_CR: return control_register(v);
-    case REASON_DR: vcpu_load_dr(v); return waiting(v, 0);
+    case REASON_DR:
+        quirk_again();
+        vcpu_load_dr(v);
+        return waiting(v, 0);
     case REASON_TPR_THRESHOLD: v->state->exit.kick.events = 0; return report(v, EXIT_KICK, 0);
     case REASON_EOI:
     case REASON_APIC_WRITE: return apic_written(v, reason);

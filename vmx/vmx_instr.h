@@ -7,6 +7,7 @@
 #ifndef VMX_INSTR_H
 #define VMX_INSTR_H
 
+#include "mullion/regs.h"
 #include "mullion/types.h"
 #include "vmx/vmcs.h"
 
@@ -99,13 +100,19 @@ static inline void vmwriten(vmcsn_t f, uint64_t v)
     vmwrite_raw(f.code, v);
 }
 
-/* The guest's instruction is done: behind it, and out of the shadow that it may have stood in. */
+/* The end of an instruction that stood in a shadow, or had RF or TF set: a single step is due, and waits (vmx_state.c).
+ */
+void vmx_end_instruction(uint64_t flags);
+
+/* The guest's instruction is done: behind it, with all that its end brings. Every instruction that the CPU has not done
+ * ends here or, in the monitor, in emulate_skip. */
 static inline void vmx_step_over(uint32_t length)
 {
     vmwriten(GUEST_RIP, vmreadn(GUEST_RIP) + length);
-    uint32_t blocked = vmread32(GUEST_INTERRUPTIBILITY);
-    if (unlikely(blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)))
-        vmwrite32(GUEST_INTERRUPTIBILITY, blocked & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+    uint64_t flags = vmreadn(GUEST_RFLAGS);
+    if (unlikely((flags & (RFLAGS_TF | RFLAGS_RF)) ||
+                 (vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))))
+        vmx_end_instruction(flags);
 }
 
 #endif

@@ -37,46 +37,49 @@ static void deliver(uint32_t info, uint32_t error, uint32_t length)
     vmwrite32(GUEST_ACTIVITY, 0);
 }
 
-/* What the monitor wants injected. false: not now; *proc got the window that says when. */
-static bool deliver_inject(struct vcpu_state *s, uint32_t info, uint32_t *proc)
+/* Does nothing of these, nor a debug exception that comes first, keep an interrupt or an NMI away? An entry that
+ * delivers something forgets the pending debug exceptions (SDM vol. 3, 27.7.3). */
+static bool open_to(uint32_t blocked_by)
 {
-    uint32_t error = read_once(s->inject_error);
-    if (EVENT_TYPE(info) == EVENT_NMI) {
-        if (vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_NMI | BLOCKED_BY_MOV_SS | BLOCKED_BY_STI)) {
-            *proc |= BIT(PROC_NMI_WINDOW);
-            return false;
-        }
-        info = EVENT_VALID | INJECT_TYPE_NMI | 2;
-    } else {
+    return !(vmread32(GUEST_INTERRUPTIBILITY) & blocked_by) && !vmreadn(GUEST_PENDING_DEBUG);
+}
+
+/* What the monitor wants injected. False: it is an NMI, and not now. */
+static bool deliver_inject(struct vcpu_state *s, uint32_t info)
+{
+    if (EVENT_TYPE(info) != EVENT_NMI)
         info = EVENT_VALID | INJECT_TYPE_EXCEPTION | (info & (EVENT_ERROR | INJECT_VECTOR_MASK));
-    }
+    else if (open_to(BLOCKED_BY_NMI | BLOCKED_BY_MOV_SS | BLOCKED_BY_STI))
+        info = EVENT_VALID | INJECT_TYPE_NMI | 2;
+    else
+        return false;
     __atomic_store_n(&s->inject, 0, __ATOMIC_RELAXED);
-    deliver(info, error, 0);
+    deliver(info, read_once(s->inject_error), 0);
     return true;
 }
 
-static bool takes_interrupts(void)
+/* Not every CPU's NMI window waits for the end of STI's shadow (25.6.2): the other one does, and there IF is set. */
+static uint32_t inject_window(void)
 {
-    return (vmreadn(GUEST_RFLAGS) & RFLAGS_IF) &&
-           !(vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+    return vmread32(GUEST_INTERRUPTIBILITY) & BLOCKED_BY_STI ? BIT(PROC_INTERRUPT_WINDOW) : BIT(PROC_NMI_WINDOW);
 }
 
 /* One event at most can go with an entry: first what was interrupted in its delivery, then the monitor's event, then
  * its interrupt. */
 static __attribute__((noinline)) void deliver_events(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
-    uint32_t inject = read_once(s->inject), irq = read_once(s->irq);
-    uint32_t proc = hw->proc_base;
-    bool taken = false;
-    if (hw->event) {
-        deliver(hw->event, hw->event_error, hw->event_length);
+    uint32_t inject = read_once(s->inject), irq = read_once(s->irq), proc = hw->proc_base;
+    bool taken = hw->event;
+    if (taken) {
+        deliver((uint32_t)hw->event, (uint32_t)(hw->event >> 32), hw->event_length);
         hw->event = hw->event_length = 0;
-        taken = true;
     } else if (inject & INJECT_VALID) {
-        taken = deliver_inject(s, inject, &proc);
+        taken = deliver_inject(s, inject);
     }
+    if (read_once(s->inject) & INJECT_VALID)
+        proc |= inject_window();
     if (irq & IRQ_VALID) {
-        if (!taken && takes_interrupts()) {
+        if (!taken && (vmreadn(GUEST_RFLAGS) & RFLAGS_IF) && open_to(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) {
             uint32_t vector = irq & INJECT_VECTOR_MASK;
             __atomic_store_n(&s->irq, IRQ_DELIVERED | vector, __ATOMIC_RELAXED);
             deliver(EVENT_VALID | EVENT_INTERRUPT << 8 | vector, 0, 0);

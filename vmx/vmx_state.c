@@ -16,16 +16,12 @@
 
 static void put_rip(const struct vcpu_state *s)
 {
-    uint64_t rflags = read_once(s->rflags) | RFLAGS_FIXED;
-    uint32_t shadow = read_once(s->shadow) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI);
     vmwriten(GUEST_RIP, read_once(s->rip));
     vmwriten(GUEST_RSP, read_once(s->rsp));
-    vmwriten(GUEST_RFLAGS, rflags);
-    vmwrite32(GUEST_INTERRUPTIBILITY, shadow);
+    vmwriten(GUEST_RFLAGS, read_once(s->rflags) | RFLAGS_FIXED);
+    vmwrite32(GUEST_INTERRUPTIBILITY, read_once(s->shadow) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI));
     vmwrite32(GUEST_ACTIVITY, 0);
-    /* In a shadow with TF set the single step must be pending already (SDM vol. 3, 27.3.1.5). */
-    bool step = (shadow & (SHADOW_STI | SHADOW_MOV_SS)) && (rflags & RFLAGS_TF);
-    vmwriten(GUEST_PENDING_DEBUG, step ? PENDING_DEBUG_BS : 0);
+    vmwriten(GUEST_PENDING_DEBUG, read_once(s->pending_debug));
 }
 
 static void get_rip(struct vcpu_state *s)
@@ -34,6 +30,15 @@ static void get_rip(struct vcpu_state *s)
     s->rsp = vmreadn(GUEST_RSP);
     s->rflags = vmreadn(GUEST_RFLAGS);
     s->shadow = vmread32(GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI);
+    s->pending_debug = (uint32_t)vmreadn(GUEST_PENDING_DEBUG);
+}
+
+void vmx_end_instruction(uint64_t flags)
+{
+    vmwrite32(GUEST_INTERRUPTIBILITY, vmread32(GUEST_INTERRUPTIBILITY) & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+    vmwriten(GUEST_RFLAGS, flags & ~RFLAGS_RF);
+    if (flags & RFLAGS_TF)
+        vmwriten(GUEST_PENDING_DEBUG, vmreadn(GUEST_PENDING_DEBUG) | DR6_BS);
 }
 
 static void put_segments(const struct vcpu_state *s)
@@ -146,10 +151,7 @@ static void put_msrs(struct vmx_vcpu *hw, const struct vcpu_state *s)
 static void get_msrs(struct vmx_vcpu *hw, struct vcpu_state *s)
 {
     vmx_save_msrs(hw);
-    s->star = hw->syscall[0];
-    s->lstar = hw->syscall[1];
-    s->cstar = hw->syscall[2];
-    s->fmask = hw->syscall[3];
+    memcpy((char *)s + offsetof(struct vcpu_state, star), hw->syscall, sizeof hw->syscall); /* STAR to FMASK */
     s->kernel_gs_base = hw->kernel_gs_base;
     s->sysenter_cs = vmread32(GUEST_SYSENTER_CS);
     s->sysenter_esp = vmreadn(GUEST_SYSENTER_ESP);
@@ -182,15 +184,11 @@ static void raise_request(const struct vcpu_state *s)
         vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)((status & 0xff00) | request));
 }
 
-#define GROUPS_OF_A_RESET (GROUP_RIP | GROUP_SEG | GROUP_CR)
-
 static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t groups)
 {
     struct vmx_vcpu *hw = vmx_of(v);
     struct vcpu_state *s = v->state;
     hw->refused &= ~groups;
-    if ((groups & GROUPS_OF_A_RESET) == GROUPS_OF_A_RESET)
-        hw->event = 0; /* a new start: what the old life was interrupted in is gone */
     if (groups & GROUP_RIP)
         put_rip(s);
     if (groups & GROUP_SEG)
@@ -202,6 +200,7 @@ static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t gro
     if (groups & GROUP_DR) {
         vmwriten(GUEST_DR7, read_once(s->dr7));
         vmx_set_dr6(v, read_once(s->dr6) & 0xffffffff);
+        hw->event = read_once(s->event);
     }
     if (groups & GROUP_TSC)
         vmwrite64(CONTROL_TSC_OFFSET, read_once(s->tsc_offset));
@@ -234,6 +233,8 @@ void vmx_get(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_DR) {
         s->dr7 = vmreadn(GUEST_DR7);
         s->dr6 = vmx_dr6(v);
+        /* INT n and its like: rip is at the instruction, the guest does it again. */
+        s->event = EVENT_TYPE(hw->event) < EVENT_SOFT_INTERRUPT ? hw->event : 0;
     }
 }
 

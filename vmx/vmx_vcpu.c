@@ -48,6 +48,12 @@ static enum error vcpu_create(struct vcpu *v)
     return OK;
 }
 
+/* A VMCS begins with anything in its fields. */
+static const vmcs32_t unused[] = {
+    CONTROL_PF_MASK,        CONTROL_PF_MATCH,        CONTROL_CR3_TARGETS, CONTROL_EXIT_MSR_STORES,
+    CONTROL_EXIT_MSR_LOADS, CONTROL_ENTRY_MSR_LOADS, ENTRY_EVENT,         CONTROL_TPR_THRESHOLD,
+};
+
 static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
 {
     vmwrite32(CONTROL_PIN, vmx.pin);
@@ -57,14 +63,8 @@ static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
     vmwrite32(CONTROL_ENTRY, vmx.entry);
     hw->proc = hw->proc_base;
     vmwrite32(CONTROL_EXCEPTIONS, INTERCEPTED_EXCEPTIONS);
-    vmwrite32(CONTROL_PF_MASK, 0);
-    vmwrite32(CONTROL_PF_MATCH, 0);
-    vmwrite32(CONTROL_CR3_TARGETS, 0);
-    vmwrite32(CONTROL_EXIT_MSR_STORES, 0);
-    vmwrite32(CONTROL_EXIT_MSR_LOADS, 0);
-    vmwrite32(CONTROL_ENTRY_MSR_LOADS, 0);
-    vmwrite32(ENTRY_EVENT, 0);
-    vmwrite32(CONTROL_TPR_THRESHOLD, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(unused); i++)
+        vmwrite32(unused[i], 0);
     vmwrite64(CONTROL_MSR_BITMAP, pool_hpa(vmx_msr_page[APIC_BY_MONITOR]).v);
     vmwrite64(CONTROL_VIRTUAL_APIC, pool_hpa(v->state).v);
     vmwrite64(CONTROL_TSC_OFFSET, 0);

@@ -20,7 +20,9 @@
 /* The host's, but while it moves FPU state. */
 #define CR0_HOST (CR0_PE | CR0_MP | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG)
 
-#define DR6_RESET 0xffff0ff0ull
+#define DR6_RESET   0xffff0ff0ull
+#define DR6_BS      (1u << 14)
+#define DR6_PENDING (DR6_BS | 0xfu) /* what of pending debug exceptions is shown there */
 
 #define CR4_VME        (1ull << 0)
 #define CR4_PVI        (1ull << 1)

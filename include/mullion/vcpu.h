@@ -59,11 +59,11 @@ struct table_register {
 };
 
 /* State groups. */
-#define GROUP_RIP          0x01u /* rip, rsp, rflags, shadow */
+#define GROUP_RIP          0x01u /* rip, rsp, rflags, shadow, pending_debug */
 #define GROUP_SEG          0x02u /* seg[], gdtr, idtr */
 #define GROUP_CR           0x04u /* cr0, cr2, cr3, cr4, efer, xcr0, tpr */
 #define GROUP_MSR          0x08u /* star .. tsc_aux */
-#define GROUP_DR           0x10u /* dr0-3, dr6, dr7 */
+#define GROUP_DR           0x10u /* dr0-3, dr6, dr7, event */
 #define GROUP_TSC          0x20u /* tsc_offset (never filled by the kernel) */
 #define GROUP_APIC         0x40u /* apic_mode, apic_serving, apic_request, apic_eoi_exit (never filled by the kernel) */
 #define GROUP_APIC_REQUEST 0x80u /* apic_request alone: what is new in IRR (likewise) */
@@ -85,7 +85,7 @@ enum exit_reason {
     EXIT_CR_WRITE,              /* cr; RIP, CR */
     EXIT_CR_READ,               /* cr; RIP, CR */
     EXIT_XSETBV,                /* the kernel refused the value; RIP; the monitor injects #GP */
-    EXIT_EXCEPTION,             /* vector and error code of an exception that is intercepted */
+    EXIT_EXCEPTION,             /* exception: it is intercepted; RIP, SEG, CR */
     EXIT_TRIPLE_FAULT,          /* RIP, SEG, CR */
     EXIT_TASK_SWITCH,           /* RIP, SEG, CR */
     EXIT_INVALID_OPCODE_WANTED, /* VMX/SVM instruction or another that this machine does not offer: the monitor injects
@@ -95,6 +95,7 @@ enum exit_reason {
     EXIT_SHUTDOWN,  /* INIT or SHUTDOWN condition */
     EXIT_BAD_STATE, /* the CPU refused the state; detail = raw reason. All groups filled as far as possible */
     EXIT_UNKNOWN,   /* detail = raw reason */
+    EXIT_IRET,      /* with SHADOW_NMI and NMI_BY_STEP: the guest is at an IRET; RIP */
     EXIT_WAITING,   /* statistics only: exits that served the host (interrupts, scheduling) */
     EXIT_COUNT
 };
@@ -137,6 +138,7 @@ struct vcpu_exit {
         struct {
             uint32_t vector;
             uint32_t error_code;
+            uint64_t address; /* #PF, with SHADOW_STEP */
         } exception;
         struct {
             uint32_t offset; /* of the register in the page. 0xb0: the end of a vector's service that is marked in
@@ -148,12 +150,18 @@ struct vcpu_exit {
 };
 
 /* inject: an event the monitor wants delivered at the next entry, before any interrupt. Same layout as VMX interruption
- * information (Intel SDM vol. 3, 25.8.3). The kernel clears it when it has taken it. */
+ * information (Intel SDM vol. 3, 25.8.3). The kernel clears it when it has taken it. An NMI waits there while NMIs are
+ * blocked. With NMI_BY_WINDOW the kernel sees when that ends, whatever blocks them. With NMI_BY_STEP the monitor brings
+ * one in no other shadow than SHADOW_NMI; it gets EXIT_IRET, steps over the IRET with SHADOW_STEP and TF set, and ends
+ * both shadows at the exception that comes then. */
 #define INJECT_VALID          0x80000000u
 #define INJECT_ERROR_CODE     0x00000800u
+#define INJECT_TYPE_MASK      (7u << 8)
 #define INJECT_TYPE_NMI       (2u << 8)
 #define INJECT_TYPE_EXCEPTION (3u << 8)
 #define INJECT_VECTOR_MASK    0xffu
+#define NMI_BY_WINDOW         0u
+#define NMI_BY_STEP           1u
 /* irq: an external interrupt the monitor wants delivered as soon as the guest can take it; the kernel opens the
  * interrupt window itself. */
 #define IRQ_VALID     0x80000000u /* set by the monitor, cleared by the kernel when the interrupt was delivered */
@@ -169,7 +177,8 @@ enum activity {
 
 #define SHADOW_STI    0x1u
 #define SHADOW_MOV_SS 0x2u
-#define SHADOW_NMI    0x8u
+#define SHADOW_NMI    0x8u  /* an NMI has been delivered, and no IRET since */
+#define SHADOW_STEP   0x10u /* NMI_BY_STEP alone: every exception exits, IRET does not */
 
 /*
  * apic_mode: what serves the guest's local APIC. It is the monitor's; its registers lie at the state page's begin, each
@@ -203,9 +212,12 @@ struct vcpu_state {
     /* GROUP_RIP */
     uint64_t rip, rsp, rflags;
     uint32_t shadow; /* SHADOW_* */
+    /* The debug exceptions that come before the next instruction, in the layout of VMX (Intel SDM vol. 3, 25.4.2). On
+     * AMD-V the kernel makes #DB and DR6 of them when it takes the group, and gives 0. */
+    uint32_t pending_debug;
     /* Control, written by the monitor: so many bytes of the exit's instruction are done (0..15). At the next vcpu_run
-     * or vcpu_fetch rip moves on by them, the shadow ends, and the kernel clears this. Cheaper than GROUP_RIP; ignored
-     * when that is dirty. */
+     * or vcpu_fetch rip moves on by them, the shadow ends, RF is cleared, a single step becomes due if TF is set, and
+     * the kernel clears this. Cheaper than GROUP_RIP; ignored when that is dirty. */
     uint32_t advance;
     /* GROUP_CR */
     uint64_t cr0, cr2, cr3, cr4, efer, xcr0, tpr; /* tpr: CR8's four bits */
@@ -217,6 +229,8 @@ struct vcpu_state {
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip, pat, tsc_aux;
     /* GROUP_DR */
     uint64_t dr[4], dr6, dr7;
+    uint64_t event; /* whose delivery an exit has interrupted: the layout of inject, its error code in 63:32; 0: none.
+                       It comes before `inject` */
     /* GROUP_TSC: guest TSC = host TSC + offset */
     uint64_t tsc_offset;
 
@@ -227,6 +241,7 @@ struct vcpu_state {
     /* GROUP_APIC */
     uint32_t apic_mode;   /* APIC_BY_* */
     uint32_t apic_offer;  /* set by the kernel when the vCPU is made: APIC_BY_CPU if apic_mode may be that */
+    uint32_t nmi_offer;   /* likewise: NMI_BY_*, see inject */
     uint8_t apic_serving; /* the highest vector in ISR, 0: none */
     uint8_t apic_request; /* GROUP_APIC: the highest vector in IRR, 0: none. GROUP_APIC_REQUEST: the highest of those
                              that are new there */

@@ -33,6 +33,7 @@ const char *exit_name(unsigned reason)
         [EXIT_SHUTDOWN] = "shutdown",
         [EXIT_BAD_STATE] = "bad-state",
         [EXIT_UNKNOWN] = "unknown",
+        [EXIT_IRET] = "iret",
         [EXIT_WAITING] = "host",
     };
     return reason < EXIT_COUNT && name[reason] != NULL ? name[reason] : "?";

@@ -20,6 +20,7 @@ CONF = (
     + guest('reader', 'wild.elf', 'share = 10% of cpu 0', cmdline='read', debug_exit='0xf4')
     + guest('writer', 'wild.elf', 'share = 10% of cpu 0', cmdline='write', debug_exit='0xf4')
     + guest('privileged', 'privileged.elf', 'share = 30% of cpu 1', debug_exit='0xf4')
+    + guest('steps', 'steps.elf', 'share = 20% of cpu 1', debug_exit='0xf4')
     + guest('devices', 'devices.elf', 'cpus = 2', debug_exit='0xf4', bench_device='yes')
     + guest(
         'mb64', 'mb64.elf', 'share = 10% of cpu 0', debug_exit='0xf4', cmdline='sixty four', modules='tiny.elf a module'
@@ -44,6 +45,14 @@ def test_privileged_instructions(box):
     failed = [line for line in box.log('privileged').splitlines() if 'FAILED' in line]
     assert not failed and m.group(2) == '0', '\n'.join(failed)
     assert int(m.group(1)) > 100
+
+
+def test_single_steps_and_nmis(box):
+    """Behind every instruction, also one that Mullion carries out; and an NMI right behind the IRET of another."""
+    m = box.until('steps', r'steps: (\d+) passed, (\d+) failed', 90)
+    failed = [line for line in box.log('steps').splitlines() if 'FAILED' in line]
+    assert not failed and m.group(2) == '0', '\n'.join(failed)
+    assert int(m.group(1)) == 28
 
 
 def test_devices(box):

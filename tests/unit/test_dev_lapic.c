@@ -14,6 +14,7 @@
 
 static struct lapic cpu[CPUS];
 static struct vcpu_state page[CPUS];
+#define PHYSICAL_BITS 39
 static struct apic_set set;
 static unsigned kicks[CPUS], eois;
 static uint8_t eoi_vector;
@@ -112,6 +113,7 @@ static int setup(void **state)
 {
     (void)state;
     memset(&set, 0, sizeof set);
+    set.physical_bits = PHYSICAL_BITS;
     memset(kicks, 0, sizeof kicks);
     eois = 0;
     set.kick = on_kick;
@@ -319,6 +321,8 @@ static void base_transitions(void **state)
     assert_false(wrmsr(l, MSR_APIC_BASE, off | 0x400));
     assert_false(wrmsr(l, MSR_APIC_BASE, xapic | 1));
     assert_false(wrmsr(l, MSR_APIC_BASE, xapic | 1ull << 60));
+    assert_false(wrmsr(l, MSR_APIC_BASE, xapic | 1ull << PHYSICAL_BITS)); /* no address of this machine */
+    assert_true(wrmsr(l, MSR_APIC_BASE, xapic | 1ull << (PHYSICAL_BITS - 1)));
     assert_true(wrmsr(l, MSR_APIC_BASE, x2));
     assert_false(lapic_decodes(l, 0xfee00000));
     assert_true(rdmsr(l, 0x802, &v));
@@ -327,7 +331,9 @@ static void base_transitions(void **state)
     assert_int_equal(v, 2);
     assert_false(wrmsr(l, MSR_APIC_BASE, xapic));
     assert_true(wrmsr(l, MSR_APIC_BASE, x2));
+    assert_true(lapic_on(l));
     assert_true(wrmsr(l, MSR_APIC_BASE, off));
+    assert_false(lapic_on(l));
     assert_false(wrmsr(l, MSR_APIC_BASE, x2));
     assert_int_equal(next_vector(l), -1);
     assert_true(wrmsr(l, MSR_APIC_BASE, xapic));
@@ -608,6 +614,45 @@ static void timer_one_shot(void **state)
     wr(l, 0x380, 0xffffffff);
     assert_int_not_equal(lapic_next_deadline(l), CLOCK_NEVER);
     wr(l, 0x380, 0);
+    assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
+}
+
+/* The count goes on where it is, by the new divisor; the same one changes nothing, not even in between two counts. */
+static void timer_divisor(void **state)
+{
+    (void)state;
+    struct lapic *l = &cpu[0];
+    uint64_t v = 0, start = 1000000;
+    all_on();
+    lapic_advance(l, start);
+    wr(l, 0x320, 0xec);
+    wr(l, 0x3e0, 0x3); /* by 16 */
+    wr(l, 0x380, 1000);
+    lapic_advance(l, start + 1600 * TICKS + TICKS);
+    wr(l, 0x3e0, 0x3);
+    assert_int_equal(lapic_next_deadline(l), start + 16000 * TICKS);
+    lapic_advance(l, start + 3200 * TICKS);
+    wr(l, 0x3e0, 0xb); /* by 1 */
+    assert_int_equal(rd(l, 0x390), 800);
+    assert_int_equal(rd(l, 0x380), 1000);
+    assert_int_equal(lapic_next_deadline(l), start + 4000 * TICKS);
+    lapic_mmio(l, start + 3300 * TICKS, 0x390, 4, false, &v);
+    assert_int_equal(v, 700);
+    wr(l, 0x320, 0x200ec); /* periodic: the rest of this count, then whole ones */
+    assert_int_equal(lapic_next_deadline(l), start + 4000 * TICKS);
+    wr(l, 0x380, 100000);
+    start = l->seen;
+    lapic_advance(l, start + 90000 * TICKS);
+    wr(l, 0x3e0, 0); /* by 2 */
+    assert_int_equal(lapic_next_deadline(l), start + 110000 * TICKS);
+    lapic_advance(l, start + 110000 * TICKS);
+    assert_int_equal(next_vector(l), 0xec);
+    assert_int_equal(lapic_next_deadline(l), start + 310000 * TICKS);
+    lapic_mmio(l, start + 130000 * TICKS, 0x390, 4, false, &v);
+    assert_int_equal(v, 90000);
+    wr(l, 0x320, 0xec);
+    lapic_advance(l, start + 310000 * TICKS);
+    wr(l, 0x3e0, 0xb); /* nothing runs any more */
     assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
 }
 
@@ -934,6 +979,7 @@ int main(void)
         cmocka_unit_test_setup(messages_find_their_cpu_by_number, setup),
         cmocka_unit_test_setup(errors, setup),
         cmocka_unit_test_setup(timer_one_shot, setup),
+        cmocka_unit_test_setup(timer_divisor, setup),
         cmocka_unit_test_setup(timer_periodic, setup),
         cmocka_unit_test_setup(timer_deadline, setup),
         cmocka_unit_test_setup(same_either_way, setup),

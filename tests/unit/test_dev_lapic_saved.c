@@ -44,6 +44,7 @@ static void make(struct world *w, uint64_t now)
     w->set.context = w;
     w->set.kick = on_kick;
     w->set.eoi = on_eoi;
+    w->set.physical_bits = 52;
     w->page[1].apic_offer = APIC_BY_CPU;
     for (unsigned i = 0; i < CPUS; i++) {
         lapic_init(&w->cpu[i], &w->set, i, &w->page[i], KHZ);

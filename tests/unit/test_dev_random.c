@@ -67,6 +67,7 @@ static void attach(void)
     struct power_sink power = {0};
     bus_init(&bus);
     set.eoi = on_eoi;
+    set.physical_bits = 52;
     page[1].apic_offer = APIC_BY_CPU;
     for (unsigned i = 0; i < CPUS; i++)
         lapic_init(&cpu[i], &set, i, &page[i], clk.khz);

@@ -322,6 +322,37 @@ static void strings(void **unused)
     assert_true(fault.vector == 14 && fault.address == 0xc0001000 && fault.code == 2);
 }
 
+/* Its end, by RF and TF: a single step waits behind it, or behind each round of a repeated one, which is then left as
+ * an interrupt leaves it. */
+static void single_steps(void **unused)
+{
+    (void)unused;
+    s.gpr[GPR_RBX] = DEVICE;
+    s.rflags = RFLAGS_FIXED | RFLAGS_RF;
+    assert_int_equal(RUN(0x89, 0x03), VERDICT_DONE); /* mov [rbx], eax */
+    assert_true(s.rflags == RFLAGS_FIXED && s.pending_debug == 0);
+    s.rflags = RFLAGS_FIXED | RFLAGS_RF | RFLAGS_TF;
+    s.pending_debug = 0x1001;                        /* of a MOV SS before it */
+    assert_int_equal(RUN(0x21, 0x03), VERDICT_DONE); /* and [rbx], eax */
+    assert_true((s.rflags & (RFLAGS_RF | RFLAGS_TF)) == RFLAGS_TF && s.pending_debug == (0x1001 | DR6_BS));
+    s.gpr[GPR_RDI] = DEVICE;
+    for (unsigned left = 3; left > 0; left--) {
+        s.gpr[GPR_RCX] = left;
+        s.pending_debug = 0;
+        enum verdict verdict = RUN(0xf3, 0xaa); /* rep stosb */
+        assert_int_equal(verdict, left > 1 ? VERDICT_AGAIN : VERDICT_DONE);
+        assert_int_equal(s.rip, left > 1 ? CODE : CODE + 2);
+        assert_int_equal(s.rflags & RFLAGS_RF, left > 1 ? RFLAGS_RF : 0);
+        assert_int_equal(s.gpr[GPR_RCX], left - 1);
+        assert_int_equal(s.pending_debug, DR6_BS);
+    }
+    s.rflags = RFLAGS_FIXED;
+    s.pending_debug = 0;
+    s.gpr[GPR_RCX] = EMULATE_ROUNDS + 1;
+    assert_int_equal(RUN(0xf3, 0xaa), VERDICT_AGAIN);
+    assert_true((s.rflags & RFLAGS_RF) && s.pending_debug == 0);
+}
+
 static void refused(void **unused)
 {
     (void)unused;
@@ -1110,6 +1141,7 @@ int main(void)
         T64(rare),
         T64(bits),
         T64(strings),
+        T64(single_steps),
         T64(refused),
         T64(port_strings),
         T64(control_registers),

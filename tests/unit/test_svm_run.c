@@ -20,7 +20,7 @@ static struct space space;
 static struct vcpu cpu;
 uint64_t tsc_khz = 1000000;
 enum emulator emulator;
-static uint64_t exit_code, exit_event, armed;
+static uint64_t exit_code, exit_event, exit_info1, exit_info2, armed;
 static bool xcr0_valid;
 static bool takes; /* what V_IRQ offers, if VINTR is not intercepted */
 
@@ -34,6 +34,8 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
     block.control.exit_event = exit_event;
     if (takes && !(block.control.intercept1 & INTERCEPT(SVM_EXIT_VINTR)))
         block.control.interrupt &= ~V_IRQ;
+    block.control.exit_info1 = exit_info1;
+    block.control.exit_info2 = exit_info2;
     block.save.rax++;
     return svm_finish(v, &hw);
 }
@@ -73,7 +75,7 @@ static int fresh(void **state)
     block.save.rflags = RFLAGS_FIXED | RFLAGS_IF;
     block.control.interrupt = V_CONSTANT;
     exit_code = SVM_EXIT_INTR;
-    exit_event = 0;
+    exit_event = exit_info1 = exit_info2 = 0;
     takes = false;
     return 0;
 }
@@ -375,18 +377,82 @@ static void nmi_until_iret(void **state)
     run();
     assert_int_equal(entered.control.event, EVENT_VALID | EVENT_NMI | 2);
     assert_true(entered.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    page.inject = INJECT_VALID | INJECT_TYPE_NMI | 2; /* the next one waits */
+    page.irq = IRQ_VALID | 0x30;
+    block.save.rflags = RFLAGS_IF;
     exit_code = SVM_EXIT_IRET;
-    block.save.rip = 0x800;
     run();
-    assert_int_equal(reason, EXIT_WAITING);
+    assert_int_equal(entered.control.event, EVENT_VALID | 0x30);
+    assert_int_equal(page.inject, INJECT_VALID | INJECT_TYPE_NMI | 2);
+    assert_int_equal(reason, EXIT_IRET);
     svm_get(&cpu, GROUP_RIP);
     assert_int_equal(page.shadow, SHADOW_NMI);
-    block.save.rip = 0x900;
-    exit_code = SVM_EXIT_INTR;
+    /* The monitor steps over it: any exception exits, with all that is known of it. */
+    page.shadow = SHADOW_NMI | SHADOW_STEP;
+    svm_put(&cpu, GROUP_RIP);
+    exit_code = SVM_EXIT_EXCEPTION + 14;
+    exit_info1 = 6;
+    exit_info2 = 0xdead000;
     run();
-    assert_false(entered.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
-    svm_get(&cpu, GROUP_RIP);
-    assert_int_equal(page.shadow, 0);
+    assert_int_equal(entered.control.event, 0);
+    assert_int_equal(reason, EXIT_EXCEPTION);
+    assert_int_equal(page.exit.exception.vector, 14);
+    assert_int_equal(page.exit.exception.error_code, 6);
+    assert_int_equal(page.exit.exception.address, 0xdead000);
+    exit_code = SVM_EXIT_EXCEPTION + VECTOR_DB;
+    run();
+    assert_int_equal(reason, EXIT_EXCEPTION);
+    assert_int_equal(page.exit.exception.vector, VECTOR_DB);
+    page.shadow = 0;
+    svm_put(&cpu, GROUP_RIP);
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | EVENT_NMI | 2);
+    assert_int_equal(page.inject, 0);
+}
+
+/* What must wait for another event's delivery comes before the first instruction behind it. */
+static void an_nmi_behind_a_debug_exception(void **state)
+{
+    (void)state;
+    page.advance = 2;
+    page.inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
+    block.save.rflags = RFLAGS_FIXED | RFLAGS_TF;
+    armed = NEVER;
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB);
+    assert_true(armed > 1234 && armed < NEVER); /* the time now */
+    run();
+    assert_int_equal(entered.control.event, EVENT_VALID | EVENT_NMI | 2);
+}
+
+/* An instruction that Mullion carries out: RF is over with it, and if TF was set, #DB comes before the next one. */
+static void the_end_of_an_instruction(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t flags, after, event, dr6;
+    } row[] = {
+        {RFLAGS_FIXED, RFLAGS_FIXED, 0, 0xffff0ff0},
+        {RFLAGS_FIXED | RFLAGS_RF, RFLAGS_FIXED, 0, 0xffff0ff0},
+        {RFLAGS_FIXED | RFLAGS_RF | RFLAGS_TF, RFLAGS_FIXED | RFLAGS_TF, EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB,
+         0xffff4ff0},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(row); i++)
+        for (unsigned by_kernel = 0; by_kernel < 2; by_kernel++) {
+            block.save.rip = 0x100;
+            block.save.rflags = row[i].flags;
+            block.save.dr6 = 0xffff0ff0;
+            block.control.event = 0;
+            block.control.shadow = 1;
+            page.advance = by_kernel ? 0 : 2;
+            exit_code = by_kernel ? SVM_EXIT_WBINVD : SVM_EXIT_INTR;
+            run();
+            assert_int_equal(block.save.rip, 0x102);
+            assert_int_equal(by_kernel ? block.control.event : entered.control.event, row[i].event);
+            assert_int_equal(block.save.rflags, row[i].after);
+            assert_int_equal(block.save.dr6, row[i].dr6);
+            assert_int_equal(block.control.shadow, 0);
+        }
 }
 
 static void own_exits(void **state)
@@ -494,7 +560,9 @@ int main(void)
         cmocka_unit_test_setup(a_cpu_keeps_the_shadow_itself, fresh_cpu),
         cmocka_unit_test_setup(an_interrupted_event_goes_first, fresh_cpu),
         cmocka_unit_test_setup(real_mode_has_no_error_codes, fresh),
-        cmocka_unit_test_setup(nmi_until_iret, fresh),
+        cmocka_unit_test_setup(nmi_until_iret, fresh_cpu),
+        cmocka_unit_test_setup(an_nmi_behind_a_debug_exception, fresh),
+        cmocka_unit_test_setup(the_end_of_an_instruction, fresh),
         cmocka_unit_test_setup(own_exits, fresh),
         cmocka_unit_test_setup(debug_registers_come_when_they_are_touched, fresh),
         cmocka_unit_test_setup(what_qemu_lets_through_is_mended, fresh),

@@ -167,14 +167,47 @@ static void what_the_monitor_cannot_do(void **state)
     assert_int_equal(page.efer, 0);
 }
 
-static void a_new_context_drops_the_interrupted_event(void **state)
+/* A save finds the interrupted event and brings it back; a reset has none. */
+static void the_interrupted_event_is_of_the_group(void **state)
 {
     (void)state;
-    block.control.event = EVENT_VALID | 0x41;
-    svm_put(&cpu, GROUP_RIP | GROUP_CR);
-    assert_int_equal(block.control.event, EVENT_VALID | 0x41);
+    const uint64_t event = 6ull << 32 | EVENT_VALID | EVENT_ERROR_CODE | EVENT_EXCEPTION | 14;
+    block.control.event = event;
     svm_put(&cpu, GROUP_RIP | GROUP_CR | GROUP_SEG);
+    assert_int_equal(block.control.event, event);
+    svm_get(&cpu, GROUP_DR);
+    assert_int_equal(page.event, event);
+    block.control.event = 0;
+    svm_put(&cpu, GROUP_DR);
+    assert_int_equal(block.control.event, event);
+    page.event = 0;
+    svm_put(&cpu, GROUPS_ALL);
     assert_int_equal(block.control.event, 0);
+}
+
+/* There is no place for them in the VMCB: they are an event and DR6, whichever groups come with them. */
+static void pending_debug_exceptions(void **state)
+{
+    (void)state;
+    const uint32_t groups[] = {GROUP_RIP, GROUPS_ALL};
+    for (unsigned i = 0; i < 2; i++) {
+        block.save.dr6 = page.dr6 = 0xffff0ff0;
+        page.event = 0;
+        page.pending_debug = 1u << 14 | 1u << 12 | 2; /* a single step and DR1's, as VMX has them */
+        svm_put(&cpu, groups[i]);
+        assert_int_equal(block.control.event, EVENT_VALID | EVENT_EXCEPTION | VECTOR_DB);
+        assert_int_equal(block.save.dr6, 0xffff4ff2);
+        svm_get(&cpu, GROUP_RIP);
+        assert_int_equal(page.pending_debug, 0);
+        block.control.event = 0;
+        svm_put(&cpu, groups[i] & ~GROUP_DR);
+        assert_int_equal(block.control.event, 0);
+        page.pending_debug = 1u << 14; /* behind MOV SS: after the next instruction, which TF will trap anyway */
+        page.shadow = SHADOW_MOV_SS;
+        svm_put(&cpu, groups[i]);
+        assert_int_equal(block.control.event, 0);
+        page.shadow = 0;
+    }
 }
 
 static void nmi_blocking(void **state)
@@ -186,17 +219,23 @@ static void nmi_blocking(void **state)
     assert_int_equal(block.control.shadow, 1);
     svm_get(&cpu, GROUP_RIP);
     assert_int_equal(page.shadow, SHADOW_NMI | SHADOW_STI);
-    hw.nmi_iret_seen = true; /* at the IRET: still blocked; past it: not */
-    hw.nmi_iret_rip = block.save.rip = 0x500;
+    assert_int_equal(block.control.intercept_exceptions, SVM_EXCEPTIONS);
+    /* Over the IRET: it must not exit again, and every exception does. */
+    page.shadow |= SHADOW_STEP;
+    svm_put(&cpu, GROUP_RIP);
+    assert_false(block.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    assert_int_equal(block.control.intercept_exceptions, ~0u);
     block.control.shadow = 0;
     svm_get(&cpu, GROUP_RIP);
-    assert_int_equal(page.shadow, SHADOW_NMI);
-    block.save.rip = 0x600;
+    assert_int_equal(page.shadow, SHADOW_NMI | SHADOW_STEP);
+    page.shadow = 0;
+    block.control.clean = 0x1ff;
+    svm_put(&cpu, GROUP_RIP);
+    assert_false(block.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    assert_int_equal(block.control.intercept_exceptions, SVM_EXCEPTIONS);
+    assert_int_equal(block.control.clean, 0);
     svm_get(&cpu, GROUP_RIP);
     assert_int_equal(page.shadow, 0);
-    svm_put(&cpu, GROUP_RIP);
-    assert_false(hw.nmi_blocked);
-    assert_false(block.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
 }
 
 int main(void)
@@ -207,7 +246,8 @@ int main(void)
         cmocka_unit_test_setup(only_the_named_groups, fresh),
         cmocka_unit_test_setup(task_in_qemu, fresh),
         cmocka_unit_test_setup(what_the_monitor_cannot_do, fresh),
-        cmocka_unit_test_setup(a_new_context_drops_the_interrupted_event, fresh),
+        cmocka_unit_test_setup(the_interrupted_event_is_of_the_group, fresh),
+        cmocka_unit_test_setup(pending_debug_exceptions, fresh),
         cmocka_unit_test_setup(nmi_blocking, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

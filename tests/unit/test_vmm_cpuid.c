@@ -292,14 +292,20 @@ static void out_of_range(void **state)
 static void settling(void **state)
 {
     (void)state;
-    const uint32_t per_vcpu[] = {1, 0xb, 0x1f, 0x8000001e};
-    for (unsigned i = 0; i < 4; i++) {
+    const uint32_t per_vcpu[] = {1, 0xb, 0x1f, 0x80000001, 0x8000001e};
+    for (unsigned i = 0; i < 5; i++) {
         assert_true(cpuid_fastpath_able(per_vcpu[i], 1));
         assert_false(cpuid_fastpath_able(per_vcpu[i], 2));
     }
     assert_false(cpuid_fastpath_able(0xd, 1));
     assert_true(cpuid_fastpath_able(0, 64));
     assert_true(cpuid_needs_state(1) && cpuid_needs_state(0xd) && !cpuid_needs_state(7));
+    const uint32_t leaves[] = {1, 7, 0x80000001};
+    for (unsigned i = 0; i < 3; i++) {
+        struct cpuid_regs r = {~0u, ~0u, ~0u, ~0u};
+        cpuid_hide_apic(leaves[i], &r);
+        assert_true(r.eax == ~0u && r.ebx == ~0u && r.ecx == ~0u && r.edx == (i == 1 ? ~0u : ~(1u << 9)));
+    }
     /* What would be settled for one vCPU is what lookup says, with CR4 clear. */
     bool intel = true;
     struct cpuid_table t;

@@ -29,6 +29,7 @@ static struct channel channel;
 static uint8_t *ram;
 static struct fpu_image fpu[2];
 static unsigned kicks[2], root_signals, console_signals, fetches, pauses, peer_signals;
+static uint32_t leaf1_edx; /* as ring 0 answers it */
 static uint64_t peer_bits, mapped_at, mapped_rights;
 static struct {
     unsigned count;
@@ -83,6 +84,10 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
     case SYS_UNMAP:
         assert_int_equal(b, mapped_at);
         mapped_at = 0;
+        return (struct syscall_result){OK, 0};
+    case SYS_FASTPATH_CPUID:
+        if ((uint32_t)b == 1)
+            leaf1_edx = (uint32_t)(d >> 32);
         return (struct syscall_result){OK, 0};
     case SYS_FASTPATH_DOORBELL:
         if (b == FASTPATH_DOORBELL_STORE) {
@@ -670,6 +675,215 @@ static void halts_for_good(void **unused)
     RUN(to_x2apic, halt_deaf, asleep, still_asleep, nmi_for_me, nmi_wakes);
 }
 
+/* --- NMIs: what a CPU serves, latches and loses --- */
+
+#define NMI_INJECTED (INJECT_VALID | INJECT_TYPE_NMI | 2u)
+
+static void send_nmi(void)
+{
+    lapic_post_mail(&v->lapic, LAPIC_MAIL_NMI, 0);
+    v->recheck = true; /* as a kick does */
+    s->exit.reason = EXIT_KICK;
+}
+static void send_three(void)
+{
+    send_nmi();
+    send_nmi();
+    send_nmi();
+}
+/* The kernel delivers what is there: from then on NMIs are blocked. */
+static void takes_first(void)
+{
+    assert_int_equal(s->inject, NMI_INJECTED);
+    s->inject = 0;
+    s->shadow |= SHADOW_NMI;
+    assert_true(s->deadline <= tsc_now()); /* the second must be there before its IRET */
+    s->exit.reason = EXIT_DEADLINE;
+}
+static void latched(void)
+{
+    assert_int_equal(s->inject, NMI_INJECTED);
+    assert_true(s->deadline > tsc_now());
+    send_nmi(); /* in vain */
+}
+static void takes_latched(void)
+{
+    assert_int_equal(s->inject, NMI_INJECTED);
+    s->inject = 0;
+    s->exit.reason = EXIT_KICK;
+}
+static void no_third(void)
+{
+    assert_int_equal(s->inject, 0);
+    assert_int_equal(v->pending, 0);
+    s->exit.reason = EXIT_KICK;
+}
+static void two_nmis_of_three(void **unused)
+{
+    (void)unused;
+    RUN(send_three, takes_first, latched, takes_latched, no_third, no_third);
+}
+
+static void faults_meanwhile(void)
+{
+    s->exit.reason = EXIT_INVALID_OPCODE_WANTED;
+}
+static void fault_goes_first(void)
+{
+    assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | 6);
+    assert_true(s->deadline <= tsc_now()); /* and the NMI before its handler's first instruction */
+    s->inject = 0;
+    s->exit.reason = EXIT_DEADLINE;
+}
+static void blocked_by_one(void)
+{
+    s->shadow = SHADOW_NMI;
+    send_nmi();
+}
+static void halts_in_handler(void)
+{
+    assert_int_equal(s->inject, NMI_INJECTED);
+    halt();
+}
+static void woken_by_nothing(void)
+{
+    assert_int_equal(s->activity, ACTIVITY_HALT);
+    assert_int_equal(s->inject, 0);
+    lapic_post_fixed(&v->lapic, 0x61, false);
+    s->exit.reason = EXIT_KICK;
+}
+/* Another event takes the place of one that waits; and it does not wake a handler that halts. */
+static void an_nmi_gives_way(void **unused)
+{
+    (void)unused;
+    RUN(send_nmi, faults_meanwhile, fault_goes_first, takes_latched);
+    teardown(NULL), setup(NULL);
+    RUN(blocked_by_one, halts_in_handler, woken_by_nothing, takes_latched);
+}
+
+static void in_a_shadow(void)
+{
+    s->shadow = SHADOW_STI;
+    send_nmi();
+}
+static void not_in_it(void)
+{
+    assert_int_equal(s->inject, 0);
+    assert_true(s->deadline <= tsc_now());
+    s->shadow = 0;
+    s->exit.reason = EXIT_DEADLINE;
+}
+static void an_nmi_behind_a_shadow(void **unused)
+{
+    (void)unused;
+    RUN(in_a_shadow, takes_latched); /* the kernel has a window for it */
+    teardown(NULL), setup(NULL);
+    s->nmi_offer = NMI_BY_STEP;
+    RUN(in_a_shadow, not_in_it, takes_latched);
+}
+
+/* An IRET on a CPU that has no window, by what the guest had set and what comes of the step. */
+static struct {
+    uint64_t rflags, popped;
+    uint32_t vector;
+    uint64_t dr6; /* what the CPU says then */
+    uint64_t rflags_after, dr6_after;
+    uint32_t inject;
+} iret_rows[] = {
+    {0x202, 0x246, 1, 0xffff4ff0, 0x246, 0xffff0ff8, 0},
+    {0x202, 0x346, 1, 0xffff4ff0, 0x346, 0xffff0ff8, 0}, /* it has loaded TF: that counts behind the next */
+    {0x302, 0x246, 1, 0xffff4ff0, 0x246, 0xffff4ff8, INJECT_VALID | INJECT_TYPE_EXCEPTION | 1},
+    {0x202, 0x246, 1, 0xffff4ff1, 0x246, 0xffff0ff9,
+     INJECT_VALID | INJECT_TYPE_EXCEPTION | 1}, /* it read DR0's place */
+    {0x202, 0x302, 14, 0xffff0ff0, 0x10202, 0xffff0ff8, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 14},
+    {0x302, 0x302, 13, 0xffff0ff0, 0x10302, 0xffff0ff8, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13},
+};
+static unsigned iret_row;
+
+static void another_vector(void)
+{
+    s->irq = IRQ_VALID | 0x41;
+    blocked_by_one();
+}
+static void at_iret(void)
+{
+    assert_int_equal(s->inject, NMI_INJECTED);
+    lapic_post_fixed(&v->lapic, 0x41, false);
+    s->rflags = iret_rows[iret_row].rflags;
+    s->dr6 = 0xffff0ff8;
+    s->exit.reason = EXIT_IRET;
+}
+static void over_iret(void)
+{
+    assert_int_equal(s->shadow, SHADOW_NMI | SHADOW_STEP);
+    assert_int_equal(s->rflags, iret_rows[iret_row].rflags | 0x100);
+    assert_int_equal(s->dr6, 0xffff0ff0);
+    assert_int_equal(s->irq, 0); /* its frame would show TF */
+    s->rflags = iret_rows[iret_row].popped;
+    s->dr6 = iret_rows[iret_row].dr6;
+    s->exit.reason = EXIT_EXCEPTION;
+    s->exit.exception.vector = iret_rows[iret_row].vector;
+    s->exit.exception.address = 0x1234000;
+}
+static void behind_iret(void)
+{
+    assert_int_equal(s->shadow, 0);
+    assert_int_equal(s->rflags, iret_rows[iret_row].rflags_after);
+    assert_int_equal(s->dr6, iret_rows[iret_row].dr6_after);
+    assert_int_equal(s->inject, iret_rows[iret_row].inject ? iret_rows[iret_row].inject : NMI_INJECTED);
+    assert_int_equal(s->irq, IRQ_VALID | 0x41);
+    assert_true(iret_rows[iret_row].vector != 14 || s->cr2 == 0x1234000);
+    s->inject = 0;
+    s->exit.reason = EXIT_KICK;
+}
+static void steps_over_iret(void **unused)
+{
+    (void)unused;
+    for (iret_row = 0; iret_row < sizeof iret_rows / sizeof iret_rows[0]; iret_row++) {
+        s->nmi_offer = NMI_BY_STEP;
+        RUN(to_x2apic, another_vector, at_iret, over_iret, behind_iret);
+        teardown(NULL), setup(NULL);
+    }
+}
+
+/* CPUID tells of no local APIC while it is off: ring 0's answer, with one vCPU, and the monitor's own. */
+static uint32_t seen_edx;
+static void apic_off(void)
+{
+    wrmsr_at(0x1b, LAYOUT_LAPIC_BASE | 0x100);
+}
+static void apic_on(void)
+{
+    seen_edx = leaf1_edx;
+    wrmsr_at(0x1b, LAYOUT_LAPIC_BASE | 0x900);
+}
+static void ask_leaf_1(void)
+{
+    s->exit.reason = EXIT_CPUID;
+    s->exit.insn_len = 2;
+    s->gpr[GPR_RAX] = 1;
+}
+static void look_leaf_1(void)
+{
+    seen_edx = (uint32_t)s->gpr[GPR_RDX];
+    s->exit.reason = EXIT_KICK;
+}
+static void cpuid_follows_the_apic(void **unused)
+{
+    (void)unused;
+    vm->vcpus = 1;
+    RUN(apic_off, apic_on);
+    assert_false(seen_edx & 1u << 9);
+    assert_true(leaf1_edx & 1u << 9);
+    vm->vcpus = 2;
+    atomic_store(&vm->ending, false);
+    RUN(ask_leaf_1, look_leaf_1);
+    assert_true(seen_edx & 1u << 9);
+    atomic_store(&vm->ending, false);
+    RUN(apic_off, ask_leaf_1, look_leaf_1);
+    assert_false(seen_edx & 1u << 9);
+}
+
 static void timer_lvt(void)
 {
     wrmsr_at(0x832, 0x40061);
@@ -970,6 +1184,38 @@ static void faults(void **unused)
     RUN(bad_msr, got_gp, got_ud);
     atomic_store(&vm->ending, false);
     RUN(fetch_nowhere, got_ud);
+}
+
+/* RF goes with a fault, so that its handler does not meet the instruction's breakpoint again; it ends with what is done
+ * here, and then a single step is due. A step over HLT wakes it. */
+static void gp_while_rf_is_clear(void)
+{
+    s->rflags = 0x102;
+    bad_msr();
+}
+static void rf_and_gp(void)
+{
+    assert_int_equal(s->inject & INJECT_VECTOR_MASK, 13);
+    assert_int_equal(s->rflags, 0x10102);
+    assert_true(last_dirty & GROUP_RIP);
+    assert_int_equal(s->pending_debug, 0);
+    s->inject = 0;
+    s->valid = GROUP_RIP; /* its length is not known: rip moves in the page */
+    memcpy(ram + CODE, "\xf4", 1);
+    s->exit.reason = EXIT_HLT;
+}
+static void stepped_over_hlt(void)
+{
+    assert_int_equal(s->rip, CODE + 1);
+    assert_int_equal(s->rflags, 0x102);
+    assert_int_equal(s->pending_debug, DR6_BS);
+    assert_int_equal(s->activity, ACTIVITY_RUN);
+    s->exit.reason = EXIT_KICK;
+}
+static void ends_of_instructions(void **unused)
+{
+    (void)unused;
+    RUN(gp_while_rf_is_clear, rf_and_gp, stepped_over_hlt);
 }
 
 static void paging_on(void)
@@ -1347,6 +1593,9 @@ static void saved_and_restored(void **unused)
         c->state->lstar = 0xffffffff81000000ull + i;
         c->state->xcr0 = 7;
         c->state->dr[3] = 5;
+        c->state->pending_debug = 0x5001;
+        c->state->event = 6ull << 32 | INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 14;
+        c->step = (struct nmi_step){.on = i == 1, .tf = true, .dr6 = 0xffff4ff1};
         c->msr.misc_enable = 9;
         c->pending = i == 1 ? PENDING_HALTED : 0;
         assert_true(lapic_wrmsr(&c->lapic, tsc_now(), MSR_APIC_BASE, LAYOUT_LAPIC_BASE | 0xc00 | (i == 0 ? 0x100 : 0)));
@@ -1378,7 +1627,9 @@ static void saved_and_restored(void **unused)
         assert_memory_equal(&c->state->cr0, &was[i].cr0, 7 * 8);
         assert_memory_equal(c->state->seg, was[i].seg, sizeof was[i].seg);
         assert_memory_equal(&c->state->star, &was[i].star, 10 * 8);
-        assert_memory_equal(c->state->dr, was[i].dr, 6 * 8);
+        assert_memory_equal(c->state->dr, was[i].dr, 7 * 8); /* DR6, DR7, the event too */
+        assert_int_equal(c->state->pending_debug, 0x5001);
+        assert_true(c->step.on == (i == 1) && c->step.tf && c->step.dr6 == 0xffff4ff1);
         assert_int_equal(c->state->dirty & (GROUPS_REGISTERS | GROUP_TSC), GROUPS_REGISTERS | GROUP_TSC);
         assert_true((c->state->dirty & GROUP_FPU) != 0 && fpu[i].extended[3000] == 0x11 * (i + 1));
         assert_int_equal(c->msr.misc_enable, 9);
@@ -1444,6 +1695,12 @@ int main(void)
         TEST(pic_line),
         TEST(deadline),
         TEST(halts_for_good),
+        TEST(cpuid_follows_the_apic),
+        TEST(two_nmis_of_three),
+        TEST(an_nmi_gives_way),
+        TEST(an_nmi_behind_a_shadow),
+        TEST(steps_over_iret),
+        TEST(ends_of_instructions),
         TEST(timer),
         TEST(second_cpu),
         TEST(device_memory),

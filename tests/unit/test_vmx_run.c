@@ -258,6 +258,104 @@ static void nmi(void **state)
     assert_int_equal(page.exit.detail, 0);
 }
 
+/* The window that is opened for it is one that the CPU keeps shut as long as the NMI cannot come. */
+static void windows_for_an_nmi(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t blocked, pending;
+        uint32_t idt, window;
+    } row[] = {
+        {BLOCKED_BY_NMI, 0, 0, BIT(PROC_NMI_WINDOW)},
+        {BLOCKED_BY_MOV_SS, 0, 0, BIT(PROC_NMI_WINDOW)},
+        {BLOCKED_BY_STI, 0, 0, BIT(PROC_INTERRUPT_WINDOW)},
+        {0, DR6_BS, 0, BIT(PROC_NMI_WINDOW)}, /* the single step comes first */
+        {0, 0, EVENT_VALID | EVENT_EXCEPTION << 8 | 6, BIT(PROC_NMI_WINDOW)},
+    };
+    next.reason = REASON_TIMER;
+    for (unsigned i = 0; i < ARRAY_SIZE(row); i++) {
+        page.inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
+        FIELD(GUEST_INTERRUPTIBILITY) = row[i].blocked;
+        FIELD(GUEST_PENDING_DEBUG) = row[i].pending;
+        hw.event = row[i].idt;
+        reason = vmx_run(&v, NEVER);
+        assert_int_equal(entered_event, row[i].idt);
+        assert_int_equal(entered_proc & (BIT(PROC_NMI_WINDOW) | BIT(PROC_INTERRUPT_WINDOW)), row[i].window);
+        assert_true(page.inject & INJECT_VALID);
+        FIELD(GUEST_INTERRUPTIBILITY) = FIELD(GUEST_PENDING_DEBUG) = 0;
+        reason = vmx_run(&v, NEVER);
+        assert_int_equal(entered_event, EVENT_VALID | EVENT_NMI << 8 | 2);
+        assert_int_equal(entered_proc & (BIT(PROC_NMI_WINDOW) | BIT(PROC_INTERRUPT_WINDOW)), 0);
+        FIELD(ENTRY_EVENT) = 0;
+    }
+}
+
+/* An instruction that Mullion carries out: RF is over with it, and if TF was set, a single step is pending, beside what
+ * a MOV SS has left there; and before it no interrupt, whose delivery would lose it. */
+static void the_end_of_an_instruction(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t flags, after, before, pending;
+    } row[] = {
+        {RFLAGS_FIXED | RFLAGS_IF, RFLAGS_FIXED | RFLAGS_IF, 0, 0},
+        {RFLAGS_FIXED | RFLAGS_RF, RFLAGS_FIXED, 0, 0},
+        {RFLAGS_FIXED | RFLAGS_RF | RFLAGS_TF | RFLAGS_IF, RFLAGS_FIXED | RFLAGS_TF | RFLAGS_IF, 0x1001, 0x5001},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(row); i++)
+        for (unsigned by_kernel = 0; by_kernel < 2; by_kernel++) {
+            FIELD(GUEST_RIP) = 0x1000;
+            FIELD(GUEST_RFLAGS) = row[i].flags;
+            FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_MOV_SS | BLOCKED_BY_NMI;
+            FIELD(GUEST_PENDING_DEBUG) = row[i].before;
+            page.advance = by_kernel ? 0 : 2;
+            page.irq = row[i].pending && !by_kernel ? IRQ_VALID | 0x31 : 0;
+            next = (struct made_up){.reason = by_kernel ? REASON_WBINVD : REASON_TIMER, .length = 2};
+            reason = vmx_run(&v, NEVER);
+            assert_int_equal(FIELD(GUEST_RIP), 0x1002);
+            assert_int_equal(FIELD(GUEST_RFLAGS), row[i].after);
+            assert_int_equal(FIELD(GUEST_INTERRUPTIBILITY), BLOCKED_BY_NMI);
+            assert_int_equal(FIELD(GUEST_PENDING_DEBUG), row[i].pending);
+            assert_int_equal(entered_event, 0);
+            assert_int_equal(!!(entered_proc & BIT(PROC_INTERRUPT_WINDOW)), page.irq != 0);
+        }
+}
+
+/* A save finds the interrupted event and brings it back; one whose instruction is done again is none. */
+static void the_interrupted_event_is_of_the_group(void **state)
+{
+    (void)state;
+    const uint64_t fault = EVENT_VALID | EVENT_ERROR | EVENT_EXCEPTION << 8 | 14;
+    hw.event = 6ull << 32 | fault;
+    vmx_get(&v, GROUP_DR);
+    assert_int_equal(page.event, 6ull << 32 | fault);
+    hw.event = 0;
+    vmx_put(&v, GROUP_DR);
+    next.reason = REASON_TIMER;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(entered_event, fault);
+    assert_int_equal(FIELD(ENTRY_EVENT_ERROR), 6);
+    hw.event = EVENT_VALID | EVENT_SOFT_INTERRUPT << 8 | 0x80;
+    vmx_get(&v, GROUP_DR);
+    assert_int_equal(page.event, 0);
+}
+
+/* Bochs says of an instruction that the guest will do again that its single step is due. */
+static void no_step_before_an_instruction(void **state)
+{
+    (void)state;
+    static const uint32_t reasons[] = {REASON_DR, REASON_EPT_VIOLATION};
+    for (unsigned i = 0; i < ARRAY_SIZE(reasons); i++)
+        for (unsigned shadow = 0; shadow < 2; shadow++) {
+            v.dr_here = false;
+            next.reason = reasons[i];
+            FIELD(GUEST_PENDING_DEBUG) = DR6_BS;
+            FIELD(GUEST_INTERRUPTIBILITY) = shadow ? BLOCKED_BY_MOV_SS : 0;
+            reason = vmx_run(&v, NEVER);
+            assert_int_equal(FIELD(GUEST_PENDING_DEBUG), shadow ? DR6_BS : 0);
+        }
+}
+
 static void real_mode_has_no_error_code(void **state)
 {
     (void)state;
@@ -689,11 +787,14 @@ static void groups(void **state)
     page.shadow = SHADOW_MOV_SS;
     page.dr7 = 0x401;
     page.tsc_offset = 77;
+    page.pending_debug = DR6_BS;
     hw.event = EVENT_VALID | 0x30;
     struct vcpu_state was = page;
-    vmx_put(&v, GROUP_RIP | GROUP_SEG | GROUP_DR | GROUP_TSC);
+    vmx_put(&v, GROUP_RIP | GROUP_SEG | GROUP_TSC);
     assert_true(hw.event);
-    assert_int_equal(FIELD(GUEST_PENDING_DEBUG), PENDING_DEBUG_BS);
+    vmx_put(&v, GROUP_DR);
+    assert_false(hw.event);
+    assert_int_equal(FIELD(GUEST_PENDING_DEBUG), DR6_BS);
     assert_int_equal(FIELD(CONTROL_TSC_OFFSET), 77);
     assert_int_equal(FIELD(GUEST_SELECTOR(SEG_TR)), 56);
     memset(&page, 0, sizeof page);
@@ -701,10 +802,8 @@ static void groups(void **state)
     assert_memory_equal(page.seg, was.seg, sizeof page.seg);
     assert_int_equal(page.rflags, RFLAGS_TF | RFLAGS_FIXED);
     assert_int_equal(page.shadow, SHADOW_MOV_SS);
+    assert_int_equal(page.pending_debug, DR6_BS);
     assert_int_equal(page.dr7, 0x401);
-    page.cr0 = CR0_ET;
-    vmx_put(&v, GROUP_RIP | GROUP_SEG | GROUP_CR); /* a reset */
-    assert_int_equal(hw.event, 0);
 }
 
 #define T(f) cmocka_unit_test_setup(f, fresh)
@@ -712,6 +811,7 @@ static void groups(void **state)
 static void debug_registers_come_when_they_are_touched(void **state)
 {
     (void)state;
+    dr_loads = 0;
     hw.proc_base |= BIT(PROC_MOV_DR);
     next.reason = REASON_DR;
     reason = vmx_run(&v, NEVER);
@@ -744,6 +844,10 @@ int main(void)
         T(interrupt_now_or_by_window),
         T(order_of_events),
         T(nmi),
+        T(windows_for_an_nmi),
+        T(the_end_of_an_instruction),
+        T(the_interrupted_event_is_of_the_group),
+        T(no_step_before_an_instruction),
         T(real_mode_has_no_error_code),
         T(alignment_check_goes_back),
         T(refusals),

@@ -25,7 +25,8 @@
 #define L1_EDX                                                                                                     \
     (0x03ffu | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | \
      BIT(25) | BIT(26) | BIT(27))
-#define L1_EDX_HTT BIT(28)
+#define L1_EDX_APIC BIT(9)
+#define L1_EDX_HTT  BIT(28)
 
 /* Leaf 7.0. EBX not: SGX 2, HLE 4 and RTM 11 (transactions abort anyway at exits and are a side channel), RDT 12 and
  * 15, MPX 14, PT 25. */
@@ -353,10 +354,17 @@ bool cpuid_fastpath_able(uint32_t leaf, uint32_t vcpus)
     case 1:
     case 0xb:
     case 0x1f:
+    case EXTENDED + 1: /* AMD's copy of leaf 1's APIC bit */
     case EXTENDED + 0x1e: return vcpus == 1;
     case 0xd: return false;
     default: return true;
     }
+}
+
+void cpuid_hide_apic(uint32_t leaf, struct cpuid_regs *regs)
+{
+    if (leaf == 1 || leaf == EXTENDED + 1)
+        regs->edx &= ~L1_EDX_APIC;
 }
 
 bool cpuid_needs_state(uint32_t leaf)

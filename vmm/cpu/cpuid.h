@@ -58,6 +58,9 @@ enum error cpuid_build(struct cpuid_table *t, cpuid_reader *read, void *context,
  * between vCPUs, or follows state that the kernel's table cannot follow (leaf 0xd: XCR0). */
 bool cpuid_fastpath_able(uint32_t leaf, uint32_t vcpus);
 
+/* What a vCPU sees whose local APIC is off by IA32_APIC_BASE (Intel SDM vol. 3, 11.4.3). */
+void cpuid_hide_apic(uint32_t leaf, struct cpuid_regs *regs);
+
 /* Does cpuid_lookup need the current CR4 and XCR0 (GROUP_CR) for this leaf? Otherwise pass 0. */
 bool cpuid_needs_state(uint32_t leaf);
 

@@ -10,6 +10,7 @@
 #include "lib/syscall.h"
 #include "mullion/regs.h"
 #include "vmm/cpu/cr.h"
+#include "vmm/cpu/nmi.h"
 
 bool exits_fetch(struct vm_vcpu *v, uint32_t groups)
 {
@@ -35,12 +36,21 @@ void exits_crash(struct vm_vcpu *v, const char *what)
     exits_end(v, GUEST_CRASHED, what);
 }
 
+/* Traps, aborts, and #DB, by vector: SDM vol. 3, table 6-1. */
+#define NO_FAULTS (1u << VECTOR_DB | 1u << 3 | 1u << 4 | 1u << 8 | 1u << VECTOR_MC)
+
 void exits_inject(struct vm_vcpu *v, const struct guest_fault *f)
 {
     struct vcpu_state *s = v->state;
+    if (!exits_need(v, GROUP_RIP | (f->is_page_fault ? GROUP_CR : 0)))
+        return;
+    nmi_withdraw(v);
+    /* A fault's handler comes back to the instruction, whose breakpoint has been served then (SDM vol. 3, 17.3.1.1). */
+    if (!(NO_FAULTS >> f->vector & 1)) {
+        s->rflags |= RFLAGS_RF;
+        s->dirty |= GROUP_RIP;
+    }
     if (f->is_page_fault) {
-        if (!exits_need(v, GROUP_CR))
-            return;
         s->cr2 = f->address;
         s->dirty |= GROUP_CR;
     }
@@ -91,10 +101,7 @@ bool exits_skip_here(struct vm_vcpu *v, unsigned length)
     if (!exits_need(v, GROUP_RIP) || (length == 0 && (length = find_length(v)) == 0))
         return false;
     /* Only the width of the code decides whether rip is cut to 32 bits, and a rip above 4 GiB is a 64-bit one. */
-    struct vcpu_state *s = v->state;
-    s->rip = s->rip + length;
-    s->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
-    s->dirty |= GROUP_RIP;
+    emulate_end(v->state, v->state->rip + length);
     return true;
 }
 
@@ -136,6 +143,8 @@ static __attribute__((noinline)) void any_wrmsr(struct vm_vcpu *v, struct vcpu_s
     } else {
         v->recheck = true; /* of priorities, timers or the TSC */
         ok = lapic_owns_msr(index) ? lapic_wrmsr(&v->lapic, tsc_now(), index, value) : write_msr(v, index, value);
+        if (index == MSR_APIC_BASE && v->vm->vcpus == 1)
+            machine_settle_cpuid(v->vm);
     }
     if (likely(ok))
         (void)exits_skip(v, s);
@@ -207,6 +216,8 @@ static void cpuid_exit(struct vm_vcpu *v)
         return;
     struct cpuid_regs r;
     r = cpuid_lookup(&v->vm->cpuid, v->index, leaf, (uint32_t)s->gpr[GPR_RCX], state ? s->cr4 : 0, state ? s->xcr0 : 0);
+    if (!lapic_on(&v->lapic))
+        cpuid_hide_apic(leaf, &r);
     if (!exits_skip(v, s))
         return;
     s->gpr[GPR_RAX] = r.eax;
@@ -218,7 +229,7 @@ static void cpuid_exit(struct vm_vcpu *v)
 static void hlt_exit(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
-    if (!exits_skip(v, s))
+    if (!exits_skip(v, s) || s->pending_debug) /* a single step's exception wakes it at once */
         return;
     v->pending |= PENDING_HALTED;
     v->recheck = true;
@@ -291,7 +302,7 @@ static void exception_exit(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
     uint32_t vector = s->exit.exception.vector;
-    if (vector == 18) { /* machine check: the host's, and not to be passed on blindly */
+    if (vector == VECTOR_MC) { /* machine check: the host's, and not to be passed on blindly */
         exits_crash(v, "machine check");
         return;
     }
@@ -301,8 +312,13 @@ static void exception_exit(struct vm_vcpu *v)
     }
     /* Exceptions with an error code: SDM vol. 3, table 6-1. */
     bool has_code = (0x60227d00u >> vector & 1) != 0;
-    struct guest_fault f = {.vector = (uint8_t)vector, .has_code = has_code, .code = s->exit.exception.error_code};
-    exits_inject(v, &f);
+    struct guest_fault f = {.vector = (uint8_t)vector,
+                            .has_code = has_code,
+                            .code = s->exit.exception.error_code,
+                            .is_page_fault = vector == VECTOR_PF,
+                            .address = s->exit.exception.address};
+    if (!v->step.on || nmi_stepped(v))
+        exits_inject(v, &f);
 }
 
 /* Another thread has posted something, or what a device had asked for is done. */
@@ -396,5 +412,6 @@ void (*const exit_handler[EXIT_COUNT])(struct vm_vcpu *v) = {
     [EXIT_SHUTDOWN] = shutdown_exit,
     [EXIT_BAD_STATE] = bad_state_exit,
     [EXIT_UNKNOWN] = unknown_exit,
+    [EXIT_IRET] = nmi_iret_exit,
     [EXIT_WAITING] = no_exit,
 };

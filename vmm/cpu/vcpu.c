@@ -9,6 +9,7 @@
  */
 #include "lib/syscall.h"
 #include "vmm/cpu/exits.h"
+#include "vmm/cpu/nmi.h"
 #include "vmm/loader/loader.h"
 
 static void take_mail(struct vm_vcpu *v)
@@ -25,29 +26,16 @@ static void take_mail(struct vm_vcpu *v)
         lapic_reset(&v->lapic, false);
         v->pending = PENDING_WAIT_SIPI;
         v->state->inject = 0;
+        v->step.on = false;
     }
     if ((mail & LAPIC_MAIL_SIPI) && (v->pending & PENDING_WAIT_SIPI)) {
         v->pending &= ~PENDING_WAIT_SIPI;
         apply_sipi_state(v->state, vector);
     }
     if (mail & LAPIC_MAIL_NMI)
-        v->pending |= PENDING_NMI;
+        nmi_arrive(v, mail & LAPIC_MAIL_NMI_AGAIN ? 2 : 1);
     if (mail & LAPIC_MAIL_EXTINT)
         v->pending |= PENDING_EXTINT;
-}
-
-/* An NMI goes in if the guest can take one now; otherwise it is tried again at the next exit, at the latest after
- * NMI_RETRY_TICKS. */
-#define NMI_RETRY_TICKS 1000000u
-static bool offer_nmi(struct vm_vcpu *v)
-{
-    if (v->state->inject & INJECT_VALID)
-        return false;
-    if (!exits_need(v, GROUP_RIP) || (v->state->shadow & (SHADOW_NMI | SHADOW_MOV_SS | SHADOW_STI)))
-        return false;
-    v->state->inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
-    v->pending &= ~PENDING_NMI;
-    return true;
 }
 
 static bool listens_to_pic(const struct vm_vcpu *v)
@@ -61,11 +49,6 @@ static int pic_vector(struct vm *vm)
     int vector = pic_peek(vm->pic);
     vm_unlock(vm);
     return vector;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* CR8 and the local APIC's TPR are one register. The guest may have moved it without an exit, or the APIC's page has.
@@ -87,9 +70,12 @@ static __attribute__((noinline)) void show_tpr(struct vm_vcpu *v)
 static __attribute__((noinline)) void prepare_special(struct vm_vcpu *v, uint64_t now, int vector)
 {
     struct vcpu_state *s = v->state;
-    if ((v->pending & PENDING_NMI) && !offer_nmi(v))
-        s->deadline = earlier(s->deadline, now + NMI_RETRY_TICKS);
-    if ((v->pending & PENDING_HALTED) && ((v->halted_if && vector >= 0) || (s->inject & INJECT_VALID)))
+    nmi_withdraw(v);
+    if ((v->pending & PENDING_HALTED) && v->halted_if && vector >= 0)
+        v->pending &= ~PENDING_HALTED;
+    if (v->pending & PENDING_NMI)
+        nmi_offer(v, now);
+    if (s->inject & INJECT_VALID)
         v->pending &= ~PENDING_HALTED;
     s->activity = v->pending & PENDING_HALTED ? ACTIVITY_HALT : ACTIVITY_RUN;
 }
@@ -146,7 +132,7 @@ static __attribute__((noinline)) bool prepare(struct vm_vcpu *v)
     s->activity = ACTIVITY_RUN;
     if (v->pending != 0)
         prepare_special(v, now, vector);
-    if (vector >= 0 && s->activity == ACTIVITY_RUN && (v->irq_from_pic || !by_cpu))
+    if (vector >= 0 && s->activity == ACTIVITY_RUN && (v->irq_from_pic || !by_cpu) && !v->step.on)
         s->irq = IRQ_VALID | (uint32_t)vector;
     else
         s->irq = held;

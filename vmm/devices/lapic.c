@@ -23,6 +23,11 @@ static const uint32_t lvt_writable[LVT_COUNT] = {
 };
 #define LVT_READ_ONLY 0x5000u /* delivery status, remote IRR: a written value is ignored */
 
+static uint64_t base_address(const struct lapic *l)
+{
+    return BASE_ADDRESS & ((1ull << l->set->physical_bits) - 1);
+}
+
 static enum lapic_mode mode_of(uint64_t base)
 {
     if (!(base & BASE_ENABLE))
@@ -239,8 +244,8 @@ void lapic_reset(struct lapic *l, bool power_on)
     if (power_on)
         atomic_store(&l->mail, 0);
     else /* a start-up IPI may already have followed the INIT */
-        atomic_fetch_and(&l->mail,
-                         ~(uint32_t)(LAPIC_MAIL_INIT | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT | LAPIC_MAIL_ERROR));
+        atomic_fetch_and(&l->mail, ~(uint32_t)(LAPIC_MAIL_INIT | LAPIC_MAIL_NMI | LAPIC_MAIL_NMI_AGAIN |
+                                               LAPIC_MAIL_EXTINT | LAPIC_MAIL_ERROR));
 }
 
 void lapic_save(struct lapic *l, struct lapic_saved *out)
@@ -248,6 +253,7 @@ void lapic_save(struct lapic *l, struct lapic_saved *out)
     choose_server(l, false); /* then IRR is in `pending`, and ISR in the page */
     *out = (struct lapic_saved){.base_msr = l->base_msr,
                                 .timer_start = l->timer_start,
+                                .timer_from = l->timer_from,
                                 .timer_due = l->timer_due,
                                 .tsc_deadline = l->tsc_deadline,
                                 .mail = atomic_load(&l->mail),
@@ -267,7 +273,7 @@ void lapic_save(struct lapic *l, struct lapic_saved *out)
 
 bool lapic_saved_valid(const struct lapic *l, const struct lapic_saved *in)
 {
-    uint64_t bits = in->base_msr & ~BASE_ADDRESS;
+    uint64_t bits = in->base_msr & ~base_address(l);
     bool bsp = l->index == 0;
     if ((bits & ~(BASE_BSP | BASE_EXTD | BASE_ENABLE)) != 0 || ((bits & BASE_BSP) != 0) != bsp)
         return false;
@@ -277,7 +283,7 @@ bool lapic_saved_valid(const struct lapic *l, const struct lapic_saved *in)
         if (in->reg[REG_LVT_FIRST + i] & ~(lvt_writable[i] | LVT_READ_ONLY))
             return false;
     return (in->reg[REG_SVR] & ~SVR_WRITABLE) == 0 && (in->reg[REG_TPR] & ~0xffu) == 0 &&
-           in->reg[REG_VERSION] == LAPIC_VERSION && (in->mail & ~0xff1fu) == 0 && (in->reg[REG_DIVIDE] & ~0xbu) == 0 &&
+           in->reg[REG_VERSION] == LAPIC_VERSION && (in->mail & ~0xff3fu) == 0 && (in->reg[REG_DIVIDE] & ~0xbu) == 0 &&
            (in->reg[REG_ISR] & 0xffff) == 0 && (in->irr[0] & 0xffff) == 0;
 }
 
@@ -289,6 +295,7 @@ void lapic_load(struct lapic *l, uint64_t now, const struct lapic_saved *in)
     l->seen = now;
     l->base_msr = in->base_msr;
     l->timer_start = in->timer_start;
+    l->timer_from = in->timer_from;
     l->timer_due = in->timer_due;
     l->tsc_deadline = in->tsc_deadline;
     atomic_store(&l->mail, in->mail);
@@ -433,7 +440,7 @@ uint32_t lapic_take_mail(struct lapic *l, uint8_t *sipi_vector)
         *sipi_vector = (uint8_t)(mail >> 8);
     if (mail & LAPIC_MAIL_ERROR)
         lapic_local_interrupt(l, LVT_ERROR);
-    return mail & (LAPIC_MAIL_INIT | LAPIC_MAIL_SIPI | LAPIC_MAIL_NMI | LAPIC_MAIL_EXTINT);
+    return mail & (LAPIC_MAIL_INIT | LAPIC_MAIL_SIPI | LAPIC_MAIL_NMI | LAPIC_MAIL_NMI_AGAIN | LAPIC_MAIL_EXTINT);
 }
 
 /* ---- registers ---- */
@@ -553,11 +560,7 @@ static bool write_register(struct lapic *l, uint64_t now, unsigned reg, uint32_t
             lapic_timer_start(l, now);
         }
         return true;
-    case REG_DIVIDE:
-        *reg_of(l, REG_DIVIDE) = value & 0xb;
-        if (l->timer_due != CLOCK_NEVER)
-            lapic_timer_start(l, now);
-        return true;
+    case REG_DIVIDE: lapic_timer_divide(l, now, value & 0xb); return true;
     case REG_SELF_IPI:
         if (x2 && !lapic_send_self(l, (uint8_t)value))
             local_error(l, LAPIC_ERROR_SEND_VECTOR);
@@ -610,11 +613,11 @@ bool lapic_rdmsr(struct lapic *l, uint64_t now, uint32_t index, uint64_t *value)
     return true;
 }
 
-/* IA32_APIC_BASE: the transitions of SDM vol. 3, figure 11-27. */
+/* IA32_APIC_BASE: reserved bits of SDM vol. 3, figure 11-5, the transitions of figure 11-27. */
 static bool write_base(struct lapic *l, uint64_t value)
 {
     enum lapic_mode from = mode_of(l->base_msr), to = mode_of(value);
-    if (value & ~(BASE_ADDRESS | BASE_BSP | BASE_EXTD | BASE_ENABLE))
+    if (value & ~(base_address(l) | BASE_BSP | BASE_EXTD | BASE_ENABLE))
         return false;
     if (!(value & BASE_ENABLE) && (value & BASE_EXTD))
         return false;

@@ -45,11 +45,12 @@
 enum lapic_lvt { LVT_TIMER = 0, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
 /* Bits of the mail word. */
-#define LAPIC_MAIL_INIT   0x1u /* INIT arrived: reset the vCPU to wait-for-SIPI, and call lapic_reset(l, false) */
-#define LAPIC_MAIL_SIPI   0x2u /* start-up IPI (after INIT, if both): start at vector * 4096 if waiting for it */
-#define LAPIC_MAIL_NMI    0x4u
-#define LAPIC_MAIL_EXTINT 0x8u  /* an ExtINT message: ask the PIC */
-#define LAPIC_MAIL_ERROR  0x10u /* never handed out: lapic_take_mail turns it into the error interrupt */
+#define LAPIC_MAIL_INIT      0x1u /* INIT arrived: reset the vCPU to wait-for-SIPI, and call lapic_reset(l, false) */
+#define LAPIC_MAIL_SIPI      0x2u /* start-up IPI (after INIT, if both): start at vector * 4096 if waiting for it */
+#define LAPIC_MAIL_NMI       0x4u
+#define LAPIC_MAIL_EXTINT    0x8u  /* an ExtINT message: ask the PIC */
+#define LAPIC_MAIL_ERROR     0x10u /* never handed out: lapic_take_mail turns it into the error interrupt */
+#define LAPIC_MAIL_NMI_AGAIN 0x20u /* with NMI: there was more than one */
 
 struct apic_set;
 
@@ -73,7 +74,8 @@ struct lapic {
     bool by_cpu;          /* the CPU serves the interrupts */
     uint8_t serving;      /* the highest vector in ISR, 0: none */
     uint16_t nested;      /* how many there are */
-    uint64_t timer_start; /* host TSC at which the count began */
+    uint64_t timer_start; /* host TSC at which it counts from timer_from */
+    uint32_t timer_from;  /* the initial count, or what was left of it at a new divisor */
     uint64_t seen;        /* the latest `now` */
     uint64_t tsc_khz;
     uint64_t timer_due;    /* host TSC; CLOCK_NEVER: not running */
@@ -90,6 +92,7 @@ struct apic_set {
     struct lapic *cpu[VMM_VCPUS_MAX]; /* all initialised before the first vCPU runs */
     uint32_t count;
     _Atomic uint32_t turn; /* lowest-priority ties go round */
+    uint8_t physical_bits; /* of an address; before lapic_init */
     void *context;
     /* Something new for this vCPU (it may be running, asleep, or the caller itself): make it look. Any thread, any lock
      * state. */
@@ -115,7 +118,7 @@ struct lapic_saved {
     uint32_t reg[LAPIC_REGISTERS]; /* without IRR and TMR */
     uint64_t irr[4], level[4];
     uint64_t base_msr, timer_start, timer_due, tsc_deadline;
-    uint32_t mail, errors, ldr, dfr;
+    uint32_t timer_from, mail, errors, ldr, dfr;
 };
 /* Own thread. The APIC goes on as before. */
 void lapic_save(struct lapic *l, struct lapic_saved *out);
@@ -149,6 +152,11 @@ static inline bool lapic_is_level(const struct lapic *l, unsigned vector)
     return (atomic_load_explicit(&l->level[vector >> 6], memory_order_relaxed) & (1ull << (vector & 63))) != 0;
 }
 
+/* The enable bit of IA32_APIC_BASE. */
+static inline bool lapic_on(const struct lapic *l)
+{
+    return (atomic_load_explicit(&l->route_mode, memory_order_relaxed) & LAPIC_ROUTE_MODE) != LAPIC_OFF;
+}
 /* In x2APIC mode a write of 0 to MSR_X2APIC_EOI does no more than end the interrupt. */
 static inline bool lapic_x2apic(const struct lapic *l)
 {

@@ -66,6 +66,8 @@ void lapic_local_interrupt(struct lapic *l, enum lapic_lvt which);
 
 void lapic_timer_stop(struct lapic *l);
 void lapic_timer_start(struct lapic *l, uint64_t now);
+/* A new divisor: the count goes on from where it is. */
+void lapic_timer_divide(struct lapic *l, uint64_t now, uint32_t divide);
 /* The LVT entry was changed from `old`. */
 void lapic_timer_mode(struct lapic *l, uint64_t now, uint32_t old);
 uint32_t lapic_timer_count(const struct lapic *l, uint64_t now);

@@ -35,7 +35,7 @@ void lapic_post_mail(struct lapic *l, uint32_t mail, uint8_t sipi_vector)
 {
     uint32_t old = atomic_load(&l->mail), wanted;
     do {
-        wanted = old | mail;
+        wanted = old | mail | (old & mail & LAPIC_MAIL_NMI ? LAPIC_MAIL_NMI_AGAIN : 0);
         if (mail & LAPIC_MAIL_INIT) /* an earlier start-up IPI is void now */
             wanted &= ~(uint32_t)(LAPIC_MAIL_SIPI | 0xff00);
         if (mail & LAPIC_MAIL_SIPI)

@@ -17,12 +17,16 @@ static unsigned divisor_shift(const struct lapic *l)
     return (((divide & 3) | (divide >> 1 & 4)) + 1) & 7;
 }
 
-/* The whole count, in host ticks. A periodic timer gets at least 20 us: a shorter one would leave its guest no time to
- * run in. */
-static uint64_t count_ticks(const struct lapic *l)
+static uint64_t count_ticks(const struct lapic *l, uint32_t count)
 {
-    uint64_t ticks = clock_tick_of(l->to_cycles, l->to_ticks, (uint64_t)*reg_of(l, REG_INITIAL) << divisor_shift(l));
-    uint64_t least = l->tsc_khz / 50 + 1;
+    return clock_tick_of(l->to_cycles, l->to_ticks, (uint64_t)count << divisor_shift(l));
+}
+
+/* From the initial count on, in host ticks. A periodic timer gets at least 20 us: a shorter one would leave its guest
+ * no time to run in. */
+static uint64_t whole_ticks(const struct lapic *l)
+{
+    uint64_t ticks = count_ticks(l, *reg_of(l, REG_INITIAL)), least = l->tsc_khz / 50 + 1;
     return TIMER_MODE(*lvt_of(l, LVT_TIMER)) == TIMER_PERIODIC && ticks < least ? least : ticks;
 }
 
@@ -32,7 +36,20 @@ void lapic_timer_start(struct lapic *l, uint64_t now)
     if (*reg_of(l, REG_INITIAL) == 0 || TIMER_MODE(*lvt_of(l, LVT_TIMER)) > TIMER_PERIODIC)
         return;
     l->timer_start = now;
-    l->timer_due = now + count_ticks(l);
+    l->timer_from = *reg_of(l, REG_INITIAL);
+    l->timer_due = now + whole_ticks(l);
+}
+
+void lapic_timer_divide(struct lapic *l, uint64_t now, uint32_t divide)
+{
+    uint32_t left = lapic_timer_count(l, now);
+    bool changes = divide != *reg_of(l, REG_DIVIDE);
+    *reg_of(l, REG_DIVIDE) = divide;
+    if (!changes || l->timer_due == CLOCK_NEVER || TIMER_MODE(*lvt_of(l, LVT_TIMER)) > TIMER_PERIODIC)
+        return;
+    l->timer_start = now;
+    l->timer_from = left;
+    l->timer_due = now + count_ticks(l, left);
 }
 
 uint32_t lapic_timer_count(const struct lapic *l, uint64_t now)
@@ -41,9 +58,11 @@ uint32_t lapic_timer_count(const struct lapic *l, uint64_t now)
         return 0;
     uint32_t initial = *reg_of(l, REG_INITIAL);
     uint64_t gone = scale_apply(l->to_cycles, now - l->timer_start) >> divisor_shift(l);
-    if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) == TIMER_PERIODIC)
-        gone %= initial ? initial : 1;
-    return gone >= initial ? 0 : initial - (uint32_t)gone;
+    if (gone < l->timer_from)
+        return l->timer_from - (uint32_t)gone;
+    if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) != TIMER_PERIODIC || initial == 0)
+        return 0;
+    return initial - (uint32_t)((gone - l->timer_from) % initial);
 }
 
 /* timer_due for the armed deadline. */
@@ -67,8 +86,9 @@ void lapic_set_tsc_offset(struct lapic *l, uint64_t offset)
 void lapic_timer_fire(struct lapic *l, uint64_t now)
 {
     if (TIMER_MODE(*lvt_of(l, LVT_TIMER)) == TIMER_PERIODIC) {
-        uint64_t period = count_ticks(l), passed = (now - l->timer_start) / period;
-        l->timer_start += passed * period;
+        uint64_t period = whole_ticks(l);
+        l->timer_start = l->timer_due + (now - l->timer_due) / period * period;
+        l->timer_from = *reg_of(l, REG_INITIAL);
         l->timer_due = l->timer_start + period;
     } else {
         lapic_timer_stop(l);
@@ -83,7 +103,8 @@ void lapic_timer_mode(struct lapic *l, uint64_t now, uint32_t old)
         lapic_timer_stop(l);
         *reg_of(l, REG_INITIAL) = 0;
     } else if (l->timer_due != CLOCK_NEVER) {
-        l->timer_due = l->timer_start + count_ticks(l);
+        uint32_t initial = *reg_of(l, REG_INITIAL);
+        l->timer_due = l->timer_start + (l->timer_from == initial ? whole_ticks(l) : count_ticks(l, l->timer_from));
         if (l->timer_due < now)
             l->timer_due = now;
     }

@@ -41,10 +41,12 @@ struct guest_fault {
 };
 
 #define VECTOR_DE 0u
+#define VECTOR_DB 1u
 #define VECTOR_UD 6u
 #define VECTOR_SS 12u
 #define VECTOR_GP 13u
 #define VECTOR_PF 14u
+#define VECTOR_MC 18u
 
 /* An operand in memory, before segmentation. */
 struct logical {

@@ -122,14 +122,20 @@ bool operand_place(const struct vcpu_state *s, const struct decoded *d, const Zy
     return true;
 }
 
-void emulate_skip(struct vcpu_state *s, unsigned length)
+void emulate_end(struct vcpu_state *s, uint64_t rip)
 {
-    s->rip += length;
-    if (access_code_width(s) != 64)
-        s->rip &= 0xffffffffu;
+    s->rip = rip;
     s->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
     s->rflags &= ~RFLAGS_RF;
+    if (s->rflags & RFLAGS_TF)
+        s->pending_debug |= DR6_BS;
     s->dirty |= GROUP_RIP;
+}
+
+void emulate_skip(struct vcpu_state *s, unsigned length)
+{
+    uint64_t rip = s->rip + length;
+    emulate_end(s, access_code_width(s) == 64 ? rip : rip & 0xffffffffu);
 }
 
 unsigned decode_length(const struct guest_cpu *c, struct instruction_bytes *seen)

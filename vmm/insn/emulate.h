@@ -13,7 +13,7 @@
 
 #include "vmm/insn/access.h"
 
-#define EMULATE_ROUNDS  512u /* of a repeated string instruction, per exit: then interrupts get their turn */
+#define EMULATE_ROUNDS  512u /* of a repeated string instruction, per exit: then interrupts get their turn; 1 with TF */
 #define INSTRUCTION_MAX 15u
 
 struct instruction_bytes {
@@ -44,7 +44,13 @@ enum verdict decode_cr(const struct guest_cpu *c, struct cr_access *out, struct 
 /* Length of the instruction at rip; 0: cannot be fetched or decoded. */
 unsigned decode_length(const struct guest_cpu *c, struct instruction_bytes *seen);
 
-/* Moves rip behind an instruction of `length` bytes and ends the interrupt shadow. RIP and SEG valid. */
+/*
+ * The end of an instruction that was carried out for the guest: rip behind it, the interrupt shadow over, RF clear, and
+ * a single step due if TF is set; no instruction that is carried out here changes TF. RIP valid. Every such instruction
+ * ends here or, where the kernel moves rip (vcpu_state.advance), in its backend.
+ */
+void emulate_end(struct vcpu_state *s, uint64_t rip);
+/* The same, `length` bytes on. SEG valid too. */
 void emulate_skip(struct vcpu_state *s, unsigned length);
 
 /* A guest's register by its number in the encoding (rsp stands apart in the page). */

@@ -3,6 +3,7 @@
  * String instructions. See vmm/insn/run.h; what was done of a repeated one before a fault stays done.
  */
 #include "lib/string.h"
+#include "mullion/regs.h"
 #include "vmm/insn/flags.h"
 #include "vmm/insn/run.h"
 
@@ -134,8 +135,11 @@ enum verdict run_string(struct run *r, unsigned size, emulate_port *io, uint16_t
     for (unsigned round = 0;; round++) {
         if (t->repeat && (s->gpr[GPR_RCX] & size_mask(t->address_bytes)) == 0)
             return VERDICT_DONE;
-        if (round == EMULATE_ROUNDS)
+        if (round == (s->rflags & RFLAGS_TF ? 1 : EMULATE_ROUNDS)) {
+            emulate_end(s, s->rip);
+            s->rflags |= RFLAGS_RF; /* as if an interrupt came between two rounds (SDM vol. 3, 17.3.1.1) */
             return VERDICT_AGAIN;
+        }
         uint64_t flags = s->rflags;
         enum verdict v = round_of(r, t, &flags);
         if (v != VERDICT_DONE)

@@ -118,7 +118,7 @@ void apply_initial_state(struct vcpu_state *s, const struct load_result *r)
     s->rip = r->rip;
     s->rsp = r->gpr[GPR_RSP];
     s->rflags = r->rflags;
-    s->shadow = 0;
+    s->shadow = s->pending_debug = 0;
     s->cr0 = r->cr0;
     s->cr2 = 0;
     s->cr3 = r->cr3;
@@ -137,6 +137,7 @@ void apply_initial_state(struct vcpu_state *s, const struct load_result *r)
         s->dr[i] = 0;
     s->dr6 = DR6_RESET;
     s->dr7 = DR7_RESET;
+    s->event = 0;
     s->inject = s->inject_error = s->irq = 0;
     s->activity = ACTIVITY_RUN;
     s->dirty |= GROUP_RIP | GROUP_SEG | GROUP_CR | GROUP_MSR | GROUP_DR;
