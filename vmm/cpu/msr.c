@@ -63,12 +63,14 @@ enum {
  * guest can see: fast strings 0, prefetchers 9, 19, 37 and 39, FERR# 10, thermal monitor 3 and 13, SpeedStep's lock 20,
  * xTPR 23, L1 mode 24, turbo 38. What is taken and not kept, since CPUID tells of neither: SpeedStep 16, MONITOR 18.
  * The limit of CPUID 22 and NX 34 would change what the guest sees: #GP, as all others. */
-#define MISC_KEPT       0xe001982609ull
-#define MISC_IGNORED    0x50000ull
-#define HWCR_TSC_FREQ   (1ull << 24) /* the TSC counts at the P0 rate, always */
-#define HWCR_IGNORED    0x1000158ull /* cache flush filter and INVD to WBINVD, MONITOR, ignore errors */
-#define SYSCFG_WRITABLE 0x7c0000ull  /* fixed-range and TOM2 bits */
-#define TIME_ENABLE     1ull
+#define MISC_KEPT    0xe001982609ull
+#define MISC_IGNORED 0x50000ull
+/* Last-branch records and the step by branches, in place of which TF steps by instructions: taken, and read as 0. */
+#define DEBUGCTL_IGNORED 3ull
+#define HWCR_TSC_FREQ    (1ull << 24) /* the TSC counts at the P0 rate, always */
+#define HWCR_IGNORED     0x1000158ull /* cache flush filter and INVD to WBINVD, MONITOR, ignore errors */
+#define SYSCFG_WRITABLE  0x7c0000ull  /* fixed-range and TOM2 bits */
+#define TIME_ENABLE      1ull
 
 static bool canonical(uint64_t address)
 {
@@ -375,7 +377,7 @@ bool msr_write(struct msr_cpu *c, uint32_t index, uint64_t value)
         c->mtrr_def = value;
         return true;
     case IA32_EFER: return write_efer(c, value);
-    case IA32_DEBUGCTL: return value == 0 || unknown(c, index, true, value);
+    case IA32_DEBUGCTL: return (value & ~DEBUGCTL_IGNORED) == 0 || unknown(c, index, true, value);
     case KVM_SYSTEM_TIME:
     case KVM_SYSTEM_TIME_OLD:
     case KVM_WALL_CLOCK:
