@@ -105,6 +105,13 @@ static inline void vcpu_goes_on(struct vcpu *v, uint64_t now)
     v->exit_ticks[v->exit_reason] += now - v->exit_at;
 }
 
+/* What a guest may have in CR4. Not offered: VMX, SMX, and whatever needs state that is not switched (PKE, CET, PKS) or
+ * was not thought of. Beyond what it wants MCE is always set in the register: with it clear, a machine check while the
+ * guest runs would shut the CPU down instead of reaching the host. */
+#define CR4_OFFERED                                                                                        \
+    (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | \
+     CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
+
 #define INSTRUCTION_MAX 15u /* bytes (Intel SDM vol. 2, 2.3.11) */
 
 /* By how much rip is to move on because the monitor has done the exit's instruction. Taken once; a backend does so

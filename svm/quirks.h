@@ -56,7 +56,7 @@ static inline void quirk_taken(struct vcpu_state *page, struct svm_vcpu *s)
     uint32_t vector = s->offered & EVENT_VECTOR;
     if (!(c->interrupt & V_IRQ)) {
         page->irq = IRQ_DELIVERED | vector;
-        c->intercept_cr = 0; /* it has no clean bits */
+        c->intercept_cr = INTERCEPT_CR4; /* it has no clean bits */
         s->offered = 0;
     } else if ((c->event & EVENT_VECTOR) == vector) {
         c->event = 0; /* an exit interrupted its delivery (QEMU says: an exception's): the CPU begins again */
@@ -93,7 +93,7 @@ static inline __attribute__((always_inline)) void quirk_exit(struct vcpu_state *
  * VMEXIT_INVALID, four differences: an early refusal leaves the host's registers in the VMCB, with RIP at VMRUN; it
  * clears V_INTR_MASKING there, and a guest that is entered without that keeps the CPU for good (svm_run.c sets it
  * anyway); an event that was to be injected is still valid as interrupted; and the guest also exits like this, with its
- * own registers, when it sets a CR4 bit that the CPU lacks: #GP elsewhere. True: that #GP is what happened.
+ * own registers, when it sets a CR3 bit that the CPU lacks: #GP elsewhere. True: that #GP is what happened.
  */
 static inline bool quirk_refused(struct vmcb *b)
 {

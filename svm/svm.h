@@ -35,6 +35,7 @@ struct svm_vcpu {
     uint32_t offered; /* of the page's irq, what the CPU was last told: IRQ_VALID: V_IRQ is set; anything: CR8's writes
                          exit */
     uint32_t held;    /* SHADOW_NMI, SHADOW_STEP: the VMCB has no place for them */
+    uint64_t cr4;     /* as the guest reads it; the VMCB has what it may have of that, and MCE */
     uint64_t shadow_rip;   /* of the last exit in a shadow */
     uint32_t shadow_tries; /* how often it may still be taken for being there */
 };
@@ -43,7 +44,7 @@ _Static_assert(offsetof(struct svm_vcpu, gpr) == 0, "svm_entry.asm knows these")
 
 /* What this CPU lacks: LACK_*. Pure. */
 struct svm_abilities {
-    bool svm, nx;
+    bool svm;
     uint64_t vm_cr;
     uint32_t features, asids;
 };

@@ -82,6 +82,8 @@ static uint32_t reason_of(uint64_t code)
     case SVM_EXIT_WBINVD: return EXIT_NONE;
     case SVM_EXIT_IRET: return EXIT_IRET;
     case SVM_EXIT_XSETBV: return EXIT_XSETBV;
+    case SVM_EXIT_READ_CR0 + 4: return EXIT_CR_READ;
+    case SVM_EXIT_WRITE_CR0 + 4:
     case SVM_EXIT_WRITE_CR0 + 8: return EXIT_CR_WRITE;
     case SVM_EXIT_CPUID: return EXIT_CPUID;
     case SVM_EXIT_HLT: return EXIT_HLT;
@@ -103,7 +105,7 @@ uint32_t svm_length(const struct vmcb *b, uint32_t helps)
     return length <= INSTRUCTION_MAX ? (uint32_t)length : 0;
 }
 
-#define CR8_BY(gpr) (8 | (gpr) << 8 | 1ull << 16)
+#define CR_BY(number, gpr) ((number) | (gpr) << 8 | 1ull << 16)
 _Static_assert(offsetof(struct vcpu_exit, cr.gpr) == offsetof(struct vcpu_exit, raw) + 1 &&
                    offsetof(struct vcpu_exit, cr.known) == offsetof(struct vcpu_exit, raw) + 2,
                "svm_translate() relies on it");
@@ -125,8 +127,9 @@ inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *
         return EXIT_WAITING;
     if (code == SVM_EXIT_NPF)
         return memory(b, out);
-    /* A write of CR8, the only control register's exit; cr.known is 0 where the monitor must decode it. */
-    out->raw[0] = helps & SVM_FEATURE_DECODES && c->exit_info1 & CR_DECODED ? CR8_BY(c->exit_info1 & CR_GPR) : 0;
+    /* CR4 and writes of CR8; cr.known is 0 where the monitor must decode it. */
+    out->raw[0] = helps & SVM_FEATURE_DECODES && c->exit_info1 & CR_DECODED ? CR_BY(code & 0xf, c->exit_info1 & CR_GPR)
+                                                                            : 0;
     out->insn_len = 0;
     if ((uint32_t)code == SVM_EXIT_INVALID)
         return EXIT_BAD_STATE;

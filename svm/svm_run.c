@@ -60,7 +60,7 @@ static void offer(struct svm_vcpu *s, uint32_t irq)
     c->interrupt &= V_TPR | V_CONSTANT;
     if (irq & IRQ_VALID)
         c->interrupt |= V_IRQ | (irq & EVENT_VECTOR) << V_VECTOR_SHIFT;
-    c->intercept_cr = irq & (IRQ_VALID | IRQ_HELD) ? INTERCEPT_CR8_WRITE : 0;
+    c->intercept_cr = INTERCEPT_CR4 | (irq & (IRQ_VALID | IRQ_HELD) ? INTERCEPT_CR8_WRITE : 0);
     c->clean &= ~CLEAN_INTERCEPTS;
     s->offered = irq;
 }

@@ -15,7 +15,7 @@
 
 void svm_reset(struct vmcb_save *s)
 {
-    *s = (struct vmcb_save){.efer = EFER_SVME};
+    *s = (struct vmcb_save){.efer = EFER_SVME, .cr4 = CR4_MCE};
 }
 
 uint16_t svm_attributes(uint32_t attr)
@@ -102,13 +102,18 @@ static void put_segments(const struct vcpu_state *page, struct vmcb_save *save)
     save->idtr.limit = read_once(page->idtr.limit) & 0xffff;
 }
 
-static void put_control(const struct vcpu_state *page, struct vmcb *b, uint64_t cr2)
+static void put_control(const struct vcpu_state *page, struct svm_vcpu *s, uint64_t cr2)
 {
-    uint64_t efer = read_once(page->efer) & ~EFER_LMA;
-    b->save.cr0 = read_once(page->cr0);
+    struct vmcb *b = s->vmcb;
+    uint64_t efer = read_once(page->efer) & ~EFER_LMA, cr0 = read_once(page->cr0), cr3 = read_once(page->cr3);
+    s->cr4 = read_once(page->cr4);
+    uint64_t cr4 = (s->cr4 & CR4_OFFERED) | CR4_MCE;
+    if (b->save.cr0 != cr0 || b->save.cr3 != cr3 || b->save.cr4 != cr4)
+        s->tag.generation = 0; /* VMRUN keeps the translations of an ASID: it gets another one */
+    b->save.cr0 = cr0;
     b->save.cr2 = cr2;
-    b->save.cr3 = read_once(page->cr3);
-    b->save.cr4 = read_once(page->cr4);
+    b->save.cr3 = cr3;
+    b->save.cr4 = cr4;
     if ((efer & EFER_LME) && (b->save.cr0 & CR0_PG))
         efer |= EFER_LMA;
     b->save.efer = efer | EFER_SVME;
@@ -144,7 +149,7 @@ void svm_put(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_SEG)
         put_segments(v->state, &b->save);
     if (groups & GROUP_CR)
-        put_control(v->state, b, v->cr2);
+        put_control(v->state, s, v->cr2);
     if (groups & GROUP_MSR)
         put_msrs(v->state, &b->save);
     if (groups & GROUP_TSC)
@@ -189,7 +194,7 @@ void svm_get(struct vcpu *v, uint32_t groups)
         v->cr2 = save->cr2;
         page->cr0 = save->cr0;
         page->cr3 = save->cr3;
-        page->cr4 = save->cr4;
+        page->cr4 = s->cr4;
         page->efer = save->efer & ~EFER_SVME;
         page->tpr = s->vmcb->control.interrupt & V_TPR;
     }

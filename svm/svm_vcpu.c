@@ -77,6 +77,7 @@ static void controls(struct vmcb_control *c, const struct space *space)
     c->intercept1 = quirk_by_cpu() ? intercepts1 & ~INTERCEPT(SVM_EXIT_VINTR) : intercepts1;
     c->intercept2 = intercepts2;
     c->intercept_exceptions = SVM_EXCEPTIONS;
+    c->intercept_cr = INTERCEPT_CR4;
     c->intercept_dr = INTERCEPT_DR;
     c->iopm = image_hpa(svm_iopm).v;
     c->msrpm = image_hpa(svm_msrpm).v;

@@ -132,6 +132,7 @@ enum svm_exit_code {
 #define V_VECTOR_SHIFT 32
 
 /* intercept_cr: low half reads, high half writes */
+#define INTERCEPT_CR4       (1u << 4 | 1u << 20) /* both, always: see CR4_OFFERED */
 #define INTERCEPT_CR8_READ  (1u << 8)
 #define INTERCEPT_CR8_WRITE (1u << 24)
 

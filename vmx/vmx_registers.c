@@ -29,14 +29,6 @@ uint64_t vmx_cr0_real(uint64_t value)
     return (value | cr0_always()) & ~(CR0_CD | CR0_NW);
 }
 
-/* What a guest may have in CR4. Not offered: VMX, SMX, and whatever needs state that is not switched (PKE, CET, PKS) or
- * was not thought of. */
-#define CR4_OFFERED                                                                                        \
-    (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | \
-     CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
-
-/* MCE is always set in the register: with it clear, a machine check in the guest would shut the CPU down instead of
- * reaching the host. */
 static uint64_t cr4_always(void)
 {
     return CR4_VMXE | CR4_MCE | vmx.cr4_fixed0;

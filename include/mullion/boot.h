@@ -89,7 +89,6 @@ enum {
     LACK_SVM_UNLOCKED,
     LACK_SVM_NPT,
     LACK_SVM_ASIDS,
-    LACK_SVM_NX,
 };
 struct lack {
     uint8_t what, bit; /* LACK_* */

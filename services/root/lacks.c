@@ -105,11 +105,6 @@ void lack_text(const struct lack lacks[2], char *out, size_t size)
     case LACK_SVM_ASIDS:
         format(out, size, "AMD-V reports no address-space identifier for guests (CPUID 8000_000Ah EBX)");
         break;
-    case LACK_SVM_NX:
-        format(out, size,
-               "no-execute pages are off (CPUID 8000_0001h EDX bit 20): enable \"NX Mode\" in the "
-               "firmware's CPU settings");
-        break;
     default:
         format(out, size,
                "the CPU has no AMD-V (CPUID 8000_0001h ECX bit 2) and no VT-x (CPUID 1 ECX bit 5); an "

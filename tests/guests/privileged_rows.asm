@@ -155,6 +155,27 @@ privileged_rows:
     or eax, 1 << 13
     mov cr4, eax
 %endmacro
+%macro r_pke 0                 ; CPUID does not offer it
+    mov eax, cr4
+    or eax, 1 << 22
+    mov cr4, eax
+%endmacro
+%macro r_mce 0                  ; whatever the register holds, the guest reads what it has written: else #UD
+    mov eax, cr4
+    or eax, 1 << 6
+    mov cr4, eax
+    mov eax, cr4
+    test eax, 1 << 6
+    jz %%wrong
+    and eax, ~(1 << 6)
+    mov cr4, eax
+    mov eax, cr4
+    test eax, 1 << 6
+    jz %%right
+%%wrong:
+    ud2
+%%right:
+%endmacro
 %macro r_mov_cr 0
     mov eax, cr0
     mov cr0, eax
@@ -339,6 +360,8 @@ privileged_rows:
     row "CR0.PG without PE",           0,           GP,      r_cr0_bad     ; ring 0: QEMU's CPU does not check
     row "CR4 reserved bit",            GP,          GP,      r_cr4_bad
     row "CR4.VMXE",                    GP,          GP,      r_vmxe
+    row "CR4.PKE",                     GP,          GP,      r_pke
+    row "CR4.MCE on and off",          RUN,         GP,      r_mce
     row "invlpg",                      RUN,         GP,      invlpg [zero]
     row "invpcid",                     RUN | UD | GP, GP | UD, r_invpcid
     row "invd",                        RUN,         GP,      invd

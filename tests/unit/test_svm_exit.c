@@ -35,7 +35,9 @@ static void simple_exits(void **state)
         {SVM_EXIT_HLT, 0, EXIT_HLT, 1},
         {SVM_EXIT_READ_CR0 + 8, 0, EXIT_UNKNOWN, 0}, /* not asked for: the CPU has CR8 */
         {SVM_EXIT_WRITE_CR0 + 8, 0, EXIT_CR_WRITE, 0},
-        {SVM_EXIT_WRITE_CR0 + 4, 0, EXIT_UNKNOWN, 0},
+        {SVM_EXIT_READ_CR0 + 4, 0, EXIT_CR_READ, 0},
+        {SVM_EXIT_WRITE_CR0 + 4, 0, EXIT_CR_WRITE, 0},
+        {SVM_EXIT_WRITE_CR0 + 3, 0, EXIT_UNKNOWN, 0},
         {SVM_EXIT_MSR, 0, EXIT_RDMSR, 2},
         {SVM_EXIT_MSR, 1, EXIT_WRMSR, 2},
         {SVM_EXIT_VMMCALL, 0, EXIT_HYPERCALL, 3},
@@ -75,6 +77,10 @@ static void simple_exits(void **state)
     assert_int_equal(out.cr.known, 1);
     assert_int_equal(out.cr.number, 8);
     assert_int_equal(out.cr.gpr, GPR_R9);
+    decoded->control.exit_code = SVM_EXIT_READ_CR0 + 4;
+    assert_int_equal(svm_translate(decoded, SVM_FEATURE_NRIPS | SVM_FEATURE_DECODES, 0, &out), EXIT_CR_READ);
+    assert_int_equal(out.cr.known, 1);
+    assert_int_equal(out.cr.number, 4);
     assert_int_equal(out.insn_len, 4);
     out.reason = svm_translate(exit_with(SVM_EXIT_MSR, 1, 0), 0, 0x1c0000080, &out);
     assert_int_equal(out.msr.index, 0xc0000080); /* ecx alone counts */
@@ -184,7 +190,7 @@ static void bitmaps_deny_by_default(void **state)
 static void what_is_lacking(void **state)
 {
     (void)state;
-    struct svm_abilities a = {.svm = true, .nx = true, .features = SVM_FEATURE_NPT, .asids = 16};
+    struct svm_abilities a = {.svm = true, .features = SVM_FEATURE_NPT, .asids = 16};
     assert_int_equal(svm_lacks(&a), LACK_NOTHING);
     a.vm_cr = VM_CR_SVMDIS; /* off, but we may turn it on */
     assert_int_equal(svm_lacks(&a), LACK_NOTHING);
@@ -197,8 +203,6 @@ static void what_is_lacking(void **state)
     a.asids = 1;
     assert_int_equal(svm_lacks(&a), LACK_SVM_ASIDS);
     a.asids = 16;
-    a.nx = false;
-    assert_int_equal(svm_lacks(&a), LACK_SVM_NX);
     a.svm = false;
     assert_int_equal(svm_lacks(&a), LACK_SVM);
 }

@@ -65,6 +65,7 @@ static int fresh(void **state)
     (void)state;
     emulator = EMULATOR_QEMU;
     memset(&block, 0, sizeof block);
+    block.control.intercept_cr = INTERCEPT_CR4; /* svm_vcpu.c */
     memset(&page, 0, sizeof page);
     asids = (struct asid_pool){.generation = 1, .next = 1, .count = 16, .flush_all = true};
     home.timer_armed = NEVER;
@@ -189,7 +190,7 @@ static void qemu_takes_interrupts_by_itself(void **state)
     run();
     assert_int_equal(entered.control.interrupt, GIVEN(0x41));
     assert_int_equal(page.irq, IRQ_DELIVERED | 0x41);
-    assert_int_equal(block.control.intercept_cr, 0);
+    assert_int_equal(block.control.intercept_cr, INTERCEPT_CR4);
     page.irq = 0;
     run();
     assert_int_equal(entered.control.interrupt & V_IRQ, 0);
@@ -253,7 +254,7 @@ static void qemu_is_given_none_in_a_shadow(void **state)
     assert_int_equal(entered.control.event, 0);
     assert_int_equal(entered.control.interrupt & V_IRQ, 0);
     assert_true(armed < NEVER);
-    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR8_WRITE);
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR4 | INTERCEPT_CR8_WRITE);
     block.control.shadow = 0;
     block.save.rip++;
     takes = true;
@@ -268,26 +269,26 @@ static void cr8(void **state)
     (void)state;
     block.control.interrupt |= 9;
     run();
-    assert_int_equal(entered.control.intercept_cr, 0);
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR4);
     assert_int_equal(page.tpr, 9);
     page.irq = IRQ_HELD;
     run();
-    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR8_WRITE);
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR4 | INTERCEPT_CR8_WRITE);
     assert_int_equal(entered.control.clean & CLEAN_INTERCEPTS, 0);
     assert_int_equal(entered.control.interrupt, V_CONSTANT | 9); /* no window */
     run();
-    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR8_WRITE);
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR4 | INTERCEPT_CR8_WRITE);
     page.irq = 0;
     run();
-    assert_int_equal(entered.control.intercept_cr, 0);
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR4);
     page.irq = IRQ_VALID | 0xa1; /* waits for its window: a new TPR may hold it back */
     block.save.rflags = RFLAGS_FIXED;
     run();
-    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR8_WRITE);
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR4 | INTERCEPT_CR8_WRITE);
     block.save.rflags |= RFLAGS_IF;
     run();
     assert_int_equal(entered.control.event, EVENT_VALID | 0xa1);
-    assert_int_equal(entered.control.intercept_cr, 0);
+    assert_int_equal(entered.control.intercept_cr, INTERCEPT_CR4);
     assert_int_equal(entered.control.interrupt, V_CONSTANT | 9);
 }
 
@@ -521,7 +522,7 @@ static void refusals(void **state)
     assert_int_equal(reason, EXIT_BAD_STATE);
     assert_int_equal(block.save.rip, 0x123);
     emulator = EMULATOR_QEMU;
-    exit_code = SVM_EXIT_INVALID; /* QEMU's, while the guest ran: a bad MOV CR4 */
+    exit_code = SVM_EXIT_INVALID; /* QEMU's, while the guest ran: a bad MOV CR3 */
     run();
     assert_int_equal(reason, EXIT_WAITING);
     assert_int_equal(block.control.event, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | VECTOR_GP);
@@ -537,7 +538,7 @@ static void refusals(void **state)
     run();
     assert_int_equal(reason, EXIT_BAD_STATE);
     assert_int_equal(block.control.interrupt, V_CONSTANT);
-    const struct vmcb_save empty = {.efer = EFER_SVME};
+    const struct vmcb_save empty = {.efer = EFER_SVME, .cr4 = CR4_MCE};
     assert_memory_equal(&block.save, &empty, sizeof empty);
     exit_code = SVM_EXIT_INTR;
     run();

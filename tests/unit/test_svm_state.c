@@ -167,6 +167,34 @@ static void what_the_monitor_cannot_do(void **state)
     assert_int_equal(page.efer, 0);
 }
 
+/* A guest has in CR4 what it may have, and MCE; it reads what it has written. What it has changed in CR0, CR3 or CR4
+ * without the CPU's doing so needs another ASID: VMRUN keeps its translations. */
+static void cr4(void **state)
+{
+    (void)state;
+    svm_reset(&block.save);
+    assert_int_equal(block.save.cr4, CR4_MCE);
+    page.cr4 = CR4_PAE | CR4_PGE | CR4_PKE | CR4_VMXE | 1ull << 23 /* CET */ | 1ull << 12 /* LA57 */;
+    hw.tag.generation = 5;
+    svm_put(&cpu, GROUP_CR);
+    assert_int_equal(block.save.cr4, CR4_PAE | CR4_PGE | CR4_MCE);
+    assert_int_equal(hw.tag.generation, 0);
+    uint64_t wanted = page.cr4;
+    page.cr4 = 0;
+    svm_get(&cpu, GROUP_CR);
+    assert_int_equal(page.cr4, wanted);
+    hw.tag.generation = 6;
+    svm_put(&cpu, GROUP_CR); /* nothing has changed */
+    assert_int_equal(hw.tag.generation, 6);
+    page.cr3 = 0x5000;
+    svm_put(&cpu, GROUP_CR);
+    assert_int_equal(hw.tag.generation, 0);
+    hw.tag.generation = 7;
+    page.cr0 = CR0_PE;
+    svm_put(&cpu, GROUP_CR);
+    assert_int_equal(hw.tag.generation, 0);
+}
+
 /* A save finds the interrupted event and brings it back; a reset has none. */
 static void the_interrupted_event_is_of_the_group(void **state)
 {
@@ -246,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup(only_the_named_groups, fresh),
         cmocka_unit_test_setup(task_in_qemu, fresh),
         cmocka_unit_test_setup(what_the_monitor_cannot_do, fresh),
+        cmocka_unit_test_setup(cr4, fresh),
         cmocka_unit_test_setup(the_interrupted_event_is_of_the_group, fresh),
         cmocka_unit_test_setup(pending_debug_exceptions, fresh),
         cmocka_unit_test_setup(nmi_blocking, fresh),

@@ -112,8 +112,7 @@ static void has_words(void **state)
     } amd[] = {{LACK_SVM, "no AMD-V"},
                {LACK_SVM_UNLOCKED, "firmware"},
                {LACK_SVM_NPT, "nested paging"},
-               {LACK_SVM_ASIDS, "identifier"},
-               {LACK_SVM_NX, "NX"}};
+               {LACK_SVM_ASIDS, "identifier"}};
     for (unsigned i = 0; i < ARRAY_SIZE(amd); i++) {
         char text[160];
         struct lack lacks[2] = {{LACK_VTX, 0}, {(uint8_t)amd[i].what, 0}};

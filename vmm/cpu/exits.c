@@ -275,7 +275,7 @@ static void cr_exit(struct vm_vcpu *v, bool write)
             exits_finish(v, verdict, &fault, &seen, "control register access");
             return;
         }
-    } else if (write && a.number == 8) {
+    } else if (write && a.number != 0) { /* CR0 is also written by CLTS and LMSW: VT-x tells the value */
         a.value = gpr_get(s, a.gpr) & (s->seg[SEG_CS].attr & SEG_ATTR_L ? ~0ull : 0xffffffff);
     }
     bool ok = true;
