@@ -223,8 +223,6 @@ void domain_fault(struct thread *t, uint64_t cr2)
         d->fault[1] = t->frame.rip;
         d->fault[2] = cr2;
         d->fault[3] = t->frame.rsp;
-        klog(LOG_WARN, "domain %u stopped: exception %lu (error 0x%lx) at 0x%lx, address 0x%lx", d->tag,
-             t->frame.vector, t->frame.error, t->frame.rip, cr2);
         domain_stop(d, DOMAIN_FAULTED);
         if (!d->parent)
             panic("root, the first ring-3 program, has crashed at 0x%lx (exception %lu, address 0x%lx)", t->frame.rip,

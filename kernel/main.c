@@ -45,9 +45,8 @@ void boot_main(uint32_t magic, uint64_t info);
 
 static void options_early(void)
 {
-    uint16_t port = option(root_boot.cmdline, "serial=0x2f8") ? SECOND_SERIAL : FIRST_SERIAL;
     if (!option(root_boot.cmdline, "serial=none"))
-        serial_init(port);
+        serial_init(option(root_boot.cmdline, "serial=0x2f8") ? SECOND_SERIAL : FIRST_SERIAL);
     vmx_without_apicv = option(root_boot.cmdline, "apicv=off");
 }
 

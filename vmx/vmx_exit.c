@@ -161,17 +161,13 @@ static uint32_t apic_written(struct vcpu *v, uint32_t reason)
     return report(v, EXIT_APIC, 0);
 }
 
-/* The entry did not happen. What the monitor put into the state is its own affair; only a bad host state is this
- * kernel's mistake. */
-#define ERROR_HOST_STATE 8 /* SDM vol. 3, 31.4 */
+/* The entry did not happen. What the monitor put into the state is its own affair; it has the words for that, and for a
+ * bad host state, which would be this kernel's mistake. */
 __attribute__((noinline)) uint32_t vmx_entry_failed(struct vcpu *v, uint64_t detail)
 {
     vmx_of(v)->event = 0;
     vmwrite32(ENTRY_EVENT, 0);
     v->state->exit.detail = detail;
-    if (detail == ERROR_HOST_STATE)
-        klog(LOG_ERROR, "VT-x: CPU %u refused a VM entry because of its host state: a mistake in this kernel",
-             (unsigned)this_cpu()->number);
     return report(v, EXIT_BAD_STATE, 0);
 }
 

@@ -93,12 +93,10 @@ static uint64_t khz_by(unsigned which, const struct stretch *s)
 /* What the CPU says; 0: nothing. */
 static uint64_t khz_told(void)
 {
-    const struct cpuid_regs none = {0};
     uint32_t last = cpuid(0, 0).eax;
-    bool hypervisor = cpuid(1, 0).ecx >> 31;
-    if (hypervisor && cpuid(0x40000000, 0).eax >= 0x40000010 && cpuid(0x40000010, 0).eax)
+    if (cpuid(1, 0).ecx >> 31 && cpuid(0x40000000, 0).eax >= 0x40000010 && cpuid(0x40000010, 0).eax)
         return cpuid(0x40000010, 0).eax;
-    struct cpuid_regs crystal = last >= 0x15 ? cpuid(0x15, 0) : none;
+    struct cpuid_regs crystal = last >= 0x15 ? cpuid(0x15, 0) : (struct cpuid_regs){0};
     if (crystal.eax && crystal.ebx && crystal.ecx)
         return (uint64_t)crystal.ecx * crystal.ebx / crystal.eax / 1000;
     return last >= 0x16 ? (cpuid(0x16, 0).eax & 0xffff) * 1000 : 0;
@@ -130,17 +128,17 @@ uint64_t clock_measure(uint16_t acpi_pm_port, uint64_t *apic_per_tsc)
         before = now;
     }
     apic_timer(0);
-    if (khz && !good)
+    if (khz == 0) {
+        khz = khz_told();
+        if (khz < KHZ_MIN)
+            panic(
+                "neither the ACPI PM timer nor the PIT counts, and the CPU does not tell the rate of its clock (CPUID "
+                "says %lu kHz): Mullion needs one of them",
+                khz);
+        klog(LOG_WARN, "neither the ACPI PM timer nor the PIT counts: the CPU's clock is %lu kHz because CPUID says so",
+             khz);
+    } else if (!good) {
         klog(LOG_WARN, "the CPU's clock could not be measured well: %lu kHz, but the machine's timers disagree", khz);
-    if (khz)
-        return khz;
-    khz = khz_told();
-    if (khz < KHZ_MIN)
-        panic(
-            "neither the ACPI PM timer nor the PIT counts, and the CPU does not tell the rate of its clock (CPUID says "
-            "%lu kHz): Mullion needs one of them",
-            khz);
-    klog(LOG_WARN, "neither the ACPI PM timer nor the PIT counts: the CPU's clock is %lu kHz because CPUID says so",
-         khz);
+    }
     return khz;
 }

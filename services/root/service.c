@@ -247,11 +247,15 @@ void service_failed(struct service *s, const char *how)
 void services_watch(void)
 {
     for (struct service *s = first; s != NULL; s = s->next) {
-        char how[64];
+        char how[112];
+        uint64_t fault[3];
         if (!s->alive || sys_query(s->domain, QUERY_DOMAIN_STATE, 0).value == DOMAIN_RUNNING)
             continue;
-        format(how, sizeof how, "has crashed at 0x%llx",
-               (unsigned long long)sys_query(s->domain, QUERY_DOMAIN_FAULT, 1).value);
+        for (unsigned i = 0; i < ARRAY_SIZE(fault); i++)
+            fault[i] = sys_query(s->domain, QUERY_DOMAIN_FAULT, i).value;
+        format(how, sizeof how, "has crashed (exception %u, error 0x%x) at 0x%llx, address 0x%llx",
+               (unsigned)(fault[0] & 0xff), (unsigned)(fault[0] >> 32), (unsigned long long)fault[1],
+               (unsigned long long)fault[2]);
         service_failed(s, how);
     }
 }

@@ -382,7 +382,9 @@ static void task_switch_exit(struct vm_vcpu *v)
 
 static void bad_state_exit(struct vm_vcpu *v)
 {
-    exits_crash(v, "the CPU refused the guest's state");
+    /* 8: VT-x' error of an entry with a bad host state (SDM vol. 3, 31.4); other details are no such errors. */
+    exits_crash(v, v->state->exit.detail == 8 ? "the CPU refused Mullion's own state, a mistake of the kernel's,"
+                                              : "the CPU refused the guest's state");
 }
 
 static void unknown_exit(struct vm_vcpu *v)
