@@ -44,12 +44,17 @@ struct domain *domain_new(struct domain *parent, uint64_t quota_bytes)
     return d;
 }
 
+/* What nothing uses of it. */
+static void return_quota(struct domain *d)
+{
+    (void)!quota_move(&d->quota, &d->parent->quota, d->quota.limit_bytes - d->quota.used_bytes);
+}
+
 void domain_free(struct domain *d)
 {
-    struct domain *parent = d->parent;
-    kassert(d->phase == PHASE_GONE && d->quota.used_bytes == 0 && parent);
-    (void)!quota_move(&d->quota, &parent->quota, d->quota.limit_bytes);
-    object_free(parent, d, sizeof *d);
+    kassert(d->phase == PHASE_GONE && d->quota.used_bytes == 0 && d->parent);
+    return_quota(d);
+    object_free(d->parent, d, sizeof *d);
 }
 
 static handle_t *entry_of(struct domain *d, uint64_t slot)
@@ -322,6 +327,7 @@ static enum error destroy_step(struct domain *d)
         if (d->mappings || !pt_free_step(&d->tables, 256, TABLES_PER_STEP))
             return E_AGAIN;
         d->phase = PHASE_GONE;
+        return_quota(d); /* now: it may be long until the last handle to it is closed */
         leave_parent(d);
         return OK;
     default: return E_DEAD;

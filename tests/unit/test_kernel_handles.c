@@ -306,6 +306,8 @@ static void test_quotas_are_split_and_come_back(void **state)
     assert_int_equal(call_steps(T, SYS_DESTROY, d, 0), OK);
     assert_int_equal(call1(T, SYS_DESTROY, d).error, E_DEAD);
     assert_in_range(pool_bytes_of(&child->quota), 1, 1024); /* its thread's shell: root still has a handle to it */
+    assert_int_equal(child->quota.limit_bytes, child->quota.used_bytes); /* the rest is back, before root closes it */
+    assert_int_equal(root->quota.limit_bytes, limit - child->quota.used_bytes);
     forget_everything();
     assert_int_equal(root->quota.limit_bytes, limit);
 }
@@ -381,19 +383,18 @@ static void test_faults_and_exits_are_told(void **state)
 static void test_a_domain_nobody_can_name(void **state)
 {
     (void)state;
-    uint64_t parent = domain_of(512, 0);
+    uint64_t limit = root->quota.limit_bytes, parent = domain_of(512, 0);
     struct thread *t = thread_in(parent, 1);
-    uint64_t limit = ((struct domain *)object_at(T, parent))->quota.limit_bytes;
     uint64_t empty = domain_on(t, 16, 1, 1, 0, 0);
     assert_int_equal(call1(t, SYS_HANDLE_CLOSE, empty).error, OK);
     uint64_t busy = domain_on(t, 64, 2, 2, 0, 0);
     struct thread *orphan = object_at(t, made(call(t, SYS_THREAD_CREATE, busy, 0x400000, 0, 0, SCHED_PLACE(2, 3), 0)));
     assert_ptr_equal(run_cpu(2), orphan);
-    struct domain *d = object_at(T, parent);
-    assert_true(d->quota.limit_bytes < limit);
+    const struct domain *d = object_at(T, parent);
     assert_int_equal(call_steps(T, SYS_DESTROY, parent, 0), OK); /* its handles to both go with it */
     assert_null(run_cpu(2));                                     /* the orphan does not run on */
-    assert_int_equal(d->quota.limit_bytes, limit);
+    assert_int_equal(d->quota.limit_bytes, d->quota.used_bytes); /* theirs came back to it, and went on to root */
+    assert_int_equal(root->quota.limit_bytes, limit - d->quota.used_bytes);
 }
 
 static void test_a_tower_of_domains(void **state)

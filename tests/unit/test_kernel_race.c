@@ -25,7 +25,6 @@
 
 #define T            root_thread
 #define DOMAINS      3
-#define DOMAIN_PAGES 150
 #define TOKENS       4u
 #define TOKEN_BITS   ((1ull << TOKENS) - 1)
 #define NOISE_SHIFT  32
@@ -241,7 +240,7 @@ static void *cpu(void *argument)
 
 static void make_domain(uint64_t *domain, const uint64_t *shared, const uint64_t *others)
 {
-    *domain = domain_on(T, DOMAIN_PAGES, 1, MACHINE_CPUS - 1, shared[0], 1ull << NOISE_SHIFT);
+    *domain = domain_on(T, 150, 1, MACHINE_CPUS - 1, shared[0], 1ull << NOISE_SHIFT);
     made(call4(T, SYS_HANDLE_GRANT, *domain, *domain, RIGHTS_ALL & ~RIGHT_DESTROY, 1));
     for (unsigned i = 0; i < SHARED; i++) {
         struct answer r = call4(T, SYS_HANDLE_GRANT, *domain, shared[i], RIGHTS_ALL & (i ? ~0u : ~RIGHT_DESTROY),
@@ -314,15 +313,10 @@ static void test_all_at_once(void **state)
         assert_int_equal(pthread_create(&cpus[i], NULL, cpu, (void *)(uintptr_t)i), 0);
     for (int round = 0; round < rounds; round++) {
         unsigned d = (unsigned)(next(&seed) % DOMAINS), e = (unsigned)(next(&seed) % SHARED);
-        /* One that has ended keeps its quota while another has a handle to it: then all end. */
-        kernel_lock();
-        bool short_of_quota = root->quota.limit_bytes - root->quota.used_bytes < 2 * DOMAIN_PAGES * PAGE_SIZE;
-        kernel_unlock();
-        for (unsigned i = 0; i < DOMAINS; i++)
-            if (domain[i] && (i == d || short_of_quota)) {
-                destroy_at_once(domain[i]);
-                domain[i] = 0;
-            }
+        if (domain[d]) {
+            destroy_at_once(domain[d]);
+            domain[d] = 0;
+        }
         if (e) {
             (void)call1(T, SYS_HANDLE_CLOSE, shared[e]);
             shared[e] = made(call0(T, SYS_EVENT_CREATE));
