@@ -127,11 +127,10 @@ enum error mapping_remove_step(struct mapping *list, uint64_t address)
         return E_ARG;
     if (x->flush_target == 0) {
         pt_unmap(x->tables, x->address, x->size);
-        x->flush_cpus = x->tables->cpus;
-        x->flush_target = flush_request(&x->flush_cpus);
+        x->flush_target = flush_request(&x->tables->cpus);
         return E_AGAIN;
     }
-    if (!flush_done(x->flush_target, &x->flush_cpus))
+    if (!flush_done(x->flush_target, &x->tables->cpus))
         return E_AGAIN;
     mapping_free(x);
     return OK;
@@ -150,11 +149,9 @@ struct result mapping_protect_step(struct mapping *list, uint64_t address, uint6
     struct pt_change change;
     hpa_t frame = hpa(x->memory->range.base.v + x->offset + (address - x->address));
     enum error e = pt_protect(x->tables, address, frame, size, rights, &change);
-    if (e == OK && change.stale) {
-        x->flush_cpus = x->tables->cpus;
-        x->protect_target = flush_request(&x->flush_cpus);
-    }
-    if (e == OK && !flush_done(x->protect_target, &x->flush_cpus))
+    if (e == OK && change.stale)
+        x->protect_target = flush_request(&x->tables->cpus);
+    if (e == OK && !flush_done(x->protect_target, &x->tables->cpus))
         e = E_AGAIN;
     return e == OK ? done(change.done) : result_of(e);
 }

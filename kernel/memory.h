@@ -35,7 +35,6 @@ struct mapping {
     uint32_t rights;                /* what it was made with; parts of it may have fewer */
     uint64_t protect_target;        /* the last flush that fewer rights in it have asked for; 0: none yet */
     uint64_t flush_target;          /* != 0: taken out of the table, waits for the flush */
-    struct cpuset flush_cpus;       /* those two by these: a CPU that joins later never saw it */
     struct mapping *memory_next, **memory_back;
     struct mapping *target_next, **target_back;
 };

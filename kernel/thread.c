@@ -244,7 +244,9 @@ uint64_t flush_request(const struct cpuset *cpus)
 bool flush_done(uint64_t generation, const struct cpuset *cpus)
 {
     for (unsigned i = cpuset_next(cpus, 0, cpu_count); i < cpu_count; i = cpuset_next(cpus, i + 1, cpu_count))
-        if (__atomic_load_n(&cpu_by_number(i)->flush_seen, __ATOMIC_SEQ_CST) < generation)
+        if (__atomic_load_n(&cpu_by_number(i)->flush_seen, __ATOMIC_SEQ_CST) < generation) {
+            cpu_post(cpu_by_number(i), WORK_FLUSH); /* it may have joined since the request */
             return false;
+        }
     return true;
 }

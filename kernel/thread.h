@@ -69,7 +69,8 @@ static inline __attribute__((always_inline)) void path_end(struct cpu *c, uint64
 
 /* Runs whatever is due on this CPU, for ever. Called at the bottom of the kernel stack with nothing held. */
 noreturn void cpu_run(void);
-/* Raises the flush generation and makes these CPUs drop their translations; flush_done tells when all of them have. */
+/* Raises the flush generation and makes these CPUs drop their translations; flush_done tells when all of them have. It
+ * may be asked about a set that CPUs have joined meanwhile: it makes those do so too. */
 uint64_t flush_request(const struct cpuset *cpus);
 bool flush_done(uint64_t generation, const struct cpuset *cpus);
 

@@ -177,6 +177,21 @@ static void test_unmap_waits_for_every_cpu(void **state)
     assert_int_equal(ram[0x200000], 1); /* unmapped is not destroyed */
 }
 
+/* A CPU that comes to the tables between two steps has nothing to drop, but it must say so. */
+static void test_a_cpu_joins_during_an_unmap(void **state)
+{
+    (void)state;
+    uint64_t m = carve(0, 0x1000), d;
+    struct thread *t = domain_with_thread(&d, 1);
+    assert_ptr_equal(run_cpu(1), t);
+    assert_int_equal(map(d, 0x40000000, m, 0, 0x1000, RW), OK);
+    assert_int_equal(call2(T, SYS_UNMAP, d, 0x40000000).error, E_AGAIN);
+    run_cpu(1);
+    made(call(T, SYS_THREAD_CREATE, d, 0x400000, 0x800000, 0, SCHED_PLACE(2, 3), 0));
+    run_cpu(2);
+    assert_int_equal(call_steps(T, SYS_UNMAP, d, 0x40000000), OK);
+}
+
 static struct answer protect(uint64_t target, uint64_t at, uint64_t size, uint64_t rights)
 {
     return call4(T, SYS_PROTECT, target, at, size, rights);
@@ -604,6 +619,7 @@ int main(void)
         ON_A_MACHINE(test_carving),
         ON_A_MACHINE(test_what_map_refuses),
         ON_A_MACHINE(test_unmap_waits_for_every_cpu),
+        ON_A_MACHINE(test_a_cpu_joins_during_an_unmap),
         ON_A_MACHINE(test_what_protect_refuses),
         ON_A_MACHINE(test_protect_waits_for_every_cpu),
         ON_A_MACHINE(test_protect_is_paid_for),
