@@ -336,11 +336,9 @@ static struct result sys_fastpath_doorbell(struct space *space, uint64_t kind, u
 
 static struct result query_memory(const struct memory *m, uint64_t what)
 {
-    switch (what) {
-    case QUERY_MEMORY_BASE: return done(m->range.base.v);
-    case QUERY_MEMORY_SIZE: return done(m->range.size);
-    default: return result_of(E_ARG);
-    }
+    if (what != QUERY_MEMORY_BASE && what != QUERY_MEMORY_SIZE)
+        return result_of(E_ARG);
+    return done(what == QUERY_MEMORY_BASE ? m->range.base.v : m->range.size);
 }
 
 static struct result query_irq(const struct irq *i, uint64_t what)
@@ -438,26 +436,21 @@ static struct result sys_log(uint64_t log, uint64_t count, uint64_t w0, uint64_t
 
 #include "kernel_calls.h" /* call_rules, call_handler */
 
-/* Finds the objects behind a call's handles. */
-static enum error look_up(const struct call_rule *rule, const uint64_t a[6], struct object *o[6])
+/* Finds the objects behind the call's handles, and does it. */
+static struct result carry_out(const struct call_rule *rule, uint64_t number, const struct thread *t)
 {
+    const uint64_t *a = frame_arguments(&t->frame);
+    struct object *o[6];
     enum error e = OK;
     for (unsigned i = 0; i < rule->looked_up && e == OK; i++) {
         o[i] = NULL;
         if (rule->object[i].types && (a[i] || !rule->object[i].optional))
-            e = handle_get(caller()->domain, a[i], rule->object[i].types, rule->object[i].rights, &o[i]);
+            e = handle_get(t->domain, a[i], rule->object[i].types, rule->object[i].rights, &o[i]);
     }
-    return e;
+    return e == OK ? call_handler(number, a, o) : result_of(e);
 }
 
-static struct result carry_out(const struct call_rule *rule, uint64_t number, const uint64_t a[6])
-{
-    struct object *o[6];
-    struct result r = result_of(look_up(rule, a, o));
-    return r.error == OK ? call_handler(number, a, o) : r;
-}
-
-static struct result call(uint64_t number, const uint64_t a[6])
+static struct result call(uint64_t number, const struct thread *t)
 {
     if (number >= SYS_COUNT)
         return result_of(E_NOSYS);
@@ -465,14 +458,14 @@ static struct result call(uint64_t number, const uint64_t a[6])
     const struct call_rule *rule = &call_rules[number];
     struct result r;
     if (rule->in_section) {
-        section_open(this_cpu());
-        r = carry_out(rule, number, a);
-        section_close(this_cpu());
+        section_open(t->cpu);
+        r = carry_out(rule, number, t);
+        section_close(t->cpu);
         return r;
     }
     kernel_lock();
     shown.generation += rule->reshapes;
-    r = carry_out(rule, number, a);
+    r = carry_out(rule, number, t);
     object_reap();
     shown.generation += rule->reshapes;
     kernel_unlock();
@@ -500,8 +493,7 @@ noreturn void syscall_entry(struct thread *t)
         thread_exit(t);
     if (number == SYS_VCPU_RUN)
         vcpu_run_call(t);
-    struct frame *f = &t->frame;
-    struct result r = call(number, (const uint64_t[6]){f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9});
+    struct result r = call(number, t);
     if (number == SYS_EVENT_WAIT && r.error == E_AGAIN) { /* the answer comes with the wake-up, perhaps on its way */
         thread_block(t, BLOCK_EVENT, r.value);
         cpu_run();

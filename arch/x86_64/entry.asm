@@ -23,7 +23,8 @@ global user_resume, trap_stubs, syscall_stub, sysenter_entry, syscall_entries, s
 
 %define PAGE rdi
 %include "arch/x86_64/registers.inc"
-%define EVERY_REGISTER rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
+; As struct frame has them: a call's arguments together, the first one lowest.
+%define EVERY_REGISTER rax, rbx, rcx, r9, r8, r10, rdx, rsi, rdi, rbp, r11, r12, r13, r14, r15
 %macro push_each 1-*
 %rep %0
     push %1
@@ -97,7 +98,7 @@ any_call:
     %1 r14, 1
     %1 r13, 2
     %1 r12, 3
-    %1 rbp, 8
+    %1 rbp, 5
     %1 rbx, 13
 %endmacro
 %macro clear 1-*

@@ -10,12 +10,19 @@
 /* As pushed by arch/x86_64/entry.asm and the CPU. For an entry from ring 3 it is the head of struct thread itself: RSP0
  * points at its end. */
 struct frame {
-    uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+    uint64_t r15, r14, r13, r12, r11, rbp, rdi, rsi, rdx, r10, r8, r9, rcx, rbx, rax;
     uint64_t vector, error;
     uint64_t rip, cs, rflags, rsp, ss;
 };
-_Static_assert(sizeof(struct frame) == 176,
-               "entry.asm pushes 22 words, and 16-byte alignment of its end is the CPU's rule");
+_Static_assert(
+    sizeof(struct frame) == 176 && offsetof(struct frame, r9) - offsetof(struct frame, rdi) == 40,
+    "entry.asm pushes 22 words, a call's arguments together; 16-byte alignment of its end is the CPU's rule");
+
+/* The six arguments of a system call. */
+static inline const uint64_t *frame_arguments(const struct frame *f)
+{
+    return (const uint64_t *)f + offsetof(struct frame, rdi) / sizeof(uint64_t);
+}
 
 #define IDT_LIMIT (256 * 16 - 1)
 uint64_t idt_base(void);
