@@ -60,6 +60,10 @@ size_t channel_read(struct channel_ring *r, void *bytes, size_t count)
     size_t ready = used(r);
     if (count > ready)
         count = ready;
+    if (count == 0) { /* most often, when a monitor has looked at its channel */
+        fence();
+        return 0;
+    }
     uint32_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
     size_t first = first_piece(tail, count);
     memcpy(bytes, r->data + (tail & MASK), first);
