@@ -48,8 +48,7 @@ void event_signal(struct event *e, uint64_t bits)
 uint64_t event_take(struct event *e)
 {
     lock(&e->lock);
-    uint64_t bits = e->bits;
-    write_once(e->bits, 0);
+    uint64_t bits = __atomic_exchange_n(&e->bits, 0, __ATOMIC_RELAXED);
     unlock(&e->lock);
     return bits;
 }

@@ -80,31 +80,29 @@ uint64_t irq_message(const struct irq *i)
     return (MSI_ADDRESS | (uint64_t)i->cpu->apic_id << 12) << 32 | i->vector;
 }
 
-/* In a section. */
-static void arrived(struct irq *i)
+/* The one that is there, if any. */
+static void raise(struct irq *const *at)
 {
-    lock(&i->lock);
-    if (i->level)
-        ioapic_mask(i->gsi, true);
-    if (i->event)
-        event_signal(i->event, i->bits);
-    unlock(&i->lock);
+    struct cpu *c = this_cpu();
+    section_open(c);
+    struct irq *i = __atomic_load_n(at, __ATOMIC_SEQ_CST);
+    if (i) {
+        lock(&i->lock);
+        if (i->level)
+            ioapic_mask(i->gsi, true);
+        if (i->event)
+            event_signal(i->event, i->bits);
+        unlock(&i->lock);
+    }
+    section_close(c);
 }
 
 void irq_raise(struct irq *i)
 {
-    struct cpu *c = this_cpu();
-    section_open(c);
-    arrived(i);
-    section_close(c);
+    raise(&i);
 }
 
 void irq_arrived(unsigned vector)
 {
-    struct cpu *c = this_cpu();
-    section_open(c);
-    struct irq *i = __atomic_load_n(&c->irq[vector - VECTOR_IRQ_BASE], __ATOMIC_SEQ_CST);
-    if (i)
-        arrived(i);
-    section_close(c);
+    raise(&this_cpu()->irq[vector - VECTOR_IRQ_BASE]);
 }
