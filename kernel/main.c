@@ -24,6 +24,7 @@
 #include "kernel/thread.h"
 #include "kernel/vcpu.h"
 #include "mm/hostmap.h"
+#include "mullion/version.h"
 
 #define IMAGE_BASE    0x100000ull
 #define LOW_MEMORY    0x100000ull /* left to firmware: real-mode tables, the other CPUs' way in */
@@ -199,7 +200,7 @@ void boot_main(uint32_t magic, uint64_t info)
     enum error e = multiboot_read(magic, info, &facts, &root_boot);
     options_early();
     screen_early();
-    klog(LOG_INFO, "Mullion, a hypervisor of many panes");
+    klog(LOG_INFO, "Mullion " MULLION_VERSION ", a hypervisor of many panes");
     if (e != OK)
         panic(
             "not started by a Multiboot loader (magic 0x%x): boot Mullion by GRUB's `multiboot2` or `multiboot`, or by `qemu -kernel`",

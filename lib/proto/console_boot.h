@@ -45,11 +45,12 @@ enum {
 struct console_boot {
     uint64_t magic;
     uint64_t tsc_khz;
+    uint64_t entry_tsc; /* at the kernel's entry: times count from there */
     uint64_t root_bits;
     uint64_t log_start;   /* of a crashed console's successor: the log up to here is older than it (of the first,
                              klog_ring.shown tells) */
-    uint16_t serial_port; /* 0: none, or not to be used */
-    uint16_t reserved;
+    uint16_t serial_port; /* 0: none */
+    uint16_t quiet;       /* 1: the shell alone is there, no lines of guests and the log */
     uint32_t guest_count;
     uint32_t mirror;    /* 1: guests' lines go to the screen too; the kernel's log always does */
     uint32_t restarted; /* 1: this console is the successor of one that crashed */

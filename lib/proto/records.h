@@ -123,6 +123,8 @@ struct guest_record {
     uint16_t cpu[RECORD_CPUS]; /* vCPU i runs on CPU cpu[i] */
     uint64_t memory;           /* bytes */
     uint64_t ticks, exits;     /* in all its lives */
+    uint64_t uptime;           /* ticks since it was started; 0: it is not on */
+    uint64_t life_ticks;       /* of `ticks`, those since then */
     char reason[256];          /* why it is not on; LIFE_STOPPING: what comes next; may be empty */
 };
 

@@ -70,7 +70,7 @@ void top_begin(unsigned tables)
 void top_end(void)
 {
     console.top = false;
-    console.lines.silent = false;
+    console.lines.silent = BOOT->quiet != 0;
     console.lines.open = -1;
     show_prompt();
 }

@@ -16,6 +16,7 @@ enum {
     WANTS_CODE,
     WANTS_AUDIT,
     WANTS_TIMES,
+    WANTS_COMMAND,
     WANTS_GUEST_KEY,
     WANTS_POWER
 };
@@ -26,7 +27,7 @@ static const struct {
     int wants;
     const char *usage;
 } commands[] = {
-    {"help", SHELL_HELP, WANTS_NOTHING, "help                 this list"},
+    {"help", SHELL_HELP, WANTS_COMMAND, "help [COMMAND]       this list, or more about one command"},
     {"list", SHELL_LIST, WANTS_NOTHING, "list                 all guests: state, CPUs, memory, CPU time, exits"},
     {"attach", SHELL_ATTACH, WANTS_GUEST,
      "attach NAME          this terminal becomes that guest's; Ctrl-] comes back here"},
@@ -67,6 +68,37 @@ static const struct {
 const char *command_help(unsigned i)
 {
     return i < ARRAY_SIZE(commands) ? commands[i].usage : NULL;
+}
+
+static const struct {
+    enum command_kind kind;
+    const char *more;
+} more[] = {
+    {SHELL_LIST,
+     "STATE: starting, running, stopping, restarting, clearing, off, crashed, failed. UPTIME: since its start. %CPU: "
+     "of one CPU, since then. Example: list"},
+    {SHELL_ATTACH, "Example: attach web. Ctrl-] twice sends one Ctrl-] to the guest."},
+    {SHELL_STOP,
+     "Examples: stop web, stop web 300, stop web now. A guest without a program for its power button does not "
+     "heed it."},
+    {SHELL_RESTART, "Its power button is not pressed. Example: restart web"},
+    {SHELL_LOG, "Examples: log, log 100, log web, log web 100. In front stand the seconds since Mullion's start."},
+    {SHELL_CRASH, "It stays until the next crash. Example: crash web"},
+    {SHELL_BREAK, "Linux takes it as SysRq. Example: break web h (lists its keys)"},
+    {SHELL_NMI, "What it does with that is the guest's affair. Example: nmi web"},
+    {SHELL_MUTE, "'attach' and 'log' still show them. Example: mute web"},
+    {SHELL_TOP, "Example: top 3 (three tables)"},
+    {SHELL_FAULT, "Only in an image with test code. Examples: fault web, fault web fuzz, fault web reload"},
+    {SHELL_POWEROFF, "'now' neither asks nor waits. 'cancel' calls off a poweroff or reboot that waits for guests."},
+    {SHELL_REBOOT, "'now' neither asks nor waits. 'cancel' calls off a poweroff or reboot that waits for guests."},
+};
+
+const char *command_more(unsigned i)
+{
+    for (unsigned k = 0; i < ARRAY_SIZE(commands) && k < ARRAY_SIZE(more); k++)
+        if (more[k].kind == commands[i].kind)
+            return more[k].more;
+    return NULL;
 }
 
 /* Copies the next word, cut to fit, and returns what is behind it. */
@@ -112,6 +144,84 @@ static bool find_guest(const char *word, const char (*guests)[32], unsigned coun
     return false;
 }
 
+static unsigned find_command(const char *word)
+{
+    unsigned i = 0;
+    while (i < ARRAY_SIZE(commands) && strcmp(word, commands[i].name) != 0)
+        i++;
+    return i;
+}
+
+/* How many letters must be put in, left out, changed, or swapped with their neighbour. Long words are far away. */
+static unsigned distance(const char *a, const char *b)
+{
+    enum { MOST = 16 };
+    unsigned row[3][MOST + 1] = {{0}};
+    size_t n = strlen(a), m = strlen(b);
+    if (n > MOST || m > MOST)
+        return MOST;
+    for (unsigned j = 0; j <= m; j++)
+        row[0][j] = j;
+    for (unsigned i = 1; i <= n; i++) {
+        unsigned *now = row[i % 3], *before = row[(i - 1) % 3], *two = row[(i + 1) % 3];
+        now[0] = i;
+        for (unsigned j = 1; j <= m; j++) {
+            unsigned change = before[j - 1] + (a[i - 1] != b[j - 1]);
+            now[j] = (unsigned)min_u64(change, min_u64(before[j], now[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = (unsigned)min_u64(now[j], two[j - 2] + 1);
+        }
+    }
+    return row[n % 3][m];
+}
+
+/* The command that was most likely meant; NULL: none is near. */
+static const char *near_command(const char *word)
+{
+    const char *best = NULL;
+    unsigned least = strlen(word) <= 3 ? 2 : 3;
+    for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+        unsigned d = distance(word, commands[i].name);
+        if (d < least) {
+            least = d;
+            best = commands[i].name;
+        }
+    }
+    return best;
+}
+
+static void unknown_command(const char *word, char *why, size_t why_size)
+{
+    const char *meant = near_command(word);
+    if (meant != NULL)
+        format(why, why_size, "Unknown command '%s'; did you mean '%s'? 'help' lists what there is.", word, meant);
+    else
+        format(why, why_size, "Unknown command '%s'; 'help' lists what there is.", word);
+}
+
+static bool takes_guest(unsigned i)
+{
+    return commands[i].wants == WANTS_GUEST || commands[i].wants == WANTS_GUEST_NOW ||
+           commands[i].wants == WANTS_GUEST_KEY || commands[i].wants == WANTS_GUEST_FAULT ||
+           commands[i].wants == WANTS_LOG;
+}
+
+const char *command_word(const char *line, unsigned i, const char (*guests)[32], unsigned guest_count)
+{
+    char verb[40], word[40];
+    const char *rest = next_word(line, verb, sizeof verb);
+    bool first = *rest == 0; /* the command itself is being typed */
+    rest = next_word(rest, word, sizeof word);
+    unsigned n = find_command(verb);
+    if (first || (n < ARRAY_SIZE(commands) && commands[n].wants == WANTS_COMMAND && *rest == 0))
+        return i < ARRAY_SIZE(commands) ? commands[i].name : NULL;
+    if (n < ARRAY_SIZE(commands) && takes_guest(n) && *rest == 0)
+        for (unsigned k = 0; k < guest_count; k++)
+            if (guests[k][0] != 0 && i-- == 0)
+                return guests[k];
+    return NULL;
+}
+
 static bool stop_seconds(const char *word, unsigned *out)
 {
     *out = strcmp(word, "now") == 0 ? 0 : STOP_SECONDS;
@@ -129,11 +239,9 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
     *out = (struct command){SHELL_NOTHING, COMMAND_NO_GUEST, 0};
     if (verb[0] == 0)
         return true;
-    unsigned i = 0;
-    while (i < ARRAY_SIZE(commands) && strcmp(verb, commands[i].name) != 0)
-        i++;
+    unsigned i = find_command(verb);
     if (i == ARRAY_SIZE(commands)) {
-        format(why, why_size, "Unknown command '%s'; 'help' lists what there is.", verb);
+        unknown_command(verb, why, why_size);
         return false;
     }
     out->kind = commands[i].kind;
@@ -143,6 +251,14 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
     case WANTS_CODE: good = good && word[1][0] == 0 && (word[0][0] == 0 || number(word[0], 255, &out->value)); break;
     case WANTS_TIMES:
         good = good && word[1][0] == 0 && (word[0][0] == 0 || (number(word[0], 1000, &out->value) && out->value != 0));
+        break;
+    case WANTS_COMMAND:
+        out->value = word[0][0] != 0 ? find_command(word[0]) : COMMAND_ALL;
+        if (out->value == ARRAY_SIZE(commands)) {
+            unknown_command(word[0], why, why_size);
+            return false;
+        }
+        good = good && word[1][0] == 0;
         break;
     case WANTS_POWER:
         good = good && word[1][0] == 0;

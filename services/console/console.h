@@ -55,6 +55,7 @@ struct console {
     unsigned attached, last_attached; /* guests; NO_GUEST */
     unsigned missed;                  /* lines of the host's log that came while a guest was attached */
     bool prompt_shown;
+    bool no_time;  /* lines that come now are older than this console */
     bool waiting;  /* for root's answer */
     bool top;      /* `top` has the terminal; no other lines are shown */
     bool draining; /* root waits until all that was said is on the wire */
@@ -77,6 +78,8 @@ void hide_prompt(void);
 void show_prompt(void);
 /* What it is from now on; NULL: the shell's own. While the gate is shut, it says how to open that. */
 void set_prompt(const char *prompt);
+/* ms since Mullion's start, for the lines that are kept; SCROLLBACK_NO_TIME. */
+uint64_t line_time(void);
 /* Unfinished lines and the prompt, when their time has come; the screen. */
 void terminal_work(uint64_t now);
 /* When that is due: a TSC value, NEVER. */
@@ -137,6 +140,8 @@ void guests_say_muted(void);
 unsigned guests_on(char *names, size_t size);
 
 /* shell.c */
+/* struct editor.complete */
+const char *shell_word(const char *line, unsigned i);
 void gate_close(void);
 /* What time alone does. */
 void keys_work(uint64_t now);

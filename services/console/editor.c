@@ -31,8 +31,14 @@ void editor_hide(struct editor *e)
     put(e, "\r\x1b[K");
 }
 
+static void search_draw(struct editor *e);
+
 void editor_draw(struct editor *e)
 {
+    if (e->searching) {
+        search_draw(e);
+        return;
+    }
     editor_hide(e);
     put(e, e->prompt);
     put(e, e->text);
@@ -46,6 +52,7 @@ void editor_draw(struct editor *e)
 void editor_clear(struct editor *e)
 {
     e->length = e->cursor = e->history_at = 0;
+    e->searching = false;
     e->text[0] = 0;
 }
 
@@ -119,6 +126,127 @@ static void keep(struct editor *e)
         (e->history_count != 0 && strcmp(e->history[(e->history_count - 1) % EDITOR_HISTORY], e->text) == 0))
         return;
     string_copy(e->history[e->history_count++ % EDITOR_HISTORY], e->text, EDITOR_BYTES);
+}
+
+/* ---- Tab */
+
+/* The last word's first place in the text up to the cursor. */
+static unsigned word_start(const struct editor *e)
+{
+    unsigned at = e->cursor;
+    while (at > 0 && e->text[at - 1] != ' ')
+        at--;
+    return at;
+}
+
+/* All words that begin as the one before the cursor: how many, and how far they are the same. */
+static unsigned candidates(struct editor *e, const char *word, size_t typed, const char **first, size_t *common)
+{
+    unsigned fit = 0;
+    const char *w;
+    for (unsigned i = 0; (w = e->complete(e->text, i)) != NULL; i++) {
+        if (strncmp(w, word, typed) != 0)
+            continue;
+        if (fit++ == 0) {
+            *first = w;
+            *common = strlen(w);
+        }
+        size_t same = 0;
+        while (same < *common && w[same] == (*first)[same])
+            same++;
+        *common = same;
+    }
+    return fit;
+}
+
+static enum editor_result tab(struct editor *e)
+{
+    unsigned start = word_start(e);
+    size_t typed = e->cursor - start, common = 0;
+    const char *first = NULL;
+    char word[EDITOR_BYTES];
+    if (e->complete == NULL || e->plain || e->cursor != e->length)
+        return EDITOR_MORE;
+    string_copy(word, e->text + start, sizeof word);
+    unsigned fit = candidates(e, word, typed, &first, &common);
+    if (fit == 0) {
+        put(e, "\a");
+        return EDITOR_MORE;
+    }
+    if (fit > 1 && common == typed)
+        return EDITOR_CHOICES;
+    for (size_t i = typed; i < common; i++)
+        insert(e, first[i]);
+    if (fit == 1)
+        insert(e, ' ');
+    return EDITOR_MORE;
+}
+
+/* ---- Ctrl-R */
+
+static bool contains(const char *line, const char *part)
+{
+    size_t n = strlen(part);
+    for (; *line; line++)
+        if (strncmp(line, part, n) == 0)
+            return true;
+    return n == 0;
+}
+
+static void search_draw(struct editor *e)
+{
+    editor_hide(e);
+    put(e, "(search) ");
+    put(e, e->wanted);
+    put(e, ": ");
+    put(e, e->text);
+}
+
+/* The next older line that has it, from `from` lines back on. False: none, and the line stays. */
+static bool search(struct editor *e, unsigned from)
+{
+    unsigned have = e->history_count < EDITOR_HISTORY ? e->history_count : EDITOR_HISTORY;
+    for (unsigned back = from; back <= have; back++) {
+        const char *line = e->history[(e->history_count - back) % EDITOR_HISTORY];
+        if (!contains(line, e->wanted))
+            continue;
+        e->history_at = back;
+        e->length = e->cursor = (unsigned)string_copy(e->text, line, sizeof e->text);
+        return true;
+    }
+    return false;
+}
+
+static void search_begin(struct editor *e)
+{
+    e->searching = true;
+    e->wanted[0] = 0;
+    search_draw(e);
+}
+
+/* True: the key was the search's. Others end it, and count for the line that was found. */
+static bool search_key(struct editor *e, uint8_t key)
+{
+    size_t n = strlen(e->wanted);
+    bool found = true;
+    if (key == CTRL('r')) {
+        found = search(e, e->history_at + 1);
+    } else if ((key == 0x7f || key == '\b') && n > 0) {
+        e->wanted[n - 1] = 0;
+        found = search(e, 1);
+    } else if (key >= 0x20 && key < 0x7f && n + 1 < sizeof e->wanted) {
+        e->wanted[n] = (char)key;
+        e->wanted[n + 1] = 0;
+        found = search(e, e->history_at != 0 ? e->history_at : 1);
+    } else {
+        e->searching = false;
+        editor_draw(e);
+        return false;
+    }
+    search_draw(e);
+    if (!found)
+        put(e, "\a");
+    return true;
 }
 
 static void sequence_end(struct editor *e, uint8_t key)
@@ -201,6 +329,8 @@ enum editor_result editor_key(struct editor *e, uint8_t key)
     e->after_return = key == '\r';
     if (second_half || escape_key(e, key))
         return EDITOR_MORE;
+    if (e->searching && search_key(e, key))
+        return EDITOR_MORE;
     switch (key) {
     case '\r':
     case '\n':
@@ -223,7 +353,20 @@ enum editor_result editor_key(struct editor *e, uint8_t key)
     case CTRL('e'): move(e, e->length); break;
     case CTRL('p'): recall(e, 1); break;
     case CTRL('n'): recall(e, -1); break;
-    case CTRL('l'): editor_draw(e); break;
+    case CTRL('l'):
+        put(e, "\x1b[H\x1b[2J");
+        editor_draw(e);
+        break;
+    case CTRL('d'): /* deletes; on an empty line there is nothing to leave */
+        if (e->cursor < e->length) {
+            remove_at(e, e->cursor, 1);
+            editor_draw(e);
+        } else {
+            put(e, "\a");
+        }
+        break;
+    case CTRL('r'): search_begin(e); break;
+    case '\t': return tab(e);
     default:
         if (key >= 0x20 && key < 0x7f)
             insert(e, (char)key);

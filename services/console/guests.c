@@ -80,12 +80,12 @@ void guest_keep(unsigned source, const char *text, size_t size)
     unsigned n = (source - 1) / 2;
     char line[LINE_BYTES + sizeof console.lines.source[0].name + 4];
     if (source == GUEST_SOURCE(n)) {
-        scrollback_keep(&console.guest[n].kept, text, size);
+        scrollback_keep(&console.guest[n].kept, text, size, line_time());
         return;
     }
     size_t used = (size_t)format(line, sizeof line, "[%s] ", console.lines.source[source].name);
     memcpy(line + used, text, size);
-    scrollback_keep(&console.guest[n].kept, line, used + size);
+    scrollback_keep(&console.guest[n].kept, line, used + size, line_time());
 }
 
 bool guest_is_on(unsigned n)

@@ -5,8 +5,10 @@
  * see lines.h.
  */
 #include "lib/log.h"
+#include "lib/print.h"
 #include "lib/syscall.h"
 #include "mullion/boot.h"
+#include "mullion/version.h"
 #include "services/console/console.h"
 #include "services/console/screen.h"
 #include "services/console/uart.h"
@@ -18,6 +20,19 @@ void thread_main(uint64_t argument);
 
 struct console console; /* zero at first, so that the image does not hold it */
 static bool have_irq, have_port;
+
+/* On the screen, always: there is no keyboard for it, so where is the shell? */
+static void say_where(void)
+{
+    char text[80];
+    const char *name = BOOT->serial_port == 0x3f8 ? "COM1" : "COM2";
+    if (!have_port)
+        format(text, sizeof text, "Mullion %s   no shell: there is no serial port", MULLION_VERSION);
+    else
+        format(text, sizeof text, "Mullion %s   shell: serial port %s (0x%x), 115200 8N1", MULLION_VERSION, name,
+               BOOT->serial_port);
+    screen_status(text);
+}
 
 static void start(void)
 {
@@ -31,8 +46,10 @@ static void start(void)
 
     if (b->serial_port != 0 && sys_ports_open(CONSOLE_SLOT_SELF, CONSOLE_SLOT_PORTS) == OK)
         have_port = uart_init(b->serial_port, b->tsc_khz);
-    if (b->screen.width != 0 && screen_plan(&b->screen) != 0)
+    if (b->screen.width != 0 && screen_plan(&b->screen) != 0) {
+        say_where();
         screen_show(&b->screen, (void *)(CONSOLE_SCREEN_VA + b->screen.address % CONSOLE_SCREEN_ALIGN));
+    }
     /* The log from power-on is kept for `log`, and drawn; what is on the wire already does not go there again. */
     uint64_t head = __atomic_load_n(&KLOG->head, __ATOMIC_ACQUIRE),
              shown = min_u64(b->restarted ? b->log_start : KLOG->shown, head);
@@ -42,7 +59,8 @@ static void start(void)
     if (b->restarted) /* what is typed may be for a guest that was attached */
         gate_close();
     say("%s", "");
-    say("Mullion's shell. %u guest%s; 'help' lists the commands, 'attach NAME' talks to a guest, Ctrl-] comes back.",
+    say("Mullion's shell, version " MULLION_VERSION
+        ". %u guest%s; 'help' lists the commands, 'attach NAME' talks to a guest, Ctrl-] comes back.",
         console.guest_count, console.guest_count == 1 ? "" : "s");
 }
 

@@ -5,6 +5,7 @@
 #include "services/console/framebuffer.h"
 
 #define WHITE_ON_BLACK 0x0700u
+#define BLACK_ON_WHITE 0x7000u
 #define COLUMNS_MAX    256u
 #define ROWS_MAX       128u
 #define COLUMNS_MIN    40u
@@ -14,9 +15,10 @@
 static uint8_t cells[COLUMNS_MAX * ROWS_MAX]; /* what is to stand where... */
 static uint8_t
     drawn[COLUMNS_MAX * ROWS_MAX]; /* ...and what does; 0: not known. Video memory is slow to read, and is never read */
-static unsigned columns, rows;
-static unsigned column, lines;   /* where the next character goes: lines since it was cleared */
-static volatile uint16_t *video; /* VGA text, or `pixels`; NULL: nowhere yet */
+static unsigned columns, rows;     /* of the text... */
+static bool status;                /* ...below which there is one more row, which stays: cells[rows * columns] */
+static unsigned column, lines;     /* where the next character goes: lines since it was cleared */
+static volatile uint16_t *video;   /* VGA text, or `pixels`; NULL: nowhere yet */
 static bool pixels;
 
 uint64_t screen_plan(const struct screen_facts *f)
@@ -24,6 +26,7 @@ uint64_t screen_plan(const struct screen_facts *f)
     uint64_t bytes = 0;
     unsigned wide = 0, high = 0;
     columns = rows = 0;
+    status = false;
     video = NULL;
     pixels = f->type == SCREEN_PIXELS;
     if (f->type == SCREEN_TEXT && f->width <= COLUMNS_MAX) {
@@ -50,24 +53,41 @@ void screen_clear(void)
     column = lines = 0;
 }
 
+void screen_status(const char *text)
+{
+    if (rows == 0 || status)
+        return;
+    status = true;
+    rows--;
+    for (unsigned c = 0; c < columns && text[c] != 0; c++)
+        cells[rows * columns + c] = (uint8_t)text[c];
+}
+
 static uint8_t *line(unsigned n)
 {
     return &cells[n % rows * columns];
+}
+
+static void flush_row(unsigned r, const uint8_t *want, unsigned colour)
+{
+    for (unsigned c = 0, i = r * columns; c < columns; c++, i++) {
+        if (drawn[i] == want[c])
+            continue;
+        drawn[i] = want[c];
+        if (!pixels)
+            video[i] = (uint16_t)(colour | drawn[i]);
+        else
+            framebuffer_draw(c, r, drawn[i]);
+    }
 }
 
 void screen_flush(void)
 {
     unsigned top = lines < rows ? 0 : lines + 1; /* or that less `rows`: the ring does not care */
     for (unsigned r = 0; r < rows && video; r++)
-        for (unsigned c = 0, i = r * columns; c < columns; c++, i++) {
-            if (drawn[i] == line(top + r)[c])
-                continue;
-            drawn[i] = line(top + r)[c];
-            if (!pixels)
-                video[i] = (uint16_t)(WHITE_ON_BLACK | drawn[i]);
-            else
-                framebuffer_draw(c, r, drawn[i]);
-        }
+        flush_row(r, line(top + r), WHITE_ON_BLACK);
+    if (status && video)
+        flush_row(rows, &cells[rows * columns], BLACK_ON_WHITE);
 }
 
 void screen_show(const struct screen_facts *f, void *where)

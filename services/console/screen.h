@@ -11,6 +11,9 @@
 
 /* Chooses rows and columns. The bytes to be mapped at the address; 0: this is no screen that can be used. */
 uint64_t screen_plan(const struct screen_facts *facts);
+/* The last row says this from now on, and the text has one row less. Right after screen_plan, before anything is
+ * written. Printable ASCII. */
+void screen_status(const char *text);
 /* From now on the planned screen is at `where`: draws it whole. */
 void screen_show(const struct screen_facts *facts, void *where);
 /* Shows up at the next flush, whose cost is a look at the whole screen and what has changed on it. */

@@ -19,8 +19,10 @@ void scrollback_init(struct scrollback *s, char *text, uint32_t bytes);
 /* To another, smaller place, which may overlap its own: the last lines go along. `spare`: bytes of room meanwhile. */
 void scrollback_move(struct scrollback *s, char *text, uint32_t bytes, char *spare);
 
-void scrollback_keep(struct scrollback *s, const char *line, size_t size);
-/* Shows at most the last `lines` lines, each ended with CR LF. */
+/* `ms`: when it came, since Mullion's start; SCROLLBACK_NO_TIME: not known. */
+#define SCROLLBACK_NO_TIME (~0ull)
+void scrollback_keep(struct scrollback *s, const char *line, size_t size, uint64_t ms);
+/* Shows at most the last `lines` lines, each with its time in seconds in front, and ended with CR LF. */
 void scrollback_show(const struct scrollback *s, unsigned lines,
                      void (*show)(void *context, const char *text, size_t size), void *context);
 

@@ -2,6 +2,7 @@
 /*
  * Keys: a command line for the shell, or bytes for the guest that has the terminal. See console.h.
  */
+#include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
 #include "services/console/command.h"
@@ -44,6 +45,40 @@ static void answered(const char *line)
         say("Nothing is done. '%s now' does it at once.", what == REQUEST_REBOOT ? "reboot" : "poweroff");
 }
 
+static void help(unsigned which)
+{
+    if (which != COMMAND_ALL) {
+        say("  %s", command_help(which));
+        if (command_more(which) != NULL)
+            say("  %s", command_more(which));
+        return;
+    }
+    for (unsigned i = 0; command_help(i) != NULL; i++)
+        say("  %s", command_help(i));
+    say("Keys: Tab completes, Ctrl-R searches earlier lines, up and down recall them, Ctrl-U empties the line, Ctrl-C "
+        "drops it, Ctrl-L clears the screen; Ctrl-] leaves a guest, twice sends it one.");
+}
+
+const char *shell_word(const char *line, unsigned i)
+{
+    return command_word(line, i, console.name, console.guest_count);
+}
+
+/* What fits the last word, on a line of its own. */
+static void show_choices(void)
+{
+    char line[390];
+    const char *text = console.editor.text, *w;
+    size_t used = 0, typed = 0;
+    while (typed < console.editor.length && text[console.editor.length - typed - 1] != ' ')
+        typed++;
+    line[0] = 0;
+    for (unsigned i = 0; (w = shell_word(text, i)) != NULL && used < sizeof line; i++)
+        if (strncmp(w, text + console.editor.length - typed, typed) == 0)
+            used += (size_t)format(line + used, sizeof line - used, "%s%s", used != 0 ? "  " : "", w);
+    say("%s", line);
+}
+
 static void run(const char *line)
 {
     struct command c;
@@ -54,12 +89,7 @@ static void run(const char *line)
     }
     switch (c.kind) {
     case SHELL_NOTHING: break;
-    case SHELL_HELP:
-        for (unsigned i = 0; command_help(i) != NULL; i++)
-            say("  %s", command_help(i));
-        say("Keys: Ctrl-U empties the line, Ctrl-C drops it, up and down recall earlier ones; "
-            "Ctrl-] leaves a guest, twice sends it one.");
-        break;
+    case SHELL_HELP: help(c.value); break;
     case SHELL_ATTACH: attach(c.guest); break;
     case SHELL_LOG: {
         unsigned source = c.guest == COMMAND_NO_GUEST ? HOST_SOURCE : GUEST_SOURCE(c.guest);
@@ -135,7 +165,11 @@ static void shell_key(uint8_t key)
     just_left = false;
     show_prompt(); /* it may be hidden by output: what is typed must be seen */
     enum editor_result r = editor_key(&console.editor, key);
-    if (r == EDITOR_MORE)
+    if (r == EDITOR_CHOICES) {
+        show_choices();
+        show_prompt();
+    }
+    if (r == EDITOR_MORE || r == EDITOR_CHOICES)
         return;
     console.prompt_shown = false; /* the line stays as it stands */
     uart_write(r == EDITOR_CANCEL ? "^C\r\n" : "\r\n", r == EDITOR_CANCEL ? 4 : 2);

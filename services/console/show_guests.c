@@ -63,8 +63,22 @@ static void list_head(struct show *s)
     if (s->head)
         return;
     s->head = true;
-    show_line(s, "%-*s  %-10s  %5s  %-10s  %8s  %10s  %10s  %8s", (int)s->name_width, "NAME", "STATE", "VCPUS", "CPUS",
-              "MEMORY", "CPU TIME", "EXITS", "RESTARTS");
+    show_line(s, "%-*s  %-10s  %5s  %-10s  %6s  %9s  %9s  %5s  %8s", (int)s->name_width, "NAME", "STATE", "VCPUS",
+              "CPUS", "MEMORY", "UPTIME", "CPU TIME", "%CPU", "RESTARTS");
+}
+
+/* "3:07", "5:03:07", "12d 05:03" */
+static void uptime_text(char *out, size_t size, uint64_t seconds, bool on)
+{
+    unsigned minutes = (unsigned)(seconds / 60 % 60), hours = (unsigned)(seconds / 3600 % 24);
+    if (!on)
+        format(out, size, "-");
+    else if (seconds >= 86400)
+        format(out, size, "%llud %02u:%02u", (ull)(seconds / 86400), hours, minutes);
+    else if (seconds >= 3600)
+        format(out, size, "%u:%02u:%02u", hours, minutes, (unsigned)(seconds % 60));
+    else
+        format(out, size, "%u:%02u", minutes, (unsigned)(seconds % 60));
 }
 
 void show_guest(struct show *s, const struct guest_record *r)
@@ -75,13 +89,16 @@ void show_guest(struct show *s, const struct guest_record *r)
         [LIFE_RUNNING] = "running",   [LIFE_STOPPING] = "stopping",
     };
     uint64_t tenths = s->tsc_khz != 0 ? r->ticks / s->tsc_khz / 100 : 0;
-    char cpus[64], memory[24], time[24];
+    char cpus[64], memory[24], time[24], up[24], percent[16] = "-";
     list_head(s);
     cpu_text(cpus, sizeof cpus, r);
     format_size(memory, sizeof memory, r->memory);
     format(time, sizeof time, "%llu.%llus", (ull)(tenths / 10), (ull)(tenths % 10));
-    show_line(s, "%-*s  %-10s  %5u  %-10s  %8s  %10s  %10llu  %8u", (int)s->name_width, r->name, life[r->life],
-              r->cpu_count, cpus, memory, time, (ull)r->exits, r->restarts);
+    uptime_text(up, sizeof up, s->tsc_khz != 0 ? r->uptime / s->tsc_khz / 1000 : 0, r->uptime != 0);
+    if (r->uptime >= 1000)
+        format(percent, sizeof percent, "%llu", (ull)(r->life_ticks / (r->uptime / 100)));
+    show_line(s, "%-*s  %-10s  %5u  %-10s  %6s  %9s  %9s  %5s  %8u", (int)s->name_width, r->name, life[r->life],
+              r->cpu_count, cpus, memory, up, time, percent, r->restarts);
     if (r->reason[0] != 0)
         show_line(s, "%-*s  %s", (int)s->name_width, "", r->reason);
 }
@@ -102,7 +119,8 @@ void show_stats(struct show *s, const struct stats_record *r)
     uint64_t all = 0;
     for (unsigned reason = 0; reason < EXIT_COUNT; reason++)
         all += r->exits[reason];
-    show_line(s, "%-16s  %10llu", "start: ticks", (ull)r->start_ticks);
+    show_line(s, "%-16s  %10llu  (%llu ms)", "start: ticks", (ull)r->start_ticks,
+              (ull)(s->tsc_khz != 0 ? r->start_ticks / s->tsc_khz : 0));
     if (r->on)
         show_line(s, "%-16s  %10llu  (of %llu that it may use)", "kernel: bytes", (ull)r->kernel_bytes,
                   (ull)r->kernel_bytes_most);

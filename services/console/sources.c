@@ -79,9 +79,10 @@ void read_log(uint64_t now)
 void log_begin(uint64_t shown)
 {
     klog_tail = shown > KLOG_TEXT_BYTES / 2 ? shown - KLOG_TEXT_BYTES / 2 : 0;
-    console.lines.silent = true;
+    console.lines.silent = console.no_time = true;
     feed_log(shown, 0, true);
-    console.lines.silent = false;
+    console.no_time = false;
+    console.lines.silent = BOOT->quiet != 0;
 }
 
 /* What was left because the wire was busy rings no bell again. */
@@ -246,7 +247,7 @@ void detach(const char *why)
     reset_terminal();
     uart_write("\r\n", 2);
     console.attached = NO_GUEST;
-    console.lines.silent = false;
+    console.lines.silent = BOOT->quiet != 0;
     console.lines.open = -1;
     if (why != NULL) {
         gate_close();

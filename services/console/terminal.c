@@ -41,6 +41,11 @@ void show_prompt(void)
     }
 }
 
+uint64_t line_time(void)
+{
+    return console.no_time ? SCROLLBACK_NO_TIME : (tsc_now() - BOOT->entry_tsc) / BOOT->tsc_khz;
+}
+
 /* Lines of guests and the log: the prompt makes room for them. */
 static void put_line(void *context, const char *text, size_t size)
 {
@@ -72,7 +77,7 @@ static void keep_line(void *context, unsigned source, const char *text, size_t s
     if (source != HOST_SOURCE)
         guest_keep(source, text, size);
     else
-        scrollback_keep(&console.kept_host, text, size);
+        scrollback_keep(&console.kept_host, text, size, line_time());
     if (console.attached != NO_GUEST && source == HOST_SOURCE)
         console.missed++;
     if ((!guest || BOOT->mirror) && !console.lines.source[source].muted)
@@ -104,6 +109,7 @@ void terminal_init(void)
 {
     lines_init(&console.lines, put_line, keep_line, NULL);
     editor_init(&console.editor, PROMPT, terminal_show, NULL);
+    console.editor.complete = shell_word;
     console.gate.khz = BOOT->tsc_khz;
     last_output = hidden_since = tsc_now();
 }

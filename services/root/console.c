@@ -43,8 +43,10 @@ static void fill(struct service *s)
     struct console_boot *c = boot_page();
     c->magic = CONSOLE_BOOT_MAGIC;
     c->tsc_khz = b->tsc_khz;
+    c->entry_tsc = b->entry_tsc;
     c->root_bits = ROOT_EVENT_SERVICES;
-    c->serial_port = root_config.console_serial ? b->serial_port : 0;
+    c->serial_port = b->serial_port; /* the shell is there in any case */
+    c->quiet = !root_config.console_serial;
     c->guest_count = guests_end;
     c->mirror = root_config.console_screen || c->serial_port == 0;
     memcpy(c->backend, b->backend, sizeof c->backend - 1);

@@ -37,6 +37,7 @@ struct guest {
     uint64_t thread[1 + VMM_VCPUS_MAX];
     uint64_t deadline;             /* PHASE_STOPPING: TSC at which it is stopped */
     uint64_t end_began, zeroed;    /* PHASE_ENDING: TSC, and bytes that have been zeroed and returned */
+    uint64_t made;                 /* TSC when its monitor was started */
     uint64_t started, start_ticks; /* TSC when its making began; how long until its first instruction */
     uint32_t seen_state;           /* the last of control->state that was acted upon */
     uint32_t seen_resets;          /* and of control->resets */

@@ -97,7 +97,9 @@ void guest_report(unsigned n, union record *out)
         string_copy(r->reason, g->reason, sizeof r->reason);
         return;
     }
-    r->ticks += guest_ticks(g);
+    r->life_ticks = guest_ticks(g);
+    r->uptime = now - g->made;
+    r->ticks += r->life_ticks;
     for (unsigned reason = 0; reason < EXIT_COUNT; reason++)
         r->exits += guest_exits_for(n, reason);
 }

@@ -103,7 +103,7 @@ static void start(unsigned n)
     char why[128];
     g->start_wanted = g->reset_wanted = false;
     g->start_at = 0;
-    g->started = tsc_now();
+    g->made = g->started = tsc_now();
     g->start_ticks = 0;
     g->phase = PHASE_ON;
     if (guest_make(n, why, sizeof why)) {
@@ -281,9 +281,9 @@ static bool look(unsigned n)
             g->ran = true;
             uint64_t entry = guest_control(n)->first_entry_tsc, ticks = entry - b->entry_tsc;
             g->start_ticks = entry - g->started;
-            root_log(LOG_INFO, "guest %s: runs; first instruction %llu ticks (%llu ms) after the kernel's entry",
-                     g->config->name, (unsigned long long)ticks,
-                     (unsigned long long)(b->tsc_khz ? ticks / b->tsc_khz : 0));
+            root_log(LOG_INFO, "guest %s: runs; first instruction %llu ms after the kernel's entry (%llu ticks)",
+                     g->config->name, (unsigned long long)(b->tsc_khz ? ticks / b->tsc_khz : 0),
+                     (unsigned long long)ticks);
             if (g->phase == PHASE_ON)
                 note(n, GUEST_RUNNING, "");
             reshaped = true;
@@ -363,8 +363,11 @@ static bool end_step(struct guest *g)
 static void receipt(const struct guest *g)
 {
     uint64_t ticks = tsc_now() - g->end_began;
-    root_log(LOG_INFO, "guest %s: %llu bytes of its memory and its monitor's zeroed and returned in %llu ticks",
-             g->config->name, (unsigned long long)g->zeroed, (unsigned long long)ticks);
+    uint64_t mhz = ROOT_BOOT->tsc_khz / 1000;
+    root_log(LOG_INFO,
+             "guest %s: %llu bytes of its memory and its monitor's zeroed and returned in %llu us (%llu ticks)",
+             g->config->name, (unsigned long long)g->zeroed, (unsigned long long)(mhz != 0 ? ticks / mhz : 0),
+             (unsigned long long)ticks);
 }
 
 unsigned guests_look(uint64_t bits)

@@ -206,7 +206,7 @@ def measure_barriers(on, out):
 
 def measure_ops(on, out):
     with box(on, OPS) as m:
-        first = m.wait(r'guest sw[ab]: runs; first instruction (\d+) ticks', 120)
+        first = m.wait(r'guest sw[ab]: runs; first instruction \d+ ms after the kernel.s entry \((\d+) ticks\)', 120)
         out['kernel_entry_to_first_guest'] = int(first.group(1))
         out['vcpu_switch'] = measure_switch(m)
         starts = []

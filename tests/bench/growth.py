@@ -39,7 +39,7 @@ def by_cpus(cpus):
     the guest is on the last CPU."""
     text = conf(1, '64M').replace('cpu 0', f'cpu {cpus - 1}')
     with harness.Box(text, on='bochs', cpus=cpus, memory=512 << 20, bochs_ips=50_000_000) as m:
-        boot = m.wait(r'guest g0: runs; first instruction (\d+) ticks', 60)
+        boot = m.wait(r'guest g0: runs; first instruction \d+ ms after the kernel.s entry \((\d+) ticks\)', 60)
         cpuid = m.wait(r'^\[g0\] bench cpuid (\d+) ', 60)
         last = bench.stats(m, 'g0')
         look = audit(m)
@@ -55,7 +55,7 @@ def one(guests, memory, host):
                      extra=['-object', f'memory-backend-ram,id=lazy,size={host >> 20}M,reserve=off']) as m:
         m.wait(r'^\[g0\] bench cpuid \d+ ', 60)
         m.settle(0.5)
-        boot = re.search(r'guest g0: runs; first instruction (\d+) ticks', m.text)
+        boot = re.search(r'guest g0: runs; first instruction \d+ ms after the kernel.s entry \((\d+) ticks\)', m.text)
         for n in range(1, guests):
             m.shell(f'start g{n}', rf'^\[g{n}\] bench cpuid \d+ ', 60)
             m.settle(0.2)

@@ -239,10 +239,12 @@ class Box:
         start = self.mark
         end = self.wait(f"Unknown command 'end{self.asked}'", 30).start()
         text = self.text[start:end]
-        own = f"[{name}'s monitor] "
-        return ''.join(
-            line + '\n' for line in text.splitlines() if line.startswith(own) or not re.match(r'\[[a-z]', line)
-        )
+        kept = []
+        for line in text.splitlines():
+            timed = re.match(r'(?: *\d+\.\d{3}| {9}-) (.*)', line)
+            if timed or not re.match(r'\[[a-z]', line):  # else a line that came meanwhile
+                kept.append((timed.group(1) if timed else line) + '\n')
+        return ''.join(kept)
 
     def until(self, name, pattern, timeout=60, count=1):
         """Waits until a guest's log has the pattern, `count` times. The last match."""

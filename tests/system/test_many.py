@@ -43,7 +43,7 @@ def states(box):
 @pytest.mark.qemu
 def test_all_run(box):
     """They start together, and their first lines fill the wire for a while."""
-    box.wait("Mullion's shell. 100 guests", 60)
+    box.wait(r"Mullion's shell, version .*\. 100 guests", 60)
     limit = box.limit(240)
     box.settle(2)
     while set(states(box).values()) != {'running'}:

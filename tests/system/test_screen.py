@@ -80,7 +80,7 @@ def test_log_guests_and_panic(boot, how, read):
         box.wait('tiny ready', 60)
         text = on_screen(box, read, r'\[tiny\] tiny ready\n')
         assert '~' not in text
-        assert text.startswith('Mullion, ') and LINE in text
+        assert text.startswith('Mullion ') and LINE in text
         box.in_guest('tiny', 'hello', r'you typed: hello')
         on_screen(box, read, r'\[tiny\] you typed: hello\n')
         machine_check(box)
@@ -121,10 +121,18 @@ def test_no_screen_in_the_configuration():
 
 @pytest.mark.parametrize('console, options', [('screen', ''), ('serial, screen', 'serial=none')])
 def test_screen_alone(console, options):
-    """The log and the guests' lines are there; the serial port has said nothing since the console has the screen."""
+    """The log and the guests' lines are there. The serial port, if it may be used, has the shell and no more; the
+    screen says where the shell is."""
     with Box(CONF.replace('serial, screen', console), boot='cd', cpus=2, memory=256 << 20, options=options) as box:
         text = on_screen(box, vga_text, r'\[tiny\] tiny ready\n', 60)
         assert re.search(r'^guest tiny: runs; first instruction', text, re.M)
-        assert 'tiny ready' not in box.text and 'shell' not in box.text
+        assert 'tiny ready' not in box.text
+        if options == '':
+            assert 'shell: serial port COM1 (0x3f8), 115200 8N1' in text
+            box.in_guest('tiny', 'hello', r'you typed: hello')
+            box.shell('list', r'^ *tiny +running ')
+            assert 'tiny ready' in box.log('tiny') and not re.search(r'^\[tiny\]', box.text, re.M)
+        else:
+            assert 'no shell: there is no serial port' in text and 'shell' not in box.text
         machine_check(box)
         on_screen(box, vga_text, PANIC + r': machine check[^~]*The machine is stopped')

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: services/console/lines.c services/console/character.c services/console/scrollback.c lib/string.c
+// sources: services/console/lines.c services/console/character.c services/console/scrollback.c lib/print.c lib/string.c
 /* The multiplexer: whole lines behind their names, no trick of a guest's comes through, unfinished lines are shown in
  * time. */
 #include <setjmp.h>
@@ -301,33 +301,34 @@ static void test_scrollback(void **state)
     for (int i = 0; i < 5000; i++) {
         char line[32];
         int n = snprintf(line, sizeof line, "line %d", i);
-        scrollback_keep(&s, line, (size_t)n);
+        scrollback_keep(&s, line, (size_t)n, (uint64_t)i * 1001);
     }
     scrollback_show(&s, 2, show, NULL);
-    expect("line 4998\r\nline 4999\r\n");
+    expect("  5002.998 line 4998\r\n  5003.999 line 4999\r\n");
     scrollback_show(&s, 0, show, NULL);
     expect("");
     scrollback_show(&s, 100000, show, NULL); /* as far as it is whole */
-    assert_true(strncmp(shown, "line ", 5) == 0);
-    assert_true(shown_size <= sizeof text + 5000);
+    assert_non_null(strstr(shown, " line "));
+    assert_true(strncmp(shown + 10, " line ", 6) == 0);
+    assert_true(shown_size <= 2 * sizeof text);
     shown_size = 0;
     /* To half the room, at a place that overlaps: the last lines go along, and it goes on. */
     static char spare[sizeof text / 2];
     scrollback_move(&s, text + 100, sizeof spare, spare);
     scrollback_show(&s, 2, show, NULL);
-    expect("line 4998\r\nline 4999\r\n");
+    expect("  5002.998 line 4998\r\n  5003.999 line 4999\r\n");
     scrollback_show(&s, 100000, show, NULL);
-    assert_true(strncmp(shown, "line 41", 7) == 0);
+    assert_true(strncmp(shown + 10, " line 45", 8) == 0);
     shown_size = 0;
-    scrollback_keep(&s, "next", 4);
+    scrollback_keep(&s, "next", 4, 40ull * 86400 * 1000 + 1);
     scrollback_show(&s, 2, show, NULL);
-    expect("line 4999\r\nnext\r\n");
+    expect("  5003.999 line 4999\r\n3456000.001 next\r\n");
     struct scrollback few;
     scrollback_init(&few, text, sizeof text);
-    scrollback_keep(&few, "one", 3);
+    scrollback_keep(&few, "one", 3, SCROLLBACK_NO_TIME);
     scrollback_move(&few, text + 1, sizeof spare, spare);
     scrollback_show(&few, 5, show, NULL);
-    expect("one\r\n");
+    expect("         - one\r\n");
 }
 
 int main(void)

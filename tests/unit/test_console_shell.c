@@ -109,6 +109,59 @@ static void test_answers_of_the_terminal(void **state)
     line("a\x1b[M !!b\x1b[<0;10;20Mc\x1b[?62;4c\x1b[5;10Rd\r", "abcd");
 }
 
+static const char two[2][32] = {"web", "webmail"};
+static const char *word(const char *text, unsigned i)
+{
+    return command_word(text, i, two, 2);
+}
+
+static void test_tab(void **state)
+{
+    (void)state;
+    e.complete = word;
+    line("att\t\r", "attach ");
+    line("li\t\r", "list ");
+    line("attach w\t\r", "attach web"); /* as far as it is the same */
+    assert_int_equal(keys("attach web\t"), EDITOR_CHOICES);
+    line("m\t\r", "attach webmail ");
+    line("help tim\t\x15help to\t\r", "help top ");
+    line("zz\t\r", "zz");
+    assert_non_null(strstr(shown, "\a"));
+    line("list w\t\r", "list w"); /* it takes no guest */
+    e.complete = NULL;
+    line("li\t\r", "li");
+}
+
+static void test_search(void **state)
+{
+    (void)state;
+    line("attach web\r", "attach web");
+    line("list\r", "list");
+    line("attach mail\r", "attach mail");
+    line("\x12"
+         "att\r",
+         "attach mail");
+    line("\x12"
+         "att\x12\r",
+         "attach web");
+    line("\x12"
+         "webx\x7f now\r",
+         "attach web"); /* what no line has rings, and leaves the line that was found */
+    line("\x12"
+         "lis\x05t\r",
+         "listt");
+    assert_int_equal(keys("\x12"
+                          "li\x03"),
+                     EDITOR_CANCEL);
+    editor_clear(&e);
+    line("x\x0c"
+         "y\r",
+         "xy");
+    assert_non_null(strstr(shown, "\x1b[H\x1b[2J"));
+    line("abc\x01\x04\r", "bc");
+    line("\x04\r", "");
+}
+
 /* The answer to a question is no command. */
 static void test_an_answer_is_not_kept(void **state)
 {
@@ -157,7 +210,10 @@ static void test_commands(void **state)
     (void)state;
     assert_true(parse("") && c.kind == SHELL_NOTHING);
     assert_true(parse("  \t ") && c.kind == SHELL_NOTHING);
-    assert_true(parse("help") && c.kind == SHELL_HELP);
+    assert_true(parse("help") && c.kind == SHELL_HELP && c.value == COMMAND_ALL);
+    assert_true(parse("help stop") && c.kind == SHELL_HELP);
+    assert_non_null(strstr(command_help(c.value), "stop NAME"));
+    assert_non_null(strstr(command_more(c.value), "stop web now"));
     assert_true(parse(" list ") && c.kind == SHELL_LIST);
     assert_true(parse("attach batch") && c.kind == SHELL_ATTACH && c.guest == 1);
     assert_true(parse("stop web") && c.kind == SHELL_STOP && c.guest == 0 && c.value == STOP_SECONDS);
@@ -196,7 +252,13 @@ static void test_mistakes(void **state)
 {
     (void)state;
     assert_false(parse("lsit"));
-    assert_string_equal(why, "Unknown command 'lsit'; 'help' lists what there is.");
+    assert_string_equal(why, "Unknown command 'lsit'; did you mean 'list'? 'help' lists what there is.");
+    assert_false(parse("powerof") || parse("atach web"));
+    assert_non_null(strstr(why, "did you mean 'attach'?"));
+    assert_false(parse("help lits"));
+    assert_non_null(strstr(why, "did you mean 'list'?"));
+    assert_false(parse("xyzzy"));
+    assert_string_equal(why, "Unknown command 'xyzzy'; 'help' lists what there is.");
     assert_false(parse("attach"));
     assert_non_null(strstr(why, "Usage: attach NAME"));
     assert_false(parse("attach bob"));
@@ -234,6 +296,8 @@ int main(void)
         cmocka_unit_test_setup(test_typing, setup),
         cmocka_unit_test_setup(test_history, setup),
         cmocka_unit_test_setup(test_answers_of_the_terminal, setup),
+        cmocka_unit_test_setup(test_tab, setup),
+        cmocka_unit_test_setup(test_search, setup),
         cmocka_unit_test_setup(test_an_answer_is_not_kept, setup),
         cmocka_unit_test_setup(test_too_long, setup),
         cmocka_unit_test_setup(test_noise, setup),

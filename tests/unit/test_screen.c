@@ -29,11 +29,15 @@ static const struct screen_facts rgb565 = {0xe0000000, 400 * 2,       400, 200,
 static const struct screen_facts deep = {0xe0000000, 400 * 4,       400, 200,
                                          32,         SCREEN_PIXELS, 0,   {{20, 10}, {10, 10}, {0, 10}}};
 
+static const char *told; /* for screen_status; NULL: it is not called */
+
 static void show(const struct screen_facts *f)
 {
     for (unsigned c = 0; c < 128; c++)
         memset(screen_font[c], c == ' ' ? 0 : (int)c, GLYPH_HEIGHT);
     uint64_t size = screen_plan(f);
+    if (told != NULL)
+        screen_status(told);
     assert_int_equal(size, (uint64_t)f->pitch * f->height);
     video = malloc(size);
     assert_non_null(video);
@@ -127,6 +131,36 @@ static void scrolls_and_wraps(void **state)
     finish(&xrgb);
 }
 
+static void show_told(const struct screen_facts *f)
+{
+    told = "shell: there";
+    show(f);
+    told = NULL;
+}
+
+/* The last row stays, whatever comes above it. */
+static void status_row(void **state)
+{
+    (void)state;
+    show_told(&xrgb); /* 11 rows of text and this one */
+    for (unsigned i = 0; i < 30; i++) {
+        screen_write((char)('A' + i % 26));
+        screen_write('\n');
+    }
+    for (unsigned r = 0; r < 10; r++)
+        assert_int_equal(character(&xrgb, 0, r, 0xc0c0c0), 'A' + (20 + r) % 26);
+    assert_int_equal(character(&xrgb, 0, 10, 0xc0c0c0), ' ');
+    for (unsigned i = 0; "shell: there"[i]; i++)
+        assert_int_equal(character(&xrgb, i, 11, 0xc0c0c0), "shell: there"[i]);
+    assert_int_equal(character(&xrgb, 12, 11, 0xc0c0c0), ' ');
+    finish(&xrgb);
+    show(&xrgb); /* planned anew, it is text again */
+    for (unsigned i = 0; i < 12; i++)
+        write_text(i < 11 ? "x\n" : "y");
+    assert_int_equal(character(&xrgb, 0, 11, 0xc0c0c0), 'y');
+    finish(&xrgb);
+}
+
 static void odd_characters(void **state)
 {
     (void)state;
@@ -209,8 +243,9 @@ static void refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(depths),         cmocka_unit_test(scrolls_and_wraps),
-                                       cmocka_unit_test(odd_characters), cmocka_unit_test(shown_late),
-                                       cmocka_unit_test(large_ones),     cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(depths),     cmocka_unit_test(scrolls_and_wraps),
+                                       cmocka_unit_test(status_row), cmocka_unit_test(odd_characters),
+                                       cmocka_unit_test(shown_late), cmocka_unit_test(large_ones),
+                                       cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

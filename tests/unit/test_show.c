@@ -64,6 +64,8 @@ static void list(void **unused)
     memcpy(r.guest.cpu, cpus, sizeof cpus);
     r.guest.ticks = 12345678;
     r.guest.exits = 99;
+    r.guest.uptime = 3665000000;
+    r.guest.life_ticks = 5500000000;
     r.guest.restarts = 2;
     show_begin(&show, REQUEST_LIST);
     show_record(&show, &r);
@@ -79,15 +81,15 @@ static void list(void **unused)
     show_record(&show, &r);
     record_begin(&r, RECORD_END);
     show_end(&show, &r.end);
-    assert_seen("NAME     STATE       VCPUS  CPUS          MEMORY    CPU TIME       EXITS  RESTARTS\n"
-                "web      running         6  1-3,5,8-9        16M       12.3s          99         2\n"
-                "mail     crashed         1  20% of 1        1000        0.0s           0         0\n"
+    assert_seen("NAME     STATE       VCPUS  CPUS        MEMORY     UPTIME   CPU TIME   %CPU  RESTARTS\n"
+                "web      running         6  1-3,5,8-9      16M    1:01:05      12.3s    150         2\n"
+                "mail     crashed         1  20% of 1      1000          -       0.0s      -         0\n"
                 "         crashed: triple fault\n"
                 "1 guest of the configuration was left out: 'log' tells why\n");
     show_begin(&show, REQUEST_LIST);
     record_begin(&r, RECORD_MACHINE);
     show_record(&show, &r);
-    assert_seen("NAME     STATE       VCPUS  CPUS          MEMORY    CPU TIME       EXITS  RESTARTS\n"
+    assert_seen("NAME     STATE       VCPUS  CPUS        MEMORY     UPTIME   CPU TIME   %CPU  RESTARTS\n"
                 "(no guest is configured)\n");
 }
 
@@ -97,14 +99,14 @@ static void stats(void **unused)
     union record r;
     record_begin(&r, RECORD_STATS);
     r.stats.on = 1;
-    r.stats.start_ticks = 500;
+    r.stats.start_ticks = 5000;
     r.stats.kernel_bytes = 73728;
     r.stats.kernel_bytes_most = 100000;
     r.stats.exits[EXIT_PORT] = 7;
     r.stats.exits[EXIT_WAITING] = 3;
     show_begin(&show, REQUEST_STATS);
     show_record(&show, &r);
-    assert_seen("start: ticks             500\n"
+    assert_seen("start: ticks            5000  (5 ms)\n"
                 "kernel: bytes          73728  (of 100000 that it may use)\n"
                 "exits: all                10  (so far)\n"
                 "exits: port                7\n"
