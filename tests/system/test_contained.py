@@ -21,6 +21,8 @@ CONF = (
     + guest('writer', 'wild.elf', 'share = 10% of cpu 0', cmdline='write', debug_exit='0xf4')
     + guest('privileged', 'privileged.elf', 'share = 30% of cpu 1', debug_exit='0xf4')
     + guest('steps', 'steps.elf', 'share = 20% of cpu 1', debug_exit='0xf4')
+    + guest('mmio', 'mmio.elf', 'share = 10% of cpu 1', debug_exit='0xf4')
+    + guest('unknown', 'mmio.elf', 'share = 10% of cpu 0', cmdline='crash')
     + guest('devices', 'devices.elf', 'cpus = 2', debug_exit='0xf4', bench_device='yes')
     + guest(
         'mb64', 'mb64.elf', 'share = 10% of cpu 0', debug_exit='0xf4', cmdline='sixty four', modules='tiny.elf a module'
@@ -64,6 +66,12 @@ def test_devices(box):
     assert text.count('ok     an interrupt by message') == 2  # to an xAPIC, and to an x2APIC
 
 
+def test_instructions_on_device_memory(box):
+    m = box.until('mmio', r'mmio: (\d+) passed, (\d+) failed', 60)
+    failed = [line for line in box.log('mmio').splitlines() if 'FAILED' in line]
+    assert not failed and (m.group(1), m.group(2)) == ('37', '0'), '\n'.join(failed)
+
+
 def test_multiboot64(box):
     box.until('mb64', r'mb64: done')
     text = box.log('mb64')
@@ -88,7 +96,7 @@ def test_wild_accesses_end_well(box):
         box.until(name, r'wild: done')
 
 
-@pytest.mark.parametrize('name', ['triple', 'jump', 'stack', 'tables'])
+@pytest.mark.parametrize('name', ['triple', 'jump', 'stack', 'tables', 'unknown'])
 def test_crash_is_contained(box, name):
     assert 'WRONG' not in box.text
     box.wait_state(name, 'crashed', 40)
