@@ -20,9 +20,9 @@ CONF = (
     + guest('reader', 'wild.elf', 'share = 10% of cpu 0', cmdline='read', debug_exit='0xf4')
     + guest('writer', 'wild.elf', 'share = 10% of cpu 0', cmdline='write', debug_exit='0xf4')
     + guest('privileged', 'privileged.elf', 'share = 30% of cpu 1', debug_exit='0xf4')
-    + guest('steps', 'steps.elf', 'share = 20% of cpu 1', debug_exit='0xf4')
-    + guest('mmio', 'mmio.elf', 'share = 10% of cpu 1', debug_exit='0xf4')
-    + guest('unknown', 'mmio.elf', 'share = 10% of cpu 0', cmdline='crash')
+    + guest('steps', 'steps.elf', 'share = 40% of cpu 3', debug_exit='0xf4')
+    + guest('mmio', 'mmio.elf', 'share = 40% of cpu 3', debug_exit='0xf4')
+    + guest('unknown', 'mmio.elf', 'share = 10% of cpu 3', cmdline='crash')
     + guest('devices', 'devices.elf', 'cpus = 2', debug_exit='0xf4', bench_device='yes')
     + guest(
         'mb64', 'mb64.elf', 'share = 10% of cpu 0', debug_exit='0xf4', cmdline='sixty four', modules='tiny.elf a module'
