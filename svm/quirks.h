@@ -70,8 +70,15 @@ static inline void quirk_lost_interrupt(const struct svm_vcpu *s)
         apic_recheck();
 }
 
-/* At each exit: was an interrupt taken? Notes a shadow; and mends CR0 and DR7, of which a guest may load what makes a
- * CPU raise #GP, and VMRUN would refuse. */
+/* Of CR0 and DR7 a guest may load what makes a CPU raise #GP, and VMRUN would refuse it. */
+static __attribute__((noinline)) void quirk_mend(struct vmcb_save *s)
+{
+    if (!(s->cr0 & CR0_CD))
+        s->cr0 &= ~CR0_NW;
+    s->dr7 = (uint32_t)s->dr7;
+}
+
+/* At each exit: was an interrupt taken? Notes a shadow too, and mends the state. */
 static inline __attribute__((always_inline)) void quirk_exit(struct vcpu_state *page, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
@@ -83,10 +90,8 @@ static inline __attribute__((always_inline)) void quirk_exit(struct vcpu_state *
         s->shadow_rip = b->save.rip;
         s->shadow_tries = QUIRK_SHADOW_TRIES;
     }
-    if (unlikely(b->save.cr0 & CR0_NW) && !(b->save.cr0 & CR0_CD))
-        b->save.cr0 &= ~CR0_NW;
-    if (unlikely(b->save.dr7 >> 32))
-        b->save.dr7 = (uint32_t)b->save.dr7;
+    if (unlikely(b->save.cr0 & CR0_NW) || unlikely(b->save.dr7 >> 32))
+        quirk_mend(&b->save);
 }
 
 /*

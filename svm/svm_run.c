@@ -183,7 +183,6 @@ inline __attribute__((always_inline)) uint32_t svm_finish(struct vcpu *v, struct
     b->control.event = unlikely(b->control.exit_event & EVENT_VALID) ? svm_interrupted_event(b->control.exit_event) : 0;
     quirk_exit(v->state, s);
     uint32_t reason = svm_translate(b, s->helps, s->gpr[GPR_RCX], &v->state->exit);
-    v->vector = VECTOR_PENDING; /* if it is an interrupt: it is not acknowledged */
     if (unlikely(reason == EXIT_NONE))
         reason = own_exit(v, s);
     else if (unlikely(reason == EXIT_BAD_STATE))

@@ -108,6 +108,7 @@ static enum error vcpu_create(struct vcpu *v)
         b->control.intercept2 &= ~INTERCEPT(SVM_EXIT_WBINVD);
     svm_reset(&b->save);
     v->state->nmi_offer = NMI_BY_STEP;
+    v->vector = VECTOR_PENDING; /* an interrupt that makes an exit is not acknowledged */
     v->hw = s;
     return OK;
 }
