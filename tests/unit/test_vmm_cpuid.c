@@ -257,7 +257,7 @@ static void hypervisor_leaves(void **state)
     struct cpuid_regs r = ask(&t, 0, 0x40000000, 0);
     assert_int_equal(r.eax, 0x40000010);
     assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
-    assert_int_equal(ask(&t, 0, 0x40000001, 0).eax, 0x0100000b);
+    assert_int_equal(ask(&t, 0, 0x40000001, 0).eax, 0x0100100b);
     assert_int_equal(ask(&t, 0, 0x40000001, 0).edx, 0);
     q.dedicated = true;
     assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);

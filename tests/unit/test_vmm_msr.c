@@ -242,6 +242,10 @@ static void kvm_clock(void **state)
         assert_int_equal(wall_gpa, 0x6000);
         assert_false(msr_write(&cpu, wall[i], 0x6001));
     }
+    assert_int_equal(rd(0x4b564d05), 1);
+    assert_true(msr_write(&cpu, 0x4b564d05, 0));
+    assert_int_equal(rd(0x4b564d05), 0);
+    assert_false(msr_write(&cpu, 0x4b564d05, 2));
     assert_true(gp_read(0x4b564d02));
     assert_false(msr_write(&cpu, 0x4b564d04, 1));
 }

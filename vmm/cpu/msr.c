@@ -33,6 +33,7 @@ enum {
     KVM_SYSTEM_TIME_OLD = 0x12,
     KVM_WALL_CLOCK = 0x4b564d00,
     KVM_SYSTEM_TIME = 0x4b564d01,
+    KVM_POLL_CONTROL = 0x4b564d05,
 };
 
 #define IA32_EFER      0xc0000080u
@@ -103,6 +104,7 @@ void msr_init(struct msr_cpu *c, const struct msr_ops *ops, void *context, struc
     c->nx = true;
     c->kind.physical_bits = (uint8_t)min_u64(max_u64(kind.physical_bits, 36), 52);
     c->misc_enable = MISC_FAST_STRINGS | MISC_NO_TRACING;
+    c->poll_control = 1;
     c->hwcr = HWCR_TSC_FREQ;
     c->bios_sign = kind.intel ? 0x100000000ull : 0x01000065ull; /* a microcode revision: Intel's is in the upper half */
     /* As firmware leaves them: all memory write-back but the last GiB below 4 GiB (devices) and the hole below 1 MiB.
@@ -124,6 +126,7 @@ void msr_fields(struct msr_cpu *c, struct stream *s)
     STREAM_FIELD(s, c->mtrr_base);
     STREAM_FIELD(s, c->mtrr_mask);
     STREAM_FIELD(s, c->system_time);
+    STREAM_FIELD(s, c->poll_control);
     STREAM_FIELD(s, c->wall_clock_gpa);
     STREAM_FIELD(s, c->hwcr);
     STREAM_FIELD(s, c->syscfg);
@@ -241,6 +244,7 @@ bool msr_read(struct msr_cpu *c, uint32_t index, uint64_t *value)
     case KVM_SYSTEM_TIME_OLD: *value = c->system_time; return true;
     case KVM_WALL_CLOCK:
     case KVM_WALL_CLOCK_OLD: *value = c->wall_clock_gpa; return true;
+    case KVM_POLL_CONTROL: *value = c->poll_control; return true;
     default: break;
     }
     enum msr_write write;
@@ -382,6 +386,11 @@ bool msr_write(struct msr_cpu *c, uint32_t index, uint64_t value)
     case KVM_SYSTEM_TIME_OLD:
     case KVM_WALL_CLOCK:
     case KVM_WALL_CLOCK_OLD: return write_clock(c, index, value);
+    case KVM_POLL_CONTROL: /* may the host poll before a vCPU sleeps? We never do. */
+        if (value > 1)
+            return false;
+        c->poll_control = value;
+        return true;
     default: break;
     }
     if (c->kind.intel && index == IA32_MISC_ENABLE)

@@ -47,7 +47,7 @@ struct msr_cpu {
     uint32_t logged;
     uint64_t tsc_adjust, misc_enable;
     uint64_t mtrr_def, mtrr_fixed[11], mtrr_base[MTRR_VARIABLE], mtrr_mask[MTRR_VARIABLE];
-    uint64_t system_time, wall_clock_gpa; /* as written */
+    uint64_t system_time, wall_clock_gpa, poll_control; /* as written */
     uint64_t hwcr, syscfg, bios_sign;
 };
 
