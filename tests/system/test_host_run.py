@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ./mullion run makes of an emulator that does not start, of what a machine says and of how it ends. No machine is
 needed: fake_qemu.py stands in for QEMU."""
+import contextlib
+import functools
 import json
 import os
 import re
@@ -186,11 +188,20 @@ def test_standard_input_may_be_closed(place):
     assert (result.returncode, (place / 'out').read_bytes()) == (0, b'hello\n'), result.stdout.decode()
 
 
+@contextlib.contextmanager
+def started(arguments, **more):
+    """A command that hears SIGHUP, even if the tests run under nohup. It does not outlive a test that fails."""
+    hears = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, preexec_fn=hears, **more) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_no_file(place, number):
-    with subprocess.Popen(
-        command(place), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment(place, [HELD])
-    ) as child:
+    with started(command(place), stdout=subprocess.PIPE, env=environment(place, [HELD])) as child:
         while b'hello' not in child.stdout.readline():
             assert child.poll() is None
         assert os.listdir(place / 'tmp') != []
@@ -205,9 +216,8 @@ def test_a_signal_leaves_no_half_image(place, number):
     (place / 'bin' / 'grub-mkrescue').write_text(f'#!/bin/sh\necho $$ > {place}/pid\nsleep 600 &\nwait\n')
     (place / 'bin' / 'grub-mkrescue').chmod(0o755)
     (place / 'out').mkdir()
-    with subprocess.Popen(
+    with started(
         [MULLION, 'image', str(place / 'one.conf'), '-o', str(place / 'out' / 'x.iso'), '--build', BUILD],
-        stdin=subprocess.DEVNULL,
         env=environment(place, []),
     ) as child:
         while not (place / 'pid').exists() or not (place / 'pid').read_text():
