@@ -4,7 +4,6 @@ that they do not know, so a slip of the pen is told here."""
 from .conf import UsageError
 
 WORDS = {
-    'log': ('error', 'warn', 'info', 'debug'),
     'serial': ('0x2f8', 'none'),
     'mitigations': ('off', 'force'),
     'apicv': ('off',),

@@ -69,6 +69,14 @@ class Output:
         if not self.panicked_at and self.word.seen_in(self.recent):
             self.panicked_at = time.monotonic()
 
+    def take_rest(self, machine):
+        """What has come since the machine was last found silent; it has ended."""
+        while select.select([machine], [], [], 0)[0]:
+            data = machine.read()
+            if not data:
+                return
+            self.take(data)
+
     def verdict(self, machine):
         """At the machine's end."""
         how = machine.finish()
@@ -132,4 +140,5 @@ def converse(machine, word, given, end=None, serial_file=None):
                     return output.verdict(machine)
                 output.take(data)
             elif not machine.poll():
+                output.take_rest(machine)
                 return output.verdict(machine)
