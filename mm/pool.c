@@ -104,7 +104,7 @@ static uint64_t places(uint64_t free, unsigned order)
 /* One of the payer's pages with room, or NO_PAGE. */
 static uint32_t page_with_room(const struct quota *q, unsigned order)
 {
-    uint32_t page = q->partial;
+    uint32_t page = POOL_UNIT << order < PAGE_SIZE ? q->partial : NO_PAGE; /* no partial page has a whole one */
     for (unsigned i = 0; page != NO_PAGE && !places(pool.info[page].free, order); i++)
         page = i < LOOKS ? pool.info[page].next : NO_PAGE;
     return page;
