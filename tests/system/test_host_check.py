@@ -1,27 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """./mullion check looks into the files with the monitor's own loaders, and agrees with the boot about what fits."""
 import os
-import subprocess
 
 import pytest
 
-from harness import BUILD, ROOT, Box, guest
+from harness import Box, guest
 from host import conf as host_conf
+from host_command import answer
 
-MULLION = os.path.join(ROOT, 'mullion')
 MANY = ''.join(guest(f't{i}', 'tiny.elf', 'share = 6% of cpu 1', memory='2M') for i in range(13))
 
 
 def check(path, *more):
-    result = subprocess.run(
-        [MULLION, 'check', str(path), '--build', BUILD, *more],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=60,
-        check=False,
-    )
-    return result.returncode, result.stdout.decode()
+    return answer('check', str(path), *more)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import subprocess
 import pexpect
 import pytest
 
-from harness import BUILD, ROOT, guest
+from harness import BUILD, guest
 from host import stick
 from host.conf import UsageError
 from host.image import grub_words
+from host_command import MULLION, answer
 
-MULLION = os.path.join(ROOT, 'mullion')
 
 
 @pytest.fixture
@@ -23,16 +23,7 @@ def conf(tmp_path):
 
 
 def image(conf, out, *more):
-    result = subprocess.run(
-        [MULLION, 'image', conf, '-o', str(out), '--build', BUILD, *more],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=120,
-        check=False,
-    )
-    assert b'Traceback' not in result.stdout
-    return result.returncode, result.stdout.decode()
+    return answer('image', conf, '-o', str(out), *more)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,14 @@
 """The first hour: ./mullion new, ./mullion check --host, and the configurations in examples/, which run as they are."""
 import glob
 import os
-import subprocess
 
 import pexpect
 import pytest
 
 from harness import BUILD, ROOT
 from host import hostcheck
+from host_command import MULLION, answer
 
-MULLION = os.path.join(ROOT, 'mullion')
 EXAMPLES = sorted(os.path.basename(path) for path in glob.glob(os.path.join(ROOT, 'examples', '*.conf')))
 # What each example's guests write when they are up.
 READY = {
@@ -21,17 +20,7 @@ READY = {
 
 
 def mullion(folder, *arguments):
-    result = subprocess.run(
-        [MULLION, *arguments, '--build', BUILD],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=60,
-        check=False,
-    )
-    assert b'Traceback' not in result.stdout
-    return result.returncode, result.stdout.decode()
+    return answer(*arguments, cwd=folder)
 
 
 @pytest.mark.parametrize('name', EXAMPLES)
@@ -136,10 +125,5 @@ def test_missing_default_guests_are_explained(tmp_path):
     assert 'default-guests' not in mullion(tmp_path, 'check', 'one.conf')[1]
     (tmp_path / 'build').mkdir()
     os.symlink(os.path.join(BUILD, 'check-config'), tmp_path / 'build' / 'check-config')
-    result = subprocess.run(
-        [MULLION, 'check', os.path.join(ROOT, 'mullion.conf'), '--build', str(tmp_path / 'build')],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    assert result.returncode == 1 and b'note: `make default-guests` fetches' in result.stdout
+    status, text = answer('check', os.path.join(ROOT, 'mullion.conf'), build=tmp_path / 'build')
+    assert status == 1 and 'note: `make default-guests` fetches' in text

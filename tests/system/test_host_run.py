@@ -18,8 +18,8 @@ from host.conf import UsageError
 from host.line import Pipes
 from host.panic import Word
 from host.terminal import Output
+from host_command import MULLION, answer
 
-MULLION = os.path.join(ROOT, 'mullion')
 HERE = os.path.dirname(os.path.realpath(__file__))
 HELD = [['say', 'hello\r\n'], ['take', 1 << 30]]
 
@@ -275,10 +275,5 @@ def test_version():
 
 def test_check_without_its_checker(place):
     (place / 'empty').mkdir()
-    result = subprocess.run(
-        [MULLION, 'check', str(place / 'one.conf'), '--build', str(place / 'empty')],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    assert result.returncode == 1 and b'check-config is not there' in result.stdout and b'`make`' in result.stdout
+    status, text = answer('check', str(place / 'one.conf'), build=place / 'empty')
+    assert status == 1 and 'check-config is not there' in text and '`make`' in text
