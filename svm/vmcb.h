@@ -133,7 +133,6 @@ enum svm_exit_code {
 
 /* intercept_cr: low half reads, high half writes */
 #define INTERCEPT_CR4       (1u << 4 | 1u << 20) /* both, always: see CR4_OFFERED */
-#define INTERCEPT_CR8_READ  (1u << 8)
 #define INTERCEPT_CR8_WRITE (1u << 24)
 
 /* control.tlb_control (15.16.1) */
