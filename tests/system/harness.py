@@ -246,6 +246,19 @@ class Box:
                 kept.append((timed.group(1) if timed else line) + '\n')
         return ''.join(kept)
 
+    def counted(self):
+        """What the guest `counter` has counted. But for the last: its line may not be whole yet."""
+        return [int(n) for n in re.findall(r'^count (\d+)\n', self.log('counter'), re.M)][:-1]
+
+    def counts_on(self, beats, seconds):
+        """The guest `counter` counts so many beats more, and leaves none out."""
+        first, limit = self.counted()[-1], self.limit(seconds)
+        while self.counted()[-1] < first + beats:
+            assert not limit.over(), 'the counter does not count'
+            self.pump(0.5)
+        numbers = self.counted()
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
     def until(self, name, pattern, timeout=60, count=1):
         """Waits until a guest's log has the pattern, `count` times. The last match."""
         limit = self.limit(timeout)

@@ -52,10 +52,6 @@ def box(boxes):
     return boxes[-1]
 
 
-def count(box):
-    return int(re.findall(r'^count (\d+)\n', box.log('counter'), re.M)[-1])
-
-
 def is_dead(box):
     """Without a panic, and without an end: not even the shell answers, which serial input would wake were it only
     asleep."""
@@ -107,22 +103,17 @@ def test_adversaries_still_run(box):
 def test_counter_keeps_its_pace(box):
     """Its timer is the host's time: it must not lose a beat beside them."""
     assert box.state('counter')[0] == 'running'
-    first, limit = count(box), box.limit(30)
-    while count(box) < first + 20:
-        assert not limit.over(), 'the counter does not count'
-        box.pump(0.5)
-    numbers = [int(n) for n in re.findall(r'^count (\d+)\n', box.log('counter'), re.M)]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    box.counts_on(20, 30)
 
 
 def test_they_can_be_stopped(box):
     box.shell('stop left now', 'left')
     box.wait_state('left', 'off')
     assert box.state('right')[0] == 'running'
-    before = count(box)
+    before = box.counted()[-1]
     box.shell('start left', 'left starts')
     box.until('left', r'adversary ready', 30)
-    assert count(box) > before
+    assert box.counted()[-1] > before
 
 
 def test_end(box):

@@ -3,7 +3,6 @@
 on a share of the counter's CPU. Root, the console, the checker and the other guests go on, and it can be ended and is
 well again. Only one: with more CPUs that storm than an emulator's host has, it is the host that keeps the kernel's
 locks from those that wait for them."""
-import re
 
 import pytest
 
@@ -25,20 +24,6 @@ def box(on):
     with Box(CONF, on=on, memory=192 << 20) as b:
         yield b
         print(b.text)
-
-
-def counted(box):
-    """But for the last: that line may not be whole yet."""
-    return [int(n) for n in re.findall(r'^count (\d+)\n', box.log('counter'), re.M)][:-1]
-
-
-def keeps_its_pace(box, beats):
-    first, limit = counted(box)[-1], box.limit(60)
-    while counted(box)[-1] < first + beats:
-        assert not limit.over(), 'the counter does not count'
-        box.pump(0.5)
-    numbers = counted(box)
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def audit(box):
@@ -65,7 +50,7 @@ def test_monitors_turn_hostile(box):
 
 
 def test_others_go_on(box):
-    keeps_its_pace(box, 5)
+    box.counts_on(5, 60)
     box.in_guest('tiny', 'still here', r'you typed: still here')
     for name in HOSTILE + ('counter', 'tiny'):
         assert box.state(name)[0] == 'running'
@@ -89,7 +74,7 @@ def test_they_end_and_are_well_again(box):
         box.until(name, '^tiny ready', 60)
         box.in_guest(name, 'well again', r'you typed: well again')
     assert audit(box) == 'passed'
-    keeps_its_pace(box, 2)
+    box.counts_on(2, 60)
 
 
 def test_end(box):
