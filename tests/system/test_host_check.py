@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """./mullion check looks into the files with the monitor's own loaders, and agrees with the boot about what fits."""
+import gzip
 import os
 
 import pytest
@@ -82,3 +83,12 @@ def test_check_and_boot_agree(tmp_path):
         box.wait(r"Mullion's shell, version \S+\. 13 guests", 30)
         for i in range(13):
             box.until(f't{i}', 'tiny ready', 60)
+
+
+def test_a_packed_file_fills_no_disk(tmp_path, monkeypatch):
+    """A few bytes may unpack to more than any machine takes as a module."""
+    monkeypatch.setattr(host_conf, 'UNPACKED_MAX', 8 << 20)
+    (tmp_path / 'one.conf').write_text(guest('g', 'bomb'))
+    (tmp_path / 'bomb').write_bytes(gzip.compress(bytes(64 << 20)))
+    with pytest.raises(host_conf.UsageError, match='bomb is a gzip file .*: it holds more than 8 MiB'):
+        host_conf.Conf(str(tmp_path / 'one.conf'), [])

@@ -5,7 +5,6 @@ reader takes a broken file as it comes."""
 import gzip
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import zlib
@@ -17,6 +16,7 @@ OVERHEAD, OVERHEAD_CPU = 1 << 20, 128 << 10
 KERNEL, KERNEL_CPU, KERNEL_REGION, KERNEL_HOST = 384 << 10, 64 << 10, 128 << 10, 1 << 20
 HOST, FIRMWARE = 16 << 20, 2 << 20
 STEP = 64 << 20
+UNPACKED_MAX = 4 << 30  # modules lie below 4 GiB
 UNITS = {'': 1, 'k': 1 << 10, 'm': 1 << 20, 'g': 1 << 30}
 
 
@@ -122,7 +122,9 @@ class Conf:
         plain = os.path.join(self.unpacked.name, name)
         try:
             with gzip.open(file) as packed, open(plain, 'wb') as out:
-                shutil.copyfileobj(packed, out)
+                while piece := packed.read(1 << 20):
+                    if out.write(piece) and out.tell() > UNPACKED_MAX:
+                        raise OSError(f'it holds more than {UNPACKED_MAX >> 20} MiB')
         except (OSError, EOFError, zlib.error) as e:
             raise UsageError(f'{file} is a gzip file that cannot be unpacked: {e}') from e
         return plain
