@@ -159,7 +159,7 @@ image: setup ## write the default configuration's bootable image, build/mullion.
 # ---- Tests.
 
 # Their rules are made from the first lines of the tests.
-UNIT_GENERATED := $(BUILD)/gen/dsdt.h $(BUILD)/gen/marks.h $(CALL_LIST)
+UNIT_GENERATED := $(BUILD)/gen/dsdt.h $(BUILD)/gen/marks.h $(BUILD)/gen/tests.h $(CALL_LIST)
 $(BUILD)/unit/rules.mk: tools/unit-rules.py tests/unit/groups.txt $(wildcard tests/unit/test_*.c)
 	@/usr/bin/python3 tools/unit-rules.py $(BUILD) $@
 ifneq ($(filter unit $(BUILD)/unit/%,$(MAKECMDGOALS)),)
@@ -197,6 +197,16 @@ MACHINE ?= q35
 boots: setup-test ## boot N=200 times beside two busy loops, and compare the clock rates that are measured; MACHINE=q35,pit=off
 	@$(MAKE) --no-print-directory -j$$(nproc) WERROR=1 all
 	@/usr/bin/python3 tools/boots.py $(BUILD) $(N) $(MACHINE)
+
+# What a rule of a unit test names, the tool asks of its environment.
+SEED  ?= 1
+JOBS  ?= 2
+AGAIN ?=
+mutants: N := 300
+mutants: setup-test ## try small changes to the sources, N=300 by SEED=1, and say which no unit test notices; AGAIN=1: the last survivors
+	@HOSTCC='$(HOSTCC)' UNIT_FLAGS='$(UNIT_FLAGS)' UNIT_SANITIZER='$(UNIT_SANITIZER)' UNIT_SANITIZER_thread='$(UNIT_SANITIZER_thread)' \
+	  UNIT_SANITIZER_accesses='$(UNIT_SANITIZER_accesses)' \
+	  /usr/bin/python3 tools/mutants.py $(BUILD) $(N) $(SEED) $(JOBS) $(if $(AGAIN),again)
 
 test-13: ## run `make test` in a Debian 13 system, made in build/debian13 (as root); T=... as there
 	@tools/debian13.sh $(BUILD) test $(if $(T),T='$(T)')
