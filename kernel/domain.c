@@ -13,7 +13,6 @@
 #include "mm/hostmap.h"
 
 #define HANDLES_PER_STEP 32
-#define TABLES_PER_STEP  64
 #define SEVERAL          (~0u) /* no domain's tag */
 enum { PHASE_ALIVE = 0, PHASE_STOPPING, PHASE_WAITING, PHASE_FLUSHING, PHASE_HANDLES, PHASE_TABLES, PHASE_GONE };
 
@@ -322,9 +321,9 @@ static enum error destroy_step(struct domain *d)
     case PHASE_TABLES:
         while (d->port_count)
             object_put(&d->ports[--d->port_count]->object);
-        for (unsigned n = 0; n < HANDLES_PER_STEP && d->mappings; n++)
+        for (unsigned n = 0; n < MAPPINGS_PER_STEP && d->mappings; n++)
             mapping_free(d->mappings);
-        if (d->mappings || !pt_free_step(&d->tables, 256, TABLES_PER_STEP))
+        if (d->ending || d->mappings || !pt_free_step(&d->tables, 256, TABLES_PER_STEP))
             return E_AGAIN;
         d->phase = PHASE_GONE;
         return_quota(d); /* now: it may be long until the last handle to it is closed */

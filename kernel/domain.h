@@ -41,6 +41,7 @@ struct domain {
     struct quota quota;
     struct pagetable tables;
     handle_t *handles[MAX_HANDLES / HANDLES_PER_PAGE]; /* atomic; pages that are there when they are needed */
+    uint32_t ending;                                   /* spaces and vCPUs that it pays and that object_reap frees */
     uint32_t first_free;                               /* no slot below it is free, but 0 */
     struct thread *threads;
     struct mapping *mappings;

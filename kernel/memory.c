@@ -13,8 +13,8 @@
 #include "kernel/thread.h"
 #include "mm/hostmap.h"
 
-#define SCRUB_STEP        (256ull << 10)
-#define MAPPINGS_PER_STEP 16u
+#define SCRUB_STEP   (256ull << 10)
+#define MAPPINGS_MAX 1024u /* in a table: a call looks through them */
 enum { PHASE_ALIVE = 0, PHASE_UNMAPPING, PHASE_FLUSHING, PHASE_SCRUBBING, PHASE_GONE };
 
 struct audit_view shown __attribute__((section(".bss.audit_view"), aligned(4096)));
@@ -68,8 +68,39 @@ struct memory *memory_device(struct domain *payer, uint64_t base, uint64_t size,
     return m;
 }
 
-enum error mapping_make(const struct map_target *target, struct memory *m, uint64_t address, uint64_t offset,
-                        uint64_t size, uint32_t rights)
+/* The mapping that an earlier step of the same call has begun; NULL: none. */
+static struct mapping *begun(struct mapping *list, const struct mapping *wanted)
+{
+    for (struct mapping *x = list; x; x = x->target_next)
+        if (x->made < x->size && x->cleared == 0 && x->memory == wanted->memory && x->address == wanted->address &&
+            x->offset == wanted->offset && x->size == wanted->size && x->rights == wanted->rights)
+            return x;
+    return NULL;
+}
+
+static struct mapping *mapping_new(const struct map_target *target, const struct mapping *wanted)
+{
+    struct mapping *x = target->tables->mappings < MAPPINGS_MAX ? object_new(target->payer, sizeof *x) : NULL;
+    if (!x)
+        return NULL;
+    *x = *wanted;
+    target->tables->mappings++;
+    object_get(&x->memory->object);
+    x->memory_next = x->memory->mappings;
+    x->memory_back = &x->memory->mappings;
+    x->target_next = *target->list;
+    x->target_back = target->list;
+    if (x->memory_next)
+        x->memory_next->memory_back = &x->memory_next;
+    if (x->target_next)
+        x->target_next->target_back = &x->target_next;
+    x->memory->mappings = x;
+    *target->list = x;
+    return x;
+}
+
+enum error mapping_make_step(const struct map_target *target, struct memory *m, uint64_t address, uint64_t offset,
+                             uint64_t size, uint32_t rights)
 {
     if (m->is_ram)
         return E_TYPE;
@@ -77,33 +108,25 @@ enum error mapping_make(const struct map_target *target, struct memory *m, uint6
     if (size == 0 || ((address | offset | size) & PAGE_MASK) || offset >= m->range.size ||
         size > m->range.size - offset || (m->device ? !type || (type & (type - 1)) || (rights & RIGHT_EXEC) : type))
         return E_ARG;
-    struct mapping *x = object_new(target->payer, sizeof *x);
+    const struct mapping wanted = {.memory = m,
+                                   .payer = target->payer,
+                                   .tables = target->tables,
+                                   .address = address,
+                                   .size = size,
+                                   .offset = offset,
+                                   .rights = rights};
+    struct mapping *x = begun(*target->list, &wanted);
+    if (!x)
+        x = mapping_new(target, &wanted);
     if (!x)
         return E_QUOTA;
-    enum error e = pt_map(target->tables, address, hpa(m->range.base.v + offset), size, rights);
-    if (e != OK) {
-        object_free(target->payer, x, sizeof *x);
-        return e;
-    }
-    *x = (struct mapping){.memory = m,
-                          .payer = target->payer,
-                          .tables = target->tables,
-                          .address = address,
-                          .size = size,
-                          .offset = offset,
-                          .rights = rights};
-    object_get(&m->object);
-    x->memory_next = m->mappings;
-    x->memory_back = &m->mappings;
-    x->target_next = *target->list;
-    x->target_back = target->list;
-    if (x->memory_next)
-        x->memory_next->memory_back = &x->memory_next;
-    if (x->target_next)
-        x->target_next->target_back = &x->target_next;
-    m->mappings = x;
-    *target->list = x;
-    return OK;
+    uint64_t done, at = m->range.base.v + offset + x->made;
+    enum error e = pt_map_step(x->tables, address + x->made, hpa(at), size - x->made, rights, &done);
+    if (e == OK)
+        x->made += done;
+    else if (x->made == 0)
+        mapping_free(x);
+    return e == OK && x->made < size ? E_AGAIN : e;
 }
 
 void mapping_free(struct mapping *x)
@@ -114,8 +137,17 @@ void mapping_free(struct mapping *x)
     *x->target_back = x->target_next;
     if (x->target_next)
         x->target_next->target_back = x->target_back;
+    x->tables->mappings--;
     object_put(&x->memory->object);
     object_free(x->payer, x, sizeof *x);
+}
+
+/* True: all of it is out of the table. */
+static bool clear_step(struct mapping *x)
+{
+    if (x->cleared < x->made)
+        x->cleared += pt_unmap_step(x->tables, x->address + x->cleared, x->made - x->cleared);
+    return x->cleared == x->made;
 }
 
 enum error mapping_remove_step(struct mapping *list, uint64_t address)
@@ -125,11 +157,10 @@ enum error mapping_remove_step(struct mapping *list, uint64_t address)
         x = x->target_next;
     if (!x)
         return E_ARG;
-    if (x->flush_target == 0) {
-        pt_unmap(x->tables, x->address, x->size);
-        x->flush_target = flush_request(&x->tables->cpus);
+    if (!clear_step(x))
         return E_AGAIN;
-    }
+    if (x->flush_target == 0)
+        x->flush_target = flush_request(&x->tables->cpus);
     if (!flush_done(x->flush_target, &x->tables->cpus))
         return E_AGAIN;
     mapping_free(x);
@@ -139,9 +170,9 @@ enum error mapping_remove_step(struct mapping *list, uint64_t address)
 struct result mapping_protect_step(struct mapping *list, uint64_t address, uint64_t size, uint32_t rights)
 {
     struct mapping *x = list;
-    while (x && (x->flush_target != 0 || address - x->address >= x->size))
+    while (x && (x->cleared != 0 || address - x->address >= x->made))
         x = x->target_next;
-    if (!x || size == 0 || ((address | size) & PAGE_MASK) || size > x->size - (address - x->address) ||
+    if (!x || size == 0 || ((address | size) & PAGE_MASK) || size > x->made - (address - x->address) ||
         (rights & ~x->rights))
         return result_of(E_ARG);
     if (rights)
@@ -186,8 +217,8 @@ enum error memory_destroy_step(struct memory *m)
             if (n == MAPPINGS_PER_STEP)
                 return E_AGAIN;
             struct mapping *x = m->mappings;
-            if (x->flush_target == 0)
-                pt_unmap(x->tables, x->address, x->size);
+            if (!clear_step(x))
+                return E_AGAIN;
             cpuset_add(&m->flush_cpus, &x->tables->cpus);
             mapping_free(x);
         }

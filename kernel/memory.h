@@ -9,6 +9,10 @@
 #include "mm/ledger.h"
 #include "mm/pagetable.h"
 
+/* What one step frees at most. */
+#define MAPPINGS_PER_STEP 16u
+#define TABLES_PER_STEP   64u
+
 struct mapping;
 struct space;
 
@@ -32,6 +36,7 @@ struct mapping {
     struct domain *payer;
     struct pagetable *tables;
     uint64_t address, size, offset; /* offset: in the memory */
+    uint64_t made, cleared;         /* bytes that are in the table yet; that an unmap has taken out again */
     uint32_t rights;                /* what it was made with; parts of it may have fewer */
     uint64_t protect_target;        /* the last flush that fewer rights in it have asked for; 0: none yet */
     uint64_t flush_target;          /* != 0: taken out of the table, waits for the flush */
@@ -56,9 +61,9 @@ struct map_target {
     struct mapping **list;
 };
 
-enum error mapping_make(const struct map_target *target, struct memory *m, uint64_t address, uint64_t offset,
-                        uint64_t size, uint32_t rights) must_check;
-/* Steps: E_AGAIN. */
+/* Steps, as the calls map and unmap: E_AGAIN. */
+enum error mapping_make_step(const struct map_target *target, struct memory *m, uint64_t address, uint64_t offset,
+                             uint64_t size, uint32_t rights) must_check;
 enum error mapping_remove_step(struct mapping *list, uint64_t address) must_check;
 /* Other rights for a part of one mapping, as the call protect says; E_AGAIN. Its value: how many bytes it has done. */
 struct result mapping_protect_step(struct mapping *list, uint64_t address, uint64_t size, uint32_t rights);

@@ -43,8 +43,10 @@ void object_free(struct domain *payer, void *p, size_t size)
 /* Those that ended since the period began that the others wait for, and these others. */
 static struct object *ended, *waiting;
 
-static void end_later(struct object *o)
+static void end_later(struct object *o, struct domain *payer)
 {
+    if (payer)
+        payer->ending++;
     o->next = ended;
     ended = o;
 }
@@ -56,31 +58,34 @@ void object_put(struct object *o)
         return;
     switch (o->type) {
     case OBJ_DOMAIN: domain_free(container_of(o, struct domain, object)); break;
-    case OBJ_SPACE: space_free(container_of(o, struct space, object)); break;
     case OBJ_EVENT:
         event_destroy(container_of(o, struct event, object));
-        end_later(o);
+        end_later(o, NULL);
         break;
     case OBJ_IRQ:
         irq_end(container_of(o, struct irq, object));
-        end_later(o);
+        end_later(o, NULL);
         break;
-    case OBJ_VCPU:
-    case OBJ_THREAD: end_later(o); break;
+    case OBJ_SPACE: end_later(o, container_of(o, struct space, object)->payer); break;
+    case OBJ_VCPU: end_later(o, container_of(o, struct vcpu, object)->payer); break;
+    case OBJ_THREAD: end_later(o, NULL); break;
     case OBJ_PORTS: ports_free(container_of(o, struct ports, object)); break;
     case OBJ_MEMORY: memory_free(container_of(o, struct memory, object)); break;
     default: panic("object of type %u freed: it should live for ever", o->type);
     }
 }
 
-static void free_ended(struct object *o)
+/* False: there is more of it to free. */
+static bool free_step(struct object *o)
 {
     switch (o->type) {
+    case OBJ_SPACE: return space_free_step(container_of(o, struct space, object));
     case OBJ_EVENT: event_free(container_of(o, struct event, object)); break;
     case OBJ_IRQ: irq_free(container_of(o, struct irq, object)); break;
     case OBJ_VCPU: vcpu_free(container_of(o, struct vcpu, object)); break;
     default: thread_free(container_of(o, struct thread, object));
     }
+    return true;
 }
 
 void object_reap(void)
@@ -94,8 +99,11 @@ void object_reap(void)
         }
         if (!grace_over(period))
             return;
-        struct object *o = waiting;
-        waiting = o->next;
-        free_ended(o);
+        struct object *o = waiting, *next = o->next;
+        if (o->type == OBJ_SPACE)
+            n += FREED_PER_STEP / 4;
+        if (!free_step(o))
+            return;
+        waiting = next;
     }
 }

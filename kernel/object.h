@@ -33,8 +33,8 @@ static inline void object_get(struct object *o)
 {
     o->references++;
 }
-/* Drops a reference; the last one ends the object. One that is reached without the lock (kernel/grace.h) is freed
- * later, by object_reap. */
+/* Drops a reference; the last one ends the object. One that is reached without the lock (kernel/grace.h), or is large,
+ * is freed later, by object_reap. */
 void object_put(struct object *o);
 /* Frees a bounded number of those whose grace period is over. */
 void object_reap(void);

@@ -23,19 +23,22 @@ struct space *space_new(struct domain *payer)
     return NULL;
 }
 
-/* Reached only when no vCPU of the space is left, after a flush of its CPUs (their domain's destruction) or before the
- * first entry. */
-void space_free(struct space *s)
+bool space_free_step(struct space *s)
 {
-    while (s->mappings)
+    for (unsigned n = 0; s->mappings; n++) {
+        if (n == MAPPINGS_PER_STEP)
+            return false;
         mapping_free(s->mappings);
-    while (!pt_free_step(&s->tables, 512, 512)) {
     }
+    if (!pt_free_step(&s->tables, 512, TABLES_PER_STEP))
+        return false;
     for (uint32_t i = s->doorbell ? s->doorbell->count : 0; i > 0; i--)
         object_put(&s->doorbell->entry[i].event->object);
     pool_page_free(&s->payer->quota, s->doorbell);
     pool_page_free(&s->payer->quota, s->cpuid);
+    s->payer->ending--;
     object_free(s->payer, s, sizeof *s);
+    return true;
 }
 
 enum error space_fastpath_cpuid(struct space *s, uint64_t leaf, uint64_t eax_ebx, uint64_t ecx_edx, uint64_t live)

@@ -10,7 +10,9 @@
 #include "kernel/domain.h"
 
 struct space *space_new(struct domain *payer) must_check;
-void space_free(struct space *s);
+/* A bounded part of it; true: it is freed. Reached only when no vCPU of the space is left, after a flush of its CPUs
+ * (their domain's destruction) or before the first entry. */
+bool space_free_step(struct space *s); /* from object_reap */
 /* As the call fastpath_cpuid has them. */
 enum error space_fastpath_cpuid(struct space *s, uint64_t leaf, uint64_t eax_ebx, uint64_t ecx_edx,
                                 uint64_t live) must_check;

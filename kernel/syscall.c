@@ -187,7 +187,7 @@ static struct result sys_map(struct object *target, uint64_t address, uint64_t m
         rights |= PT_USER;
     }
     return result_of(
-        mapping_make(&at, container_of(m, struct memory, object), address, offset, size, (uint32_t)rights));
+        mapping_make_step(&at, container_of(m, struct memory, object), address, offset, size, (uint32_t)rights));
 }
 
 static struct result sys_unmap(struct object *target, uint64_t address)

@@ -18,6 +18,8 @@
 _Static_assert(offsetof(struct thread, frame) == 0 && offsetof(struct thread, kernel_stack) == sizeof(struct frame),
                "entry.asm relies on them");
 
+#define TIMEOUTS_PER_TURN 64u
+
 static uint64_t flush_generation;
 
 enum error thread_create(struct domain *d, const struct new_thread *start, struct thread **out)
@@ -173,10 +175,10 @@ static uint64_t next_timeout(const struct cpu *c)
     return c->timeouts ? c->timeouts->deadline : NEVER;
 }
 
-/* Answers when the next one is due. */
+/* A bounded number of them; the timer ends the next turn at once if there are more. Answers when the next is due. */
 static __attribute__((noinline)) uint64_t expire_timeouts(struct cpu *c, uint64_t now)
 {
-    while (next_timeout(c) <= now) {
+    for (unsigned n = 0; n < TIMEOUTS_PER_TURN && next_timeout(c) <= now; n++) {
         struct thread *t = c->timeouts;
         timeout_remove(t);
         if (t->block == BLOCK_EVENT && event_forget(t)) {

@@ -73,6 +73,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     if (e == OK)
         e = show_page(d, state_va, v->state);
     if (e != OK) {
+        d->ending++; /* at once: nobody has seen it */
         vcpu_free(v);
         return e;
     }
@@ -105,6 +106,7 @@ void vcpu_free(struct vcpu *v)
     if (v->event)
         object_put(&v->event->object);
     object_put(&v->space->object);
+    v->payer->ending--;
     object_free(v->payer, v, sizeof *v);
 }
 

@@ -8,7 +8,8 @@
 #include "mm/pagetable.h"
 #include "kernel/log.h"
 
-#define ENTRIES 512u
+#define ENTRIES          512u /* of a table */
+#define ENTRIES_PER_STEP 512u
 /* In all three formats: */
 #define ENTRY_PRESENT (1ull << 0) /* P; R of EPT, which every entry that we make has */
 #define ENTRY_LARGE   (1ull << 7) /* levels 2 and 3: a page. In a 4 KiB entry bit 7 is PAT, or ignored, and stays 0 */
@@ -128,33 +129,34 @@ static bool fits(const struct request *r, unsigned level, uint64_t a, uint64_t e
     return level <= r->format->max_leaf_level && ((a | (a + r->delta)) & mask) == 0 && end - a > mask;
 }
 
-/* Looks for what is mapped already, and counts the tables that build() will make: no more than *left, so it looks no
- * longer than what a quota can pay for. table NULL: one of those. */
-static enum error survey(const struct request *r, const uint64_t *table, unsigned level, uint64_t a, uint64_t end,
-                         uint64_t *left)
+/* What a map may do, and what has become of it. */
+struct survey {
+    uint64_t tables;  /* that can still be paid */
+    uint64_t entries; /* that may still be looked at */
+    uint64_t done;    /* bytes */
+    enum error error;
+};
+
+/* Looks for what is mapped already, and counts the tables that build() will make. table NULL: one of those. Answers
+ * where it has stopped: at `end`, after the last entry that it may look at, or at an error. */
+static uint64_t survey(struct survey *s, const struct request *r, const uint64_t *table, unsigned level, uint64_t a,
+                       uint64_t end)
 {
-    if (!table) {
-        if (*left == 0)
-            return E_QUOTA;
-        --*left;
-        if (level == 1)
-            return OK;
-    }
-    for (uint64_t next; a < end; a = next) {
+    if (!table && s->tables-- == 0)
+        s->error = E_QUOTA;
+    for (uint64_t next; a < end && s->entries && s->error == OK; a = next) {
         next = next_of(a, end, level);
         uint64_t entry = table ? table[slot_of(a, level)] : 0;
-        const uint64_t *child = NULL;
         if (is_table(entry, level))
-            child = table_of(entry);
+            next = survey(s, r, table_of(entry), level - 1, a, next);
         else if (entry & ENTRY_PRESENT)
-            return E_OVERLAP;
+            s->error = E_OVERLAP;
         else if (fits(r, level, a, next))
-            continue;
-        enum error e = survey(r, child, level - 1, a, next, left);
-        if (e != OK)
-            return e;
+            s->entries--;
+        else
+            next = survey(s, r, NULL, level - 1, a, next);
     }
-    return OK;
+    return a;
 }
 
 /* An empty table that an unmap left stays in use, even where a large page would fit: a CPU may still have it in its
@@ -191,21 +193,35 @@ static uint64_t can_pay(const struct quota *q)
     return min_u64(pool_pages_free(), (q->limit_bytes - min_u64(q->used_bytes, q->limit_bytes)) / PAGE_SIZE);
 }
 
-enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights)
+static enum error map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights,
+                      struct survey *s)
 {
     uint64_t limit = limit_of(pt->format, &address);
     if (((address | frame.v | size) & PAGE_MASK) || size == 0 || limit == 0 || size > limit - address ||
         frame.v >= FRAME_END || size > FRAME_END - frame.v)
         return E_ARG;
     struct request r = {.format = pt->format, .delta = frame.v - address, .rights = rights};
-    uint64_t left = can_pay(pt->quota);
-    enum error e = survey(&r, pt->root, 4, address, address + size, &left);
-    if (e == OK)
-        build(pt, &r, pt->root, 4, address, address + size);
-    return e;
+    s->tables = can_pay(pt->quota);
+    s->done = survey(s, &r, pt->root, 4, address, address + size) - address;
+    if (s->error == OK)
+        build(pt, &r, pt->root, 4, address, address + s->done);
+    return s->error;
 }
 
-#define PROTECT_STEP 512u /* entries */
+enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights)
+{
+    struct survey s = {.entries = UINT64_MAX};
+    return map(pt, address, frame, size, rights, &s);
+}
+
+enum error pt_map_step(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights,
+                       uint64_t *done)
+{
+    struct survey s = {.entries = ENTRIES_PER_STEP};
+    enum error e = map(pt, address, frame, size, rights, &s);
+    *done = s.done;
+    return e;
+}
 
 /* Tables that must be made so that an entry begins at `a`: below a large page, or below nothing. */
 static uint64_t tables_to_cut(const struct pagetable *pt, uint64_t a)
@@ -258,7 +274,7 @@ static uint64_t change_rights(struct pagetable *pt, const struct request *r, uin
 enum error pt_protect(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights,
                       struct pt_change *change)
 {
-    unsigned left = PROTECT_STEP;
+    unsigned left = ENTRIES_PER_STEP;
     struct request r = {pt->format, frame.v - address, rights, &left, &change->stale};
     change->stale = false;
     if (tables_to_cut(pt, address) + tables_to_cut(pt, address + size) > can_pay(pt->quota))
@@ -268,24 +284,27 @@ enum error pt_protect(struct pagetable *pt, uint64_t address, hpa_t frame, uint6
 }
 
 /* A page that the range touches goes whole: a step may end in the middle of a large page; nothing stays mapped by
- * mistake. */
-static void clear(uint64_t *table, unsigned level, uint64_t a, uint64_t end)
+ * mistake. Answers where it has stopped: at `end`, or when *left entries have been looked at. */
+static uint64_t clear(uint64_t *table, unsigned level, uint64_t a, uint64_t end, unsigned *left)
 {
-    for (uint64_t next; a < end; a = next) {
+    for (uint64_t next; a < end && *left; a = next) {
         next = next_of(a, end, level);
         uint64_t *slot = &table[slot_of(a, level)];
-        if (is_table(*slot, level))
-            clear(table_of(*slot), level - 1, a, next);
-        else
+        if (is_table(*slot, level)) {
+            next = clear(table_of(*slot), level - 1, a, next, left);
+        } else {
+            --*left;
             store(slot, 0);
+        }
     }
+    return a;
 }
 
-void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size)
+uint64_t pt_unmap_step(struct pagetable *pt, uint64_t address, uint64_t size)
 {
+    unsigned left = ENTRIES_PER_STEP;
     uint64_t limit = limit_of(pt->format, &address);
-    if (limit)
-        clear(pt->root, 4, address, address + min_u64(size, limit - address));
+    return limit ? clear(pt->root, 4, address, address + min_u64(size, limit - address), &left) - address : size;
 }
 
 /* Frees the tables below `table`, children first, while *left lasts. Each leaves an empty slot: the next step goes on

@@ -32,7 +32,9 @@ struct pagetable {
     const struct pt_format *format;
     uint64_t *root;      /* in the pool */
     struct quota *quota; /* pays for the tables */
-    struct cpuset cpus;  /* the kernel's: which CPUs may have translations of it in their caches */
+    /* The kernel's: */
+    struct cpuset cpus; /* which CPUs may have translations of it in their caches */
+    uint32_t mappings;  /* in it: struct mapping */
 };
 
 enum error pt_create(struct pagetable *pt, const struct pt_format *format, struct quota *q) must_check;
@@ -41,8 +43,13 @@ enum error pt_create(struct pagetable *pt, const struct pt_format *format, struc
  * table that an earlier unmap left is used, not replaced). All 4 KiB aligned; E_ARG if not, if size is 0, or if the
  * range leaves its half (host) or 2^48. E_OVERLAP: something in the range is mapped; E_QUOTA: the tables cannot be paid
  * for. On any error nothing has changed. Entries become visible leaf last: a table is complete before it is linked, so
- * a CPU that walks meanwhile never sees a half-built one. */
+ * a CPU that walks meanwhile never sees a half-built one. For ranges whose size no other party chooses. */
 enum error pt_map(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights) must_check;
+
+/* The same for as much of the range as a bounded number of entries can show: `done` says how many bytes, at least a
+ * page. What lies behind was not looked at. */
+enum error pt_map_step(struct pagetable *pt, uint64_t address, hpa_t frame, uint64_t size, uint32_t rights,
+                       uint64_t *done) must_check;
 
 struct pt_change {
     uint64_t done; /* bytes of the range, from its beginning */
@@ -59,8 +66,9 @@ enum error pt_protect(struct pagetable *pt, uint64_t address, hpa_t frame, uint6
                       struct pt_change *change) must_check;
 
 /* Clears what pt_map made in the range (whole earlier mappings only; in steps, lowest first or last first: a page that
- * a step touches goes whole). Tables stay until pt_free_step or the next map uses them. */
-void pt_unmap(struct pagetable *pt, uint64_t address, uint64_t size);
+ * a step touches goes whole). Goes on for a bounded number of entries and answers how many bytes are done, at least a
+ * page. Tables stay until pt_free_step or the next map uses them. */
+uint64_t pt_unmap_step(struct pagetable *pt, uint64_t address, uint64_t size) must_check;
 
 /* Frees up to max_pages tables, from the bottom; true when all are gone (root included). First, top-level slots from
  * `shared_from` (0..512) on lead to tables that are shared, and are only forgotten. */

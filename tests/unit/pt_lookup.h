@@ -62,6 +62,16 @@ static inline bool pt_lookup(const struct pagetable *pt, uint64_t address, hpa_t
     }
 }
 
+/* All the steps of an unmap; of a range that ends behind the last address: one step. */
+static inline void pt_unmap_all(struct pagetable *pt, uint64_t address, uint64_t size)
+{
+    for (uint64_t done, end = address + size; size; size -= done, address += done) {
+        done = pt_unmap_step(pt, address, size);
+        if (end < address)
+            return;
+    }
+}
+
 static inline uint64_t pt_tables_below(const struct pagetable *pt, const uint64_t *table, unsigned level,
                                        unsigned slots)
 {

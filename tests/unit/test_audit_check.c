@@ -18,6 +18,7 @@
 #include "count_tables.h"
 #include "kernel/audit_view.h"
 #include "mm/pagetable.h"
+#include "pt_lookup.h"
 #include "services/audit/check.h"
 #include "svm/svm.h"
 
@@ -451,20 +452,20 @@ static void test_ring0_in_a_guest(void **state)
     struct pagetable *pt = &guest[0].s->tables;
     assert_int_equal(pt_map(pt, SIZE_1G, pool_hpa(guest[1].s->tables.root), PAGE_SIZE, R), OK);
     finds(AUDIT_OWNER, TAG_GUEST(0), TAG_KERNEL, pool_hpa(guest[1].s->tables.root).v, PAGE_SIZE);
-    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    pt_unmap_all(pt, SIZE_1G, PAGE_SIZE);
     assert_int_equal(pt_map(pt, SIZE_1G, hpa(IMAGE), PAGE_SIZE, R), OK);
     finds(AUDIT_OWNER, TAG_GUEST(0), TAG_KERNEL, IMAGE, PAGE_SIZE);
-    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    pt_unmap_all(pt, SIZE_1G, PAGE_SIZE);
     uint64_t nobodys = RAM_BASE + page_up(next_offset);
     assert_int_equal(pt_map(pt, SIZE_1G, hpa(nobodys), PAGE_SIZE, R), OK);
     finds(AUDIT_OWNER, TAG_GUEST(0), 0, nobodys, PAGE_SIZE);
-    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    pt_unmap_all(pt, SIZE_1G, PAGE_SIZE);
     assert_int_equal(pt_map(pt, SIZE_1G, hpa(frame_of(module)), PAGE_SIZE, R), OK);
     finds(AUDIT_OWNER, TAG_GUEST(0), TAG_MODULE, frame_of(module), PAGE_SIZE);
-    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    pt_unmap_all(pt, SIZE_1G, PAGE_SIZE);
     assert_int_equal(pt_map(pt, SIZE_1G, hpa(frame_of(guest[0].private)), PAGE_SIZE, R), OK);
     finds(AUDIT_OWNER, TAG_GUEST(0), TAG_MONITOR(0), frame_of(guest[0].private), PAGE_SIZE);
-    pt_unmap(pt, SIZE_1G, PAGE_SIZE);
+    pt_unmap_all(pt, SIZE_1G, PAGE_SIZE);
     passes();
 }
 
@@ -542,18 +543,18 @@ static void test_regions_reached_by_others(void **state)
     uint64_t frame = frame_of(region[2]), other = frame_of(guest[1].memory);
     assert_int_equal(pt_map(&guest[0].s->tables, SIZE_1G, hpa(frame), PAGE_SIZE, R), OK);
     finds(AUDIT_OWNER, TAG_GUEST(0), TAG_SHARED_REGION(2), frame, PAGE_SIZE);
-    pt_unmap(&guest[0].s->tables, SIZE_1G, PAGE_SIZE);
+    pt_unmap_all(&guest[0].s->tables, SIZE_1G, PAGE_SIZE);
     assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame), PAGE_SIZE, R | PT_USER), OK);
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_SHARED_REGION(2), frame, PAGE_SIZE);
-    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    pt_unmap_all(&monitor(0)->tables, 0x900000, PAGE_SIZE);
     /* Executable for no program. */
     assert_int_equal(pt_map(&guest[1].s->tables, SIZE_1G, hpa(frame), PAGE_SIZE, RX), OK);
     finds(AUDIT_RIGHTS, TAG_GUEST(1), TAG_SHARED_REGION(2), frame, PAGE_SIZE);
-    pt_unmap(&guest[1].s->tables, SIZE_1G, PAGE_SIZE);
+    pt_unmap_all(&guest[1].s->tables, SIZE_1G, PAGE_SIZE);
     /* Writable where it is for reading. */
     assert_int_equal(pt_map(&guest[1].s->tables, SIZE_1G, hpa(frame_of(region[1])), PAGE_SIZE, RW), OK);
     finds(AUDIT_RIGHTS, TAG_GUEST(1), TAG_SHARED_REGION(1), frame_of(region[1]), PAGE_SIZE);
-    pt_unmap(&guest[1].s->tables, SIZE_1G, PAGE_SIZE);
+    pt_unmap_all(&guest[1].s->tables, SIZE_1G, PAGE_SIZE);
     /* Neither root nor the console, nor ring 0. */
     map(T, ROOT_SLOT_SELF, 0x2000000000, region[0], PAGE_SIZE, R);
     finds(AUDIT_OWNER, TAG_ROOT, TAG_SHARED_REGION(0), frame_of(region[0]), PAGE_SIZE);
@@ -563,7 +564,7 @@ static void test_regions_reached_by_others(void **state)
     assert_int_equal(call_steps(T, SYS_UNMAP, console, 0x2000000000), OK);
     assert_int_equal(pt_map(&kernel_tables, 0xffffffffb8000000, hpa(frame_of(region[0])), PAGE_SIZE, RW), OK);
     finds(AUDIT_RING0_REACHES, TAG_KERNEL, TAG_SHARED_REGION(0), frame_of(region[0]), PAGE_SIZE);
-    pt_unmap(&kernel_tables, 0xffffffffb8000000, PAGE_SIZE);
+    pt_unmap_all(&kernel_tables, 0xffffffffb8000000, PAGE_SIZE);
     /* Two guests in what is no region: a region makes no difference to that. */
     share(0, 0, RW);
     share(1, 0, RW);
@@ -625,11 +626,11 @@ static void test_ring0_in_a_program(void **state)
     uint64_t state0 = pool_hpa(guest[0].thread->vcpu->state).v, state1 = pool_hpa(guest[1].thread->vcpu->state).v;
     assert_int_equal(pt_map(pt, 0x900000, hpa(state1), PAGE_SIZE, RW | PT_USER), OK); /* another's state page */
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, state1, PAGE_SIZE);
-    pt_unmap(pt, 0x900000, PAGE_SIZE);
+    pt_unmap_all(pt, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(pt, 0x900000, hpa(state0), PAGE_SIZE, RX | PT_USER),
                      OK); /* the right one, but executable */
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, state0, PAGE_SIZE);
-    pt_unmap(pt, 0x900000, PAGE_SIZE);
+    pt_unmap_all(pt, 0x900000, PAGE_SIZE);
     /* Likewise the page of the FPU. */
     for (unsigned n = 0; n < 2; n++)
         assert_int_equal(call1(guest[n].thread, SYS_VCPU_FPU, 0x701000).error, OK);
@@ -637,10 +638,10 @@ static void test_ring0_in_a_program(void **state)
     uint64_t fpu0 = pool_hpa(guest[0].thread->vcpu->fpu_shown).v, fpu1 = pool_hpa(guest[1].thread->vcpu->fpu_shown).v;
     assert_int_equal(pt_map(pt, 0x900000, hpa(fpu1), PAGE_SIZE, RW | PT_USER), OK);
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, fpu1, PAGE_SIZE);
-    pt_unmap(pt, 0x900000, PAGE_SIZE);
+    pt_unmap_all(pt, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(pt, 0x900000, hpa(fpu0), PAGE_SIZE, RX | PT_USER), OK);
     finds(AUDIT_OWNER, TAG_MONITOR(0), TAG_KERNEL, fpu0, PAGE_SIZE);
-    pt_unmap(pt, 0x900000, PAGE_SIZE);
+    pt_unmap_all(pt, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(pt, 0x900000, hpa(POOL_BASE), SIZE_2M, R | PT_USER), OK);
     look();
     assert_int_equal(out.verdict, AUDIT_FAILED);
@@ -657,20 +658,20 @@ static void test_rights(void **state)
     (void)state;
     assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(module)), PAGE_SIZE, RW | PT_USER), OK);
     finds(AUDIT_RIGHTS, TAG_MONITOR(0), TAG_MODULE, frame_of(module), PAGE_SIZE);
-    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    pt_unmap_all(&monitor(0)->tables, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RX | PT_USER),
                      OK);
     finds(AUDIT_RIGHTS, TAG_MONITOR(0), TAG_MONITOR(0), frame_of(guest[0].private), PAGE_SIZE);
-    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    pt_unmap_all(&monitor(0)->tables, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].memory)), PAGE_SIZE, RX | PT_USER),
                      OK);
     passes(); /* its own guest's: it gains nothing */
-    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    pt_unmap_all(&monitor(0)->tables, 0x900000, PAGE_SIZE);
     assert_int_equal(
         pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RW | RIGHT_EXEC | PT_USER),
         OK);
     finds_with(AUDIT_WX, TAG_MONITOR(0), 0, frame_of(guest[0].private), PAGE_SIZE, AUDIT_RIGHTS);
-    pt_unmap(&monitor(0)->tables, 0x900000, PAGE_SIZE);
+    pt_unmap_all(&monitor(0)->tables, 0x900000, PAGE_SIZE);
     assert_int_equal(pt_map(&monitor(0)->tables, 0x900000, hpa(frame_of(guest[0].private)), PAGE_SIZE, RW), OK);
     finds(AUDIT_PRIVILEGE, TAG_MONITOR(0), 0, frame_of(guest[0].private), PAGE_SIZE);
 }
@@ -681,13 +682,13 @@ static void test_the_kernels_half(void **state)
     uint64_t other = frame_of(guest[1].memory);
     assert_int_equal(pt_map(&kernel_tables, 0xffffffffb8000000, hpa(other), SIZE_2M, RW), OK);
     finds(AUDIT_RING0_REACHES, TAG_KERNEL, TAG_GUEST(1), other, SIZE_2M);
-    pt_unmap(&kernel_tables, 0xffffffffb8000000, SIZE_2M);
+    pt_unmap_all(&kernel_tables, 0xffffffffb8000000, SIZE_2M);
     assert_int_equal(pt_map(&kernel_tables, 0xffffffff80100000, hpa(IMAGE), PAGE_SIZE, R | PT_USER), OK);
     finds(AUDIT_PRIVILEGE, TAG_KERNEL, 0, IMAGE, PAGE_SIZE);
-    pt_unmap(&kernel_tables, 0xffffffff80100000, PAGE_SIZE);
+    pt_unmap_all(&kernel_tables, 0xffffffff80100000, PAGE_SIZE);
     assert_int_equal(pt_map(&kernel_tables, 0xffffffff80100000, hpa(IMAGE), PAGE_SIZE, RW | RIGHT_EXEC), OK);
     finds(AUDIT_WX, TAG_KERNEL, 0, IMAGE, PAGE_SIZE);
-    pt_unmap(&kernel_tables, 0xffffffff80100000, PAGE_SIZE);
+    pt_unmap_all(&kernel_tables, 0xffffffff80100000, PAGE_SIZE);
     passes();
     monitor(0)->tables.root[300] = kernel_tables.root[KERNEL_SLOT];
     finds(AUDIT_HALF, TAG_MONITOR(0), 0, pool_hpa(monitor(0)->tables.root).v, 0);

@@ -131,6 +131,37 @@ static void test_deadlines(void **state)
     assert_null(cpu_by_number(2)->wake_list);
 }
 
+/* 150 that sleep to one tick: 64 are woken in one turn of the CPU, and the timer ends the next one at once. */
+static void test_many_deadlines_at_once(void **state)
+{
+    (void)state;
+    enum { MANY = 150 };
+    struct thread *many[MANY];
+    uint64_t big = domain_on(T, 400, 1, 1, 0, 0);
+    const uint64_t deadline = now + 10000 * MS;
+    assert_true(wait_for(a, 1, NEVER).blocked);
+    for (unsigned i = 0; i < MANY; i++) {
+        many[i] = object_at(T, made(call(T, SYS_THREAD_CREATE, big, 0x400000, 0, i, SCHED_PLACE(1, 3), 0)));
+        assert_true(call3(many[i], SYS_EVENT_WAIT, made(call0(many[i], SYS_EVENT_CREATE)), 1, deadline).blocked);
+    }
+    struct cpu *cpu = cpu_by_number(1);
+    assert_null(run_cpu(1));
+    assert_int_equal(cpu->timer_armed, deadline);
+    now = deadline;
+    for (unsigned left = MANY; left > 0;) {
+        unsigned woken = left < 64 ? left : 64, timed = 0;
+        struct thread *t = run_cpu(1);
+        assert_non_null(t);
+        for (unsigned i = 0; i < MANY; i++)
+            timed += many[i]->timed;
+        left -= woken;
+        assert_int_equal(timed, left);
+        assert_true(left == 0 || cpu->timer_armed <= now);
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(many[i]->frame.rax, E_TIMEOUT);
+}
+
 static void test_events_end_under_their_waiters(void **state)
 {
     (void)state;
@@ -989,6 +1020,7 @@ int main(void)
         ON_A_MACHINE(test_bits_are_taken_once),
         ON_A_MACHINE(test_a_waiter_is_woken_by_its_bits_only),
         ON_A_MACHINE(test_deadlines),
+        ON_A_MACHINE(test_many_deadlines_at_once),
         ON_A_MACHINE(test_events_end_under_their_waiters),
         ON_A_MACHINE(test_a_section_holds_what_has_ended),
         ON_A_MACHINE(test_a_section_holds_irqs_and_vcpus),

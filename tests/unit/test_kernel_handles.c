@@ -14,6 +14,7 @@
 #include "fake_machine.h"
 #include "lib/calls.h"
 #include "pool_count.h"
+#include "pt_lookup.h"
 
 #define T root_thread
 
@@ -271,7 +272,7 @@ static void test_a_full_table_and_a_vcpu(void **state)
     /* Root lives for ever, and so would its vCPU: undo by hand what its domain's end would do. */
     struct vcpu *v = T->vcpu;
     T->vcpu = NULL;
-    pt_unmap(&root->tables, 0x700000, PAGE_SIZE);
+    pt_unmap_all(&root->tables, 0x700000, PAGE_SIZE);
     vcpu_make_current(cpu_by_number(0), NULL);
     object_put(&v->object);
 }

@@ -24,9 +24,18 @@ static uint64_t carve(uint64_t offset, uint64_t size)
 {
     return made(call4(T, SYS_MEMORY_CARVE, RAM_SLOT, offset, size, 7));
 }
-static enum error map(uint64_t target, uint64_t at, uint64_t memory, uint64_t offset, uint64_t size, uint64_t rights)
+static enum error map_step(uint64_t target, uint64_t at, uint64_t memory, uint64_t offset, uint64_t size,
+                           uint64_t rights)
 {
     return call(T, SYS_MAP, target, at, memory, offset, size, rights).error;
+}
+static enum error map(uint64_t target, uint64_t at, uint64_t memory, uint64_t offset, uint64_t size, uint64_t rights)
+{
+    enum error e;
+    do
+        e = map_step(target, at, memory, offset, size, rights);
+    while (e == E_AGAIN);
+    return e;
 }
 static bool zero(uint64_t offset, uint64_t size)
 {
@@ -473,6 +482,123 @@ static void test_quota_of_mappings(void **state)
     assert_true(used <= domain->quota.limit_bytes);
 }
 
+static unsigned mapped_pages(const struct pagetable *pt, uint64_t at, uint64_t pages)
+{
+    unsigned n = 0;
+    for (uint64_t i = 0; i < pages; i++)
+        n += pt_lookup(pt, at + i * PAGE_SIZE, NULL, NULL, NULL);
+    return n;
+}
+
+/* 1,500 pages whose frames do not fit large ones: 512 a step. What a map has begun can go on, be unmapped, lose its
+ * memory or run out of quota; nobody else can go on with it. */
+static void test_map_and_unmap_in_steps(void **state)
+{
+    (void)state;
+    const uint64_t at = 0x40000000, pages = 1500, size = pages * PAGE_SIZE;
+    uint64_t d = domain_on(T, 64, 0, 0, 0, 0), m = carve(0x1000, 0x800000), other = carve(0xa00000, 0x1000);
+    struct domain *domain = object_at(T, d);
+    const struct pagetable *pt = &domain->tables;
+    uint64_t used = domain->quota.used_bytes;
+
+    assert_int_equal(map_step(d, at, m, 0, size, R), E_AGAIN);
+    assert_int_equal(mapped_pages(pt, at, pages), 512);
+    assert_int_equal(map_step(d, at, m, 0, size, RW), E_OVERLAP);
+    assert_int_equal(map_step(d, at, m, 0x1000, size, R), E_OVERLAP);
+    assert_int_equal(map_step(d, at, m, 0, size - 0x1000, R), E_OVERLAP);
+    assert_int_equal(map_step(d, at, other, 0, 0x1000, R), E_OVERLAP);
+    assert_int_equal(call4(T, SYS_PROTECT, d, at + 511 * PAGE_SIZE, 2 * PAGE_SIZE, 0).error, E_ARG);
+    assert_int_equal(map_step(d, at + 0x800000, other, 0, 0x1000, R), OK); /* another one in between */
+    assert_int_equal(map_step(d, at, m, 0, size, R), E_AGAIN);
+    assert_int_equal(mapped_pages(pt, at, pages), 1024);
+    assert_int_equal(map_step(d, at, m, 0, size, R), OK);
+    assert_int_equal(mapped_pages(pt, at, pages), pages);
+    assert_int_equal(map_step(d, at, m, 0, size, R), E_OVERLAP); /* it is whole: this is another one */
+    assert_int_equal(domain->tables.mappings, 2);
+
+    assert_int_equal(call2(T, SYS_UNMAP, d, at).error, E_AGAIN);
+    assert_int_equal(mapped_pages(pt, at, pages), pages - 512);
+    assert_int_equal(call4(T, SYS_PROTECT, d, at + 600 * PAGE_SIZE, PAGE_SIZE, 0).error, E_ARG);
+    assert_int_equal(map_step(d, at, m, 0, size, R), E_AGAIN); /* where the first is out already */
+    assert_int_equal(map_step(d, at, m, 0, size, R), E_OVERLAP);
+    assert_int_equal(call_steps(T, SYS_UNMAP, d, at), OK); /* the newer one: what it had made */
+    assert_int_equal(mapped_pages(pt, at, pages), pages - 512);
+    assert_int_equal(call_steps(T, SYS_UNMAP, d, at), OK);
+    assert_int_equal(mapped_pages(pt, at, pages), 0);
+    assert_int_equal(domain->tables.mappings, 1);
+
+    /* One that is not whole, its neighbour behind it: unmap takes out no more than was made. */
+    assert_int_equal(map_step(d, at, m, 0, size, R), E_AGAIN);
+    assert_int_equal(map_step(d, at + 512 * PAGE_SIZE, other, 0, 0x1000, R), OK);
+    assert_int_equal(map_step(d, at, m, 0, size, R), E_OVERLAP);
+    assert_int_equal(call_steps(T, SYS_UNMAP, d, at), OK);
+    assert_int_equal(mapped_pages(pt, at, pages), 1);
+
+    /* Its memory goes: in steps, and the map does not go on. */
+    assert_int_equal(map_step(d, at + 0x1000000, m, 0, size, R), E_AGAIN);
+    assert_int_equal(map_step(d, at + 0x1000000, m, 0, size, R), E_AGAIN);
+    assert_int_equal(call1(T, SYS_DESTROY, m).error, E_AGAIN);
+    assert_int_equal(map_step(d, at + 0x1000000, m, 0, size, R), E_DEAD);
+    assert_int_equal(call1(T, SYS_DESTROY, m).error, E_AGAIN);
+    assert_int_equal(mapped_pages(pt, at + 0x1000000, pages), 512);
+    assert_int_equal(call_steps(T, SYS_DESTROY, m, 0), OK);
+    assert_int_equal(mapped_pages(pt, at + 0x1000000, pages), 0);
+    assert_int_equal(call_steps(T, SYS_DESTROY, other, 0), OK);
+    assert_int_equal(domain->tables.mappings, 0);
+    assert_true(domain->quota.used_bytes >= used);
+}
+
+static void test_a_map_that_runs_out_of_quota_in_the_middle(void **state)
+{
+    (void)state;
+    const uint64_t at = 0x40000000, pages = 1500;
+    uint64_t d = domain_on(T, 64, 0, 0, 0, 0), m = carve(0x1000, 0x800000);
+    struct domain *domain = object_at(T, d);
+    uint64_t limit = domain->quota.limit_bytes;
+    assert_int_equal(map_step(d, at, m, 0, pages * PAGE_SIZE, R), E_AGAIN);
+    domain->quota.limit_bytes = domain->quota.used_bytes;
+    assert_int_equal(map_step(d, at, m, 0, pages * PAGE_SIZE, R), E_QUOTA);
+    assert_int_equal(mapped_pages(&domain->tables, at, pages), 512);
+    domain->quota.limit_bytes = limit;
+    assert_int_equal(map_step(d, at, m, 0, pages * PAGE_SIZE, R), E_AGAIN); /* it may go on */
+    assert_int_equal(call_steps(T, SYS_UNMAP, d, at), OK);
+    assert_int_equal(mapped_pages(&domain->tables, at, pages), 0);
+    assert_int_equal(domain->tables.mappings, 0);
+}
+
+static void test_number_of_mappings(void **state)
+{
+    (void)state;
+    uint64_t m = carve(0, 0x1000), space = made(call0(T, SYS_SPACE_CREATE));
+    struct space *s = object_at(T, space);
+    for (uint64_t i = 0; i < 1024; i++)
+        assert_int_equal(map(space, i * PAGE_SIZE, m, 0, PAGE_SIZE, R), OK);
+    assert_int_equal(map(space, 1024 * PAGE_SIZE, m, 0, PAGE_SIZE, R), E_QUOTA);
+    assert_int_equal(call_steps(T, SYS_UNMAP, space, 0), OK);
+    assert_int_equal(map(space, 1024 * PAGE_SIZE, m, 0, PAGE_SIZE, R), OK);
+    assert_int_equal(s->tables.mappings, 1024);
+}
+
+/* A space of 300 tables and 300 mappings: each call frees a part of it, and the domain that pays is gone only then. */
+static void test_a_space_ends_in_steps(void **state)
+{
+    (void)state;
+    uint64_t m = carve(0, 0x1000), used = root->quota.used_bytes, space = made(call0(T, SYS_SPACE_CREATE));
+    for (uint64_t i = 0; i < 300; i++)
+        assert_int_equal(map(space, i * SIZE_2M, m, 0, PAGE_SIZE, R), OK);
+    uint64_t full = root->quota.used_bytes, before = full;
+    assert_int_equal(call1(T, SYS_HANDLE_CLOSE, space).error, OK);
+    for (unsigned calls = 0; root->quota.used_bytes != used; calls++) {
+        assert_true(calls < 100);
+        assert_in_range(before - root->quota.used_bytes, 0, 66 * PAGE_SIZE);
+        before = root->quota.used_bytes;
+        (void)call0(T, SYS_HANDLE_CLOSE);
+        for (unsigned cpu = 0; cpu < MACHINE_CPUS; cpu++)
+            (void)run_cpu(cpu);
+    }
+    assert_true(full - used > 300 * PAGE_SIZE);
+}
+
 /* ---- everything at once, against an oracle: the owner of each frame, and what it was last written with. */
 
 enum { FRAMES = 512, OBJECTS = 24, PLACES = 40, DOMAINS = 3 };
@@ -629,6 +755,10 @@ int main(void)
         ON_A_MACHINE(test_a_domains_end_unmaps),
         ON_A_MACHINE(test_abandoned_memory_is_not_given_out),
         ON_A_MACHINE(test_quota_of_mappings),
+        ON_A_MACHINE(test_map_and_unmap_in_steps),
+        ON_A_MACHINE(test_a_map_that_runs_out_of_quota_in_the_middle),
+        ON_A_MACHINE(test_number_of_mappings),
+        ON_A_MACHINE(test_a_space_ends_in_steps),
         ON_A_MACHINE(test_random_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
