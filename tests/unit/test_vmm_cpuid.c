@@ -51,6 +51,20 @@ static void plain(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_r
         out->edx = 1u << 29;
 }
 
+/* A 32-bit CPU; and one that is AMD's under another name. */
+static void short_mode(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+    plain(context, leaf, subleaf, out);
+    if (leaf == 0x80000001)
+        out->edx = ~(1u << 29);
+}
+static void hygon(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+    plain(context, leaf, subleaf, out);
+    if (leaf == 0)
+        memcpy(&out->ebx, "Hygo", 4);
+}
+
 static void the_host(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {
     (void)context;
@@ -134,6 +148,170 @@ static void nothing_forbidden_shows(void **state)
         assert_int_equal(ask(&t, 0, 0x80000007, 0).eax, 0);
         assert_true(t.count <= CPUID_MAX);
     }
+}
+
+/* Of a CPU that has everything, each bit that reaches the guest (SDM vol. 2, CPUID; APM vol. 3, appendix E). */
+static void all_that_shows(void **state)
+{
+    (void)state;
+    for (int intel = 0; intel < 2; intel++) {
+        bool is_intel = intel;
+        struct cpuid_table t;
+        struct cpuid_request q = request(4);
+        assert_int_equal(cpuid_build(&t, everything, &is_intel, &q), OK);
+        struct cpuid_regs r = ask(&t, 0, 1, 0);
+        /* SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 X2APIC MOVBE POPCNT DEADLINE AES XSAVE AVX F16C RDRAND and
+         * the hypervisor's bit. */
+        assert_int_equal(r.ecx, 0xf7fa3203);
+        /* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC, SEP MTRR PGE MCA CMOV PAT PSE36, CLFSH, MMX FXSR SSE SSE2 SS HTT. */
+        assert_int_equal(r.edx, 0x1f8bfbff);
+        assert_int_equal(r.eax, 0xffffffff);
+        assert_int_equal(r.ebx, 0x0004ffff);
+        r = ask(&t, 0, 7, 0);
+        /* FSGSBASE TSC_ADJUST BMI1 AVX2 (6: x87's data pointer) SMEP BMI2 ERMS INVPCID (13: no CS and DS) AVX512F DQ
+         * RDSEED ADX SMAP IFMA CLFLUSHOPT CLWB CD SHA BW VL. */
+        assert_int_equal(r.ebx, 0xf1bf27eb);
+        /* VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID CLDEMOTE MOVDIRI MOVDIR64B. */
+        assert_int_equal(r.ecx, 0x1a405f46);
+        assert_int_equal(r.edx, 0x4410); /* FSRM MD_CLEAR SERIALIZE */
+        r = ask(&t, 0, 0x80000001, 0);
+        /* LAHF CR8 LZCNT SSE4A misaligned-SSE PREFETCHW XOP FMA4 TBM; AMD: CMP_LEGACY and topology extensions too. */
+        assert_int_equal(r.ecx, intel ? 0x002109f1 : 0x006109f3);
+        /* SYSCALL NX MMXEXT 1-GiB-pages RDTSCP LM 3DNOWEXT 3DNOW; AMD: a copy of leaf 1's low bits too. */
+        assert_int_equal(r.edx, intel ? 0xec500800 : 0xedd3fbff);
+        assert_int_equal(ask(&t, 0, 0x80000000, 0).eax, intel ? 0x80000008 : 0x8000001e);
+        assert_int_equal(ask(&t, 0, 0, 0).eax, intel ? 0x16 : 0xd);
+        r = ask(&t, 0, 0x80000008, 0);
+        assert_int_equal(r.eax, 0x30ff); /* more than 48 linear bits would be 5-level paging */
+        assert_int_equal(r.edx, 0);
+    }
+    bool intel = true;
+    struct cpuid_table t;
+    struct cpuid_request q = request(1);
+    q.x2apic = q.tsc_deadline = false;
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
+    assert_int_equal(ask(&t, 0, 1, 0).ecx, 0xf7fa3203 & ~(1u << 21 | 1u << 24));
+    assert_int_equal(ask(&t, 0, 1, 0).edx, 0x0f8bfbff); /* one CPU: no HTT */
+    intel = false;
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
+    assert_int_equal(ask(&t, 0, 0x80000001, 0).ecx, 0x006109f1); /* nor CMP_LEGACY */
+}
+
+/* A CPU that says of each register where it is from. */
+static struct {
+    uint32_t basic, extended, no_ecx_1, no_ecx_e1, xcr0;
+} limits;
+static void numbered(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+    everything(context, leaf, subleaf, out);
+    if (leaf == 0)
+        out->eax = limits.basic;
+    else if (leaf == 1)
+        out->ecx &= ~limits.no_ecx_1;
+    else if (leaf == 0x80000000)
+        out->eax = limits.extended;
+    else if (leaf == 0x80000001)
+        out->ecx &= ~limits.no_ecx_e1;
+    else if (leaf == 0xd && subleaf == 0)
+        out->eax = limits.xcr0;
+    else if (leaf == 2 || (leaf > 0x80000001 && leaf != 0x80000008 && leaf != 0x8000001d))
+        *out = (struct cpuid_regs){leaf << 8 | 0xa, leaf << 8 | 0xb, leaf << 8 | 0xc, leaf << 8 | 0xd};
+}
+
+static bool is_own(const struct cpuid_table *t, uint32_t leaf)
+{
+    struct cpuid_regs r = ask(t, 0, leaf, 0);
+    return r.eax == (leaf << 8 | 0xa) && r.ebx == (leaf << 8 | 0xb) && r.ecx == (leaf << 8 | 0xc) &&
+           r.edx == (leaf << 8 | 0xd);
+}
+
+static bool is_zero(const struct cpuid_table *t, uint32_t leaf)
+{
+    struct cpuid_regs r = ask(t, 0, leaf, 0);
+    return (r.eax | r.ebx | r.ecx | r.edx) == 0;
+}
+
+/* What is passed on as it is comes from the leaf of the same number, and only from leaves that the host has. */
+static void each_leaf_is_its_own(void **state)
+{
+    (void)state;
+    bool intel = true, amd = false;
+    struct cpuid_table t;
+    struct cpuid_request q = request(2);
+    limits.xcr0 = 0xe7;
+    limits.basic = 0x20;
+    limits.extended = 0x80000028;
+    assert_int_equal(cpuid_build(&t, numbered, &intel, &q), OK);
+    assert_true(is_own(&t, 2));
+    for (uint32_t leaf = 0x80000002; leaf <= 0x80000006; leaf++)
+        assert_true(is_own(&t, leaf));
+    assert_int_equal(cpuid_build(&t, numbered, &amd, &q), OK);
+    assert_true(is_zero(&t, 2));
+    for (uint32_t leaf = 0x80000002; leaf <= 0x80000006; leaf++)
+        assert_true(is_own(&t, leaf));
+    assert_true(is_own(&t, 0x80000019) && is_own(&t, 0x8000001a));
+    const uint32_t hidden[] = {0x80000009, 0x80000010, 0x80000018, 0x8000001b, 0x8000001c};
+    for (unsigned i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+        assert_true(is_zero(&t, hidden[i]));
+
+    for (uint32_t last = 0x80000001; last <= 0x8000001e; last++) {
+        limits.extended = last;
+        assert_int_equal(cpuid_build(&t, numbered, &amd, &q), OK);
+        for (uint32_t leaf = 0x80000002; leaf <= 0x80000006; leaf++)
+            assert_true(last >= leaf ? is_own(&t, leaf) : is_zero(&t, leaf));
+        assert_int_equal(ask(&t, 0, 0x80000000, 0).eax, last < 0x80000008 ? 0x80000008 : last);
+        assert_int_equal(ask(&t, 0, 0x80000008, 0).eax, last < 0x80000008 ? 0x3024 : 0x30ff);
+        assert_true(last >= 0x80000019 ? is_own(&t, 0x80000019) : is_zero(&t, 0x80000019));
+        assert_true(last >= 0x8000001a ? is_own(&t, 0x8000001a) : is_zero(&t, 0x8000001a));
+        /* The caches of leaf 1DH and the bit that tells of it come with leaf 1EH. */
+        assert_int_equal(bit(ask(&t, 0, 0x80000001, 0).ecx, 22), last >= 0x8000001e);
+        assert_int_equal(is_zero(&t, 0x8000001d), last < 0x8000001e);
+    }
+    limits.no_ecx_e1 = 1u << 22;
+    assert_int_equal(cpuid_build(&t, numbered, &amd, &q), OK);
+    assert_true(is_zero(&t, 0x8000001d) && ask(&t, 1, 0x8000001e, 0).eax == 0);
+    limits.no_ecx_e1 = 0;
+
+    for (uint32_t last = 1; last <= 0xe; last++) {
+        limits.basic = last;
+        assert_int_equal(cpuid_build(&t, numbered, &intel, &q), OK);
+        assert_true(last >= 2 ? is_own(&t, 2) : is_zero(&t, 2));
+        assert_int_equal(is_zero(&t, 4), last < 4);
+        assert_int_equal(is_zero(&t, 7), last < 7);
+        assert_int_equal(is_zero(&t, 0xd), last < 0xd);
+        assert_int_equal(t.xcr0_allowed, last < 0xd ? 0 : 0xe7);
+        assert_false(is_zero(&t, 6) || is_zero(&t, 0xb) || is_zero(&t, 0x15) || is_zero(&t, 0x16));
+    }
+}
+
+/* Vector instructions show with the state that they need, and XCR0 allows what is whole (SDM vol. 1, 13.3). */
+static void vectors_need_their_state(void **state)
+{
+    (void)state;
+    bool amd = false;
+    struct cpuid_table t;
+    struct cpuid_request q = request(1);
+    static const struct {
+        uint32_t host, allowed, avx, avx512;
+    } row[] = {{0xe7, 0xe7, 1, 1}, {0x7, 0x7, 1, 0},  {0x3, 0x3, 0, 0},  {0xe3, 0x3, 0, 0}, {0x67, 0x7, 1, 0},
+               {0xa7, 0x7, 1, 0},  {0xc7, 0x7, 1, 0}, {0x1f, 0x7, 1, 0}, {0x2, 0, 0, 0},    {0x1, 0, 0, 0}};
+    limits.basic = 0x20;
+    limits.extended = 0x80000028;
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        limits.xcr0 = row[i].host;
+        assert_int_equal(cpuid_build(&t, numbered, &amd, &q), OK);
+        assert_int_equal(t.xcr0_allowed, row[i].allowed);
+        uint32_t avx = row[i].avx, avx512 = row[i].avx512, xsave = row[i].allowed != 0;
+        assert_int_equal(ask(&t, 0, 1, 0).ecx, 0xc3fa2203 | avx << 12 | xsave << 26 | avx << 28 | avx << 29);
+        assert_int_equal(ask(&t, 0, 7, 0).ebx, (0x219c27cb | avx << 5) | (avx512 ? 0xd0230000u : 0));
+        assert_int_equal(ask(&t, 0, 7, 0).ecx, 0x1a400104 | (avx ? 0x600 : 0) | (avx512 ? 0x5842 : 0));
+        assert_int_equal(ask(&t, 0, 0x80000001, 0).ecx, 0x006001f1 | avx << 11 | avx << 16);
+    }
+    limits.xcr0 = 0xe7;
+    limits.no_ecx_1 = 1u << 26; /* no XSAVE */
+    assert_int_equal(cpuid_build(&t, numbered, &amd, &q), OK);
+    assert_int_equal(t.xcr0_allowed, 0);
+    limits.no_ecx_1 = 0;
 }
 
 static void topology_agrees(void **state)
@@ -335,6 +513,27 @@ static void refusals_and_the_real_cpu(void **state)
     q = request(1);
     q.apic_khz = 0;
     assert_int_equal(cpuid_build(&t, everything, &intel, &q), E_ARG);
+    q = request(64);
+    q.tsc_khz = 1ull << 31;
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), OK);
+    assert_int_equal(ask(&t, 0, 0x16, 0).eax, 0xffff); /* 16 bits of MHz */
+    assert_int_equal(ask(&t, 0, 0x16, 0).ecx, 100);
+    q.tsc_khz++;
+    assert_int_equal(cpuid_build(&t, everything, &intel, &q), E_ARG);
+    q = request(1);
+    limits.basic = 0;
+    limits.extended = 0x80000008;
+    assert_int_equal(cpuid_build(&t, numbered, &intel, &q), E_UNSUPPORTED); /* no leaf 1 */
+    limits.basic = 1;
+    limits.extended = 0x80000000;
+    assert_int_equal(cpuid_build(&t, numbered, &intel, &q), E_UNSUPPORTED); /* no leaf 80000001H */
+    limits.extended = 0x80010000;
+    assert_int_equal(cpuid_build(&t, numbered, &intel, &q), E_UNSUPPORTED);
+    limits.extended = 0x8000ffff;
+    assert_int_equal(cpuid_build(&t, numbered, &intel, &q), OK);
+    assert_int_equal(cpuid_build(&t, short_mode, NULL, &q), E_UNSUPPORTED);
+    assert_int_equal(cpuid_build(&t, hygon, NULL, &q), OK);
+    assert_false(t.intel);
     q = request(4);
     assert_int_equal(cpuid_build(&t, the_host, NULL, &q), OK);
     assert_true(t.count > 20);
@@ -344,6 +543,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_forbidden_shows),
+        cmocka_unit_test(all_that_shows),
+        cmocka_unit_test(each_leaf_is_its_own),
+        cmocka_unit_test(vectors_need_their_state),
         cmocka_unit_test(topology_agrees),
         cmocka_unit_test(xsave_follows_xcr0),
         cmocka_unit_test(clock_rates),

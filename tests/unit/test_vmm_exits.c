@@ -1673,6 +1673,43 @@ static void saved_and_restored(void **unused)
     assert_int_equal(lapic_highest_pending(&vm->vcpu[1].lapic), 0x62);
 }
 
+/* What a stream is made of. A section of another length is another format: it gets a new version, and a row here. */
+static void formats_of_streams(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *name;
+        uint16_t version;
+        uint32_t length;
+    } row[] = {
+        {"machine", 2, 41},        {"8259", 1, 32},
+        {"I/O APIC", 1, 204},      {"PIT", 2, 133},
+        {"RTC", 2, 178},           {"serial port", 1, 48},
+        {"ACPI hardware", 1, 29},  {"keyboard", 1, 5},
+        {"legacy ports", 1, 16},   {"PCI host bridge", 1, 520},
+        {"shared memory", 1, 406}, {"debug-exit port", 1, 0},
+        {"vCPU", 2, 5374},         {"vCPU", 2, 5374},
+    };
+    static uint8_t saved[65536];
+    struct stream stream;
+    struct stream_section section;
+    for (unsigned i = 0; i < 2; i++)
+        vm->vcpu[i].fpu = &fpu[i];
+    assert_true(vcpu_fetch_all(v));
+    size_t size = machine_save(vm, saved, sizeof saved);
+    assert_memory_equal(saved, "MULLSAVE\1\0\0", 12);
+    assert_int_equal(stream_open(&stream, saved, size), OK);
+    unsigned n = 0;
+    for (; stream_next(&stream, &section); n++) {
+        assert_true(n < sizeof row / sizeof row[0]);
+        assert_string_equal(section.name, row[n].name);
+        assert_int_equal(section.number, n == sizeof row / sizeof row[0] - 1); /* the second vCPU */
+        assert_int_equal(section.version, row[n].version);
+        assert_int_equal(section.length, row[n].length);
+    }
+    assert_int_equal(n, sizeof row / sizeof row[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1682,6 +1719,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(shared_bells, setup_reader, teardown),
         cmocka_unit_test_setup_teardown(doorbell_is_told, setup_bench, teardown),
         TEST(reset_in_place),
+        cmocka_unit_test_setup_teardown(formats_of_streams, setup_reader, teardown),
         TEST(saved_and_restored),
         TEST(xsetbv_takes_what_the_cpu_would),
         TEST(ports),

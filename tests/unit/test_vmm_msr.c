@@ -418,20 +418,163 @@ static void unknown_is_logged_a_little(void **state)
     assert_int_equal(logs, MSR_LOG_MAX);
 }
 
+struct range {
+    uint32_t first, last;
+};
+
+static bool within(const struct range *range, uint32_t index)
+{
+    for (; range->last != 0; range++)
+        if (index >= range->first && index <= range->last)
+            return true;
+    return false;
+}
+
+/* Which registers there are; all others give #GP and are logged. */
+static void no_other_register(void **state)
+{
+    (void)state;
+    static const struct range spaces[] = {
+        {0, 0x1fff}, {0x4b564cf0, 0x4b564d1f}, {0xc0000000, 0xc0001fff}, {0xc0010000, 0xc0011fff}};
+    static const struct range both[] = {{0x0, 0x1},
+                                        {0x10, 0x12},
+                                        {0x1b, 0x1b},
+                                        {0x3b, 0x3b},
+                                        {0x8b, 0x8b},
+                                        {0xfe, 0xfe},
+                                        {0x174, 0x176},
+                                        {0x179, 0x17a},
+                                        {0x1d9, 0x1d9},
+                                        {0x1db, 0x1de},
+                                        {0x200, 0x20f},
+                                        {0x250, 0x250},
+                                        {0x258, 0x259},
+                                        {0x268, 0x26f},
+                                        {0x277, 0x277},
+                                        {0x2ff, 0x2ff},
+                                        {0x6e0, 0x6e0},
+                                        {0x800, 0x8ff},
+                                        {0x4b564d00, 0x4b564d01},
+                                        {0x4b564d05, 0x4b564d05},
+                                        {0xc0000080, 0xc0000084},
+                                        {0xc0000100, 0xc0000103},
+                                        {0, 0}};
+    static const struct range intel[] = {{0x17, 0x17},   {0x2a, 0x2a},   {0x2c, 0x2c},   {0x34, 0x35},   {0x3a, 0x3a},
+                                         {0x79, 0x79},   {0xcd, 0xce},   {0x11e, 0x11e}, {0x140, 0x140}, {0x198, 0x19c},
+                                         {0x1a0, 0x1a0}, {0x1fc, 0x1fc}, {0x606, 0x606}, {0x611, 0x611}, {0x619, 0x619},
+                                         {0x639, 0x639}, {0x641, 0x641}, {0, 0}};
+    static const struct range amd[] = {
+        {0xc0010000, 0xc0010007}, {0xc0010010, 0xc0010010}, {0xc0010015, 0xc001001a}, {0xc001001d, 0xc001001d},
+        {0xc001001f, 0xc0010020}, {0xc0010055, 0xc0010055}, {0xc0010058, 0xc0010058}, {0xc0010061, 0xc001006b},
+        {0xc0010111, 0xc0010114}, {0xc0010117, 0xc0010117}, {0xc0010140, 0xc0010141}, {0xc0011004, 0xc0011005},
+        {0xc001100c, 0xc001100c}, {0xc0011020, 0xc0011023}, {0xc0011029, 0xc001102a}, {0, 0}};
+    for (unsigned vendor = 0; vendor < 2; vendor++) {
+        start(vendor == 0);
+        for (unsigned i = 0; i < sizeof spaces / sizeof spaces[0]; i++) {
+            for (uint32_t index = spaces[i].first; index <= spaces[i].last; index++) {
+                cpu.logged = 0;
+                int before = logs;
+                bool there = within(both, index) || within(vendor == 0 ? intel : amd, index);
+                assert_int_equal(!gp_read(index), there);
+                assert_int_equal(logs - before, !there);
+                if (!there) {
+                    assert_false(msr_write(&cpu, index, 0));
+                    assert_int_equal(logs - before, 2);
+                }
+            }
+        }
+    }
+}
+
+/* Bit by bit, what a write may set where nothing is set: what stays, or 0 for what gives #GP. */
+static void writable_bits(uint32_t index, uint64_t base, uint64_t taken, uint64_t stays)
+{
+    for (unsigned bit = 0; bit < 64; bit++) {
+        assert_true(msr_write(&cpu, index, base));
+        uint64_t value = base | 1ull << bit, was = rd(index);
+        if ((taken >> bit & 1) == 0 && value != base) {
+            assert_false(msr_write(&cpu, index, value));
+            assert_int_equal(rd(index), was);
+        } else {
+            assert_true(msr_write(&cpu, index, value));
+            assert_int_equal(rd(index), stays >> bit & 1 ? value : was);
+        }
+    }
+}
+
+static void bits_of_registers(void **state)
+{
+    (void)state;
+    const uint64_t lower = 0xffffffff, frame = 0xfffffff000ull; /* of 40 bits */
+    start(false);
+    writable_bits(0xc0010010, 0, 0x7c0000, 0x7c0000); /* SYSCFG: APM vol. 2, 7.9.1; no memory encryption */
+    writable_bits(0xc0010015, 0, 0x1000158, 0);       /* HWCR: TscFreqSel stays on */
+    writable_bits(0x1d9, 0, 3, 0);                    /* DEBUGCTL: LBR and BTF */
+    writable_bits(0x2ff, 0, 0xc05, 0xc05);            /* MTRR_DEF_TYPE: enabled, fixed ranges; types 1 and 4 */
+    start(true);
+    writable_bits(0xc0000084, 0, lower, lower);    /* FMASK */
+    writable_bits(0xc0000103, 0, lower, lower);    /* TSC_AUX */
+    writable_bits(0xc0000081, 0, ~0ull, ~0ull);    /* STAR */
+    writable_bits(0x174, 0, ~0ull, ~0ull);         /* SYSENTER_CS */
+    writable_bits(0x200, 6, frame | 6, frame | 6); /* a variable range's base: write-back, its type */
+    writable_bits(0x201, 0, frame | 0x800, frame | 0x800);
+    static const uint32_t addresses[] = {0x175, 0x176, 0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102};
+    for (unsigned i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        writable_bits(addresses[i], 0, 0x7fffffffffff, 0x7fffffffffff);
+        assert_true(msr_write(&cpu, addresses[i], 0xffff800000000000));
+        assert_false(msr_write(&cpu, addresses[i], 0xfffe800000000000));
+        assert_false(msr_write(&cpu, addresses[i], 0x0001000000000000));
+    }
+    for (unsigned type = 0; type < 256; type++) {
+        bool good = type == 0 || type == 1 || (type >= 4 && type <= 6);
+        assert_int_equal(msr_write(&cpu, 0x2ff, 0xc00 | type), good);
+        assert_int_equal(msr_write(&cpu, 0x20a, type), good);
+        for (unsigned byte = 0; byte < 64; byte += 8)
+            assert_int_equal(msr_write(&cpu, 0x26c, (uint64_t)type << byte), good);
+    }
+    assert_true(msr_write(&cpu, 0x4b564d00, 0xfffffffc));
+    assert_int_equal(rd(0x4b564d00), 0xfffffffc);
+    assert_false(msr_write(&cpu, 0x4b564d00, 2));
+    assert_true(msr_write(&cpu, 0x4b564d01, 2)); /* off: the rest does not count */
+}
+
+/* The machine's state after a reset, and how wide its addresses may be. */
+static void after_reset(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t bits;
+        uint64_t mask;
+    } row[] = {{0, 0xfc0000800},      {35, 0xfc0000800},     {36, 0xfc0000800},     {37, 0x1fc0000800},
+               {52, 0xfffffc0000800}, {53, 0xfffffc0000800}, {255, 0xfffffc0000800}};
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        msr_init(&cpu, &ops, &now, &page, 3, (struct msr_kind){.intel = true, .physical_bits = row[i].bits});
+        assert_int_equal(rd(0x201), row[i].mask);
+    }
+    start(true);
+    assert_int_equal(rd(0x250), 0x0606060606060606); /* below 512 KiB */
+    assert_int_equal(rd(0x258), 0x0606060606060606); /* to 640 KiB */
+    assert_int_equal(rd(0x259), 0);                  /* the screen's window: uncached */
+    for (uint32_t index = 0x268; index <= 0x26f; index++)
+        assert_int_equal(rd(index), 0x0505050505050505); /* ROMs: write-protected */
+    for (uint32_t index = 0x202; index <= 0x20f; index++)
+        assert_int_equal(rd(index), 0);
+    assert_int_equal(rd(0x8b), 1ull << 32);
+    start(false);
+    assert_int_equal(rd(0x8b), 0x1000065);
+    assert_false(msr_write(&cpu, 0x8b, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(timestamp),
-        cmocka_unit_test(efer),
-        cmocka_unit_test(backed_by_the_page),
-        cmocka_unit_test(mtrrs),
-        cmocka_unit_test(apic_and_deadline),
-        cmocka_unit_test(kvm_clock),
-        cmocka_unit_test(intel_only),
-        cmocka_unit_test(amd_only),
-        cmocka_unit_test(read_unasked),
-        cmocka_unit_test(misc_enable),
-        cmocka_unit_test(unknown_is_logged_a_little),
+        cmocka_unit_test(timestamp),          cmocka_unit_test(efer),
+        cmocka_unit_test(backed_by_the_page), cmocka_unit_test(mtrrs),
+        cmocka_unit_test(apic_and_deadline),  cmocka_unit_test(kvm_clock),
+        cmocka_unit_test(intel_only),         cmocka_unit_test(amd_only),
+        cmocka_unit_test(read_unasked),       cmocka_unit_test(misc_enable),
+        cmocka_unit_test(no_other_register),  cmocka_unit_test(bits_of_registers),
+        cmocka_unit_test(after_reset),        cmocka_unit_test(unknown_is_logged_a_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
