@@ -585,18 +585,65 @@ static void test_completions(void **state)
     assert_true(done[0] == 1 && done[1] == 1 && done[2] == 1 && done_by == 0);
 }
 
+/* Where a PC has them, how wide an access they take, and after which the next event is looked for again. */
+static void where_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t first, last, flags;
+    } port[] = {
+        {0x20, 0x21, 1},
+        {0x40, 0x43, 1 | BUS_TIMERS},
+        {0x60, 0x60, 1},
+        {0x61, 0x61, 1 | BUS_TIMERS},
+        {0x64, 0x64, 1},
+        {0x70, 0x71, 1 | BUS_TIMERS},
+        {0x80, 0x8f, 1},
+        {0x92, 0x92, 1},
+        {0xa0, 0xa1, 1},
+        {0xf4, 0xf7, 4}, /* the debug-exit port */
+        {0x3f8, 0x3ff, 1},
+        {0x4d0, 0x4d1, 1},
+        {0x600, 0x603, 2 | BUS_TIMERS}, /* PM1a events, control, the timer, GPE0: the FADT says so */
+        {0x604, 0x605, 2 | BUS_TIMERS},
+        {0x608, 0x60b, 4},
+        {0x620, 0x623, 1},
+        {0xcf8, 0xcff, 4},
+    };
+    const struct bus *bus = &worlds[0].bus;
+    for (unsigned i = 0; i < sizeof port / sizeof port[0] && i < bus->ports; i++) {
+        assert_int_equal(bus->port[i].first, port[i].first);
+        assert_int_equal(bus->port[i].last, port[i].last);
+        assert_int_equal(bus->port[i].flags, port[i].flags);
+    }
+    assert_int_equal(bus->ports, sizeof port / sizeof port[0]);
+    assert_int_equal(bus->bytes, 1);
+    assert_int_equal(bus->byte[0].first, 0xcf9); /* the reset register */
+    static const struct {
+        uint64_t first, last;
+        uint16_t widest;
+    } memory[] = {{0xe0000000, 0xe00fffff, 4}, {0xfec00000, 0xfec00fff, 4}};
+    unsigned n = 0;
+    for (unsigned i = 0; i < bus->memories; i++) {
+        if (bus->memory[i].first < 0xe0000000)
+            continue; /* a BAR */
+        assert_true(n < 2);
+        assert_int_equal(bus->memory[i].first, memory[n].first);
+        assert_int_equal(bus->memory[i].last, memory[n].last);
+        assert_int_equal(bus->memory[i].flags & BUS_WIDTH, memory[n].widest);
+        n++;
+    }
+    assert_int_equal(n, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(saved_and_loaded, setup),
-        cmocka_unit_test_setup(each_alone, setup),
-        cmocka_unit_test_setup(reset_is_new, setup),
-        cmocka_unit_test_setup(reset_keeps_the_time, setup),
-        cmocka_unit_test_setup(damaged_streams, setup),
-        cmocka_unit_test_setup(forged_streams, setup),
-        cmocka_unit_test_setup(unknown_sections, setup),
-        cmocka_unit_test_setup(quiet_and_resume, setup),
-        cmocka_unit_test(test_completions),
+        cmocka_unit_test_setup(where_they_are, setup),       cmocka_unit_test_setup(saved_and_loaded, setup),
+        cmocka_unit_test_setup(each_alone, setup),           cmocka_unit_test_setup(reset_is_new, setup),
+        cmocka_unit_test_setup(reset_keeps_the_time, setup), cmocka_unit_test_setup(damaged_streams, setup),
+        cmocka_unit_test_setup(forged_streams, setup),       cmocka_unit_test_setup(unknown_sections, setup),
+        cmocka_unit_test_setup(quiet_and_resume, setup),     cmocka_unit_test(test_completions),
         cmocka_unit_test_setup(sets_are_bounded, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

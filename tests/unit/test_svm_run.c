@@ -122,6 +122,8 @@ static void asids_are_never_shared(void **state)
             if (asids.generation != old || flushed_in == 0) {
                 assert_int_equal(how, TLB_FLUSH_ALL);
                 flushed_in = asids.generation;
+            } else {
+                assert_int_equal(how, TLB_KEEP);
             }
             for (unsigned j = 0; j < 40; j++)
                 if (j != i && tags[j].generation == tags[i].generation)
