@@ -46,6 +46,7 @@ static struct {
 } object[OBJECTS_MAX];
 static unsigned peers; /* grants of other guests' events, into VMM_SLOT_PEER.. */
 static uint64_t last_peer;
+static unsigned told_control; /* signals to the first guest's monitor */
 
 static struct syscall_result made(enum object_type type)
 {
@@ -68,8 +69,15 @@ static unsigned open_of(enum object_type type)
     return n;
 }
 
-static struct syscall_result query(uint64_t handle, uint64_t what)
+static struct syscall_result query(uint64_t handle, uint64_t what, uint64_t index)
 {
+    static const uint64_t fault[] = {13 | 0x18ull << 32, 0x401234, 0xdead000};
+    if (what == QUERY_DOMAIN_FAULT)
+        return (struct syscall_result){OK, fault[index]};
+    if (what == QUERY_DOMAIN_KMEM_USED || what == QUERY_DOMAIN_KMEM_QUOTA)
+        return (struct syscall_result){OK, what == QUERY_DOMAIN_KMEM_USED ? 7 : 9};
+    if (what == QUERY_THREAD_EXITS)
+        return (struct syscall_result){OK, index == EXIT_PORT ? 5 : 0};
     if (what == QUERY_DOMAIN_STATE)
         return (struct syscall_result){OK, object[handle].state};
     return (struct syscall_result){OK, 0};
@@ -106,7 +114,8 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
         assert_true(object[a].dead || object[a].type == OBJ_THREAD);
         object[a].open = false;
         return ok;
-    case SYS_QUERY: return query(a, b);
+    case SYS_QUERY: return query(a, b, c);
+    case SYS_EVENT_SIGNAL: told_control += b == VMM_EVENT_CONTROL && a == guests[0].event; return ok;
     case SYS_EVENT_WAIT: return (struct syscall_result){E_TIMEOUT, 0};
     default: return ok;
     }
@@ -114,9 +123,17 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
 
 /* ---- the rest of root */
 
+static struct {
+    enum log_level level;
+    char text[400];
+} logged; /* the last line */
 void root_log(enum log_level level, const char *text, ...)
 {
-    (void)level, (void)text;
+    va_list list;
+    va_start(list, text);
+    vsnprintf(logged.text, sizeof logged.text, text, list);
+    va_end(list);
+    logged.level = level;
 }
 const char *error_text(enum error e)
 {
@@ -645,15 +662,213 @@ static void test_regions(void **state)
     assert_int_equal(a.region[0].user_count, 0);
 }
 
+#define ANSWER(call, good, how, words, more)         \
+    do {                                             \
+        note = (struct note_record){.severity = 99}; \
+        assert_int_equal(call, good);                \
+        assert_int_equal(note.severity, how);        \
+        assert_string_equal(note.text, words);       \
+        assert_string_equal(note.advice, more);      \
+    } while (0)
+
+static void log_is(enum log_level level, const char *text)
+{
+    assert_string_equal(logged.text, text);
+    assert_int_equal(logged.level, level);
+}
+
+/* What the user reads of each command, and what the log keeps. */
+static void test_answers(void **state)
+{
+    struct note_record note;
+    (void)state;
+    parse(1, "");
+    add_all();
+    ANSWER(guest_stop(0, 0, &note), false, NOTE_ERROR, "Guest g0 is off already.", "");
+    ANSWER(guest_nmi(0, &note), false, NOTE_ERROR, "Guest g0 is off.", "");
+    ANSWER(guest_fault(0, FAULT_CRASH, &note), false, NOTE_ERROR,
+           "Guest g0 is off: it has no monitor that could go wrong.", "");
+    guests_autostart();
+    ANSWER(guest_stop(0, 0, &note), true, NOTE_INFO, "Guest g0 is not started.", "");
+    ANSWER(guest_start(0, &note), true, NOTE_INFO, "Guest g0 starts.", "");
+    log_is(LOG_INFO, "guest g0: its monitor starts, 1 vCPU from CPU 0 on, 2M in 1 piece");
+    ANSWER(guest_start(0, &note), false, NOTE_ERROR, "Guest g0 is on already.", "");
+    told_control = 0;
+    ANSWER(guest_nmi(0, &note), true, NOTE_INFO, "Guest g0 gets an NMI.", "");
+    assert_int_equal(told_control, 1);
+    ANSWER(guest_break(0, 0, &note), false, NOTE_ERROR, "Guest g0's monitor has not done what it was told before this.",
+           "");
+    static const struct {
+        unsigned kind, command;
+        const char *text;
+    } faults[] = {{FAULT_CRASH, COMMAND_CRASH, "Guest g0's monitor is made to crash."},
+                  {FAULT_HOSTILE, COMMAND_FUZZ, "Guest g0's monitor turns hostile; 'stop g0 now' ends that."},
+                  {FAULT_RELOAD, COMMAND_RELOAD, "Guest g0 is saved and loaded back; 'log' tells of it."}};
+    for (unsigned i = 0; i < 3; i++) {
+        ANSWER(guest_fault(0, faults[i].kind, &note), true, NOTE_INFO, faults[i].text, "");
+        assert_int_equal(atomic_exchange(&guest_control(0)->command, COMMAND_NONE), faults[i].command);
+    }
+    assert_int_equal(told_control, 4);
+    ANSWER(guest_fault(0, FAULT_KIND_COUNT, &note), false, NOTE_ERROR, "There is no such fault.", "");
+    ANSWER(guest_break(0, 0x20, &note), true, NOTE_INFO, "Guest g0 gets a break on its serial port.", "");
+    assert_int_equal(atomic_load(&guest_control(0)->argument), 0x20);
+    atomic_store(&guest_control(0)->command, COMMAND_NONE);
+    (void)guest_break(0, 0x7f, &note);
+    assert_int_equal(atomic_load(&guest_control(0)->argument), 0);
+    ANSWER(guest_restart(0, &note), true, NOTE_INFO, "Guest g0 is restarted.", "");
+    log_is(LOG_INFO, "guest g0: restarted by the user");
+    assert_string_equal(guests[0].reason, "restarted by the user");
+    assert_int_equal(guests[0].restarts, 1);
+    ANSWER(guest_start(0, &note), true, NOTE_INFO, "Guest g0 is being cleared away; it starts right after.", "");
+    ANSWER(guest_stop(0, 0, &note), true, NOTE_INFO, "Guest g0 is being cleared away.", "");
+    assert_false(guests[0].start_wanted);
+    ANSWER(guest_restart(0, &note), true, NOTE_INFO, "Guest g0 is restarted.", ""); /* as it goes */
+    assert_int_equal(guests[0].restarts, 2);
+    all_running();
+    ANSWER(guest_stop(0, 0, &note), true, NOTE_INFO, "Guest g0 is stopped.", "");
+    log_is(LOG_INFO, "guest g0: stopped by the user");
+    while (guests_work(false) == 0)
+        ;
+    assert_memory_equal(logged.text, "guest g0: 2", 11); /* 2 MiB and what its monitor had, in so many ticks */
+    assert_non_null(strstr(logged.text, " bytes of its memory and its monitor's zeroed and returned in "));
+    assert_true(guest_start(0, &note));
+    all_running();
+    told_control = 0;
+    ANSWER(guest_stop(0, 5, &note), true, NOTE_INFO,
+           "Guest g0's power button is pressed; it has 5 s to switch itself off, then it is stopped.",
+           "'stop g0 now' stops it at once.");
+    log_is(LOG_INFO, "guest g0: its power button is pressed");
+    assert_int_equal(told_control, 1);
+    ANSWER(guest_stop(0, 5, &note), false, NOTE_ERROR,
+           "Guest g0's power button was pressed already; it has 5 s to switch itself off, then it is stopped.",
+           "'stop g0 now' stops it at once.");
+    guests[0].deadline = tsc_now();
+    guests_work(false);
+    assert_string_equal(guests[0].reason, "stopped by the user, after it had not switched itself off in time");
+    guests_close(NEVER);
+    ANSWER(guest_start(0, &note), false, NOTE_ERROR, "The machine is about to end, so no guest is started.",
+           "'poweroff cancel' calls that off.");
+    guests_open();
+    while (guests_work(false) == 0)
+        ;
+    guests[0].placed = false;
+    ANSWER(guest_start(0, &note), false, NOTE_ERROR, "Guest g0 found no memory when the machine started.", "");
+    guests_autostart();
+    assert_false(guests[0].start_wanted);
+    guests[0].placed = true;
+    remove_all();
+    log_is(LOG_INFO, "guest g0: taken away");
+}
+
+/* Each way in which a guest may end by itself: what is shown and logged, and whether it comes back. */
+static void test_ends(void **state)
+{
+    static const struct {
+        enum guest_state state;
+        const char *reason;
+        enum log_level level;
+        bool back;
+        const char *words, *logged;
+    } row[] = {
+        {GUEST_POWEROFF, "", LOG_INFO, false, "it has switched itself off", ""},
+        {GUEST_CRASHED, "", LOG_WARN, true, "crashed: no reason given", "; it is started again (on-crash = restart)"},
+        {GUEST_CRASHED, "why", LOG_WARN, true, "crashed: why", "; it is started again (on-crash = restart)"},
+        {GUEST_FAILED, "", LOG_WARN, false, "could not be started: no reason given", ""},
+        {GUEST_FAILED, "no room", LOG_WARN, false, "could not be started: no room", ""},
+        {GUEST_RESET, "", LOG_INFO, false, "it has asked for a reset", ""},
+        {GUEST_RESET, "triple fault", LOG_INFO, false, "it has reset itself: triple fault", ""},
+    };
+    struct note_record note;
+    char text[300];
+    (void)state;
+    parse(1, "on-crash = restart\non-reboot = stop\n");
+    add_all();
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        guests[0].quick_ends = 0;
+        assert_true(guest_start(0, &note));
+        all_running();
+        strcpy(guest_control(0)->reason, row[i].reason);
+        atomic_store(&guest_control(0)->state, row[i].state);
+        assert_int_equal(guests_look(~0ull), 0);
+        assert_string_equal(guests[0].reason, row[i].words);
+        assert_int_equal(guests[0].shown, row[i].state);
+        assert_int_equal(guests[0].start_wanted, row[i].back);
+        snprintf(text, sizeof text, "guest g0: %s%s", row[i].words, row[i].logged);
+        log_is(row[i].level, text);
+        guests[0].start_wanted = false;
+        while (guests_work(false) == 0)
+            ;
+    }
+    assert_int_equal(guests[0].restarts, 2);
+    assert_true(guest_start(0, &note));
+    all_running();
+    guest_control(0)->exit_code = 33;
+    atomic_store(&guest_control(0)->state, GUEST_POWEROFF);
+    guests_look(~0ull);
+    assert_string_equal(guests[0].reason, "it has switched itself off, with exit code 33");
+    /* Its monitor alone: by an exception, or without one. */
+    for (unsigned i = 0; i < 2; i++) {
+        while (guests_work(false) == 0)
+            ;
+        assert_true(guest_start(0, &note));
+        all_running();
+        object[guests[0].domain].state = i == 0 ? DOMAIN_FAULTED : DOMAIN_EXITED;
+        guests_look(~0ull);
+        assert_string_equal(guests[0].reason,
+                            i == 0 ? "its monitor crashed: general protection (exception 13, error 0x18) at 0x401234, "
+                                     "address 0xdead000"
+                                   : "its monitor ended by itself");
+        assert_int_equal(guests[0].shown, GUEST_CRASHED);
+        guests[0].start_wanted = false;
+    }
+    remove_all();
+}
+
+/* `stats`: of a guest that is on, and of one that was. */
+static void test_stats(void **state)
+{
+    union record r;
+    struct cursor at = {.guest = 0};
+    (void)state;
+    parse(1, "");
+    add_all();
+    guests_autostart();
+    all_running();
+    guests[0].start_ticks = 321;
+    assert_true(stats_next(&at, &r));
+    assert_string_equal(r.stats.name, "g0");
+    assert_true(r.stats.on == 1 && r.stats.start_ticks == 321);
+    assert_true(r.stats.kernel_bytes == 7 * 4096 && r.stats.kernel_bytes_most == 9 * 4096);
+    assert_true(r.stats.exits[EXIT_PORT] == 5 && r.stats.exits[EXIT_MEMORY] == 0);
+    assert_false(stats_next(&at, &r));
+    assert_true(guest_stop(0, 0, &(struct note_record){0}));
+    at = (struct cursor){.guest = 0};
+    assert_true(stats_next(&at, &r));
+    assert_true(r.stats.on == 0 && r.stats.kernel_bytes == 0 && r.stats.exits[EXIT_PORT] == 5);
+    guest_report(0, &r);
+    assert_true(r.guest.exits == 5 && r.guest.uptime == 0 && r.guest.memory == 2 << 20 && r.guest.percent == 1);
+    assert_int_equal(r.guest.life, LIFE_CLEARING);
+    remove_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_256_bells, setup),        cmocka_unit_test_setup(test_waiting_for_the_start, setup),
-        cmocka_unit_test_setup(test_coming_and_going, setup), cmocka_unit_test_setup(test_nothing_is_left, setup),
-        cmocka_unit_test_setup(test_regions, setup),          cmocka_unit_test_setup(test_stop, setup),
-        cmocka_unit_test_setup(test_closing, setup),          cmocka_unit_test_setup(test_told, setup),
-        cmocka_unit_test_setup(test_pauses_grow, setup),      cmocka_unit_test_setup(test_stop_while_it_waits, setup),
-        cmocka_unit_test_setup(test_nmi_and_break, setup),    cmocka_unit_test_setup(test_crash_report, setup),
+        cmocka_unit_test_setup(test_256_bells, setup),
+        cmocka_unit_test_setup(test_waiting_for_the_start, setup),
+        cmocka_unit_test_setup(test_coming_and_going, setup),
+        cmocka_unit_test_setup(test_nothing_is_left, setup),
+        cmocka_unit_test_setup(test_regions, setup),
+        cmocka_unit_test_setup(test_stop, setup),
+        cmocka_unit_test_setup(test_closing, setup),
+        cmocka_unit_test_setup(test_told, setup),
+        cmocka_unit_test_setup(test_pauses_grow, setup),
+        cmocka_unit_test_setup(test_stop_while_it_waits, setup),
+        cmocka_unit_test_setup(test_nmi_and_break, setup),
+        cmocka_unit_test_setup(test_crash_report, setup),
+        cmocka_unit_test_setup(test_answers, setup),
+        cmocka_unit_test_setup(test_ends, setup),
+        cmocka_unit_test_setup(test_stats, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
