@@ -290,11 +290,89 @@ static void test_mistakes(void **state)
     assert_int_equal(strlen(small), 9);
 }
 
+/* Each key that edits, in all its forms. `|` in the wanted text is the cursor. */
+static void test_keys(void **state)
+{
+    static const struct {
+        const char *typed, *want;
+    } row[] = {
+        {"abc\x02", "abc|"}, /* Ctrl-B is no key */
+        {"abc\x01", "|abc"},
+        {"abc\x01\x05", "abc|"},
+        {"abc\x1b[D", "ab|c"},
+        {"abc\x1bOD", "ab|c"},
+        {"abc\x1b[D\x1b[D\x1b[C", "ab|c"},
+        {"abc\x1b[C", "abc|"},
+        {"a\x1b[D\x1b[D", "|a"},
+        {"abc\x1b[H", "|abc"},
+        {"abc\x1b[1~", "|abc"},
+        {"abc\x1b[7~", "|abc"},
+        {"abc\x1b[2~", "abc|"},
+        {"abc\x1b[5~", "abc|"},
+        {"abc\x1b[6~", "abc|"},
+        {"abc\x1b[1~\x1b[F", "abc|"},
+        {"abc\x1b[1~\x1b[4~", "abc|"},
+        {"abc\x1b[1~\x1b[8~", "abc|"},
+        {"abc\x1b[1~\x1b[3~", "|bc"},
+        {"abc\x1b[3~", "abc|"},
+        {"abc\x01\x04", "|bc"}, /* Ctrl-D deletes */
+        {"abc\x1b[D\x7f", "a|c"},
+        {"abc\x1b[D\b", "a|c"},
+        {"abc\x01\x7f", "|abc"},
+        {"abc\x1b[D\x0b", "ab|"},
+        {"abc\x1b[D\x15", "|c"},
+        {"ab cd  \x17", "ab |"},
+        {"ab cd\x1b[D\x17", "ab |d"},
+        {"\x17", "|"},
+        {"a\x0c", "a|"}, /* Ctrl-L */
+        {"one\r\x10", "one|"},
+        {"one\rtwo\r\x10\x10", "one|"},
+        {"one\rtwo\r\x10\x10\x0e", "two|"}, /* Ctrl-P, Ctrl-N */
+        {"one\rtwo\r\x10\x0e", "|"},
+        {"one\r\x0f", "|"},   /* Ctrl-O is no key */
+        {"a\x1b[\x01", "|a"}, /* a sequence that is broken off */
+        {"a\x1f~\x80", "a~|"},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        char text[EDITOR_BYTES + 1];
+        setup(NULL);
+        for (const char *k = row[i].typed; *k; k++)
+            if (editor_key(&e, (uint8_t)*k) == EDITOR_LINE)
+                editor_clear(&e);
+        assert_int_equal(strlen(e.text), e.length);
+        snprintf(text, sizeof text, "%.*s|%s", (int)e.cursor, e.text, e.text + e.cursor);
+        assert_string_equal(text, row[i].want);
+    }
+    setup(NULL);
+    keys("ab\x0c");
+    assert_non_null(strstr(shown, "\x1b[H\x1b[2J")); /* the screen is cleared, and the line is there again */
+    assert_int_equal(keys("\x15\x04"), EDITOR_MORE);
+}
+
+/* A line is as long as it may be, and no longer: a bell. */
+static void test_longest_line(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < EDITOR_BYTES - 1; i++)
+        keys("x");
+    assert_int_equal(strlen(e.text), EDITOR_BYTES - 1);
+    assert_null(strchr(shown, '\a'));
+    keys("y");
+    assert_int_equal(strlen(e.text), EDITOR_BYTES - 1);
+    assert_int_equal(shown[shown_size - 1], '\a');
+    assert_int_equal(e.text[EDITOR_BYTES - 2], 'x');
+    keys("\x7fz");
+    assert_int_equal(e.text[EDITOR_BYTES - 2], 'z');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_typing, setup),
         cmocka_unit_test_setup(test_history, setup),
+        cmocka_unit_test_setup(test_keys, setup),
+        cmocka_unit_test_setup(test_longest_line, setup),
         cmocka_unit_test_setup(test_answers_of_the_terminal, setup),
         cmocka_unit_test_setup(test_tab, setup),
         cmocka_unit_test_setup(test_search, setup),

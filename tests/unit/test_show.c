@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -412,6 +413,96 @@ static void noise(void **unused)
     }
 }
 
+/* Every reason for an exit has its name, and is counted under it. */
+static void exit_names(void **unused)
+{
+    (void)unused;
+    static const char *const name[] = {
+        [EXIT_NONE] = "start",
+        [EXIT_KICK] = "kick",
+        [EXIT_DEADLINE] = "deadline",
+        [EXIT_PORT] = "port",
+        [EXIT_MEMORY] = "memory",
+        [EXIT_RDMSR] = "rdmsr",
+        [EXIT_WRMSR] = "wrmsr",
+        [EXIT_CPUID] = "cpuid",
+        [EXIT_HLT] = "hlt",
+        [EXIT_HYPERCALL] = "hypercall",
+        [EXIT_CR_WRITE] = "cr-write",
+        [EXIT_CR_READ] = "cr-read",
+        [EXIT_XSETBV] = "xsetbv",
+        [EXIT_EXCEPTION] = "exception",
+        [EXIT_TRIPLE_FAULT] = "triple-fault",
+        [EXIT_TASK_SWITCH] = "task-switch",
+        [EXIT_INVALID_OPCODE_WANTED] = "invalid-opcode",
+        [EXIT_APIC] = "apic",
+        [EXIT_SHUTDOWN] = "shutdown",
+        [EXIT_BAD_STATE] = "bad-state",
+        [EXIT_UNKNOWN] = "unknown",
+        [EXIT_IRET] = "iret",
+        [EXIT_WAITING] = "host",
+    };
+    assert_int_equal(sizeof name / sizeof name[0], EXIT_COUNT);
+    for (unsigned i = 0; i < EXIT_COUNT; i++) {
+        char text[80];
+        union record r;
+        assert_string_equal(exit_name(i), name[i]);
+        record_begin(&r, RECORD_STATS);
+        r.stats.exits[i] = 1000 + i;
+        show_begin(&show, REQUEST_STATS);
+        show_record(&show, &r);
+        snprintf(text, sizeof text, "exits: all              %u  (in its last life)\nexits: %-9s        %u\n", 1000 + i,
+                 name[i], 1000 + i);
+        assert_non_null(strstr(seen, text));
+        used = 0;
+    }
+    assert_string_equal(exit_name(EXIT_COUNT), "?");
+    assert_string_equal(exit_name(~0u), "?");
+}
+
+/* How long it has been on: three forms, and none for a guest that is off. */
+static void uptimes(void **unused)
+{
+    (void)unused;
+    static const struct {
+        uint64_t seconds;
+        const char *text;
+    } row[] = {{0, "        -"},
+               {1, "     0:01"},
+               {59, "     0:59"},
+               {60, "     1:00"},
+               {3599, "    59:59"},
+               {3600, "  1:00:00"},
+               {86399, " 23:59:59"},
+               {86400, " 1d 00:00"},
+               {86400 + 3660, " 1d 01:01"},
+               {10 * 86400 - 60, " 9d 23:59"}};
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        char text[120];
+        union record r = guest("web", LIFE_RUNNING);
+        r.guest.uptime = row[i].seconds * 1000000; /* ticks, at 1000 kHz */
+        show_begin(&show, REQUEST_LIST);
+        show.head = true;
+        show_record(&show, &r);
+        snprintf(text, sizeof text, "web      running         1  0              16M  %s       0.0s  %5s         0\n",
+                 row[i].text, row[i].seconds ? "0" : "-");
+        assert_seen(text);
+    }
+    static const char *const lives[] = {
+        [LIFE_OFF] = "off       ",      [LIFE_CRASHED] = "crashed   ",    [LIFE_FAILED] = "failed    ",
+        [LIFE_CLEARING] = "clearing  ", [LIFE_RESTARTING] = "restarting", [LIFE_STARTING] = "starting  ",
+        [LIFE_RUNNING] = "running   ",  [LIFE_STOPPING] = "stopping  "};
+    for (unsigned i = 0; i < sizeof lives / sizeof lives[0]; i++) {
+        if (lives[i] == NULL)
+            continue;
+        union record r = guest("web", i);
+        show_record(&show, &r);
+        assert_memory_equal(seen, "web      ", 9);
+        assert_memory_equal(seen + 9, lives[i], 10);
+        used = 0;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,7 +510,8 @@ int main(void)
         cmocka_unit_test_setup(memory, setup),  cmocka_unit_test_setup(accounts, setup),
         cmocka_unit_test_setup(top, setup),     cmocka_unit_test_setup(audit, setup),
         cmocka_unit_test_setup(notes, setup),   cmocka_unit_test_setup(noise, setup),
-        cmocka_unit_test_setup(devices, setup),
+        cmocka_unit_test_setup(devices, setup), cmocka_unit_test_setup(exit_names, setup),
+        cmocka_unit_test_setup(uptimes, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
