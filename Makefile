@@ -203,9 +203,9 @@ SEED  ?= 1
 JOBS  ?= 2
 AGAIN ?=
 mutants: N := 300
-mutants: setup-test ## try small changes to the sources, N=300 by SEED=1, and say which no unit test notices; AGAIN=1: the last survivors
+mutants: setup-test ## try small changes to the sources, N=300 by SEED=1, and say which no unit test notices; ONLY=vmm/devices; AGAIN=1: the last survivors
 	@HOSTCC='$(HOSTCC)' UNIT_FLAGS='$(UNIT_FLAGS)' UNIT_SANITIZER='$(UNIT_SANITIZER)' UNIT_SANITIZER_thread='$(UNIT_SANITIZER_thread)' \
-	  UNIT_SANITIZER_accesses='$(UNIT_SANITIZER_accesses)' \
+	  UNIT_SANITIZER_accesses='$(UNIT_SANITIZER_accesses)' ONLY='$(ONLY)' \
 	  /usr/bin/python3 tools/mutants.py $(BUILD) $(N) $(SEED) $(JOBS) $(if $(AGAIN),again)
 
 test-13: ## run `make test` in a Debian 13 system, made in build/debian13 (as root); T=... as there

@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small changes to the sources under unit tests, one at a time: which of them do the unit tests notice?
 
-    UNIT_FLAGS=... UNIT_SANITIZER...=... tools/mutants.py BUILD N SEED JOBS [again]
+    UNIT_FLAGS=... UNIT_SANITIZER...=... ONLY=... tools/mutants.py BUILD N SEED JOBS [again]
 
 Draws lines by SEED and one change on each (tools/mutate.py), until N count. What a change concerns is compiled, and the
 unit tests that it concerns are linked and run, the short ones first, until one fails. A change does not count if it
 does not compile, or if the compiler's -O2 makes the same object of it. All is done in BUILD/mutants, with a copy of the
-tree. Results are kept there: a run that was stopped goes on, unless a file of the copy is another by now.
+tree. Results are kept there: a run that was stopped goes on, unless a file of the copy is another by now. Sources of
+tests (vmm/test) are not changed; ONLY, a path's beginning, leaves out all others.
 
 `again` tries once more what survived the last run, in the tree as it is. A survivor that
 tests/unit/equivalent-mutants.txt names, with its reason, does not count."""
 import collections
 import concurrent.futures
+import fcntl
 import glob
 import hashlib
 import json
@@ -31,6 +33,7 @@ import time
 import mutate
 from host.emulator import die_with_parent
 
+OF_TESTS = ('tests/', 'vmm/test/')
 EQUIVALENT = 'tests/unit/equivalent-mutants.txt'
 # A test may take so many times its usual CPU time, and so many seconds; of the clock's, which other work slows, more.
 CPU_TIMES, CPU_SECONDS, CLOCK_TIMES, CLOCK_SECONDS = 3, 3, 20, 60
@@ -110,7 +113,7 @@ def rules():
             source = needs.split('|')[0].strip()
             flags = shlex.split(expand(lines[i + 2]))
             depends = re.sub(r'\\\n', ' ', read(target[:-2] + '.d')).split('\n')[0].split(':')[1].split()
-            sources = {os.path.normpath(p) for p in depends if p.endswith('.c') and not p.startswith('tests/')}
+            sources = {os.path.normpath(p) for p in depends if p.endswith('.c') and not p.startswith(OF_TESTS)}
             flags = [f for f in flags if f not in ('-c', '$@', '$<', '-MMD', '-MP', '-o')]
             objects[target] = Compiled(source, flags, sources)
         else:
@@ -408,6 +411,12 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     start = time.monotonic()
     place = os.path.abspath(os.path.join(build, 'mutants'))
+    os.makedirs(place, exist_ok=True)
+    alone = open(os.path.join(place, 'lock'), 'w', encoding='utf-8')
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f'{place} is in use: another run goes on there')
     digest = copy_tree(os.path.join(place, 'tree'))
     os.chdir(os.path.join(place, 'tree'))
     tests = [t[: -len('.c')].replace('tests', 'build', 1) for t in sorted(glob.glob('tests/unit/test_*.c'))]
@@ -425,7 +434,9 @@ def main():
         kept = [[m[0], m[1], m[5], m[6]] for m in (r['mutant'] for r in kept if r['fate'] == 'survived')]
         results, wanted, number = Results('../again.txt', digest), list(found_again(kept)), len(kept)
     else:
-        results, wanted = Results(f'../results-{seed}.txt', digest), drawn(bench.sources, seed)
+        only = os.environ.get('ONLY', '')
+        results = Results(f'../results-{seed}{only and "-"}{only.replace("/", "-")}.txt', digest)
+        wanted = drawn([path for path in bench.sources if path.startswith(only)], seed)
     try_all(bench, wanted, results, known, number, jobs)
     report(results.all, known, time.monotonic() - start)
     if stopped.is_set():

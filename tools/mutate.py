@@ -225,6 +225,11 @@ def is_array(code, at):
             depth += {']': 1, '[': -1}.get(code[at].text, 0)
     if at < 2 or not code[at - 1].text[0].isalpha():
         return False
+    if code[at - 2].text == ',' and code[at - 3].text == ']':  # char a[4], b[4];
+        at -= 4
+        while at > 0 and code[at].text != '[':
+            at -= 1
+        return is_array(code, at)
     word = code[at - 2].text
     if word == '*':
         word = code[at - 3].text
