@@ -203,11 +203,256 @@ static void receive(void **state)
     assert_int_equal(inb(&bus, P), 2);
 }
 
+/* ---- A second 16550A, from the PC16550D data sheet: queues of characters, and each register as its table says. */
+
+static struct {
+    struct {
+        uint8_t byte;
+        bool broken;
+    } rx[16];
+    unsigned rx_count, tx_count;
+    uint8_t tx[16], ier, fcr, lcr, mcr, delta, scratch, dll, dlm;
+    bool overrun, thre;
+} m;
+static uint8_t model_sink[256];
+static size_t model_sunk, model_room;
+static uint32_t seed = 16550;
+
+static unsigned any(unsigned below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+static unsigned places(void)
+{
+    return m.fcr & 1 ? 16 : 1;
+}
+
+static void model_receive(uint8_t byte, bool broken)
+{
+    unsigned at = m.rx_count;
+    if (m.rx_count == places()) {
+        m.overrun = true;
+        if (m.fcr & 1)
+            return; /* the shift register is lost, not the FIFO */
+        at = 0;     /* the holding register is overwritten */
+    } else {
+        m.rx_count++;
+    }
+    m.rx[at].byte = byte;
+    m.rx[at].broken = broken;
+}
+
+static void model_sends(void)
+{
+    unsigned n = m.tx_count < model_room ? m.tx_count : (unsigned)model_room;
+    memcpy(model_sink + model_sunk, m.tx, n);
+    memmove(m.tx, m.tx + n, m.tx_count - n);
+    model_sunk += n;
+    model_room -= n;
+    if (m.tx_count != 0 && n == m.tx_count)
+        m.thre = true;
+    m.tx_count -= n;
+}
+
+static bool is_broken(void)
+{
+    return m.rx_count != 0 && m.rx[0].broken;
+}
+
+/* Table 4 of the data sheet: the identification, by priority. */
+static uint8_t model_iir(void)
+{
+    static const uint8_t triggers[] = {1, 4, 8, 14};
+    unsigned trigger = m.fcr & 1 ? triggers[m.fcr >> 6] : 1;
+    if ((m.ier & 4) && (m.overrun || is_broken()))
+        return 6;
+    if ((m.ier & 1) && m.rx_count != 0)
+        return m.rx_count >= trigger ? 4 : 12;
+    if ((m.ier & 2) && m.thre)
+        return 2;
+    return (m.ier & 8) && m.delta != 0 ? 0 : 1;
+}
+
+/* The other end is there, always; in loopback the inputs are RTS, DTR, OUT1, OUT2. */
+static uint8_t model_modem(void)
+{
+    if (!(m.mcr & 0x10))
+        return 0xb0;
+    return (uint8_t)((m.mcr >> 1 & 1) << 4 | (m.mcr & 1) << 5 | (m.mcr >> 2 & 1) << 6 | (m.mcr >> 3 & 1) << 7);
+}
+
+static void model_write(unsigned reg, uint8_t value)
+{
+    uint8_t before = model_modem();
+    bool dlab = m.lcr & 0x80;
+    switch (reg) {
+    case 0:
+        if (dlab) {
+            m.dll = value;
+        } else if (m.mcr & 0x10) {
+            model_receive(value, false);
+            m.thre = true;
+        } else {
+            m.thre = false;
+            if (m.tx_count < places())
+                m.tx[m.tx_count++] = value;
+            else if (!(m.fcr & 1))
+                m.tx[0] = value;
+            model_sends();
+        }
+        break;
+    case 1:
+        if (dlab) {
+            m.dlm = value;
+        } else {
+            m.thre |= !(m.ier & 2) && (value & 2) && m.tx_count == 0;
+            m.ier = value & 15;
+        }
+        break;
+    case 2: {
+        bool changes = (value ^ m.fcr) & 1;
+        if (changes || (value & 2))
+            m.rx_count = 0;
+        if ((changes || (value & 4)) && m.tx_count != 0) {
+            m.tx_count = 0;
+            m.thre = true;
+        }
+        m.fcr = value & 1 ? value & 0xc1 : 0;
+        break;
+    }
+    case 3: m.lcr = value; break;
+    case 4:
+        m.mcr = value & 0x1f;
+        m.delta |= ((before ^ model_modem()) & 0xb0) >> 4;
+        m.delta |= (before & ~model_modem() & 0x40) >> 4; /* RI: its end */
+        model_sends();
+        break;
+    case 7: m.scratch = value; break;
+    default: break;
+    }
+}
+
+static uint8_t model_read(unsigned reg)
+{
+    bool dlab = m.lcr & 0x80;
+    uint8_t value;
+    switch (reg) {
+    case 0:
+        if (dlab)
+            return m.dll;
+        if (m.rx_count == 0)
+            return 0;
+        value = m.rx[0].byte;
+        memmove(m.rx, m.rx + 1, sizeof m.rx - sizeof m.rx[0]);
+        m.rx_count--;
+        return value;
+    case 1: return dlab ? m.dlm : m.ier;
+    case 2:
+        value = model_iir();
+        if (value == 2)
+            m.thre = false;
+        return value | (m.fcr & 1 ? 0xc0 : 0);
+    case 3: return m.lcr;
+    case 4: return m.mcr;
+    case 5:
+        value = (uint8_t)((m.rx_count != 0) | m.overrun << 1 | is_broken() << 4 | (m.tx_count == 0 ? 0x60 : 0));
+        m.overrun = false;
+        m.rx[0].broken = false;
+        return value;
+    case 6:
+        value = model_modem() | m.delta;
+        m.delta = 0;
+        return value;
+    default: return m.scratch;
+    }
+}
+
+static bool model_breaks(void)
+{
+    for (unsigned i = 0; i < m.rx_count; i++)
+        if (m.rx[i].broken)
+            return true;
+    return false;
+}
+
+static void against_a_model(void **state)
+{
+    (void)state;
+    memset(&m, 0, sizeof m);
+    m.dll = 12;
+    m.lcr = 3;
+    room = model_room = 0;
+    sunk = model_sunk = 0;
+    for (unsigned round = 0; round < 200000; round++) {
+        unsigned reg = any(8);
+        uint8_t value = (uint8_t)any(256);
+        switch (any(8)) {
+        case 0:
+        case 1:
+            if (reg == 3 && any(4))
+                value &= 0x7f;
+            if (reg == 4 && any(2))
+                value &= 0x0f;
+            if (reg == 2 && any(2))
+                value = 0xc1 & (value | 1);
+            outb(&bus, (uint16_t)(P + reg), value);
+            model_write(reg, value);
+            break;
+        case 2:
+        case 3: assert_int_equal(inb(&bus, (uint16_t)(P + reg)), model_read(reg)); break;
+        case 4: {
+            uint8_t bytes[3] = {value, (uint8_t)(value + 1), (uint8_t)(value + 2)};
+            size_t fits = m.mcr & 0x10 ? 0 : places() - m.rx_count, n = 1 + any(3);
+            assert_int_equal(uart_room(&u), fits);
+            assert_int_equal(uart_receive(&u, bytes, n), n < fits ? n : fits);
+            for (size_t i = 0; i < n && i < fits; i++)
+                model_receive(bytes[i], false);
+            break;
+        }
+        case 5:
+            if (any(4) == 0) {
+                bool taken = !(m.mcr & 0x10) && m.rx_count < places() && !model_breaks();
+                uart_break(&u);
+                if (taken)
+                    model_receive(0, true);
+            }
+            break;
+        case 6: /* the sink has room again */
+            assert_int_equal(sunk, model_sunk);
+            assert_memory_equal(sink, model_sink, sunk);
+            sunk = model_sunk = 0;
+            room = model_room = any(3) ? any(20) : 0;
+            break;
+        default:
+            uart_pump(&u);
+            model_sends();
+            break;
+        }
+        assert_int_equal(lines.level[4], model_iir() != 1);
+    }
+}
+
+/* After a reset: as firmware leaves it. */
+static void after_reset(void **state)
+{
+    (void)state;
+    static const uint8_t values[] = {0, 0, 0x01, 3, 0, 0x60, 0xb0, 0};
+    for (unsigned reg = 0; reg < 8; reg++)
+        assert_int_equal(inb(&bus, (uint16_t)(P + reg)), values[reg]);
+    outb(&bus, P + 3, 0x83);
+    assert_int_equal(inb(&bus, P) | inb(&bus, P + 1) << 8, 12); /* 9600 baud */
+    assert_int_equal(uart_place(&u, &bus, 0xfff8, 4), OK);
+    assert_int_equal(uart_place(&u, &bus, 0xfff9, 4), E_ARG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(autoconfig, setup),    cmocka_unit_test_setup(breaks, setup),
-        cmocka_unit_test_setup(loopback, setup),      cmocka_unit_test_setup(transmit, setup),
-        cmocka_unit_test_setup(back_pressure, setup), cmocka_unit_test_setup(receive, setup)};
+        cmocka_unit_test_setup(autoconfig, setup),      cmocka_unit_test_setup(breaks, setup),
+        cmocka_unit_test_setup(loopback, setup),        cmocka_unit_test_setup(transmit, setup),
+        cmocka_unit_test_setup(back_pressure, setup),   cmocka_unit_test_setup(receive, setup),
+        cmocka_unit_test_setup(against_a_model, setup), cmocka_unit_test_setup(after_reset, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
