@@ -10,13 +10,17 @@
 
 struct domain;
 
+/* VT-x's MSR bitmaps, by apic_mode, and with IA32_SPEC_CTRL open behind those without. */
+#define MSR_BITMAPS      4u
+#define BITMAP_SPEC_CTRL 2u
+
 struct audit_view {
     struct ledger ledger;
     uint64_t generation; /* odd while a system call may be changing tables, the ledger or which objects there are;
                             raised before and after */
     struct domain *root;
-    const uint64_t *kernel_table; /* top level; its last entry is in every address space */
-    const void *msr_bitmap[2];    /* VT-x: in the pool, by apic_mode. AMD-V: NULL, a VMCB says where */
+    const uint64_t *kernel_table;        /* top level; its last entry is in every address space */
+    const void *msr_bitmap[MSR_BITMAPS]; /* VT-x: in the pool. AMD-V: NULL, a VMCB says where */
 };
 extern struct audit_view shown;
 

@@ -11,6 +11,7 @@
 #ifndef KERNEL_BACKEND_H
 #define KERNEL_BACKEND_H
 
+#include "arch/x86_64/speculation.h"
 #include "kernel/object.h"
 #include "mm/pagetable.h"
 #include "mullion/boot.h"
@@ -90,6 +91,8 @@ struct vcpu {
     struct fpu_image *fpu_shown; /* the page of GROUP_FPU; NULL: the monitor has not asked for it. As `state` */
     struct event *event;         /* bound to it: see event_bind; NULL: none */
     uint64_t xcr0, cr2, dr[4], tsc_aux;
+    uint64_t spec_ctrl; /* by the backend, around each entry, if spec_switched: it was ever another than the host's */
+    bool spec_switched;
     bool dr_wanted; /* put away with breakpoints enabled in DR7: back they go when it is current again */
     bool dr_here;   /* DR0-3 are in the CPU. Else accesses to debug registers exit, and DR7 enables none */
     uint64_t exits[EXIT_COUNT];
@@ -131,7 +134,7 @@ struct backend {
     const char *name;       /* "VT-x", "AMD-V" */
     enum call_way call_way; /* whose MSRs this extension switches anyway */
     const struct pt_format *format;
-    void *const *msr_bitmap; /* VT-x: where the two pages are, by apic_mode, once a CPU has started; NULL: each vCPU's
+    void *const *msr_bitmap; /* VT-x: where the MSR_BITMAPS pages are, once a CPU has started; NULL: each vCPU's
                                 VMCB says it */
 
     /* Can this CPU do it, with everything that we need? If not, what is missing first. Also called when the CPU has

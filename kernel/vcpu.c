@@ -196,6 +196,7 @@ static void put(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_MSR) {
         v->tsc_aux = read_once(s->tsc_aux) & 0xffffffff;
         load_tsc_aux(v->cpu, v);
+        v->spec_switched |= speculation_guest(read_once(s->spec_ctrl), &v->spec_ctrl);
     }
     backend->put(v, groups);
     if (groups & GROUP_DR) {
@@ -222,6 +223,8 @@ static void get(struct vcpu *v, uint32_t groups)
     }
     if (groups & GROUP_MSR)
         s->tsc_aux = v->tsc_aux;
+    if ((groups & GROUP_MSR) && (speculation_msrs & GUEST_SPEC_CTRL)) /* else the monitor knows */
+        s->spec_ctrl = v->spec_ctrl;
 }
 
 /* GROUP_FPU, while the state lies in memory. The page may change under us: it is copied, checked, and used from the

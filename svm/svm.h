@@ -52,8 +52,8 @@ uint8_t svm_lacks(const struct svm_abilities *a);
 /* Of the calling CPU. */
 struct svm_abilities svm_abilities(void);
 
-/* Builds both bitmaps; before the first vCPU. Their physical addresses are for the VMCB. */
-void svm_bitmaps_init(void);
+/* Builds both bitmaps; before the first vCPU. `features`: SVM_FEATURE_*. Their physical addresses are for the VMCB. */
+void svm_bitmaps_init(uint32_t features);
 /* 15.10, 15.11: contiguous; shared by all vCPUs, never written after svm_bitmaps_init. */
 #define MSRPM_BYTES 0x2000u
 #define IOPM_BYTES  0x3000u

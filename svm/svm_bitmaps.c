@@ -3,6 +3,7 @@
  * The MSR and port bitmaps: everything exits but the MSRs of the list below, each with its reason. Shared by all vCPUs
  * of the machine, so nothing that only one guest may touch can ever stand here.
  */
+#include "arch/x86_64/speculation.h"
 #include "kernel/log.h"
 #include "mullion/regs.h"
 #include "svm/svm.h"
@@ -37,10 +38,14 @@ void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights)
     map[bit / 8] = (uint8_t)(map[bit / 8] & ~((unsigned)rights << bit % 8));
 }
 
-void svm_bitmaps_init(void)
+void svm_bitmaps_init(uint32_t features)
 {
     __builtin_memset(svm_iopm, 0xff, sizeof svm_iopm);
     __builtin_memset(svm_msrpm, 0xff, sizeof svm_msrpm);
     for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
         svm_msr_allow(svm_msrpm, allowed[i].msr, allowed[i].rights);
+    if (features & SVM_FEATURE_SPEC_CTRL) /* it is in the VMCB, as those above */
+        svm_msr_allow(svm_msrpm, MSR_SPEC_CTRL, MSR_READ | MSR_WRITE);
+    if (speculation_msrs & GUEST_PRED_CMD) /* it tells the predictors to forget */
+        svm_msr_allow(svm_msrpm, MSR_PRED_CMD, MSR_WRITE);
 }

@@ -252,7 +252,11 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
     uint64_t vmcb_hpa = s->vmcb_hpa;
     open_way(vmcb_hpa);
     for (;; vmcb_hpa = s->vmcb_hpa) {
+        if (unlikely(v->spec_switched))
+            speculation_to_guest(v->spec_ctrl);
         enter(s, &vmcb_hpa); /* only v outlives it: there is a register for it */
+        if (unlikely(v->spec_switched))
+            speculation_to_host(&v->spec_ctrl);
         s = v->hw;
         struct vmcb *b = s->vmcb;
         uint32_t stored;

@@ -150,8 +150,11 @@ void svm_put(struct vcpu *v, uint32_t groups)
         put_segments(v->state, &b->save);
     if (groups & GROUP_CR)
         put_control(v->state, s, v->cr2);
-    if (groups & GROUP_MSR)
+    if (groups & GROUP_MSR) {
         put_msrs(v->state, &b->save);
+        b->save.spec_ctrl = v->spec_ctrl;
+        v->spec_switched &= !(s->helps & SVM_FEATURE_SPEC_CTRL); /* the CPU does it */
+    }
     if (groups & GROUP_TSC)
         b->control.tsc_offset = read_once(v->state->tsc_offset);
 }
@@ -174,6 +177,7 @@ static void get_msrs(struct vcpu_state *page, const struct vmcb_save *save)
     __builtin_memcpy((char *)page + offsetof(struct vcpu_state, star),
                      (const char *)save + offsetof(struct vmcb_save, star), MSRS_IN_A_ROW);
     page->pat = save->pat;
+    page->spec_ctrl = save->spec_ctrl;
 }
 
 void svm_get(struct vcpu *v, uint32_t groups)

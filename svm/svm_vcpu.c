@@ -44,7 +44,7 @@ static enum error cpu_start(unsigned number)
     cpus[number].asids = (struct asid_pool){.generation = 0, .count = a.asids};
     svm_asid_forget(&cpus[number].asids);
     if (svm_iopm[0] == 0) /* the boot CPU comes first and alone */
-        svm_bitmaps_init();
+        svm_bitmaps_init(a.features);
     return OK;
 }
 

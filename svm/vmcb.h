@@ -53,7 +53,9 @@ struct vmcb_save { /* table B-2; + marks what VMLOAD and VMSAVE move, VMRUN and 
     uint64_t cr2;
     uint8_t reserved_248[0x268 - 0x248];
     uint64_t pat, debugctl;
-    uint8_t reserved_278[0xc00 - 0x278];
+    uint8_t reserved_278[0x2e0 - 0x278];
+    uint64_t spec_ctrl; /* only with SPEC_CTRL: VMRUN and #VMEXIT switch it */
+    uint8_t reserved_2e8[0xc00 - 0x2e8];
 };
 
 struct vmcb {
@@ -165,10 +167,11 @@ enum svm_exit_code {
 #define NPF_IN_WALK (1ull << 33)
 
 /* CPUID Fn8000_000A EDX */
-#define SVM_FEATURE_NPT     (1u << 0)
-#define SVM_FEATURE_NRIPS   (1u << 3)
-#define SVM_FEATURE_CLEAN   (1u << 5)
-#define SVM_FEATURE_DECODES (1u << 7)
+#define SVM_FEATURE_NPT       (1u << 0)
+#define SVM_FEATURE_NRIPS     (1u << 3)
+#define SVM_FEATURE_CLEAN     (1u << 5)
+#define SVM_FEATURE_DECODES   (1u << 7)
+#define SVM_FEATURE_SPEC_CTRL (1u << 20) /* the VMCB has the guest's IA32_SPEC_CTRL */
 
 /* MSR VM_CR (15.30.1) */
 #define VM_CR_LOCK   (1ull << 3)

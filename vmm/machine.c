@@ -12,6 +12,7 @@
 #include "lib/syscall.h"
 #include "vmm/cpu/cr.h"
 #include "vmm/cpu/kvmclock.h"
+#include "vmm/cpu/speculation.h"
 #include "vmm/devices/layout.h"
 #include "vmm/devices/uart.h"
 #include "vmm/firmware/acpi.h"
@@ -395,15 +396,19 @@ void machine_settle_cpuid(struct vm *vm)
 void machine_vcpu_init(struct vm *vm, unsigned index)
 {
     struct vm_vcpu *v = &vm->vcpu[index];
-    struct cpuid_regs one, extended;
+    struct cpuid_regs one, extended, seven;
     one = cpuid_lookup(&vm->cpuid, index, 1, 0, 0, 0);
     extended = cpuid_lookup(&vm->cpuid, index, 0x80000001u, 0, 0, 0);
+    seven = cpuid_lookup(&vm->cpuid, index, 7, 0, 0, 0);
     const struct msr_kind kind = {.intel = vm->cpuid.intel,
                                   .physical_bits = (uint8_t)vm->physical_bits,
                                   .vcpus = (uint8_t)vm->vcpus,
                                   .tsc_khz = vm->boot->tsc_khz,
                                   .features = (uint64_t)one.ecx << 32 | one.edx,
-                                  .extended = (uint64_t)extended.ecx << 32 | extended.edx};
+                                  .extended = (uint64_t)extended.ecx << 32 | extended.edx,
+                                  .spec_ctrl = speculation_controls(&vm->cpuid),
+                                  .tells_capabilities = (seven.edx & CAPABILITIES_7) != 0,
+                                  .capabilities = speculation_capabilities(vm->boot->arch_capabilities)};
     lapic_init(&v->lapic, &vm->apics, index, v->state, vm->boot->tsc_khz);
     lapic_firmware_state(&v->lapic);
     msr_init(&v->msr, &machine_msr_ops, vm, v->state, index, kind);

@@ -8,7 +8,7 @@
 
 #define MACHINE "machine"
 #define VCPU    "vCPU"
-#define VERSION 2u
+#define VERSION 3u
 
 /* --- the machine --- */
 
@@ -99,6 +99,7 @@ static void state_fields(struct vcpu_state *s, struct stream *t)
     STREAM_FIELD(t, s->sysenter_eip);
     STREAM_FIELD(t, s->pat);
     STREAM_FIELD(t, s->tsc_aux);
+    STREAM_FIELD(t, s->spec_ctrl);
     STREAM_FIELD(t, s->dr);
     STREAM_FIELD(t, s->dr6);
     STREAM_FIELD(t, s->dr7);

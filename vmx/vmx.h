@@ -6,6 +6,7 @@
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
 
+#include "kernel/audit_view.h"
 #include "kernel/backend.h"
 #include "mullion/types.h"
 #include "vmx/vmcs.h"
@@ -46,7 +47,7 @@ struct vmx_vcpu {
     uint32_t event_length;
     uint32_t
         refused; /* groups that put() found to be impossible, or that never came; no entry until they are replaced */
-    uint32_t vpid;
+    uint32_t vpid, apic_mode;
     uint64_t vpid_generation;
     struct vmx_cpu *cpu; /* NULL: has not been on it yet, the VMCS is empty */
     void *vmcs;
@@ -125,9 +126,9 @@ struct cr_access vmx_cr_access(uint64_t qualification);
 bool vmx_port_access(uint64_t qualification, struct vcpu_exit *e); /* is it INS or OUTS? */
 void vmx_memory_access(uint64_t qualification, struct vcpu_exit *e);
 
-/* vmx_msr.c: fills a page with the MSR bitmap; one for either apic_mode. */
-void vmx_msr_bitmap(uint8_t *page, uint32_t apic_mode);
-extern void *vmx_msr_page[2];
+/* vmx_msr.c: fills a page with an MSR bitmap: `which` is its place in vmx_msr_page. */
+void vmx_msr_bitmap(uint8_t *page, uint32_t which);
+extern void *vmx_msr_page[MSR_BITMAPS];
 
 /* vmx_state.c */
 void vmx_put(struct vcpu *v, uint32_t groups);

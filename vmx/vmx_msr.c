@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The MSRs that a guest reaches without an exit. Everything else exits, and the monitor decides. One page for all vCPUs
- * whose x2APIC the CPU virtualizes, one for the others: they never change. Layout: Intel SDM vol. 3, 25.6.9: 1 KiB each
- * for reading low, reading high, writing low, writing high MSRs; a set bit exits.
+ * whose x2APIC the CPU virtualizes, one for the others, and the same again with IA32_SPEC_CTRL: they never change.
+ * Layout: Intel SDM vol. 3, 25.6.9: 1 KiB each for reading low, reading high, writing low, writing high MSRs; a set bit
+ * exits.
  */
 #include "vmx/vmx.h"
 
+#include "arch/x86_64/speculation.h"
 #include "kernel/string.h"
 #include "mullion/regs.h"
 
-void *vmx_msr_page[2];
+void *vmx_msr_page[MSR_BITMAPS];
 
 enum { READ = 1, WRITE = 2, BOTH = 3 };
 struct msr_row {
@@ -45,6 +47,9 @@ static const struct msr_row apic_rows[] = {
     {0x83f, 0x83f, WRITE, "SELF IPI"},
 };
 
+static const struct msr_row command = {MSR_PRED_CMD, MSR_PRED_CMD, WRITE, "it tells the predictors to forget"};
+static const struct msr_row controls = {MSR_SPEC_CTRL, MSR_SPEC_CTRL, BOTH, "each exit reads it and sets the host's"};
+
 static void open_bit(uint8_t *half, uint32_t msr)
 {
     half[(msr & 0x1fff) / 8] &= (uint8_t) ~(1u << (msr & 7));
@@ -63,10 +68,14 @@ static void open_rows(uint8_t *page, const struct msr_row *row, size_t count)
     }
 }
 
-void vmx_msr_bitmap(uint8_t *page, uint32_t apic_mode)
+void vmx_msr_bitmap(uint8_t *page, uint32_t which)
 {
     memset(page, 0xff, PAGE_SIZE);
     open_rows(page, rows, ARRAY_SIZE(rows));
-    if (apic_mode == APIC_BY_CPU)
+    if (which & APIC_BY_CPU)
         open_rows(page, apic_rows, ARRAY_SIZE(apic_rows));
+    if (speculation_msrs & GUEST_PRED_CMD)
+        open_rows(page, &command, 1);
+    if (which & BITMAP_SPEC_CTRL)
+        open_rows(page, &controls, 1);
 }

@@ -19,8 +19,8 @@ bool vmx_without_apicv;
 #define FASTPATH_MAX 128u
 
 static struct vmx_cpu cpus[MAX_CPUS];
-/* Pays for the VMXON pages and the MSR bitmaps: one page per CPU and two more. */
-static struct quota own_pages = {.limit_bytes = (MAX_CPUS + 2) * PAGE_SIZE};
+/* Pays for the VMXON pages and the MSR bitmaps: one page per CPU, and a few. */
+static struct quota own_pages = {.limit_bytes = (MAX_CPUS + MSR_BITMAPS) * PAGE_SIZE};
 
 struct vmx_cpu *vmx_this_cpu(void)
 {
@@ -90,10 +90,10 @@ enum error vmx_cpu_start(unsigned cpu)
     struct vmx_cpu *c = &cpus[cpu];
     if (!c->vmxon)
         c->vmxon = pool_page(&own_pages);
-    for (uint32_t mode = APIC_BY_MONITOR; mode <= APIC_BY_CPU; mode++)
-        if (!vmx_msr_page[mode] && (vmx_msr_page[mode] = pool_page(&own_pages)))
-            vmx_msr_bitmap(vmx_msr_page[mode], mode);
-    if (!c->vmxon || !vmx_msr_page[APIC_BY_MONITOR] || !vmx_msr_page[APIC_BY_CPU])
+    for (uint32_t i = 0; i < MSR_BITMAPS; i++)
+        if (!vmx_msr_page[i] && (vmx_msr_page[i] = pool_page(&own_pages)))
+            vmx_msr_bitmap(vmx_msr_page[i], i);
+    if (!c->vmxon || !vmx_msr_page[MSR_BITMAPS - 1])
         return E_QUOTA;
     for (unsigned dedicated = 0; dedicated < 2; dedicated++)
         vmx_turn[dedicated] = quirk_turn(dedicated, tsc_khz, VMX_TIMER_STEPS << vmx.timer_shift);

@@ -188,10 +188,16 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
      */
     set_host_rsp(hw);
     for (unsigned settled = 1;; settled++) {
+        if (unlikely(v->spec_switched))
+            speculation_to_guest(v->spec_ctrl);
         if (unlikely(enter(vmx_of(v), v->state->gpr))) {
+            if (v->spec_switched)
+                speculation_to_host(&v->spec_ctrl);
             v->exit_at = rdtsc();
             return vmx_entry_failed(v, vmread32(INSTRUCTION_ERROR));
         }
+        if (unlikely(v->spec_switched))
+            speculation_to_host(&v->spec_ctrl);
         uint32_t reason = vmread32(EXIT_REASON);
         if (reason == REASON_IO) {
             uint64_t q = vmreadn(EXIT_QUALIFICATION);

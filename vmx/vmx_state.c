@@ -131,6 +131,12 @@ void vmx_load_msrs(const struct vmx_vcpu *hw)
 }
 _Static_assert(MSR_LSTAR == MSR_STAR + 1 && MSR_CSTAR == MSR_STAR + 2 && MSR_FMASK == MSR_STAR + 3, "in a row");
 
+static void set_msr_bitmap(struct vcpu *v)
+{
+    uint32_t open = v->spec_switched && (speculation_msrs & GUEST_SPEC_CTRL) ? BITMAP_SPEC_CTRL : 0;
+    vmwrite64(CONTROL_MSR_BITMAP, pool_hpa(vmx_msr_page[vmx_of(v)->apic_mode | open]).v);
+}
+
 static void put_msrs(struct vmx_vcpu *hw, const struct vcpu_state *s)
 {
     uint64_t syscall[4] = {read_once(s->star), read_once(s->lstar), read_once(s->cstar), read_once(s->fmask)},
@@ -164,13 +170,15 @@ static void get_msrs(struct vmx_vcpu *hw, struct vcpu_state *s)
  * APIC. What is in the page and in these fields can be anything; it decides which interrupts this guest gets, and no
  * more.
  */
-static __attribute__((noinline)) void put_apic(const struct vcpu_state *s)
+static __attribute__((noinline)) void put_apic(struct vcpu *v)
 {
+    const struct vcpu_state *s = v->state;
     if (!vmx.apic)
         return;
     uint32_t mode = read_once(s->apic_mode) == APIC_BY_CPU ? APIC_BY_CPU : APIC_BY_MONITOR;
     vmwrite32(CONTROL_PROC2, mode == APIC_BY_CPU ? vmx.proc2 | vmx.apic : vmx.proc2);
-    vmwrite64(CONTROL_MSR_BITMAP, pool_hpa(vmx_msr_page[mode]).v);
+    vmx_of(v)->apic_mode = mode;
+    set_msr_bitmap(v);
     vmwrite16(GUEST_INTERRUPT_STATUS, (uint16_t)(read_once(s->apic_serving) << 8 | read_once(s->apic_request)));
     for (unsigned i = 0; i < 4; i++)
         vmwrite64(CONTROL_EOI_EXIT(i), read_once(s->apic_eoi_exit[i]));
@@ -195,8 +203,10 @@ static __attribute__((noinline)) void put_registers(struct vcpu *v, uint32_t gro
         put_segments(s);
     if (groups & GROUP_CR)
         put_cr(v, s);
-    if (groups & GROUP_MSR)
+    if (groups & GROUP_MSR) {
         put_msrs(hw, s);
+        set_msr_bitmap(v);
+    }
     if (groups & GROUP_DR) {
         vmwriten(GUEST_DR7, read_once(s->dr7));
         vmx_set_dr6(v, read_once(s->dr6) & 0xffffffff);
@@ -211,7 +221,7 @@ void vmx_put(struct vcpu *v, uint32_t groups)
     if (unlikely(groups & (GROUPS_REGISTERS | GROUP_TSC)))
         put_registers(v, groups);
     if (groups & GROUP_APIC)
-        put_apic(v->state);
+        put_apic(v);
     else if (groups & GROUP_APIC_REQUEST)
         raise_request(v->state);
     if (v->dedicated && (groups & (GROUP_APIC | GROUP_APIC_REQUEST))) /* else each HLT exits */

@@ -9,7 +9,7 @@
 /* CPUID leaf 7, EBX and EDX */
 #define HAS_RTM          (1u << 11)
 #define HAS_MD_CLEAR     (1u << 10)
-#define HAS_IBPB         (1u << 26)
+#define HAS_IBPB         (1u << 26) /* and IBRS; behind it STIBP */
 #define HAS_L1D_FLUSH    (1u << 28)
 #define HAS_CAPABILITIES (1u << 29)
 /* IA32_ARCH_CAPABILITIES */
@@ -20,6 +20,8 @@
 #define TAA_NO        (1ull << 8)
 #define STALE_MMIO_NO (7ull << 13) /* SBDR_SSDP_NO, FBSDP_NO, PSDP_NO */
 #define FB_CLEAR      (1ull << 17)
+/* IA32_SPEC_CTRL */
+#define SPEC_IBRS 1ull
 /* AMD: leaf 8000_0008h EBX, 8000_0021h EAX and ECX */
 #define AMD_IBPB       (1u << 12)
 #define AMD_VERW_CLEAR (1u << 5)
@@ -27,8 +29,9 @@
 #define AMD_TSA_NO     (3u << 1) /* TSA_SQ_NO, TSA_L1_NO */
 #define EFER_AUTO_IBRS (1ull << 21)
 
-uint32_t speculation_barriers;
+uint32_t speculation_barriers, speculation_msrs;
 static bool amd, keep_predictions;
+static uint64_t host_value, guest_bits; /* of IA32_SPEC_CTRL */
 
 uint32_t speculation_needs(const struct speculation_facts *f)
 {
@@ -45,21 +48,42 @@ uint32_t speculation_needs(const struct speculation_facts *f)
            (((f->leaf7_edx & HAS_MD_CLEAR) && old) || stale ? BARRIER_BUFFERS : 0);
 }
 
-void speculation_init(bool off, bool force)
+/* Where they stand in CPUID: IBRS, STIBP, SSBD, and PSFD; Intel's IPRED_DIS, RRSBA_DIS, DDPD_U and BHI_DIS_S. */
+uint64_t speculation_controls(const struct speculation_facts *f)
+{
+    uint32_t a = f->amd8_ebx, e = f->leaf7_2_edx;
+    if (f->amd)
+        return (a >> 14 & 3) | (a >> 24 & 1) << 2 | (a >> 28 & 1) << 7;
+    return (f->leaf7_edx >> 26 & 3) | f->leaf7_edx >> 31 << 2 | (e & 1) << 7 | (e >> 1 & 1) * (3u << 3) |
+           (e >> 2 & 1) * (3u << 5) | (e >> 3 & 1) << 8 | (e >> 4 & 1) << 10;
+}
+
+uint64_t speculation_init(bool off, bool force)
 {
     uint32_t vendor = cpuid(0, 0).ebx;
     amd = vendor == 0x68747541 || vendor == 0x6f677948; /* AuthenticAMD, HygonGenuine */
     struct cpuid_regs seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_regs){0};
     uint32_t last = cpuid(0x80000000, 0).eax;
     struct cpuid_regs more = last >= 0x80000021 ? cpuid(0x80000021, 0) : (struct cpuid_regs){0};
-    struct speculation_facts f = {amd,      seven.ebx, seven.edx, last >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0,
-                                  more.eax, more.ecx,  0};
+    struct speculation_facts f = {amd,
+                                  seven.ebx,
+                                  seven.edx,
+                                  seven.eax >= 2 ? cpuid(7, 2).edx : 0,
+                                  last >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0,
+                                  more.eax,
+                                  more.ecx,
+                                  0};
     if (!amd && (f.leaf7_edx & HAS_CAPABILITIES))
         f.capabilities = rdmsr(MSR_ARCH_CAPABILITIES);
     uint32_t needs = speculation_needs(&f), all = BARRIER_PREDICTOR | BARRIER_L1D | BARRIER_BUFFERS;
+    guest_bits = speculation_controls(&f);
+    speculation_msrs = needs & BARRIER_PREDICTOR ? GUEST_PRED_CMD : 0;
     if (off)
         needs = 0;
     keep_predictions = needs & KEEP_PREDICTIONS;
+    host_value = keep_predictions && !amd ? SPEC_IBRS : 0;
+    if (!amd && !host_value)
+        speculation_msrs |= GUEST_SPEC_CTRL;
     speculation_barriers = force ? all : needs & all;
     klog(LOG_INFO, "from domain to domain: predictor barrier %s, L1D flush %s, buffers cleared %s",
          speculation_barriers & BARRIER_PREDICTOR ? "yes" : "no", speculation_barriers & BARRIER_L1D ? "yes" : "no",
@@ -68,6 +92,7 @@ void speculation_init(bool off, bool force)
         klog(
             LOG_WARN,
             "this CPU does not say that it is safe from Meltdown: a hostile monitor could read the kernel's memory (never a guest's)");
+    return f.capabilities;
 }
 
 void speculation_cpu(void)
@@ -75,7 +100,7 @@ void speculation_cpu(void)
     if (keep_predictions && amd)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_AUTO_IBRS);
     else if (keep_predictions)
-        wrmsr(MSR_SPEC_CTRL, 1); /* IBRS; no guest reaches this register */
+        wrmsr(MSR_SPEC_CTRL, host_value);
 }
 
 void speculation_barriers_now(uint32_t which)
@@ -87,4 +112,24 @@ void speculation_barriers_now(uint32_t which)
         wrmsr(MSR_FLUSH_CMD, 1);
     if (which & BARRIER_BUFFERS)
         __asm__ volatile("verw %0" : : "m"(selector) : "cc");
+}
+
+bool speculation_guest(uint64_t wanted, uint64_t *value)
+{
+    *value = (wanted & guest_bits) | host_value;
+    return *value != host_value;
+}
+
+void speculation_to_guest(uint64_t value)
+{
+    if (value != host_value)
+        wrmsr(MSR_SPEC_CTRL, value);
+}
+
+void speculation_to_host(uint64_t *value)
+{
+    if (speculation_msrs & GUEST_SPEC_CTRL)
+        *value = rdmsr(MSR_SPEC_CTRL);
+    if (*value != host_value)
+        wrmsr(MSR_SPEC_CTRL, host_value);
 }

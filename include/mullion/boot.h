@@ -100,10 +100,11 @@ struct root_boot {
     uint32_t abi_version;
     uint32_t cpu_count; /* CPUs that started; numbered 0.. */
     uint64_t tsc_khz;
-    uint64_t entry_tsc;   /* TSC at the kernel's entry */
-    uint64_t ram_total;   /* bytes of usable RAM in the firmware's map */
-    char backend[16];     /* "VT-x" or "AMD-V"; empty if this machine can do neither */
-    struct lack lacks[2]; /* then: what is lacking for VT-x, and for AMD-V */
+    uint64_t entry_tsc;         /* TSC at the kernel's entry */
+    uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES as read; 0: the CPU does not have it */
+    uint64_t ram_total;         /* bytes of usable RAM in the firmware's map */
+    char backend[16];           /* "VT-x" or "AMD-V"; empty if this machine can do neither */
+    struct lack lacks[2];       /* then: what is lacking for VT-x, and for AMD-V */
     char cmdline[BOOT_CMDLINE_MAX];
     uint16_t serial_port, reserved0; /* of the kernel's log; 0: there is none */
     uint32_t ram_count, module_count;

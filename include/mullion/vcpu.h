@@ -62,7 +62,7 @@ struct table_register {
 #define GROUP_RIP          0x01u /* rip, rsp, rflags, shadow, pending_debug */
 #define GROUP_SEG          0x02u /* seg[], gdtr, idtr */
 #define GROUP_CR           0x04u /* cr0, cr2, cr3, cr4, efer, xcr0, tpr */
-#define GROUP_MSR          0x08u /* star .. tsc_aux */
+#define GROUP_MSR          0x08u /* star .. spec_ctrl */
 #define GROUP_DR           0x10u /* dr0-3, dr6, dr7, event */
 #define GROUP_TSC          0x20u /* tsc_offset (never filled by the kernel) */
 #define GROUP_APIC         0x40u /* apic_mode, apic_serving, apic_request, apic_eoi_exit (never filled by the kernel) */
@@ -227,6 +227,8 @@ struct vcpu_state {
     /* GROUP_MSR */
     uint64_t star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip, pat, tsc_aux;
+    uint64_t spec_ctrl; /* IA32_SPEC_CTRL. Bits that the CPU's CPUID does not tell of are left out. Those that Mullion
+                           itself has set stay set while the guest runs, and show only if the guest has set them too */
     /* GROUP_DR */
     uint64_t dr[4], dr6, dr7;
     uint64_t event; /* whose delivery an exit has interrupted: the layout of inject, its error code in 63:32; 0: none.

@@ -107,6 +107,7 @@ struct vmm_boot {
     bool dedicated; /* each vCPU has a CPU for itself; else there is one, with a share */
     uint64_t memory_bytes;
     uint64_t tsc_khz;
+    uint64_t arch_capabilities; /* as in struct root_boot */
     uint64_t root_bits, console_bits;
     char vendor[16]; /* backend name: "VT-x" or "AMD-V" */
     uint32_t piece_count, module_count;

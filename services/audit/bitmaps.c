@@ -2,8 +2,9 @@
 /*
  * What a guest reaches without an exit besides its memory, and which tables its vCPUs really run with. The list below
  * is what ought to be open, written down a second time on purpose. AMD-V: each vCPU's VMCB says which tables and
- * bitmaps the CPU uses. VT-x: that stands in the VMCS, whose layout is the CPU's secret; its two bitmaps (with the
- * local APIC served by the monitor, by the CPU) are looked at where the kernel says they are.
+ * bitmaps the CPU uses. VT-x: that stands in the VMCS, whose layout is the CPU's secret; its four bitmaps (with the
+ * local APIC served by the monitor, by the CPU; without IA32_SPEC_CTRL and with it) are looked at where the kernel says
+ * they are.
  */
 #include "services/audit/check_private.h"
 
@@ -13,13 +14,17 @@
 
 enum { READ = 1, WRITE = 2 };
 
-enum { NO, YES, BY_CPU /* only while the CPU serves the guest's x2APIC */ };
+/* BY_CPU: only while the CPU serves the guest's x2APIC; SPECULATION: only in the bitmaps for that, or where the
+ * CPU switches it. */
+enum { NO, YES, BY_CPU, SPECULATION };
 
 static const struct open_msr {
     uint32_t first, last;
     uint8_t rights, amd, intel;
 } open_msrs[] = {
     {MSR_TSC, MSR_TSC, READ, NO, YES},
+    {MSR_SPEC_CTRL, MSR_SPEC_CTRL, READ | WRITE, SPECULATION, SPECULATION},
+    {MSR_PRED_CMD, MSR_PRED_CMD, WRITE, YES, YES},
     {MSR_SYSENTER_CS, MSR_SYSENTER_EIP, READ | WRITE, YES, YES},
     {MSR_PAT, MSR_PAT, READ | WRITE, YES, YES},
     {0x802, 0x803, READ, NO, BY_CPU},         /* ID, version */
@@ -44,7 +49,7 @@ static void open_bit(struct check *c, uint32_t msr, unsigned right)
         const struct open_msr *m = &open_msrs[i];
         unsigned when = c->boot->amd ? m->amd : m->intel;
         if (msr >= m->first && msr <= m->last && (m->rights & right) &&
-            (when == YES || (when == BY_CPU && c->apic_by_cpu)))
+            (when == YES || (when == BY_CPU && c->apic_by_cpu) || (when == SPECULATION && c->spec_ctrl_open)))
             return;
     }
     violation(c, (struct audit_violation){.kind = AUDIT_MSR, .where = msr, .at = right});
@@ -110,6 +115,7 @@ static void amd_vcpus(struct check *c)
             violation(c, (struct audit_violation){.kind = AUDIT_CONTROLS, .who = f->who, .where = hpa});
             continue;
         }
+        c->spec_ctrl_open = (LOOK(hw->helps) & SVM_FEATURE_SPEC_CTRL) != 0;
         clear_bits(c, p, IOPM_BYTES, amd_port);
         clear_bits(c, m, MSRPM_BYTES, amd_msr);
     }
@@ -169,10 +175,11 @@ void check_bitmaps(struct check *c)
         amd_vcpus(c);
         return;
     }
-    for (unsigned mode = 0; mode < ARRAY_SIZE(c->view->shown->msr_bitmap); mode++) {
-        const void *ring0 = LOOK(c->view->shown->msr_bitmap[mode]),
+    for (unsigned i = 0; i < MSR_BITMAPS; i++) {
+        const void *ring0 = LOOK(c->view->shown->msr_bitmap[i]),
                    *map = ring0 != NULL ? view_object(c->view, ring0, PAGE_SIZE) : NULL;
-        c->apic_by_cpu = mode == APIC_BY_CPU;
+        c->apic_by_cpu = (i & APIC_BY_CPU) != 0;
+        c->spec_ctrl_open = (i & BITMAP_SPEC_CTRL) != 0;
         if (map != NULL)
             clear_bits(c, map, PAGE_SIZE, intel_msr);
         else if (c->vcpu_count != 0)

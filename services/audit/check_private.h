@@ -55,7 +55,7 @@ struct check {
     uint32_t who;
     const struct domain *walking; /* in ring 0; NULL: not a program's table */
     uint64_t hash;
-    bool apic_by_cpu; /* of the MSR bitmap that is looked at */
+    bool apic_by_cpu, spec_ctrl_open; /* of the MSR bitmap that is looked at */
 };
 
 /* Counts it, and lists it as long as there is room. */

@@ -136,6 +136,7 @@ static void fill_boot(unsigned n)
     b->dedicated = !c->has_share;
     b->memory_bytes = c->memory;
     b->tsc_khz = ROOT_BOOT->tsc_khz;
+    b->arch_capabilities = ROOT_BOOT->arch_capabilities;
     b->root_bits = ROOT_EVENT_GUEST(n);
     b->console_bits = CONSOLE_EVENT_GUEST(n);
     memcpy(b->vendor, ROOT_BOOT->backend, sizeof b->vendor - 1);

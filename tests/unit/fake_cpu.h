@@ -15,6 +15,9 @@ void disturb(void);
 #define __atomic_exchange_n(...) (disturb(), __atomic_exchange_n(__VA_ARGS__))
 #endif
 
+#ifdef FAKE_CPUID
+#define cpuid real_cpuid
+#endif
 #define rdmsr      real_rdmsr
 #define wrmsr      real_wrmsr
 #define rdtsc      real_rdtsc
@@ -37,6 +40,7 @@ void disturb(void);
 #define irq_window real_irq_window
 #define cpu_pause  real_cpu_pause
 #include "arch/x86_64/instr.h"
+#undef cpuid
 #undef rdmsr
 #undef wrmsr
 #undef rdtsc
@@ -73,6 +77,11 @@ void write_cr3(uint64_t v);
 void irq_wait(void);
 void cpu_pause(void); /* while another CPU holds a lock: the host has fewer CPUs than the machine */
 
+#ifdef FAKE_CPUID /* -DFAKE_CPUID: the test has these */
+struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf);
+uint64_t rdmsr(uint32_t msr);
+void wrmsr(uint32_t msr, uint64_t v);
+#else
 static inline uint64_t rdmsr(uint32_t msr)
 {
     return msr;
@@ -81,6 +90,7 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
 {
     (void)msr, (void)v;
 }
+#endif
 static inline void xsetbv(uint32_t index, uint64_t v)
 {
     (void)index, (void)v;

@@ -261,7 +261,12 @@ struct fpu_image *fpu_now(void)
 void fpu_close(void)
 {
 }
-uint32_t speculation_barriers = BARRIER_PREDICTOR | BARRIER_BUFFERS;
+uint32_t speculation_barriers = BARRIER_PREDICTOR | BARRIER_BUFFERS, speculation_msrs;
+bool speculation_guest(uint64_t wanted, uint64_t *value) /* the host's is 1, a guest may have 4 */
+{
+    *value = (wanted & 4) | 1;
+    return *value != 1;
+}
 unsigned predictor_barriers;
 void speculation_barriers_now(uint32_t which)
 {

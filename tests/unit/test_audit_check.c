@@ -149,10 +149,10 @@ static void setup_as(const struct pt_format *format)
     assert_non_null(memory_new(root, hpa(POOL_BASE), POOL_SIZE, TAG_KERNEL, false, &e));
     assert_int_equal(pt_map(&kernel_tables, 0xffffffffc0000000, hpa(POOL_BASE), POOL_SIZE, RW | PT_GLOBAL), OK);
     root->tables.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
-    void *bitmap[2] = {pool_page(&kernel_quota), pool_page(&kernel_quota)};
-    for (unsigned mode = 0; mode < 2; mode++) {
-        memset(bitmap[mode], 0xff, PAGE_SIZE);
-        shown.msr_bitmap[mode] = format == &pt_ept ? bitmap[mode] : NULL;
+    for (unsigned i = 0; i < MSR_BITMAPS; i++) {
+        void *bitmap = pool_page(&kernel_quota);
+        memset(bitmap, 0xff, PAGE_SIZE);
+        shown.msr_bitmap[i] = format == &pt_ept ? bitmap : NULL;
     }
     shown.root = root;
     shown.kernel_table = kernel_tables.root;
@@ -800,6 +800,11 @@ static void test_amd_bitmaps(void **state)
     uint32_t star = (0x2000 + 0x81) * 2;
     page.msrpm[star / 8] &= (uint8_t) ~(3u << star % 8); /* on the list */
     passes();
+    page.msrpm[2 * MSR_SPEC_CTRL / 8] &= (uint8_t)~2; /* only where the CPU switches it */
+    finds(AUDIT_MSR, 0, 0, MSR_SPEC_CTRL, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(guest); i++)
+        ((struct svm_vcpu *)guest[i].thread->vcpu->hw)->helps = SVM_FEATURE_SPEC_CTRL;
+    passes();
 }
 
 static void test_intel_bitmap(void **state)
@@ -813,8 +818,8 @@ static void test_intel_bitmap(void **state)
                 {2048 + 0x10 / 8, 0x10, 2},
                 {3072 + 0x1000 / 8, 0xc0001000, 2},
                 {2048 + 0x830 / 8, 0x830, 2} /* the ICR, in either mode */};
-    for (unsigned mode = APIC_BY_MONITOR; mode <= APIC_BY_CPU; mode++) {
-        uint8_t *map = (uint8_t *)(uintptr_t)shown.msr_bitmap[mode];
+    for (unsigned which = 0; which < MSR_BITMAPS; which++) {
+        uint8_t *map = (uint8_t *)(uintptr_t)shown.msr_bitmap[which];
         for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
             map[rows[i].byte] &= (uint8_t) ~(1u << rows[i].msr % 8);
             finds(AUDIT_MSR, 0, 0, rows[i].msr, 0);
@@ -825,11 +830,17 @@ static void test_intel_bitmap(void **state)
         passes();
         map[2048 + 0x80b / 8] &= (uint8_t) ~(
             1u << 3); /* EOI: only where the CPU has an APIC page of the guest's to write to */
-        if (mode == APIC_BY_CPU)
+        if (which & APIC_BY_CPU)
             passes();
         else
             finds(AUDIT_MSR, 0, 0, 0x80b, 0);
         map[2048 + 0x80b / 8] = 0xff;
+        map[2048 + MSR_SPEC_CTRL / 8] &= (uint8_t)~1;
+        if (which & BITMAP_SPEC_CTRL)
+            passes();
+        else
+            finds(AUDIT_MSR, 0, 0, MSR_SPEC_CTRL, 0);
+        map[2048 + MSR_SPEC_CTRL / 8] = 0xff;
     }
     shown.msr_bitmap[APIC_BY_CPU] = NULL;
     look();

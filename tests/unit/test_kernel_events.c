@@ -11,7 +11,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "arch/x86_64/speculation.h"
 #include "fake_machine.h"
 #include "kernel/grace.h"
 #include "pool_count.h"
@@ -365,6 +364,32 @@ static enum exit_reason run_guest(void)
     assert_false(r.blocked);
     assert_int_equal(r.error, OK);
     return v->state->exit.reason;
+}
+
+/* What the monitor brings is what the guest gets, less what there is not, and more than nothing for good; what the
+ * guest has set without an exit comes back where it can. */
+static void test_speculation_control(void **state)
+{
+    (void)state;
+    with_vcpu();
+    assert_int_equal(run_guest(), EXIT_HLT);
+    static const struct {
+        uint64_t wanted, value;
+        bool switched;
+    } rows[] = {{0, 1, false}, {3, 1, false}, {~0ull, 5, true}, {0, 1, true}};
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        v->state->spec_ctrl = rows[i].wanted;
+        v->state->dirty = GROUP_MSR;
+        assert_int_equal(run_guest(), EXIT_HLT);
+        assert_int_equal(v->spec_ctrl, rows[i].value);
+        assert_int_equal(v->spec_switched, rows[i].switched);
+        v->spec_ctrl = 6;
+        for (speculation_msrs = GUEST_PRED_CMD; speculation_msrs <= GUEST_SPEC_CTRL; speculation_msrs++) {
+            assert_int_equal(call1(a, SYS_VCPU_FETCH, GROUP_MSR).error, OK);
+            assert_int_equal(v->state->spec_ctrl, speculation_msrs == GUEST_SPEC_CTRL ? 6 : rows[i].wanted);
+        }
+    }
+    speculation_msrs = 0;
 }
 
 static void test_kicks_are_never_lost(void **state)
@@ -1028,6 +1053,7 @@ int main(void)
         ON_A_MACHINE(test_an_interrupt_signals),
         ON_A_MACHINE(test_a_line_of_the_log_rings),
         ON_A_MACHINE(test_random),
+        ON_A_MACHINE(test_speculation_control),
         ON_A_MACHINE(test_kicks_are_never_lost),
         ON_A_MACHINE(test_a_kick_tells_who_must_be_told),
         ON_A_MACHINE(test_the_timer_is_the_hosts_again),

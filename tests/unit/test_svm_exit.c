@@ -156,6 +156,7 @@ static void interrupted_events(void **state)
     assert_int_equal(svm_interrupted_event(EVENT_VALID | EVENT_EXCEPTION | VECTOR_BP), 0);
 }
 
+uint32_t speculation_msrs;
 static bool open_to(uint32_t bit, unsigned rights)
 {
     return ((unsigned)svm_msrpm[bit / 8] >> bit % 8 & 3) == (3 & ~rights);
@@ -164,7 +165,7 @@ static bool open_to(uint32_t bit, unsigned rights)
 static void bitmaps_deny_by_default(void **state)
 {
     (void)state;
-    svm_bitmaps_init();
+    svm_bitmaps_init(SVM_FEATURE_NPT | SVM_FEATURE_NRIPS);
     for (size_t i = 0; i < IOPM_BYTES; i++)
         assert_int_equal(svm_iopm[i], 0xff);
     assert_true(open_to(0x174 * 2, MSR_READ | MSR_WRITE));          /* SYSENTER_CS */
@@ -179,6 +180,12 @@ static void bitmaps_deny_by_default(void **state)
     for (uint32_t bit = 0; bit < MSRPM_BYTES * 8; bit += 2)
         closed += open_to(bit, 0);
     assert_int_equal(closed, MSRPM_BYTES * 4 - 12);
+    speculation_msrs = GUEST_PRED_CMD;
+    svm_bitmaps_init(~SVM_FEATURE_SPEC_CTRL);
+    assert_true(open_to(0x48 * 2, 0) && open_to(0x49 * 2, MSR_WRITE));
+    speculation_msrs = 0;
+    svm_bitmaps_init(SVM_FEATURE_SPEC_CTRL);
+    assert_true(open_to(0x48 * 2, MSR_READ | MSR_WRITE) && open_to(0x49 * 2, 0));
     static uint8_t map[MSRPM_BYTES];
     memset(map, 0xff, sizeof map);
     svm_msr_allow(map, 0xc0010117, MSR_WRITE);

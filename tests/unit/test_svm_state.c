@@ -31,6 +31,7 @@ VMCB_AT(save.rax, 0x5f8);
 VMCB_AT(save.sysenter_eip, 0x638);
 VMCB_AT(save.cr2, 0x640);
 VMCB_AT(save.pat, 0x668);
+VMCB_AT(save.spec_ctrl, 0x6e0);
 
 enum emulator emulator;
 static struct vmcb block;
@@ -93,7 +94,8 @@ static void everything_round_trips(void **state)
         msr[i] = 0x100 + i;
     page.dr7 = 0x455;
     page.dr6 = 0xffff0ff1;
-    cpu.cr2 = 0xdead000; /* goes through the kernel's field */
+    cpu.cr2 = 0xdead000;                /* goes through the kernel's field */
+    page.spec_ctrl = cpu.spec_ctrl = 5; /* likewise */
     page.tsc_offset = 0x987654321;
     struct vcpu_state before = page;
 
@@ -110,6 +112,27 @@ static void everything_round_trips(void **state)
     assert_int_equal(cpu.cr2, 0xdead000);
     before.tsc_offset = 0; /* never filled by the kernel */
     assert_memory_equal(&page, &before, sizeof page);
+}
+
+/* The kernel switches it, but where the VMCB does. */
+static void speculation_control(void **state)
+{
+    (void)state;
+    for (uint32_t helps = 0; helps <= SVM_FEATURE_SPEC_CTRL; helps += SVM_FEATURE_SPEC_CTRL) {
+        hw.helps = helps;
+        cpu.spec_ctrl = 4;
+        cpu.spec_switched = true;
+        svm_put(&cpu, GROUPS_ALL & ~GROUP_MSR);
+        assert_int_equal(block.save.spec_ctrl, 0);
+        svm_put(&cpu, GROUP_MSR);
+        assert_int_equal(block.save.spec_ctrl, 4);
+        assert_int_equal(cpu.spec_switched, !helps);
+        if (helps)
+            block.save.spec_ctrl = 6; /* by the guest, without an exit */
+        svm_get(&cpu, GROUP_MSR);
+        assert_int_equal(page.spec_ctrl, helps ? 6 : 4);
+        block.save.spec_ctrl = 0;
+    }
 }
 
 static void only_the_named_groups(void **state)
@@ -271,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(attributes, fresh),
         cmocka_unit_test_setup(everything_round_trips, fresh),
+        cmocka_unit_test_setup(speculation_control, fresh),
         cmocka_unit_test_setup(only_the_named_groups, fresh),
         cmocka_unit_test_setup(task_in_qemu, fresh),
         cmocka_unit_test_setup(what_the_monitor_cannot_do, fresh),

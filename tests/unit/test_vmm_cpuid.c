@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sources: vmm/cpu/cpuid.c
+// sources: vmm/cpu/cpuid.c vmm/cpu/speculation.c
 /* The guest's CPUID: what must never show, what must agree with what, and the table's use. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "vmm/cpu/cpuid.h"
+#include "vmm/cpu/speculation.h"
 
 /* A CPU that has everything. */
 static void everything(void *context, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
@@ -109,16 +110,22 @@ static void nothing_forbidden_shows(void **state)
             assert_false(bit(r.edx, hidden_1d[i]));
         assert_true(bit(r.ecx, 31) && bit(r.ecx, 21) && bit(r.ecx, 24) && bit(r.ecx, 26) && bit(r.ecx, 28));
         r = ask(&t, 0, 7, 0);
-        assert_int_equal(r.eax, 0);
+        assert_int_equal(r.eax, intel ? 2 : 0);
         const unsigned hidden_7b[] = {2, 4, 11, 12, 14, 15, 22, 25};
         for (unsigned i = 0; i < sizeof(hidden_7b) / sizeof(unsigned); i++)
             assert_false(bit(r.ebx, hidden_7b[i]));
         const unsigned hidden_7c[] = {3, 4, 5, 7, 13, 16, 23, 24, 26, 29, 30, 31};
         for (unsigned i = 0; i < sizeof(hidden_7c) / sizeof(unsigned); i++)
             assert_false(bit(r.ecx, hidden_7c[i]));
-        const unsigned hidden_7d[] = {5, 20, 22, 24, 25, 26, 27, 28, 29, 30, 31};
+        const unsigned hidden_7d[] = {5, 9, 11, 13, 20, 22, 24, 25, 28, 30};
         for (unsigned i = 0; i < sizeof(hidden_7d) / sizeof(unsigned); i++)
             assert_false(bit(r.edx, hidden_7d[i]));
+        const unsigned speculation_7d[] = {26, 27, 29, 31};
+        for (unsigned i = 0; i < sizeof(speculation_7d) / sizeof(unsigned); i++)
+            assert_int_equal(bit(r.edx, speculation_7d[i]), intel);
+        assert_int_equal(ask(&t, 0, 7, 2).edx, intel ? 0x3f : 0);
+        assert_int_equal(ask(&t, 0, 7, 1).eax | ask(&t, 0, 7, 1).edx | ask(&t, 0, 7, 2).eax, 0);
+        assert_int_equal(speculation_controls(&t), intel ? 0x5ff : 0x87);
         assert_true(bit(r.ebx, 5) && bit(r.ebx, 16) && bit(r.ebx, 7) && bit(r.ebx, 20));
         const uint32_t zero[] = {3, 5, 9, 0xa, 0xc, 0xf, 0x10, 0x12, 0x14, 0x8000000a, 0x8000001b, 0x8000001c};
         for (unsigned i = 0; i < sizeof(zero) / sizeof(uint32_t); i++) {
@@ -143,11 +150,35 @@ static void nothing_forbidden_shows(void **state)
         assert_true(bit(r.edx, 29) && bit(r.edx, 20) && bit(r.edx, 11));
         r = ask(&t, 0, 0x80000008, 0);
         assert_int_equal(r.eax >> 8 & 0xff, 48);
-        assert_int_equal(r.ebx, intel ? 0 : 0x205);
+        assert_int_equal(r.ebx, intel ? 0 : 0x205 | 0x750fd000);
+        assert_int_equal(bit(r.ebx, 25), false); /* VIRT_SPEC_CTRL */
+        if (!intel) {
+            assert_int_equal(ask(&t, 0, 0x80000021, 0).eax, 0x70000064);
+            assert_int_equal(ask(&t, 0, 0x80000021, 0).ecx, 6);
+            assert_int_equal(ask(&t, 0, 0x80000021, 0).ebx | ask(&t, 0, 0x80000021, 0).edx, 0);
+            assert_int_equal(ask(&t, 0, 0x8000001f, 0).eax | ask(&t, 0, 0x80000020, 0).eax, 0);
+        }
         assert_int_equal(ask(&t, 0, 0x80000007, 0).edx, 0x100);
         assert_int_equal(ask(&t, 0, 0x80000007, 0).eax, 0);
         assert_true(t.count <= CPUID_MAX);
     }
+}
+
+/* Each statement is as true of the guest as of the CPU, and each MSR that one tells of is there. */
+static void what_the_capabilities_say(void **state)
+{
+    (void)state;
+    const unsigned kept[] = {0, 1, 2, 3, 4, 5, 6, 8, 13, 14, 15, 17, 19, 20, 24, 26, 27, 28, 62};
+    uint64_t expected = 0;
+    for (unsigned i = 0; i < sizeof(kept) / sizeof(unsigned); i++)
+        expected |= 1ull << kept[i];
+    assert_int_equal(speculation_capabilities(~0ull), expected);
+    assert_int_equal(speculation_capabilities(0), 0);
+    struct cpuid_table t;
+    struct cpuid_request q = request(1);
+    assert_int_equal(cpuid_build(&t, plain, NULL, &q), OK);
+    assert_int_equal(speculation_controls(&t), 0);
+    assert_int_equal(ask(&t, 0, 7, 0).eax | ask(&t, 0, 7, 0).edx, 0);
 }
 
 /* Of a CPU that has everything, each bit that reaches the guest (SDM vol. 2, CPUID; APM vol. 3, appendix E). */
@@ -173,13 +204,14 @@ static void all_that_shows(void **state)
         assert_int_equal(r.ebx, 0xf1bf27eb);
         /* VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID CLDEMOTE MOVDIRI MOVDIR64B. */
         assert_int_equal(r.ecx, 0x1a405f46);
-        assert_int_equal(r.edx, 0x4410); /* FSRM MD_CLEAR SERIALIZE */
+        /* FSRM MD_CLEAR SERIALIZE; Intel: IBRS STIBP the capabilities and SSBD. */
+        assert_int_equal(r.edx, intel ? 0xac004410 : 0x4410);
         r = ask(&t, 0, 0x80000001, 0);
         /* LAHF CR8 LZCNT SSE4A misaligned-SSE PREFETCHW XOP FMA4 TBM; AMD: CMP_LEGACY and topology extensions too. */
         assert_int_equal(r.ecx, intel ? 0x002109f1 : 0x006109f3);
         /* SYSCALL NX MMXEXT 1-GiB-pages RDTSCP LM 3DNOWEXT 3DNOW; AMD: a copy of leaf 1's low bits too. */
         assert_int_equal(r.edx, intel ? 0xec500800 : 0xedd3fbff);
-        assert_int_equal(ask(&t, 0, 0x80000000, 0).eax, intel ? 0x80000008 : 0x8000001e);
+        assert_int_equal(ask(&t, 0, 0x80000000, 0).eax, intel ? 0x80000008 : 0x80000021);
         assert_int_equal(ask(&t, 0, 0, 0).eax, intel ? 0x16 : 0xd);
         r = ask(&t, 0, 0x80000008, 0);
         assert_int_equal(r.eax, 0x30ff); /* more than 48 linear bits would be 5-level paging */
@@ -543,6 +575,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_forbidden_shows),
+        cmocka_unit_test(what_the_capabilities_say),
         cmocka_unit_test(all_that_shows),
         cmocka_unit_test(each_leaf_is_its_own),
         cmocka_unit_test(vectors_need_their_state),

@@ -1591,6 +1591,7 @@ static void saved_and_restored(void **unused)
         for (unsigned g = 0; g < GPR_COUNT; g++)
             c->state->gpr[g] = 0x1000 * i + g;
         c->state->lstar = 0xffffffff81000000ull + i;
+        c->state->spec_ctrl = 4 + i;
         c->state->xcr0 = 7;
         c->state->dr[3] = 5;
         c->state->pending_debug = 0x5001;
@@ -1626,7 +1627,7 @@ static void saved_and_restored(void **unused)
         assert_memory_equal(&c->state->rip, &was[i].rip, 4 * 8);
         assert_memory_equal(&c->state->cr0, &was[i].cr0, 7 * 8);
         assert_memory_equal(c->state->seg, was[i].seg, sizeof was[i].seg);
-        assert_memory_equal(&c->state->star, &was[i].star, 10 * 8);
+        assert_memory_equal(&c->state->star, &was[i].star, 11 * 8);
         assert_memory_equal(c->state->dr, was[i].dr, 7 * 8); /* DR6, DR7, the event too */
         assert_int_equal(c->state->pending_debug, 0x5001);
         assert_true(c->step.on == (i == 1) && c->step.tf && c->step.dr6 == 0xffff4ff1);

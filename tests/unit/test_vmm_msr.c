@@ -172,6 +172,27 @@ static void backed_by_the_page(void **state)
                          type == 0 || type == 1 || (type >= 4 && type <= 7));
 }
 
+static void speculation(void **state)
+{
+    (void)state;
+    start(true);
+    assert_true(gp_read(0x48) && gp_read(0x49) && gp_read(0x10a));
+    assert_false(msr_write(&cpu, 0x48, 0) || msr_write(&cpu, 0x49, 1) || msr_write(&cpu, 0x10a, 0));
+    cpu.kind.tells_capabilities = true;
+    assert_int_equal(rd(0x10a), 0);
+    cpu.kind.capabilities = 0x123;
+    assert_int_equal(rd(0x10a), 0x123);
+    assert_false(msr_write(&cpu, 0x10a, 0x123));
+    cpu.kind.spec_ctrl = 5;
+    assert_int_equal(msr_groups(0x48), GROUP_MSR);
+    page.dirty = 0;
+    for (unsigned bit = 0; bit < 64; bit++)
+        assert_int_equal(msr_write(&cpu, 0x48, 1ull << bit), bit == 0 || bit == 2);
+    assert_int_equal(page.dirty, GROUP_MSR);
+    assert_int_equal(page.spec_ctrl, 4);
+    assert_int_equal(rd(0x48), 4);
+}
+
 static void mtrrs(void **state)
 {
     (void)state;
@@ -568,13 +589,21 @@ static void after_reset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(timestamp),          cmocka_unit_test(efer),
-        cmocka_unit_test(backed_by_the_page), cmocka_unit_test(mtrrs),
-        cmocka_unit_test(apic_and_deadline),  cmocka_unit_test(kvm_clock),
-        cmocka_unit_test(intel_only),         cmocka_unit_test(amd_only),
-        cmocka_unit_test(read_unasked),       cmocka_unit_test(misc_enable),
-        cmocka_unit_test(no_other_register),  cmocka_unit_test(bits_of_registers),
-        cmocka_unit_test(after_reset),        cmocka_unit_test(unknown_is_logged_a_little),
+        cmocka_unit_test(timestamp),
+        cmocka_unit_test(efer),
+        cmocka_unit_test(backed_by_the_page),
+        cmocka_unit_test(speculation),
+        cmocka_unit_test(mtrrs),
+        cmocka_unit_test(apic_and_deadline),
+        cmocka_unit_test(kvm_clock),
+        cmocka_unit_test(intel_only),
+        cmocka_unit_test(amd_only),
+        cmocka_unit_test(read_unasked),
+        cmocka_unit_test(misc_enable),
+        cmocka_unit_test(no_other_register),
+        cmocka_unit_test(bits_of_registers),
+        cmocka_unit_test(after_reset),
+        cmocka_unit_test(unknown_is_logged_a_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

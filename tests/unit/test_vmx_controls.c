@@ -223,6 +223,7 @@ static bool exits(const uint8_t *page, uint32_t msr, bool write)
     return half[(msr & 0x1fff) / 8] >> (msr & 7) & 1;
 }
 
+uint32_t speculation_msrs;
 static void msr_bitmap(void **state)
 {
     (void)state;
@@ -240,6 +241,19 @@ static void msr_bitmap(void **state)
     assert_true(exits(page, MSR_APIC_BASE, false) && exits(page, MSR_FEATURE_CONTROL, true) &&
                 exits(page, MSR_X2APIC_BASE + 8, true));
     assert_true(exits(page, MSR_SPEC_CTRL, true) && exits(page, MSR_DEBUGCTL, true) && exits(page, MSR_XSS, true));
+
+    static uint8_t more[4096];
+    vmx_msr_bitmap(more, APIC_BY_MONITOR | BITMAP_SPEC_CTRL);
+    assert_false(exits(more, MSR_SPEC_CTRL, false) || exits(more, MSR_SPEC_CTRL, true));
+    more[MSR_SPEC_CTRL / 8] |= 1;
+    more[2048 + MSR_SPEC_CTRL / 8] |= 1;
+    assert_memory_equal(more, page, sizeof page);
+    speculation_msrs = GUEST_PRED_CMD;
+    vmx_msr_bitmap(more, APIC_BY_MONITOR);
+    assert_true(exits(more, MSR_PRED_CMD, false) && !exits(more, MSR_PRED_CMD, true));
+    more[2048 + MSR_PRED_CMD / 8] |= 2;
+    assert_memory_equal(more, page, sizeof page);
+    speculation_msrs = 0;
 
     /* the x2APIC's registers: open in the one of the two only, and no more than the CPU keeps in the page */
     vmx_msr_bitmap(by_cpu, APIC_BY_CPU);

@@ -36,10 +36,23 @@ uint64_t rdtsc(void)
 {
     return 1000;
 }
-void *vmx_msr_page[2] = {(void *)0x10000, (void *)0x20000};
+void *vmx_msr_page[MSR_BITMAPS] = {(void *)0x10000, (void *)0x20000, (void *)0x30000, (void *)0x40000};
 hpa_t pool_hpa(const void *p)
 {
     return (hpa_t){(uint64_t)p};
+}
+
+/* IA32_SPEC_CTRL: the host's is 1. */
+uint32_t speculation_msrs;
+static uint64_t spec_ctrl = 1, entered_spec_ctrl;
+void speculation_to_guest(uint64_t value)
+{
+    spec_ctrl = value;
+}
+void speculation_to_host(uint64_t *value)
+{
+    *value = spec_ctrl;
+    spec_ctrl = 1;
 }
 
 enum emulator emulator;
@@ -72,6 +85,7 @@ bool vmx_enter(struct vmx_vcpu *h, uint64_t *gpr)
     assert_ptr_equal(gpr, page.gpr);
     assert_ptr_equal(h, &hw);
     entries++;
+    entered_spec_ctrl = spec_ctrl;
     entered_event = (uint32_t)FIELD(ENTRY_EVENT);
     entered_proc = (uint32_t)FIELD(CONTROL_PROC);
     if (next.refuse)
@@ -199,6 +213,42 @@ static void interrupt_now_or_by_window(void **state)
     reason = vmx_run(&v, NEVER);
     assert_int_equal(entered_event & EVENT_VALID, 0);
     assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+}
+
+/* Around each entry, also one that is refused; and not at all until the guest has asked for it. */
+static void speculation_control(void **state)
+{
+    (void)state;
+    v.spec_ctrl = 5;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(entered_spec_ctrl, 1);
+    v.spec_switched = true;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(entered_spec_ctrl, 5);
+    assert_int_equal(spec_ctrl, 1);
+    assert_int_equal(v.spec_ctrl, 5);
+    next.refuse = true;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(entered_spec_ctrl, 5);
+    assert_int_equal(spec_ctrl, 1);
+}
+
+/* The guest has the MSR for itself on some CPUs, from its first write on, whatever serves its local APIC. */
+static void bitmap_of_speculation(void **state)
+{
+    (void)state;
+    vmx.apic = BIT(PROC2_VIRTUAL_X2APIC);
+    for (unsigned i = 0; i < 16; i++) {
+        bool by_cpu = i & 1, open = i & 2, switched = i & 4, last = i & 8;
+        page.apic_mode = by_cpu ? APIC_BY_CPU : APIC_BY_MONITOR;
+        speculation_msrs = open ? GUEST_SPEC_CTRL | GUEST_PRED_CMD : GUEST_PRED_CMD;
+        v.spec_switched = switched && last;
+        vmx_put(&v, GROUP_MSR | GROUP_APIC);
+        v.spec_switched = switched;
+        vmx_put(&v, last ? GROUP_APIC : GROUP_MSR);
+        assert_int_equal(FIELD(CONTROL_MSR_BITMAP), 0x10000 + 0x10000 * by_cpu + (open && switched ? 0x20000 : 0));
+    }
+    speculation_msrs = 0;
 }
 
 static void order_of_events(void **state)
@@ -842,6 +892,8 @@ int main(void)
         T(common_path_writes_only_the_timer),
         T(launched_by_an_exit_that_is_answered_here),
         T(interrupt_now_or_by_window),
+        T(speculation_control),
+        T(bitmap_of_speculation),
         T(order_of_events),
         T(nmi),
         T(windows_for_an_nmi),

@@ -7,6 +7,7 @@
 #include "lib/proto/vmm_boot.h"
 #include "lib/string.h"
 #include "mullion/regs.h"
+#include "vmm/cpu/speculation.h"
 
 #define BIT(n) (1u << (n))
 
@@ -41,9 +42,10 @@
 #define L7_ECX_AVX512 (BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
 #define L7_ECX_AVX    (BIT(9) | BIT(10))
 #define L7_ECX        (BIT(2) | BIT(8) | BIT(22) | BIT(25) | BIT(27) | BIT(28) | L7_ECX_AVX | L7_ECX_AVX512)
-/* EDX: fast short REP MOV 4, MD_CLEAR 10 (VERW does it, no MSR), SERIALIZE 14. Not: AMX 22, 24, 25; SPEC_CTRL and kin
- * 26, 27, 28, 29, 31. */
-#define L7_EDX (BIT(4) | BIT(10) | BIT(14))
+/* EDX: fast short REP MOV 4, SERIALIZE 14. Not: AMX 22, 24, 25. Speculation is in vmm/cpu/speculation.h. */
+#define L7_EDX (BIT(4) | BIT(14) | SPECULATION_7_EDX)
+/* What of that AMD's CPUs tell elsewhere. */
+#define L7_EDX_INTEL (SPECULATION_7_EDX & ~BIT(10))
 
 /* Leaf 0xd.1: XSAVEOPT, XGETBV(1). Not: XSAVES 3, XFD 4; nor XSAVEC 1, for Bochs' (2.7) saves nothing: a Linux that
  * uses it loses all vector registers with every change of its tasks, and XSAVEOPT does as well. */
@@ -63,8 +65,8 @@
 #define E1_EDX_LONG_MODE BIT(29)
 
 #define E7_EDX_INVARIANT_TSC BIT(8)
-/* 0x80000008 EBX (AMD): CLZERO 0, XSAVE error pointers 2, WBNOINVD 9. Not: speculation control 12, 14-18, 23-28. */
-#define E8_EBX (BIT(0) | BIT(2) | BIT(9))
+/* 0x80000008 EBX (AMD): CLZERO 0, XSAVE error pointers 2, WBNOINVD 9. */
+#define E8_EBX (BIT(0) | BIT(2) | BIT(9) | SPECULATION_E8_EBX)
 
 #define L6_EAX_ARAT BIT(2) /* the APIC timer never stops */
 
@@ -142,10 +144,13 @@ static void caches(struct builder *b, uint32_t leaf)
 static void leaf_7(struct builder *b)
 {
     struct cpuid_regs r = host(b, 7, 0);
-    r.eax = 0; /* no further subleaf */
+    uint32_t controls = b->t->intel && r.eax >= 2 ? host(b, 7, 2).edx & SPECULATION_7_2_EDX : 0;
+    r.eax = controls != 0 ? 2 : 0; /* the last subleaf */
     r.ebx &= L7_EBX;
     r.ecx &= L7_ECX;
-    r.edx &= L7_EDX;
+    r.edx &= L7_EDX & ~(b->t->intel ? 0 : L7_EDX_INTEL);
+    if (controls != 0)
+        add(b, 7, 2, (struct cpuid_regs){.edx = controls}, 0);
     if ((b->t->xcr0_allowed & XCR0_AVX512) == 0) {
         r.ebx &= ~L7_EBX_AVX512;
         r.ecx &= ~L7_ECX_AVX512;
@@ -269,7 +274,7 @@ static void basic(struct builder *b, struct cpuid_regs zero, uint32_t host_max)
 static void extended(struct builder *b, uint32_t host_max)
 {
     struct cpuid_table *t = b->t;
-    uint32_t most = t->intel ? EXTENDED + 8 : EXTENDED + 0x1e;
+    uint32_t most = t->intel ? EXTENDED + 8 : EXTENDED + 0x21;
     t->max_extended = host_max < most ? host_max : most;
     if (t->max_extended < EXTENDED + 8)
         t->max_extended = EXTENDED + 8;
@@ -308,6 +313,11 @@ static void extended(struct builder *b, uint32_t host_max)
     if (host_max >= EXTENDED + 0x1e && (host(b, EXTENDED + 1, 0).ecx & E1_ECX_TOPOLOGY) != 0) {
         caches(b, EXTENDED + 0x1d);
         add_any(b, EXTENDED + 0x1e, (struct cpuid_regs){0}); /* ids by cpuid_lookup; one thread a core, one node */
+    }
+    if (host_max >= EXTENDED + 0x21) {
+        r = host(b, EXTENDED + 0x21, 0);
+        add_any(b, EXTENDED + 0x21,
+                (struct cpuid_regs){.eax = r.eax & SPECULATION_E21_EAX, .ecx = r.ecx & SPECULATION_E21_ECX});
     }
 }
 

@@ -10,8 +10,10 @@ enum {
     IA32_TSC = 0x10,
     IA32_APIC_BASE = 0x1b,
     IA32_TSC_ADJUST = 0x3b,
+    IA32_SPEC_CTRL = 0x48,
     IA32_BIOS_SIGN_ID = 0x8b,
     IA32_MTRRCAP = 0xfe,
+    IA32_ARCH_CAPABILITIES = 0x10a,
     IA32_SYSENTER_CS = 0x174,
     IA32_SYSENTER_ESP,
     IA32_SYSENTER_EIP,
@@ -137,6 +139,7 @@ uint32_t msr_groups(uint32_t index)
 {
     switch (index) {
     case IA32_EFER: return GROUP_CR;
+    case IA32_SPEC_CTRL:
     case IA32_SYSENTER_CS:
     case IA32_SYSENTER_ESP:
     case IA32_SYSENTER_EIP:
@@ -158,6 +161,7 @@ static uint64_t *backed(struct msr_cpu *c, uint32_t index)
 {
     struct vcpu_state *s = c->state;
     switch (index) {
+    case IA32_SPEC_CTRL: return c->kind.spec_ctrl != 0 ? &s->spec_ctrl : NULL;
     case IA32_SYSENTER_CS: return &s->sysenter_cs;
     case IA32_SYSENTER_ESP: return &s->sysenter_esp;
     case IA32_SYSENTER_EIP: return &s->sysenter_eip;
@@ -174,9 +178,10 @@ static uint64_t *backed(struct msr_cpu *c, uint32_t index)
     }
 }
 
-static bool backed_value_allowed(uint32_t index, uint64_t value)
+static bool backed_value_allowed(const struct msr_cpu *c, uint32_t index, uint64_t value)
 {
     switch (index) {
+    case IA32_SPEC_CTRL: return (value & ~c->kind.spec_ctrl) == 0;
     case IA32_PAT: return eight_types(value, true);
     case IA32_FMASK:
     case IA32_TSC_AUX: return value >> 32 == 0;
@@ -254,6 +259,8 @@ bool msr_read(struct msr_cpu *c, uint32_t index, uint64_t *value)
         *value = c->syscfg;
     else if (!c->kind.intel && index == AMD_HWCR)
         *value = c->hwcr;
+    else if (c->kind.tells_capabilities && index == IA32_ARCH_CAPABILITIES)
+        *value = c->kind.capabilities;
     else if (!msr_row(&c->kind, index, value, &write))
         return unknown(c, index, false, 0);
     return true;
@@ -346,7 +353,7 @@ bool msr_write(struct msr_cpu *c, uint32_t index, uint64_t value)
         return c->ops->apic_write(c->context, c->vcpu, index, value);
     uint64_t *field = backed(c, index);
     if (field != NULL) {
-        if (!backed_value_allowed(index, value))
+        if (!backed_value_allowed(c, index, value))
             return false;
         *field = value;
         c->state->dirty |= msr_groups(index);

@@ -15,6 +15,9 @@ struct msr_kind {
     uint8_t vcpus;
     uint64_t tsc_khz;
     uint64_t features, extended; /* CPUID.1 and CPUID.80000001h: ECX above EDX */
+    uint64_t spec_ctrl;          /* the bits of IA32_SPEC_CTRL that may be set; 0: there is no such register */
+    bool tells_capabilities;     /* there is IA32_ARCH_CAPABILITIES */
+    uint64_t capabilities;       /* what it says */
 };
 
 enum msr_write {

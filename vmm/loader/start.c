@@ -131,7 +131,7 @@ void apply_initial_state(struct vcpu_state *s, const struct load_result *r)
     s->gdtr = r->gdtr;
     s->idtr = r->idtr;
     s->star = s->lstar = s->cstar = s->fmask = s->kernel_gs_base = 0;
-    s->sysenter_cs = s->sysenter_esp = s->sysenter_eip = s->tsc_aux = 0;
+    s->sysenter_cs = s->sysenter_esp = s->sysenter_eip = s->tsc_aux = s->spec_ctrl = 0;
     s->pat = PAT_RESET;
     for (int i = 0; i < 4; i++)
         s->dr[i] = 0;
