@@ -146,6 +146,45 @@ static void mp_table(void **state)
     assert_int_equal(mptable_install(&m, &many), E_ARG);
 }
 
+/* The MP table of two CPUs, field by field (MultiProcessor Specification 1.4, chapter 4). */
+static void mp_fields(void **state)
+{
+    (void)state;
+    const struct mptable_machine machine = {2, 0x50654, 0x0f8bfbff, 0x14};
+    assert_int_equal(mptable_install(&m, &machine), OK);
+    assert_int_equal(get(MPTABLE_AREA + 8, 2), 0x0401); /* 16 bytes, version 1.4 */
+    assert_int_equal(get(MPTABLE_AREA + 11, 5), 0);     /* there is a table; no IMCR */
+    uint64_t at = get(MPTABLE_AREA + 4, 4);
+    assert_int_equal(ram[at + 6], 4);
+    assert_memory_equal(ram + at + 8, "MULLION GUEST       ", 20);
+    assert_int_equal(get(at + 28, 6), 0);
+    assert_int_equal(get(at + 34, 2), 2 + 2 + 1 + 15 + 31 * 4 + 2);
+    assert_int_equal(get(at + 40, 4), 0);
+    at += 44;
+    for (unsigned cpu = 0; cpu < 2; cpu++, at += 20) {
+        assert_int_equal(get(at, 4), 0x01140000u | cpu << 8 | (cpu == 0 ? 2u << 24 : 0)); /* enabled; the first boots */
+        assert_int_equal(get(at + 4, 8), 0x0f8bfbff00050654);
+        assert_int_equal(get(at + 12, 8), 0);
+    }
+    assert_memory_equal(ram + at, "\1\0PCI   \1\1ISA   ", 16);
+    assert_int_equal(get(at + 16, 4), 0x01200002); /* I/O APIC 0, version 20H, enabled */
+    at += 24;
+    for (unsigned irq = 0; irq < 16; irq++) {
+        if (irq == 2)
+            continue;
+        assert_int_equal(get(at, 2), 0x0003);                  /* an interrupt by the I/O APIC */
+        assert_int_equal(get(at + 2, 2), irq == 9 ? 0x0d : 0); /* as the bus has it; the SCI: level, active high */
+        assert_int_equal(get(at + 4, 4), 0x00000001u | irq << 8 | (irq == 0 ? 2 : irq) << 24);
+        at += 8;
+    }
+    for (unsigned source = 4; source < 128; source++, at += 8) {
+        assert_int_equal(get(at, 4), 3);
+        assert_int_equal(get(at + 4, 4), source << 8 | (16 + (source / 4 + source % 4) % 4) << 24);
+    }
+    assert_int_equal(get(at, 8), 0x0000000100000304);     /* ExtINT at the first CPU's LINT0 */
+    assert_int_equal(get(at + 8, 8), 0x01ff000100000104); /* NMI at everyone's LINT1 */
+}
+
 static const struct smbios_machine small = {.name = "web",
                                             .uuid = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x10, 0x32},
                                             .vcpus = 2,
@@ -277,6 +316,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(data_area, setup, teardown),
         cmocka_unit_test_setup_teardown(reset_entry, setup, teardown),
         cmocka_unit_test_setup_teardown(mp_table, setup, teardown),
+        cmocka_unit_test_setup_teardown(mp_fields, setup, teardown),
         cmocka_unit_test_setup_teardown(smbios, setup, teardown),
         cmocka_unit_test_setup_teardown(dmidecode_agrees, setup, teardown),
         cmocka_unit_test(uuid_follows_from_the_name),
