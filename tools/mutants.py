@@ -123,26 +123,27 @@ def rules():
 
 
 class Usual:
-    """How long each test takes when nothing is changed: (CPU seconds, seconds)."""
+    """How long each test takes when nothing is changed: (CPU seconds, seconds). Kept until it is linked anew."""
 
-    def __init__(self, path, digest):
-        self.path, self.digest, self.times = path, digest, {}
+    def __init__(self, path):
+        self.path, self.times, self.kept = path, {}, {}
         if os.path.exists(path):
-            kept = json.loads(read(path))
-            self.times = kept['times'] if kept['digest'] == digest else {}
+            self.kept = json.loads(read(path))
 
     def measure(self, tests, jobs):
-        todo = [t for t in tests if t not in self.times]
-        if not todo:
-            return
-        print(f'{len(todo)} unit tests run as they are, for their times')
+        linked = {t: os.stat(t).st_mtime_ns for t in tests}
+        todo = [t for t in tests if self.kept.get(t, [0])[0] != linked[t]]
+        if todo:
+            print(f'{len(todo)} unit tests run as they are, for their times')
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             for test, (good, cpu, clock) in zip(todo, pool.map(lambda t: run_test(t, 600, 1200), todo)):
-                if not good and not stopped.is_set():
+                if stopped.is_set():
+                    sys.exit('stopped: the same command goes on')
+                if not good:
                     sys.exit(f'{test} fails without a change: mend it first (`make unit`)')
-                self.times[test] = (cpu, clock)
-        if not stopped.is_set():
-            write(self.path, json.dumps({'digest': self.digest, 'times': self.times}))
+                self.kept[test] = [linked[test], cpu, clock]
+                write(self.path, json.dumps(self.kept))
+        self.times = {t: self.kept[t][1:] for t in tests}
 
 
 def run_test(program, cpu_limit, clock_limit):
@@ -425,7 +426,7 @@ def main():
     if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
         sys.exit('the unit tests do not build: `make unit` says more')
     linked, objects = rules()
-    usual = Usual(os.path.join(place, 'times.json'), digest)
+    usual = Usual(os.path.join(place, 'times.json'))
     usual.measure(linked, jobs)
     bench, known = Bench(usual, linked, objects), known_equivalent()
     if again:
