@@ -681,8 +681,18 @@ static void timer_periodic(void **state)
     wr(l, 0x380, 1);
     assert_true(lapic_next_deadline(l) - l->seen >= KHZ / 50);
     (void)rd(l, 0x390);
-    /* to one-shot: the count goes on and ends */
+    /* to one-shot and back, while it counts: a tiny count is stretched in periodic mode only */
+    wr(l, 0x380, 100);
+    uint64_t began = l->seen;
+    assert_int_equal(lapic_next_deadline(l), began + KHZ / 50 + 1);
     wr(l, 0x320, 0xec);
+    assert_int_equal(lapic_next_deadline(l), began + 100 * TICKS);
+    wr(l, 0x320, 0x200ec);
+    assert_int_equal(lapic_next_deadline(l), began + KHZ / 50 + 1);
+    lapic_advance(l, began + 200 * TICKS); /* past where a one-shot's count would have ended: now */
+    wr(l, 0x320, 0xec);
+    assert_int_equal(lapic_next_deadline(l), began + 200 * TICKS);
+    /* to one-shot: the count goes on and ends */
     lapic_advance(l, l->seen + KHZ);
     assert_int_equal(lapic_next_deadline(l), CLOCK_NEVER);
 }

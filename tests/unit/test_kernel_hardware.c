@@ -217,6 +217,12 @@ static void test_an_interrupt_of_a_driver(void **state)
 static void test_a_cpu_out_of_reach(void **state)
 {
     (void)state;
+    cpu_by_number(2)->apic_id = APIC_ID_MAX; /* the last one that a message reaches */
+    for (unsigned n = 0; n < VECTOR_IRQ_COUNT; n++) {
+        uint64_t h = made(hardware(HARDWARE_MESSAGE, 0, 2, 0));
+        assert_int_equal(made(call3(T, SYS_QUERY, h, QUERY_IRQ_MESSAGE, 0)) >> 32, 0xfee00000ull | APIC_ID_MAX << 12);
+    }
+    assert_int_equal(hardware(HARDWARE_MESSAGE, 0, 2, 0).error, E_QUOTA);
     cpu_by_number(2)->apic_id = APIC_ID_MAX + 1;
     assert_int_equal(hardware(HARDWARE_LINE, 5, 2, 0).error, E_UNSUPPORTED);
     assert_int_equal(hardware(HARDWARE_MESSAGE, 0, 2, 0).error, E_UNSUPPORTED);
