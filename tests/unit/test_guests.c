@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <cmocka.h>
+#include "lib/proto/console_boot.h"
 #include "lib/syscall.h"
 #include "services/root/answers.h"
 #include "services/root/clock.h"
@@ -83,11 +84,23 @@ static struct syscall_result query(uint64_t handle, uint64_t what, uint64_t inde
     return (struct syscall_result){OK, 0};
 }
 
+/* What makes a guest, call by call; and the one that fails. */
+struct call {
+    uint64_t number, argument[6];
+};
+static struct call calls[64];
+static unsigned call_count, fails_at = ~0u;
+
 struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
                                uint64_t f)
 {
     struct syscall_result ok = {OK, 0};
-    (void)c, (void)f;
+    if (number == SYS_DOMAIN_CREATE || number == SYS_DOMAIN_CPU || number == SYS_THREAD_CREATE ||
+        number == SYS_MEMORY_CARVE || number == SYS_MAP || number == SYS_HANDLE_GRANT) {
+        calls[call_count % 64] = (struct call){number, {a, b, c, d, e, f}};
+        if (call_count++ == fails_at)
+            return (struct syscall_result){E_QUOTA, 0};
+    }
     switch (number) {
     case SYS_EVENT_CREATE: return made(OBJ_EVENT);
     case SYS_DOMAIN_CREATE: return made(OBJ_DOMAIN);
@@ -137,8 +150,7 @@ void root_log(enum log_level level, const char *text, ...)
 }
 const char *error_text(enum error e)
 {
-    (void)e;
-    return "";
+    return e == E_QUOTA ? "E_QUOTA" : "";
 }
 
 uint64_t ticks_of_ms(uint64_t ms)
@@ -158,7 +170,7 @@ enum error program_load(const struct program *p, uint64_t domain, uint64_t memor
 }
 uint64_t clock_seconds(void)
 {
-    return 0;
+    return 1700000000;
 }
 static unsigned taken; /* by the console */
 void console_take_guest(unsigned n)
@@ -209,6 +221,7 @@ static int setup(void **state)
     b->ram[0] = (struct boot_ram){RAM_BASE, RAM_BYTES, RAM_SLOT, 0};
     b->module_count = 1;
     b->module[0] = (struct boot_module){.base = RAM_BASE + (512ull << 20), .size = 5000, .slot = 30};
+    strcpy(b->module[0].name, "/boot/tiny.elf an argument");
     strcpy(b->backend, "VT-x");
     ram_init();
     return 0;
@@ -654,6 +667,21 @@ static void test_regions(void **state)
     assert_true(guest_start(1, &(struct note_record){0}));
     assert_int_equal(peers, 2);
     assert_int_equal(last_peer, guests[2].event);
+    struct cursor at = {0}; /* `memory`: the region, and each guest that reaches it */
+    union record r;
+    assert_true(region_next(&at, &r));
+    assert_true(r.range.what == RANGE_REGION && r.range.bytes == 65536 && r.range.base != 0);
+    assert_string_equal(r.range.name, "news");
+    for (unsigned n = 0; n < 3; n++) {
+        char name[8];
+        snprintf(name, sizeof name, "g%u", n);
+        assert_true(region_next(&at, &r));
+        assert_int_equal(r.head.kind, RECORD_ACCESS);
+        assert_string_equal(r.access.region, "news");
+        assert_string_equal(r.access.guest, name);
+        assert_int_equal(r.access.writable, 1);
+    }
+    assert_false(region_next(&at, &r));
     static struct audit_boot a;
     regions_for_audit(&a);
     assert_true(a.region[0].user_count == 3 && a.region[0].user[1].guest == 1);
@@ -851,6 +879,140 @@ static void test_stats(void **state)
     remove_all();
 }
 
+static void parse_one(const char *text)
+{
+    static const struct config_module modules[] = {{"tiny.elf", 5000}};
+    static const struct config_machine machine = {
+        .cpus = 4, .memory = 900ull << 20, .kernel_memory = 256ull << 20, .module_count = 1, .module = modules};
+    config_parse(&root_config, text, strlen(text), &machine, note, NULL);
+    assert_int_equal(root_config.guest_count, 1);
+    regions_init();
+    assert_int_equal(guest_add(&root_config.guest[0]), 0);
+}
+
+/* A monitor is made by these calls, with these rights: no more than lib/proto/vmm_boot.h tells. */
+static void test_making(void **state)
+{
+    const uint64_t rw = RIGHT_READ | RIGHT_WRITE, stack = VMM_STACK_BYTES;
+    const struct guest *g = &guests[0];
+    (void)state;
+    parse_one("[guest web]\ncpus = 2-3\nmemory = 2M\nkernel = tiny.elf\ncmdline = console=ttyS0\n");
+    call_count = 0;
+    assert_true(guest_start(0, &(struct note_record){0}));
+    const uint64_t d = g->domain, own = g->private_memory;
+    const struct call expected[] = {
+        {SYS_MEMORY_CARVE, {RAM_SLOT, g->ram.piece[0].hpa - RAM_BASE, 2 << 20, TAG_GUEST(0)}},
+        {SYS_MEMORY_CARVE, {RAM_SLOT, g->private_hpa - RAM_BASE, 0x20000 + 3 * stack, TAG_MONITOR(0)}},
+        {SYS_DOMAIN_CREATE, {calls[2].argument[0], root_event, ROOT_EVENT_GUEST(0), TAG_MONITOR(0)}},
+        {SYS_DOMAIN_CPU, {d, 2}},
+        {SYS_DOMAIN_CPU, {d, 3}},
+        {SYS_HANDLE_GRANT, {d, d, RIGHT_MAP, VMM_SLOT_SELF}},
+        {SYS_HANDLE_GRANT, {d, g->event, RIGHT_WAIT | RIGHT_SIGNAL, VMM_SLOT_EVENT}},
+        {SYS_HANDLE_GRANT, {d, console_service.event, RIGHT_SIGNAL, VMM_SLOT_CONSOLE_EVENT}},
+        {SYS_HANDLE_GRANT, {d, root_event, RIGHT_SIGNAL, VMM_SLOT_ROOT_EVENT}},
+        {SYS_MAP, {d, VMM_GUEST_VA, g->memory[0], 0, 2 << 20, rw}},
+        {SYS_HANDLE_GRANT, {d, g->memory[0], rw | RIGHT_EXEC, VMM_SLOT_MEMORY}},
+        {SYS_MAP, {d, VMM_MODULES_VA, 30, 0, 8192, RIGHT_READ}},
+        {SYS_MAP, {d, VMM_BOOT_VA, g->shared, GUEST_SHARED_BOOT, page_up(sizeof(struct vmm_boot)), RIGHT_READ}},
+        {SYS_MAP, {d, VMM_CONTROL_VA, g->shared, GUEST_SHARED_CONTROL, VMM_CONTROL_BYTES, rw}},
+        {SYS_MAP, {d, VMM_CHANNEL_VA, g->shared, GUEST_SHARED_CHANNEL, GUEST_CHANNEL_BYTES, rw}},
+        {SYS_MAP, {d, VMM_STACKS_VA + 0x10000, own, 0x20000, stack, rw}},
+        {SYS_MAP, {d, VMM_STACKS_VA + 0x30000, own, 0x20000 + stack, stack, rw}},
+        {SYS_MAP, {d, VMM_STACKS_VA + 0x50000, own, 0x20000 + 2 * stack, stack, rw}},
+        {SYS_THREAD_CREATE, {d, 0x400000, VMM_STACKS_VA + 0x40000, 1, SCHED_PLACE(2, PRIORITY_GUEST), 0}},
+        {SYS_THREAD_CREATE, {d, 0x400000, VMM_STACKS_VA + 0x60000, 2, SCHED_PLACE(3, PRIORITY_GUEST), 0}},
+        {SYS_THREAD_CREATE, {d, 0x400000, VMM_STACKS_VA + 0x20000, 0, SCHED_PLACE(2, PRIORITY_MONITOR), 0}},
+    };
+    for (unsigned i = 0; i < call_count && i < sizeof expected / sizeof expected[0]; i++)
+        for (unsigned k = 0; k < 6; k++) {
+            assert_int_equal(calls[i].number, expected[i].number);
+            assert_int_equal(calls[i].argument[k], expected[i].argument[k]);
+        }
+    assert_int_equal(call_count, sizeof expected / sizeof expected[0]);
+    /* 64 pages, 16 a vCPU and 4 for the program; tables of two levels for its RAM,
+     * twice, and of three for the module. */
+    assert_int_equal(calls[2].argument[0], 64 + 2 * 16 + 4 + 2 * 2 + 3);
+
+    const struct vmm_boot *b = (const struct vmm_boot *)(ROOT_SHARED_VA + GUEST_SHARED_BOOT);
+    assert_int_equal(b->magic, VMM_BOOT_MAGIC);
+    assert_string_equal(b->name, "web");
+    assert_string_equal(b->vendor, "VT-x");
+    assert_string_equal(b->kernel_name, "tiny.elf");
+    assert_string_equal(b->cmdline, "console=ttyS0");
+    assert_true(b->index == 0 && b->vcpus == 2 && b->dedicated && b->memory_bytes == 2 << 20);
+    assert_true(b->tsc_khz == 1000000 && b->unix_seconds == 1700000000 && b->restart_count == 0);
+    assert_true(b->root_bits == ROOT_EVENT_GUEST(0) && b->console_bits == CONSOLE_EVENT_GUEST(0));
+    assert_true(b->piece_count == 1 && b->piece[0].gpa == 0 && b->piece[0].size == 2 << 20);
+    assert_true(b->module_count == 1 && b->module[0].va == VMM_MODULES_VA && b->module[0].size == 5000);
+    assert_int_equal(b->region_count, 0);
+    remove_all();
+
+    /* A share of a CPU: one vCPU with a budget, and the monitor's first thread beside it. */
+    parse_one("[guest web]\nshare = 25% of cpu 1, every 8ms\nborrow = yes\nmemory = 2M\nkernel = tiny.elf\n");
+    call_count = 0;
+    assert_true(guest_restart(0, &(struct note_record){0}));
+    const struct call vcpu = {SYS_THREAD_CREATE,
+                              {g->domain, 0x400000, VMM_STACKS_VA + 0x40000, 1,
+                               SCHED_PLACE(1, PRIORITY_GUEST) | SCHED_BORROW, 2000 | 8000ull << 32}};
+    const struct call first = {
+        SYS_THREAD_CREATE,
+        {g->domain, 0x400000, VMM_STACKS_VA + 0x20000, 0, SCHED_PLACE(1, PRIORITY_GUEST) | SCHED_BESIDE, g->thread[1]}};
+    assert_memory_equal(&calls[call_count - 2], &vcpu, sizeof vcpu);
+    assert_memory_equal(&calls[call_count - 1], &first, sizeof first);
+    assert_false(b->dedicated);
+    remove_all();
+}
+
+/* Whichever call fails: it is said which, nothing is left of the attempt, and the next one is as good as the first. */
+static void test_making_fails(void **state)
+{
+    static const char *const why[] = {"its memory cannot be taken",
+                                      "its monitor's memory cannot be taken",
+                                      "its monitor's domain cannot be made (",
+                                      "its CPUs cannot be given",
+                                      "its CPUs cannot be given",
+                                      "its handles cannot be given: E_QUOTA",
+                                      "its handles cannot be given: E_QUOTA",
+                                      "its handles cannot be given: E_QUOTA",
+                                      "its handles cannot be given: E_QUOTA",
+                                      "its memory cannot be mapped: E_QUOTA",
+                                      "its handles cannot be given: E_QUOTA",
+                                      "its modules cannot be mapped: E_QUOTA",
+                                      "its memory cannot be mapped: E_QUOTA",
+                                      "its memory cannot be mapped: E_QUOTA",
+                                      "its memory cannot be mapped: E_QUOTA",
+                                      "its stacks cannot be mapped: E_QUOTA",
+                                      "its stacks cannot be mapped: E_QUOTA",
+                                      "its stacks cannot be mapped: E_QUOTA",
+                                      "its threads cannot be made: E_QUOTA",
+                                      "its threads cannot be made: E_QUOTA",
+                                      "its threads cannot be made: E_QUOTA"};
+    struct note_record note;
+    char text[200];
+    (void)state;
+    parse_one("[guest web]\ncpus = 2-3\nmemory = 2M\nkernel = tiny.elf\n");
+    unsigned memory = open_of(OBJ_MEMORY);
+    for (unsigned i = 0; i < sizeof why / sizeof why[0]; i++) {
+        call_count = 0;
+        fails_at = i;
+        assert_false(guest_start(0, &note));
+        fails_at = ~0u;
+        assert_int_equal(call_count, i + 1); /* no further call */
+        snprintf(text, sizeof text, "Guest web cannot be started: %s", why[i]);
+        assert_memory_equal(note.text, text, strlen(text));
+        assert_int_equal(note.severity, NOTE_ERROR);
+        assert_int_equal(guests[0].shown, GUEST_FAILED);
+        while (guests_work(false) == 0)
+            ;
+        assert_int_equal(guests[0].phase, PHASE_OFF);
+        assert_int_equal(open_of(OBJ_DOMAIN) + open_of(OBJ_THREAD), 0);
+        assert_int_equal(open_of(OBJ_MEMORY), memory);
+        assert_int_equal(open_of(OBJ_EVENT), 1); /* its number's, which stays */
+    }
+    assert_true(guest_start(0, &note));
+    remove_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -866,6 +1028,8 @@ int main(void)
         cmocka_unit_test_setup(test_stop_while_it_waits, setup),
         cmocka_unit_test_setup(test_nmi_and_break, setup),
         cmocka_unit_test_setup(test_crash_report, setup),
+        cmocka_unit_test_setup(test_making, setup),
+        cmocka_unit_test_setup(test_making_fails, setup),
         cmocka_unit_test_setup(test_answers, setup),
         cmocka_unit_test_setup(test_ends, setup),
         cmocka_unit_test_setup(test_stats, setup),

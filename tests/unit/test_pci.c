@@ -64,10 +64,11 @@ static struct made_up *add(uint16_t place, uint32_t id, uint32_t class)
     return f;
 }
 
-static void bar(struct made_up *f, unsigned n, uint32_t value, uint32_t writable)
+static struct made_up *bar(struct made_up *f, unsigned n, uint32_t value, uint32_t writable)
 {
     f->word[4 + n] = value;
     f->writable[4 + n] = writable;
+    return f;
 }
 
 static int setup(void **state)
@@ -168,6 +169,41 @@ static void test_one_with_everything(void **state)
     assert_int_equal(m->word[1] & 0xffff, 0x0403);
 }
 
+/* What firmware let a function decode it decodes afterwards, and no more: ports, memory, both or neither. */
+static void test_decoding_stays(void **state)
+{
+    (void)state;
+    for (unsigned decodes = 0; decodes < 4; decodes++)
+        bar(add((uint16_t)((8 + decodes) << 3), 0x00011234, 0xff0000), 0, 0xfe000000, 0xfffff000)->word[1] = decodes;
+    pci_init();
+    for (unsigned decodes = 0; decodes < 4; decodes++) {
+        assert_int_equal(functions[decodes].word[1] & 7, decodes);
+        assert_int_equal(functions[decodes].word[4], 0xfe000000);
+        assert_int_equal(pci_function(decodes)->bar[0].size, 0x1000);
+    }
+}
+
+/* An MSI of 32 bits has its data where the upper half of a wide one's address is (PCI 3.0, 6.8.1). */
+static void test_a_narrow_message(void **state)
+{
+    (void)state;
+    struct made_up *m = add(9 << 3, 0x00011234, 0xff0000);
+    m->word[1] |= 1u << 20;
+    m->word[13] = 0x40;
+    m->word[16] = 5;
+    m->writable[16] = 0x00710000;
+    m->writable[17] = m->writable[19] = ~0u;
+    m->writable[18] = 0xffff;
+    m->word[18] = 0x5a5a0000;
+    pci_init();
+    struct pci_function *f = pci_function(0);
+    assert_true(pci_use_message(f, 0xfee0200000000042ull));
+    assert_int_equal(m->word[17], 0xfee02000);
+    assert_int_equal(m->word[18], 0x5a5a0042);
+    assert_int_equal(m->word[19], 0);
+    assert_true(pci_uses_message(f));
+}
+
 /* Bridges are followed, and stay as they are; a bus is looked at once. */
 static void test_bridges(void **state)
 {
@@ -220,10 +256,9 @@ static void test_liars(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_one_with_everything, setup),
-        cmocka_unit_test_setup(test_bridges, setup),
-        cmocka_unit_test_setup(test_what_it_has_not, setup),
-        cmocka_unit_test_setup(test_liars, setup),
+        cmocka_unit_test_setup(test_one_with_everything, setup), cmocka_unit_test_setup(test_bridges, setup),
+        cmocka_unit_test_setup(test_decoding_stays, setup),      cmocka_unit_test_setup(test_a_narrow_message, setup),
+        cmocka_unit_test_setup(test_what_it_has_not, setup),     cmocka_unit_test_setup(test_liars, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

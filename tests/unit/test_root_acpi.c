@@ -183,6 +183,18 @@ static void test_counts(void **state)
     assert_int_equal(line[4].gsi, 20);
     acpi_count(0, &n);
     assert_int_equal(n.madts + n.fadts + n.cpus + n.ioapics, 0);
+    static const uint8_t none[][2] = {{0, 7}, {9, 15}, {1, 11}, {3, 16}, {8, 16}}; /* cut short; of other kinds */
+    madt_start();
+    for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+        uint8_t *e = madt_entry(none[i][0], none[i][1]);
+        e[3] = e[4] = (uint8_t)(2 * i + 1); /* its flags: there, if it were a CPU */
+        if (none[i][1] > 8)
+            e[8] = 1;
+    }
+    tables[0] = table("APIC", madt, 36 + madt_used);
+    acpi_count(list_of(true, tables, 1), &n);
+    assert_int_equal(n.madts, 1);
+    assert_int_equal(n.cpus + n.ioapics, 0);
     madt_start();
     for (uint32_t i = 0; i < MAX_CPUS + 9; i++)
         cpu(9, i, 1);
