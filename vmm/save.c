@@ -6,9 +6,10 @@
 #include "vmm/cpu/exits.h"
 #include "vmm/cpu/kvmclock.h"
 
-#define MACHINE "machine"
-#define VCPU    "vCPU"
-#define VERSION 3u
+#define MACHINE         "machine"
+#define VCPU            "vCPU"
+#define MACHINE_VERSION 2u
+#define VCPU_VERSION    3u
 
 /* --- the machine --- */
 
@@ -200,7 +201,7 @@ static enum error vcpu_take(struct vm *vm, struct stream *s, const struct stream
                             bool commit)
 {
     static struct vcpu_saved in; /* one machine at a time */
-    if (section->number >= vm->vcpus || section->version != VERSION)
+    if (section->number >= vm->vcpus || section->version != VCPU_VERSION)
         return E_UNSUPPORTED;
     struct vm_vcpu *v = &vm->vcpu[section->number];
     memset(&in, 0, sizeof in);
@@ -229,13 +230,13 @@ size_t machine_save(struct vm *vm, void *bytes, size_t size)
     vm_lock(vm);
     uint64_t now = vm->clock.now;
     stream_save(&s, bytes, size);
-    stream_begin(&s, MACHINE, 0, VERSION);
+    stream_begin(&s, MACHINE, 0, MACHINE_VERSION);
     machine_fields(&m, now, &s);
     stream_end(&s);
     device_set_save(&vm->devices, &s);
     for (unsigned i = 0; i < vm->vcpus; i++) {
         vcpu_saved_of(&vm->vcpu[i], &out);
-        stream_begin(&s, VCPU, (uint16_t)i, VERSION);
+        stream_begin(&s, VCPU, (uint16_t)i, VCPU_VERSION);
         vcpu_fields(&out, now, &s);
         stream_end(&s);
     }
@@ -247,7 +248,7 @@ static enum error take(struct vm *vm, struct stream *s, const struct stream_sect
 {
     uint64_t now = vm->clock.now;
     if (strcmp(section->name, MACHINE) == 0)
-        return section->version == VERSION ? machine_take(vm, s, now, commit) : E_UNSUPPORTED;
+        return section->version == MACHINE_VERSION ? machine_take(vm, s, now, commit) : E_UNSUPPORTED;
     if (strcmp(section->name, VCPU) == 0)
         return vcpu_take(vm, s, section, now, commit);
     return device_set_load(&vm->devices, s, section, commit);

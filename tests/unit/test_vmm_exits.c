@@ -1689,7 +1689,7 @@ static void formats_of_streams(void **unused)
         {"ACPI hardware", 1, 29},  {"keyboard", 1, 5},
         {"legacy ports", 1, 16},   {"PCI host bridge", 1, 520},
         {"shared memory", 1, 406}, {"debug-exit port", 1, 0},
-        {"vCPU", 2, 5374},         {"vCPU", 2, 5374},
+        {"vCPU", 3, 5382},         {"vCPU", 3, 5382},
     };
     static uint8_t saved[65536];
     struct stream stream;
