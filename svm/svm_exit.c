@@ -63,6 +63,17 @@ static uint32_t memory(const struct vmcb *b, struct vcpu_exit *out)
     return EXIT_MEMORY;
 }
 
+/* task.info. AMD APM vol. 2, 15.14.1 */
+static uint32_t task(const struct vmcb_control *c)
+{
+    uint32_t selector = (uint16_t)c->exit_info1;
+    if (c->exit_info2 & TASK_IRET)
+        return selector | TASK_BY_IRET << 30;
+    if (c->exit_info2 & TASK_JUMP)
+        return selector | TASK_BY_JUMP << 30;
+    return selector | (c->exit_event & EVENT_VALID ? TASK_BY_GATE : TASK_BY_CALL) << 30;
+}
+
 /* Instructions that the guest's CPU does not have: by intercept words 1 and 2. */
 #define WORD(code) (1ull << ((code)-SVM_EXIT_INTR))
 #define NOT_OFFERED                                                                                 \
@@ -138,6 +149,8 @@ inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *
         out->hypercall.cpl = b->save.cpl;
         out->hypercall.code64 = code64(b);
     }
+    if (code == SVM_EXIT_TASK_SWITCH)
+        out->raw[0] = task(c);
     return reason_of(code);
 }
 

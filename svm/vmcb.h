@@ -166,6 +166,10 @@ enum svm_exit_code {
 #define NPF_FETCH   (1ull << 4)
 #define NPF_IN_WALK (1ull << 33)
 
+/* EXITINFO2 of a task switch (AMD APM vol. 2, 15.14.1) */
+#define TASK_IRET (1ull << 36)
+#define TASK_JUMP (1ull << 38)
+
 /* CPUID Fn8000_000A EDX */
 #define SVM_FEATURE_NPT       (1u << 0)
 #define SVM_FEATURE_NRIPS     (1u << 3)

@@ -211,7 +211,9 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
         return report(v, EXIT_HYPERCALL, instruction_length());
     case REASON_TRIPLE_FAULT: hw->event = 0; return report(v, EXIT_TRIPLE_FAULT, 0);
     case REASON_INIT: return report(v, EXIT_SHUTDOWN, 0);
-    case REASON_TASK_SWITCH: return report(v, EXIT_TASK_SWITCH, instruction_length());
+    case REASON_TASK_SWITCH:
+        v->state->exit.raw[0] = vmreadn(EXIT_QUALIFICATION); /* task.info */
+        return report(v, EXIT_TASK_SWITCH, instruction_length());
     default:
         return report(v, reason < 64 && NOT_OFFERED >> reason & 1 ? EXIT_INVALID_OPCODE_WANTED : EXIT_UNKNOWN,
                       instruction_length());

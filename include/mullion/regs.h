@@ -22,6 +22,7 @@
 
 #define DR6_RESET   0xffff0ff0ull
 #define DR6_BS      (1u << 14)
+#define DR6_BT      (1u << 15)
 #define DR6_PENDING (DR6_BS | 0xfu) /* what of pending debug exceptions is shown there */
 
 #define CR4_VME        (1ull << 0)
@@ -47,6 +48,7 @@
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF    (1ull << 8)
 #define RFLAGS_IF    (1ull << 9)
+#define RFLAGS_NT    (1ull << 14)
 #define RFLAGS_RF    (1ull << 16)
 #define RFLAGS_VM    (1ull << 17)
 #define RFLAGS_AC    (1ull << 18)

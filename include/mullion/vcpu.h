@@ -87,7 +87,7 @@ enum exit_reason {
     EXIT_XSETBV,                /* the kernel refused the value; RIP; the monitor injects #GP */
     EXIT_EXCEPTION,             /* exception: it is intercepted; RIP, SEG, CR */
     EXIT_TRIPLE_FAULT,          /* RIP, SEG, CR */
-    EXIT_TASK_SWITCH,           /* RIP, SEG, CR */
+    EXIT_TASK_SWITCH,           /* task; nothing of it is done yet; RIP, SEG, CR */
     EXIT_INVALID_OPCODE_WANTED, /* VMX/SVM instruction or another that this machine does not offer: the monitor injects
                                    #UD; RIP */
     EXIT_APIC,      /* apic_mode is on: the CPU has done a write to its local APIC's page that concerns the monitor; the
@@ -145,9 +145,18 @@ struct vcpu_exit {
                                 apic_eoi_exit */
             uint32_t vector;
         } apic;
+        struct {
+            uint32_t info; /* 15:0: the selector of the new task's TSS; 31:30: TASK_BY_* */
+        } task;
         uint64_t raw[3];
     };
 };
+/* Why a task is switched to (the layout of VMX, Intel SDM vol. 3, table 28-2). By a gate: what was to be delivered is
+ * in `event`, if an instruction has not raised it. */
+#define TASK_BY_CALL 0u
+#define TASK_BY_IRET 1u
+#define TASK_BY_JUMP 2u
+#define TASK_BY_GATE 3u
 
 /* inject: an event the monitor wants delivered at the next entry, before any interrupt. Same layout as VMX interruption
  * information (Intel SDM vol. 3, 25.8.3). The kernel clears it when it has taken it. An NMI waits there while NMIs are

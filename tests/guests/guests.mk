@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The test guests: $(BUILD)/guests/*.elf and realmode.bin. Included by the Makefile.
 
-GUESTS32  := tiny triple ticks wild counter devices privileged shared steps mmio
+GUESTS32  := tiny triple ticks wild counter devices privileged shared steps mmio tasks
 MEASURING := burner latency workload
 GUEST_OUT := $(BUILD)/guests
 GUEST_OBJ := $(BUILD)/obj/guests

@@ -22,6 +22,7 @@ CONF = (
     + guest('privileged', 'privileged.elf', 'share = 30% of cpu 1', debug_exit='0xf4')
     + guest('steps', 'steps.elf', 'share = 40% of cpu 3', debug_exit='0xf4')
     + guest('mmio', 'mmio.elf', 'share = 40% of cpu 3', debug_exit='0xf4')
+    + guest('tasks', 'tasks.elf', 'share = 5% of cpu 3', debug_exit='0xf4')
     + guest('unknown', 'mmio.elf', 'share = 10% of cpu 3', cmdline='crash')
     + guest('devices', 'devices.elf', 'cpus = 2', debug_exit='0xf4', bench_device='yes')
     + guest(
@@ -55,6 +56,12 @@ def test_single_steps_and_nmis(box):
     failed = [line for line in box.log('steps').splitlines() if 'FAILED' in line]
     assert not failed and m.group(2) == '0', '\n'.join(failed)
     assert int(m.group(1)) == 28
+
+
+def test_hardware_task_switches(box):
+    m = box.until('tasks', r'tasks: (\d+) passed, (\d+) failed', 60)
+    failed = [line for line in box.log('tasks').splitlines() if 'FAILED' in line]
+    assert not failed and (m.group(1), m.group(2)) == ('9', '0'), '\n'.join(failed)
 
 
 def test_devices(box):

@@ -24,6 +24,30 @@ static struct vmcb *exit_with(uint64_t code, uint64_t info1, uint64_t info2)
     return &block;
 }
 
+/* AMD APM vol. 2, 15.14.1 */
+static void task_switches(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t info2, event;
+        uint32_t by;
+    } rows[] = {
+        {0, 0, TASK_BY_CALL},
+        {1ull << 36, 0, TASK_BY_IRET},
+        {1ull << 38, 0, TASK_BY_JUMP},
+        {0, EVENT_VALID | 0x340, TASK_BY_GATE},
+        {1ull << 44 | 0x10, EVENT_VALID | 0x30d, TASK_BY_GATE},
+        {0, 0x340, TASK_BY_CALL}, /* stale */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct vmcb *b = exit_with(SVM_EXIT_TASK_SWITCH, 0xffff0028, rows[i].info2);
+        b->control.exit_event = rows[i].event;
+        assert_int_equal(svm_translate(b, 0, 0, &out), EXIT_TASK_SWITCH);
+        assert_int_equal(out.task.info, 0x28 | rows[i].by << 30);
+        assert_int_equal(out.insn_len, 0);
+    }
+}
+
 static void simple_exits(void **state)
 {
     (void)state;
@@ -218,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(simple_exits),
+        cmocka_unit_test(task_switches),
         cmocka_unit_test(next_rip_gives_the_length),
         cmocka_unit_test(ports),
         cmocka_unit_test(nested_page_faults),

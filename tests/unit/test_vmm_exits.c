@@ -1186,6 +1186,108 @@ static void faults(void **unused)
     RUN(fetch_nowhere, got_ud);
 }
 
+/* Hardware task switches: which instruction the old task goes on at, and what the new one finds, by what the exit and
+ * the interrupted delivery say. Protected mode, GDT at 0x3000, the TSSs at 0x4000 and 0x5000. */
+static void to_a_task(uint32_t by, uint64_t event)
+{
+    const uint64_t gdt[] = {0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0x00008b0040000067, 0x0000890050000067};
+    const uint32_t cs = 8, data = 0x10, esp = 0x6000, ip = 0x1234;
+    memcpy(ram + 0x3000, gdt, sizeof gdt);
+    memset(ram + 0x4000, 0, 0x2000);
+    memcpy(ram + 0x5000 + 0x20, &ip, 4);
+    memcpy(ram + 0x5000 + 0x38, &esp, 4);
+    memcpy(ram + 0x5000 + 0x4c, &cs, 4);
+    memcpy(ram + 0x5000 + 0x50, &data, 4);
+    s->cr0 = CR0_PE;
+    s->efer = 0;
+    s->rip = CODE;
+    s->rflags = 2;
+    s->shadow = by == TASK_BY_IRET ? SHADOW_NMI : 0;
+    s->gdtr = (struct table_register){.base = 0x3000, .limit = sizeof gdt - 1};
+    s->seg[SEG_CS] = (struct segment){.selector = 8, .attr = 0xc09b, .limit = 0xffffffff};
+    s->seg[SEG_SS] = (struct segment){.selector = 16, .attr = 0xc093, .limit = 0xffffffff};
+    s->seg[SEG_TR] = (struct segment){.selector = 0x18, .attr = 0x8b, .base = 0x4000, .limit = 0x67};
+    s->event = event;
+    s->inject = 0;
+    s->exit.reason = EXIT_TASK_SWITCH;
+    s->exit.insn_len = 7;
+    s->exit.task.info = 0x20 | by << 30;
+    s->valid = GROUPS_REGISTERS;
+}
+static uint32_t word_at(uint32_t at)
+{
+    uint32_t value;
+    memcpy(&value, ram + at, 4);
+    return value;
+}
+static void a_call(void)
+{
+    to_a_task(TASK_BY_CALL, 0);
+}
+static void behind_the_call(void)
+{
+    assert_int_equal(s->rip, 0x1234);
+    assert_int_equal(s->rsp, 0x6000);
+    assert_int_equal(word_at(0x4020), CODE + 7);
+    assert_int_equal(s->inject, 0);
+    assert_int_equal(last_dirty & (GROUP_RIP | GROUP_SEG | GROUP_CR | GROUP_DR),
+                     GROUP_RIP | GROUP_SEG | GROUP_CR | GROUP_DR);
+    to_a_task(TASK_BY_GATE, 0xabcull << 32 | INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13);
+}
+static void at_the_fault(void)
+{
+    assert_int_equal(word_at(0x4020), CODE);
+    assert_int_equal(word_at(0x4024), 2 | RFLAGS_RF);
+    assert_int_equal(s->rsp, 0x5ffc);
+    assert_int_equal(word_at(0x5ffc), 0xabc);
+    assert_int_equal(s->event, 0); /* it is delivered */
+    assert_int_equal(s->inject, 0);
+    to_a_task(TASK_BY_GATE, INJECT_VALID | INJECT_TYPE_NMI | 2);
+}
+static void behind_an_nmi(void)
+{
+    assert_int_equal(word_at(0x4020), CODE);
+    assert_int_equal(word_at(0x4024), 2);
+    assert_int_equal(s->rsp, 0x6000);
+    assert_int_equal(s->shadow, SHADOW_NMI);
+    to_a_task(TASK_BY_GATE, INJECT_VALID | 4u << 8 | 0x40); /* INT 0x40 */
+}
+static void behind_the_int(void)
+{
+    assert_int_equal(word_at(0x4020), CODE + 7);
+    assert_int_equal(s->shadow, 0);
+    to_a_task(TASK_BY_GATE, INJECT_VALID | 0x40); /* an interrupt */
+}
+static void at_the_interrupt(void)
+{
+    assert_int_equal(word_at(0x4020), CODE);
+    to_a_task(TASK_BY_IRET, 0);
+    ram[0x3000 + 0x25] |= 2; /* that task is busy */
+}
+static void behind_the_iret(void)
+{
+    assert_int_equal(word_at(0x4020), CODE + 7);
+    assert_int_equal(s->shadow, 0); /* NMIs may come again */
+    to_a_task(TASK_BY_JUMP, 0);
+    ram[0x3000 + 0x25] |= 2;
+}
+static void gets_the_fault(void)
+{
+    assert_int_equal(s->rip, CODE);
+    assert_int_equal(s->inject, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 13);
+    assert_int_equal(s->inject_error, 0x20);
+    to_a_task(TASK_BY_GATE, INJECT_VALID | INJECT_TYPE_EXCEPTION | INJECT_ERROR_CODE | 8);
+    ram[0x3000 + 0x25] |= 2; /* the double fault's own task cannot run */
+}
+static void task_switches(void **unused)
+{
+    (void)unused;
+    RUN(a_call, behind_the_call, at_the_fault, behind_an_nmi, behind_the_int, at_the_interrupt, behind_the_iret,
+        gets_the_fault);
+    assert_int_equal(control.state, GUEST_RESET);
+    assert_non_null(strstr(control.reason, "triple fault"));
+}
+
 /* RF goes with a fault, so that its handler does not meet the instruction's breakpoint again; it ends with what is done
  * here, and then a single step is due. A step over HLT wakes it. */
 static void gp_while_rf_is_clear(void)
@@ -1683,7 +1785,7 @@ static void formats_of_streams(void **unused)
         uint16_t version;
         uint32_t length;
     } row[] = {
-        {"machine", 2, 41},        {"8259", 1, 32},
+        {"machine", 3, 41},        {"8259", 1, 32},
         {"I/O APIC", 1, 204},      {"PIT", 2, 133},
         {"RTC", 2, 178},           {"serial port", 1, 48},
         {"ACPI hardware", 1, 29},  {"keyboard", 1, 5},
@@ -1750,6 +1852,7 @@ int main(void)
         TEST(ends),
         TEST(wanted_ends),
         TEST(faults),
+        TEST(task_switches),
         TEST(control_registers),
         TEST(hypercalls),
         TEST(anything),

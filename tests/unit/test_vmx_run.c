@@ -823,6 +823,10 @@ static void exits_by_reason(void **state)
     next = (struct made_up){.reason = REASON_XSETBV, .length = 3};
     reason = vmx_run(&v, NEVER);
     assert_int_equal(reason, EXIT_XSETBV);
+    next = (struct made_up){.reason = REASON_TASK_SWITCH, .length = 7, .qualification = 0x80000028};
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(page.exit.task.info, 0x28u | TASK_BY_JUMP << 30); /* SDM vol. 3, table 28-2 */
+    assert_int_equal(page.exit.insn_len, 7);
 }
 
 static void groups(void **state)

@@ -11,6 +11,7 @@
 #include "mullion/regs.h"
 #include "vmm/cpu/cr.h"
 #include "vmm/cpu/nmi.h"
+#include "vmm/insn/task.h"
 
 bool exits_fetch(struct vm_vcpu *v, uint32_t groups)
 {
@@ -375,9 +376,45 @@ static void shutdown_exit(struct vm_vcpu *v)
     exits_crash(v, "shutdown");
 }
 
+/* The double fault's own task faults: nothing is left to try (SDM vol. 3, 6.15). */
+static bool is_third(uint64_t event, enum verdict verdict)
+{
+    return verdict == VERDICT_FAULT && (event & INJECT_VALID) && (event & INJECT_VECTOR_MASK) == VECTOR_DF;
+}
+
 static void task_switch_exit(struct vm_vcpu *v)
 {
-    exits_crash(v, "hardware task switch, which this machine does not offer,");
+    struct vcpu_state *s = v->state;
+    struct guest_cpu c = exits_cpu(v);
+    struct guest_fault fault;
+    if (!exits_need(v, GROUP_DR))
+        return;
+    uint64_t event = s->event;
+    uint32_t type = (uint32_t)event & INJECT_TYPE_MASK, vector = (uint32_t)event & INJECT_VECTOR_MASK;
+    bool hardware = (event & INJECT_VALID) && type <= INJECT_TYPE_EXCEPTION, exception = type == INJECT_TYPE_EXCEPTION;
+    unsigned length = hardware ? 0 : s->exit.insn_len;
+    if (!hardware && length == 0 && (length = find_length(v)) == 0)
+        return;
+    struct task_switch t = {.selector = (uint16_t)s->exit.task.info,
+                            .by = (uint8_t)(s->exit.task.info >> 30),
+                            .next = s->rip + length,
+                            .by_fault = hardware && exception && !(NO_FAULTS >> (vector & 31) & 1),
+                            .has_code = hardware && (event & INJECT_ERROR_CODE),
+                            .code = (uint32_t)(event >> 32)};
+    s->event = 0; /* the switch delivers it */
+    s->dirty |= GROUP_DR;
+    if (hardware && type == INJECT_TYPE_NMI)
+        s->shadow |= SHADOW_NMI;
+    else if (t.by == TASK_BY_IRET)
+        s->shadow &= ~SHADOW_NMI;
+    s->dirty |= GROUP_RIP;
+    enum verdict verdict = task_switch(&c, &t, &fault);
+    if (is_third(event, verdict))
+        triple_fault_exit(v);
+    else if (verdict == VERDICT_UNSUPPORTED)
+        exits_crash(v, "hardware task switch whose tables are not in RAM");
+    else if (verdict == VERDICT_FAULT)
+        exits_inject(v, &fault);
 }
 
 static void bad_state_exit(struct vm_vcpu *v)

@@ -43,6 +43,9 @@ struct guest_fault {
 #define VECTOR_DE 0u
 #define VECTOR_DB 1u
 #define VECTOR_UD 6u
+#define VECTOR_DF 8u
+#define VECTOR_TS 10u
+#define VECTOR_NP 11u
 #define VECTOR_SS 12u
 #define VECTOR_GP 13u
 #define VECTOR_PF 14u

@@ -4,31 +4,9 @@
  */
 #include "lib/string.h"
 #include "mullion/regs.h"
+#include "vmm/insn/descriptor.h"
 #include "vmm/insn/flags.h"
 #include "vmm/insn/run.h"
-
-#define VECTOR_NP 11u
-
-/* A segment descriptor (SDM vol. 3, 3.4.5): its upper word's attributes are those of VMX from bit 8 on. */
-#define DESCRIPTOR_ACCESSED (1ull << 40)
-#define DESCRIPTOR_G        (1ull << 55)
-#define ATTR_ACCESSED       0x01u
-#define ATTR_WRITABLE       0x02u /* data */
-#define ATTR_READABLE       0x02u /* code */
-#define ATTR_CONFORMING     0x04u /* code */
-#define ATTR_CODE           0x08u
-#define ATTR_S              0x10u /* code or data */
-#define ATTR_PRESENT        0x80u
-
-static struct segment unpacked(uint64_t d, uint16_t selector)
-{
-    struct segment g = {.selector = selector, .attr = (uint32_t)(d >> 40) & 0xf0ffu};
-    g.base = (d >> 16 & 0xffffff) | (d >> 56 & 0xff) << 24;
-    g.limit = (uint32_t)(d & 0xffff) | (uint32_t)(d >> 32 & 0xf0000);
-    if (d & DESCRIPTOR_G)
-        g.limit = g.limit << 12 | 0xfff;
-    return g;
-}
 
 static bool plain_mode(const struct vcpu_state *s) /* no descriptors */
 {
@@ -86,7 +64,7 @@ static enum verdict load_described(struct run *r, unsigned seg, uint16_t selecto
     enum verdict v = find(r, &system, selector, &at, &d);
     if (v != VERDICT_DONE)
         return v;
-    struct segment g = unpacked(d, selector);
+    struct segment g = descriptor_unpack(d, selector);
     unsigned vector = refusal(s, seg, &g);
     if (vector != 0)
         return run_fault_code(r, vector, selector & ~3u);
