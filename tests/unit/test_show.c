@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "lib/proto/audit_boot.h"
+#include "lib/proto/audit_text.h"
 #include "mullion/abi.h"
 #include "mullion/vcpu.h"
 #include "services/console/show.h"
@@ -503,6 +504,114 @@ static void uptimes(void **unused)
     }
 }
 
+/* Each kind of violation, each kind of owner, each verdict in words. */
+static void audit_texts(void **unused)
+{
+    (void)unused;
+#define W  "monitor of web"
+#define X  "0x1200000 (2 MiB)"
+#define AT "0xfffe00000"
+    static const struct {
+        unsigned kind;
+        const char *text;
+    } row[] = {
+        {AUDIT_OWNER, W ": " X " belongs to guest batch (seen at " AT ")"},
+        {AUDIT_RIGHTS, W ": " X " of guest batch is there with more rights than it should be (seen at " AT ")"},
+        {AUDIT_TWO_GUESTS, W ": " X " is reached by guest batch too"},
+        {AUDIT_WX, W ": " AT " (2 MiB) is both writable and executable"},
+        {AUDIT_RING0_REACHES, "ring 0: " X ", which belongs to guest batch, is mapped at " AT},
+        {AUDIT_PRIVILEGE, W ": what is mapped at " AT " (2 MiB) is for the wrong ring"},
+        {AUDIT_HALF, W ": entry 68717379584 of its table at 0x1200000 is not the one that all must have"},
+        {AUDIT_TABLE, W ": the table at 0x1200000 is not in the kernel's pool, or part of another table too"},
+        {AUDIT_ENTRY, W ": the table at 0x1200000 has an entry that means nothing: " AT},
+        {AUDIT_TWO_OWNERS, "the ledger: " X " has two owners, or its ranges are out of order"},
+        {AUDIT_OBJECT, "the kernel's objects: there can be none at 0x1200000"},
+        {AUDIT_MSR, "guests can write MSR 0x1200000 by themselves"},
+        {AUDIT_PORT, "guests can use port 0x1200000 by themselves"},
+        {AUDIT_PROGRAM_PORTS, W ": it has the I/O ports 0x1200000 to " AT ", and so has guest batch"},
+        {AUDIT_MEMORY_TYPE, W ": " X " of guest batch is cached in the wrong way (seen at " AT ")"},
+        {AUDIT_DEVICE_RAM, "the ledger: " X " of guest batch is RAM"},
+        {AUDIT_CONTROLS, W ": a vCPU runs with other tables or bitmaps than it should (VMCB at 0x1200000)"},
+        {99, "something unknown (99)"},
+    };
+    struct violation_record v = {.who = {.kind = OWNER_MONITOR, .name = "web"},
+                                 .other = {.kind = OWNER_GUEST, .name = "batch"},
+                                 .where = 0x1200000,
+                                 .size = 2 << 20,
+                                 .at = 0xfffe00000};
+    char text[AUDIT_TEXT_BYTES];
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        v.kind = row[i].kind;
+        audit_violation_text(&v, text, sizeof text);
+        assert_string_equal(text, row[i].text);
+    }
+    v.kind = AUDIT_MSR;
+    v.at = 1;
+    audit_violation_text(&v, text, sizeof text);
+    assert_string_equal(text, "guests can read MSR 0x1200000 by themselves");
+    v.kind = AUDIT_PROGRAM_PORTS;
+    v.other.kind = OWNER_NONE;
+    audit_violation_text(&v, text, sizeof text);
+    assert_string_equal(text, W ": it has the I/O ports 0x1200000 to 0x1");
+
+    static const char *const owner[] = {
+        [OWNER_NONE] = "no owner",         [OWNER_ROOT] = "root",         [OWNER_MODULE] = "a module",
+        [OWNER_KERNEL] = "ring 0",         [OWNER_LOG] = "the log",       [OWNER_SCREEN] = "the screen",
+        [OWNER_SERVICE] = "service batch", [OWNER_GUEST] = "guest batch", [OWNER_MONITOR] = "monitor of batch",
+        [OWNER_REGION] = "region batch"};
+    v.kind = AUDIT_DEVICE_RAM;
+    for (unsigned kind = 0; kind <= OWNER_KIND_COUNT; kind++)
+        for (unsigned shared = 0; shared < 2; shared++) {
+            char want[AUDIT_TEXT_BYTES];
+            bool fixed = kind < sizeof owner / sizeof owner[0] && owner[kind] != NULL;
+            v.other = (struct record_owner){.kind = kind, .shared = shared, .tag = 0x1234};
+            if (fixed && strstr(owner[kind], "batch"))
+                strcpy(v.other.name, "batch");
+            snprintf(want, sizeof want, "the ledger: " X " of %s%s is RAM", shared ? "root and " : "",
+                     fixed ? owner[kind] : "owner 0x1234");
+            audit_violation_text(&v, text, sizeof text);
+            assert_string_equal(text, want);
+        }
+
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } size[] = {{4096, "4 KiB"},          {1 << 20, "1 MiB"},       {3 << 19, "1536 KiB"}, {1 << 30, "1 GiB"},
+                {1ull << 40, "1024 GiB"}, {2047 << 10, "2047 KiB"}, {0, "0 KiB"},          {5ull << 30, "5 GiB"}};
+    v = (struct violation_record){.kind = AUDIT_TWO_OWNERS};
+    for (unsigned i = 0; i < sizeof size / sizeof size[0]; i++) {
+        char want[AUDIT_TEXT_BYTES];
+        v.size = size[i].bytes;
+        audit_violation_text(&v, text, sizeof text);
+        snprintf(want, sizeof want, "the ledger: 0x0 (%s) has two owners, or its ranges are out of order",
+                 size[i].text);
+        assert_string_equal(text, want);
+    }
+
+    static const struct {
+        struct audit_record audit;
+        const char *text;
+    } verdict[] = {
+        {{.verdict = AUDIT_PASSED}, "passed"},
+        {{.verdict = AUDIT_FAILED, .violations = 1, .listed = 1}, "FAILED, 1 violation"},
+        {{.verdict = AUDIT_FAILED, .violations = 2, .listed = 2}, "FAILED, 2 violations"},
+        {{.verdict = AUDIT_FAILED, .violations = 3, .listed = 2}, "FAILED, 3 violations; the first ones are listed"},
+        {{.verdict = AUDIT_RESTLESS, .tries = 5},
+         "nothing is known: each of 5 times something changed while it looked. Try again."},
+        {{.verdict = AUDIT_TOO_MUCH}, "nothing is known: there is more than the checker has room for"},
+        {{.verdict = 99}, "nothing is known: the checker gave no verdict"},
+    };
+    for (unsigned i = 0; i < sizeof verdict / sizeof verdict[0]; i++) {
+        audit_verdict_text(&verdict[i].audit, text, sizeof text);
+        assert_string_equal(text, verdict[i].text);
+    }
+    const struct audit_record counts = {
+        .tables = 1, .leaves = 2, .ranges = 3, .domains = 4, .spaces = 5, .vcpus = 6, .ticks = 7, .digest = 0xabc};
+    audit_counts_text(&counts, text, sizeof text);
+    assert_string_equal(text, "1 tables, 2 leaves, 3 ranges, 4 domains, 5 spaces, 6 vCPUs; 7 ticks; digest "
+                              "0000000000000abc");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,7 +620,7 @@ int main(void)
         cmocka_unit_test_setup(top, setup),     cmocka_unit_test_setup(audit, setup),
         cmocka_unit_test_setup(notes, setup),   cmocka_unit_test_setup(noise, setup),
         cmocka_unit_test_setup(devices, setup), cmocka_unit_test_setup(exit_names, setup),
-        cmocka_unit_test_setup(uptimes, setup),
+        cmocka_unit_test(audit_texts),          cmocka_unit_test_setup(uptimes, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
