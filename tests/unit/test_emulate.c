@@ -254,6 +254,27 @@ static void rare(void **unused)
     assert_true(s.rflags & FLAG_ZF);
 }
 
+/* MOVDIR64B writes by ES, whatever prefix there is, and reads by DS or what the prefix says (SDM vol. 2). */
+static void movdir64b_segments(void **unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < 64; i++) {
+        ram[0x40000 + i] = (uint8_t)i;
+        ram[0x50000 + i] = (uint8_t)(0x80 + i);
+    }
+    s.seg[SEG_ES].base = 0x100000;
+    s.seg[SEG_FS].base = 0x10000;
+    s.gpr[GPR_RDI] = DEVICE + 0x80 - 0x100000;
+    s.gpr[GPR_RSI] = 0x40000;
+    assert_int_equal(RUN(0x66, 0x0f, 0x38, 0xf8, 0x3e), VERDICT_DONE);
+    assert_memory_equal(registers + 0x80, ram + 0x40000, 64);
+    assert_int_equal(RUN(0x64, 0x66, 0x0f, 0x38, 0xf8, 0x3e), VERDICT_DONE); /* fs: */
+    assert_memory_equal(registers + 0x80, ram + 0x50000, 64);
+    s.seg[SEG_ES].attr = 0xc091; /* not for writing */
+    assert_int_equal(RUN(0x66, 0x0f, 0x38, 0xf8, 0x3e), VERDICT_FAULT);
+    assert_int_equal(fault.vector, VECTOR_GP);
+}
+
 static void bits(void **unused)
 {
     (void)unused;
@@ -1158,6 +1179,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(real_mode, setup32, teardown),
         cmocka_unit_test_setup_teardown(port_segments, setup32, teardown),
         cmocka_unit_test_setup_teardown(narrow_stack, setup32, teardown),
+        cmocka_unit_test_setup_teardown(movdir64b_segments, setup32, teardown),
         cmocka_unit_test_setup_teardown(segment_loads, setup32, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -531,6 +531,42 @@ static void pvh_starts(void **state)
     }
 }
 
+/* Where the segment of notes is aligned to 8, each part of a note is so, from the note's start on; the entry may have 8
+ * bytes. */
+static void notes_aligned_to_8(void **state)
+{
+    (void)state;
+    struct rig g;
+    uint8_t image[ELF_SIZE];
+    rig_start(&g, RAM);
+    make_elf(image, true);
+    add_pvh(image);
+    put(image, 120 + 48, 8, 8);
+    put(image, 796, 8, 4);
+    assert_int_equal(load(&g, image, sizeof image), OK);
+    assert_true(g.out.format == FORMAT_PVH && g.out.rip == 0x100020);
+    put(image, 768, 5, 4); /* a longer name: 12 + 5 bytes, then the next 8 */
+    memcpy(image + 780, "GNU2", 5);
+    put(image, 772, 9, 4);
+    memset(image + 792, 0, 40);
+    put(image, 808, 4, 4);
+    put(image, 812, 4, 4);
+    put(image, 816, 18, 4);
+    memcpy(image + 820, "Xen", 4);
+    put(image, 824, 0x100030, 4);
+    assert_int_equal(load(&g, image, sizeof image), OK);
+    assert_int_equal(g.out.rip, 0x100030);
+    put(image, 816, 17, 4); /* another note */
+    assert_int_equal(load(&g, image, sizeof image), E_UNSUPPORTED);
+    put(image, 816, 18, 4);
+    memcpy(image + 820, "Xem", 4); /* of another */
+    assert_int_equal(load(&g, image, sizeof image), E_UNSUPPORTED);
+    memcpy(image + 820, "Xen", 4);
+    put(image, 812, 2, 4); /* neither 4 nor 8 bytes */
+    assert_int_equal(load(&g, image, sizeof image), E_UNSUPPORTED);
+    rig_end(&g);
+}
+
 static void what_is_needed_is_told_in_kib(void **state)
 {
     (void)state;
@@ -802,6 +838,7 @@ int main(void)
         cmocka_unit_test(multiboot_refusals),
         cmocka_unit_test(multiboot_addresses),
         cmocka_unit_test(pvh_starts),
+        cmocka_unit_test(notes_aligned_to_8),
         cmocka_unit_test(what_is_needed_is_told_in_kib),
         cmocka_unit_test(sector_starts_in_real_mode),
         cmocka_unit_test(no_format),
