@@ -280,7 +280,7 @@ static void odd_requests(void **state)
     assert_int_equal(inb(&bus, 0x43), 0xff);
 }
 
-/* ---- A second counter, which counts one clock after the other (82C54 data sheet): channel 2, whose gate is in port 61h. */
+/* ---- A second counter, clock by clock (82C54 data sheet): channel 2, whose gate is in port 61h. */
 
 static struct {
     unsigned mode, access, reload, count, modulus, at;
