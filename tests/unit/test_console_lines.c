@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "services/console/character.h"
 #include "services/console/lines.h"
 #include "services/console/scrollback.h"
 
@@ -331,15 +332,62 @@ static void test_scrollback(void **state)
     expect("         - one\r\n");
 }
 
+/* Of two to four bytes, whatever they are: a character of UTF-8 that shows something passes, and nothing else does. */
+static void test_all_bytes(void **state)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    (void)state;
+    for (unsigned first = 0xc2; first <= 0xf4; first++) {
+        unsigned size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+        for (unsigned second = 0x80; second < 0xc0; second++)
+            for (unsigned tail = 0x80; tail < 0xc0; tail += 0x15) {
+                const char c[5] = {(char)first, (char)second, size > 2 ? (char)tail : 0, size > 3 ? (char)tail : 0, 0};
+                char want[32];
+                uint32_t code = first & (0x7fu >> size);
+                for (unsigned k = 1; k < size; k++)
+                    code = code << 6 | ((uint8_t)c[k] & 0x3fu);
+                bool good = code >= least[size] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) &&
+                            character_kind(code) != CHARACTER_HIDDEN;
+                feed(0, "x");
+                feed(0, c);
+                feed(0, "\n");
+                snprintf(want, sizeof want, "[a] x%s\r\n", good ? c : "?");
+                expect(want);
+            }
+    }
+    for (unsigned c = 0x80; c < 0x100; c++) { /* none begins with these */
+        if (c >= 0xc2 && c <= 0xf4)
+            continue;
+        const char text[] = {(char)c, '\n', 0};
+        feed(0, text);
+        expect("[a] ?\r\n");
+    }
+    for (unsigned c = 1; c < 0x80; c++) { /* plain characters: what is printed, a tab, and no control character */
+        if (c == '\n' || c == 0x1b || c == '\r')
+            continue;
+        const char text[] = {'x', (char)c, 'y', '\n', 0};
+        char want[32];
+        feed(0, text);
+        if (c == '\b')
+            strcpy(want, "[a] y\r\n");
+        else if (c == '\t' || (c >= 0x20 && c != 0x7f))
+            snprintf(want, sizeof want, "[a] x%cy\r\n", (char)c);
+        else
+            strcpy(want, "[a] xy\r\n");
+        expect(want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_lines, setup),      cmocka_unit_test_setup(test_unfinished, setup),
-        cmocka_unit_test_setup(test_controls, setup),   cmocka_unit_test_setup(test_utf8, setup),
-        cmocka_unit_test_setup(test_forged, setup),     cmocka_unit_test_setup(test_long, setup),
-        cmocka_unit_test_setup(test_silent, setup),     cmocka_unit_test_setup(test_noise, setup),
-        cmocka_unit_test_setup(test_scrollback, setup), cmocka_unit_test_setup(test_invisible, setup),
-        cmocka_unit_test_setup(test_marks, setup),      cmocka_unit_test_setup(test_muted, setup),
+        cmocka_unit_test_setup(test_lines, setup),     cmocka_unit_test_setup(test_unfinished, setup),
+        cmocka_unit_test_setup(test_controls, setup),  cmocka_unit_test_setup(test_utf8, setup),
+        cmocka_unit_test_setup(test_all_bytes, setup), cmocka_unit_test_setup(test_forged, setup),
+        cmocka_unit_test_setup(test_long, setup),      cmocka_unit_test_setup(test_silent, setup),
+        cmocka_unit_test_setup(test_noise, setup),     cmocka_unit_test_setup(test_scrollback, setup),
+        cmocka_unit_test_setup(test_invisible, setup), cmocka_unit_test_setup(test_marks, setup),
+        cmocka_unit_test_setup(test_muted, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

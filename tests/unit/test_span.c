@@ -102,9 +102,40 @@ static void test_items(void **state)
     assert_false(span_is_name(span_of(""), 32));
 }
 
+/* By the numbers (RFC 3629): how long the character at `c` is, of `size` bytes that there are; 0: it is none. */
+static size_t character_length(const unsigned char *c, size_t size)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = c[0] < 0x80 ? 1 : c[0] < 0xc0 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf8 ? 4 : 0;
+    if (length <= 1)
+        return length;
+    uint32_t code = c[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if (i >= size || c[i] < 0x80 || c[i] > 0xbf)
+            return 0;
+        code = code << 6 | (c[i] & 0x3fu);
+    }
+    bool good = code >= least[length] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+    return good ? length : 0;
+}
+
+static void every_character(void **state)
+{
+    static const unsigned char tails[] = {0x00, 0x7f, 0x80, 0xbf, 0xc0, 0xff};
+    (void)state;
+    for (unsigned first = 0; first < 256; first++)
+        for (unsigned second = 0; second < 256; second++)
+            for (unsigned k = 0; k < 36; k++)
+                for (size_t size = 1; size <= 4; size++) {
+                    unsigned char c[4] = {(unsigned char)first, (unsigned char)second, tails[k / 6], tails[k % 6]};
+                    assert_int_equal(span_utf8_length((struct span){(const char *)c, size}), character_length(c, size));
+                }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_character),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_sizes_and_times),
         cmocka_unit_test(test_items),
