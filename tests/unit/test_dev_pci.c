@@ -267,11 +267,148 @@ static void intx(void **state)
     assert_false(lines.level[17]);
 }
 
+/* Each register of a header of type 0 (PCI 3.0, 6.1): what it begins with, and which bits a write reaches. */
+static void header(void **state)
+{
+    (void)state;
+    static const uint8_t rom[2048];
+    static const struct {
+        uint32_t value, writable;
+    } row[64] = {
+        [0x00 / 4] = {0x10421af4, 0},  [0x04 / 4] = {0, 0x547},
+        [0x08 / 4] = {0x01800001, 0},  [0x0c / 4] = {0, 0xff}, /* cache line size */
+        [0x10 / 4] = {1, 0xffffffc0},  [0x14 / 4] = {0, 0xfffff000},
+        [0x20 / 4] = {12, 0xffffc000}, [0x24 / 4] = {0, 0xffffffff},
+        [0x2c / 4] = {0x00021af4, 0},  [0x30 / 4] = {0, 0xfffff801}, /* the ROM, and whether it decodes */
+        [0x3c / 4] = {0x100, 0xff},                                  /* INTA; the line is remembered */
+    };
+    assert_int_equal(pci_rom_init(&f, rom, sizeof rom), OK);
+    assert_int_equal(pci_add(&pci, &f, 3 << 3, 1), OK);
+    for (unsigned reg = 0; reg < 256; reg += 4) {
+        if (reg != 0x30)
+            assert_int_equal(rd(3 << 3, reg), row[reg / 4].value);
+        else
+            assert_int_equal(rd(3 << 3, reg), 0xc0300000); /* allocated: the third MiB is this slot's */
+        wr(3 << 3, reg, 0xffffffff);
+        assert_int_equal(rd(3 << 3, reg), row[reg / 4].value | row[reg / 4].writable);
+        wr(3 << 3, reg, 0);
+        assert_int_equal(rd(3 << 3, reg), row[reg / 4].value);
+    }
+}
+
+/* Every slot and pin has its line: they turn by one from slot to slot, as _PRT tells. */
+static void swizzle(void **state)
+{
+    (void)state;
+    for (unsigned slot = 1; slot < 31; slot++)
+        for (unsigned pin = 0; pin <= 4; pin++) {
+            setup(NULL);
+            assert_int_equal(pci_add(&pci, &f, (uint8_t)(slot << 3), pin), OK);
+            pci_intx(&f, true);
+            assert_int_equal(rd(slot << 3, 4) >> 16 & 8, 8);
+            for (unsigned gsi = 0; gsi < GSI_COUNT; gsi++)
+                assert_int_equal(lines.level[gsi], pin != 0 && gsi == 16 + (slot + pin - 1) % 4);
+            pci_intx(&f, false);
+            assert_int_equal(rd(slot << 3, 4) >> 16 & 0xff, 0);
+            for (unsigned gsi = 0; gsi < GSI_COUNT; gsi++)
+                assert_false(lines.level[gsi]);
+        }
+}
+
+/* Which BARs there can be. */
+static void descriptions(void **state)
+{
+    (void)state;
+    static const struct {
+        enum pci_bar_kind kind;
+        unsigned index;
+        uint64_t size, address;
+        enum error error;
+    } row[] = {
+        {PCI_BAR_IO, 2, 4, 0, OK},
+        {PCI_BAR_IO, 2, 2, 0, E_ARG},
+        {PCI_BAR_IO, 2, 256, 0, OK},
+        {PCI_BAR_IO, 2, 512, 0, E_ARG},
+        {PCI_BAR_IO, 2, 4, 0xfffc, OK},
+        {PCI_BAR_IO, 2, 4, 0x10000, E_ARG},
+        {PCI_BAR_IO, 2, 4, 2, E_ARG},
+        {PCI_BAR_MEM32, 2, 16, 0, OK},
+        {PCI_BAR_MEM32, 2, 0, 0, E_ARG},
+        {PCI_BAR_MEM32, 2, 48, 0, E_ARG},
+        {PCI_BAR_MEM32, 2, 0x80000000, 0, OK},
+        {PCI_BAR_MEM32, 2, 0x100000000, 0, E_ARG},
+        {PCI_BAR_MEM32, 2, 0x1000, 0xfffff000, OK},
+        {PCI_BAR_MEM32, 2, 0x1000, 0x100000000, E_ARG},
+        {PCI_BAR_MEM32, 2, 0x1000, 0x800, E_ARG},
+        {PCI_BAR_MEM64, 2, 0x100000000, 0x100000000, OK},
+        {PCI_BAR_MEM64, 2, 8, 0, E_ARG},
+        {PCI_BAR_MEM64, 5, 16, 0, E_ARG},
+        {PCI_BAR_MEM64, 1, 16, 0, E_OVERLAP},
+        {PCI_BAR_NONE, 2, 16, 0, E_ARG},
+        {PCI_BAR_UPPER, 2, 16, 0, E_ARG},
+        {PCI_BAR_MEM32, 6, 16, 0, E_ARG},
+    };
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        struct pci_bar bar = {.kind = row[i].kind, .size = row[i].size, .device = &f};
+        if (row[i].kind == PCI_BAR_IO)
+            bar.port = on_port;
+        else
+            bar.memory = on_memory;
+        setup(NULL);
+        assert_int_equal(pci_bar_init(&f, row[i].index, row[i].address, &bar), row[i].error);
+    }
+    static const uint8_t rom[0x20000];
+    static const struct {
+        uint64_t size;
+        enum error error;
+    } roms[] = {{1024, E_ARG}, {2048, OK}, {3000, E_ARG}, {0x10000, OK}, {0x20000, E_ARG}};
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(pci_rom_init(&f, rom, roms[i].size), roms[i].error);
+    assert_int_equal(pci_rom_init(&f, NULL, 2048), E_ARG);
+}
+
+/* A BAR decodes where it is told to, all of it and nothing else, while the command register lets it. */
+static void decoding(void **state)
+{
+    (void)state;
+    uint64_t v;
+    uint32_t p;
+    assert_int_equal(pci_add(&pci, &f, 3 << 3, 1), OK);
+    wr(3 << 3, 0x10, 0xc001);
+    wr(3 << 3, 0x14, 0xc0000000);
+    wr(3 << 3, 0x20, 0x00000000);
+    wr(3 << 3, 0x24, 0x00000001); /* 4 GiB */
+    for (unsigned command = 0; command < 4; command++) {
+        bool ports = command & 1, memory = command & 2;
+        wr(3 << 3, 4, command);
+        assert_int_equal(bus_port(&bus, 0xc000, 4, false, &p) != 0, ports);
+        assert_int_equal(bus_port(&bus, 0xc03c, 4, false, &p) != 0, ports);
+        assert_false(bus_port(&bus, 0xbffc, 4, false, &p) || bus_port(&bus, 0xc040, 4, false, &p));
+        assert_int_equal(memory_read(0xc0000000, 4, &v), memory);
+        assert_int_equal(memory_read(0xc0000ffc, 4, &v), memory);
+        assert_int_equal(memory_read(0x100000000, 4, &v), memory);
+        assert_int_equal(memory_read(0x100003ffc, 4, &v), memory);
+        assert_false(memory_read(0xbffffffc, 4, &v) || memory_read(0xc0001000, 4, &v));
+        assert_false(memory_read(0xfffffffc, 4, &v) || memory_read(0x100004000, 4, &v));
+    }
+    wr(3 << 3, 0x14, 0); /* at 0, or where it is sized: nowhere */
+    assert_false(memory_read(0, 4, &v) || memory_read(0xc0000000, 4, &v));
+    wr(3 << 3, 0x14, 0xffffffff);
+    assert_false(memory_read(0xfffff000, 4, &v));
+    wr(3 << 3, 0x14, 0xffffe000);
+    assert_true(memory_read(0xffffe000, 4, &v));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(probing, setup), cmocka_unit_test_setup(bars, setup),
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(probing, setup),
+                                       cmocka_unit_test_setup(bars, setup),
                                        cmocka_unit_test_setup(bad_descriptions, setup),
                                        cmocka_unit_test_setup(capabilities, setup),
-                                       cmocka_unit_test_setup(intx, setup)};
+                                       cmocka_unit_test_setup(intx, setup),
+                                       cmocka_unit_test_setup(header, setup),
+                                       cmocka_unit_test(swizzle),
+                                       cmocka_unit_test(descriptions),
+                                       cmocka_unit_test_setup(decoding, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

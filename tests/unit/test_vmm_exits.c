@@ -1785,7 +1785,7 @@ static void formats_of_streams(void **unused)
         uint16_t version;
         uint32_t length;
     } row[] = {
-        {"machine", 3, 41},        {"8259", 1, 32},
+        {"machine", 2, 41},        {"8259", 1, 32},
         {"I/O APIC", 1, 204},      {"PIT", 2, 133},
         {"RTC", 2, 178},           {"serial port", 1, 48},
         {"ACPI hardware", 1, 29},  {"keyboard", 1, 5},
