@@ -175,11 +175,94 @@ static void others(void **state)
     outb(&bus, 0x501, 1);
 }
 
+/* Every command of the 8042: what it answers, whether a byte follows, whether it pulls the reset line. */
+static void every_command(void **state)
+{
+    for (unsigned c = 0; c < 256; c++) {
+        setup(state);
+        bool follows = c == 0x60 || (c >= 0xd1 && c <= 0xd4), pulls = c >= 0xf0 && c % 2 == 0;
+        int answer = -1;
+        switch (c) {
+        case 0x20: answer = 0x34; break;
+        case 0xa9:
+        case 0xab: answer = 1; break; /* nothing is attached */
+        case 0xaa: answer = 0x55; break;
+        case 0xc0: answer = 0x80; break;
+        case 0xd0: answer = 3; break;
+        default: break;
+        }
+        outb(&bus, 0x64, c);
+        assert_int_equal(inb(&bus, 0x64), 0x14 | (follows ? 8 : 0) | (answer >= 0 ? 1 : 0));
+        if (answer >= 0)
+            assert_int_equal(inb(&bus, 0x60), answer);
+        assert_int_equal(resets, pulls);
+        outb(&bus, 0x60, 0xa5); /* A20 open, the reset line high */
+        assert_int_equal(inb(&bus, 0x64), 0x14 | (c == 0xd2 || c == 0xd3 ? 1 : 0));
+        if (c == 0xd2 || c == 0xd3)
+            assert_int_equal(inb(&bus, 0x60), 0xa5);
+        assert_int_equal(inb(&bus, 0x64), 0x14);
+        outb(&bus, 0x60, 0x5a); /* one byte follows, no second */
+        assert_int_equal(resets, pulls);
+        outb(&bus, 0x64, 0x20);
+        assert_int_equal(inb(&bus, 0x60), c == 0x60 ? 0xa5 : c == 0xae ? 0x24 : c == 0xa8 ? 0x14 : 0x34);
+    }
+    outb(&bus, 0x64, 0x60);
+    outb(&bus, 0x60, 0);
+    outb(&bus, 0x64, 0xad);
+    outb(&bus, 0x64, 0xa7);
+    outb(&bus, 0x64, 0x20);
+    assert_int_equal(inb(&bus, 0x60), 0x30); /* both interfaces off */
+    for (unsigned v = 0; v < 256; v += 2) {  /* port A: bit 0 resets, A20 stays open */
+        outb(&bus, 0x92, v);
+        assert_int_equal(inb(&bus, 0x92), v | 2);
+    }
+}
+
+/* Bit by bit what a write of ACPI's fixed registers reaches (ACPI 6.4, 4.8.3). */
+static void fixed_registers(void **state)
+{
+    (void)state;
+    for (unsigned bit = 0; bit < 16; bit++) {
+        bool enables = bit == 0 || bit == 5 || bit == 8 || bit == 9 || bit == 10; /* timer, global, buttons, RTC */
+        outw(&bus, LAYOUT_PM1A_EVT + 2, 1u << bit);
+        assert_int_equal(inw(&bus, LAYOUT_PM1A_EVT + 2), enables ? 1u << bit : 0);
+        bool kept = bit != 0 && bit != 13; /* SCI_EN is the machine's, SLP_EN reads 0; BM_RLD and SLP_TYP stay */
+        outw(&bus, LAYOUT_PM1A_CNT, 1u << bit);
+        assert_int_equal(inw(&bus, LAYOUT_PM1A_CNT), 1 | (kept && (0x1c02 >> bit & 1) ? 1u << bit : 0));
+        outb(&bus, LAYOUT_RESET_PORT, (1u << bit & 0xff) & ~4u);
+        assert_int_equal(inb(&bus, LAYOUT_RESET_PORT), 1u << bit & 0x0a);
+    }
+    assert_true(resets == 0 && offs == 0);
+    for (unsigned type = 0; type < 8; type++) {
+        outw(&bus, LAYOUT_PM1A_CNT, type << 10 | 1u << 13);
+        assert_int_equal(offs, type >= 5);
+    }
+    outw(&bus, LAYOUT_PM1A_EVT + 2, 0);
+    pm_power_button(&pm);
+    outw(&bus, LAYOUT_PM1A_EVT, ~(1u << 8) & 0xffff); /* each status bit is cleared by its own 1 */
+    assert_int_equal(inw(&bus, LAYOUT_PM1A_EVT), 1u << 8);
+    outw(&bus, LAYOUT_PM1A_EVT, 1u << 8);
+    assert_int_equal(inw(&bus, LAYOUT_PM1A_EVT), 0);
+    for (unsigned at = 0; at < 4; at++) {
+        outb(&bus, (uint16_t)(LAYOUT_GPE0 + at), 0xa0 + at);
+        assert_int_equal(inb(&bus, (uint16_t)(LAYOUT_GPE0 + at)), at < 2 ? 0 : 0xa0 + at);
+    }
+    clk.now += KHZ * 77777;
+    uint32_t ticks = inl(&bus, LAYOUT_PM_TMR);
+    for (unsigned at = 0; at < 4; at++)
+        assert_int_equal(inb(&bus, (uint16_t)(LAYOUT_PM_TMR + at)), ticks >> 8 * at & 0xff);
+    for (unsigned at = 0; at < 16; at++)
+        outb(&bus, (uint16_t)(0x80 + at), 0x30 + at);
+    for (unsigned at = 0; at < 16; at++)
+        assert_int_equal(inb(&bus, (uint16_t)(0x80 + at)), 0x30 + at);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(timer, setup),
-                                       cmocka_unit_test_setup(button_and_poweroff, setup),
-                                       cmocka_unit_test_setup(reset, setup), cmocka_unit_test_setup(keyboard, setup),
-                                       cmocka_unit_test_setup(others, setup)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(timer, setup),          cmocka_unit_test_setup(button_and_poweroff, setup),
+        cmocka_unit_test_setup(reset, setup),          cmocka_unit_test_setup(keyboard, setup),
+        cmocka_unit_test_setup(others, setup),         cmocka_unit_test(every_command),
+        cmocka_unit_test_setup(fixed_registers, setup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
