@@ -4,6 +4,7 @@
 // sources: vmm/shared.c @insn
 // sources: vmm/devices/*.c vmm/test/table.c vmm/test/bench.c vmm/test/debugexit.c vmm/test/pciserial.c vmm/loader/*.c lib/elf.c lib/print.c lib/string.c lib/proto/channel.c lib/log.c
 // libs: -lZydis
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,8 @@
 #include "mullion/regs.h"
 #include "vmm/cpu/exits.h"
 #include "vmm/devices/layout.h"
+#include "vmm/firmware/mptable.h"
+#include "vmm/firmware/smbios.h"
 #include "vmm/insn/access.h"
 #include "vmm/save.h"
 
@@ -1813,6 +1816,49 @@ static void formats_of_streams(void **unused)
     assert_int_equal(n, sizeof row / sizeof row[0]);
 }
 
+static bool in_firmware(uint64_t area, const void *what, size_t size)
+{
+    return memmem(ram + area, 0x2000, what, size) != NULL;
+}
+
+/* What the firmware's tables say of the machine: its CPUs, and who it is; what the monitor says of the image. */
+static void loaded_machine(void **unused)
+{
+    (void)unused;
+    static uint8_t image[512] = {[0] = 0xf4, [510] = 0x55, [511] = 0xaa};
+    static const uint8_t uuid[16] = {0xa1, 0xb2, 0xc3, 0xd4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
+                         shown[16] = {0xd4, 0xc3, 0xb2, 0xa1, 2, 1,  4,  3,
+                                      5,    6,    7,    8,    9, 10, 11, 12}; /* 7.2.1: three numbers come first */
+    struct cpuid_regs zero = cpuid_lookup(&vm->cpuid, 0, 0, 0, 0, 0);
+    char why[200], vendor[13] = "";
+    memcpy(vendor, &zero.ebx, 4);
+    memcpy(vendor + 4, &zero.edx, 4);
+    memcpy(vendor + 8, &zero.ecx, 4);
+    strcpy(boot.name, "a-guest");
+    assert_int_equal(machine_load(vm, why, sizeof why), E_ARG);
+    assert_string_equal(why, "the guest has no kernel image");
+    boot.module_count = VMM_MODULES_MAX + 1;
+    assert_int_equal(machine_load(vm, why, sizeof why), E_ARG);
+    boot.module_count = 1;
+    boot.module[0] = (struct vmm_module){.va = (uintptr_t)image, .size = sizeof image};
+    assert_int_equal(machine_load(vm, why, sizeof why), OK);
+    assert_true(in_firmware(SMBIOS_AREA, vendor, sizeof vendor) && in_firmware(SMBIOS_AREA, "a-guest", 8));
+    uint32_t frequency = 1000; /* MHz, as 1,000,000 kHz are */
+    assert_true(in_firmware(SMBIOS_AREA, &frequency, 2));
+    assert_false(in_firmware(SMBIOS_AREA, shown, sizeof shown));
+    uint64_t entries = 44; /* of the MP table: two CPUs */
+    assert_true(ram[MPTABLE_AREA + 16 + entries] == 0 && ram[MPTABLE_AREA + 16 + entries + 20] == 0);
+    assert_int_equal(ram[MPTABLE_AREA + 16 + entries + 40], 1);
+    assert_int_equal(ram[MPTABLE_AREA + 16 + entries + 2], 0x14); /* the version that the local APIC tells */
+    uint64_t version = 0;
+    lapic_mmio(&v->lapic, tsc_now(), 0x30, 4, false, &version);
+    assert_int_equal(version & 0xff, 0x14);
+    assert_int_equal(s->rip, 0x7c00);
+    memcpy(boot.options.uuid, uuid, sizeof uuid);
+    assert_int_equal(machine_load(vm, why, sizeof why), OK);
+    assert_true(in_firmware(SMBIOS_AREA, shown, sizeof shown));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1822,6 +1868,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(shared_bells, setup_reader, teardown),
         cmocka_unit_test_setup_teardown(doorbell_is_told, setup_bench, teardown),
         TEST(reset_in_place),
+        TEST(loaded_machine),
         cmocka_unit_test_setup_teardown(formats_of_streams, setup_reader, teardown),
         TEST(saved_and_restored),
         TEST(xsetbv_takes_what_the_cpu_would),
