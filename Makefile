@@ -139,10 +139,10 @@ setup: ## install the packages that building and running need
 setup-test: ## install the packages that testing needs too
 	@tools/setup.sh test
 
-$(BUILD)/guests/versions.txt: | setup
+$(BUILD)/guests/versions.txt $(BUILD)/guests/modules &: | setup
 	@tools/fetch-kernels.sh $(BUILD)/guests
-$(BUILD)/guests/initrd.gz: $(BUILD)/guests/versions.txt tools/make-initrd.sh tools/initrd-init.sh
-	tools/make-initrd.sh $(BUILD)/guests/busybox $@
+$(BUILD)/guests/initrd.gz: $(BUILD)/guests/versions.txt $(BUILD)/guests/modules tools/make-initrd.sh tools/initrd-init.sh
+	tools/make-initrd.sh $(BUILD)/guests/busybox $(BUILD)/guests/modules $@
 default-guests: $(BUILD)/guests/initrd.gz
 
 # Everything from a fresh Debian machine to the default configuration on this terminal.

@@ -3,6 +3,7 @@
 # Fetches two real Linux kernels and a static busybox as Debian packages, and puts into DIR (default build/guests):
 #   vmlinuz-cloud  the kernel linux-image-cloud-amd64 stands for now      busybox       /bin/busybox of busybox-static
 #   vmlinuz        the kernel linux-image-amd64 stands for now            versions.txt  package, version and SHA-256 of each
+#   modules/VERSION/  each kernel's drivers for the power button
 # `apt-get download` checks every package against the archive's signature. Nothing is installed. Nothing is done when all is there;
 # --update fetches again.
 #   tools/fetch-kernels.sh [--update] [DIR]
@@ -13,7 +14,7 @@ dir=${1:-build/guests}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
-if [ $update = 0 ] && [ -s "$dir/vmlinuz-cloud" ] && [ -s "$dir/vmlinuz" ] && [ -s "$dir/busybox" ] && [ -s "$dir/versions.txt" ]; then
+if [ $update = 0 ] && [ -s "$dir/vmlinuz-cloud" ] && [ -s "$dir/vmlinuz" ] && [ -s "$dir/busybox" ] && [ -d "$dir/modules" ] && [ -s "$dir/versions.txt" ]; then
     exit 0
 fi
 for tool in apt-cache apt-get dpkg-deb; do
@@ -37,7 +38,7 @@ trap 'rm -rf "$work"' EXIT
 
 # fetch PACKAGE PATTERN FILE: the one file of the package that matches, as FILE
 fetch() {
-    local package=$1 pattern=$2 file=$3 deb member size
+    local package=$1 pattern=$2 file=$3 member size
     size=$(apt-cache show --no-all-versions "$package" 2>/dev/null | sed -n 's/^Size: //p' | head -n 1)
     step=$((step + 1))
     echo "fetching [$step/3] $package, $(((${size:-0} + 1048575) / 1048576)) MiB"
@@ -53,7 +54,20 @@ fetch() {
     dpkg-deb --fsys-tarfile "$deb" | tar -xO "$member" > "$work/$file"
     [ -s "$work/$file" ]
     printf '%s %s %s %s\n' "$file" "$package" "$(dpkg-deb -f "$deb" Version)" "$(sha256sum "$deb" | cut -d' ' -f1)" >> "$work/versions.txt"
+    case $package in linux-image-*) take_modules "$package" ;; esac
     rm -r "$work/$file.d"
+}
+
+# take_modules PACKAGE: of the kernel's package that was fetched last; unpacked, for busybox cannot do that.
+take_modules() {
+    local to=$work/modules/${1#linux-image-} member
+    mkdir -p "$to"
+    for member in $(dpkg-deb --fsys-tarfile "$deb" | tar -t | grep -E '/drivers/(acpi/button|input/evdev)\.ko(\.xz)?$'); do
+        case $member in
+            *.xz) dpkg-deb --fsys-tarfile "$deb" | tar -xO "$member" | xz -dc > "$to/$(basename "$member" .xz)" ;;
+            *) dpkg-deb --fsys-tarfile "$deb" | tar -xO "$member" > "$to/$(basename "$member")" ;;
+        esac
+    done
 }
 
 step=0
@@ -63,5 +77,6 @@ fetch "$cloud" '^\./boot/vmlinuz-' vmlinuz-cloud
 fetch "$standard" '^\./boot/vmlinuz-' vmlinuz
 fetch busybox-static '^\./(usr/)?bin/busybox$' busybox
 chmod 755 "$work/busybox"
-mv "$work/vmlinuz-cloud" "$work/vmlinuz" "$work/busybox" "$work/versions.txt" "$dir/"
+rm -rf "$dir/modules"
+mv "$work/vmlinuz-cloud" "$work/vmlinuz" "$work/busybox" "$work/modules" "$work/versions.txt" "$dir/"
 cat "$dir/versions.txt"

@@ -21,6 +21,11 @@ echo "$name" > /proc/sys/kernel/hostname
 read -r version < /proc/sys/kernel/osrelease
 read -r up rest < /proc/uptime
 echo "guest $name ready: Linux $version, $(nproc) CPU(s), up $up s"
+# The power button: both are modules in Debian's kernels, and acpid wants the button's input device.
+for driver in button evdev; do
+    insmod "/lib/modules/$version/$driver.ko" 2>/dev/null
+done
+[ ! -e /dev/input/event0 ] || acpid -l /dev/null
 export PS1="$name# " ENV=/etc/shell
 [ -z "$run" ] || eval "$(echo "$run" | tr _ ' ')"
 # A shell that ends is started again: process 1 must not return.
