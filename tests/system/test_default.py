@@ -227,8 +227,8 @@ def test_memory_is_scrubbed(box):
 
 @pytest.mark.short
 def test_poweroff(box):
-    """It asks. A no changes nothing; a yes gives the guests their time, which the two Linux use and tiny does not; `now`
-    takes it back."""
+    """It asks. A no changes nothing; a yes gives the guests their time, which the two Linux use and tiny does not;
+    `now` takes it back."""
     on = r'^On: cloud, debian(, tiny)?\. Their power buttons are pressed; .*\nGo on\? \[y/N\] '
     box.settle()
     box.shell('start tiny', r'^Guest tiny ')

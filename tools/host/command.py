@@ -57,9 +57,9 @@ def seconds(text):
 
 
 def version():
-    """The newest entry of CHANGELOG.md, and the commit if this is a git tree."""
-    with open(os.path.join(ROOT, 'CHANGELOG.md'), encoding='utf-8') as f:
-        entry = re.search(r'^## (.*)', f.read(), re.M).group(1)
+    """As on Mullion's banner, and the commit if this is a git tree."""
+    with open(os.path.join(ROOT, 'include/mullion/version.h'), encoding='utf-8') as f:
+        number = re.search(r'^#define MULLION_VERSION "(.*)"', f.read(), re.M).group(1)
     out = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.PIPE, 'stderr': subprocess.DEVNULL}
     try:
         git = subprocess.run(
@@ -67,7 +67,7 @@ def version():
         ).stdout.decode('ascii', 'replace')
     except OSError:
         git = ''
-    return f'Mullion, {entry[0].lower() + entry[1:]}' + (f', {git.strip()}' if git.strip() else '')
+    return f'Mullion {number}' + (f', {git.strip()}' if git.strip() else '')
 
 
 class Version(argparse.Action):
