@@ -177,8 +177,8 @@ static noreturn void boot_continue(void)
             ioapic_add(hpa(acpi.ioapic[i].base), acpi.ioapic[i].first_gsi);
         else
             klog(LOG_WARN, "the firmware places an I/O APIC in RAM, at 0x%lx: it is not used", acpi.ioapic[i].base);
-    root_boot.arch_capabilities = speculation_init(option(root_boot.cmdline, "mitigations=off"),
-                                                   option(root_boot.cmdline, "mitigations=force"));
+    root_boot.barriers = speculation_init(option(root_boot.cmdline, "mitigations=off"),
+                                          option(root_boot.cmdline, "mitigations=force"), &root_boot.arch_capabilities);
     speculation_cpu();
     recognise_emulator();
     choose_backend();

@@ -8,17 +8,12 @@
 #ifndef ARCH_SPECULATION_H
 #define ARCH_SPECULATION_H
 
+#include "mullion/boot.h" /* BARRIER_* and its kin */
 #include "mullion/types.h"
-
-#define BARRIER_PREDICTOR 1u /* forget where branches went: IBPB */
-#define BARRIER_L1D       2u /* empty the L1 data cache (L1TF) */
-#define BARRIER_BUFFERS   4u /* clear the fill, store and load buffers: VERW (MDS, TAA, MMIO stale data; AMD: TSA) */
-#define KEEP_PREDICTIONS \
-    8u /* once per CPU: predictions of guests and ring 3 do not steer ring 0 (enhanced or automatic IBRS) */
-#define OPEN_TO_MELTDOWN 16u /* nothing to be done here: ring 3 shares its page tables with ring 0 */
 
 struct speculation_facts {
     bool amd;
+    uint32_t signature; /* CPUID leaf 1 EAX; 0: under a hypervisor, whose business the work-arounds are */
     uint32_t leaf7_ebx, leaf7_edx, leaf7_2_edx, amd8_ebx, amd21_eax, amd21_ecx;
     uint64_t capabilities;
 };
@@ -27,9 +22,9 @@ uint32_t speculation_needs(const struct speculation_facts *f);
 /* The bits of IA32_SPEC_CTRL that CPUID tells of. Pure. */
 uint64_t speculation_controls(const struct speculation_facts *f);
 
-/* Boot CPU: finds out. `off`: none; `force`: every barrier, needed or not (to measure them). Answers
- * IA32_ARCH_CAPABILITIES. */
-uint64_t speculation_init(bool off, bool force);
+/* Boot CPU: finds out. `off`: none; `force`: every barrier, needed or not (to measure them). Answers what is in force.
+ * Which attacks that is against, and which are open, ring 3 knows (services/root/speculation.c). */
+uint16_t speculation_init(bool off, bool force, uint64_t *capabilities);
 /* Each CPU. */
 void speculation_cpu(void);
 /* On the way into a domain, after the last touch of another's state. */

@@ -94,6 +94,15 @@ struct lack {
     uint8_t what, bit; /* LACK_* */
 };
 
+/* What the kernel has in force against speculation: docs/memory.md. */
+#define BARRIER_PREDICTOR 1u /* forget where branches went: IBPB */
+#define BARRIER_L1D       2u /* empty the L1 data cache (L1TF) */
+#define BARRIER_BUFFERS \
+    4u /* clear the fill, store and load buffers: VERW (MDS, TAA, MMIO stale data, RFDS; AMD: TSA) */
+#define KEEP_PREDICTIONS \
+    8u /* once per CPU: predictions of guests and ring 3 do not steer ring 0 (enhanced or automatic IBRS) */
+#define FIX_ZENBLEED 16u /* once per CPU: a bit of AMD's DE_CFG */
+
 /* Whole pages. */
 struct root_boot {
     uint64_t magic;
@@ -106,7 +115,7 @@ struct root_boot {
     char backend[16];           /* "VT-x" or "AMD-V"; empty if this machine can do neither */
     struct lack lacks[2];       /* then: what is lacking for VT-x, and for AMD-V */
     char cmdline[BOOT_CMDLINE_MAX];
-    uint16_t serial_port, reserved0; /* of the kernel's log; 0: there is none */
+    uint16_t serial_port, barriers; /* of the kernel's log; 0: there is none. BARRIER_* and its kin */
     uint32_t ram_count, module_count;
     uint32_t ranges_left_out, modules_left_out; /* beyond the tables below */
     struct screen_facts screen;                 /* as told, usable or not */

@@ -83,6 +83,7 @@
 #define MSR_TSC_AUX           0xc0000103
 #define MSR_VM_CR             0xc0010114
 #define MSR_VM_HSAVE_PA       0xc0010117
+#define MSR_DE_CFG            0xc0011029
 
 #define PAT_HOST 0x0007040600070106ull /* entry 1 is WC instead of WT (Intel SDM vol. 3, 12.12.4) */
 

@@ -184,6 +184,7 @@ void thread_main(uint64_t argument)
         return;
     boot_report();
     read_config();
+    speculation_report();
     if (b->backend[0] == 0) {
         char why[LACK_TEXT_BYTES];
         lack_text(b->lacks, why, sizeof why);

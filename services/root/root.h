@@ -61,6 +61,9 @@ void module_name_of(const char *told, char *out /* MODULE_NAME_MAX bytes */);
 /* boot_report.c: a warning for each thing that the loader or the firmware told of and that is not used, or in part. */
 void boot_report(void);
 
+/* speculation_report.c: what this CPU needs against attacks by speculation, and gets; a line for each state. */
+void speculation_report(void);
+
 /* lacks.c: why this machine cannot run guests; one sentence. */
 #define LACK_TEXT_BYTES 160
 void lack_text(const struct lack lacks[2], char *out, size_t size);

@@ -62,6 +62,13 @@ def test_shell_and_list(box):
 
 
 @pytest.mark.short
+def test_log_tells_of_speculation(box):
+    """What this CPU is open to, by name. Without IBPB that is the first row at least."""
+    lines = re.findall(r'attacks by speculation, (kept off|open[^:]*): (.*)', box.text)
+    assert any(names.startswith('branch targets') for _, names in lines)
+
+
+@pytest.mark.short
 @pytest.mark.parametrize('name, cpus', [('cloud', 1), ('debian', 2)])
 def test_type_into_linux(box, name, cpus):
     box.in_guest(name, 'echo $((6*7)) is the answer', r'^42 is the answer')
