@@ -345,6 +345,12 @@ static void test_keys(void **state)
         assert_string_equal(text, row[i].want);
     }
     setup(NULL);
+    keys("ab\x7f"); /* at the end one character is rubbed out; within the line it is drawn anew */
+    assert_string_equal(shown, "ab\b \b");
+    setup(NULL);
+    keys("abc\x1b[D\x7f");
+    assert_null(strstr(shown, "\b \b"));
+    setup(NULL);
     keys("ab\x0c");
     assert_non_null(strstr(shown, "\x1b[H\x1b[2J")); /* the screen is cleared, and the line is there again */
     assert_int_equal(keys("\x15\x04"), EDITOR_MORE);

@@ -175,8 +175,46 @@ static void nonsense(void **state)
     assert_true(refused > 1000 && taken > 1000);
 }
 
+/* What no local APIC's registers can hold (SDM vol. 3, 11.4 to 11.8) is refused, one bit at a time. */
+static void each_refusal(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned offset;
+        uint32_t refused;
+    } row[] = {
+        {0x30, 0xffffffff},  {0x80, 0xffffff00},  {0xf0, 0xfffffe00},  {0x100, 0x0000ffff},
+        {0x320, 0xfff8af00}, {0x330, 0xfffea800}, {0x340, 0xfffea800}, {0x350, 0xfffe0800},
+        {0x360, 0xfffe0800}, {0x370, 0xfffeaf00}, {0x3e0, 0xfffffff4},
+    };
+    struct lapic_saved good, bad;
+    make(&worlds[0], 1000);
+    struct lapic *l = &worlds[0].cpu[0];
+    lapic_save(l, &good);
+    assert_true(lapic_saved_valid(l, &good));
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++)
+        for (unsigned bit = 0; bit < 32; bit++) {
+            bad = good;
+            bad.reg[row[i].offset / 16] ^= 1u << bit;
+            assert_int_equal(lapic_saved_valid(l, &bad), !(row[i].refused >> bit & 1));
+        }
+    for (unsigned bit = 0; bit < 64; bit++) { /* APIC_BASE: enabled, x2APIC, the address; the first CPU's bit stays */
+        bad = good;
+        bad.base_msr ^= 1ull << bit;
+        assert_int_equal(lapic_saved_valid(l, &bad), bit >= 10 && bit < 52);
+        bad = good;
+        bad.irr[0] = 1ull << bit;
+        assert_int_equal(lapic_saved_valid(l, &bad), bit >= 16); /* no interrupt has a vector below 16 */
+    }
+    bad = good;
+    bad.base_msr = (good.base_msr | 1u << 10) & ~(1ull << 11); /* x2APIC mode of one that is off */
+    assert_false(lapic_saved_valid(l, &bad));
+    assert_false(lapic_saved_valid(&worlds[0].cpu[1], &good)); /* another CPU's is not the first's */
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(other_goes_on), cmocka_unit_test(nonsense)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(other_goes_on), cmocka_unit_test(nonsense),
+                                       cmocka_unit_test(each_refusal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -636,14 +636,60 @@ static void where_they_are(void **state)
     assert_int_equal(n, 2);
 }
 
+/* The set's next event is the first of all; an advance reaches each device that has any. */
+static uint64_t events[3];
+static unsigned advances[3];
+static uint64_t event_of(const void *state)
+{
+    return events[*(const unsigned *)state];
+}
+static void advanced(void *state)
+{
+    advances[*(unsigned *)state]++;
+}
+static void test_next_event(void **state)
+{
+    (void)state;
+    static const struct device timer = {.name = "timer",
+                                        .bytes = sizeof(unsigned),
+                                        .count = three,
+                                        .init = numbered,
+                                        .next_event = event_of,
+                                        .advance = advanced};
+    static const struct device other = {.name = "other", .init = numbered, .bytes = sizeof(unsigned)};
+    static const struct device *const table[] = {&other, &timer};
+    static struct device_set set;
+    static const struct platform platform;
+    const char *failed;
+    assert_int_equal(device_set_place(&set, table, 2, &boot, &failed), OK);
+    assert_int_equal(device_set_init(&set, &platform, &failed), OK);
+    events[0] = events[1] = events[2] = CLOCK_NEVER;
+    assert_int_equal(device_set_next_event(&set), CLOCK_NEVER);
+    for (unsigned n = 0; n < 3; n++) {
+        events[0] = events[1] = events[2] = 900;
+        events[n] = 700;
+        assert_int_equal(device_set_next_event(&set), 700);
+        events[n] = CLOCK_NEVER;
+        assert_int_equal(device_set_next_event(&set), 900);
+    }
+    device_set_advance(&set);
+    assert_true(advances[0] == 1 && advances[1] == 1 && advances[2] == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(where_they_are, setup),       cmocka_unit_test_setup(saved_and_loaded, setup),
-        cmocka_unit_test_setup(each_alone, setup),           cmocka_unit_test_setup(reset_is_new, setup),
-        cmocka_unit_test_setup(reset_keeps_the_time, setup), cmocka_unit_test_setup(damaged_streams, setup),
-        cmocka_unit_test_setup(forged_streams, setup),       cmocka_unit_test_setup(unknown_sections, setup),
-        cmocka_unit_test_setup(quiet_and_resume, setup),     cmocka_unit_test(test_completions),
+        cmocka_unit_test_setup(where_they_are, setup),
+        cmocka_unit_test_setup(saved_and_loaded, setup),
+        cmocka_unit_test_setup(each_alone, setup),
+        cmocka_unit_test_setup(reset_is_new, setup),
+        cmocka_unit_test_setup(reset_keeps_the_time, setup),
+        cmocka_unit_test_setup(damaged_streams, setup),
+        cmocka_unit_test_setup(forged_streams, setup),
+        cmocka_unit_test_setup(unknown_sections, setup),
+        cmocka_unit_test_setup(quiet_and_resume, setup),
+        cmocka_unit_test(test_completions),
+        cmocka_unit_test(test_next_event),
         cmocka_unit_test_setup(sets_are_bounded, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,20 @@ static void test_deadlines(void **state)
     assert_null(cpu_by_number(2)->wake_list);
 }
 
+/* The timer ends the turn of the thread that runs when another's deadline comes. */
+static void test_a_deadline_while_another_runs(void **state)
+{
+    (void)state;
+    uint64_t deadline = now + 500 * MS;
+    assert_true(wait_for(b, 1, deadline).blocked);
+    now = deadline - MS / 10;
+    cpu_by_number(2)->timer_armed = NEVER;
+    assert_ptr_equal(run_cpu(2), c);
+    assert_int_equal(cpu_by_number(2)->timer_armed, deadline);
+    now = deadline;
+    is_back(b, E_TIMEOUT, 0);
+}
+
 /* 150 that sleep to one tick: 64 are woken in one turn of the CPU, and the timer ends the next one at once. */
 static void test_many_deadlines_at_once(void **state)
 {
@@ -1045,6 +1059,7 @@ int main(void)
         ON_A_MACHINE(test_bits_are_taken_once),
         ON_A_MACHINE(test_a_waiter_is_woken_by_its_bits_only),
         ON_A_MACHINE(test_deadlines),
+        ON_A_MACHINE(test_a_deadline_while_another_runs),
         ON_A_MACHINE(test_many_deadlines_at_once),
         ON_A_MACHINE(test_events_end_under_their_waiters),
         ON_A_MACHINE(test_a_section_holds_what_has_ended),
