@@ -372,6 +372,59 @@ static void test_longest_line(void **state)
     assert_int_equal(e.text[EDITOR_BYTES - 2], 'z');
 }
 
+/* Each command by its name, with as much behind it as it needs; what is too much or too little is refused. */
+static void test_every_command(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum command_kind kind;
+        const char *least, *wrong;
+    } row[] = {
+        {"help", SHELL_HELP, "", "list x"},
+        {"list", SHELL_LIST, "", "web"},
+        {"attach", SHELL_ATTACH, "web", ""},
+        {"start", SHELL_START, "web", ""},
+        {"stop", SHELL_STOP, "web", ""},
+        {"restart", SHELL_RESTART, "web", "web now"},
+        {"log", SHELL_LOG, "", "web 5 6"},
+        {"crash", SHELL_CRASH, "web", ""},
+        {"mute", SHELL_MUTE, "web", "web web"},
+        {"unmute", SHELL_UNMUTE, "web", ""},
+        {"nmi", SHELL_NMI, "web", "nobody"},
+        {"break", SHELL_BREAK, "web", "web h h"},
+        {"memory", SHELL_MEMORY, "", "web"},
+        {"stats", SHELL_STATS, "web", ""},
+        {"top", SHELL_TOP, "", "0"},
+        {"accounts", SHELL_ACCOUNTS, "", "now"},
+        {"ledger", SHELL_ACCOUNTS, "", "now"},
+        {"paths", SHELL_PATHS, "", "5"},
+        {"devices", SHELL_DEVICES, "", "now"},
+        {"audit", SHELL_AUDIT, "", "now"},
+        {"fault", SHELL_FAULT, "web", "web slow"},
+        {"reboot", SHELL_REBOOT, "", "later"},
+        {"poweroff", SHELL_POWEROFF, "", "5"},
+        {"exit", SHELL_EXIT, "", "256"},
+    };
+    unsigned i = 0;
+    for (; i < sizeof row / sizeof row[0]; i++) {
+        char text[80];
+        snprintf(text, sizeof text, "%s %s", row[i].name, row[i].least);
+        assert_true(parse(text));
+        assert_int_equal(c.kind, row[i].kind);
+        snprintf(text, sizeof text, "%s %s", row[i].name, row[i].wrong);
+        assert_false(parse(text));
+        size_t n = strlen(row[i].name);
+        assert_memory_equal(command_help(i), row[i].name, n);
+        assert_int_equal(command_help(i)[n], ' ');
+        assert_true(command_help(i)[20] == ' ' && command_help(i)[21] != ' '); /* one column of explanations */
+    }
+    assert_null(command_help(i));
+    assert_true(parse("top 1000") && c.value == 1000);
+    assert_false(parse("top 1001"));
+    assert_true(parse("exit 255") && c.value == 255);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +439,7 @@ int main(void)
         cmocka_unit_test_setup(test_too_long, setup),
         cmocka_unit_test_setup(test_noise, setup),
         cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_every_command),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

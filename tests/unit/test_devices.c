@@ -676,10 +676,79 @@ static void test_next_event(void **state)
     assert_true(advances[0] == 1 && advances[1] == 1 && advances[2] == 1);
 }
 
+/* A section with one number changed: is it taken? */
+static bool taken_with(const char *name, unsigned offset, unsigned size, uint64_t value)
+{
+    static uint8_t bytes[STREAM], copy[STREAM], contents[4096];
+    struct stream s, forged;
+    struct stream_section section;
+    size_t saved = save(&worlds[0], bytes, sizeof bytes);
+    stream_save(&forged, copy, sizeof copy);
+    assert_int_equal(stream_open(&s, bytes, saved), OK);
+    while (stream_next(&s, &section)) {
+        memcpy(contents, s.bytes + s.at, section.length);
+        if (strcmp(section.name, name) == 0) {
+            assert_true(offset + size <= section.length);
+            memcpy(contents + offset, &value, size);
+        }
+        stream_begin(&forged, section.name, section.number, section.version);
+        stream_bytes(&forged, contents, section.length);
+        stream_end(&forged);
+    }
+    return load(&worlds[1], copy, stream_saved(&forged), false) == OK;
+}
+
+/* What no state can have, in each number that is used as an index, a length or a mode: the last that is good, and the
+ * first that is not. Offsets are those of the fields in their order. */
+static void each_number_is_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        unsigned offset, size;
+        uint64_t good, bad;
+    } row[] = {
+        {"8259", 5, 1, 0xf8, 0x07},
+        {"8259", 6, 1, 4, 5},
+        {"8259", 7, 1, 7, 8},
+        {"8259", 8, 1, 1, 2},
+        {"8259", 16 + 5, 1, 0xf8, 1},
+        {"8259", 16 + 6, 1, 4, 5},
+        {"8259", 16 + 7, 1, 7, 8},
+        {"8259", 31, 1, 1, 2},
+        {"I/O APIC", 0, 4, 15, 16},
+        {"I/O APIC", 8, 4, 0xffffff, 0x1000000},
+        {"I/O APIC", 12, 8, 0xff0000000001efff, 0x1000},
+        {"I/O APIC", 12 + 23 * 8, 8, 0xff0000000001efff, 0x20000},
+        {"PIT", 16, 4, 65536, 65537},
+        {"PIT", 16, 4, 2, 1},
+        {"PIT", 22, 1, 5, 6},
+        {"PIT", 23, 1, 3, 4},
+        {"PIT", 26, 1, 2, 3},
+        {"PIT", 2 * 34 + 16, 4, 65536, 65537},
+        {"PIT", 2 * 34 + 22, 1, 5, 6},
+        {"PIT", 102 + 18 + 8, 4, PIT_OWED_MAX, PIT_OWED_MAX + 1},
+        {"RTC", 128, 1, 127, 128},
+        {"RTC", 133, 8, 0xfffffffffff, 0x100000000000},
+        {"RTC", 133, 8, 0 - 0xfffffffffffull, 0 - 0x100000000000ull},
+        {"RTC", 174, 4, RTC_OWED_MAX, RTC_OWED_MAX + 1},
+        {"serial port", 32, 1, 15, 16},
+        {"serial port", 33, 1, 16, 17},
+        {"serial port", 34, 1, 15, 16},
+        {"serial port", 35, 1, 16, 17},
+        {"serial port", 45, 1, 0, 1},
+    };
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        assert_true(taken_with(row[i].name, row[i].offset, row[i].size, row[i].good));
+        assert_false(taken_with(row[i].name, row[i].offset, row[i].size, row[i].bad));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(where_they_are, setup),
+        cmocka_unit_test_setup(each_number_is_checked, setup),
         cmocka_unit_test_setup(saved_and_loaded, setup),
         cmocka_unit_test_setup(each_alone, setup),
         cmocka_unit_test_setup(reset_is_new, setup),
