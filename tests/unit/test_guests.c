@@ -1013,6 +1013,37 @@ static void test_making_fails(void **state)
     remove_all();
 }
 
+/* Two guests with two regions: of each the numbers, sizes and rights are its own. */
+static void test_two_regions(void **state)
+{
+    static struct vmm_boot b;
+    union record r;
+    struct cursor at = {0};
+    unsigned accesses = 0;
+    (void)state;
+    parse(2, "shared-memory = news 64K rw, mail 4K rw\n");
+    regions_init();
+    add_all();
+    memset(&b, 0, sizeof b);
+    regions_describe(1, &b);
+    assert_int_equal(b.region_count, 2);
+    assert_true(b.region[0].size == 65536 && b.region[0].writable == 1 && b.region[0].number == 1);
+    assert_true(b.region[1].size == 4096 && b.region[1].writable == 1 && b.region[1].number == 1);
+    while (region_next(&at, &r))
+        if (r.head.kind == RECORD_ACCESS) {
+            assert_int_equal(r.access.writable, 1);
+            accesses++;
+        } else {
+            assert_int_equal(r.range.bytes, strcmp(r.range.name, "news") == 0 ? 65536 : 4096);
+        }
+    assert_int_equal(accesses, 4);
+    static struct audit_boot a;
+    regions_for_audit(&a);
+    assert_true(a.region_count == 2 && a.region[0].user_count == 2 && a.region[1].user_count == 2);
+    assert_true(a.region[0].user[1].writable == 1 && a.region[1].user[1].writable == 1);
+    remove_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1028,6 +1059,7 @@ int main(void)
         cmocka_unit_test_setup(test_stop_while_it_waits, setup),
         cmocka_unit_test_setup(test_nmi_and_break, setup),
         cmocka_unit_test_setup(test_crash_report, setup),
+        cmocka_unit_test_setup(test_two_regions, setup),
         cmocka_unit_test_setup(test_making, setup),
         cmocka_unit_test_setup(test_making_fails, setup),
         cmocka_unit_test_setup(test_answers, setup),
