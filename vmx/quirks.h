@@ -36,18 +36,26 @@ static inline bool quirk_out_of_reach(void)
 }
 
 /*
- * Bochs 2.7: a guest in HLT is not woken by a virtual interrupt that is there already, nor by the interrupt window.
- * There may be something to deliver now to a guest that waits in HLT by itself, or is about to: it must not be in HLT,
- * and if it cannot take anything yet, its next HLT must exit. That one exit is enough.
+ * There may be something to deliver now. Bochs 2.7:
+ * - A guest in HLT is not woken by a virtual interrupt that is there already, nor by the interrupt window. It must not
+ *   be in HLT, and if it cannot take anything yet, its next HLT must exit. That one exit is enough.
+ * - A virtual interrupt that waits for RFLAGS.IF is delivered without it, as soon as one for the host arrives behind a
+ *   CLI. With interrupt-window exiting none waits (SDM vol. 3, 30.2.1): it is recognised at the entry after that exit.
  */
-static inline void quirk_wake(struct vmx_vcpu *hw)
+static inline void quirk_request(struct vmx_vcpu *hw)
 {
     if (!quirk_bochs())
         return;
-    if (vmreadn(GUEST_RFLAGS) & RFLAGS_IF)
+    if ((vmreadn(GUEST_RFLAGS) & RFLAGS_IF) &&
+        !(vmread32(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)))
         vmwrite32(GUEST_ACTIVITY, 0);
     else
-        hw->proc_base |= BIT(PROC_HLT);
+        hw->proc_base |= BIT(PROC_HLT) | BIT(PROC_INTERRUPT_WINDOW);
+}
+static inline void quirk_window_open(struct vmx_vcpu *hw)
+{
+    if (quirk_bochs())
+        hw->proc_base &= ~BIT(PROC_INTERRUPT_WINDOW);
 }
 static inline uint32_t quirk_window(void)
 {

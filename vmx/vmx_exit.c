@@ -183,8 +183,8 @@ static inline __attribute__((always_inline)) uint32_t by_reason(struct vcpu *v, 
     switch (reason) {
     case REASON_EXCEPTION: return exception(v, hw);
     case REASON_INTERRUPT: return waiting(v, vmread32(EXIT_EVENT) & INJECT_VECTOR_MASK);
+    case REASON_INTERRUPT_WINDOW: quirk_window_open(hw); return waiting(v, 0);
     case REASON_TIMER:
-    case REASON_INTERRUPT_WINDOW:
     case REASON_NMI_WINDOW: return waiting(v, 0);
     case REASON_CPUID: return report(v, EXIT_CPUID, instruction_length());
     case REASON_HLT: quirk_halted(v); return report(v, EXIT_HLT, instruction_length());

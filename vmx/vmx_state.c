@@ -224,8 +224,8 @@ void vmx_put(struct vcpu *v, uint32_t groups)
         put_apic(v);
     else if (groups & GROUP_APIC_REQUEST)
         raise_request(v->state);
-    if (v->dedicated && (groups & (GROUP_APIC | GROUP_APIC_REQUEST))) /* else each HLT exits */
-        quirk_wake(vmx_of(v));
+    if (groups & (GROUP_APIC | GROUP_APIC_REQUEST))
+        quirk_request(vmx_of(v));
 }
 
 void vmx_get(struct vcpu *v, uint32_t groups)

@@ -658,6 +658,27 @@ static void alone_it_waits_in_hlt(void **state)
     next.reason = REASON_TIMER;
     reason = vmx_run(&v, NEVER);
     assert_false(entered_proc & BIT(PROC_HLT));
+    /* nor may it come while IF is clear: not before the window has opened, however many exits there are till then */
+    assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    next.reason = REASON_INTERRUPT_WINDOW;
+    reason = vmx_run(&v, NEVER);
+    assert_true(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    next.reason = REASON_TIMER;
+    reason = vmx_run(&v, NEVER);
+    assert_false(entered_proc & BIT(PROC_INTERRUPT_WINDOW));
+    /* the same in the shadow of an STI */
+    FIELD(GUEST_RFLAGS) = RFLAGS_FIXED | RFLAGS_IF;
+    FIELD(GUEST_INTERRUPTIBILITY) = BLOCKED_BY_STI;
+    vmx_put(&v, GROUP_APIC_REQUEST);
+    assert_int_equal(FIELD(GUEST_ACTIVITY), ACTIVITY_HALT);
+    next.reason = REASON_INTERRUPT_WINDOW;
+    reason = vmx_run(&v, NEVER);
+    assert_true((entered_proc & BIT(PROC_HLT)) && (entered_proc & BIT(PROC_INTERRUPT_WINDOW)));
+    FIELD(GUEST_INTERRUPTIBILITY) = 0;
+    FIELD(GUEST_RFLAGS) = RFLAGS_FIXED;
+    next.reason = REASON_HLT;
+    reason = vmx_run(&v, NEVER);
+    next.reason = REASON_TIMER;
     page.irq = IRQ_VALID | 0x32;
     reason = vmx_run(&v, NEVER);
     assert_true((entered_proc & BIT(PROC_HLT)) && (entered_proc & BIT(PROC_INTERRUPT_WINDOW)));
