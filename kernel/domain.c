@@ -34,6 +34,7 @@ struct domain *domain_new(struct domain *parent, uint64_t quota_bytes)
     d->holds_data = true;
     d->tag = ++domains_made;
     d->tables.root[KERNEL_SLOT] = kernel_tables.root[KERNEL_SLOT];
+    d->cr3 = pool_hpa(d->tables.root).v;
     if (parent) {
         object_get(&parent->object);
         d->sibling = parent->children;
@@ -198,11 +199,11 @@ static void owe_barriers(struct cpu *c, const struct domain *d)
 void domain_switch(struct cpu *c, struct domain *d)
 {
     c->domain = d;
-    if (d && unlikely(speculation_barriers))
+    if (unlikely(speculation_barriers) && d)
         owe_barriers(c, d);
     if (c->open_ports || (d && d->port_count))
         load_ports(c, d);
-    write_cr3(pool_hpa(d ? d->tables.root : kernel_tables.root).v);
+    write_cr3(d ? d->cr3 : pool_hpa(kernel_tables.root).v);
 }
 
 void domain_stop(struct domain *d, enum domain_state state)
@@ -252,9 +253,8 @@ static void free_threads(struct domain *d)
         object_die(&t->object);
         t->cpu->ended_ticks += t->entity.ran;
         if (t->vcpu) {
-            struct object *v = &t->vcpu->object;
+            object_put(&t->vcpu->object); /* which frees it later */
             t->vcpu = NULL;
-            object_put(v);
         }
         object_put(&t->object);
     }

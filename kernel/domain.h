@@ -40,6 +40,7 @@ struct domain {
         *sibling; /* a parent holds a reference to each child until the child is gone; they end with it */
     struct quota quota;
     struct pagetable tables;
+    uint64_t cr3;                                      /* where they are */
     handle_t *handles[MAX_HANDLES / HANDLES_PER_PAGE]; /* atomic; pages that are there when they are needed */
     uint32_t ending;                                   /* spaces and vCPUs that it pays and that object_reap frees */
     uint32_t first_free;                               /* no slot below it is free, but 0 */

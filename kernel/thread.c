@@ -111,21 +111,21 @@ void thread_block(struct thread *t, enum block why, uint64_t deadline)
     *at = t;
 }
 
-static void unblock(struct thread *t)
+static void unblock(struct thread *t, uint64_t now)
 {
     timeout_remove(t);
     __atomic_store_n(&t->block, BLOCK_NONE, __ATOMIC_RELAXED);
-    sched_wake(&t->cpu->sched, &t->entity, rdtsc());
+    sched_wake(&t->cpu->sched, &t->entity, now);
 }
 
 /* Its domain has stopped, or it has ended: this CPU forgets it. */
-static void park(struct cpu *c, struct thread *t)
+static void park(struct cpu *c, struct thread *t, uint64_t now)
 {
     if (t->block == BLOCK_PARKED)
         return;
     timeout_remove(t);
     (void)event_forget(t);
-    sched_block(&c->sched, &t->entity, rdtsc());
+    sched_block(&c->sched, &t->entity, now);
     if (t->vcpu && c->vcpu == t->vcpu)
         vcpu_make_current(c, NULL);
     if (t->vcpu && backend->retire)
@@ -137,34 +137,36 @@ static void park(struct cpu *c, struct thread *t)
     __atomic_store_n(&t->block, BLOCK_PARKED, __ATOMIC_RELEASE);
 }
 
-static void look_at(struct cpu *c, struct thread *t)
+static void look_at(struct cpu *c, struct thread *t, uint64_t now)
 {
     if (t->exited || !domain_runs(t->domain))
-        park(c, t);
+        park(c, t, now);
     else if (t->block == BLOCK_HALT || (t->block == BLOCK_EVENT && !__atomic_load_n(&t->waiting, __ATOMIC_ACQUIRE)) ||
              (t->block == BLOCK_NONE && t->entity.state == SCHED_BLOCKED))
-        unblock(t);
+        unblock(t, now);
 }
 
-static void take_work(struct cpu *c)
+static void take_work(struct cpu *c, uint64_t now)
 {
     uint32_t work = __atomic_exchange_n(&c->work, 0, __ATOMIC_SEQ_CST);
-    if (work & WORK_STOP)
-        cpu_halt();
-    if (work & WORK_FLUSH) {
-        uint64_t generation = __atomic_load_n(&flush_generation, __ATOMIC_SEQ_CST);
-        write_cr3(read_cr3());
-        vcpu_flush_cpu();
-        __atomic_store_n(&c->flush_seen, generation, __ATOMIC_SEQ_CST);
+    if (unlikely(work & ~WORK_WAKE)) {
+        if (work & WORK_STOP)
+            cpu_halt();
+        if (work & WORK_FLUSH) {
+            uint64_t generation = __atomic_load_n(&flush_generation, __ATOMIC_SEQ_CST);
+            write_cr3(read_cr3());
+            vcpu_flush_cpu();
+            __atomic_store_n(&c->flush_seen, generation, __ATOMIC_SEQ_CST);
+        }
+        if (work & WORK_LOG)
+            irq_raise(&log_bell);
     }
-    if (work & WORK_LOG)
-        irq_raise(&log_bell);
     if (work & WORK_WAKE) {
         struct thread *t = __atomic_exchange_n(&c->wake_list, NULL, __ATOMIC_SEQ_CST);
         while (t) {
             struct thread *next = t->wake_next;
             __atomic_store_n(&t->wake_queued, 0, __ATOMIC_SEQ_CST);
-            look_at(c, t);
+            look_at(c, t, now);
             t = next;
         }
     }
@@ -180,12 +182,11 @@ static __attribute__((noinline)) uint64_t expire_timeouts(struct cpu *c, uint64_
 {
     for (unsigned n = 0; n < TIMEOUTS_PER_TURN && next_timeout(c) <= now; n++) {
         struct thread *t = c->timeouts;
-        timeout_remove(t);
         if (t->block == BLOCK_EVENT && event_forget(t)) {
             t->frame.rax = E_TIMEOUT;
             t->frame.rdx = 0;
         }
-        unblock(t);
+        unblock(t, now);
     }
     return next_timeout(c);
 }
@@ -194,9 +195,10 @@ noreturn void cpu_run(void)
 {
     struct cpu *c = this_cpu();
     for (;;) {
+        uint64_t now = rdtsc();
         if (read_once(c->work))
-            take_work(c);
-        uint64_t now = rdtsc(), timeout = next_timeout(c);
+            take_work(c, now);
+        uint64_t timeout = next_timeout(c);
         if (unlikely(timeout <= now))
             timeout = expire_timeouts(c, now);
         struct sched_entity *e = sched_pick(&c->sched, now);
@@ -205,7 +207,7 @@ noreturn void cpu_run(void)
         if (!e) {
             write_once(c->current, NULL);
             timer_set(c, next); /* what was armed for the one that ran would only wake the CPU */
-            path_end(c, now);
+            path_end(c, rdtsc());
             if (!__atomic_load_n(&c->work, __ATOMIC_SEQ_CST))
                 irq_wait();
             path_begin(c, PATH_IDLE, rdtsc());

@@ -370,7 +370,7 @@ static inline __attribute__((always_inline)) enum outcome handle_host_exit(struc
         irq_dispatch(v->vector);
     bool due = v->exit_at >= deadline_of(v); /* what has become due since then makes the next entry an exit at once */
     v->exits[EXIT_WAITING] += !due;
-    if (!due && v->exit_at >= c->next_deadline)
+    if (!due && (v->exit_at >= c->next_deadline || (read_once(c->work) && !read_once(v->kicked))))
         return TO_HOST;
     timer_arm(
         c,
@@ -387,7 +387,7 @@ typedef uint32_t (*run_function)(struct vcpu *v, uint64_t deadline);
 static inline __attribute__((always_inline)) void switch_to_vcpu(struct cpu *c, struct vcpu *v)
 {
     if (c->vcpu != v) {
-        if (c->vcpu && c->vcpu->payer != v->payer) /* its registers are put away now */
+        if (unlikely(speculation_barriers) && c->vcpu && c->vcpu->payer != v->payer) /* its registers are put away */
             c->owed |= speculation_barriers & (BARRIER_L1D | BARRIER_BUFFERS);
         vcpu_make_current(c, v);
     }
