@@ -48,13 +48,13 @@ struct fastpath_doorbell_entry {
 };
 #define DOORBELL_STORE            (1ull << 63)
 #define DOORBELL_KEY(rip, length) ((rip) << 4 | (length))
-/* One pool page: the entries from 1 on, and where those of a place are, as fastpath_cpuids. An entry is found by each
- * piece of 64 ports or 4 KiB that it touches. */
-#define DOORBELL_INDEX_SIZE 256u
+/* One pool page: the entries, and where those of a place are: open addressing, NULL ends a search. An entry is found by
+ * each piece of 64 ports or 4 KiB that it touches. */
+#define DOORBELL_INDEX_SIZE 256u /* a byte counts round it */
 struct fastpath_doorbells {
+    struct fastpath_doorbell_entry *index[DOORBELL_INDEX_SIZE]; /* atomic */
+    struct fastpath_doorbell_entry entry[FASTPATH_DOORBELL_MAX];
     uint32_t count, indexed;
-    struct fastpath_doorbell_entry entry[FASTPATH_DOORBELL_MAX + 1];
-    uint8_t index[DOORBELL_INDEX_SIZE];
 };
 static inline uint64_t doorbell_piece(uint64_t at)
 {

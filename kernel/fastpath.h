@@ -40,29 +40,30 @@ void fastpath_signal(struct event *e, uint64_t bits);
 /*
  * A write to a doorbell, as struct fastpath_doorbell_entry has it; `mask`: the bits of the key that are known. Signals
  * its event and counts the exit; then the instruction is still to be skipped (its length, a store's: FASTPATH_LENGTH of
- * what is returned; 0: there is no such doorbell), and cpu->work to be looked at. Where all the bits are set already
- * there is nothing to do: no thread waits for them, or they would have been taken; the one that takes them sees what
- * the guest wrote before, for the exit has put it in order.
+ * what is returned; 0: there is no such doorbell), and, with FASTPATH_SIGNALLED, cpu->work to be looked at. Where all
+ * the bits are set already there is nothing to do: no thread waits for them, or they would have been taken; the one
+ * that takes them sees what the guest wrote before, for the exit has put it in order.
  */
 #define FASTPATH_LENGTH(x) ((uint32_t)(x)&0xfu)
+#define FASTPATH_SETTLED   0x10u
+#define FASTPATH_SIGNALLED 0x20u
 static inline __attribute__((always_inline)) uint32_t fastpath_doorbell(struct vcpu *v, uint64_t at, uint64_t key,
                                                                         uint64_t mask, uint32_t reason)
 {
     const struct fastpath_doorbells *t = __atomic_load_n(&v->space->doorbell, __ATOMIC_ACQUIRE);
     if (!t)
         return 0;
-    uint8_t slot;
-    for (uint64_t i = doorbell_piece(at);
-         (slot = __atomic_load_n(&t->index[i % DOORBELL_INDEX_SIZE], __ATOMIC_ACQUIRE)) != 0; i++) {
-        const struct fastpath_doorbell_entry *x = &t->entry[slot];
+    const struct fastpath_doorbell_entry *x;
+    for (uint8_t i = (uint8_t)doorbell_piece(at); (x = __atomic_load_n(&t->index[i], __ATOMIC_ACQUIRE)) != NULL; i++) {
         uint64_t known = read_once(x->key), which = (at - x->at) >> x->shift;
-        if (which >= x->count || (known && ((known ^ key) & mask)))
+        if (unlikely(which >= x->count || (unlikely(known) && ((known ^ key) & mask))))
             continue;
         uint64_t bits = x->bits << which;
-        if ((read_once(x->event->bits) & bits) != bits)
-            fastpath_signal(x->event, bits);
         v->exits[reason]++;
-        return 0x10u | FASTPATH_LENGTH(known);
+        if (likely((read_once(x->event->bits) & bits) == bits))
+            return FASTPATH_SETTLED | FASTPATH_LENGTH(known);
+        fastpath_signal(x->event, bits);
+        return FASTPATH_SETTLED | FASTPATH_SIGNALLED | FASTPATH_LENGTH(known);
     }
     return 0;
 }

@@ -6,7 +6,7 @@
 #include "kernel/vcpu.h"
 
 _Static_assert(sizeof(struct fastpath_cpuids) <= PAGE_SIZE && FASTPATH_CPUID_MAX < 256, "one page");
-_Static_assert(sizeof(struct fastpath_doorbells) <= PAGE_SIZE && FASTPATH_DOORBELL_MAX < 256, "one page");
+_Static_assert(sizeof(struct fastpath_doorbells) <= PAGE_SIZE, "one page");
 
 struct space *space_new(struct domain *payer)
 {
@@ -33,7 +33,7 @@ bool space_free_step(struct space *s)
     if (!pt_free_step(&s->tables, 512, TABLES_PER_STEP))
         return false;
     for (uint32_t i = s->doorbell ? s->doorbell->count : 0; i > 0; i--)
-        object_put(&s->doorbell->entry[i].event->object);
+        object_put(&s->doorbell->entry[i - 1].event->object);
     pool_page_free(&s->payer->quota, s->doorbell);
     pool_page_free(&s->payer->quota, s->cpuid);
     s->payer->ending--;
@@ -72,7 +72,7 @@ enum error space_fastpath_doorbell(struct space *s, const struct fastpath_doorbe
     if (!t && !(t = pool_page(&s->payer->quota)))
         return E_QUOTA;
     __atomic_store_n(&s->doorbell, t, __ATOMIC_RELEASE);
-    for (uint32_t i = 1; i <= t->count; i++)
+    for (uint32_t i = 0; i < t->count; i++)
         if (t->entry[i].at == x->at) {
             write_once(t->entry[i].key, x->key);
             return OK;
@@ -82,13 +82,13 @@ enum error space_fastpath_doorbell(struct space *s, const struct fastpath_doorbe
     if (t->count == FASTPATH_DOORBELL_MAX || pieces >= DOORBELL_INDEX_SIZE - t->indexed)
         return E_QUOTA;
     object_get(&x->event->object);
-    t->entry[++t->count] = *x;
+    t->entry[t->count++] = *x;
     t->indexed += (uint32_t)pieces;
     for (; pieces-- > 0; piece++) {
         uint64_t at = piece;
         while (t->index[at % DOORBELL_INDEX_SIZE])
             at++;
-        __atomic_store_n(&t->index[at % DOORBELL_INDEX_SIZE], (uint8_t)t->count, __ATOMIC_RELEASE);
+        __atomic_store_n(&t->index[at % DOORBELL_INDEX_SIZE], &t->entry[t->count - 1], __ATOMIC_RELEASE);
     }
     return OK;
 }

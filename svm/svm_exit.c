@@ -132,7 +132,9 @@ inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *
     if (code == SVM_EXIT_MSR) {
         out->insn_len = helps & SVM_FEATURE_NRIPS ? svm_length(b, helps) : 2;
         out->raw[0] = (uint32_t)rcx;
-        return c->exit_info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
+        if (c->exit_info1 & 1)
+            return EXIT_WRMSR;
+        return EXIT_RDMSR;
     }
     if (code == SVM_EXIT_INTR)
         return EXIT_WAITING;

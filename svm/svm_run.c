@@ -217,10 +217,10 @@ static inline __attribute__((always_inline)) void enter(struct svm_vcpu *s, uint
                        "cc");
 }
 
-static inline bool fastpath_out(struct vcpu *v, const struct vmcb_control *c)
+static inline uint32_t fastpath_out(struct vcpu *v, const struct vmcb_control *c)
 {
     uint32_t info = (uint32_t)c->exit_info1;
-    return !(info & (IO_IN | IO_STRING)) && fastpath_doorbell(v, info >> 16, info >> 4 & 7, ~0ull, EXIT_PORT);
+    return info & (IO_IN | IO_STRING) ? 0 : fastpath_doorbell(v, info >> 16, info >> 4 & 7, ~0ull, EXIT_PORT);
 }
 
 /* The CPU does not say how long the instruction is: 0, if it is not settled. */
@@ -259,7 +259,8 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
             speculation_to_host(&v->spec_ctrl);
         s = v->hw;
         struct vmcb *b = s->vmcb;
-        uint32_t stored;
+        uint32_t answer;
+        uint64_t next;
         quirk_lost_interrupt(s);
         if (b->control.exit_code == SVM_EXIT_CPUID) {
             s->gpr[GPR_RAX] = b->save.rax;
@@ -269,16 +270,18 @@ inline __attribute__((always_inline)) uint32_t svm_run(struct vcpu *v, uint64_t 
             skip_to(s, s->helps & SVM_FEATURE_NRIPS ? b->control.next_rip : b->save.rip + CPUID_LENGTH);
             continue;
         }
-        if (b->control.exit_code == SVM_EXIT_IOIO && fastpath_out(v, &b->control))
-            skip_to(s, b->control.exit_info2);
-        else if (b->control.exit_code == SVM_EXIT_NPF && (stored = fastpath_store(v, b)) != 0)
-            skip_to(s, b->save.rip + FASTPATH_LENGTH(stored));
+        if (b->control.exit_code == SVM_EXIT_IOIO && (answer = fastpath_out(v, &b->control)) != 0)
+            next = b->control.exit_info2;
+        else if (b->control.exit_code == SVM_EXIT_NPF && (answer = fastpath_store(v, b)) != 0)
+            next = b->save.rip + FASTPATH_LENGTH(answer);
         else
             break;
-        if (read_once(v->cpu->work)) { /* the thread that it woke may go first, as after an interrupt */
+        if (unlikely(answer & FASTPATH_SIGNALLED) && read_once(v->cpu->work)) {
+            skip_to(s, next); /* the thread that it woke may go first, as after an interrupt */
             b->control.exit_code = SVM_EXIT_INTR;
             break;
         }
+        skip_to(s, next);
     }
     close_way(s, s->vmcb_hpa);
     v->exit_at = rdtsc();

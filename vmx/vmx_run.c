@@ -127,20 +127,21 @@ static inline __attribute__((always_inline)) void set_host_rsp(struct vmx_vcpu *
 #endif
 
 /* q: SDM vol. 3, table 28-5 */
-static inline bool fastpath_out(struct vcpu *v, uint64_t q)
+static inline uint32_t fastpath_out(struct vcpu *v, uint64_t q)
 {
-    return !(q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)) &&
-           fastpath_doorbell(v, q >> 16 & 0xffff, (q & 7) + 1, ~0ull, EXIT_PORT);
+    return q & (QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING)
+               ? 0
+               : fastpath_doorbell(v, (uint32_t)q >> 16, (q & 7) + 1, ~0ull, EXIT_PORT);
 }
 
 /* The length is not defined for this exit (SDM vol. 3, 28.2.5): where a CPU does not give the right one the monitor
  * rings. */
-static inline bool fastpath_store(struct vcpu *v)
+static inline uint32_t fastpath_store(struct vcpu *v)
 {
-    return read_once(v->space->doorbell) &&
-           (vmreadn(EXIT_QUALIFICATION) & QUALIFICATION_ACCESS) == QUALIFICATION_STORE &&
-           !(vmread32(IDT_VECTORING) & EVENT_VALID) &&
-           fastpath_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE,
+    if (!read_once(v->space->doorbell) || (vmreadn(EXIT_QUALIFICATION) & QUALIFICATION_ACCESS) != QUALIFICATION_STORE ||
+        (vmread32(IDT_VECTORING) & EVENT_VALID))
+        return 0;
+    return fastpath_doorbell(v, vmread64(EXIT_GUEST_PHYSICAL) | DOORBELL_STORE,
                              DOORBELL_KEY(vmreadn(GUEST_RIP), vmread32(EXIT_INSTRUCTION_LENGTH)), ~0ull, EXIT_MEMORY);
 }
 
@@ -198,21 +199,23 @@ inline __attribute__((always_inline)) uint32_t vmx_run(struct vcpu *v, uint64_t 
         }
         if (unlikely(v->spec_switched))
             speculation_to_host(&v->spec_ctrl);
-        uint32_t reason = vmread32(EXIT_REASON);
+        uint32_t reason = vmread32(EXIT_REASON), answer = 0;
         if (reason == REASON_IO) {
             uint64_t q = vmreadn(EXIT_QUALIFICATION);
-            if (!fastpath_out(v, q)) {
+            if ((answer = fastpath_out(v, q)) == 0) {
                 leave(v, reason);
                 return vmx_port(v, q);
             }
         } else if (!(reason == REASON_CPUID ? fastpath_cpuid(v, v->state->gpr)
-                                            : reason == REASON_EPT_VIOLATION && fastpath_store(v))) {
+                                            : reason == REASON_EPT_VIOLATION && (answer = fastpath_store(v)) != 0)) {
             leave(v, reason);
             return vmx_exit(v, reason, vmread32(IDT_VECTORING));
         }
+        if ((answer & FASTPATH_SIGNALLED) && read_once(v->cpu->work))
+            settled = UINT8_MAX; /* a thread that a doorbell woke may go first */
         vmx_step_over(vmread32(EXIT_INSTRUCTION_LENGTH));
-        if (settled >= vmx_of(v)->launched || (reason != REASON_CPUID && read_once(v->cpu->work))) {
-            /* As if the guest's time were over: it may be, and a thread that a doorbell woke may go first. */
+        if (settled >= vmx_of(v)->launched) {
+            /* As if the guest's time were over: it may be. */
             leave(v, REASON_TIMER);
             vmx_of(v)->launched = (uint8_t)vmx.launched; /* the first exit of all may be one of these */
             v->vector = 0;

@@ -760,9 +760,9 @@ static void stores_to_doorbells(void **state)
     const uint64_t at = 0xfeb00000 | DOORBELL_STORE;
     struct fastpath_doorbells bells = {
         .count = 1,
-        .entry[1] = {&event, 4, at, DOORBELL_KEY(0x1000ull, 7), 1, 0},
+        .entry[0] = {&event, 4, at, DOORBELL_KEY(0x1000ull, 7), 1, 0},
     };
-    bells.index[doorbell_piece(at) % DOORBELL_INDEX_SIZE] = 1;
+    bells.index[doorbell_piece(at) % DOORBELL_INDEX_SIZE] = &bells.entry[0];
     here.work = WORK_WAKE; /* a thread was woken: the loop ends behind the doorbell */
     space.doorbell = &bells;
     for (unsigned i = 0; i < ARRAY_SIZE(tries); i++) {
