@@ -13,12 +13,12 @@ OBJCOPY := objcopy
 # The ONE list of what runs in ring 0. `make tcb` counts exactly these and the headers they include.
 RING0 := \
   boot/entry.asm boot/multiboot.c boot/ranges.c \
-  arch/x86_64/acpi.c arch/x86_64/apic.c arch/x86_64/clock.c arch/x86_64/cpu.c arch/x86_64/entry.asm arch/x86_64/fpu.c arch/x86_64/smp.c arch/x86_64/time.c \
+  arch/x86_64/acpi.c arch/x86_64/apic.c arch/x86_64/clock.c arch/x86_64/cpu.c arch/x86_64/entry.asm arch/x86_64/fpu.c arch/x86_64/mce.c arch/x86_64/smp.c arch/x86_64/time.c \
   arch/x86_64/speculation.c arch/x86_64/trampoline.asm arch/x86_64/traps.c arch/x86_64/ioapic.c \
   drivers/serial.c drivers/screen.c \
   mm/hostmap.c mm/ledger.c mm/pagetable.c mm/pool.c \
   kernel/main.c kernel/log.c kernel/options.c kernel/format.c kernel/string.c kernel/object.c kernel/grace.c kernel/domain.c kernel/thread.c kernel/event.c kernel/memory.c \
-  kernel/space.c kernel/vcpu.c kernel/hardware.c kernel/irq.c kernel/sched.c kernel/syscall.c kernel/root.c \
+  kernel/space.c kernel/vcpu.c kernel/hardware.c kernel/irq.c kernel/nmi.c kernel/sched.c kernel/syscall.c kernel/root.c \
   $(sort $(wildcard vmx/*.c vmx/*.asm svm/*.c svm/*.asm))
 
 # Warnings stop the build where they are looked for (`make check`, `make test`, CI: WERROR=1), not at a user's newer compiler.

@@ -65,7 +65,7 @@ void klog(enum log_level level, const char *format, ...)
     log_append(line, length);
 }
 
-static void panic_text(const char *s)
+void log_at_once(const char *s)
 {
     while (*s)
         put(*s++);
@@ -85,17 +85,17 @@ void panic(const char *format, ...)
         kvformat(text, sizeof text, format, arguments);
         va_end(arguments);
         log_redraw(); /* ring 3 may have drawn what stands there */
-        panic_text("\n\nmullion: PANIC: ");
-        panic_text(text);
+        log_at_once("\n\nmullion: PANIC: ");
+        log_at_once(text);
         if (cpu_count > 0) {
             kformat(text, sizeof text, "\n  on CPU %u, called from 0x%lx", this_cpu()->number,
                     (uint64_t)__builtin_return_address(0));
-            panic_text(text);
+            log_at_once(text);
         }
-        panic_text(
+        log_at_once(
             "\nThe machine is stopped; no guest runs any more. Please note the lines above and switch it off and on.\n"
             "The kernel's command line: ");
-        panic_text(root_boot.cmdline); /* by a word in it, `mullion run` knows this text from a guest's */
+        log_at_once(root_boot.cmdline); /* by a word in it, `mullion run` knows this text from a guest's */
     }
     cpu_halt();
 }

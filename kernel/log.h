@@ -18,6 +18,8 @@ void klog(enum log_level level, const char *format, ...) print_like(2, 3);
 size_t kformat(char *out, size_t size, const char *format, ...) print_like(3, 4);
 size_t kvformat(char *out, size_t size, const char *format, va_list arguments) print_like(3, 0);
 
+/* On serial and screen, past locks and whatever has taken these over: for a panic, and for an NMI. */
+void log_at_once(const char *text);
 /* Prints what happened, where and what to do, on serial and screen, stops all CPUs. */
 noreturn void panic(const char *format, ...) print_like(1, 2);
 

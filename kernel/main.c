@@ -191,6 +191,7 @@ static noreturn void boot_continue(void)
         klog(LOG_WARN, "no free page below 640 KiB: the other CPUs cannot be started");
     klog(LOG_INFO, "%u CPUs at %lu.%lu%lu%lu MHz", cpu_count, tsc_khz / 1000, tsc_khz / 100 % 10, tsc_khz / 10 % 10,
          tsc_khz % 10);
+    apic_nmi_button(acpi.nmi_lint0);
     root_create(&facts, &acpi, pool);
     cpu_run();
 }

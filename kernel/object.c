@@ -20,9 +20,11 @@ static struct lock the_lock;
 void kernel_lock(void)
 {
     lock(&the_lock);
+    this_cpu()->locks = true;
 }
 void kernel_unlock(void)
 {
+    this_cpu()->locks = false;
     unlock(&the_lock);
 }
 

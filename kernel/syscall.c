@@ -14,6 +14,7 @@
 #include "kernel/irq.h"
 #include "kernel/klog_ring.h"
 #include "kernel/memory.h"
+#include "kernel/nmi.h"
 #include "kernel/space.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
@@ -369,13 +370,16 @@ static struct result query_cpu(const struct domain *d, uint64_t what, uint64_t i
     uint64_t cpu = index & 0xffff, path = index >> 16, now = rdtsc();
     if (!cpuset_has(&d->cpus, cpu) || path >= PATH_COUNT)
         return result_of(E_ARG);
-    const struct cpu *c = cpu_by_number((unsigned)checked_index(cpu, MAX_CPUS));
+    struct cpu *c = cpu_by_number((unsigned)checked_index(cpu, MAX_CPUS));
     uint64_t booked = read_once(c->sched.booked);
     switch (what) {
     case QUERY_CPU_IDLE:
         return done(read_once(c->sched.idle) + (read_once(c->sched.running) || now < booked ? 0 : now - booked));
     case QUERY_CPU_KERNEL: return done(read_once(c->sched.kernel));
     case QUERY_CPU_GONE: return done(c->ended_ticks);
+    case QUERY_CPU_ERRORS:
+        cpu_post(c, WORK_ERRORS);
+        return done(read_once(c->errors) | (uint64_t)read_once(nmis) << 32);
     default: return done(read_once(c->longest[checked_index(path, PATH_COUNT)]));
     }
 }

@@ -5,6 +5,7 @@
 #include "kernel/thread.h"
 
 #include "arch/x86_64/instr.h"
+#include "arch/x86_64/mce.h"
 #include "arch/x86_64/speculation.h"
 #include "arch/x86_64/time.h"
 #include "kernel/domain.h"
@@ -158,6 +159,8 @@ static void take_work(struct cpu *c, uint64_t now)
             vcpu_flush_cpu();
             __atomic_store_n(&c->flush_seen, generation, __ATOMIC_SEQ_CST);
         }
+        if (work & WORK_ERRORS)
+            (void)mce_look(MCE_NOW);
         if (work & WORK_LOG)
             irq_raise(&log_bell);
     }

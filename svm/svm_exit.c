@@ -83,7 +83,7 @@ static uint32_t task(const struct vmcb_control *c)
 
 static uint32_t reason_of(uint64_t code)
 {
-    if (code >= SVM_EXIT_READ_DR0 && code < SVM_EXIT_INTR && code != SVM_EXIT_EXCEPTION + VECTOR_MC)
+    if (code >= SVM_EXIT_READ_DR0 && code < SVM_EXIT_INTR)
         return EXIT_NONE;
     switch (code) {
     case SVM_EXIT_NMI:

@@ -7,6 +7,7 @@
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
+#include "arch/x86_64/mce.h"
 #include "arch/x86_64/time.h"
 #include "kernel/fastpath.h"
 #include "mullion/regs.h"
@@ -111,6 +112,9 @@ static __attribute__((noinline)) uint32_t own_exit(struct vcpu *v, struct svm_vc
     case SVM_EXIT_WBINVD: /* and this would empty everybody's caches; no guest has devices that see memory past them */
         svm_skip_to(b, b->save.rip + svm_length(b, s->helps));
         break;
+    case SVM_EXIT_EXCEPTION + VECTOR_MC:
+        v->state->exit.raw[0] = VECTOR_MC;
+        return mce_look(MCE_OUTSIDE) ? EXIT_EXCEPTION : EXIT_WAITING;
     default:
         if (code < SVM_EXIT_EXCEPTION) { /* a debug register */
             vcpu_load_dr(v);

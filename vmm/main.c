@@ -192,6 +192,7 @@ static void run_command(void)
     case COMMAND_BREAK: machine_break(&vm, (uint8_t)atomic_load(&CONTROL->argument)); break;
     case COMMAND_CRASH:
     case COMMAND_FUZZ:
+    case COMMAND_SPIN:
     case COMMAND_RELOAD: test_command(&vm, command); break;
     default: break;
     }

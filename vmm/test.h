@@ -14,8 +14,8 @@
 extern const struct device *const test_device_table[];
 extern const uint32_t test_device_count;
 
-/* Thread 0: COMMAND_CRASH, COMMAND_FUZZ or COMMAND_RELOAD has come. Does not return from the first two, but in an image
- * without tests. */
+/* Thread 0: COMMAND_CRASH, COMMAND_FUZZ, COMMAND_SPIN or COMMAND_RELOAD has come. Returns from the last alone, but in
+ * an image without tests. */
 void test_command(struct vm *vm, uint32_t command);
 /* A vCPU's thread has left its guest for good. Does not return if the monitor has turned hostile. */
 void test_thread_ends(struct vm *vm, unsigned thread, struct vcpu_state *state);

@@ -7,7 +7,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
-#include "kernel/log.h"
+#include "arch/x86_64/mce.h"
 #include "mullion/regs.h"
 #include "vmx/quirks.h"
 #include "vmx/vmx.h"
@@ -88,11 +88,11 @@ static __attribute__((noinline)) uint32_t exception(struct vcpu *v, struct vmx_v
         deliver_again(hw, info, EXIT_EVENT_ERROR);
         return waiting(v, 0);
     }
-    if (vector == VECTOR_MC)
-        klog(LOG_ERROR, "VT-x: machine check while a guest ran on CPU %u", (unsigned)this_cpu()->number);
+    if (vector == VECTOR_MC && !mce_look(MCE_OUTSIDE))
+        return waiting(v, 0);
     v->state->exit.exception.vector = vector;
     v->state->exit.exception.error_code = info & EVENT_ERROR ? vmread32(EXIT_EVENT_ERROR) : 0;
-    return report(v, vector == VECTOR_MC ? EXIT_UNKNOWN : EXIT_EXCEPTION, 0);
+    return report(v, EXIT_EXCEPTION, 0);
 }
 
 inline __attribute__((always_inline)) uint32_t vmx_port(struct vcpu *v, uint64_t q)
@@ -168,6 +168,8 @@ __attribute__((noinline)) uint32_t vmx_entry_failed(struct vcpu *v, uint64_t det
     vmx_of(v)->event = 0;
     vmwrite32(ENTRY_EVENT, 0);
     v->state->exit.detail = detail;
+    if (detail == (REASON_ENTRY_FAILED | REASON_BAD_MC))
+        (void)mce_look(MCE_OUTSIDE); /* the entry was half done: the guest ends anyway */
     return report(v, EXIT_BAD_STATE, 0);
 }
 

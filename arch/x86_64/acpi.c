@@ -67,6 +67,8 @@ static void read_madt(const uint8_t *p, uint32_t size, struct acpi_facts *f)
         } else if (e[0] == 1 && e[1] >= 12 && f->ioapic_count < ARRAY_SIZE(f->ioapic)) {
             f->ioapic[f->ioapic_count].base = read_le(e + 4, 4);
             f->ioapic[f->ioapic_count++].first_gsi = (uint32_t)read_le(e + 8, 4);
+        } else if (e[0] == 4 && e[1] >= 6) {
+            f->nmi_lint0 = e[5] == 0;
         }
     }
 }

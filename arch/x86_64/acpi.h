@@ -20,6 +20,7 @@ struct acpi_facts {
         uint64_t base;
         uint32_t first_gsi;
     } ioapic[IOAPICS_MAX];
+    bool nmi_lint0;   /* the local APICs' input for NMIs is LINT0, not LINT1 as usual */
     uint16_t pm_port; /* of the PM timer; 0: none in the ports */
     uint64_t list;    /* physical address of the RSDT or XSDT; 0: there are no tables */
 };

@@ -60,7 +60,8 @@ static void write_icr(uint32_t destination, uint32_t low)
     }
     while (registers[REG_ICR * 4] & ICR_PENDING)
         cpu_pause();
-    registers[REG_ICR_HIGH * 4] = destination << 24;
+    if (!(low & ICR_OTHERS)) /* a shorthand: from an NMI, which may have come between this and the next */
+        registers[REG_ICR_HIGH * 4] = destination << 24;
     registers[REG_ICR * 4] = low;
 }
 
@@ -105,6 +106,12 @@ void apic_init(void)
     write(REG_TIMER_DIVIDE, 0xb); /* by 1 */
     write(REG_LVT_TIMER, apic_has_deadline ? VECTOR_TIMER | LVT_TSC_DEADLINE : VECTOR_TIMER);
     apic_eoi();
+}
+
+void apic_nmi_button(bool lint0)
+{
+    write(lint0 ? REG_LVT_LINT0 : REG_LVT_LINT1,
+          ICR_NMI); /* the LVT has the delivery mode at the same place (11.5.1) */
 }
 
 uint32_t apic_id(void)

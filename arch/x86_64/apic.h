@@ -13,6 +13,8 @@ void apic_setup(void);
 hpa_t apic_base(void);
 /* On each CPU: enables it, spurious vector, timer entry masked. */
 void apic_init(void);
+/* Lets NMIs in at LINT0, or at LINT1, of the calling CPU; apic_init masks both. */
+void apic_nmi_button(bool lint0);
 uint32_t apic_id(void);
 bool apic_reaches(uint32_t apic_id); /* xAPIC addresses have eight bits, and 255 is everybody */
 void apic_eoi(void);
@@ -22,7 +24,8 @@ bool apic_in_service(uint8_t vector);
 void apic_ipi(uint32_t apic_id, uint8_t vector);
 void apic_init_ipi(uint32_t apic_id);
 void apic_startup_ipi(uint32_t apic_id, uint8_t page);
-/* To all but the caller: how a panic stops the machine. */
+/* To all but the caller: how a panic stops the machine, and an NMI asks where they are. Also in an NMI, whatever that
+ * has interrupted. */
 void apic_nmi_others(void);
 /* One shot, in the APIC timer's own ticks (divider 1); 0 stops it. */
 void apic_timer(uint32_t ticks);

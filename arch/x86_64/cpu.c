@@ -8,6 +8,7 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
+#include "arch/x86_64/mce.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
@@ -112,6 +113,7 @@ void cpu_init(void)
     if (cpuid(1, 0).ecx & 1u << 26)
         cr4 |= CR4_OSXSAVE;
     wrmsr(MSR_PAT, PAT_HOST);
+    (void)mce_look(MCE_AT_BOOT);
     write_cr4(cr4); /* PGE goes from 0 to 1: forgets translations of the old PAT */
     write_cr0(CR0_HOST);
     /* No SYSCALL in ring 3, and no SYSENTER, before cpu_calls_by. */

@@ -45,10 +45,11 @@
 _Static_assert(VECTOR_IRQ_BASE + VECTOR_IRQ_COUNT <= SYSCALL_VECTOR, "no interrupt is a system call");
 
 /* Work that others leave for a CPU; it is looked at before ring 3 or a guest is entered. */
-#define WORK_WAKE  1u /* threads in the wake list */
-#define WORK_FLUSH 2u /* translations are stale: see kernel/memory.c */
-#define WORK_LOG   4u /* a line for the kernel's log: see kernel/log.c */
-#define WORK_STOP  8u /* panic elsewhere */
+#define WORK_WAKE   1u  /* threads in the wake list */
+#define WORK_FLUSH  2u  /* translations are stale: see kernel/memory.c */
+#define WORK_LOG    4u  /* a line for the kernel's log: see kernel/log.c */
+#define WORK_STOP   8u  /* panic elsewhere */
+#define WORK_ERRORS 16u /* look at the machine-check banks: see arch/x86_64/mce.h */
 
 struct thread;
 struct vcpu;
@@ -72,6 +73,10 @@ struct cpu {
     uint64_t timer_armed;             /* TSC at which the local APIC's timer fires; NEVER: not armed */
     uint64_t flush_seen;              /* atomic; the newest flush generation this CPU has carried out */
     uint64_t section;                 /* atomic; odd while a section is open: see kernel/grace.h */
+    uint32_t errors;                  /* of the hardware, so far */
+    uint32_t answered;                /* atomic; the newest NMI that it knows of, by its number: see kernel/nmi.h */
+    uint64_t seen_rip, seen_domain;   /* where it was then, and whose thread ran: TAG_*, 0: none */
+    bool locks;                       /* it has the kernel lock */
     uint64_t tsc_aux;                 /* IA32_TSC_AUX as last loaded for a guest */
     uint64_t ended_ticks;             /* of threads that are no more; kernel lock */
     uint64_t entered;                 /* TSC when ring 0 was last entered... */

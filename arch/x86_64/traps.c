@@ -8,10 +8,12 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/instr.h"
+#include "arch/x86_64/mce.h"
 #include "arch/x86_64/time.h"
 #include "kernel/domain.h"
 #include "kernel/irq.h"
 #include "kernel/log.h"
+#include "kernel/nmi.h"
 #include "kernel/thread.h"
 #include "mullion/regs.h"
 
@@ -100,12 +102,33 @@ static const char *const names[32] = {"divide error",
                                       "virtualization",
                                       "control protection"};
 
+/* A trap from ring 3 that has a stack of its own goes on as the others do: with its frame in the thread, on the CPU's
+ * stack. */
+static void go_on_from_user(struct frame *f)
+{
+    struct thread *t = this_cpu()->current;
+    t->frame = *f;
+    *f = (struct frame){.rdi = (uint64_t)t,
+                        .rip = (uint64_t)trap_from_user,
+                        .cs = SEL_KERNEL_CODE,
+                        .rflags = RFLAGS_FIXED,
+                        .rsp = t->kernel_stack - sizeof(uint64_t), /* as a call leaves it */
+                        .ss = SEL_KERNEL_DATA};
+}
+
 void trap_from_kernel(struct frame *f)
 {
     if (f->vector == TRAP_NMI) {
         if (read_once(this_cpu()->work) & WORK_STOP)
             cpu_halt();
+        nmi_arrived(f);
         f->rip -= f->rip == (uint64_t)sysexit_point; /* back to its STI, whose shadow the NMI has ended */
+        return;
+    }
+    if (f->vector == TRAP_MC) {
+        bool program = (f->cs & 3) && this_cpu()->current->domain->parent; /* not root */
+        if (mce_look(program ? MCE_OUTSIDE : MCE_IN_RING_0))
+            go_on_from_user(f);
         return;
     }
     if (f->vector == TRAP_DB && f->rip == (uint64_t)sysenter_entry) { /* ring 3 had TF set, and SYSENTER keeps it */

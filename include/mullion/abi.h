@@ -144,6 +144,7 @@ enum query {
     QUERY_CPU_IDLE,   /* ticks with nothing to do */
     QUERY_CPU_KERNEL, /* ticks between two threads, or before the first */
     QUERY_CPU_GONE,   /* ticks of threads that are no more */
+    QUERY_CPU_ERRORS, /* hardware errors of that CPU, and NMIs of the machine << 32. It looks for more, later */
     QUERY_CPU_PATH,   /* index: CPU | path << 16: the longest stay in ring 0, with interrupts off; ticks */
     /* Of an irq by message: the address that the device must write to << 32 | the value (PCI Local Bus 3.0, 6.8.1). */
     QUERY_IRQ_MESSAGE,

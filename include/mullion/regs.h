@@ -69,7 +69,14 @@
 #define MSR_SYSENTER_CS       0x174
 #define MSR_SYSENTER_ESP      0x175
 #define MSR_SYSENTER_EIP      0x176
+#define MSR_MCG_CAP           0x179
+#define MSR_MCG_STATUS        0x17a
+#define MSR_MCG_CTL           0x17b
 #define MSR_PAT               0x277
+#define MSR_MC0_CTL           0x400 /* four MSRs a bank */
+#define MSR_MC0_STATUS        0x401
+#define MSR_MC0_ADDR          0x402
+#define MSR_MC0_MISC          0x403
 #define MSR_TSC_DEADLINE      0x6e0
 #define MSR_X2APIC_BASE       0x800
 #define MSR_EFER              0xc0000080

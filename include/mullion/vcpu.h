@@ -85,7 +85,8 @@ enum exit_reason {
     EXIT_CR_WRITE,              /* cr; RIP, CR */
     EXIT_CR_READ,               /* cr; RIP, CR */
     EXIT_XSETBV,                /* the kernel refused the value; RIP; the monitor injects #GP */
-    EXIT_EXCEPTION,             /* exception: it is intercepted; RIP, SEG, CR */
+    EXIT_EXCEPTION,             /* exception: it is intercepted; RIP, SEG, CR. Vector 18: the
+                                   machine has lost what the guest was doing */
     EXIT_TRIPLE_FAULT,          /* RIP, SEG, CR */
     EXIT_TASK_SWITCH,           /* task; nothing of it is done yet; RIP, SEG, CR */
     EXIT_INVALID_OPCODE_WANTED, /* VMX/SVM instruction or another that this machine does not offer: the monitor injects

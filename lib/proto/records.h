@@ -57,6 +57,7 @@ enum request_kind {
     REQUEST_MEMORY,   /* range_record for each range, access_record behind a region, machine_record */
     REQUEST_ACCOUNTS, /* for each CPU cpu_record, then account_record for each thread there */
     REQUEST_PATHS,    /* path_record, longest first */
+    REQUEST_ERRORS,   /* note_record for each CPU that has told of hardware errors or NMIs */
     REQUEST_DEVICES,  /* device_record for each PCI function of the machine, in the order in which root found them */
     REQUEST_AUDIT,    /* owned_record, violation_record, audit_record */
     /* Answered by a note_record each, in words. */
@@ -86,6 +87,7 @@ enum fault_kind {
     FAULT_CRASH = 0,
     FAULT_HOSTILE,
     FAULT_RELOAD, /* no fault: it saves its guest while that runs, forgets all but its memory, and loads it back */
+    FAULT_SPIN,   /* its thread for devices computes for ever */
     FAULT_KIND_COUNT
 };
 

@@ -142,6 +142,7 @@ enum guest_command {
     COMMAND_NMI,    /* the NMI button */
     COMMAND_BREAK,  /* a break on its serial line, and behind it the character `argument`, if that is not 0 */
     COMMAND_RELOAD, /* the monitor saves its guest, forgets it and loads it back: a test, vmm/test/reload.c */
+    COMMAND_SPIN,   /* the monitor's thread 0 computes for ever: a test */
 };
 
 #define VMM_REPORT_BYTES 3072

@@ -51,12 +51,13 @@ static const struct {
      "accounts             the account of every tick so far, for programs to read"},
     {"ledger", SHELL_ACCOUNTS, WANTS_NOTHING, "ledger               the same, by its former name"},
     {"paths", SHELL_PATHS, WANTS_NOTHING, "paths                the kernel's ten longest stays with interrupts off"},
+    {"errors", SHELL_ERRORS, WANTS_NOTHING, "errors               hardware errors by CPU, and NMIs; 'log' has more"},
     {"devices", SHELL_DEVICES, WANTS_NOTHING,
      "devices              the machine's PCI functions: drivers and interrupts"},
     {"audit", SHELL_AUDIT, WANTS_AUDIT,
      "audit                proves that no guest reaches what is not its own: walks all tables"},
     {"fault", SHELL_FAULT, WANTS_GUEST_FAULT,
-     "fault NAME [WORD]    a test. Its monitor crashes; fuzz: turns hostile; reload: reloads it"},
+     "fault NAME [WORD]    a test. Its monitor crashes; or fuzz, reload, spin: see 'help fault'"},
     {"reboot", SHELL_REBOOT, WANTS_POWER,
      "reboot [now]         starts the whole machine anew, as poweroff switches it off"},
     {"poweroff", SHELL_POWEROFF, WANTS_POWER,
@@ -88,7 +89,9 @@ static const struct {
     {SHELL_NMI, "What it does with that is the guest's affair. Example: nmi web"},
     {SHELL_MUTE, "'attach' and 'log' still show them. Example: mute web"},
     {SHELL_TOP, "Example: top 3 (three tables)"},
-    {SHELL_FAULT, "Only in an image with test code. Examples: fault web, fault web fuzz, fault web reload"},
+    {SHELL_FAULT,
+     "Only in an image with test code. fuzz: it turns hostile; reload: it saves and loads its guest; spin: it computes for "
+     "ever. Example: fault web fuzz"},
     {SHELL_POWEROFF, "'now' neither asks nor waits. 'cancel' calls off a poweroff or reboot that waits for guests."},
     {SHELL_REBOOT, "'now' neither asks nor waits. 'cancel' calls off a poweroff or reboot that waits for guests."},
 };
@@ -303,6 +306,8 @@ bool command_parse(const char *line, const char (*guests)[32], unsigned guest_co
             out->value = FAULT_HOSTILE;
         else if (commands[i].wants == WANTS_GUEST_FAULT && strcmp(word[1], "reload") == 0)
             out->value = FAULT_RELOAD;
+        else if (commands[i].wants == WANTS_GUEST_FAULT && strcmp(word[1], "spin") == 0)
+            out->value = FAULT_SPIN;
         else
             good = good && word[1][0] == 0;
         break;

@@ -33,6 +33,7 @@ enum command_kind {
     SHELL_TOP,
     SHELL_ACCOUNTS,
     SHELL_PATHS,
+    SHELL_ERRORS,
     SHELL_DEVICES,
 };
 

@@ -114,6 +114,7 @@ static void run(const char *line)
     case SHELL_TOP: top_begin(c.value); break;
     case SHELL_ACCOUNTS: ask(REQUEST_ACCOUNTS, NO_GUEST, 0); break;
     case SHELL_PATHS: ask(REQUEST_PATHS, NO_GUEST, 0); break;
+    case SHELL_ERRORS: ask(REQUEST_ERRORS, NO_GUEST, 0); break;
     case SHELL_DEVICES: ask(REQUEST_DEVICES, NO_GUEST, 0); break;
     case SHELL_AUDIT: ask(REQUEST_AUDIT, NO_GUEST, 0); break;
     case SHELL_AUDIT_BREAK: ask(REQUEST_AUDIT_BREAK, c.guest, 0); break;

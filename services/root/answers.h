@@ -33,6 +33,10 @@ void machine_report(union record *out); /* a machine_record */
 bool accounts_next(struct cursor *at, union record *out);
 bool paths_next(struct cursor *at, union record *out);
 
+/* errors.c */
+bool errors_next(struct cursor *at, union record *out);
+void errors_look(void); /* each time root is awake */
+
 /* device_report.c */
 bool devices_next(struct cursor *at, union record *out);
 

@@ -239,7 +239,11 @@ static const char *exception_name(uint64_t vector)
                                        "segment not present",
                                        "stack fault",
                                        "general protection",
-                                       "page fault"};
+                                       "page fault",
+                                       "",
+                                       "x87",
+                                       "alignment check",
+                                       "machine check"};
     return vector < ARRAY_SIZE(name) ? name[vector] : "exception";
 }
 
@@ -679,8 +683,10 @@ bool guest_break(unsigned n, uint64_t behind, struct note_record *answer)
 
 bool guest_fault(unsigned n, uint64_t kind, struct note_record *answer)
 {
-    static const uint32_t command[FAULT_KIND_COUNT] = {
-        [FAULT_CRASH] = COMMAND_CRASH, [FAULT_HOSTILE] = COMMAND_FUZZ, [FAULT_RELOAD] = COMMAND_RELOAD};
+    static const uint32_t command[FAULT_KIND_COUNT] = {[FAULT_CRASH] = COMMAND_CRASH,
+                                                       [FAULT_HOSTILE] = COMMAND_FUZZ,
+                                                       [FAULT_RELOAD] = COMMAND_RELOAD,
+                                                       [FAULT_SPIN] = COMMAND_SPIN};
     struct guest *g = &guests[n];
     const char *name = g->config->name;
     if (g->phase != PHASE_ON && g->phase != PHASE_STOPPING) {
@@ -701,6 +707,8 @@ bool guest_fault(unsigned n, uint64_t kind, struct note_record *answer)
         record_note(answer, NOTE_INFO, "Guest %s is saved and loaded back; 'log' tells of it.", name);
     else if (kind == FAULT_HOSTILE)
         record_note(answer, NOTE_INFO, "Guest %s's monitor turns hostile; 'stop %s now' ends that.", name, name);
+    else if (kind == FAULT_SPIN)
+        record_note(answer, NOTE_INFO, "Guest %s's monitor computes for ever; 'stop %s now' ends that.", name, name);
     else
         record_note(answer, NOTE_INFO, "Guest %s's monitor is made to crash.", name);
     return true;

@@ -7,6 +7,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/syscall.h"
+#include "services/root/answers.h"
 #include "services/root/audit.h"
 #include "services/root/clock.h"
 #include "services/root/driver.h"
@@ -141,6 +142,7 @@ static noreturn void serve(void)
     uint64_t bits = ~0ull;
     for (;;) {
         services_watch();
+        errors_look();
         requests_take();
         uint64_t before = tsc_now();
         uint64_t rest = ticks_of_ms(1);

@@ -122,6 +122,7 @@ static const struct row {
     [REQUEST_MEMORY] = {.next = memory_next},
     [REQUEST_ACCOUNTS] = {.next = accounts_next},
     [REQUEST_PATHS] = {.next = paths_next},
+    [REQUEST_ERRORS] = {.next = errors_next},
     [REQUEST_DEVICES] = {.next = devices_next},
     [REQUEST_AUDIT] = {.next = audit_next, .act = act_audit, .wait = WAIT_AUDIT},
     [REQUEST_START] = {.guest = true, .act = act_start},

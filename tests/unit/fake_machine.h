@@ -41,6 +41,8 @@ extern bool cpus_at_once;        /* each CPU is a thread of the host: what one m
 struct fpu_image *fpu_now(void); /* what the FPU of the CPU that runs holds */
 extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */
 
+extern unsigned polls[MACHINE_CPUS]; /* of each CPU's machine-check banks */
+
 /* The inputs of the I/O APICs. vector 0: not routed. */
 #define MACHINE_LINES 24
 extern struct fake_line {

@@ -85,6 +85,7 @@ static void test_madt(void **state)
         override(4, 20, 0xf); /* level, low */
         override(200, 7, 0);
         madt_entry(77, 6);
+        madt_entry(4, 6)[5] = !wide; /* NMIs come to LINT1, or to LINT0 */
         uint64_t tables[] = {table_at_end("APIC", madt, 36 + madt_used)};
         acpi_read(rsdp(wide, tables, 1), &f);
         assert_int_equal(f.cpu_count, 3);
@@ -93,6 +94,7 @@ static void test_madt(void **state)
         assert_int_equal(f.ioapic_count, 2);
         assert_int_equal(f.ioapic[1].base, 0xfec01000);
         assert_int_equal(f.ioapic[1].first_gsi, 24);
+        assert_int_equal(f.nmi_lint0, wide);
         assert_false(f.by_bochs);
     }
 }

@@ -227,6 +227,8 @@ static void test_commands(void **state)
     assert_true(parse("fault web") && c.kind == SHELL_FAULT && c.guest == 0 && c.value == 0);
     assert_true(parse("fault batch fuzz") && c.kind == SHELL_FAULT && c.guest == 1 && c.value == 1);
     assert_true(parse("fault batch reload") && c.kind == SHELL_FAULT && c.guest == 1 && c.value == 2);
+    assert_true(parse("fault batch spin") && c.kind == SHELL_FAULT && c.guest == 1 && c.value == FAULT_SPIN);
+    assert_true(parse("errors") && c.kind == SHELL_ERRORS);
     assert_false(parse("fault batch now") || parse("stop batch reload"));
     assert_true(parse("log") && c.kind == SHELL_LOG && c.guest == COMMAND_NO_GUEST && c.value == 20);
     assert_true(parse("log 7") && c.guest == COMMAND_NO_GUEST && c.value == 7);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "kernel/nmi.h"
 
 #define T      root_thread
 #define SELF   1 /* slots in a domain under test */
@@ -195,6 +196,23 @@ static void test_numbers_beside_a_cpu(void **state)
     assert_int_equal(call3(T, SYS_QUERY, d, QUERY_CPU_PATH, 1023 | (uint64_t)PATH_COUNT << 16).error, E_ARG);
 }
 
+/* A CPU that is asked for its hardware errors looks for more. */
+static void test_a_cpu_looks_for_errors(void **state)
+{
+    (void)state;
+    cpu_by_number(1)->errors = 3;
+    nmis = 2;
+    run_cpu(1);
+    unsigned before = polls[1];
+    assert_int_equal(call3(T, SYS_QUERY, ROOT_SLOT_SELF, QUERY_CPU_ERRORS, 1).value, 3 | 2ull << 32);
+    assert_int_equal(call3(T, SYS_QUERY, ROOT_SLOT_SELF, QUERY_CPU_ERRORS, MACHINE_CPUS).error, E_ARG);
+    assert_int_equal(polls[1], before);
+    run_cpu(1);
+    assert_int_equal(polls[1], before + 1);
+    run_cpu(1);
+    assert_int_equal(polls[1], before + 1);
+}
+
 /* A signal from CPU 0 wakes a thread on the last one; an interrupt by message cannot reach so far. */
 static void test_the_last_cpu_is_reached(void **state)
 {
@@ -221,6 +239,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_space_on_cpus_far_apart, machine_start, machine_stop),
         cmocka_unit_test_setup_teardown(test_a_domain_keeps_to_its_cpus, machine_start, machine_stop),
         cmocka_unit_test_setup_teardown(test_numbers_beside_a_cpu, machine_start, machine_stop),
+        cmocka_unit_test_setup_teardown(test_a_cpu_looks_for_errors, machine_start, machine_stop),
         cmocka_unit_test_setup_teardown(test_the_last_cpu_is_reached, machine_start, machine_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,6 +118,10 @@ bool paths_next(struct cursor *at, union record *out)
 {
     return memory_next(at, out);
 }
+bool errors_next(struct cursor *at, union record *out)
+{
+    return memory_next(at, out);
+}
 bool devices_next(struct cursor *at, union record *out)
 {
     record_begin(out, RECORD_DEVICE);

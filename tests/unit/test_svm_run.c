@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/mce.h"
 #include "mullion/regs.h"
 #include "svm/svm.h"
 
@@ -56,6 +57,12 @@ bool fpu_xcr0_valid(uint64_t xcr0)
     return (void)xcr0, xcr0_valid;
 }
 
+static bool ends, outside;
+bool mce_look(enum mce_when when)
+{
+    outside = when == MCE_OUTSIDE;
+    return ends;
+}
 void apic_recheck(void)
 {
 }
@@ -228,6 +235,28 @@ static void qemu_begins_an_interrupted_interrupt_again(void **state)
         assert_int_equal(page.irq, IRQ_DELIVERED | vectors[i]);
         page.irq = 0;
         takes = false;
+    }
+}
+
+/* The guest's, or no affair of its own; it also comes first where the monitor steps its guest. */
+static void machine_checks(void **state)
+{
+    (void)state;
+    exit_code = SVM_EXIT_EXCEPTION + VECTOR_MC;
+    for (unsigned stepped = 0; stepped < 2; stepped++) {
+        hw.held = stepped ? SHADOW_STEP : 0;
+        exit_info1 = 0x1234;
+        ends = true;
+        outside = false;
+        run();
+        assert_int_equal(reason, EXIT_EXCEPTION);
+        assert_int_equal(page.exit.exception.vector, VECTOR_MC);
+        assert_int_equal(page.exit.exception.error_code, 0);
+        assert_true(outside);
+        ends = false;
+        run();
+        assert_int_equal(reason, EXIT_WAITING);
+        assert_int_equal(block.control.event, 0); /* never the guest's own vector 18 */
     }
 }
 
@@ -563,6 +592,7 @@ int main(void)
         cmocka_unit_test_setup(a_cpu_keeps_the_shadow_itself, fresh_cpu),
         cmocka_unit_test_setup(an_interrupted_event_goes_first, fresh_cpu),
         cmocka_unit_test_setup(real_mode_has_no_error_codes, fresh),
+        cmocka_unit_test_setup(machine_checks, fresh),
         cmocka_unit_test_setup(nmi_until_iret, fresh_cpu),
         cmocka_unit_test_setup(an_nmi_behind_a_debug_exception, fresh),
         cmocka_unit_test_setup(the_end_of_an_instruction, fresh),

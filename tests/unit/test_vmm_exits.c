@@ -1091,6 +1091,16 @@ static void odd(void)
     s->exit.reason = 999;
     s->exit.detail = 0xabc;
 }
+static void machine_check(void)
+{
+    s->exit.reason = EXIT_EXCEPTION;
+    s->exit.exception.vector = 18;
+}
+static void machine_check_at_entry(void)
+{
+    s->exit.reason = EXIT_BAD_STATE;
+    s->exit.detail = 0x80000029;
+}
 static void bad_state(void)
 {
     s->exit.reason = EXIT_BAD_STATE;
@@ -1099,12 +1109,13 @@ static void bad_state(void)
 static void ends(void **unused)
 {
     (void)unused;
-    step_fn *const bad[] = {walk_nowhere, triple, odd, bad_state};
-    const char *const words[] = {"page tables outside", "triple fault", "unknown kind", "refused"};
+    step_fn *const bad[] = {walk_nowhere, triple, odd, bad_state, machine_check, machine_check_at_entry};
+    const char *const words[] = {"page tables outside", "triple fault",        "unknown kind", "refused",
+                                 "machine check, of",   "at the guest's entry"};
     RUN(triple); /* a PC resets */
     assert_int_equal(control.state, GUEST_RESET);
     assert_non_null(strstr(control.reason, "vCPU 0: triple fault at rip 0x"));
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         teardown(NULL), setup(NULL);
         boot.options.on_triple_fault = TRIPLE_FAULT_CRASHES;
         RUN(bad[i]);

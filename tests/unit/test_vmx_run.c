@@ -11,11 +11,18 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/fpu.h"
+#include "arch/x86_64/mce.h"
 #include "kernel/event.h"
 #include "mullion/regs.h"
 #include "tests/unit/fake_vmcs.h"
 #include "vmx/vmx.h"
 
+static bool ends, outside;
+bool mce_look(enum mce_when when)
+{
+    outside = when == MCE_OUTSIDE;
+    return ends;
+}
 static unsigned rung;
 void fastpath_signal(struct event *e, uint64_t bits)
 {
@@ -306,6 +313,36 @@ static void nmi(void **state)
     reason = vmx_run(&v, NEVER);
     assert_int_equal(reason, EXIT_WAITING);
     assert_int_equal(page.exit.detail, 0);
+}
+
+static void machine_checks(void **state)
+{
+    (void)state;
+    next = (struct made_up){.reason = REASON_EXCEPTION, .event = EVENT_VALID | EVENT_EXCEPTION << 8 | 18};
+    ends = true;
+    outside = false;
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_EXCEPTION);
+    assert_int_equal(page.exit.exception.vector, 18);
+    assert_true(outside);
+    ends = false; /* another CPU's: the guest goes on, and gets no vector 18 of its own */
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_WAITING);
+    next = (struct made_up){.reason = REASON_TIMER};
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(entered_event & EVENT_VALID, 0);
+    /* at the entry: the guest ends in any case */
+    outside = false;
+    next = (struct made_up){.reason = REASON_ENTRY_FAILED | REASON_BAD_MC};
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_BAD_STATE);
+    assert_int_equal(page.exit.detail, 0x80000029); /* the monitor has words for it */
+    assert_true(outside);
+    outside = false;
+    next = (struct made_up){.reason = REASON_ENTRY_FAILED | REASON_BAD_GUEST};
+    reason = vmx_run(&v, NEVER);
+    assert_int_equal(reason, EXIT_BAD_STATE);
+    assert_false(outside);
 }
 
 /* The window that is opened for it is one that the CPU keeps shut as long as the NMI cannot come. */
@@ -921,6 +958,7 @@ int main(void)
         T(bitmap_of_speculation),
         T(order_of_events),
         T(nmi),
+        T(machine_checks),
         T(windows_for_an_nmi),
         T(the_end_of_an_instruction),
         T(the_interrupted_event_is_of_the_group),

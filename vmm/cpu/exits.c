@@ -303,8 +303,8 @@ static void exception_exit(struct vm_vcpu *v)
 {
     struct vcpu_state *s = v->state;
     uint32_t vector = s->exit.exception.vector;
-    if (vector == VECTOR_MC) { /* machine check: the host's, and not to be passed on blindly */
-        exits_crash(v, "machine check");
+    if (vector == VECTOR_MC) { /* an error of the machine's, and what this guest was doing is lost */
+        exits_crash(v, "machine check, of which Mullion's log has more,");
         return;
     }
     if (vector > 31) {
@@ -420,6 +420,10 @@ static void task_switch_exit(struct vm_vcpu *v)
 static void bad_state_exit(struct vm_vcpu *v)
 {
     /* 8: VT-x' error of an entry with a bad host state (SDM vol. 3, 31.4); other details are no such errors. */
+    if (v->state->exit.detail == 0x80000029) { /* VT-x: a failed entry, reason 41 */
+        exits_crash(v, "machine check at the guest's entry, of which Mullion's log has more,");
+        return;
+    }
     exits_crash(v, v->state->exit.detail == 8 ? "the CPU refused Mullion's own state, a mistake of the kernel's,"
                                               : "the CPU refused the guest's state");
 }

@@ -28,6 +28,8 @@ void test_command(struct vm *vm, uint32_t command)
     }
     if (command == COMMAND_FUZZ)
         turn_hostile(vm);
+    while (command == COMMAND_SPIN)
+        __builtin_ia32_pause();
     crash_here(); /* this process dies of it, and no other */
 }
 
