@@ -22,7 +22,7 @@ $(BUILD)/guests/bench-init: tests/bench/guest/init.asm
 	@mkdir -p $(@D)
 	$(NASM) -f bin -o $@ $<
 
-.PHONY: bench bench-guest bench-growth bench-profile
+.PHONY: bench bench-guest bench-growth bench-profile bench-operations
 bench-guest: $(BUILD)/guests/bench.elf $(BUILD)/guests/bench-init
 bench: setup-test ## measure what operations cost, in instructions: docs/performance.md
 	@$(MAKE) --no-print-directory all default-guests bench-guest
@@ -37,5 +37,9 @@ OP ?= pio
 bench-profile: setup-test ## say where the instructions of one operation go; OP=pio ON=bochs
 	@$(MAKE) --no-print-directory all bench-guest
 	@/usr/bin/python3 tests/bench/profile.py --build $(BUILD) --on $(ON) $(OP)
+# What of it takes many cycles on a CPU: make bench-operations ON=bochs
+bench-operations: setup-test ## count the expensive instructions of each operation; ON=bochs OP='pio eoi'
+	@$(MAKE) --no-print-directory all bench-guest
+	@/usr/bin/python3 tests/bench/profile.py --build $(BUILD) --on $(ON) --operations $(if $(filter command line,$(origin OP)),$(OP))
 
 -include $(wildcard $(BENCH_OBJ)/*.d)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the instructions of one operation go: `tests/bench/profile.py --on qemu|bochs pio`. Traces single instructions
 of the benchmark guest's mode=loop, takes the round of median length, and prints them by function; --listing prints
-each."""
+each. --operations counts, of each operation that is named (none: of all), the instructions that take many cycles on a
+CPU though they are one tick here."""
 import argparse
 import bisect
 import collections
@@ -25,12 +26,60 @@ bench-device = yes
 '''
 
 
+FILES = (('kernel', 'mullion.elf'), ('vmm', 'ring3/vmm.elf'), ('guest', 'obj/bench/bench64.elf'))
+ALL = 'cpuid hypercall rdmsr pio mmio doorbell_pio doorbell_wake io_doorbell eoi self_ipi tsc_deadline hlt_wake'.split()
+
+# What is counted: a name, the pattern of objdump's text, and about how many cycles one takes.
+OPERATIONS = (
+    ('VMRESUME, VMRUN, with the exit', r'vmresume|vmlaunch|vmrun', 1200),
+    ('VMREAD', r'vmread', 25),
+    ('VMWRITE', r'vmwrite', 30),
+    ('VMLOAD, VMSAVE', r'vmload|vmsave', 150),
+    ('CLGI, STGI', r'clgi|stgi', 60),
+    ('RDMSR, WRMSR', r'rdmsr|wrmsr', 120),
+    ('SYSENTER, SYSEXIT, SYSCALL, SYSRET', r'sysenter|sysexit[ql]?|syscall|sysret[ql]?', 50),
+    ('INT, IRET', r'int |iret[ql]?', 200),
+    ('write of CR3', r'mov +%r\w+,%cr3', 200),
+    ('write of another CR', r'mov +%r\w+,%cr[0248]|clts', 150),
+    ('LGDT, LIDT, LTR, LLDT', r'lgdt|lidt|ltr|lldt', 200),
+    ('CPUID (serializes)', r'cpuid', 150),
+    ('fence', r'[lms]fence', 30),
+    ('XSAVE, XRSTOR', r'xsave\w*|xrstor\w*|fxsave\w*|fxrstor\w*', 150),
+    ('IN, OUT', r'(in|out) +|(in|out)s[bwl]', 1000),
+    ('locked', r'lock |xchg +\S*[^,]*\(|xchg +[^(]*,\S*\(', 20),
+    ('RDTSC', r'rdtscp?', 25),
+)
+
+
+class Code:
+    """The text of each instruction of the kernel and the monitor, by its address."""
+
+    def __init__(self, build):
+        self.at = {}
+        for prefix, file in FILES[:2]:
+            dump = subprocess.run(
+                ['objdump', '-d', '--no-show-raw-insn', os.path.join(build, file)], stdout=subprocess.PIPE, check=True
+            ).stdout.decode()
+            for address, text in re.findall(r'^ *([0-9a-f]+):\t(.*)$', dump, re.M):
+                at = int(address, 16)
+                if prefix != 'kernel' or at >> 63:
+                    self.at[at] = text
+
+    def operations(self, addresses):
+        found = collections.Counter()
+        for pc in addresses:
+            for name, pattern, _ in OPERATIONS:
+                if re.match(pattern, self.at.get(pc, '')):
+                    found[name] += 1
+        return found
+
+
 class Symbols:
     """Functions of the kernel, the monitor and the guest: they are at different addresses."""
 
     def __init__(self, build):
         self.at = []
-        for prefix, file in (('kernel', 'mullion.elf'), ('vmm', 'ring3/vmm.elf'), ('guest', 'obj/bench/bench64.elf')):
+        for prefix, file in FILES:
             text = subprocess.run(
                 ['nm', '-n', os.path.join(build, file)], stdout=subprocess.PIPE, check=True
             ).stdout.decode()
@@ -70,9 +119,9 @@ def trace_qemu(what):
 def trace_bochs(what):
     class Tracer(bench.BenchMachine):
         def _spawn(self, command):
-            with open(command[-1], 'w', encoding='utf-8') as f:
+            with open(os.path.join(self.work, command[-1]), 'w', encoding='utf-8') as f:
                 f.write('c\ntrace on\ns 20000\nq\n')
-            with open(command[command.index('-f') + 1], 'a', encoding='utf-8') as f:
+            with open(os.path.join(self.work, command[command.index('-f') + 1]), 'a', encoding='utf-8') as f:
                 f.write('magic_break: enabled=1\n')
             super()._spawn(command)
     harness.Machine = Tracer
@@ -83,28 +132,55 @@ def trace_bochs(what):
     return [(int(a, 16), words) for a, words in re.findall(line, text, re.M)]
 
 
+def round_of(on, symbols, what):
+    """The round of median length, and how many there were; or None, and of how many instructions."""
+    trace = trace_qemu(what) if on == 'qemu' else trace_bochs(what)
+    mark = symbols.address('guest:loop_mark')
+    starts = [i for i, (pc, _) in enumerate(trace) if pc == mark]
+    rounds = sorted((trace[i:k] for i, k in zip(starts, starts[1:])), key=len)
+    return (rounds[len(rounds) // 2], len(rounds)) if rounds else (None, len(trace))
+
+
+def operations(on, symbols, whats):
+    """A table in Markdown: a column for each operation."""
+    code = Code(harness.BUILD)
+    columns = {}
+    for what in whats:
+        one, rounds = round_of(on, symbols, what)
+        if not one:
+            print(f'{what}: no round among {rounds} instructions', file=sys.stderr)
+            return 1
+        columns[what] = code.operations(pc for pc, _ in one)
+        print(f'{what}: {len(one)} instructions', file=sys.stderr)
+    print('| | cycles | ' + ' | '.join(f'`{what}`' for what in whats) + ' |')
+    print('|---|---:|' + '---:|' * len(whats))
+    for name, _, cycles in OPERATIONS:
+        if any(column[name] for column in columns.values()):
+            print(f'| {name} | {cycles} | ' + ' | '.join(str(columns[what][name] or '') for what in whats) + ' |')
+    sums = (sum(columns[what][name] * cycles for name, _, cycles in OPERATIONS) for what in whats)
+    print('| together | | ' + ' | '.join(str(n) for n in sums) + ' |')
+    return 0
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--on', choices=('bochs', 'qemu'), default='qemu')
     p.add_argument('--build', default=os.path.join(bench.ROOT, 'build'))
     p.add_argument('--listing', action='store_true')
-    p.add_argument(
-        'what',
-        help='cpuid, rdmsr, pio, mmio, doorbell_pio, doorbell_mmio, doorbell_wake, io_doorbell, eoi, '
-        'self_ipi, tsc_deadline, hlt_wake',
-    )
+    p.add_argument('--operations', action='store_true')
+    p.add_argument('what', nargs='*', help=', '.join(ALL))
     a = p.parse_args()
     harness.BUILD = os.path.join(bench.ROOT, a.build)
     symbols = Symbols(harness.BUILD)
-    trace = trace_qemu(a.what) if a.on == 'qemu' else trace_bochs(a.what)
-    mark = symbols.address('guest:loop_mark')
-    starts = [i for i, (pc, _) in enumerate(trace) if pc == mark]
-    rounds = sorted((trace[i:k] for i, k in zip(starts, starts[1:])), key=len)
-    if not rounds:
-        print(f'no round among {len(trace)} instructions')
+    if a.operations:
+        return operations(a.on, symbols, a.what or ALL)
+    if len(a.what) != 1:
+        p.error('one operation, please')
+    one, rounds = round_of(a.on, symbols, a.what[0])
+    if not one:
+        print(f'no round among {rounds} instructions')
         return 1
-    one = rounds[len(rounds) // 2]
-    print(f'{a.on} {a.what}: {len(one)} instructions in the median one of {len(rounds)} rounds')
+    print(f'{a.on} {a.what[0]}: {len(one)} instructions in the median one of {rounds} rounds')
     counts = collections.Counter(symbols.name(pc) for pc, _ in one)
     for part in ('guest', 'kernel', 'vmm'):
         print(f'{sum(n for name, n in counts.items() if name.startswith(part)):6}  {part}')

@@ -264,6 +264,8 @@ static void loop(const char *what)
         wrmsr(0x832, 0x40000 | VECTOR_STAMP);
     }
     LOOP("cpuid", "xor %%eax, %%eax", "cpuid", 0)
+    if (intel)
+        LOOP("hypercall", "mov $1, %%eax", "vmcall", 0)
     LOOP("hypercall", "mov $1, %%eax", "vmmcall", 0)
     LOOP("rdmsr", "mov $0x1b, %%ecx", "rdmsr", 0)
     LOOP("pio", "mov $0x5d0, %%edx", "in %%dx, %%al", 0)
