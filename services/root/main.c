@@ -186,7 +186,6 @@ void thread_main(uint64_t argument)
         return;
     boot_report();
     read_config();
-    speculation_report();
     if (b->backend[0] == 0) {
         char why[LACK_TEXT_BYTES];
         lack_text(b->lacks, why, sizeof why);
@@ -202,6 +201,7 @@ void thread_main(uint64_t argument)
     if (test_services_add != NULL)
         test_services_add();
     start_services();
+    speculation_report(); /* now that the console has the log: ring 0 would send these lines byte by byte */
     guests_autostart();
     root_log(LOG_DEBUG, "root is set up, %llu ms after the kernel's entry",
              (unsigned long long)(b->tsc_khz ? (tsc_now() - b->entry_tsc) / b->tsc_khz : 0));
