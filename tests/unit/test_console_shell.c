@@ -401,6 +401,7 @@ static void test_every_command(void **state)
         {"accounts", SHELL_ACCOUNTS, "", "now"},
         {"ledger", SHELL_ACCOUNTS, "", "now"},
         {"paths", SHELL_PATHS, "", "5"},
+        {"errors", SHELL_ERRORS, "", "now"},
         {"devices", SHELL_DEVICES, "", "now"},
         {"audit", SHELL_AUDIT, "", "now"},
         {"fault", SHELL_FAULT, "web", "web slow"},
