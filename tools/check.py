@@ -108,6 +108,7 @@ ALLOWED_ASSEMBLY = {
     'kernel/log.c',
     'kernel/main.c',
     'kernel/thread.c',
+    'services/root/speculation_report.c',
     'vmm/machine.c',
 }
 
