@@ -73,7 +73,7 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
     if (e == OK)
         e = show_page(d, state_va, v->state);
     if (e != OK) {
-        d->ending++; /* at once: nobody has seen it */
+        d->ending++; /* at once: it was never seen */
         vcpu_free(v);
         return e;
     }

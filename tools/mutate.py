@@ -5,7 +5,7 @@
     tools/mutate.py FILE...    lists them
 
 A source is read as tokens and statements, without a compiler: some changes will not compile, and some change nothing.
-Whoever uses them sorts those out."""
+The user sorts those out."""
 import collections
 import re
 import sys

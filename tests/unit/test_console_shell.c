@@ -393,7 +393,7 @@ static void test_every_command(void **state)
         {"crash", SHELL_CRASH, "web", ""},
         {"mute", SHELL_MUTE, "web", "web web"},
         {"unmute", SHELL_UNMUTE, "web", ""},
-        {"nmi", SHELL_NMI, "web", "nobody"},
+        {"nmi", SHELL_NMI, "web", "none"},
         {"break", SHELL_BREAK, "web", "web h h"},
         {"memory", SHELL_MEMORY, "", "web"},
         {"stats", SHELL_STATS, "web", ""},

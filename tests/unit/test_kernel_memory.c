@@ -491,7 +491,7 @@ static unsigned mapped_pages(const struct pagetable *pt, uint64_t at, uint64_t p
 }
 
 /* 1,500 pages whose frames do not fit large ones: 512 a step. What a map has begun can go on, be unmapped, lose its
- * memory or run out of quota; nobody else can go on with it. */
+ * memory or run out of quota; no other call can go on with it. */
 static void test_map_and_unmap_in_steps(void **state)
 {
     (void)state;

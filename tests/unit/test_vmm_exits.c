@@ -1832,7 +1832,7 @@ static bool in_firmware(uint64_t area, const void *what, size_t size)
     return memmem(ram + area, 0x2000, what, size) != NULL;
 }
 
-/* What the firmware's tables say of the machine: its CPUs, and who it is; what the monitor says of the image. */
+/* What the firmware's tables say of the machine: its CPUs, and its name; what the monitor says of the image. */
 static void loaded_machine(void **unused)
 {
     (void)unused;
