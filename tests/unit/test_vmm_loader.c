@@ -820,7 +820,7 @@ static void real_kernels(void **state)
         return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         char path[512];
-        if (e->d_name[0] == '.')
+        if (e->d_name[0] == '.' || e->d_type == DT_DIR)
             continue;
         snprintf(path, sizeof(path), "build/guests/%s", e->d_name);
         try_kernel(path);
