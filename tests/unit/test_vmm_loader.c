@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -785,7 +786,8 @@ static void guest_too_small(void **state)
 
 static void try_kernel(const char *path)
 {
-    FILE *f = fopen(path, "rb");
+    struct stat what;
+    FILE *f = stat(path, &what) == 0 && S_ISREG(what.st_mode) ? fopen(path, "rb") : NULL;
     if (f == NULL)
         return;
     fseek(f, 0, SEEK_END);
@@ -820,7 +822,7 @@ static void real_kernels(void **state)
         return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         char path[512];
-        if (e->d_name[0] == '.' || e->d_type == DT_DIR)
+        if (e->d_name[0] == '.')
             continue;
         snprintf(path, sizeof(path), "build/guests/%s", e->d_name);
         try_kernel(path);
