@@ -58,6 +58,8 @@ void svm_bitmaps_init(uint32_t features);
 #define MSRPM_BYTES 0x2000u
 #define IOPM_BYTES  0x3000u
 extern uint8_t svm_msrpm[MSRPM_BYTES], svm_iopm[IOPM_BYTES];
+/* The VMCB's three words. */
+extern const uint32_t svm_intercepts[3];
 #define MSR_READ  1u
 #define MSR_WRITE 2u
 /* Opens an MSR in a bitmap; the MSR must lie in one of its three ranges (asserted). Pure. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The MSR and port bitmaps: everything exits but the MSRs of the list below, each with its reason. Shared by all vCPUs
- * of the machine, so nothing that only one guest may touch can ever stand here.
+ * What exits from a guest: which events and instructions; every port; and every MSR but those of the list below, each
+ * with its reason. The bitmaps are shared by all vCPUs of the machine, so nothing that only one guest may touch can
+ * ever stand there.
  */
 #include "arch/x86_64/speculation.h"
 #include "kernel/log.h"
@@ -27,6 +28,19 @@ static const struct {
     {MSR_SYSENTER_EIP, MSR_READ | MSR_WRITE},   /* the same */
     {MSR_PAT, MSR_READ | MSR_WRITE},            /* with nested paging it is the VMCB's G_PAT (APM vol. 2, 15.25.8) */
     {MSR_TSC_AUX, MSR_READ},                    /* the guest's is in the CPU; the kernel must know it, so writes exit */
+};
+
+/* Why each of these, and why none of the others (appendix B, table B-1): tests/unit/test_svm_intercepts.c. */
+const uint32_t svm_intercepts[3] = {
+    INTERCEPT(SVM_EXIT_INTR) | INTERCEPT(SVM_EXIT_NMI) | INTERCEPT(SVM_EXIT_INIT) | INTERCEPT(SVM_EXIT_VINTR) |
+        INTERCEPT(SVM_EXIT_RDPMC) | INTERCEPT(SVM_EXIT_CPUID) | INTERCEPT(SVM_EXIT_INVD) | INTERCEPT(SVM_EXIT_HLT) |
+        INTERCEPT(SVM_EXIT_INVLPGA) | INTERCEPT(SVM_EXIT_IOIO) | INTERCEPT(SVM_EXIT_MSR) |
+        INTERCEPT(SVM_EXIT_TASK_SWITCH) | INTERCEPT(SVM_EXIT_FERR_FREEZE) | INTERCEPT(SVM_EXIT_SHUTDOWN),
+    INTERCEPT(SVM_EXIT_VMRUN) | INTERCEPT(SVM_EXIT_VMMCALL) | INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) |
+        INTERCEPT(SVM_EXIT_STGI) | INTERCEPT(SVM_EXIT_CLGI) | INTERCEPT(SVM_EXIT_SKINIT) | INTERCEPT(SVM_EXIT_WBINVD) |
+        INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) | INTERCEPT(SVM_EXIT_MWAIT_ARMED) |
+        INTERCEPT(SVM_EXIT_XSETBV) | INTERCEPT(SVM_EXIT_RDPRU),
+    INTERCEPT(SVM_EXIT_INVLPGB) | INTERCEPT(SVM_EXIT_MCOMMIT) | INTERCEPT(SVM_EXIT_TLBSYNC),
 };
 
 void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights)

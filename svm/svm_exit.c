@@ -74,12 +74,14 @@ static uint32_t task(const struct vmcb_control *c)
     return selector | (c->exit_event & EVENT_VALID ? TASK_BY_GATE : TASK_BY_CALL) << 30;
 }
 
-/* Instructions that the guest's CPU does not have: by intercept words 1 and 2. */
-#define WORD(code) (1ull << ((code)-SVM_EXIT_INTR))
-#define NOT_OFFERED                                                                                 \
-    (WORD(SVM_EXIT_RDPMC) | WORD(SVM_EXIT_INVLPGA) | WORD(SVM_EXIT_VMRUN) | WORD(SVM_EXIT_VMLOAD) | \
-     WORD(SVM_EXIT_VMSAVE) | WORD(SVM_EXIT_STGI) | WORD(SVM_EXIT_CLGI) | WORD(SVM_EXIT_SKINIT) |    \
-     WORD(SVM_EXIT_MONITOR) | WORD(SVM_EXIT_MWAIT) | WORD(SVM_EXIT_MWAIT_ARMED))
+/* Instructions that the guest's CPU does not have: by intercept word. */
+static const uint32_t not_offered[ARRAY_SIZE(svm_intercepts)] = {
+    INTERCEPT(SVM_EXIT_RDPMC) | INTERCEPT(SVM_EXIT_INVLPGA),
+    INTERCEPT(SVM_EXIT_VMRUN) | INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) | INTERCEPT(SVM_EXIT_STGI) |
+        INTERCEPT(SVM_EXIT_CLGI) | INTERCEPT(SVM_EXIT_SKINIT) | INTERCEPT(SVM_EXIT_MONITOR) |
+        INTERCEPT(SVM_EXIT_MWAIT) | INTERCEPT(SVM_EXIT_MWAIT_ARMED) | INTERCEPT(SVM_EXIT_RDPRU),
+    INTERCEPT(SVM_EXIT_INVLPGB) | INTERCEPT(SVM_EXIT_MCOMMIT) | INTERCEPT(SVM_EXIT_TLBSYNC),
+};
 
 static uint32_t reason_of(uint64_t code)
 {
@@ -103,7 +105,8 @@ static uint32_t reason_of(uint64_t code)
     case SVM_EXIT_SHUTDOWN: return EXIT_TRIPLE_FAULT;
     case SVM_EXIT_TASK_SWITCH: return EXIT_TASK_SWITCH;
     default:
-        return code >= SVM_EXIT_INTR && code < SVM_EXIT_INTR + 64 && NOT_OFFERED >> (code - SVM_EXIT_INTR) & 1
+        return (code - SVM_EXIT_INTR) / 32 < ARRAY_SIZE(not_offered) &&
+                       not_offered[(code - SVM_EXIT_INTR) / 32] & INTERCEPT(code)
                    ? EXIT_INVALID_OPCODE_WANTED
                    : EXIT_UNKNOWN;
     }

@@ -59,8 +59,8 @@ void svm_hold(struct svm_vcpu *s, uint32_t shadow)
 {
     struct vmcb_control *c = &s->vmcb->control;
     s->held = shadow & (SHADOW_NMI | SHADOW_STEP);
-    c->intercept1 = (c->intercept1 & ~INTERCEPT(SVM_EXIT_IRET)) |
-                    (s->held == SHADOW_NMI ? INTERCEPT(SVM_EXIT_IRET) : 0);
+    c->intercepts[0] = (c->intercepts[0] & ~INTERCEPT(SVM_EXIT_IRET)) |
+                       (s->held == SHADOW_NMI ? INTERCEPT(SVM_EXIT_IRET) : 0);
     c->intercept_exceptions = s->held & SHADOW_STEP ? ~0u : SVM_EXCEPTIONS;
     c->clean = 0;
 }

@@ -8,6 +8,7 @@
 #include "arch/x86_64/instr.h"
 #include "kernel/domain.h"
 #include "kernel/log.h"
+#include "kernel/string.h"
 #include "mm/hostmap.h"
 #include "mullion/regs.h"
 #include "svm/quirks.h"
@@ -48,34 +49,15 @@ static enum error cpu_start(unsigned number)
     return OK;
 }
 
-/* Words 1 and 2 of the intercepts, and why. */
-static const uint32_t intercepts1 =
-    INTERCEPT(SVM_EXIT_INTR) | INTERCEPT(SVM_EXIT_NMI) | INTERCEPT(SVM_EXIT_INIT) | /* the host's */
-    INTERCEPT(SVM_EXIT_VINTR) |                                                     /* the interrupt window */
-    INTERCEPT(SVM_EXIT_CPUID) | INTERCEPT(SVM_EXIT_HLT) |                           /* the guest's machine */
-    INTERCEPT(SVM_EXIT_IOIO) | INTERCEPT(SVM_EXIT_MSR) |                            /* the same */
-    INTERCEPT(SVM_EXIT_RDPMC) |                                                     /* would show the host's counters */
-    INTERCEPT(SVM_EXIT_INVD) |                                                      /* would lose others' data */
-    INTERCEPT(SVM_EXIT_INVLPGA) |                                                   /* not offered */
-    INTERCEPT(SVM_EXIT_TASK_SWITCH) | /* not done in hardware under SVM for us to rely on; rare */
-    INTERCEPT(SVM_EXIT_FERR_FREEZE) | INTERCEPT(SVM_EXIT_SHUTDOWN); /* would stop the CPU */
-static const uint32_t intercepts2 = INTERCEPT(SVM_EXIT_VMRUN) |
-                                    INTERCEPT(SVM_EXIT_VMMCALL) | /* the first is mandatory (15.5.1) */
-                                    INTERCEPT(SVM_EXIT_VMLOAD) | INTERCEPT(SVM_EXIT_VMSAVE) | INTERCEPT(SVM_EXIT_STGI) |
-                                    INTERCEPT(SVM_EXIT_CLGI) | INTERCEPT(SVM_EXIT_SKINIT) | /* would act on the host */
-                                    INTERCEPT(SVM_EXIT_WBINVD) | /* would empty the caches of all guests */
-                                    INTERCEPT(SVM_EXIT_MONITOR) | INTERCEPT(SVM_EXIT_MWAIT) |
-                                    INTERCEPT(SVM_EXIT_MWAIT_ARMED) | /* not offered */
-                                    INTERCEPT(SVM_EXIT_XSETBV);       /* XCR0 is not in the VMCB */
-
 /* Low half reads, high half writes: DR0-3, and writes of DR7 (and DR5, its other name). DR6 and DR7 themselves are in
  * the VMCB. */
 #define INTERCEPT_DR 0x00af000fu
 
 static void controls(struct vmcb_control *c, const struct space *space)
 {
-    c->intercept1 = quirk_by_cpu() ? intercepts1 & ~INTERCEPT(SVM_EXIT_VINTR) : intercepts1;
-    c->intercept2 = intercepts2;
+    memcpy(c->intercepts, svm_intercepts, sizeof c->intercepts);
+    if (quirk_by_cpu())
+        c->intercepts[0] &= ~INTERCEPT(SVM_EXIT_VINTR);
     c->intercept_exceptions = SVM_EXCEPTIONS;
     c->intercept_cr = INTERCEPT_CR4;
     c->intercept_dr = INTERCEPT_DR;
@@ -105,7 +87,7 @@ static enum error vcpu_create(struct vcpu *v)
                            .clean = features & SVM_FEATURE_CLEAN ? CLEAN_ALL : 0};
     controls(&b->control, v->space);
     if (!(features & SVM_FEATURE_NRIPS)) /* WBNOINVD comes here too, a byte longer, and nothing would say which it is */
-        b->control.intercept2 &= ~INTERCEPT(SVM_EXIT_WBINVD);
+        b->control.intercepts[1] &= ~INTERCEPT(SVM_EXIT_WBINVD);
     svm_reset(&b->save);
     v->state->nmi_offer = NMI_BY_STEP;
     v->vector = VECTOR_PENDING; /* an interrupt that makes an exit is not acknowledged */

@@ -17,7 +17,7 @@ struct vmcb_segment {
 
 struct vmcb_control { /* table B-1 */
     uint32_t intercept_cr, intercept_dr, intercept_exceptions;
-    uint32_t intercept1, intercept2, intercept3;
+    uint32_t intercepts[3];           /* their exit codes: from SVM_EXIT_INTR on, in order */
     uint8_t reserved_18[0x40 - 0x18]; /* and the filter of PAUSE, which is not used */
     uint64_t iopm, msrpm, tsc_offset;
     uint32_t asid;
@@ -65,8 +65,8 @@ struct vmcb {
 
 _Static_assert(sizeof(struct vmcb) == 4096, "APM vol. 2, 15.5.1");
 
-/* The exit codes of intercept words 1 and 2 are 0x60 and 0x80 plus the bit's number (appendix C), so one name serves
- * for both. */
+/* The exit codes of the three intercept words are 0x60, 0x80 and 0xa0 plus the bit's number (appendix C), so one name
+ * serves for both. */
 enum svm_exit_code {
     SVM_EXIT_READ_CR0 = 0x00,
     SVM_EXIT_WRITE_CR0 = 0x10,
@@ -101,6 +101,10 @@ enum svm_exit_code {
     SVM_EXIT_MWAIT,
     SVM_EXIT_MWAIT_ARMED,
     SVM_EXIT_XSETBV,
+    SVM_EXIT_RDPRU,
+    SVM_EXIT_INVLPGB = 0xa0,
+    SVM_EXIT_MCOMMIT = 0xa3,
+    SVM_EXIT_TLBSYNC,
     SVM_EXIT_NPF = 0x400,
 };
 #define SVM_EXIT_INVALID 0xffffffffu /* VMEXIT_INVALID is -1; QEMU writes the low half only */

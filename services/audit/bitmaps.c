@@ -105,7 +105,7 @@ static void amd_vcpus(struct check *c)
             iopm = ports;
             msrpm = msrs;
         }
-        if ((LOOK(b->control.intercept1) & IOIO_AND_MSR) != IOIO_AND_MSR || !(LOOK(b->control.nested) & NP_ENABLE) ||
+        if ((LOOK(b->control.intercepts[0]) & IOIO_AND_MSR) != IOIO_AND_MSR || !(LOOK(b->control.nested) & NP_ENABLE) ||
             LOOK(b->control.nested_cr3) != f->table || ports != iopm || msrs != msrpm)
             violation(c, (struct audit_violation){.kind = AUDIT_CONTROLS, .who = f->who, .where = hpa});
         if (!first)

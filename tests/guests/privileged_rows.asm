@@ -325,6 +325,15 @@ privileged_rows:
     mov eax, 0x4d2
     db 0x0f, 0x01, 0xd9
 %endmacro
+%macro r_0f01 1
+    xor eax, eax
+    xor ecx, ecx
+    xor edx, edx
+    db 0x0f, 0x01, %1
+%endmacro
+%macro r_mcommit 0
+    db 0xf3, 0x0f, 0x01, 0xfa
+%endmacro
 %macro r_hlt3 0
     hlt
 %endmacro
@@ -406,6 +415,12 @@ privileged_rows:
     row "clgi",                        UD,          UD | GP, {r_svm 0xdd}
     row "skinit",                      UD,          UD | GP, r_skinit
     row "invlpga",                     UD,          UD | GP, {r_svm 0xdf}
+    row "rdpru",                       UD,          UD,      {r_0f01 0xfd}
+    row "monitorx",                    UD,          UD,      {r_0f01 0xfa}
+    row "mwaitx",                      UD,          UD,      {r_0f01 0xfb}
+    row "mcommit",                     UD,          UD,      r_mcommit
+    row "invlpgb",                     UD,          UD | GP, {r_0f01 0xfe}
+    row "tlbsync",                     UD,          UD | GP, {r_0f01 0xff}
     row "getsec",                      UD | GP,     UD | GP, r_getsec
     row "encls",                       UD,          UD | GP, r_encls
     row "pconfig",                     UD,          UD | GP, r_pconfig

@@ -61,7 +61,7 @@ static enum error create(struct vcpu *v)
     struct vmcb *b = pool_page(&v->payer->quota);
     s->vmcb = b;
     s->vmcb_hpa = pool_hpa(b).v;
-    b->control.intercept1 = 1u << 27 | 1u << 28;
+    b->control.intercepts[0] = 1u << 27 | 1u << 28;
     b->control.nested = 1;
     b->control.nested_cr3 = pool_hpa(v->space->tables.root).v;
     b->control.iopm = IOPM_HPA;
@@ -763,10 +763,10 @@ static void test_controls(void **state)
     c->nested = 0;
     finds(AUDIT_CONTROLS, TAG_GUEST(0), 0, hw->vmcb_hpa, 0);
     *c = good;
-    c->intercept1 &= ~(1u << 27);
+    c->intercepts[0] &= ~(1u << 27);
     finds(AUDIT_CONTROLS, TAG_GUEST(0), 0, hw->vmcb_hpa, 0);
     *c = good;
-    c->intercept1 &= ~(1u << 28);
+    c->intercepts[0] &= ~(1u << 28);
     finds(AUDIT_CONTROLS, TAG_GUEST(0), 0, hw->vmcb_hpa, 0);
     *c = good;
     c->iopm = frame_of(guest[0].memory);

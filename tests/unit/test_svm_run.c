@@ -33,7 +33,7 @@ uint32_t svm_run(struct vcpu *v, uint64_t deadline_tsc)
     entered = block;
     block.control.exit_code = exit_code;
     block.control.exit_event = exit_event;
-    if (takes && !(block.control.intercept1 & INTERCEPT(SVM_EXIT_VINTR)))
+    if (takes && !(block.control.intercepts[0] & INTERCEPT(SVM_EXIT_VINTR)))
         block.control.interrupt &= ~V_IRQ;
     block.control.exit_info1 = exit_info1;
     block.control.exit_info2 = exit_info2;
@@ -142,7 +142,7 @@ static int fresh_cpu(void **state)
 {
     (void)fresh(state);
     emulator = EMULATOR_NONE;
-    block.control.intercept1 = INTERCEPT(SVM_EXIT_VINTR);
+    block.control.intercepts[0] = INTERCEPT(SVM_EXIT_VINTR);
     return 0;
 }
 
@@ -408,7 +408,7 @@ static void nmi_until_iret(void **state)
     page.inject = INJECT_VALID | INJECT_TYPE_NMI | 2;
     run();
     assert_int_equal(entered.control.event, EVENT_VALID | EVENT_NMI | 2);
-    assert_true(entered.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    assert_true(entered.control.intercepts[0] & INTERCEPT(SVM_EXIT_IRET));
     page.inject = INJECT_VALID | INJECT_TYPE_NMI | 2; /* the next one waits */
     page.irq = IRQ_VALID | 0x30;
     block.save.rflags = RFLAGS_IF;

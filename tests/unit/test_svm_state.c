@@ -266,7 +266,7 @@ static void nmi_blocking(void **state)
     (void)state;
     page.shadow = SHADOW_NMI | SHADOW_MOV_SS;
     svm_put(&cpu, GROUP_RIP);
-    assert_true(block.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    assert_true(block.control.intercepts[0] & INTERCEPT(SVM_EXIT_IRET));
     assert_int_equal(block.control.shadow, 1);
     svm_get(&cpu, GROUP_RIP);
     assert_int_equal(page.shadow, SHADOW_NMI | SHADOW_STI);
@@ -274,7 +274,7 @@ static void nmi_blocking(void **state)
     /* Over the IRET: it must not exit again, and every exception does. */
     page.shadow |= SHADOW_STEP;
     svm_put(&cpu, GROUP_RIP);
-    assert_false(block.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    assert_false(block.control.intercepts[0] & INTERCEPT(SVM_EXIT_IRET));
     assert_int_equal(block.control.intercept_exceptions, ~0u);
     block.control.shadow = 0;
     svm_get(&cpu, GROUP_RIP);
@@ -282,7 +282,7 @@ static void nmi_blocking(void **state)
     page.shadow = 0;
     block.control.clean = 0x1ff;
     svm_put(&cpu, GROUP_RIP);
-    assert_false(block.control.intercept1 & INTERCEPT(SVM_EXIT_IRET));
+    assert_false(block.control.intercepts[0] & INTERCEPT(SVM_EXIT_IRET));
     assert_int_equal(block.control.intercept_exceptions, SVM_EXCEPTIONS);
     assert_int_equal(block.control.clean, 0);
     svm_get(&cpu, GROUP_RIP);
