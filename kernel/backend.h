@@ -5,8 +5,9 @@
  * All functions but probe run on the vCPU's home CPU with interrupts off. A vCPU never changes its CPU, so a VMCS never
  * migrates. What the backend does not touch, because the kernel's common code does it when another vCPU becomes current
  * on a CPU: FPU and XCR0, DR0-3, TSC_AUX. While a vCPU is current its values of these, and of STAR, LSTAR, CSTAR,
- * SFMASK and KERNEL_GS_BASE on VT-x, stay in the CPU even while ring 3 runs: ring 3 uses no FPU (CR0.TS is set), no
- * SYSCALL there (EFER.SCE is clear) and no SWAPGS, so none of them matters to it.
+ * SFMASK and KERNEL_GS_BASE on VT-x, stay in the CPU even while its monitor runs in ring 3. Other domains' ring 3 sees
+ * none of them: it uses no FPU (CR0.TS is set, CR4.OSXSAVE clear), no SYSCALL on VT-x (EFER.SCE is clear) and no SWAPGS,
+ * and vcpu_pay puts TSC_AUX and XCR0 out of its sight.
  */
 #ifndef KERNEL_BACKEND_H
 #define KERNEL_BACKEND_H
@@ -202,8 +203,6 @@ void svm_run_call(struct thread *t) __attribute__((__noreturn__));
 /* The emulator that the kernel has recognised, for vmx/quirks.h and svm/quirks.h alone: no other code asks. */
 enum emulator { EMULATOR_NONE, EMULATOR_QEMU /* TCG */, EMULATOR_BOCHS };
 extern enum emulator emulator;
-/* Set by a backend whose guests set XCR0 without an exit: then the CPU is asked what it holds. */
-extern bool vcpu_own_xcr0;
 
 /* For backends: the guest has touched a debug register while v->dr_here is false; it tries again with its own. */
 void vcpu_load_dr(struct vcpu *v);

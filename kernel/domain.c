@@ -199,6 +199,7 @@ static void owe_barriers(struct cpu *c, const struct domain *d)
 void domain_switch(struct cpu *c, struct domain *d)
 {
     c->domain = d;
+    c->owed |= OWED_REGISTERS;
     if (unlikely(speculation_barriers) && d)
         owe_barriers(c, d);
     if (c->open_ports || (d && d->port_count))

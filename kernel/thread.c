@@ -233,7 +233,7 @@ noreturn void cpu_run(void)
             continue;
         if (read_once(c->work))
             continue;
-        speculation_pay(&c->owed);
+        cpu_pay(c);
         timer_arm(c, next);
         path_end(c, rdtsc());
         user_resume(&t->frame);

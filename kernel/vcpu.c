@@ -24,9 +24,6 @@
 
 const struct backend *backend;
 enum emulator emulator;
-bool vcpu_own_xcr0;
-
-static bool tsc_aux_there;
 
 /* A page that a vCPU shares with its monitor. */
 static enum error show_page(struct domain *d, uint64_t va, const void *page)
@@ -53,7 +50,6 @@ enum error vcpu_new(struct thread *t, struct space *s, uint64_t state_va, struct
 {
     if (t->vcpu)
         return E_STATE;
-    tsc_aux_there = cpuid(0x80000001, 0).edx & 1u << 27;
     struct domain *d = t->domain;
     struct vcpu *v = object_new(d, sizeof *v);
     if (!v)
@@ -110,22 +106,41 @@ void vcpu_free(struct vcpu *v)
     object_free(v->payer, v, sizeof *v);
 }
 
-/* Answers what XCR0 holds. A guest that sets it without an exit may have set what no CPU takes. */
-static uint64_t read_xcr0(struct vcpu *v)
+/* The FPU is open. */
+static void load_xcr0(struct cpu *c, uint64_t value)
 {
-    uint64_t now = cpu_xcr0_mask && vcpu_own_xcr0 ? xgetbv(0) : v->xcr0;
-    if (now != v->xcr0 && fpu_xcr0_valid(now & cpu_xcr0_mask))
+    if (c->xcr0 == value)
+        return;
+    c->xcr0 = value;
+    xsetbv(0, value);
+}
+static void change_xcr0(struct cpu *c, uint64_t value)
+{
+    if (c->xcr0 == value)
+        return;
+    fpu_open();
+    load_xcr0(c, value);
+    fpu_close();
+}
+
+/* A guest that sets XCR0 without an exit may have set what no CPU takes. */
+static inline __attribute__((always_inline)) void read_xcr0(struct cpu *c, struct vcpu *v)
+{
+    uint64_t now = fpu_xcr0_by_guest ? xgetbv(0) : c->xcr0;
+    if (likely(now == c->xcr0))
+        return;
+    c->xcr0 = now;
+    if (fpu_xcr0_valid(now & cpu_xcr0_mask))
         v->xcr0 = now & cpu_xcr0_mask;
-    return now;
 }
 
 /* A guest reads it without an exit, and writes it through its monitor. */
-static void load_tsc_aux(struct cpu *c, const struct vcpu *v)
+static void load_tsc_aux(struct cpu *c, uint64_t value)
 {
-    if (c->tsc_aux == v->tsc_aux || !tsc_aux_there)
+    if (c->tsc_aux == value || !cpu_has_tsc_aux)
         return;
-    c->tsc_aux = v->tsc_aux;
-    wrmsr(MSR_TSC_AUX, v->tsc_aux);
+    c->tsc_aux = value;
+    wrmsr(MSR_TSC_AUX, value);
 }
 
 /* Few guests use debug registers, and moving them is slow: the CPU has them from their first use until another vCPU
@@ -149,9 +164,11 @@ void vcpu_load_dr(struct vcpu *v)
     v->dr_here = true;
 }
 
-static void save_passive(struct vcpu *v)
+static void save_passive(struct cpu *c, struct vcpu *v)
 {
-    fpu_save(v->fpu, read_xcr0(v));
+    read_xcr0(c, v);
+    load_xcr0(c, cpu_xcr0_mask);
+    fpu_save(v->fpu);
     if (unlikely(v->dr_here)) {
         read_dr(v);
         v->dr_here = false;
@@ -162,23 +179,39 @@ static void save_passive(struct vcpu *v)
 
 static void load_passive(struct cpu *c, struct vcpu *v)
 {
-    fpu_restore(v->fpu, v->xcr0);
+    fpu_restore(v->fpu);
+    load_xcr0(c, v->xcr0);
     if (unlikely(v->dr_wanted))
         vcpu_load_dr(v);
-    load_tsc_aux(c, v);
+    load_tsc_aux(c, v->tsc_aux);
+    c->owed &= ~OWED_REGISTERS;
 }
 
 void vcpu_make_current(struct cpu *c, struct vcpu *v)
 {
     struct vcpu *old = c->vcpu;
+    fpu_open();
     if (old)
-        save_passive(old);
+        save_passive(c, old);
     c->vcpu = v;
     if (backend->change)
         backend->change(old, v);
     if (v)
         load_passive(c, v);
     fpu_close();
+}
+
+/* Ring 3 reads TSC_AUX by RDTSCP and RDPID, and by CPUID how large the components are that XCR0 names. */
+void vcpu_pay(struct cpu *c)
+{
+    struct vcpu *v = c->vcpu;
+    if (v)
+        read_xcr0(c, v);
+    bool own = v && v->payer == c->domain;
+    change_xcr0(c, own ? v->xcr0 : cpu_xcr0_mask);
+    load_tsc_aux(c, own ? v->tsc_aux : 0);
+    speculation_barriers_now(c->owed);
+    c->owed = 0;
 }
 
 /* The page's groups whose values live outside the backend. The page may change under us: each value is read once. */
@@ -188,14 +221,14 @@ static void put(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_CR) {
         v->cr2 = s->cr2;
         uint64_t xcr0 = read_once(s->xcr0);
-        if (cpu_xcr0_mask && xcr0 != v->xcr0 && fpu_xcr0_valid(xcr0)) {
+        if (xcr0 != v->xcr0 && fpu_xcr0_valid(xcr0)) {
             v->xcr0 = xcr0;
-            xsetbv(0, xcr0);
+            change_xcr0(v->cpu, xcr0);
         }
     }
     if (groups & GROUP_MSR) {
         v->tsc_aux = read_once(s->tsc_aux) & 0xffffffff;
-        load_tsc_aux(v->cpu, v);
+        load_tsc_aux(v->cpu, v->tsc_aux);
         v->spec_switched |= speculation_guest(read_once(s->spec_ctrl), &v->spec_ctrl);
     }
     backend->put(v, groups);
@@ -212,7 +245,7 @@ static void get(struct vcpu *v, uint32_t groups)
     struct vcpu_state *s = v->state;
     backend->get(v, groups);
     if (groups & GROUP_CR) {
-        read_xcr0(v);
+        read_xcr0(v->cpu, v);
         s->cr2 = v->cr2;
         s->xcr0 = v->xcr0;
     }
@@ -391,7 +424,7 @@ static inline __attribute__((always_inline)) void switch_to_vcpu(struct cpu *c, 
             c->owed |= speculation_barriers & (BARRIER_L1D | BARRIER_BUFFERS);
         vcpu_make_current(c, v);
     }
-    speculation_pay(&c->owed);
+    cpu_pay(c);
 }
 
 /* One way into the guest and back. Only v outlives it: there is a register for that. */

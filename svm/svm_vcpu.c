@@ -5,6 +5,7 @@
  * SYSCALL: cpu_start records them once, they must not change afterwards.
  */
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
 #include "kernel/domain.h"
 #include "kernel/log.h"
@@ -23,7 +24,7 @@ static struct quota machine = {.limit_bytes = ~0ull}; /* two pages a CPU: the ma
 static struct lack probe(void)
 {
     struct svm_abilities a = svm_abilities();
-    vcpu_own_xcr0 = quirk_qemu(); /* it does not intercept XSETBV (7.2) */
+    fpu_xcr0_by_guest = quirk_qemu() && cpu_xcr0_mask; /* it does not intercept XSETBV (7.2) */
     return (struct lack){.what = svm_lacks(&a)};
 }
 

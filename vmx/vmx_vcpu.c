@@ -78,8 +78,8 @@ static void set_up_controls(struct vcpu *v, struct vmx_vcpu *hw)
 
 static void set_up_host(void)
 {
-    vmwriten(HOST_CR0, read_cr0() | CR0_TS); /* ring 3 must not use the FPU, whose state is a guest's */
-    vmwriten(HOST_CR4, read_cr4());
+    vmwriten(HOST_CR0, read_cr0() | CR0_TS);       /* ring 3 must not use the FPU, whose state is a guest's */
+    vmwriten(HOST_CR4, read_cr4() & ~CR4_OSXSAVE); /* the FPU is open here */
     vmwrite16(HOST_CS, SEL_KERNEL_CODE);
     vmwrite16(HOST_SS, SEL_KERNEL_DATA);
     vmwrite16(HOST_DS, 0);

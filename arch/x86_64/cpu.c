@@ -16,6 +16,7 @@
 #include "mullion/regs.h"
 
 unsigned cpu_count;
+bool cpu_has_tsc_aux;
 
 struct tss {
     uint32_t reserved0;
@@ -111,7 +112,7 @@ void cpu_init(void)
     if (seven.ecx & 1u << 2)
         cr4 |= CR4_UMIP;
     if (cpuid(1, 0).ecx & 1u << 26)
-        cr4 |= CR4_OSXSAVE;
+        cr4 |= CR4_OSXSAVE; /* until fpu_close */
     wrmsr(MSR_PAT, PAT_HOST);
     (void)mce_look(MCE_AT_BOOT);
     write_cr4(cr4); /* PGE goes from 0 to 1: forgets translations of the old PAT */
@@ -119,6 +120,7 @@ void cpu_init(void)
     /* No SYSCALL in ring 3, and no SYSENTER, before cpu_calls_by. */
     wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~EFER_SCE) | EFER_NXE);
     wrmsr(MSR_SYSENTER_CS, 0);
+    cpu_has_tsc_aux = cpuid(0x80000001, 0).edx & 1u << 27; /* RDTSCP */
     fpu_init();
 }
 

@@ -51,6 +51,9 @@ _Static_assert(VECTOR_IRQ_BASE + VECTOR_IRQ_COUNT <= SYSCALL_VECTOR, "no interru
 #define WORK_STOP   8u  /* panic elsewhere */
 #define WORK_ERRORS 16u /* look at the machine-check banks: see arch/x86_64/mce.h */
 
+/* Beside BARRIER_*, which are few: registers that ring 3 reads may be another's guest's. */
+#define OWED_REGISTERS (1u << 31)
+
 struct thread;
 struct vcpu;
 struct domain;
@@ -64,7 +67,7 @@ struct cpu {
     struct thread *current;           /* atomic; runs in ring 3 or in its guest */
     struct domain *domain;            /* whose page tables and ports are loaded; NULL: the kernel's own */
     struct vcpu *vcpu;                /* whose state is in the CPU */
-    uint32_t owed;                    /* BARRIER_*, before ring 3 or a guest goes on: see kernel/domain.c */
+    uint32_t owed;                    /* BARRIER_*, OWED_REGISTERS: before ring 3 or a guest goes on */
     uint32_t steered_by;              /* the domain whose foreign input ran since the last predictor barrier */
     uint32_t data_of;                 /* the domain whose data the buffers and the L1 cache may hold; tags, 0: none */
     struct thread *wake_list;         /* atomic; pushed by anybody, taken by this CPU */
@@ -77,7 +80,7 @@ struct cpu {
     uint32_t answered;                /* atomic; the newest NMI that it knows of, by its number: see kernel/nmi.h */
     uint64_t seen_rip, seen_domain;   /* where it was then, and whose thread ran: TAG_*, 0: none */
     bool locks;                       /* it has the kernel lock */
-    uint64_t tsc_aux;                 /* IA32_TSC_AUX as last loaded for a guest */
+    uint64_t tsc_aux, xcr0;           /* IA32_TSC_AUX and XCR0, as last loaded: see vcpu_pay */
     uint64_t ended_ticks;             /* of threads that are no more; kernel lock */
     uint64_t entered;                 /* TSC when ring 0 was last entered... */
     uint32_t path;                    /* ...and why: a system call, or enum ring0_path */
@@ -110,6 +113,7 @@ static inline struct cpu *cpu_by_number(unsigned number)
 
 extern unsigned cpu_count;     /* CPUs online, numbered 0.. */
 extern uint64_t cpu_xcr0_mask; /* XCR0 bits that guests may use; 0: no XSAVE */
+extern bool cpu_has_tsc_aux;
 
 /* Allocates and maps the area of CPU `number`; its apic_id is the caller's to set. Boot CPU only. */
 enum error cpu_area_create(unsigned number) must_check;

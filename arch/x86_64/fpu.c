@@ -9,6 +9,7 @@
 #include "mullion/regs.h"
 
 uint64_t cpu_xcr0_mask;
+bool fpu_xcr0_by_guest;
 
 void fpu_init(void)
 {
@@ -22,6 +23,7 @@ void fpu_init(void)
     if (cpuid(0xd, 0).ebx > FPU_AREA_SIZE)
         panic("the CPU's FPU state needs %u bytes; Mullion keeps at most %u", cpuid(0xd, 0).ebx, FPU_AREA_SIZE);
     cpu_xcr0_mask = mask;
+    this_cpu()->xcr0 = mask;
 }
 
 void fpu_reset(void *area)
@@ -31,32 +33,34 @@ void fpu_reset(void *area)
     *(uint32_t *)((char *)area + FPU_MXCSR) = 0x1f80; /* as after reset */
 }
 
-void fpu_save(void *area, uint64_t xcr0)
+void fpu_open(void)
 {
     clear_ts();
-    if (cpu_xcr0_mask) {
-        if (xcr0 != cpu_xcr0_mask)
-            xsetbv(0, cpu_xcr0_mask);
-        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(0xffffffffu), "d"(0xffffffffu) : "memory");
-    } else {
-        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
-    }
+    if (!unlikely(fpu_xcr0_by_guest) && cpu_xcr0_mask)
+        write_cr4(read_cr4() | CR4_OSXSAVE);
 }
 
-void fpu_restore(const void *area, uint64_t xcr0)
+void fpu_save(void *area)
 {
-    clear_ts();
-    if (cpu_xcr0_mask) {
+    if (likely(cpu_xcr0_mask))
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(0xffffffffu), "d"(0xffffffffu) : "memory");
+    else
+        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+
+void fpu_restore(const void *area)
+{
+    fpu_forget_pointers();
+    if (likely(cpu_xcr0_mask))
         __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(0xffffffffu), "d"(0xffffffffu) : "memory");
-        if (xcr0 != cpu_xcr0_mask)
-            xsetbv(0, xcr0);
-    } else {
+    else
         __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
-    }
 }
 
 void fpu_close(void)
 {
+    if (!unlikely(fpu_xcr0_by_guest))
+        write_cr4(read_cr4() & ~CR4_OSXSAVE);
     write_cr0(CR0_HOST);
 }
 

@@ -31,13 +31,6 @@ void speculation_cpu(void);
 extern uint32_t speculation_barriers, /* BARRIER_*: those that this machine gets */
     speculation_msrs;                 /* GUEST_* */
 void speculation_barriers_now(uint32_t which);
-static inline void speculation_pay(uint32_t *owed)
-{
-    if (unlikely(*owed)) {
-        speculation_barriers_now(*owed);
-        *owed = 0;
-    }
-}
 
 /*
  * IA32_SPEC_CTRL of a guest. Its writes exit, so the value is known, and the MSR is written only where the guest's

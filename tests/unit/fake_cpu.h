@@ -35,6 +35,7 @@ void disturb(void);
 #define write_dr2  real_write_dr2
 #define write_dr3  real_write_dr3
 #define write_dr6  real_write_dr6
+#define xgetbv     real_xgetbv
 #define xsetbv     real_xsetbv
 #define irq_wait   real_irq_wait
 #define irq_window real_irq_window
@@ -58,6 +59,7 @@ void disturb(void);
 #undef write_dr2
 #undef write_dr3
 #undef write_dr6
+#undef xgetbv
 #undef xsetbv
 #undef irq_wait
 #undef irq_window
@@ -80,21 +82,15 @@ void cpu_pause(void); /* while another CPU holds a lock: the host has fewer CPUs
 #ifdef FAKE_CPUID /* -DFAKE_CPUID: the test has these */
 struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf);
 uint64_t rdmsr(uint32_t msr);
-void wrmsr(uint32_t msr, uint64_t v);
 #else
 static inline uint64_t rdmsr(uint32_t msr)
 {
     return msr;
 }
-static inline void wrmsr(uint32_t msr, uint64_t v)
-{
-    (void)msr, (void)v;
-}
 #endif
-static inline void xsetbv(uint32_t index, uint64_t v)
-{
-    (void)index, (void)v;
-}
+void wrmsr(uint32_t msr, uint64_t v);
+uint64_t xgetbv(uint32_t index);
+void xsetbv(uint32_t index, uint64_t v);
 static inline void irq_window(void)
 {
 }

@@ -22,6 +22,7 @@
 #include "kernel/klog_ring.h"
 #include "kernel/lock.h"
 #include "kernel/nmi.h"
+#include "mullion/regs.h"
 
 #define POOL_SIZE     (8ull << 20)
 #define POOL_BASE     0x1000000ull
@@ -40,6 +41,7 @@ struct quota kernel_quota;
 unsigned cpu_count;
 uint64_t tsc_khz = 1000000;
 uint64_t cpu_xcr0_mask = 7;
+bool cpu_has_tsc_aux = true;
 
 static struct cpu cpus[MACHINE_CPUS];
 static uint64_t cr3[MACHINE_CPUS];
@@ -258,9 +260,43 @@ void fpu_reset(void *area)
     memset(area, 0, sizeof fpu[0]);
     memcpy(((struct fpu_image *)area)->legacy + FPU_MXCSR, &(uint32_t){0x1f80}, 4);
 }
-void fpu_save(void *area, uint64_t xcr0)
+static bool fpu_is_open[MACHINE_CPUS];
+static uint64_t xcr0[MACHINE_CPUS], tsc_aux[MACHINE_CPUS];
+unsigned xcr0_writes, tsc_aux_writes;
+bool fpu_xcr0_by_guest;
+void wrmsr(uint32_t msr, uint64_t v)
 {
-    (void)xcr0;
+    if (msr != MSR_TSC_AUX)
+        return;
+    tsc_aux[running] = v;
+    __atomic_fetch_add(&tsc_aux_writes, 1, __ATOMIC_RELAXED);
+}
+void xsetbv(uint32_t index, uint64_t v)
+{
+    assert_true(index == 0 && fpu_is_open[running] && fpu_xcr0_valid(v) && !(v & ~cpu_xcr0_mask));
+    xcr0[running] = v;
+    __atomic_fetch_add(&xcr0_writes, 1, __ATOMIC_RELAXED);
+}
+uint64_t xgetbv(uint32_t index)
+{
+    assert_true(index == 0 && (fpu_is_open[running] || fpu_xcr0_by_guest));
+    return xcr0[running];
+}
+uint64_t xcr0_now(void)
+{
+    return xcr0[running];
+}
+uint64_t tsc_aux_now(void)
+{
+    return tsc_aux[running];
+}
+bool xgetbv_works(void)
+{
+    return fpu_is_open[running] || fpu_xcr0_by_guest;
+}
+void fpu_save(void *area)
+{
+    assert_true(fpu_is_open[running] && xcr0[running] == cpu_xcr0_mask);
     memcpy(area, &fpu[running], sizeof fpu[0]);
     memcpy(((struct fpu_image *)area)->legacy + FPU_MXCSR_MASK, &(uint32_t){FPU_MASK_HERE}, 4);
 }
@@ -268,8 +304,13 @@ struct fpu_image *fpu_now(void)
 {
     return &fpu[running];
 }
+void fpu_open(void)
+{
+    fpu_is_open[running] = true;
+}
 void fpu_close(void)
 {
+    fpu_is_open[running] = false;
 }
 uint32_t speculation_barriers = BARRIER_PREDICTOR | BARRIER_BUFFERS, speculation_msrs;
 bool speculation_guest(uint64_t wanted, uint64_t *value) /* the host's is 1, a guest may have 4 */
@@ -285,15 +326,15 @@ void speculation_barriers_now(uint32_t which)
         return;
     __atomic_fetch_add(&barriers, 1, __ATOMIC_RELAXED);
 }
-void fpu_restore(const void *area, uint64_t xcr0)
+void fpu_restore(const void *area)
 {
-    (void)xcr0;
+    assert_true(fpu_is_open[running] && xcr0[running] == cpu_xcr0_mask);
     assert_true(fpu_image_valid(area, cpu_xcr0_mask, FPU_MASK_HERE));
     memcpy(&fpu[running], area, sizeof fpu[0]);
 }
 bool fpu_xcr0_valid(uint64_t xcr0)
 {
-    return xcr0 & 1;
+    return xcr0 & 1 && !(xcr0 & ~cpu_xcr0_mask);
 }
 
 /* ---- memory */
@@ -613,6 +654,9 @@ int machine_start(void **state)
     for (unsigned i = 0; i < cpu_count; i++) {
         cpus[i].number = cpus[i].apic_id = i;
         cpus[i].timer_armed = NEVER;
+        cpus[i].xcr0 = xcr0[i] = cpu_xcr0_mask;
+        cpus[i].tsc_aux = ~0ull; /* not known */
+        tsc_aux[i] = 0xf1;
         sched_init(&cpus[i].sched, us_to_ticks(10000));
         cr3[i] = pool_hpa(kernel_tables.root).v;
     }

@@ -37,6 +37,11 @@ extern unsigned ipis;              /* interrupts without work, to tell a vCPU in
 extern bool posted_in_section;     /* was the CPU that left work for one last in a section? */
 extern unsigned barriers;          /* those that clear buffers, so far */
 extern unsigned predictor_barriers;
+/* What ring 3 can read of the CPU that runs, and how often it was written so far. */
+uint64_t xcr0_now(void);
+uint64_t tsc_aux_now(void);
+bool xgetbv_works(void);
+extern unsigned xcr0_writes, tsc_aux_writes;
 extern bool cpus_at_once;        /* each CPU is a thread of the host: what one must not see now, another may */
 struct fpu_image *fpu_now(void); /* what the FPU of the CPU that runs holds */
 extern void (*guest_runs)(struct vcpu *v); /* what the next backend->run does */

@@ -95,8 +95,36 @@ static void test_without_xsave(void **state)
     assert_true(fpu_image_valid(&image, 0, 0xffff));
 }
 
+struct environment {
+    uint32_t control, status, tag, ip, selector_and_opcode, data, data_selector;
+};
+
+/* The worst a guest can leave: all registers in use, every exception unmasked, one of them pending. Nothing faults, and
+ * of its last instruction nothing is left. */
+static void test_pointers_are_forgotten(void **state)
+{
+    (void)state;
+    struct environment before, after;
+    static const double one = 1.0, nothing = 0.0;
+    static const uint16_t unmasked = 0x0340;
+    __asm__ volatile("fninit; fld1; fld1; fld1; fld1; fld1; fld1; fldl %2; fldcw %1; fdivl %3; fnstenv %0; fldcw %1"
+                     : "=m"(before)
+                     : "m"(unmasked), "m"(one), "m"(nothing)
+                     : "memory");
+    /* FNSTENV masks them, and the pending one with it: unmasked again it is as before, for an instruction that waits.
+     */
+    fpu_forget_pointers();
+    __asm__ volatile("fnstenv %0; fninit" : "=m"(after) : : "memory");
+    assert_true(before.status & 0x80); /* ES: it was pending */
+    assert_int_not_equal(before.ip, 0);
+    assert_int_not_equal(after.ip, before.ip);
+    assert_int_equal(after.status & 0x80ff, 0);
+    assert_int_equal(after.tag & 0xffff, 0x7fff); /* the one that the last instruction has loaded: 0 */
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_the_cpu), cmocka_unit_test(test_without_xsave)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_the_cpu), cmocka_unit_test(test_without_xsave),
+                                       cmocka_unit_test(test_pointers_are_forgotten)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

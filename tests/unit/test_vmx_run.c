@@ -43,6 +43,10 @@ uint64_t rdtsc(void)
 {
     return 1000;
 }
+void wrmsr(uint32_t msr, uint64_t v)
+{
+    (void)msr, (void)v;
+}
 void *vmx_msr_page[MSR_BITMAPS] = {(void *)0x10000, (void *)0x20000, (void *)0x30000, (void *)0x40000};
 hpa_t pool_hpa(const void *p)
 {
