@@ -13,7 +13,7 @@ OBJCOPY := objcopy
 # The ONE list of what runs in ring 0. `make tcb` counts exactly these and the headers they include.
 RING0 := \
   boot/entry.asm boot/multiboot.c boot/ranges.c \
-  arch/x86_64/acpi.c arch/x86_64/apic.c arch/x86_64/clock.c arch/x86_64/cpu.c arch/x86_64/entry.asm arch/x86_64/fpu.c arch/x86_64/mce.c arch/x86_64/smp.c arch/x86_64/time.c \
+  arch/x86_64/acpi.c arch/x86_64/apic.c arch/x86_64/clock.c arch/x86_64/cpu.c arch/x86_64/entry.asm arch/x86_64/fpu.c arch/x86_64/leftovers.c arch/x86_64/mce.c arch/x86_64/smp.c arch/x86_64/time.c \
   arch/x86_64/speculation.c arch/x86_64/trampoline.asm arch/x86_64/traps.c arch/x86_64/ioapic.c \
   drivers/serial.c drivers/screen.c \
   mm/hostmap.c mm/ledger.c mm/pagetable.c mm/pool.c \

@@ -8,6 +8,7 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/instr.h"
+#include "arch/x86_64/leftovers.h"
 #include "arch/x86_64/mce.h"
 #include "arch/x86_64/traps.h"
 #include "kernel/log.h"
@@ -121,6 +122,7 @@ void cpu_init(void)
     wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~EFER_SCE) | EFER_NXE);
     wrmsr(MSR_SYSENTER_CS, 0);
     cpu_has_tsc_aux = cpuid(0x80000001, 0).edx & 1u << 27; /* RDTSCP */
+    leftovers_clear();
     fpu_init();
 }
 

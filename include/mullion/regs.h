@@ -72,13 +72,19 @@
 #define MSR_MCG_CAP           0x179
 #define MSR_MCG_STATUS        0x17a
 #define MSR_MCG_CTL           0x17b
+#define MSR_XFD               0x1c4
+#define MSR_DEBUGCTL          0x1d9
 #define MSR_PAT               0x277
+#define MSR_PERF_GLOBAL_CTRL  0x38f
 #define MSR_MC0_CTL           0x400 /* four MSRs a bank */
 #define MSR_MC0_STATUS        0x401
 #define MSR_MC0_ADDR          0x402
 #define MSR_MC0_MISC          0x403
+#define MSR_RTIT_CTL          0x570
 #define MSR_TSC_DEADLINE      0x6e0
 #define MSR_X2APIC_BASE       0x800
+#define MSR_XSS               0xda0
+#define MSR_LBR_CTL           0x14ce
 #define MSR_EFER              0xc0000080
 #define MSR_STAR              0xc0000081
 #define MSR_LSTAR             0xc0000082

@@ -29,7 +29,8 @@ static const struct row {
 } rows[] = {
     {0, 0, 0, EXITS, "INTR", "the host's"},
     {0, 1, 1, EXITS, "NMI", "the host's"},
-    {0, 2, 2, OWN, "SMI", "firmware's: taken at once, and its memory is no guest's; HWCR.SMMLOCK ignores the bit anyway"},
+    {0, 2, 2, OWN, "SMI",
+     "firmware's: taken at once, and its memory is no guest's; HWCR.SMMLOCK ignores the bit anyway"},
     {0, 3, 3, EXITS, "INIT", "the host's"},
     {0, 4, 4, EXITS, "VINTR", "the interrupt window"},
     {0, 5, 5, OWN, "CR0 write, but of TS and MP", "in the VMCB"},
