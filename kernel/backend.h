@@ -6,8 +6,8 @@
  * migrates. What the backend does not touch, because the kernel's common code does it when another vCPU becomes current
  * on a CPU: FPU and XCR0, DR0-3, TSC_AUX. While a vCPU is current its values of these, and of STAR, LSTAR, CSTAR,
  * SFMASK and KERNEL_GS_BASE on VT-x, stay in the CPU even while its monitor runs in ring 3. Other domains' ring 3 sees
- * none of them: it uses no FPU (CR0.TS is set, CR4.OSXSAVE clear), no SYSCALL on VT-x (EFER.SCE is clear) and no SWAPGS,
- * and vcpu_pay puts TSC_AUX and XCR0 out of its sight.
+ * none of them: it uses no FPU (CR0.TS is set, CR4.OSXSAVE clear), no SYSCALL on VT-x (EFER.SCE is clear) and no
+ * SWAPGS, and vcpu_pay puts TSC_AUX and XCR0 out of its sight. docs/cpu-state.md has every register.
  */
 #ifndef KERNEL_BACKEND_H
 #define KERNEL_BACKEND_H

@@ -25,8 +25,9 @@ enum error vcpu_show_fpu(struct vcpu *v, uint64_t va) must_check;
 
 /* Makes v (NULL: none) the one whose state is in this CPU. */
 void vcpu_make_current(struct cpu *c, struct vcpu *v);
-/* Before ring 3 or a guest goes on: what `owed` says. Of the registers that ring 3 reads, and that stay a vCPU's while it
- * is current, the domain that is loaded then finds its own vCPU's, or what is the same for all (docs/cpu-state.md). */
+/* Before ring 3 or a guest goes on: what `owed` says. Of the registers that ring 3 reads, and that stay a vCPU's while
+ * it is current, the domain that is loaded then finds its own vCPU's, or what is the same for all
+ * (docs/cpu-state.md). */
 void vcpu_pay(struct cpu *c);
 static inline void cpu_pay(struct cpu *c)
 {

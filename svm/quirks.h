@@ -56,8 +56,8 @@ static inline void quirk_taken(struct vcpu_state *page, struct svm_vcpu *s)
     uint32_t vector = s->offered & EVENT_VECTOR;
     if (!(c->interrupt & V_IRQ)) {
         page->irq = IRQ_DELIVERED | vector;
-        c->intercept_cr = INTERCEPT_CR4; /* it has no clean bits */
         s->offered = 0;
+        c->intercept_cr = svm_cr_intercepts(s); /* it has no clean bits */
     } else if ((c->event & EVENT_VECTOR) == vector) {
         c->event = 0; /* an exit interrupted its delivery (QEMU says: an exception's): the CPU begins again */
     }
@@ -68,14 +68,6 @@ static inline void quirk_lost_interrupt(const struct svm_vcpu *s)
 {
     if (unlikely(s->offered & IRQ_VALID) && quirk_qemu())
         apic_recheck();
-}
-
-/* Of CR0 and DR7 a guest may load what makes a CPU raise #GP, and VMRUN would refuse it. */
-static __attribute__((noinline)) void quirk_mend(struct vmcb_save *s)
-{
-    if (!(s->cr0 & CR0_CD))
-        s->cr0 &= ~CR0_NW;
-    s->dr7 = (uint32_t)s->dr7;
 }
 
 /* At each exit: was an interrupt taken? Notes a shadow too, and mends the state. */
@@ -90,8 +82,8 @@ static inline __attribute__((always_inline)) void quirk_exit(struct vcpu_state *
         s->shadow_rip = b->save.rip;
         s->shadow_tries = QUIRK_SHADOW_TRIES;
     }
-    if (unlikely(b->save.cr0 & CR0_NW) || unlikely(b->save.dr7 >> 32))
-        quirk_mend(&b->save);
+    if (unlikely(b->save.dr7 >> 32)) /* a guest may load it, and VMRUN would refuse it */
+        b->save.dr7 = (uint32_t)b->save.dr7;
 }
 
 /*

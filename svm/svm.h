@@ -36,6 +36,8 @@ struct svm_vcpu {
                          exit */
     uint32_t held;    /* SHADOW_NMI, SHADOW_STEP: the VMCB has no place for them */
     uint64_t cr4;     /* as the guest reads it; the VMCB has what it may have of that, and MCE */
+    uint64_t cr0_off; /* CD and NW as the guest reads them; they are clear in the VMCB */
+    uint64_t pat;     /* as the guest reads it; the VMCB has PAT_GUEST */
     uint64_t shadow_rip;   /* of the last exit in a shadow */
     uint32_t shadow_tries; /* how often it may still be taken for being there */
 };
@@ -65,6 +67,20 @@ extern const uint32_t svm_intercepts[3];
 /* Opens an MSR in a bitmap; the MSR must lie in one of its three ranges (asserted). Pure. */
 void svm_msr_allow(uint8_t map[MSRPM_BYTES], uint32_t msr, uint8_t rights);
 
+/*
+ * The caches are everybody's. With nested paging a guest's PAT and CR0.CD have their say in the type of its memory (AMD
+ * APM vol. 2, 15.25.8): it could have its RAM uncached, which the monitor and the kernel have write-back, and then read
+ * what lay there before they cleared it. So its PAT is write-back throughout, as EPT's "ignore PAT" has it on VT-x;
+ * the monitor keeps what it has written. CD and NW stay clear, and a guest that has set one reads and writes CR0 with
+ * exits.
+ */
+#define PAT_GUEST 0x0606060606060606ull
+/* What intercept_cr is to be. */
+static inline uint32_t svm_cr_intercepts(const struct svm_vcpu *s)
+{
+    return INTERCEPT_CR4 | (s->cr0_off ? INTERCEPT_CR0 : 0) |
+           (s->offered & (IRQ_VALID | IRQ_HELD) ? INTERCEPT_CR8_WRITE : 0);
+}
 /* Nothing of anybody's: the guest's state is the monitor's to bring. Pure. */
 void svm_reset(struct vmcb_save *s);
 /* Segment attributes between the VMCB's 12 bits and the ABI's VMX layout. Pure. */

@@ -95,7 +95,10 @@ static uint32_t reason_of(uint64_t code)
     case SVM_EXIT_WBINVD: return EXIT_NONE;
     case SVM_EXIT_IRET: return EXIT_IRET;
     case SVM_EXIT_XSETBV: return EXIT_XSETBV;
+    case SVM_EXIT_READ_CR0:
     case SVM_EXIT_READ_CR0 + 4: return EXIT_CR_READ;
+    case SVM_EXIT_CR0_SELECTIVE:
+    case SVM_EXIT_WRITE_CR0:
     case SVM_EXIT_WRITE_CR0 + 4:
     case SVM_EXIT_WRITE_CR0 + 8: return EXIT_CR_WRITE;
     case SVM_EXIT_CPUID: return EXIT_CPUID;
@@ -143,9 +146,9 @@ inline __attribute__((always_inline)) uint32_t svm_translate(const struct vmcb *
         return EXIT_WAITING;
     if (code == SVM_EXIT_NPF)
         return memory(b, out);
-    /* CR4 and writes of CR8; cr.known is 0 where the monitor must decode it. */
-    out->raw[0] = helps & SVM_FEATURE_DECODES && c->exit_info1 & CR_DECODED ? CR_BY(code & 0xf, c->exit_info1 & CR_GPR)
-                                                                            : 0;
+    /* CR4 and writes of CR8. CR0, which CLTS, LMSW and SMSW reach too, the monitor must decode: cr.known is 0. */
+    bool known = helps & SVM_FEATURE_DECODES && c->exit_info1 & CR_DECODED && code < SVM_EXIT_READ_DR0 && code & 0xf;
+    out->raw[0] = known ? CR_BY(code & 0xf, c->exit_info1 & CR_GPR) : 0;
     out->insn_len = 0;
     if ((uint32_t)code == SVM_EXIT_INVALID)
         return EXIT_BAD_STATE;

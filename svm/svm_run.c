@@ -61,9 +61,9 @@ static void offer(struct svm_vcpu *s, uint32_t irq)
     c->interrupt &= V_TPR | V_CONSTANT;
     if (irq & IRQ_VALID)
         c->interrupt |= V_IRQ | (irq & EVENT_VECTOR) << V_VECTOR_SHIFT;
-    c->intercept_cr = INTERCEPT_CR4 | (irq & (IRQ_VALID | IRQ_HELD) ? INTERCEPT_CR8_WRITE : 0);
-    c->clean &= ~CLEAN_INTERCEPTS;
     s->offered = irq;
+    c->intercept_cr = svm_cr_intercepts(s);
+    c->clean &= ~CLEAN_INTERCEPTS;
 }
 
 static void prepare_events(struct vcpu *v, struct svm_vcpu *s)

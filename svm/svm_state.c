@@ -15,7 +15,7 @@
 
 void svm_reset(struct vmcb_save *s)
 {
-    *s = (struct vmcb_save){.efer = EFER_SVME, .cr4 = CR4_MCE};
+    *s = (struct vmcb_save){.efer = EFER_SVME, .cr4 = CR4_MCE, .pat = PAT_GUEST};
 }
 
 uint16_t svm_attributes(uint32_t attr)
@@ -106,6 +106,9 @@ static void put_control(const struct vcpu_state *page, struct svm_vcpu *s, uint6
 {
     struct vmcb *b = s->vmcb;
     uint64_t efer = read_once(page->efer) & ~EFER_LMA, cr0 = read_once(page->cr0), cr3 = read_once(page->cr3);
+    s->cr0_off = cr0 & (CR0_CD | CR0_NW);
+    cr0 ^= s->cr0_off;
+    b->control.intercept_cr = svm_cr_intercepts(s);
     s->cr4 = read_once(page->cr4);
     uint64_t cr4 = (s->cr4 & CR4_OFFERED) | CR4_MCE;
     if (b->save.cr0 != cr0 || b->save.cr3 != cr3 || b->save.cr4 != cr4)
@@ -120,8 +123,9 @@ static void put_control(const struct vcpu_state *page, struct svm_vcpu *s, uint6
     b->control.interrupt = (b->control.interrupt & ~V_TPR) | (read_once(page->tpr) & V_TPR);
 }
 
-static void put_msrs(const struct vcpu_state *page, struct vmcb_save *save)
+static void put_msrs(const struct vcpu_state *page, struct svm_vcpu *s)
 {
+    struct vmcb_save *save = &s->vmcb->save;
     save->star = read_once(page->star);
     save->lstar = canonical(read_once(page->lstar));
     save->cstar = canonical(read_once(page->cstar));
@@ -130,7 +134,7 @@ static void put_msrs(const struct vcpu_state *page, struct vmcb_save *save)
     save->sysenter_cs = read_once(page->sysenter_cs);
     save->sysenter_esp = canonical(read_once(page->sysenter_esp));
     save->sysenter_eip = canonical(read_once(page->sysenter_eip));
-    save->pat = read_once(page->pat);
+    s->pat = read_once(page->pat);
 }
 
 void svm_put(struct vcpu *v, uint32_t groups)
@@ -151,7 +155,7 @@ void svm_put(struct vcpu *v, uint32_t groups)
     if (groups & GROUP_CR)
         put_control(v->state, s, v->cr2);
     if (groups & GROUP_MSR) {
-        put_msrs(v->state, &b->save);
+        put_msrs(v->state, s);
         b->save.spec_ctrl = v->spec_ctrl;
         v->spec_switched &= !(s->helps & SVM_FEATURE_SPEC_CTRL); /* the CPU does it */
     }
@@ -172,12 +176,12 @@ static void get_segments(struct vcpu_state *page, struct vmcb_save *save)
 _Static_assert(offsetof(struct vcpu_state, sysenter_eip) + 8 - offsetof(struct vcpu_state, star) == MSRS_IN_A_ROW &&
                    offsetof(struct vmcb_save, sysenter_eip) + 8 - offsetof(struct vmcb_save, star) == MSRS_IN_A_ROW,
                "get_msrs relies on it");
-static void get_msrs(struct vcpu_state *page, const struct vmcb_save *save)
+static void get_msrs(struct vcpu_state *page, const struct svm_vcpu *s)
 {
     __builtin_memcpy((char *)page + offsetof(struct vcpu_state, star),
-                     (const char *)save + offsetof(struct vmcb_save, star), MSRS_IN_A_ROW);
-    page->pat = save->pat;
-    page->spec_ctrl = save->spec_ctrl;
+                     (const char *)&s->vmcb->save + offsetof(struct vmcb_save, star), MSRS_IN_A_ROW);
+    page->pat = s->pat;
+    page->spec_ctrl = s->vmcb->save.spec_ctrl;
 }
 
 void svm_get(struct vcpu *v, uint32_t groups)
@@ -196,14 +200,14 @@ void svm_get(struct vcpu *v, uint32_t groups)
         get_segments(page, save);
     if (groups & GROUP_CR) {
         v->cr2 = save->cr2;
-        page->cr0 = save->cr0;
+        page->cr0 = save->cr0 | s->cr0_off;
         page->cr3 = save->cr3;
         page->cr4 = s->cr4;
         page->efer = save->efer & ~EFER_SVME;
         page->tpr = s->vmcb->control.interrupt & V_TPR;
     }
     if (groups & GROUP_MSR)
-        get_msrs(page, save);
+        get_msrs(page, s);
     if (groups & GROUP_DR) {
         page->dr6 = save->dr6;
         page->dr7 = save->dr7;

@@ -78,6 +78,7 @@ enum svm_exit_code {
     SVM_EXIT_SMI,
     SVM_EXIT_INIT,
     SVM_EXIT_VINTR,
+    SVM_EXIT_CR0_SELECTIVE, /* a write of more than TS and MP */
     SVM_EXIT_RDPMC = 0x6f,
     SVM_EXIT_CPUID = 0x72,
     SVM_EXIT_IRET = 0x74,
@@ -139,6 +140,7 @@ enum svm_exit_code {
 
 /* intercept_cr: low half reads, high half writes */
 #define INTERCEPT_CR4       (1u << 4 | 1u << 20) /* both, always: see CR4_OFFERED */
+#define INTERCEPT_CR0       (1u << 0 | 1u << 16)
 #define INTERCEPT_CR8_WRITE (1u << 24)
 
 /* control.tlb_control (15.16.1) */

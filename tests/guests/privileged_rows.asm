@@ -176,6 +176,50 @@ privileged_rows:
     ud2
 %%right:
 %endmacro
+%macro r_cd 0                  ; the guest reads what it has written, by each instruction that reads it: else #UD
+    mov eax, cr0
+    or eax, 3 << 29             ; CD, NW
+    mov cr0, eax
+    mov ebx, cr0
+    smsw ecx
+    smsw [area]
+    smsw dx
+    clts
+    and eax, ~(3 << 29)
+    mov cr0, eax
+    mov eax, cr0
+    cmp dx, [area]
+    jne %%wrong
+    xor ebx, eax
+    xor ecx, eax
+    and ebx, 3 << 29
+    and ecx, 3 << 29
+    cmp ebx, 3 << 29
+    jne %%wrong
+    cmp ecx, ebx
+    je %%right
+%%wrong:
+    ud2
+%%right:
+%endmacro
+%macro r_pat 0                 ; likewise
+    mov ecx, 0x277
+    rdmsr
+    mov ebx, eax
+    mov esi, edx
+    mov eax, 0x00010405         ; UC, WC, WT, WP
+    mov edx, 0x06050400
+    wrmsr
+    xor eax, eax
+    rdmsr
+    cmp eax, 0x00010405
+    mov eax, ebx
+    mov edx, esi
+    wrmsr
+    je %%right
+    ud2
+%%right:
+%endmacro
 %macro r_mov_cr 0
     mov eax, cr0
     mov cr0, eax
@@ -371,6 +415,8 @@ privileged_rows:
     row "CR4.VMXE",                    GP,          GP,      r_vmxe
     row "CR4.PKE",                     GP,          GP,      r_pke
     row "CR4.MCE on and off",          RUN,         GP,      r_mce
+    row "CR0.CD and NW on and off",    RUN,         GP,      r_cd
+    row "PAT of every type",           RUN,         GP,      r_pat
     row "invlpg",                      RUN,         GP,      invlpg [zero]
     row "invpcid",                     RUN | UD | GP, GP | UD, r_invpcid
     row "invd",                        RUN,         GP,      invd

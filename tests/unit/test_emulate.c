@@ -867,6 +867,17 @@ static void control_registers(void **unused)
     memcpy(ram + CODE, "\x0f\x01\xf0", 3); /* lmsw ax: PE stays */
     assert_int_equal(decode_cr(&cpu, &a, &seen, &fault), VERDICT_DONE);
     assert_true(a.write && a.value == ((s.cr0 & ~0xeull) | 2));
+    s.cr0 = 0xe0050033;
+    s.gpr[GPR_RBX] = s.gpr[GPR_RCX] = s.gpr[GPR_RDX] = 0x1122334455667788;
+    assert_int_equal(RUN(0x66, 0x0f, 0x01, 0xe3), VERDICT_DONE); /* smsw bx */
+    assert_int_equal(s.gpr[GPR_RBX], 0x1122334455660033);
+    assert_int_equal(RUN(0x0f, 0x01, 0xe1), VERDICT_DONE); /* smsw ecx */
+    assert_int_equal(s.gpr[GPR_RCX], 0xe0050033);
+    assert_int_equal(RUN(0x48, 0x0f, 0x01, 0xe2), VERDICT_DONE); /* smsw rdx */
+    assert_int_equal(s.gpr[GPR_RDX], 0xe0050033);
+    memcpy(ram + CODE, "\x0f\x01\xe3", 3);
+    s.rip = CODE;
+    assert_int_equal(decode_cr(&cpu, &a, &seen, &fault), VERDICT_UNSUPPORTED);
     memcpy(ram + CODE, "\x0f\x32", 2);
     assert_int_equal(decode_cr(&cpu, &a, &seen, &fault), VERDICT_UNSUPPORTED);
     assert_int_equal(decode_length(&cpu, &seen), 2);

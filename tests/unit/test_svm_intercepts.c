@@ -33,7 +33,7 @@ static const struct row {
      "firmware's: taken at once, and its memory is no guest's; HWCR.SMMLOCK ignores the bit anyway"},
     {0, 3, 3, EXITS, "INIT", "the host's"},
     {0, 4, 4, EXITS, "VINTR", "the interrupt window"},
-    {0, 5, 5, OWN, "CR0 write, but of TS and MP", "in the VMCB"},
+    {0, 5, 5, EXITS, "CR0 write, but of TS and MP", "CD and NW: the caches are everybody's"},
     {0, 6, 13, OWN, "IDTR, GDTR, LDTR, TR", "in the VMCB"},
     {0, 14, 14, OWN, "RDTSC", "the CPU adds the guest's offset"},
     {0, 15, 15, NO_SUCH, "RDPMC", "the counters are the host's"},

@@ -218,6 +218,30 @@ static void cr4(void **state)
     assert_int_equal(hw.tag.generation, 0);
 }
 
+/* The caches are everybody's: whatever a guest wants, its memory is write-back, and it reads what it has written. */
+static void caching(void **state)
+{
+    (void)state;
+    svm_reset(&block.save);
+    assert_int_equal(block.save.pat, PAT_GUEST);
+    hw.offered = IRQ_VALID;
+    page.pat = 0x0007040600070406;
+    page.cr0 = CR0_PE | CR0_CD | CR0_NW;
+    svm_put(&cpu, GROUP_CR | GROUP_MSR);
+    assert_int_equal(block.save.pat, PAT_GUEST);
+    assert_int_equal(block.save.cr0, CR0_PE);
+    assert_int_equal(block.control.intercept_cr, INTERCEPT_CR4 | INTERCEPT_CR0 | INTERCEPT_CR8_WRITE);
+    page.pat = page.cr0 = 0;
+    svm_get(&cpu, GROUP_CR | GROUP_MSR);
+    assert_int_equal(page.pat, 0x0007040600070406);
+    assert_int_equal(page.cr0, CR0_PE | CR0_CD | CR0_NW);
+    page.cr0 = CR0_PE | CR0_TS;
+    hw.offered = 0;
+    svm_put(&cpu, GROUP_CR);
+    assert_int_equal(block.save.cr0, CR0_PE | CR0_TS);
+    assert_int_equal(block.control.intercept_cr, INTERCEPT_CR4); /* reads need no exit any more */
+}
+
 /* A save finds the interrupted event and brings it back; a reset has none. */
 static void the_interrupted_event_is_of_the_group(void **state)
 {
@@ -299,6 +323,7 @@ int main(void)
         cmocka_unit_test_setup(task_in_qemu, fresh),
         cmocka_unit_test_setup(what_the_monitor_cannot_do, fresh),
         cmocka_unit_test_setup(cr4, fresh),
+        cmocka_unit_test_setup(caching, fresh),
         cmocka_unit_test_setup(the_interrupted_event_is_of_the_group, fresh),
         cmocka_unit_test_setup(pending_debug_exceptions, fresh),
         cmocka_unit_test_setup(nmi_blocking, fresh),

@@ -272,6 +272,11 @@ static void cr_exit(struct vm_vcpu *v, bool write)
         struct guest_fault fault = {0};
         struct instruction_bytes seen = {.count = 0};
         enum verdict verdict = decode_cr(&c, &a, &seen, &fault);
+        if (verdict == VERDICT_UNSUPPORTED && !write) { /* SMSW is not like the moves */
+            verdict = emulate_memory(&c, &seen, &fault);
+            if (verdict == VERDICT_DONE)
+                return;
+        }
         if (verdict != VERDICT_DONE) {
             exits_finish(v, verdict, &fault, &seen, "control register access");
             return;

@@ -136,20 +136,23 @@ static bool kept_back(const struct vcpu_state *s)
     return (s->cr4 & CR4_UMIP) && access_cpl(s) == 3;
 }
 
-/* SMSW, SLDT, STR to memory: 16 bits. */
+/* SMSW, SLDT, STR to memory: 16 bits. SMSW to a register, which is here where reads of CR0 exit: as wide as that. */
 enum verdict run_store_system(struct run *r)
 {
     const struct vcpu_state *s = r->c->state;
-    if (r->d.operand[0].type != ZYDIS_OPERAND_TYPE_MEMORY)
+    const ZydisDecodedOperand *to = &r->d.operand[0];
+    bool from_cr0 = r->d.insn.mnemonic == ZYDIS_MNEMONIC_SMSW;
+    if (to->type != ZYDIS_OPERAND_TYPE_MEMORY && !from_cr0)
         return VERDICT_UNSUPPORTED;
     if (kept_back(s))
         return run_fault(r, VECTOR_GP);
-    if (r->d.insn.mnemonic == ZYDIS_MNEMONIC_SMSW)
-        return run_store(r, &r->d.operand[0], s->cr0 & 0xffff);
+    if (to->type == ZYDIS_OPERAND_TYPE_REGISTER)
+        return register_set(r->c->state, to->reg.value, s->cr0) ? VERDICT_DONE : VERDICT_UNSUPPORTED;
+    if (from_cr0)
+        return run_store(r, to, s->cr0 & 0xffff);
     if (plain_mode(s))
         return run_fault(r, VECTOR_UD);
-    return run_store(r, &r->d.operand[0],
-                     s->seg[r->d.insn.mnemonic == ZYDIS_MNEMONIC_STR ? SEG_TR : SEG_LDTR].selector);
+    return run_store(r, to, s->seg[r->d.insn.mnemonic == ZYDIS_MNEMONIC_STR ? SEG_TR : SEG_LDTR].selector);
 }
 
 /* SGDT, SIDT: limit, then base. */
