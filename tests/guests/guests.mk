@@ -8,7 +8,7 @@ GUEST_OBJ := $(BUILD)/obj/guests
 GUEST_CFLAGS := -std=c17 -O2 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
   -fno-asynchronous-unwind-tables -Wall -Wextra $(STRICT) -I.
 
-TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(MEASURING:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/smp.elf \
+TEST_GUESTS := $(GUESTS32:%=$(GUEST_OUT)/%.elf) $(MEASURING:%=$(GUEST_OUT)/%.elf) $(GUEST_OUT)/mb64.elf $(GUEST_OUT)/registers.elf $(GUEST_OUT)/adversary.elf $(GUEST_OUT)/smp.elf \
   $(GUEST_OUT)/modes.elf $(GUEST_OUT)/realmode.bin $(GUEST_OUT)/ffff.bin $(GUEST_OUT)/linux32.gz
 
 $(GUEST_OBJ)/32/%.o: tests/guests/%.c
@@ -33,7 +33,7 @@ $(GUESTS32:%=$(GUEST_OUT)/%.elf): $(GUEST_OUT)/%.elf: $(GUEST_OBJ)/32/%.o $(GUES
 $(GUEST_OUT)/modes.elf: $(GUEST_OBJ)/32/modes.o tests/guests/guest.ld
 	$(GUEST_LD) -m elf_i386
 $(GUEST_OBJ)/32/modes.o: $(GUEST_OUT)/realmode.bin
-$(GUEST_OUT)/mb64.elf: $(GUEST_OBJ)/64/mb64.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o tests/guests/guest.ld
+$(GUEST_OUT)/mb64.elf $(GUEST_OUT)/registers.elf: $(GUEST_OUT)/%.elf: $(GUEST_OBJ)/64/%.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o tests/guests/guest.ld
 	@mkdir -p $(@D)
 	$(GUEST_LD) -m elf_x86_64
 $(MEASURING:%=$(GUEST_OUT)/%.elf): $(GUEST_OUT)/%.elf: $(GUEST_OBJ)/64/%.o $(GUEST_OBJ)/64/measure.o $(GUEST_OBJ)/64/start64.o $(GUEST_OBJ)/64/guest.o \

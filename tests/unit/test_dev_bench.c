@@ -13,6 +13,7 @@
 
 #include "lib/syscall.h"
 #include "vmm/test/bench.h"
+#include "vmm/test/look.h"
 
 static struct bus bus;
 static uint64_t origin;
@@ -27,6 +28,11 @@ struct syscall_result syscall6(enum syscall number, uint64_t a, uint64_t b, uint
     assert_int_equal(b, 1);
     rung++;
     return (struct syscall_result){OK, 0};
+}
+
+struct look look_around(uint64_t ticks)
+{
+    return (struct look){(uint32_t)ticks, 2, 3, 4};
 }
 
 static int setup(void **state)
@@ -60,6 +66,17 @@ static void test_shows_the_origin_of_the_clock(void **state)
     assert_int_equal(value, origin);
     assert_true(bus_memory(&bus, BENCH_PAGE + 0x80c, 4, false, &value));
     assert_int_equal(value, origin >> 32);
+}
+
+static void test_looks_when_told(void **state)
+{
+    (void)state;
+    uint64_t value = 77;
+    assert_true(bus_memory(&bus, BENCH_PAGE + 0x810, 8, true, &value));
+    assert_true(bus_memory(&bus, BENCH_PAGE + 0x810, 8, false, &value));
+    assert_int_equal(value, 77 | 2ull << 32);
+    assert_true(bus_memory(&bus, BENCH_PAGE + 0x818, 8, false, &value));
+    assert_int_equal(value, 3 | 4ull << 32);
 }
 
 static void test_swallows_writes(void **state)
@@ -101,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_answers, setup),
         cmocka_unit_test_setup(test_shows_the_origin_of_the_clock, setup),
+        cmocka_unit_test_setup(test_looks_when_told, setup),
         cmocka_unit_test_setup(test_swallows_writes, setup),
         cmocka_unit_test_setup(test_rings, setup),
         cmocka_unit_test_setup(test_is_there_once, setup),

@@ -19,9 +19,16 @@
 #include "vmm/firmware/smbios.h"
 #include "vmm/insn/access.h"
 #include "vmm/save.h"
+#include "vmm/test/look.h"
 
 #define RAM  (4u << 20)
 #define CODE 0x8000u
+
+/* Its own test's affair. */
+struct look look_around(uint64_t ticks)
+{
+    return (struct look){.turns = (uint32_t)ticks};
+}
 
 static struct vm *vm;
 static struct vm_vcpu *v;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include "lib/syscall.h"
 #include "vmm/doorbell.h"
+#include "vmm/test/look.h"
 
 static uint64_t doorbell, answer_event, answer_bit;
 static const struct platform *platform;
@@ -21,7 +22,10 @@ static void ports(void *device, uint16_t port, unsigned size, bool is_write, uin
 static void page(void *device, uint64_t offset, unsigned size, bool is_write, uint64_t *value)
 {
     const uint64_t *boot_tsc = device;
+    static struct look found;
     (void)size;
+    if (is_write && offset == 0x810)
+        found = look_around(*value);
     if (is_write && offset < BENCH_PAGE_DOORBELL)
         (void)sys_event_signal(doorbell, 1);
     if (is_write)
@@ -29,6 +33,8 @@ static void page(void *device, uint64_t offset, unsigned size, bool is_write, ui
     switch (offset) {
     case 0x808: *value = *boot_tsc; break;
     case 0x80c: *value = *boot_tsc >> 32; break;
+    case 0x810: *value = found.tsc_aux | (uint64_t)found.xcr0_bytes << 32; break;
+    case 0x818: *value = found.xgetbv | (uint64_t)found.turns << 32; break;
     default: *value = BENCH_MAGIC; break;
     }
 }

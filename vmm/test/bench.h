@@ -13,6 +13,8 @@
  *   port 0x5e0           write: the same, but the vCPU's thread comes here, and then signals thread 0
  *   page + 0x000..0x7ff  write: the doorbell that is not waited for
  *   page + 0x800         read: BENCH_MAGIC, answered here
+ *   page + 0x810         write: look for other guests' registers for that many ticks (vmm/test/look.h); read, with
+ *                        0x818: what was found
  *   page + 0x808         read: the host's TSC at which the guest's was 0, so that two guests' clocks can be compared
  */
 #ifndef VMM_DEVICES_BENCH_H
