@@ -87,7 +87,8 @@ def test_log_guests_and_panic(boot, how, read):
         box.wait('tiny ready', 60)
         text = on_screen(box, read, r'\[tiny\] tiny ready\n')
         assert '~' not in text
-        assert text.startswith('Mullion ') and LINE in text
+        assert LINE in text
+        assert text.startswith('Mullion ') or read is vga_text  # 25 lines are too few for all
         box.in_guest('tiny', 'hello', r'you typed: hello')
         on_screen(box, read, r'\[tiny\] you typed: hello\n')
         machine_check(box)
