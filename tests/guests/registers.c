@@ -203,8 +203,8 @@ static void pass(unsigned round)
         if (round % 2) {
             wait_interrupt();
         } else {
-            interrupts_on();
-            __asm__ volatile("pause");
+            interrupts_on(); /* the shadow of STI ends with the NOP. QEMU's PAUSE alone leaves it on */
+            __asm__ volatile("nop; nop; pause");
             interrupts_off();
         }
     }
