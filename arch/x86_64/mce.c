@@ -52,18 +52,19 @@ bool mce_look(enum mce_when when)
 {
     struct cpu *c = this_cpu();
     enum mce_verdict worst = MCE_NOTED;
-    uint32_t count = (uint32_t)min_u64(capabilities() & CAP_BANKS, BANKS_MAX), worst_at = MSR_MC0_STATUS;
+    uint32_t can = capabilities(), worst_at = MSR_MC0_STATUS;
+    uint32_t count = (uint32_t)min_u64(can & CAP_BANKS, BANKS_MAX);
     if (count == 0)
         return false;
     uint64_t global = when == MCE_AT_BOOT ? ~0ull : rdmsr(MSR_MCG_STATUS);
-    if (when == MCE_AT_BOOT && (capabilities() & CAP_CTL))
+    if (when == MCE_AT_BOOT && (can & CAP_CTL))
         wrmsr(MSR_MCG_CTL, ~0ull);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = MSR_MC0_STATUS + 4 * i;
         if (when == MCE_AT_BOOT)
             wrmsr(MSR_MC0_CTL + 4 * i, ~0ull);
         uint64_t status = rdmsr(at);
-        enum mce_verdict v = mce_judge(status, global, capabilities() & CAP_TELLS);
+        enum mce_verdict v = mce_judge(status, global, can & CAP_TELLS);
         if ((status & VALID) && v >= worst)
             worst_at = at;
         worst = v > worst ? v : worst;
